@@ -1,0 +1,28 @@
+// Package logkey lists the keys of structured log lines, so that one query finds a shard, a batch or a file in the
+// logs of every part of the program.
+package logkey
+
+const (
+	Application = "application"
+	Attempt     = "attempt"
+	Batch       = "batch"     // id of a batch
+	Bucket      = "bucket"    // S3 bucket
+	Bytes       = "bytes"     // encoded bytes, unless a line says otherwise
+	Code        = "code"      // machine-readable reason
+	Count       = "count"     // number of things named by the message
+	Error       = "error"     // text of an error
+	Files       = "files"     // number of files
+	Key         = "key"       // S3 object key
+	Owner       = "owner"     // worker that holds a lease
+	Partition   = "partition" // evaluated key prefix
+	Position    = "position"  // checkpoint value
+	Reason      = "reason"    // why something happened
+	Records     = "records"   // number of user records
+	Sequence    = "sequence_number"
+	Shard       = "shard"
+	Shards      = "shards" // number of shards
+	Stream      = "stream"
+	Table       = "table"
+	Took        = "took"   // duration
+	Worker      = "worker" // id of a worker process
+)

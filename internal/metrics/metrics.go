@@ -1,0 +1,134 @@
+// Package metrics names every metric of the consumer daemon, with its help text, in one place.
+//
+// Names follow Prometheus's rules (base units, _total for counters). Where Amazon Data Firehose publishes a figure
+// with the same meaning, the help text names it.
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics holds the collectors. Make it with New; the zero value is of no use.
+type Metrics struct {
+	// Source
+	RecordsRead    *prometheus.CounterVec // shard
+	BytesRead      *prometheus.CounterVec // shard
+	BehindLatest   *prometheus.GaugeVec   // shard
+	GetRecords     *prometheus.CounterVec // result
+	AggregateFault prometheus.Counter
+	// RecordsRepeated has no labels: it should stay at 0.
+	RecordsRepeated prometheus.Counter
+
+	// Leases
+	LeasesHeld    prometheus.Gauge
+	LeasesTotal   prometheus.Gauge
+	LeasesTaken   prometheus.Counter
+	LeasesEnded   *prometheus.CounterVec // reason
+	Workers       prometheus.Gauge
+	LeasesFree    prometheus.Gauge
+	ShardsTrimmed prometheus.Gauge
+	RetentionUsed prometheus.Gauge
+	StoreRequests *prometheus.CounterVec // operation, result
+
+	// Batches and files
+	OpenFiles       prometheus.Gauge
+	BufferedBytes   *prometheus.GaugeVec // where
+	MemoryBudget    prometheus.Gauge
+	OldestUnwritten prometheus.Gauge
+	Batches         *prometheus.CounterVec   // result
+	BatchSeconds    *prometheus.HistogramVec // phase
+	Outbox          prometheus.Gauge
+	OutboxAge       prometheus.Gauge
+	Files           *prometheus.CounterVec   // kind, reason
+	FileBytes       *prometheus.HistogramVec // kind
+	Records         *prometheus.CounterVec   // result
+	Faults          *prometheus.CounterVec   // code
+	BytesWritten    prometheus.Counter
+	Freshness       prometheus.Gauge
+	S3Requests      *prometheus.CounterVec // operation, result
+}
+
+// New registers all metrics with reg.
+func New(reg prometheus.Registerer) *Metrics {
+	f := factory{reg}
+	return &Metrics{
+		RecordsRead: f.counterVec("consumer_read_records_total",
+			"Kinesis records read, aggregates counted once (Firehose: DataReadFromKinesisStream.Records).", "shard"),
+		BytesRead: f.counterVec("consumer_read_bytes_total",
+			"Payload bytes read (Firehose: DataReadFromKinesisStream.Bytes).", "shard"),
+		BehindLatest: f.gaugeVec("consumer_shard_behind_latest_seconds",
+			"How far the last read was behind the tip of the shard (Firehose: KinesisMillisBehindLatest).", "shard"),
+		GetRecords: f.counterVec("consumer_get_records_total",
+			"GetRecords calls by result: ok, throttled, expired, error (Firehose: ThrottledGetRecords).", "result"),
+		AggregateFault: f.counter("consumer_corrupt_aggregates_total",
+			"Records that look like KPL aggregates and can not be taken apart; they go to the error prefix."),
+		RecordsRepeated: f.counter("consumer_repeated_records_total",
+			"Kinesis records that came a second time after an iterator was opened again, and were dropped."),
+
+		LeasesHeld:  f.gauge("consumer_leases_held", "Shards whose lease this worker holds."),
+		LeasesTotal: f.gauge("consumer_leases", "Shards in the lease table that are not at their end."),
+		LeasesTaken: f.counter("consumer_leases_taken_total", "Leases taken by this worker."),
+		LeasesEnded: f.counterVec("consumer_leases_ended_total",
+			"Leases that this worker held no longer, by reason: shard_end, handover, shutdown, lost, restart.", "reason"),
+		Workers: f.gauge("consumer_workers", "Workers whose heartbeat moves, this one included."),
+		LeasesFree: f.gauge("consumer_leases_free",
+			"Leases that could be worked on and that no live worker holds, as the last scan saw them."),
+		ShardsTrimmed: f.gauge("consumer_trimmed_shards",
+			"Shards that left the stream before their end was committed: what they still held is lost to retention."),
+		RetentionUsed: f.gauge("consumer_retention_used_ratio",
+			"Greatest age of a held shard's checkpoint as a share of the stream's retention; shards read to their tip count as young."),
+		StoreRequests: f.counterVec("consumer_checkpoint_requests_total",
+			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
+
+		OpenFiles: f.gauge("consumer_open_files", "Files being written, one a partition."),
+		BufferedBytes: f.gaugeVec("consumer_buffered_bytes",
+			"Bytes held: received, block (before encoding), part (encoded, not yet in S3), spool (on disk).", "where"),
+		MemoryBudget: f.gauge("consumer_memory_budget_bytes", "The bound on received, block and part bytes together."),
+		OldestUnwritten: f.gauge("consumer_oldest_unwritten_seconds",
+			"Time since the oldest record that is not yet committed was taken in; 0 if there is none."),
+		Batches: f.counterVec("consumer_batches_total",
+			"Batches by result: published, dropped, swept (published for another worker).", "result"),
+		BatchSeconds: f.histogramVec("consumer_batch_seconds",
+			"Time of a batch's phases: fill, seal, commit, publish.",
+			prometheus.ExponentialBuckets(0.01, 3, 12), "phase"),
+		Outbox:    f.gauge("consumer_outbox_batches", "Batches committed and not yet published, of all workers."),
+		OutboxAge: f.gauge("consumer_outbox_oldest_seconds", "How long this worker has seen the oldest unpublished batch."),
+		Files: f.counterVec("consumer_files_total",
+			"Files published by kind (data, error) and by what closed them (Firehose: DeliveryToS3.ObjectCount).", "kind", "reason"),
+		FileBytes: f.histogramVec("consumer_file_bytes", "Sizes of published files.",
+			prometheus.ExponentialBuckets(1<<12, 4, 12), "kind"),
+		Records: f.counterVec("consumer_records_total",
+			"User records by fate: delivered, error (Firehose: DeliveryToS3.Records, FailedConversion.Records).", "result"),
+		Faults: f.counterVec("consumer_record_faults_total", "Records sent to the error prefix, by code.", "code"),
+		BytesWritten: f.counter("consumer_written_bytes_total",
+			"Bytes of published files (Firehose: DeliveryToS3.Bytes)."),
+		Freshness: f.gauge("consumer_data_freshness_seconds",
+			"Age of the oldest record read and not yet published, by its arrival in Kinesis (Firehose: DeliveryToS3.DataFreshness)."),
+		S3Requests: f.counterVec("consumer_s3_requests_total", "S3 requests by operation and result: ok, retried, error.", "operation", "result"),
+	}
+}
+
+type factory struct{ reg prometheus.Registerer }
+
+func register[C prometheus.Collector](f factory, c C) C {
+	f.reg.MustRegister(c)
+	return c
+}
+
+func (f factory) counter(name, help string) prometheus.Counter {
+	return register(f, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
+}
+
+func (f factory) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	return register(f, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels))
+}
+
+func (f factory) gauge(name, help string) prometheus.Gauge {
+	return register(f, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
+}
+
+func (f factory) gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
+	return register(f, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
+}
+
+func (f factory) histogramVec(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return register(f, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels))
+}
