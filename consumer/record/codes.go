@@ -1,0 +1,49 @@
+package record
+
+// The codes of the faults that this package finds. Codes tells their meanings.
+const (
+	CodeAggregateCorrupt        = "Aggregate.Corrupt"
+	CodeAggregateTooManyRecords = "Aggregate.TooManyRecords"
+	CodeGzipCorrupt             = "Gzip.Corrupt"
+	CodeGzipTooLarge            = "Gzip.TooLarge"
+	CodeJSONEmpty               = "Json.Empty"
+	CodeJSONInvalidUTF8         = "Json.InvalidUTF8"
+	CodeJSONMalformed           = "Json.Malformed"
+	CodeJSONNotAnObject         = "Json.NotAnObject"
+	CodeJSONTooDeep             = "Json.TooDeep"
+	CodeJSONTrailingData        = "Json.TrailingData"
+	CodeJSONTruncated           = "Json.Truncated"
+	CodeSplitTooLarge           = "Split.TooLarge"
+	CodeSplitTooManyRecords     = "Split.TooManyRecords"
+)
+
+// Code is a fault code with its meaning, for documents and dashboards.
+type Code struct {
+	Name    string
+	Type    OutputType // where records with this fault go
+	Meaning string     // half a sentence, without a full stop
+}
+
+// Codes lists the codes of the faults that this package finds, sorted by name. The slice is the caller's.
+func Codes() []Code {
+	return []Code{
+		{CodeAggregateCorrupt, ProcessingFailed, "the magic number and checksum of a KPL aggregate, but no readable user records inside"},
+		{CodeAggregateTooManyRecords, ProcessingFailed, "a KPL aggregate of more user records than the bound"},
+		{CodeGzipCorrupt, ProcessingFailed, "a gzip header, but the stream is damaged or cut off"},
+		{CodeGzipTooLarge, ProcessingFailed, "a gzip stream that inflates to more than the bound"},
+		{CodeJSONEmpty, ProcessingFailed, "no bytes but white space"},
+		{CodeJSONInvalidUTF8, ProcessingFailed, "a JSON string with bytes that are not UTF-8"},
+		{CodeJSONMalformed, ProcessingFailed, "not JSON: a byte that may not stand where it stands"},
+		{CodeJSONNotAnObject, ProcessingFailed, "a JSON value other than an object"},
+		{CodeJSONTooDeep, ProcessingFailed, "objects and arrays nested deeper than MaxDepth"},
+		{CodeJSONTrailingData, ProcessingFailed, "something other than white space behind the object"},
+		{CodeJSONTruncated, ProcessingFailed, "the payload ends within the object"},
+		{CodeSplitTooLarge, ProcessingFailed, "log events that take up more than the bound after splitting"},
+		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound"},
+	}
+}
+
+// fault makes a Fault of a record that could not be taken apart.
+func fault(code, message string) *Fault {
+	return &Fault{Type: ProcessingFailed, Code: code, Message: message}
+}

@@ -1,0 +1,168 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// SplitMode says whether a payload may hold several user records.
+type SplitMode string
+
+const (
+	// SplitNone takes each payload as one user record.
+	SplitNone SplitMode = "none"
+	// SplitJSON takes each JSON value as a user record. The values follow each other with or without white space.
+	SplitJSON SplitMode = "json"
+	// SplitLines takes each line that is not blank as a user record, whatever it holds.
+	SplitLines SplitMode = "lines"
+)
+
+// LogEventMode says what becomes of the envelopes in which CloudWatch Logs subscriptions send log events. They come
+// compressed, so that Inflate has to be on too. CONTROL_MESSAGEs, by which CloudWatch Logs checks that it can reach the
+// stream, hold no log events and stay whole in every mode.
+type LogEventMode string
+
+const (
+	// LogEventsNone takes the envelope as one user record.
+	LogEventsNone LogEventMode = "none"
+	// LogEventsMessage makes each log event's message a user record, and drops the rest, as the processor
+	// CloudWatchLogProcessing of Firehose does.
+	LogEventsMessage LogEventMode = "message"
+	// LogEventsObject makes each log event a user record: its own object (id, timestamp, message), with the envelope's
+	// owner, logGroup and logStream added to it.
+	LogEventsObject LogEventMode = "event"
+)
+
+// DefaultMaxOpenedBytes is the bound on the opened payloads of one Kinesis record where none is set. A Kinesis record
+// has at most 10 MiB.
+const DefaultMaxOpenedBytes = 64 << 20
+
+// DecoderOptions switch on what a Decoder does besides taking aggregates apart. Its zero value does nothing else.
+type DecoderOptions struct {
+	// Inflate replaces payloads that begin like a gzip stream by what they inflate to.
+	Inflate bool
+	// Split and LogEvents say how payloads, inflated or not, are split. Empty is the same as "none". What is no
+	// envelope of log events falls to Split.
+	Split     SplitMode
+	LogEvents LogEventMode
+	// MaxOpenedBytes bounds the memory that opening the payloads of one Kinesis record may take up: what they inflate
+	// to, and log events with the envelope's members. 0 stands for DefaultMaxOpenedBytes.
+	MaxOpenedBytes int
+	// MaxRecords bounds the user records of one aggregate, and again the parts into which the payloads of one Kinesis
+	// record are split. 0 stands for DefaultMaxRecords.
+	MaxRecords int
+}
+
+// Decoder takes Kinesis records apart. It does not change, and is safe for concurrent use.
+type Decoder struct {
+	o  DecoderOptions
+	in *HashRange
+}
+
+// NewDecoder checks the options; its error names every fault of theirs.
+func NewDecoder(o DecoderOptions) (*Decoder, error) {
+	var faults []error
+	if o.Split = orNone(o.Split, SplitNone); !slices.Contains([]SplitMode{SplitNone, SplitJSON, SplitLines}, o.Split) {
+		faults = append(faults, fmt.Errorf("split %q is none of none, json, lines", o.Split))
+	}
+	if o.LogEvents = orNone(o.LogEvents, LogEventsNone); !slices.Contains([]LogEventMode{LogEventsNone, LogEventsMessage, LogEventsObject}, o.LogEvents) {
+		faults = append(faults, fmt.Errorf("log events %q is none of none, message, event", o.LogEvents))
+	}
+	if o.MaxOpenedBytes < 0 {
+		faults = append(faults, fmt.Errorf("max opened bytes %d is negative", o.MaxOpenedBytes))
+	}
+	if o.MaxRecords < 0 {
+		faults = append(faults, fmt.Errorf("max records %d is negative", o.MaxRecords))
+	}
+	if len(faults) > 0 {
+		return nil, fmt.Errorf("record decoder: %w", errors.Join(faults...))
+	}
+	if o.MaxOpenedBytes == 0 {
+		o.MaxOpenedBytes = DefaultMaxOpenedBytes
+	}
+	if o.MaxRecords == 0 {
+		o.MaxRecords = DefaultMaxRecords
+	}
+	return &Decoder{o: o}, nil
+}
+
+func orNone[M ~string](mode, none M) M {
+	if mode == "" {
+		return none
+	}
+	return mode
+}
+
+// WithRange returns a decoder that drops the aggregates of which a user record belongs to another shard than the one
+// that serves r, as the Java KCL does. Its bounds and switches are the same.
+//
+// The KPL gathers user records for the shard that it expects to get them. If a reshard sends them elsewhere, it sends
+// them again, and who drops nothing gets them twice. Other producers aggregate without regard to shards and do not send
+// again; with those, dropping loses records. Only who knows the producers can choose.
+func (d *Decoder) WithRange(r HashRange) *Decoder {
+	return &Decoder{o: d.o, in: &r}
+}
+
+// Append appends the user records of a Kinesis record to dst: the aggregate is taken apart (see AppendRecords), then
+// each payload is inflated, then split. The order is that of the payload's bytes. Their data share memory with raw's
+// where nothing was inflated.
+//
+// What can not be taken apart is appended with a Fault and the bytes as far as they could be taken apart; Append drops
+// nothing, and fails for nothing. The one exception is WithRange: of an aggregate dropped by it nothing is appended.
+//
+// In a payload that holds several JSON values, those before a fault are user records, and the rest from the beginning
+// of the faulty value is one with a Fault: where the next value begins can not be told. A payload that holds no more
+// than one user record gives that one, without a part number.
+func (d *Decoder) Append(dst []Record, raw Record) []Record {
+	first := len(dst)
+	dst, dropped := appendUserRecords(dst, raw, d.o.MaxRecords, d.in)
+	if dropped || !d.opens() {
+		return dst
+	}
+	left := budget{bytes: d.o.MaxOpenedBytes, parts: d.o.MaxRecords}
+	if len(dst) == first+1 {
+		return d.open(dst[:first], dst[first], &left)
+	}
+	users := slices.Clone(dst[first:])
+	dst = dst[:first]
+	for _, u := range users {
+		dst = d.open(dst, u, &left)
+	}
+	return dst
+}
+
+// budget is what opening the payloads of one Kinesis record may still use up.
+type budget struct{ bytes, parts int }
+
+func (d *Decoder) opens() bool {
+	return d.o.Inflate || d.o.Split != SplitNone || d.o.LogEvents != LogEventsNone
+}
+
+// open appends the user records of one payload.
+func (d *Decoder) open(dst []Record, u Record, left *budget) []Record {
+	if u.Fault != nil {
+		return append(dst, u)
+	}
+	if d.o.Inflate && isGzip(u.Data) {
+		data, fault := inflate(u.Data, left.bytes)
+		if fault != nil {
+			u.Fault = fault
+			return append(dst, u)
+		}
+		left.bytes -= len(data)
+		u.Data = data
+	}
+	if d.o.LogEvents != LogEventsNone {
+		if e, ok := readLogEnvelope(u.Data); ok {
+			return appendLogEvents(dst, u, e, d.o.LogEvents, left)
+		}
+	}
+	switch d.o.Split {
+	case SplitJSON:
+		return appendValues(dst, u, left)
+	case SplitLines:
+		return appendLines(dst, u, left)
+	}
+	return append(dst, u)
+}

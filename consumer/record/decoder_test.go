@@ -1,0 +1,342 @@
+package record_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"io"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"aws-streaming-pipeline/consumer/record"
+)
+
+func newDecoder(t testing.TB, o record.DecoderOptions) *record.Decoder {
+	t.Helper()
+	d, err := record.NewDecoder(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func gzipped(t testing.TB, data string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, data); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// summary writes each record as "id data", or "id code data" if it has a fault.
+func summary(records []record.Record) []string {
+	var out []string
+	for i := range records {
+		line := strings.TrimPrefix(records[i].EventID(), sequence)
+		if f := records[i].Fault; f != nil {
+			line += " " + f.Code
+		}
+		out = append(out, line+" "+string(records[i].Data))
+	}
+	return out
+}
+
+const envelope = `{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"group","logStream":"stream",` +
+	`"subscriptionFilters":["filter"],"logEvents":[` +
+	`{"id":"1","timestamp":1510109208016,"message":"plain"}, {"id":"2","timestamp":1510109208017,"message":"{\"a\":\"\\n\ud83d\ude00\ud800\"}" }]}`
+
+const control = `{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],` +
+	`"logEvents":[{"id":"","timestamp":1,"message":"CWL CONTROL MESSAGE: Checking health of destination Kinesis stream."}]}`
+
+func TestDecoder_TakesPayloadsApart(t *testing.T) {
+	inflate := record.DecoderOptions{Inflate: true}
+	values := record.DecoderOptions{Split: record.SplitJSON}
+	lines := record.DecoderOptions{Split: record.SplitLines}
+	messages := record.DecoderOptions{Inflate: true, LogEvents: record.LogEventsMessage}
+	events := record.DecoderOptions{Inflate: true, LogEvents: record.LogEventsObject}
+	aggregate := func(payloads ...string) string {
+		var sent []record.Record
+		for _, p := range payloads {
+			sent = append(sent, record.Record{PartitionKey: "k", Data: []byte(p)})
+		}
+		return string(record.AppendAggregate(nil, sent))
+	}
+	zip := func(data string) string { return string(gzipped(t, data)) }
+	added := `,"owner":"123456789012","logGroup":"group","logStream":"stream"}`
+	tests := []struct {
+		name    string
+		options record.DecoderOptions
+		payload string
+		want    []string
+	}{
+		{"nothing switched on", record.DecoderOptions{}, zip(`{"a":1}`), []string{" " + zip(`{"a":1}`)}},
+		{"nothing switched on, values", record.DecoderOptions{}, `{"a":1}{"a":2}`, []string{` {"a":1}{"a":2}`}},
+		{"aggregate", record.DecoderOptions{}, aggregate("1", "2"), []string{"-0 1", "-1 2"}},
+
+		{"gzip", inflate, zip(`{"a":1}`), []string{` {"a":1}`}},
+		{"gzip of nothing", inflate, zip(""), []string{" "}},
+		{"two gzip members", inflate, zip(`{"a":`) + zip(`1}`), []string{` {"a":1}`}},
+		{"not gzip", inflate, `{"a":1}`, []string{` {"a":1}`}},
+		{"gzip in an aggregate", inflate, aggregate(zip("1"), "2", zip("3")), []string{"-0 1", "-1 2", "-2 3"}},
+		{"gzip cut off", inflate, zip(`{"a":1}`)[:20], []string{" Gzip.Corrupt " + zip(`{"a":1}`)[:20]}},
+		{"gzip header cut off", inflate, "\x1f\x8b\x08", []string{" Gzip.Corrupt \x1f\x8b\x08"}},
+		{"gzip with a wrong checksum", inflate, wrongChecksum(zip(`{"a":1}`)), []string{" Gzip.Corrupt " + wrongChecksum(zip(`{"a":1}`))}},
+		{"gzip with something behind", inflate, zip(`{"a":1}`) + "x", []string{" Gzip.Corrupt " + zip(`{"a":1}`) + "x"}},
+		{"gzip corrupt among others", inflate, aggregate("1", "\x1f\x8b\x08", "3"), []string{"-0 1", "-1 Gzip.Corrupt \x1f\x8b\x08", "-2 3"}},
+		{"gzip as large as allowed", record.DecoderOptions{Inflate: true, MaxOpenedBytes: 10}, zip("0123456789"), []string{" 0123456789"}},
+		{"gzip too large", record.DecoderOptions{Inflate: true, MaxOpenedBytes: 9}, zip("0123456789"), []string{" Gzip.TooLarge " + zip("0123456789")}},
+		{"gzip too large together", record.DecoderOptions{Inflate: true, MaxOpenedBytes: 15}, aggregate(zip("0123456789"), zip("0123456789"), zip("01234")),
+			[]string{"-0 0123456789", "-1 Gzip.TooLarge " + zip("0123456789"), "-2 01234"}},
+
+		{"one value", values, `{"a":1}`, []string{` {"a":1}`}},
+		{"values without space", values, `{"a":1}{"a":"}{"}[3]4"5"`, []string{`-0 {"a":1}`, `-1 {"a":"}{"}`, `-2 [3]`, `-3 4`, `-4 "5"`}},
+		{"values in lines", values, "{\"a\":\n1}\r\n{\"a\":2}\n", []string{"-0 {\"a\":\n1}", `-1 {"a":2}`}},
+		{"values and a fault", values, `{"a":1} {"a":2} {"a" {"a":4}`, []string{`-0 {"a":1}`, `-1 {"a":2}`, `-2 Json.Malformed {"a" {"a":4}`}},
+		{"values and a cut one", values, `{"a":1}{"a":`, []string{`-0 {"a":1}`, `-1 Json.Truncated {"a":`}},
+		{"a fault alone", values, ` {"a"`, []string{` Json.Truncated {"a"`}},
+		{"no value", values, " \n", []string{"  \n"}},
+		{"values in an aggregate", values, aggregate("1 2", "3", "4 x"), []string{"-0-0 1", "-0-1 2", "-1 3", "-2-0 4", "-2-1 Json.Malformed x"}},
+		{"values in gzip", record.DecoderOptions{Inflate: true, Split: record.SplitJSON}, zip("1 2"), []string{"-0 1", "-1 2"}},
+		{"too many values", record.DecoderOptions{Split: record.SplitJSON, MaxRecords: 2}, "1 2 3", []string{" Split.TooManyRecords 1 2 3"}},
+		{"too many values together", record.DecoderOptions{Split: record.SplitJSON, MaxRecords: 3}, aggregate("1 2", "3 4", "5"),
+			[]string{"-0-0 1", "-0-1 2", "-1 Split.TooManyRecords 3 4", "-2 5"}},
+		{"aggregate of too many", record.DecoderOptions{MaxRecords: 1}, aggregate("1", "2"), []string{" Aggregate.TooManyRecords " + aggregate("1", "2")}},
+
+		{"lines", lines, "{\"a\":1}\r\n\n  \n not JSON\t\n{\"a\":2}", []string{`-0 {"a":1}`, `-1 not JSON`, `-2 {"a":2}`}},
+		{"one line", lines, "{\"a\":1}\n", []string{` {"a":1}`}},
+		{"blank lines", lines, "\n\r\n", []string{" \n\r\n"}},
+		{"too many lines", record.DecoderOptions{Split: record.SplitLines, MaxRecords: 1}, "1\n2\n", []string{" Split.TooManyRecords 1\n2\n"}},
+
+		{"messages", messages, zip(envelope), []string{"-0 plain", "-1 {\"a\":\"\\n😀\uFFFD\"}"}},
+		{"messages not compressed", messages, envelope, []string{"-0 plain", "-1 {\"a\":\"\\n😀\uFFFD\"}"}},
+		{"events", events, zip(envelope), []string{
+			`-0 {"id":"1","timestamp":1510109208016,"message":"plain"` + added,
+			`-1 {"id":"2","timestamp":1510109208017,"message":"{\"a\":\"\\n\ud83d\ude00\ud800\"}" ` + added}},
+		{"one event", messages, strings.Replace(envelope, `{"id":"1","timestamp":1510109208016,"message":"plain"}, `, "", 1), []string{" {\"a\":\"\\n😀\uFFFD\"}"}},
+		{"no event", messages, envelope[:strings.Index(envelope, "[{")] + "[ ]}", []string{" " + envelope[:strings.Index(envelope, "[{")] + "[ ]}"}},
+		{"control message", messages, control, []string{" " + control}},
+		{"an event without message", messages, strings.Replace(envelope, `"message":"plain"`, `"text":"plain"`, 1), []string{" " + strings.Replace(envelope, `"message":"plain"`, `"text":"plain"`, 1)}},
+		{"an event that is no object", events, strings.Replace(envelope, `[{"id":"1"`, `[7,{"id":"1"`, 1), []string{" " + strings.Replace(envelope, `[{"id":"1"`, `[7,{"id":"1"`, 1)}},
+		{"envelope without owner", events, strings.Replace(envelope, `"owner"`, `"owned"`, 1), []string{" " + strings.Replace(envelope, `"owner"`, `"owned"`, 1)}},
+		{"cut envelope", events, envelope[:len(envelope)-1], []string{" " + envelope[:len(envelope)-1]}},
+		{"envelope with something behind", events, envelope + "x", []string{" " + envelope + "x"}},
+		{"other objects", events, `{"a":1}`, []string{` {"a":1}`}},
+		{"other objects to split", record.DecoderOptions{LogEvents: record.LogEventsMessage, Split: record.SplitJSON}, `{"a":1}{"a":2}`, []string{`-0 {"a":1}`, `-1 {"a":2}`}},
+		{"too many events", record.DecoderOptions{LogEvents: record.LogEventsMessage, MaxRecords: 1}, envelope, []string{" Split.TooManyRecords " + envelope}},
+		{"events too large", record.DecoderOptions{LogEvents: record.LogEventsObject, MaxOpenedBytes: 200}, envelope, []string{" Split.TooLarge " + envelope}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			raw := kinesisRecord([]byte(tt.payload))
+			got := newDecoder(t, tt.options).Append([]record.Record{{SequenceNumber: "before"}}, raw)
+			if got[0].SequenceNumber != "before" {
+				t.Error("dst was overwritten")
+			}
+			if s := summary(got[1:]); !slices.Equal(s, tt.want) {
+				t.Errorf("got\n%q\nwant\n%q", s, tt.want)
+			}
+			for i := range got {
+				if got[i].Split && cap(got[i].Data) != len(got[i].Data) {
+					t.Errorf("appending to %s would overwrite the next", got[i].EventID())
+				}
+			}
+			if string(raw.Data) != tt.payload {
+				t.Error("the payload was changed")
+			}
+		})
+	}
+}
+
+func wrongChecksum(gzip string) string {
+	b := []byte(gzip)
+	b[len(b)-5] ^= 1
+	return string(b)
+}
+
+// A small payload that inflates to much must cost no more memory than the bound, whatever size it states.
+func TestDecoder_StopsInflatingAtTheBound(t *testing.T) {
+	const limit = 1 << 18
+	d := newDecoder(t, record.DecoderOptions{Inflate: true, MaxOpenedBytes: limit})
+	bomb := gzipped(t, strings.Repeat("0", 16*limit))
+	for _, stated := range []string{"", "\xff\xff\xff\xff", "\x00\x00\x00\x00"} {
+		payload := append(bytes.Clone(bomb[:len(bomb)-len(stated)]), stated...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := d.Append(nil, kinesisRecord(payload))
+		runtime.ReadMemStats(&after)
+		if got[0].Fault == nil || got[0].Fault.Code != record.CodeGzipTooLarge {
+			t.Fatalf("got fault %v", got[0].Fault)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 4*limit {
+			t.Errorf("stated size %x: %d bytes allocated for a bound of %d", stated, n, limit)
+		}
+	}
+}
+
+// Only an aggregate that lies wholly in the shard's range is kept; what is no aggregate always is.
+func TestDecoder_DropsAggregatesOfOtherShards(t *testing.T) {
+	lower, err := record.ParseHashRange("0", "170141183460469231731687303715884105727")
+	if err != nil {
+		t.Fatal(err)
+	}
+	upper := record.HashRange{First: record.HashKey{High: 1 << 63}, Last: record.MaxHashKey}
+	aggregate := func(users ...record.Record) record.Record {
+		return kinesisRecord(record.AppendAggregate(nil, users))
+	}
+	low, high := record.Record{ExplicitHashKey: "1"}, record.Record{ExplicitHashKey: maxHashKey}
+	byKey := record.Record{PartitionKey: "message digest"} // its MD5 begins with f9
+	odd := record.Record{ExplicitHashKey: "none"}
+	tests := []struct {
+		name         string
+		raw          record.Record
+		lower, upper int // user records kept
+	}{
+		{"all low", aggregate(low, low), 2, 0},
+		{"all high", aggregate(high, byKey), 0, 2},
+		{"last one elsewhere", aggregate(low, low, high), 0, 0},
+		{"first one elsewhere", aggregate(byKey, low), 0, 0},
+		{"hash key that is no number", aggregate(odd), 1, 1},
+		{"no aggregate", kinesisRecord([]byte(`{}`)), 1, 1},
+		{"corrupt aggregate", kinesisRecord(sealed([]byte{1})), 1, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := newDecoder(t, record.DecoderOptions{})
+			if n := len(d.WithRange(lower).Append(nil, tt.raw)); n != tt.lower {
+				t.Errorf("%d user records in the lower half, want %d", n, tt.lower)
+			}
+			if n := len(d.WithRange(upper).Append(nil, tt.raw)); n != tt.upper {
+				t.Errorf("%d user records in the upper half, want %d", n, tt.upper)
+			}
+			if n := len(d.Append(nil, tt.raw)); n == 0 {
+				t.Error("dropped without a range")
+			}
+		})
+	}
+}
+
+func TestNewDecoder_NamesEveryFaultOfItsOptions(t *testing.T) {
+	_, err := record.NewDecoder(record.DecoderOptions{Split: "words", LogEvents: "all", MaxOpenedBytes: -1, MaxRecords: -2})
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{"words", "all", "-1", "-2"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not name %s", err, want)
+		}
+	}
+}
+
+// FuzzDecoder holds for any payload and any switches: nothing is lost, ids are unique, the answer is the same each
+// time, and what is JSON before splitting is JSON behind it.
+func FuzzDecoder(f *testing.F) {
+	f.Add([]byte(envelope), uint8(0xff))
+	f.Add([]byte(control), uint8(0x3))
+	f.Add([]byte(`{"a":1}{"b":2} x`), uint8(2))
+	f.Add([]byte("1\n2\r\n\n"), uint8(4))
+	f.Add(gzipped(f, envelope), uint8(9))
+	f.Add(record.AppendAggregate(nil, userRecords()), uint8(0xff))
+	f.Fuzz(func(t *testing.T, payload []byte, switches uint8) {
+		o := record.DecoderOptions{
+			Inflate:        switches&1 != 0,
+			Split:          []record.SplitMode{"", record.SplitNone, record.SplitJSON, record.SplitLines}[switches>>1&3],
+			LogEvents:      []record.LogEventMode{"", record.LogEventsNone, record.LogEventsMessage, record.LogEventsObject}[switches>>3&3],
+			MaxOpenedBytes: 1 << 16,
+			MaxRecords:     1000,
+		}
+		d := newDecoder(t, o)
+		got := d.Append(nil, kinesisRecord(payload))
+		if len(got) == 0 {
+			t.Fatal("the record is lost")
+		}
+		if again := d.Append(nil, kinesisRecord(payload)); !reflect.DeepEqual(again, got) {
+			t.Fatal("a replay gives something else")
+		}
+		if !o.Inflate && (o.LogEvents == "" || o.LogEvents == record.LogEventsNone) && !got[0].Aggregated {
+			var parts []byte
+			for i := range got {
+				parts = append(parts, got[i].Data...)
+			}
+			if want := solid(payload); !bytes.Equal(solid(parts), want) {
+				t.Fatalf("%q of %q is left", solid(parts), want)
+			}
+		}
+		ids := make(map[string]bool)
+		for i := range got {
+			if id := got[i].EventID(); ids[id] {
+				t.Fatalf("%s is there twice", id)
+			} else {
+				ids[id] = true
+			}
+			if got[i].Split && got[i].Fault == nil && o.Split == record.SplitJSON && o.LogEvents != record.LogEventsMessage && !json.Valid(got[i].Data) && len(got[i].Data) < record.MaxDepth {
+				t.Fatalf("split into %q", got[i].Data)
+			}
+		}
+	})
+}
+
+// solid drops what splitting may drop, and so much more that the rest can be compared.
+func solid(payload []byte) []byte {
+	payload = bytes.TrimPrefix(payload, []byte("\xef\xbb\xbf"))
+	return slices.DeleteFunc(bytes.Clone(payload), func(c byte) bool {
+		return c == ' ' || c == '\t' || c == '\r' || c == '\n'
+	})
+}
+
+// FuzzLogMessage holds the unescaping of messages to encoding/json.
+func FuzzLogMessage(f *testing.F) {
+	f.Add(`plain`)
+	f.Add(`\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00`)
+	f.Add(`\ud800\ud800\udc00\udc00x\ud800\n\ud800`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var want string
+		if err := json.Unmarshal([]byte(`"`+text+`"`), &want); err != nil || strings.ToValidUTF8(text, "") != text {
+			return
+		}
+		payload := fmt.Sprintf(`{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logStream":"s","logEvents":[{"message":"%s"}]}`, text)
+		got := newDecoder(t, record.DecoderOptions{LogEvents: record.LogEventsMessage}).Append(nil, kinesisRecord([]byte(payload)))
+		if len(got) != 1 || string(got[0].Data) != want {
+			t.Fatalf("%q became %q, want %q", text, got[0].Data, want)
+		}
+	})
+}
+
+func BenchmarkDecoder(b *testing.B) {
+	var events strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&events, `{"id":"%056d","timestamp":1510109208016,"message":"{\"level\":\"info\",\"n\":%d,\"text\":\"request served\"}"},`, i, i)
+	}
+	logs := strings.Replace(envelope, `{"id":"1"`, events.String()+`{"id":"1"`, 1)
+	lines := bytes.Repeat(append(shapes()["narrow"], '\n'), 100)
+	for _, bb := range []struct {
+		name    string
+		options record.DecoderOptions
+		payload []byte
+		size    int // of what comes out
+	}{
+		{"values", record.DecoderOptions{Split: record.SplitJSON}, lines, len(lines)},
+		{"lines", record.DecoderOptions{Split: record.SplitLines}, lines, len(lines)},
+		{"gzip", record.DecoderOptions{Inflate: true}, gzipped(b, string(lines)), len(lines)},
+		{"gzip/events", record.DecoderOptions{Inflate: true, LogEvents: record.LogEventsObject}, gzipped(b, logs), len(logs)},
+		{"gzip/messages", record.DecoderOptions{Inflate: true, LogEvents: record.LogEventsMessage}, gzipped(b, logs), len(logs)},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			d := newDecoder(b, bb.options)
+			dst := make([]record.Record, 0, 200)
+			b.SetBytes(int64(bb.size))
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Append(dst, kinesisRecord(bb.payload))
+			}
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package record
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// EventIDName is the name of the member that AppendJSONLine adds to every record.
+const EventIDName = "event_id"
+
+// byteOrderMark is U+FEFF in UTF-8.
+const byteOrderMark = "\xef\xbb\xbf"
+
+// AppendJSONLine checks that the payload is one JSON object, as RFC 8259 writes it, and appends it to dst as a line:
+// its bytes as they are, "event_id" as the last member of the object, and a line feed. It looks at each byte once,
+// allocates nothing if dst has room, and keeps nothing of r.
+//
+// Four things are not taken over as they are. White space around the object and a byte order mark before it are
+// dropped; RFC 8259, section 8.1, allows a reader to ignore the mark, and a line must not carry it. Line breaks and
+// carriage returns between tokens become spaces, because a line must not be broken; within strings they can only stand
+// escaped, and stay so. And where the object has members of the name "event_id" already, however spelled, their values
+// are replaced instead of a second one being added.
+//
+// It accepts what encoding/json and utf8.Valid accept, but for the mark, which encoding/json refuses, and for nesting
+// deeper than MaxDepth, which it allows up to 10,000 levels. Member names may repeat, and surrogates may be escaped
+// without a partner: the grammar allows both.
+//
+// On error, which is always a *Fault, dst comes back with the length it had. A record that carries a Fault already
+// gives that one. The sequence number has to be decimal, as Kinesis's are.
+func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
+	if r.Fault != nil {
+		return dst, r.Fault
+	}
+	start := objectStart(r.Data)
+	if start >= len(r.Data) {
+		return dst, fault(CodeJSONEmpty, fmt.Sprintf("the payload is empty or white space; its size is %d bytes", len(r.Data)))
+	}
+	if r.Data[start] != '{' {
+		return dst, notAnObject(r.Data, start)
+	}
+	line, end, problem := appendObject(dst, r, start)
+	if problem != fine {
+		return dst, problem.at(end)
+	}
+	if rest := skipSpace(r.Data, end); rest < len(r.Data) {
+		return dst, fault(CodeJSONTrailingData, fmt.Sprintf("data behind the object at byte %d", rest))
+	}
+	unbreak(line[len(dst):])
+	return append(line, '\n'), nil
+}
+
+// objectStart returns the offset of the payload's first byte that is neither white space nor a byte order mark.
+func objectStart(b []byte) int {
+	i := 0
+	if len(b) >= len(byteOrderMark) && string(b[:len(byteOrderMark)]) == byteOrderMark {
+		i = len(byteOrderMark)
+	}
+	return skipSpace(b, i)
+}
+
+// notAnObject tells other JSON values from what is no JSON at all.
+func notAnObject(b []byte, start int) *Fault {
+	if end, p := skipValue(b, start, 0); p != fine {
+		return p.at(end)
+	}
+	return fault(CodeJSONNotAnObject, fmt.Sprintf("the JSON value at byte %d is not an object", start))
+}
+
+// appendObject checks the object at start and appends it with its event id. It returns the offset behind the object,
+// or that of the problem; what it has appended then is of no use.
+func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p problem) {
+	b := r.Data
+	copied := start
+	replaced := false
+	i := skipSpace(b, start+1)
+	empty := i < len(b) && b[i] == '}'
+	for !empty {
+		keyEnd, value, p := skipKey(b, i)
+		if p != fine {
+			return dst, value, p
+		}
+		valueEnd, p := skipValue(b, value, 1)
+		if p != fine {
+			return dst, valueEnd, p
+		}
+		if name := b[i+1 : keyEnd-1]; len(name) >= len(EventIDName) && isEventID(name) {
+			dst = append(dst, b[copied:value]...)
+			dst = appendQuotedEventID(dst, r)
+			copied = valueEnd
+			replaced = true
+		}
+		i = skipSpace(b, valueEnd)
+		if i < len(b) && b[i] == ',' {
+			i = skipSpace(b, i+1)
+			continue
+		}
+		if i < len(b) && b[i] == '}' {
+			break
+		}
+		i, p = here(b, i)
+		return dst, i, p
+	}
+	dst = append(dst, b[copied:i]...)
+	if !replaced {
+		if !empty {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `"`+EventIDName+`":`...)
+		dst = appendQuotedEventID(dst, r)
+	}
+	return append(dst, '}'), i + 1, fine
+}
+
+func appendQuotedEventID(dst []byte, r *Record) []byte {
+	dst = append(dst, '"')
+	dst = r.AppendEventID(dst)
+	return append(dst, '"')
+}
+
+// isEventID tells whether the name between a member's quotes, which is valid, reads "event_id". None of its letters
+// has a short escape, so each is written plainly in one byte or as \u00xx in six.
+func isEventID(name []byte) bool {
+	if len(name) == len(EventIDName) {
+		return string(name) == EventIDName
+	}
+	for k := range len(EventIDName) {
+		if len(name) == 0 {
+			return false
+		}
+		c, size := name[0], 1
+		if c == '\\' {
+			if len(name) < 6 || name[1] != 'u' || name[2] != '0' || name[3] != '0' {
+				return false
+			}
+			c, size = unhex(name[4])<<4|unhex(name[5]), 6
+		}
+		if c != EventIDName[k] {
+			return false
+		}
+		name = name[size:]
+	}
+	return len(name) == 0
+}
+
+// unbreak replaces the line breaks of a valid JSON text, which only stand between tokens, by spaces.
+func unbreak(line []byte) {
+	for _, c := range []byte("\n\r") {
+		for i := bytes.IndexByte(line, c); i >= 0; {
+			line[i] = ' '
+			next := bytes.IndexByte(line[i+1:], c)
+			if next < 0 {
+				break
+			}
+			i += 1 + next
+		}
+	}
+}

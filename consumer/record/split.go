@@ -1,0 +1,274 @@
+package record
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// splitter appends the parts of one payload to a slice of records, all or the whole payload with a Fault.
+type splitter struct {
+	dst   []Record
+	first int // of the payload's records in dst
+	whole Record
+	left  *budget
+	fault *Fault
+}
+
+func newSplitter(dst []Record, whole Record, left *budget) *splitter {
+	return &splitter{dst: dst, first: len(dst), whole: whole, left: left}
+}
+
+// add appends one part. It returns false if the bound is reached and splitting must end.
+func (s *splitter) add(data []byte, f *Fault) bool {
+	n := len(s.dst) - s.first
+	if n >= s.left.parts {
+		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("a payload of %d bytes splits into more than the %d user records that are left for this Kinesis record", len(s.whole.Data), s.left.parts))
+		return false
+	}
+	part := s.whole
+	part.Data, part.Fault = data, f
+	part.Split, part.Part = true, n
+	s.dst = append(s.dst, part)
+	return true
+}
+
+// records returns the slice with the parts. Without any, or with a fault of the whole, it has the payload as it came; a
+// part that stayed alone has no number.
+func (s *splitter) records() []Record {
+	n := len(s.dst) - s.first
+	switch {
+	case s.fault != nil || n == 0:
+		s.whole.Fault = s.fault
+		return append(s.dst[:s.first], s.whole)
+	case n == 1:
+		s.dst[s.first].Split = false
+	default:
+		s.left.parts -= n
+	}
+	return s.dst
+}
+
+// appendValues splits a payload at the ends of its JSON values.
+func appendValues(dst []Record, u Record, left *budget) []Record {
+	s := newSplitter(dst, u, left)
+	b := slices.Clip(u.Data)
+	for i := objectStart(b); i < len(b); {
+		end, p := skipValue(b, i, 0)
+		if p != fine {
+			s.add(b[i:], p.at(end-i))
+			break
+		}
+		if !s.add(b[i:end:end], nil) {
+			break
+		}
+		i = skipSpace(b, end)
+	}
+	return s.records()
+}
+
+// appendLines splits a payload at its line feeds.
+func appendLines(dst []Record, u Record, left *budget) []Record {
+	s := newSplitter(dst, u, left)
+	for line := range bytes.Lines(u.Data) {
+		line = bytes.Trim(line, " \t\r\n")
+		if len(line) > 0 && !s.add(line[:len(line):len(line)], nil) {
+			break
+		}
+	}
+	return s.records()
+}
+
+// logEnvelope is a message of a CloudWatch Logs subscription (Amazon CloudWatch Logs User Guide, "Log group-level
+// subscription filters", Example 1). All of it shares the payload's memory and is valid JSON.
+type logEnvelope struct {
+	messageType, owner, logGroup, logStream []byte // strings with their quotes
+	logEvents                               []byte // an array of objects
+	count                                   int    // of log events
+}
+
+// readLogEnvelope recognises the envelope of log events. Whatever has not the documented form is none.
+func readLogEnvelope(payload []byte) (logEnvelope, bool) {
+	var e logEnvelope
+	ok := eachMember(payload, func(name, value []byte) {
+		switch string(name) {
+		case "messageType":
+			e.messageType = value
+		case "owner":
+			e.owner = value
+		case "logGroup":
+			e.logGroup = value
+		case "logStream":
+			e.logStream = value
+		case "logEvents":
+			e.logEvents = value
+		}
+	})
+	ok = ok && string(e.messageType) == `"DATA_MESSAGE"` && isJSONString(e.owner) && isJSONString(e.logGroup) &&
+		isJSONString(e.logStream) && len(e.logEvents) > 0 && e.logEvents[0] == '['
+	if !ok {
+		return logEnvelope{}, false
+	}
+	eachElement(e.logEvents, func(event []byte) bool {
+		_, ok = logMessage(event)
+		e.count++
+		return ok
+	})
+	return e, ok
+}
+
+func isJSONString(value []byte) bool { return len(value) > 0 && value[0] == '"' }
+
+// logMessage returns the message of a log event, with its quotes. The event is a valid JSON value.
+func logMessage(event []byte) (message []byte, ok bool) {
+	ok = eachMember(event, func(name, value []byte) {
+		if string(name) == "message" {
+			message = value
+		}
+	})
+	return message, ok && isJSONString(message)
+}
+
+// appendLogEvents splits an envelope into its log events.
+func appendLogEvents(dst []Record, u Record, e logEnvelope, mode LogEventMode, left *budget) []Record {
+	s := newSplitter(dst, u, left)
+	if mode == LogEventsMessage {
+		s.addMessages(e)
+	} else {
+		s.addEvents(e)
+	}
+	return s.records()
+}
+
+// addMessages adds the text of each event's message.
+func (s *splitter) addMessages(e logEnvelope) {
+	var unescaped []byte // holds the texts that do not stand in the payload as they are; never longer than it
+	eachElement(e.logEvents, func(event []byte) bool {
+		message, _ := logMessage(event)
+		text := message[1 : len(message)-1]
+		if bytes.IndexByte(text, '\\') >= 0 {
+			if unescaped == nil {
+				unescaped = make([]byte, 0, len(e.logEvents))
+			}
+			start := len(unescaped)
+			unescaped = appendUnescaped(unescaped, text)
+			text = unescaped[start:]
+		}
+		return s.add(text[:len(text):len(text)], nil)
+	})
+}
+
+// addEvents adds each event's object, with the envelope's members as its last ones.
+func (s *splitter) addEvents(e logEnvelope) {
+	const ownerName, groupName, streamName = `,"owner":`, `,"logGroup":`, `,"logStream":`
+	added := len(ownerName) + len(e.owner) + len(groupName) + len(e.logGroup) + len(streamName) + len(e.logStream)
+	size := len(e.logEvents) + e.count*added
+	if size > s.left.bytes {
+		s.fault = fault(CodeSplitTooLarge, fmt.Sprintf("the %d log events of a payload of %d bytes take up more than the %d bytes that are left for this Kinesis record", e.count, len(s.whole.Data), s.left.bytes))
+		return
+	}
+	s.left.bytes -= size
+	objects := make([]byte, 0, size)
+	eachElement(e.logEvents, func(event []byte) bool {
+		start := len(objects)
+		objects = append(objects, event[:len(event)-1]...)
+		objects = append(objects, ownerName...)
+		objects = append(objects, e.owner...)
+		objects = append(objects, groupName...)
+		objects = append(objects, e.logGroup...)
+		objects = append(objects, streamName...)
+		objects = append(objects, e.logStream...)
+		objects = append(objects, '}')
+		return s.add(objects[start:len(objects):len(objects)], nil)
+	})
+}
+
+// eachMember calls do for each member of a JSON object, the name as it is spelled between its quotes. It returns false
+// if the text is not one valid object; do may have been called then.
+func eachMember(text []byte, do func(name, value []byte)) bool {
+	i := objectStart(text)
+	if i >= len(text) || text[i] != '{' {
+		return false
+	}
+	i = skipSpace(text, i+1)
+	for i < len(text) && text[i] != '}' {
+		nameEnd, value, p := skipKey(text, i)
+		if p != fine {
+			return false
+		}
+		end, p := skipValue(text, value, 1)
+		if p != fine {
+			return false
+		}
+		do(text[i+1:nameEnd-1], text[value:end])
+		i = skipSpace(text, end)
+		if i < len(text) && text[i] == ',' {
+			if i = skipSpace(text, i+1); i < len(text) && text[i] == '}' {
+				return false
+			}
+			continue
+		}
+		break
+	}
+	return i < len(text) && text[i] == '}' && skipSpace(text, i+1) == len(text)
+}
+
+// eachElement calls do for each element of a valid JSON array until it returns false.
+func eachElement(array []byte, do func(value []byte) bool) {
+	for i := skipSpace(array, 1); array[i] != ']'; {
+		end, _ := skipValue(array, i, 1)
+		if !do(array[i:end]) {
+			return
+		}
+		if i = skipSpace(array, end); array[i] == ',' {
+			i = skipSpace(array, i+1)
+		}
+	}
+}
+
+// appendUnescaped appends what a valid JSON string says, given without its quotes. Half a surrogate pair becomes U+FFFD.
+func appendUnescaped(dst, text []byte) []byte {
+	for {
+		i := bytes.IndexByte(text, '\\')
+		if i < 0 {
+			return append(dst, text...)
+		}
+		dst = append(dst, text[:i]...)
+		c := text[i+1]
+		text = text[i+2:]
+		switch c {
+		case 'b':
+			dst = append(dst, '\b')
+		case 'f':
+			dst = append(dst, '\f')
+		case 'n':
+			dst = append(dst, '\n')
+		case 'r':
+			dst = append(dst, '\r')
+		case 't':
+			dst = append(dst, '\t')
+		case 'u':
+			r := codeUnit(text)
+			text = text[4:]
+			if utf16.IsSurrogate(r) {
+				low := rune(-1)
+				if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
+					low = codeUnit(text[2:])
+				}
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+					text = text[6:]
+				}
+			}
+			dst = utf8.AppendRune(dst, r)
+		default:
+			dst = append(dst, c)
+		}
+	}
+}
+
+// codeUnit reads four hexadecimal digits.
+func codeUnit(digits []byte) rune {
+	return rune(unhex(digits[0]))<<12 | rune(unhex(digits[1]))<<8 | rune(unhex(digits[2]))<<4 | rune(unhex(digits[3]))
+}
