@@ -1,0 +1,63 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+
+	"aws-streaming-pipeline/consumer/record"
+)
+
+// ErrInvalidBatch means that a batch breaks a rule that does not depend on the state of the store. Such a batch is
+// never sent, so it is not committed and never will be.
+var ErrInvalidBatch = errors.New("invalid batch")
+
+// Validate tells whether b may be committed at all: it has an id and at least one range, at most MaxRanges of them, one
+// a shard, each held by a lease, and each moves its checkpoint forward. A range that stands still is refused because the
+// move is what keeps a late repetition of the same commit from being applied twice.
+func (b Batch) Validate() error {
+	switch {
+	case b.ID == "":
+		return fmt.Errorf("%w: it has no id", ErrInvalidBatch)
+	case len(b.Ranges) == 0:
+		return fmt.Errorf("%w %s: it has no ranges", ErrInvalidBatch, b.ID)
+	case len(b.Ranges) > MaxRanges:
+		return fmt.Errorf("%w %s: it has %d ranges, more than the %d that one transaction takes", ErrInvalidBatch, b.ID, len(b.Ranges), MaxRanges)
+	}
+	seen := make(map[string]bool, len(b.Ranges))
+	for _, r := range b.Ranges {
+		if seen[r.Shard] {
+			return fmt.Errorf("%w %s: it has two ranges of shard %s", ErrInvalidBatch, b.ID, r.Shard)
+		}
+		seen[r.Shard] = true
+		if err := r.validate(); err != nil {
+			return fmt.Errorf("%w %s: range of shard %q: %w", ErrInvalidBatch, b.ID, r.Shard, err)
+		}
+	}
+	return nil
+}
+
+func (r Range) validate() error {
+	if r.Shard == "" {
+		return errors.New("it names no shard")
+	}
+	if r.LeaseOwner == "" {
+		return errors.New("it names no lease owner")
+	}
+	if err := r.Start.Validate(); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	if r.Start == ShardEnd {
+		return errors.New("it starts behind the end of the shard")
+	}
+	if r.End == ShardEnd {
+		return nil
+	}
+	end, ok := r.End.SequenceNumber()
+	if !ok {
+		return fmt.Errorf("its end %q is neither a sequence number nor SHARD_END", string(r.End))
+	}
+	if start, ok := r.Start.SequenceNumber(); ok && record.CompareSequence(end, start) <= 0 {
+		return fmt.Errorf("its end %s is not after its start %s", end, start)
+	}
+	return nil
+}

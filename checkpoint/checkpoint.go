@@ -1,0 +1,237 @@
+// Package checkpoint holds the positions up to which records are durable, and the one decision of the pipeline: the
+// commit, which moves the positions of many shards and records the uploads that are to be made visible, all or nothing.
+//
+// A Store keeps four kinds of items: the application (which stream the table belongs to), one lease a shard, one
+// heartbeat a worker, and the outbox (batches that are committed and not yet published, and tombstones of batches that
+// can never be committed any more). Safety rests on the conditions of Commit and Bury alone; leases only decide who
+// does the work.
+package checkpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Position is a place in a shard as the lease table stores it: a decimal sequence number (the last record that is
+// durable), one of the sentinels below, or a value made by AtTimestamp.
+type Position string
+
+const (
+	// TrimHorizon stands before the oldest record that the stream still holds.
+	TrimHorizon Position = "TRIM_HORIZON"
+	// ShardEnd stands behind the last record of a closed shard. It is final.
+	ShardEnd Position = "SHARD_END"
+
+	atTimestamp = "AT_TIMESTAMP:"
+)
+
+// AtTimestamp is the position before the first record that arrived at t or later (millisecond precision, UTC).
+func AtTimestamp(t time.Time) Position {
+	return Position(atTimestamp + t.UTC().Format("2006-01-02T15:04:05.000Z"))
+}
+
+// Timestamp returns the time of an AtTimestamp position.
+func (p Position) Timestamp() (time.Time, bool) {
+	s, ok := strings.CutPrefix(string(p), atTimestamp)
+	if !ok {
+		return time.Time{}, false
+	}
+	t, err := time.Parse("2006-01-02T15:04:05.000Z", s)
+	return t, err == nil
+}
+
+// SequenceNumber returns the sequence number, if the position is one.
+func (p Position) SequenceNumber() (string, bool) {
+	if p == "" {
+		return "", false
+	}
+	for i := range len(p) {
+		if p[i] < '0' || p[i] > '9' {
+			return "", false
+		}
+	}
+	return string(p), true
+}
+
+// Validate tells whether p is one of the forms that a Position may have.
+func (p Position) Validate() error {
+	_, seq := p.SequenceNumber()
+	_, ts := p.Timestamp()
+	if seq || ts || p == TrimHorizon || p == ShardEnd {
+		return nil
+	}
+	return fmt.Errorf("position %q is neither a sequence number nor TRIM_HORIZON, SHARD_END or AT_TIMESTAMP:<RFC 3339 time with milliseconds, UTC>", string(p))
+}
+
+// Identity names what a table belongs to. A table serves one application on one stream; a stream that was deleted and
+// made again under its old name is another stream.
+type Identity struct {
+	Application   string
+	Stream        string    // name of the stream
+	StreamARN     string    // empty where the endpoint gives none
+	StreamCreated time.Time // creation time, second precision
+}
+
+// Application is the table's own item.
+type Application struct {
+	Identity
+	// Initial is where a shard without a checkpoint starts. It is fixed at the application's first start, so that
+	// children of a later split lose nothing although the setting said LATEST.
+	Initial Position
+	// SchemaVersion is the layout of the items.
+	SchemaVersion int
+}
+
+// Lease is the row of one shard.
+type Lease struct {
+	Shard   string
+	Parents []string // the parent, and after a merge the adjacent parent
+	Owner   string   // id of the worker that holds it; empty if nobody does
+	// Counter grows by one at each acquisition and each rewind. Together with Owner it fences: a commit names both.
+	Counter int64
+	// Checkpoint is the position up to which records are committed. Only Commit and Rewind change it.
+	Checkpoint Position
+	// Arrival is the arrival time of the last committed record; zero before the first.
+	Arrival time.Time
+}
+
+// Worker is the heartbeat item of one worker process.
+type Worker struct {
+	ID      string // unique for each start of a process
+	Beat    int64  // moves as long as the worker lives; others watch it on their own clock
+	Address string // where its status page is, for people
+	Version string
+}
+
+// Range is what a batch holds of one shard: the records after Start up to and including End.
+type Range struct {
+	Shard        string    `json:"shard"`
+	Start        Position  `json:"start"`
+	End          Position  `json:"end"`
+	LeaseOwner   string    `json:"lease_owner"`
+	LeaseCounter int64     `json:"lease_counter"`
+	Records      int64     `json:"records"`
+	Last         string    `json:"last_sequence_number,omitempty"` // of the last record; differs from End at a shard's end
+	FirstArrival time.Time `json:"first_arrival,omitzero"`
+	LastArrival  time.Time `json:"last_arrival,omitzero"`
+}
+
+// File is one object whose bytes are in S3 as parts of a multipart upload, invisible until it is completed.
+type File struct {
+	Bucket    string `json:"bucket"`
+	Key       string `json:"key"`
+	UploadID  string `json:"upload_id,omitempty"`
+	Parts     []Part `json:"parts,omitempty"`
+	Rows      int64  `json:"rows"`
+	Bytes     int64  `json:"bytes"`          // size of the object
+	ETag      string `json:"etag,omitempty"` // known after the upload is completed
+	Partition string `json:"partition"`
+	Error     bool   `json:"error,omitempty"`  // holds error records, not data
+	Reason    string `json:"reason,omitempty"` // why the file was closed: size, interval, ...
+}
+
+// Part is one part of a multipart upload; parts are numbered from 1 in the order of the slice.
+type Part struct {
+	ETag     string `json:"etag"`
+	Bytes    int64  `json:"bytes"`
+	Checksum string `json:"checksum,omitempty"` // CRC32C in base64, where the endpoint gives it
+}
+
+// Batch is the unit of commit, and the item of the outbox until its uploads are completed.
+type Batch struct {
+	ID      string    `json:"batch"`
+	Worker  string    `json:"worker"`
+	Created time.Time `json:"created"` // when the batch was sealed, for people and metrics
+	Ranges  []Range   `json:"ranges"`
+	Files   []File    `json:"files"`
+}
+
+// Snapshot is one reading of the whole table, not atomic across items.
+type Snapshot struct {
+	Application Application
+	Leases      []Lease
+	Workers     []Worker
+	// Batches are those of the outbox: only ID, Worker and Created are set.
+	Batches []Batch
+	// Tombstones are the ids of buried batches.
+	Tombstones []string
+}
+
+// MaxRanges is the number of shards that one batch may hold: a DynamoDB transaction takes 100 items, one of which is
+// the batch's own (AWS, "Amazon DynamoDB Transactions: How it works").
+const MaxRanges = 99
+
+// MaxBatchItem is the size in bytes that the encoded files of a batch may have, below DynamoDB's limit of 400 KB an
+// item with room for the rest.
+const MaxBatchItem = 360 << 10
+
+// FileItemSize estimates, from above, what a file needs in the batch's item.
+func FileItemSize(f File) int64 {
+	n := 160 + len(f.Bucket) + len(f.Key) + len(f.UploadID) + len(f.Partition)
+	for _, p := range f.Parts {
+		n += 24 + len(p.ETag) + len(p.Checksum)
+	}
+	return int64(n)
+}
+
+var (
+	// ErrConflict means that a row was not in the state that the call named: somebody else moved it, or this very
+	// call was applied before and its answer was lost.
+	ErrConflict = errors.New("the row is not in the state that was expected")
+	// ErrNotFound means that there is no such item.
+	ErrNotFound = errors.New("no such item")
+	// ErrForeignTable means that the table belongs to something else; the text says to what.
+	ErrForeignTable = errors.New("the table belongs to something else")
+)
+
+// Store keeps the items. Every method is atomic, and safe for concurrent use. An error other than those named may mean
+// that the call was applied, will still be applied, or never will be.
+type Store interface {
+	// Bind writes the application's item if there is none and returns the one that is in force. It fails with
+	// ErrForeignTable if the table belongs to another application or stream.
+	Bind(ctx context.Context, app Application) (Application, error)
+	// Scan reads all items, each at least as new as the last write that had been answered before the call, or older by
+	// the store's replication delay.
+	Scan(ctx context.Context) (Snapshot, error)
+
+	// Heartbeat writes the worker's item, making it if there is none.
+	Heartbeat(ctx context.Context, w Worker) error
+	// Leave removes a worker's item. It is no error if there is none.
+	Leave(ctx context.Context, worker string) error
+
+	// CreateLeases writes the rows of shards that have none; rows that exist stay as they are.
+	CreateLeases(ctx context.Context, leases []Lease) error
+	// Lease reads one row, consistently; ErrNotFound if there is none.
+	Lease(ctx context.Context, shard string) (Lease, error)
+	// Acquire gives the row to owner if Owner and Counter are still those of l, and raises Counter by one. It returns
+	// the row after the write; ErrConflict if it was not as l says.
+	Acquire(ctx context.Context, l Lease, owner string) (Lease, error)
+	// Release clears the owner if Owner and Counter are still those of l; ErrConflict otherwise.
+	Release(ctx context.Context, l Lease) error
+	// Rewind sets the checkpoint to another position, raises Counter and clears the owner, if Owner, Counter and
+	// Checkpoint are still those of l. Whoever held the lease can not commit any more.
+	Rewind(ctx context.Context, l Lease, to Position) (Lease, error)
+	// DeleteLease removes the row of a shard that is at its end and no longer listed, if it is still as l says.
+	DeleteLease(ctx context.Context, l Lease) error
+
+	// Commit is the decision. In one atomic write it puts the batch into the outbox, provided that nothing is there
+	// under its id, and moves each range's checkpoint from Start to End, provided that it is at Start and that the
+	// lease is still held by LeaseOwner with LeaseCounter. ErrConflict: a condition failed. After any error, ErrConflict
+	// included, the outcome is open until Bury has answered. ErrInvalidBatch: nothing was sent, and no repetition helps.
+	Commit(ctx context.Context, b Batch) error
+	// Bury puts a tombstone under the batch's id if nothing is there, so that a commit that is still under way can
+	// never win. It returns true if the batch turns out to be committed. It returns false if it is buried, and also if it
+	// was committed, published and forgotten before the call; to abort its uploads and to start again from the stored
+	// checkpoints is right in both cases.
+	Bury(ctx context.Context, id, worker string) (committed bool, err error)
+	// Batch reads one batch of the outbox with all its fields, consistently; ErrNotFound if it is not there (published
+	// and forgotten, or never committed).
+	Batch(ctx context.Context, id string) (Batch, error)
+	// Forget removes a batch or a tombstone from the outbox. It is no error if there is none.
+	Forget(ctx context.Context, id string) error
+
+	Close() error
+}

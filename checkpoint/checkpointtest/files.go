@@ -1,0 +1,39 @@
+package checkpointtest
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Files returns n files of the given number of parts, with ids, ETags and checksums that are random in the way S3's
+// are, so that they compress like real ones. The same arguments give the same files.
+func Files(n, parts int) []checkpoint.File {
+	random := rand.NewChaCha8([32]byte{1})
+	bytes := func(n int) []byte {
+		b := make([]byte, n)
+		_, _ = random.Read(b) // never fails
+		return b
+	}
+	files := make([]checkpoint.File, n)
+	for i := range files {
+		f := checkpoint.File{
+			Bucket:    "example-data-lake",
+			Key:       fmt.Sprintf("trips/year=2026/month=11/day=%02d/hour=%02d/%s-%05d.parquet", i/24%30, i%24, hex.EncodeToString(bytes(16)), i),
+			UploadID:  base64.RawURLEncoding.EncodeToString(bytes(96)),
+			Rows:      int64(i) * 7919,
+			Partition: fmt.Sprintf("year=2026/month=11/day=%02d/hour=%02d", i/24%30, i%24),
+			Reason:    "interval",
+		}
+		for range parts {
+			p := checkpoint.Part{ETag: `"` + hex.EncodeToString(bytes(16)) + `"`, Bytes: 5<<20 + int64(bytes(1)[0]), Checksum: base64.StdEncoding.EncodeToString(bytes(4))}
+			f.Parts = append(f.Parts, p)
+			f.Bytes += p.Bytes
+		}
+		files[i] = f
+	}
+	return files
+}

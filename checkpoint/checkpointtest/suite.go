@@ -1,0 +1,461 @@
+// Package checkpointtest holds the behaviour that every checkpoint.Store must have, as one suite.
+package checkpointtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Opener opens an empty store. The test closes it.
+type Opener func(t *testing.T) checkpoint.Store
+
+// Run holds the stores that open makes to the contract of checkpoint.Store.
+func Run(t *testing.T, open Opener) {
+	RunSequential(t, open)
+	runAll(t, open, races)
+}
+
+// RunSequential leaves out what needs calls at the same time. It is for emulators whose conditional writes are not
+// atomic; a store that is used for more needs Run.
+func RunSequential(t *testing.T, open Opener) { runAll(t, open, sequential) }
+
+type testCase struct {
+	name string
+	test func(t *testing.T, s checkpoint.Store)
+}
+
+var (
+	sequential = []testCase{
+		{"Bind keeps the first application and refuses others", testBind},
+		{"Scan of an empty store is empty", testScanEmpty},
+		{"Heartbeat replaces the worker and Leave removes it", testWorkers},
+		{"CreateLeases makes rows and leaves those that exist", testCreateLeases},
+		{"Every field survives the way through the store", testRoundTrip},
+		{"Acquire, Release and Rewind follow owner and counter", testLeaseLife},
+		{"DeleteLease removes only a shard at its end", testDeleteLease},
+		{"Calls on a shard without a row conflict", testNoRow},
+		{"Commit moves all checkpoints or none", testCommitAtomic},
+		{"Commit needs the checkpoint, the owner and the counter", testCommitConditions},
+		{"Commit takes as many ranges as a transaction holds", testCommitMaxRanges},
+		{"Commit refuses batches that break the rules", testCommitInvalid},
+		{"Commit of files that exceed an item is refused and can be buried", testCommitTooLarge},
+		{"Commit applied twice counts once", testCommitTwice},
+		{"Commit after Bury conflicts for ever", testCommitAfterBury},
+		{"Commit after Rewind conflicts, even to the same position", testCommitAfterRewind},
+		{"Commit of a former holder conflicts", testCommitZombie},
+		{"Commit repeated after Forget conflicts", testCommitAfterForget},
+		{"Bury tells what was decided", testBury},
+		{"Forget removes batches and tombstones", testForget},
+		{"Calls end with their context", testContext},
+	}
+	races = []testCase{
+		{"Race: all workers bind to one application", raceBind},
+		{"Race: one of many acquires the lease", raceAcquire},
+		{"Race: commit or bury decides, never both", raceCommitBury},
+		{"Race: one of two batches from the same start wins", raceTwoBatches},
+		{"Race: a repeated commit is applied once", raceSameCommit},
+		{"Race: batches that share shards keep them in step", raceOverlapping},
+	}
+)
+
+func runAll(t *testing.T, open Opener, cases []testCase) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			t.Cleanup(func() {
+				if err := s.Close(); err != nil {
+					t.Errorf("close: %v", err)
+				}
+			})
+			c.test(t, s)
+		})
+	}
+}
+
+// arrival has the millisecond precision of Kinesis.
+var arrival = time.Date(2026, 11, 3, 17, 4, 5, 678e6, time.UTC)
+
+var application = checkpoint.Application{
+	Identity: checkpoint.Identity{
+		Application:   "trips",
+		Stream:        "taxi",
+		StreamARN:     "arn:aws:kinesis:eu-west-1:123456789012:stream/taxi",
+		StreamCreated: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	},
+	Initial: checkpoint.AtTimestamp(arrival),
+}
+
+// sequence returns a sequence number as long as Kinesis makes them.
+func sequence(n int) checkpoint.Position {
+	return checkpoint.Position(fmt.Sprintf("4966%052d", n))
+}
+
+func shardID(n int) string { return fmt.Sprintf("shardId-%012d", n) }
+
+func testBind(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	app := application
+	app.StreamCreated = app.StreamCreated.Add(300 * time.Millisecond).In(time.FixedZone("CET", 3600))
+	got, err := s.Bind(ctx, app)
+	must(t, err)
+	want := application
+	want.SchemaVersion = checkpoint.SchemaVersion
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("the first Bind returned\n%+v, want\n%+v", got, want)
+	}
+
+	again := application
+	again.Initial = checkpoint.TrimHorizon
+	got, err = s.Bind(ctx, again)
+	must(t, err)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("a later Bind returned\n%+v, want the first one's\n%+v", got, want)
+	}
+	if snap := scan(t, s); !reflect.DeepEqual(snap.Application, want) {
+		t.Errorf("Scan returned the application\n%+v, want\n%+v", snap.Application, want)
+	}
+
+	for name, change := range map[string]func(a *checkpoint.Application){
+		"another application": func(a *checkpoint.Application) { a.Application = "fares" },
+		"another stream":      func(a *checkpoint.Application) { a.Stream = "bus" },
+		"another account":     func(a *checkpoint.Application) { a.StreamARN = strings.ReplaceAll(a.StreamARN, "1234", "4321") },
+		"a stream made anew":  func(a *checkpoint.Application) { a.StreamCreated = a.StreamCreated.Add(time.Hour) },
+		"a stream of no date": func(a *checkpoint.Application) { a.StreamCreated = time.Time{} },
+	} {
+		other := application
+		change(&other)
+		if _, err := s.Bind(ctx, other); !errors.Is(err, checkpoint.ErrForeignTable) {
+			t.Errorf("Bind of %s: %v, want ErrForeignTable", name, err)
+		}
+	}
+	for name, change := range map[string]func(a *checkpoint.Application){
+		"no application":      func(a *checkpoint.Application) { a.Application = "" },
+		"no stream":           func(a *checkpoint.Application) { a.Stream = "" },
+		"no initial position": func(a *checkpoint.Application) { a.Initial = "LATEST" },
+	} {
+		other := application
+		change(&other)
+		if _, err := s.Bind(ctx, other); err == nil || errors.Is(err, checkpoint.ErrForeignTable) {
+			t.Errorf("Bind with %s: %v, want an error of the argument", name, err)
+		}
+	}
+	withoutARN := application
+	withoutARN.StreamARN = ""
+	_, err = s.Bind(ctx, withoutARN)
+	must(t, err)
+}
+
+func testScanEmpty(t *testing.T, s checkpoint.Store) {
+	if snap := scan(t, s); !reflect.DeepEqual(snap, checkpoint.Snapshot{}) {
+		t.Errorf("Scan returned %+v", snap)
+	}
+}
+
+func testWorkers(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	first := checkpoint.Worker{ID: "w1", Beat: 1, Address: "10.0.0.1:8080", Version: "v1.2.3"}
+	must(t, s.Heartbeat(ctx, first))
+	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w2"}))
+	first.Beat = 1 << 60
+	must(t, s.Heartbeat(ctx, first))
+	want := []checkpoint.Worker{first, {ID: "w2"}}
+	if got := scan(t, s).Workers; !reflect.DeepEqual(got, want) {
+		t.Errorf("Scan returned %+v, want %+v", got, want)
+	}
+	must(t, s.Leave(ctx, "w2"))
+	must(t, s.Leave(ctx, "w2"))
+	if got := scan(t, s).Workers; !reflect.DeepEqual(got, want[:1]) {
+		t.Errorf("after Leave Scan returned %+v, want %+v", got, want[:1])
+	}
+	if err := s.Heartbeat(ctx, checkpoint.Worker{}); err == nil {
+		t.Error("a heartbeat without an id was taken")
+	}
+}
+
+func testCreateLeases(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	must(t, s.CreateLeases(ctx, nil))
+	must(t, s.CreateLeases(ctx, []checkpoint.Lease{{Shard: shardID(0), Checkpoint: checkpoint.TrimHorizon}}))
+	held := acquire(t, s, shardID(0), "w1")
+
+	var leases []checkpoint.Lease
+	for i := range 120 {
+		leases = append(leases, checkpoint.Lease{Shard: shardID(i), Checkpoint: application.Initial})
+	}
+	leases = append(leases, checkpoint.Lease{Shard: shardID(1), Checkpoint: checkpoint.ShardEnd})
+	must(t, s.CreateLeases(ctx, leases))
+	got := scan(t, s).Leases
+	if len(got) != 120 {
+		t.Fatalf("there are %d leases, want 120", len(got))
+	}
+	if !reflect.DeepEqual(got[0], held) {
+		t.Errorf("the row that existed is now %+v, want %+v", got[0], held)
+	}
+	if !reflect.DeepEqual(got[1], leases[1]) {
+		t.Errorf("of two rows for one shard %+v was kept, want the first, %+v", got[1], leases[1])
+	}
+
+	for name, l := range map[string]checkpoint.Lease{
+		"no shard":   {Checkpoint: checkpoint.TrimHorizon},
+		"other key":  {Shard: "#worker/w1", Checkpoint: checkpoint.TrimHorizon},
+		"no place":   {Shard: "s"},
+		"LATEST":     {Shard: "s", Checkpoint: "LATEST"},
+		"has holder": {Shard: "s", Checkpoint: checkpoint.TrimHorizon, Owner: "w1"},
+	} {
+		if err := s.CreateLeases(ctx, []checkpoint.Lease{l}); err == nil {
+			t.Errorf("%s: the lease was made", name)
+		}
+	}
+	if n := len(scan(t, s).Leases); n != 120 {
+		t.Errorf("refused leases were written: there are %d", n)
+	}
+}
+
+func testRoundTrip(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	lease := checkpoint.Lease{Shard: shardID(7), Parents: []string{shardID(3), shardID(2)}, Counter: 41,
+		Checkpoint: checkpoint.AtTimestamp(arrival), Arrival: arrival}
+	must(t, s.CreateLeases(ctx, []checkpoint.Lease{lease}))
+	if got := read(t, s, lease.Shard); !reflect.DeepEqual(got, lease) {
+		t.Errorf("Lease returned\n%+v, want\n%+v", got, lease)
+	}
+	held := acquire(t, s, lease.Shard, "w1")
+	lease.Owner, lease.Counter = "w1", 42
+	if !reflect.DeepEqual(held, lease) {
+		t.Errorf("Acquire returned\n%+v, want\n%+v", held, lease)
+	}
+	if got := scan(t, s).Leases; !reflect.DeepEqual(got, []checkpoint.Lease{lease}) {
+		t.Errorf("Scan returned\n%+v, want\n%+v", got, lease)
+	}
+
+	batch := fullBatch(held)
+	must(t, s.Commit(ctx, batch))
+	got, err := s.Batch(ctx, batch.ID)
+	must(t, err)
+	if !reflect.DeepEqual(got, batch) {
+		t.Errorf("Batch returned\n%+v, want\n%+v", got, batch)
+	}
+	header := checkpoint.Batch{ID: batch.ID, Worker: batch.Worker, Created: batch.Created}
+	if got := scan(t, s).Batches; !reflect.DeepEqual(got, []checkpoint.Batch{header}) {
+		t.Errorf("Scan returned the batches\n%+v, want\n%+v", got, header)
+	}
+	lease.Checkpoint, lease.Arrival = batch.Ranges[0].End, batch.Ranges[0].LastArrival
+	if got := read(t, s, lease.Shard); !reflect.DeepEqual(got, lease) {
+		t.Errorf("after Commit Lease returned\n%+v, want\n%+v", got, lease)
+	}
+}
+
+// fullBatch returns a batch of one range with a value in every field.
+func fullBatch(held checkpoint.Lease) checkpoint.Batch {
+	return checkpoint.Batch{
+		ID: "0193-batch", Worker: held.Owner, Created: arrival.Add(time.Minute),
+		Ranges: []checkpoint.Range{{
+			Shard: held.Shard, Start: held.Checkpoint, End: sequence(9), LeaseOwner: held.Owner, LeaseCounter: held.Counter,
+			Records: 12, Last: string(sequence(8)), FirstArrival: arrival, LastArrival: arrival.Add(time.Second),
+		}},
+		Files: []checkpoint.File{{
+			Bucket: "lake", Key: "trips/day=03/a \"quoted\" näme.parquet", UploadID: "VXBsb2Fk.ID_1-2", Rows: 11, Bytes: 9 << 30,
+			Parts:     []checkpoint.Part{{ETag: `"d41d8cd98f00b204e9800998ecf8427e"`, Bytes: 5 << 20, Checksum: "yZRlqg=="}, {ETag: "e2", Bytes: 1}},
+			Partition: "day=03", Reason: "size", ETag: "x-2",
+		}, {Bucket: "lake", Key: "errors/b", Rows: 1, Error: true}},
+	}
+}
+
+func testLeaseLife(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	makeLeases(t, s, 1)
+	free := read(t, s, shardID(0))
+	if free.Owner != "" || free.Counter != 0 {
+		t.Fatalf("a new row is %+v", free)
+	}
+	if _, err := s.Acquire(ctx, free, ""); err == nil {
+		t.Error("a lease was given to nobody")
+	}
+	first, err := s.Acquire(ctx, free, "w1")
+	must(t, err)
+	if first.Owner != "w1" || first.Counter != 1 || first.Checkpoint != free.Checkpoint {
+		t.Errorf("the first Acquire returned %+v", first)
+	}
+	_, err = s.Acquire(ctx, free, "w2")
+	wantConflict(t, "Acquire of a row that was free before", err)
+	stolen, err := s.Acquire(ctx, first, "w2")
+	must(t, err)
+	if stolen.Owner != "w2" || stolen.Counter != 2 {
+		t.Errorf("Acquire of a held row returned %+v", stolen)
+	}
+	wantConflict(t, "Release by the former holder", s.Release(ctx, first))
+	wrong := stolen
+	wrong.Counter++
+	wantConflict(t, "Release with another counter", s.Release(ctx, wrong))
+	must(t, s.Release(ctx, stolen))
+	wantConflict(t, "a second Release", s.Release(ctx, stolen))
+	released := read(t, s, shardID(0))
+	if released.Owner != "" || released.Counter != 2 {
+		t.Errorf("after Release the row is %+v", released)
+	}
+
+	elsewhere := released
+	elsewhere.Checkpoint = sequence(99)
+	_, err = s.Rewind(ctx, elsewhere, sequence(1))
+	wantConflict(t, "Rewind from another checkpoint", err)
+	if _, err = s.Rewind(ctx, released, "LATEST"); err == nil || errors.Is(err, checkpoint.ErrConflict) {
+		t.Errorf("Rewind to LATEST: %v, want an error of the argument", err)
+	}
+	held := acquire(t, s, shardID(0), "w3")
+	rewound, err := s.Rewind(ctx, held, checkpoint.TrimHorizon)
+	must(t, err)
+	if rewound.Owner != "" || rewound.Counter != 4 || rewound.Checkpoint != checkpoint.TrimHorizon {
+		t.Errorf("Rewind returned %+v", rewound)
+	}
+	if got := read(t, s, shardID(0)); !reflect.DeepEqual(got, rewound) {
+		t.Errorf("after Rewind the row is %+v, want %+v", got, rewound)
+	}
+}
+
+func testDeleteLease(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	makeLeases(t, s, 1)
+	held := acquire(t, s, shardID(0), "w1")
+	if err := s.DeleteLease(ctx, held); err == nil || errors.Is(err, checkpoint.ErrConflict) {
+		t.Errorf("DeleteLease of a shard in the middle: %v, want an error of the argument", err)
+	}
+	pretended := held
+	pretended.Checkpoint = checkpoint.ShardEnd
+	wantConflict(t, "DeleteLease with another checkpoint", s.DeleteLease(ctx, pretended))
+	must(t, s.Commit(ctx, batchOf("b", checkpoint.ShardEnd, held)))
+	ended := read(t, s, shardID(0))
+	other := ended
+	other.Counter++
+	wantConflict(t, "DeleteLease with another counter", s.DeleteLease(ctx, other))
+	must(t, s.DeleteLease(ctx, ended))
+	if _, err := s.Lease(ctx, shardID(0)); !errors.Is(err, checkpoint.ErrNotFound) {
+		t.Errorf("after DeleteLease the row is still read: %v", err)
+	}
+	must(t, s.DeleteLease(ctx, ended))
+}
+
+func testNoRow(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	l := checkpoint.Lease{Shard: shardID(5), Owner: "w1", Counter: 1, Checkpoint: sequence(1)}
+	_, err := s.Lease(ctx, l.Shard)
+	if !errors.Is(err, checkpoint.ErrNotFound) {
+		t.Errorf("Lease: %v, want ErrNotFound", err)
+	}
+	_, err = s.Acquire(ctx, l, "w2")
+	wantConflict(t, "Acquire", err)
+	_, err = s.Acquire(ctx, checkpoint.Lease{Shard: shardID(5)}, "w2")
+	wantConflict(t, "Acquire of a free row", err)
+	wantConflict(t, "Release", s.Release(ctx, l))
+	_, err = s.Rewind(ctx, l, checkpoint.TrimHorizon)
+	wantConflict(t, "Rewind", err)
+	wantConflict(t, "Commit", s.Commit(ctx, batchOf("b", sequence(2), l)))
+	if snap := scan(t, s); len(snap.Leases)+len(snap.Batches) != 0 {
+		t.Errorf("a refused call left %+v", snap)
+	}
+}
+
+func testContext(t *testing.T, s checkpoint.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l := checkpoint.Lease{Shard: shardID(0), Checkpoint: checkpoint.ShardEnd, Owner: "w1"}
+	calls := map[string]func() error{
+		"Bind":      func() error { _, err := s.Bind(ctx, application); return err },
+		"Scan":      func() error { _, err := s.Scan(ctx); return err },
+		"Heartbeat": func() error { return s.Heartbeat(ctx, checkpoint.Worker{ID: "w1"}) },
+		"Leave":     func() error { return s.Leave(ctx, "w1") },
+		"CreateLeases": func() error {
+			return s.CreateLeases(ctx, []checkpoint.Lease{{Shard: "s", Checkpoint: checkpoint.TrimHorizon}})
+		},
+		"Lease":       func() error { _, err := s.Lease(ctx, "s"); return err },
+		"Acquire":     func() error { _, err := s.Acquire(ctx, l, "w1"); return err },
+		"Release":     func() error { return s.Release(ctx, l) },
+		"Rewind":      func() error { _, err := s.Rewind(ctx, l, checkpoint.TrimHorizon); return err },
+		"DeleteLease": func() error { return s.DeleteLease(ctx, l) },
+		"Commit":      func() error { l := l; l.Checkpoint = sequence(1); return s.Commit(ctx, batchOf("b", sequence(2), l)) },
+		"Bury":        func() error { _, err := s.Bury(ctx, "b", "w1"); return err },
+		"Batch":       func() error { _, err := s.Batch(ctx, "b"); return err },
+		"Forget":      func() error { return s.Forget(ctx, "b") },
+	}
+	for name, call := range calls {
+		if err := call(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s with an ended context: %v, want context.Canceled", name, err)
+		}
+	}
+}
+
+func makeLeases(t *testing.T, s checkpoint.Store, n int) {
+	t.Helper()
+	leases := make([]checkpoint.Lease, n)
+	for i := range leases {
+		leases[i] = checkpoint.Lease{Shard: shardID(i), Checkpoint: checkpoint.TrimHorizon}
+	}
+	must(t, s.CreateLeases(t.Context(), leases))
+}
+
+func makeHeld(t *testing.T, s checkpoint.Store, n int, owner string) []checkpoint.Lease {
+	t.Helper()
+	makeLeases(t, s, n)
+	held := make([]checkpoint.Lease, n)
+	for i := range held {
+		held[i] = acquire(t, s, shardID(i), owner)
+	}
+	return held
+}
+
+func acquire(t *testing.T, s checkpoint.Store, shard, owner string) checkpoint.Lease {
+	t.Helper()
+	l, err := s.Acquire(t.Context(), read(t, s, shard), owner)
+	must(t, err)
+	return l
+}
+
+func read(t *testing.T, s checkpoint.Store, shard string) checkpoint.Lease {
+	t.Helper()
+	l, err := s.Lease(t.Context(), shard)
+	if err != nil {
+		t.Errorf("lease %s: %v", shard, err)
+	}
+	return l
+}
+
+func scan(t *testing.T, s checkpoint.Store) checkpoint.Snapshot {
+	t.Helper()
+	snap, err := s.Scan(t.Context())
+	must(t, err)
+	slices.SortFunc(snap.Leases, func(a, b checkpoint.Lease) int { return strings.Compare(a.Shard, b.Shard) })
+	slices.SortFunc(snap.Workers, func(a, b checkpoint.Worker) int { return strings.Compare(a.ID, b.ID) })
+	return snap
+}
+
+// batchOf returns a batch without files that moves each lease from its checkpoint to end.
+func batchOf(id string, end checkpoint.Position, leases ...checkpoint.Lease) checkpoint.Batch {
+	b := checkpoint.Batch{ID: id, Worker: leases[0].Owner, Created: arrival}
+	for _, l := range leases {
+		b.Ranges = append(b.Ranges, checkpoint.Range{
+			Shard: l.Shard, Start: l.Checkpoint, End: end, LeaseOwner: l.Owner, LeaseCounter: l.Counter, Records: 1,
+		})
+	}
+	return b
+}
+
+func wantConflict(t *testing.T, what string, err error) {
+	t.Helper()
+	if !errors.Is(err, checkpoint.ErrConflict) {
+		t.Errorf("%s: %v, want ErrConflict", what, err)
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

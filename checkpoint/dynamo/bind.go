@@ -1,0 +1,97 @@
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Bind implements checkpoint.Store. A table that has items, but not that of an application, belongs to another
+// program.
+func (s *Store) Bind(ctx context.Context, app checkpoint.Application) (checkpoint.Application, error) {
+	app, err := app.Normalized()
+	if err != nil {
+		return checkpoint.Application{}, err
+	}
+	stored, err := s.bind(ctx, app)
+	if err == nil {
+		err = stored.Accept(app)
+	}
+	if err != nil {
+		return checkpoint.Application{}, fmt.Errorf("bind table %s: %w", *s.table, err)
+	}
+	return stored, nil
+}
+
+func (s *Store) bind(ctx context.Context, app checkpoint.Application) (checkpoint.Application, error) {
+	stored, err := s.application(ctx)
+	if !errors.Is(err, checkpoint.ErrNotFound) {
+		return stored, err
+	}
+	occupant, err := s.anyItem(ctx)
+	if err != nil {
+		return checkpoint.Application{}, err
+	}
+	if occupant == nil {
+		var e expression
+		e.absent(attrKey)
+		err := s.put(ctx, "bind", applicationItem(app), e)
+		if !errors.Is(err, checkpoint.ErrConflict) {
+			return app, err
+		}
+	}
+	// The table is not empty: another worker was faster, or it belongs to somebody else.
+	stored, err = s.application(ctx)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		err = foreign(occupant)
+	}
+	return stored, err
+}
+
+// application reads the table's own item. Its schema version comes first: of a newer one nothing else is understood.
+func (s *Store) application(ctx context.Context) (checkpoint.Application, error) {
+	it, err := s.get(ctx, "bind", keyApplication)
+	if err != nil {
+		return checkpoint.Application{}, err
+	}
+	version, err := read(it, func(r *reader) int64 { return r.num(attrSchema) })
+	if err != nil {
+		return checkpoint.Application{}, err
+	}
+	if version != checkpoint.SchemaVersion {
+		return checkpoint.Application{SchemaVersion: int(version)}, nil
+	}
+	return read(it, (*reader).application)
+}
+
+// anyItem returns an item of the table, nil if it is empty.
+func (s *Store) anyItem(ctx context.Context) (item, error) {
+	var found item
+	err := s.call(ctx, "bind", func() error {
+		out, err := s.db.Scan(ctx, &dynamodb.ScanInput{TableName: s.table, Limit: aws.Int32(1), ConsistentRead: aws.Bool(true)})
+		if err == nil && len(out.Items) > 0 {
+			found = out.Items[0]
+		}
+		return err
+	})
+	return found, err
+}
+
+// foreign tells from one of its items whose table this is.
+func foreign(occupant item) error {
+	r := &reader{item: occupant}
+	switch {
+	case occupant.entity() != "" && !r.has(attrSubSequence):
+		return fmt.Errorf("%w: it has the item %q, and none that says which application and stream it serves: "+
+			"restore the item %s", checkpoint.ErrForeignTable, occupant.key(), keyApplication)
+	case r.has(attrCheckpoint) || r.has(attrCounter):
+		return fmt.Errorf("%w: the Kinesis Client Library for Java has made it; use a new table and import this one",
+			checkpoint.ErrForeignTable)
+	}
+	return fmt.Errorf("%w: it has the item %q, which is none of ours", checkpoint.ErrForeignTable, occupant.key())
+}

@@ -1,0 +1,78 @@
+package dynamo_test
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/google/uuid"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/checkpointtest"
+	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/internal/emulator"
+)
+
+// TestStore_OnDynamoDBLocal runs on AWS's own emulator.
+func TestStore_OnDynamoDBLocal(t *testing.T) {
+	endpoint := emulator.DynamoDBLocal(t).URL
+	t.Run("KeepsTheContract", func(t *testing.T) {
+		checkpointtest.Run(t, func(t *testing.T) checkpoint.Store { return open(t, config(endpoint)) })
+	})
+	runAll(t, endpoint)
+}
+
+// TestStore_OnMoto runs on an independent implementation. It checks conditions and applies writes in two steps, between
+// which other requests come, so it is spared calls at the same time.
+func TestStore_OnMoto(t *testing.T) {
+	endpoint := emulator.Moto(t).URL
+	t.Run("KeepsTheContract", func(t *testing.T) {
+		checkpointtest.RunSequential(t, func(t *testing.T) checkpoint.Store { return open(t, config(endpoint)) })
+	})
+	runAll(t, endpoint)
+}
+
+// cases need a table.
+var cases = []struct {
+	name string
+	test func(t *testing.T, endpoint string)
+}{
+	{"Scan_BySegmentsFindsTheSame", testScan_BySegmentsFindsTheSame},
+	{"Bind_RefusesTablesOfOthers", testBind_RefusesTablesOfOthers},
+	{"Import_GoesOnWhereTheOthersStopped", testImport_GoesOnWhereTheOthersStopped},
+	{"Import_WritesNothingWhenItRefuses", testImport_WritesNothingWhenItRefuses},
+	{"Import_AsksForThePositionBeforeAnAggregate", testImport_AsksForThePositionBeforeAnAggregate},
+	{"Faults_LeaseCallsWithALostAnswer", testFaults_LeaseCallsWithALostAnswer},
+	{"Faults_DeleteLeaseWithALostAnswer", testFaults_DeleteLeaseWithALostAnswer},
+	{"Faults_CommitIsDecidedOnce", testFaults_CommitIsDecidedOnce},
+	{"Faults_ALateCommitIsSeenByBury", testFaults_ALateCommitIsSeenByBury},
+	{"Faults_BuryWithLostAnswersStillDecides", testFaults_BuryWithLostAnswersStillDecides},
+	{"Faults_AtRandom", testFaults_AtRandom},
+}
+
+func runAll(t *testing.T, endpoint string) {
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) { c.test(t, endpoint) })
+	}
+}
+
+// config names a table of its own, that Open makes.
+func config(endpoint string) dynamo.Config {
+	return dynamo.Config{
+		AWS:      aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")},
+		Endpoint: endpoint, Table: "checkpoint-" + uuid.NewString(), Create: true, Consistent: true,
+	}
+}
+
+func open(t *testing.T, cfg dynamo.Config) *dynamo.Store {
+	t.Helper()
+	s, err := dynamo.Open(t.Context(), cfg)
+	must(t, err)
+	return s
+}
+
+// rawClient reaches a table past the store.
+func rawClient(cfg dynamo.Config) *dynamodb.Client {
+	return dynamodb.NewFromConfig(cfg.AWS, func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(cfg.Endpoint) })
+}

@@ -1,0 +1,94 @@
+package dynamo
+
+import (
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// Attribute names stand in expressions as "#name": many of ours are reserved words of DynamoDB.
+
+// names maps "#name" to each name.
+func names(attributes ...string) map[string]string {
+	m := make(map[string]string, len(attributes))
+	for _, a := range attributes {
+		m["#"+a] = a
+	}
+	return m
+}
+
+// projection asks for the attributes.
+func projection(attributes ...string) *string {
+	s := "#" + strings.Join(attributes, ", #")
+	return &s
+}
+
+// expression collects the conditions and the assignments of one write.
+type expression struct {
+	conditions []string
+	sets       []string
+	removes    []string
+	names      map[string]string
+	values     map[string]types.AttributeValue
+}
+
+func (e *expression) name(attribute string) string {
+	if e.names == nil {
+		e.names = map[string]string{}
+	}
+	e.names["#"+attribute] = attribute
+	return "#" + attribute
+}
+
+func (e *expression) value(name string, v types.AttributeValue) string {
+	if e.values == nil {
+		e.values = map[string]types.AttributeValue{}
+	}
+	e.values[":"+name] = v
+	return ":" + name
+}
+
+// equal adds the condition that an attribute has a value.
+func (e *expression) equal(attribute string, v types.AttributeValue) {
+	e.conditions = append(e.conditions, e.name(attribute)+" = "+e.value("old_"+attribute, v))
+}
+
+// absent adds the condition that an attribute is not there; on the key it means that the item is not there.
+func (e *expression) absent(attribute string) {
+	e.conditions = append(e.conditions, "attribute_not_exists("+e.name(attribute)+")")
+}
+
+// owned adds the condition that a lease has this owner and counter. Nobody is an attribute that is not there.
+func (e *expression) owned(owner string, counter int64) {
+	e.equal(attrCounter, num(counter))
+	if owner == "" {
+		e.absent(attrOwner)
+		return
+	}
+	e.equal(attrOwner, str(owner))
+}
+
+func (e *expression) set(attribute string, v types.AttributeValue) {
+	e.sets = append(e.sets, e.name(attribute)+" = "+e.value("new_"+attribute, v))
+}
+
+func (e *expression) remove(attribute string) {
+	e.removes = append(e.removes, e.name(attribute))
+}
+
+func (e *expression) condition() *string {
+	s := strings.Join(e.conditions, " AND ")
+	return &s
+}
+
+func (e *expression) update() *string {
+	var clauses []string
+	if len(e.sets) > 0 {
+		clauses = append(clauses, "SET "+strings.Join(e.sets, ", "))
+	}
+	if len(e.removes) > 0 {
+		clauses = append(clauses, "REMOVE "+strings.Join(e.removes, ", "))
+	}
+	s := strings.Join(clauses, " ")
+	return &s
+}

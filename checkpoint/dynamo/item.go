@@ -1,0 +1,326 @@
+package dynamo
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Attributes of the items.
+const (
+	attrKey  = "leaseKey"
+	attrType = "entityType"
+
+	attrOwner      = "leaseOwner"
+	attrCounter    = "leaseCounter"
+	attrCheckpoint = "checkpoint"
+	attrParents    = "parentShardId"
+	attrArrival    = "lastArrival"
+
+	attrBeat    = "heartbeat"
+	attrAddress = "address"
+	attrVersion = "version"
+
+	attrWorker     = "worker"
+	attrCreated    = "created"
+	attrRanges     = "ranges" // of EncodeRanges
+	attrFiles      = "files"  // of EncodeFiles
+	attrRangeCount = "rangeCount"
+	attrFileCount  = "fileCount"
+
+	attrApplication   = "application"
+	attrStream        = "stream"
+	attrStreamARN     = "streamArn"
+	attrStreamCreated = "streamCreated"
+	attrInitial       = "initialPosition"
+	attrSchema        = "schemaVersion"
+)
+
+// scanned are the attributes that Scan asks for: all but the body of batches.
+var scanned = []string{
+	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrArrival, attrBeat, attrAddress, attrVersion,
+	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
+}
+
+// Values of entityType. Items of another type belong to a later release and are passed over.
+const (
+	typeLease       = "LEASE"
+	typeWorker      = "WORKER"
+	typeBatch       = "BATCH"
+	typeTombstone   = "TOMBSTONE"
+	typeApplication = "APPLICATION"
+)
+
+// Keys of the items that are no leases. Shard ids match [a-zA-Z0-9_.-]+ (Amazon Kinesis API Reference, Shard).
+const (
+	keyApplication = "#application"
+	keyWorker      = "#worker/"
+	keyBatch       = "#batch/"
+)
+
+type item map[string]types.AttributeValue
+
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+func num(n int64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func binary(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
+
+// instant is a time for people: RFC 3339 in UTC, to the nanosecond if need be.
+func instant(t time.Time) types.AttributeValue { return str(t.UTC().Format(time.RFC3339Nano)) }
+
+func list(values []string) types.AttributeValue {
+	members := make([]types.AttributeValue, len(values))
+	for i, v := range values {
+		members[i] = str(v)
+	}
+	return &types.AttributeValueMemberL{Value: members}
+}
+
+// setString leaves an empty string out.
+func (it item) setString(name, s string) {
+	if s != "" {
+		it[name] = str(s)
+	}
+}
+
+// setTime leaves the zero time out.
+func (it item) setTime(name string, t time.Time) {
+	if !t.IsZero() {
+		it[name] = instant(t)
+	}
+}
+
+func leaseItem(l checkpoint.Lease) item {
+	it := item{
+		attrKey: str(l.Shard), attrType: str(typeLease), attrCounter: num(l.Counter), attrCheckpoint: str(string(l.Checkpoint)),
+	}
+	it.setString(attrOwner, l.Owner)
+	it.setTime(attrArrival, l.Arrival)
+	if len(l.Parents) > 0 {
+		it[attrParents] = list(l.Parents)
+	}
+	return it
+}
+
+func workerItem(w checkpoint.Worker) item {
+	it := item{attrKey: str(keyWorker + w.ID), attrType: str(typeWorker), attrBeat: num(w.Beat)}
+	it.setString(attrAddress, w.Address)
+	it.setString(attrVersion, w.Version)
+	return it
+}
+
+func applicationItem(a checkpoint.Application) item {
+	it := item{
+		attrKey: str(keyApplication), attrType: str(typeApplication), attrSchema: num(int64(a.SchemaVersion)),
+		attrApplication: str(a.Application), attrStream: str(a.Stream), attrInitial: str(string(a.Initial)),
+	}
+	it.setString(attrStreamARN, a.StreamARN)
+	it.setTime(attrStreamCreated, a.StreamCreated)
+	return it
+}
+
+func batchItem(b checkpoint.Batch) (item, error) {
+	files, err := checkpoint.EncodeFiles(b.Files)
+	if err != nil {
+		return nil, err
+	}
+	ranges, err := checkpoint.EncodeRanges(b.Ranges)
+	if err != nil {
+		return nil, err
+	}
+	it := item{
+		attrKey: str(keyBatch + b.ID), attrType: str(typeBatch), attrFiles: binary(files), attrRanges: binary(ranges),
+		attrRangeCount: num(int64(len(b.Ranges))), attrFileCount: num(int64(len(b.Files))),
+	}
+	it.setString(attrWorker, b.Worker)
+	it.setTime(attrCreated, b.Created)
+	return it, nil
+}
+
+// reader takes the attributes of an item and keeps the first fault.
+type reader struct {
+	item item
+	err  error
+}
+
+// read decodes an item with f. The error names the item.
+func read[T any](it item, f func(r *reader) T) (T, error) {
+	r := &reader{item: it}
+	v := f(r)
+	if r.err != nil {
+		var zero T
+		return zero, fmt.Errorf("item %q: %w", it.key(), r.err)
+	}
+	return v, nil
+}
+
+func (it item) key() string {
+	s, _ := it[attrKey].(*types.AttributeValueMemberS)
+	if s == nil {
+		return ""
+	}
+	return s.Value
+}
+
+func (it item) entity() string {
+	s, _ := it[attrType].(*types.AttributeValueMemberS)
+	if s == nil {
+		return ""
+	}
+	return s.Value
+}
+
+// bytes returns a binary attribute, nil if it is none.
+func (it item) bytes(name string) []byte {
+	b, _ := it[name].(*types.AttributeValueMemberB)
+	if b == nil {
+		return nil
+	}
+	return b.Value
+}
+
+func (r *reader) fail(name, problem string) {
+	r.err = errors.Join(r.err, fmt.Errorf("attribute %s %s", name, problem))
+}
+
+func (r *reader) has(name string) bool {
+	_, ok := r.item[name]
+	return ok
+}
+
+// str returns a string; an attribute that is not there is the empty string.
+func (r *reader) str(name string) string {
+	if !r.has(name) {
+		return ""
+	}
+	s, ok := r.item[name].(*types.AttributeValueMemberS)
+	if !ok {
+		r.fail(name, "is no string")
+		return ""
+	}
+	return s.Value
+}
+
+// num returns a number, which must be there.
+func (r *reader) num(name string) int64 {
+	v, ok := r.item[name].(*types.AttributeValueMemberN)
+	if !ok {
+		r.fail(name, "is no number")
+		return 0
+	}
+	n, err := strconv.ParseInt(v.Value, 10, 64)
+	if err != nil {
+		r.fail(name, "is no 64-bit number")
+	}
+	return n
+}
+
+func (r *reader) binary(name string) []byte {
+	b := r.item.bytes(name)
+	if b == nil {
+		r.fail(name, "is no binary value")
+	}
+	return b
+}
+
+// time returns a time; an attribute that is not there is the zero time.
+func (r *reader) time(name string) time.Time {
+	s := r.str(name)
+	if s == "" {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		r.fail(name, "is no RFC 3339 time")
+	}
+	return t.UTC()
+}
+
+func (r *reader) position(name string) checkpoint.Position {
+	p := checkpoint.Position(r.str(name))
+	if err := p.Validate(); err != nil {
+		r.fail(name, "is no position")
+	}
+	return p
+}
+
+// list returns a list or a set of strings; an attribute that is not there is empty.
+func (r *reader) list(name string) []string {
+	switch v := r.item[name].(type) {
+	case nil:
+		return nil
+	case *types.AttributeValueMemberSS:
+		return v.Value
+	case *types.AttributeValueMemberL:
+		values := make([]string, 0, len(v.Value))
+		for _, member := range v.Value {
+			s, ok := member.(*types.AttributeValueMemberS)
+			if !ok {
+				r.fail(name, "has a member that is no string")
+				return nil
+			}
+			values = append(values, s.Value)
+		}
+		return values
+	}
+	r.fail(name, "is no list of strings")
+	return nil
+}
+
+func (r *reader) lease() checkpoint.Lease {
+	return checkpoint.Lease{
+		Shard:      r.str(attrKey),
+		Parents:    r.list(attrParents),
+		Owner:      r.str(attrOwner),
+		Counter:    r.num(attrCounter),
+		Checkpoint: r.position(attrCheckpoint),
+		Arrival:    r.time(attrArrival),
+	}
+}
+
+func (r *reader) worker() checkpoint.Worker {
+	return checkpoint.Worker{
+		ID: strings.TrimPrefix(r.str(attrKey), keyWorker), Beat: r.num(attrBeat), Address: r.str(attrAddress), Version: r.str(attrVersion),
+	}
+}
+
+func (r *reader) application() checkpoint.Application {
+	return checkpoint.Application{
+		Identity: checkpoint.Identity{
+			Application: r.str(attrApplication), Stream: r.str(attrStream), StreamARN: r.str(attrStreamARN),
+			StreamCreated: r.time(attrStreamCreated),
+		},
+		Initial:       r.position(attrInitial),
+		SchemaVersion: int(r.num(attrSchema)),
+	}
+}
+
+// batchHeader returns a batch without its ranges and files.
+func (r *reader) batchHeader() checkpoint.Batch {
+	return checkpoint.Batch{ID: strings.TrimPrefix(r.str(attrKey), keyBatch), Worker: r.str(attrWorker), Created: r.time(attrCreated)}
+}
+
+func (r *reader) batch() checkpoint.Batch {
+	b := r.batchHeader()
+	files, ranges := r.binary(attrFiles), r.binary(attrRanges)
+	if r.err != nil {
+		return b
+	}
+	var err error
+	if b.Files, err = checkpoint.DecodeFiles(files); err != nil {
+		r.err = err
+	}
+	if b.Ranges, err = checkpoint.DecodeRanges(ranges); err != nil {
+		r.err = errors.Join(r.err, err)
+	}
+	return b
+}

@@ -1,0 +1,147 @@
+package dynamo
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Commit implements checkpoint.Store with one transaction. While other requests touch the same rows it tries again,
+// until ctx ends.
+func (s *Store) Commit(ctx context.Context, b checkpoint.Batch) error {
+	if err := b.Validate(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	in, err := s.transaction(b)
+	if err != nil {
+		return fmt.Errorf("commit: batch %s: %w", b.ID, err)
+	}
+	err = s.call(ctx, "commit", func() error {
+		_, err := s.db.TransactWriteItems(ctx, in)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("commit: batch %s: %w", b.ID, err)
+	}
+	return nil
+}
+
+// transaction puts the batch if nothing is there under its id, and moves every checkpoint if the row is where the
+// range begins and is held as the range says.
+func (s *Store) transaction(b checkpoint.Batch) (*dynamodb.TransactWriteItemsInput, error) {
+	it, err := batchItem(b)
+	if err != nil {
+		return nil, err
+	}
+	var e expression
+	e.absent(attrKey)
+	in := &dynamodb.TransactWriteItemsInput{
+		ClientRequestToken: aws.String(s.requestToken(b, it)),
+		TransactItems: []types.TransactWriteItem{{Put: &types.Put{
+			TableName: s.table, Item: it, ConditionExpression: e.condition(), ExpressionAttributeNames: e.names,
+		}}},
+	}
+	for _, r := range b.Ranges {
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{Update: s.advance(r)})
+	}
+	return in, nil
+}
+
+func (s *Store) advance(r checkpoint.Range) *types.Update {
+	var e expression
+	e.equal(attrCheckpoint, str(string(r.Start)))
+	e.owned(r.LeaseOwner, r.LeaseCounter)
+	e.set(attrCheckpoint, str(string(r.End)))
+	if !r.LastArrival.IsZero() {
+		e.set(attrArrival, instant(r.LastArrival))
+	}
+	return &types.Update{
+		TableName: s.table, Key: item{attrKey: str(r.Shard)},
+		ConditionExpression: e.condition(), UpdateExpression: e.update(),
+		ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+	}
+}
+
+// requestToken makes a repeated commit of a batch the same request for DynamoDB, which knows a token for ten minutes
+// and accepts up to 36 characters. Tokens are shared by all tables of an account, hence the name; and a batch that
+// came under the same id with other content is another request, for the condition on its id to refuse.
+func (s *Store) requestToken(b checkpoint.Batch, it item) string {
+	h := sha256.New()
+	for _, part := range [][]byte{[]byte(*s.table), []byte(b.ID), it.bytes(attrRanges), it.bytes(attrFiles)} {
+		sum := sha256.Sum256(part)
+		h.Write(sum[:])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Bury implements checkpoint.Store.
+func (s *Store) Bury(ctx context.Context, id, worker string) (committed bool, err error) {
+	if id == "" {
+		return false, errors.New("bury: the batch has no id")
+	}
+	for {
+		committed, err := s.bury(ctx, id, worker)
+		// Between the two requests the item may have been forgotten, which leaves the place free again.
+		if errors.Is(err, checkpoint.ErrNotFound) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("bury: batch %s: %w", id, err)
+		}
+		return committed, nil
+	}
+}
+
+func (s *Store) bury(ctx context.Context, id, worker string) (committed bool, err error) {
+	tombstone := item{attrKey: str(keyBatch + id), attrType: str(typeTombstone)}
+	tombstone.setString(attrWorker, worker)
+	var e expression
+	e.absent(attrKey)
+	err = s.put(ctx, "bury", tombstone, e)
+	if !errors.Is(err, checkpoint.ErrConflict) {
+		return false, err
+	}
+	it, err := s.get(ctx, "bury", keyBatch+id, attrKey, attrType)
+	if err != nil {
+		return false, err
+	}
+	switch it.entity() {
+	case typeBatch:
+		return true, nil
+	case typeTombstone:
+		return false, nil
+	}
+	return false, fmt.Errorf("item %q has the entityType %q", it.key(), it.entity())
+}
+
+// Batch implements checkpoint.Store.
+func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) {
+	it, err := s.get(ctx, "batch", keyBatch+id)
+	if err == nil && it.entity() != typeBatch {
+		err = checkpoint.ErrNotFound // a tombstone
+	}
+	if err != nil {
+		return checkpoint.Batch{}, fmt.Errorf("batch %s: %w", id, err)
+	}
+	b, err := read(it, (*reader).batch)
+	if err != nil {
+		return checkpoint.Batch{}, fmt.Errorf("batch %s: %w", id, err)
+	}
+	return b, nil
+}
+
+// Forget implements checkpoint.Store.
+func (s *Store) Forget(ctx context.Context, id string) error {
+	if err := s.remove(ctx, "forget", keyBatch+id, expression{}); err != nil {
+		return fmt.Errorf("forget: batch %s: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+// Package dynamo is the checkpoint store that several machines share: a DynamoDB table.
+//
+// The table has the partition key leaseKey. The row of a shard lies under the shard's id; all other items have keys
+// that begin with '#', which no shard id contains. The attribute entityType says what an item is. Attributes that the
+// Kinesis Client Library has too bear its names.
+//
+// At rest a worker costs one write a heartbeat and one scan a look at the table, whatever the number of its shards.
+package dynamo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/metrics"
+)
+
+// Config says which table to use and how. AWS and Table are required.
+type Config struct {
+	AWS      aws.Config
+	Endpoint string // of an emulator or a VPC endpoint; empty for AWS's own
+	Table    string
+
+	// Create makes the table if there is none. Without it, a table that is missing is an error.
+	Create bool
+	// Tags are given to the table when it is made.
+	Tags map[string]string
+
+	// Consistent makes Scan strongly consistent, at twice the read units.
+	Consistent bool
+	// Segments is the number of parallel readers of one Scan; 0 means one. A segment pays off from some thousand
+	// items on.
+	Segments int
+
+	Metrics *metrics.Metrics // optional
+	Log     *slog.Logger     // optional
+}
+
+const (
+	// attempts bounds how often the SDK sends one request. With the backoff a call that can only fail takes a second
+	// at most, if the answers come at once.
+	attempts   = 6
+	maxBackoff = time.Second
+	// requestTimeout ends a single attempt. A DynamoDB request takes milliseconds; a connection that says nothing for
+	// this long is dead.
+	requestTimeout = 5 * time.Second
+)
+
+// Store implements checkpoint.Store on a table. Open makes one.
+type Store struct {
+	db         *dynamodb.Client
+	table      *string
+	consistent bool
+	segments   int32
+	metrics    *metrics.Metrics
+	log        *slog.Logger
+}
+
+var _ checkpoint.Store = (*Store)(nil)
+
+// Open finds the table, or makes it, and waits until it can be used. A table with another key is refused with
+// checkpoint.ErrForeignTable.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Table == "" {
+		return nil, errors.New("open checkpoint table: no name given")
+	}
+	s := &Store{
+		db:         newClient(cfg),
+		table:      aws.String(cfg.Table),
+		consistent: cfg.Consistent,
+		segments:   int32(min(max(cfg.Segments, 1), maxSegments)),
+		metrics:    cfg.Metrics,
+		log:        cfg.Log,
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if err := s.openTable(ctx, cfg.Create, cfg.Tags); err != nil {
+		return nil, fmt.Errorf("open checkpoint table %s: %w", cfg.Table, err)
+	}
+	return s, nil
+}
+
+// Close implements checkpoint.Store. There is nothing to close: connections belong to the AWS configuration.
+func (s *Store) Close() error { return nil }
+
+func newClient(cfg Config) *dynamodb.Client {
+	return dynamodb.NewFromConfig(cfg.AWS, func(o *dynamodb.Options) {
+		if cfg.Endpoint != "" {
+			o.BaseEndpoint = aws.String(cfg.Endpoint)
+		}
+		o.HTTPClient = withTimeout(o.HTTPClient)
+		o.RetryMaxAttempts = 0 // the retryer below has its own bound
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts = attempts
+			r.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return backoff(attempt), nil })
+		})
+	})
+}
+
+// withTimeout bounds each attempt, if the client is one of the SDK's own. A client that the caller has made keeps the
+// caller's bounds.
+func withTimeout(client dynamodb.HTTPClient) dynamodb.HTTPClient {
+	switch c := client.(type) {
+	case nil:
+		return awshttp.NewBuildableClient().WithTimeout(requestTimeout)
+	case *awshttp.BuildableClient:
+		if c.GetTimeout() == 0 {
+			return c.WithTimeout(requestTimeout)
+		}
+	}
+	return client
+}
+
+// call sends one request, counts it, and puts its error into our terms. It sends it again after errors that say that
+// nothing was applied and that the next moment may be better; the SDK has already repeated what is worth it otherwise.
+func (s *Store) call(ctx context.Context, operation string, send func() error) error {
+	for attempt := 0; ; attempt++ {
+		err, again := translate(send())
+		s.count(operation, err)
+		if !again {
+			return err
+		}
+		if wait := pause(ctx, backoff(attempt)); wait != nil {
+			return fmt.Errorf("%w, last answer: %w", wait, err)
+		}
+	}
+}
+
+// backoff returns a random time below a bound that doubles from 25 ms to a second. Attempts count from 0.
+func backoff(attempt int) time.Duration {
+	bound := min(25*time.Millisecond<<min(attempt, 10), maxBackoff)
+	return rand.N(bound) + time.Millisecond
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,262 @@
+package dynamo_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/dynamo"
+)
+
+func testScan_BySegmentsFindsTheSame(t *testing.T, endpoint string) {
+	cfg := config(endpoint)
+	whole := open(t, cfg)
+	_, err := whole.Bind(t.Context(), application)
+	must(t, err)
+	var leases []checkpoint.Lease
+	for i := range 100 {
+		leases = append(leases, checkpoint.Lease{Shard: fmt.Sprintf("shardId-%012d", i), Checkpoint: checkpoint.TrimHorizon})
+	}
+	must(t, whole.CreateLeases(t.Context(), leases))
+	must(t, whole.Heartbeat(t.Context(), checkpoint.Worker{ID: "w1"}))
+	_, err = whole.Bury(t.Context(), "b", "w1")
+	must(t, err)
+	want, err := whole.Scan(t.Context())
+	must(t, err)
+
+	cfg.Segments, cfg.Create = 4, false
+	got, err := open(t, cfg).Scan(t.Context())
+	must(t, err)
+	for _, snap := range []*checkpoint.Snapshot{&got, &want} {
+		slices.SortFunc(snap.Leases, func(a, b checkpoint.Lease) int { return strings.Compare(a.Shard, b.Shard) })
+	}
+	if len(want.Leases) != 100 || !reflect.DeepEqual(got, want) {
+		t.Errorf("by segments\n%+v, as a whole\n%+v", got, want)
+	}
+}
+
+var application = checkpoint.Application{
+	Identity: checkpoint.Identity{Application: "trips", Stream: "taxi", StreamCreated: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
+	Initial:  checkpoint.AtTimestamp(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)),
+}
+
+type row map[string]types.AttributeValue
+
+func s(v string) types.AttributeValue        { return &types.AttributeValueMemberS{Value: v} }
+func n(v string) types.AttributeValue        { return &types.AttributeValueMemberN{Value: v} }
+func set(v ...string) types.AttributeValue   { return &types.AttributeValueMemberSS{Value: v} }
+func (r row) with(k, v string) row           { r[k] = s(v); return r }
+func (r row) subSequence(v string) row       { r["checkpointSubSequenceNumber"] = n(v); return r }
+func (r row) children(parents ...string) row { r["parentShardId"] = set(parents...); return r }
+
+// javaRow is a row as the Kinesis Client Library for Java writes it.
+func javaRow(shard, position string) row {
+	return row{"leaseKey": s(shard), "leaseOwner": s("host-1"), "leaseCounter": n("812"), "checkpoint": s(position),
+		"ownerSwitchesSinceCheckpoint": n("0"), "startingHashKey": s("0"), "endingHashKey": s("1")}.subSequence("0")
+}
+
+// stockRow is a row as vmware-go-kcl's own checkpointer writes it.
+func stockRow(shard, position, parent string) row {
+	r := row{"ShardID": s(shard), "AssignedTo": s("host-1"), "LeaseTimeout": s("2026-11-01T00:00:00Z")}
+	if position != "" {
+		r.with("Checkpoint", position)
+	}
+	if parent != "" {
+		r.with("ParentShardId", parent)
+	}
+	return r
+}
+
+// foreignTable makes a table with that key and those rows, and returns its name.
+func foreignTable(t *testing.T, cfg dynamo.Config, key string, rows ...row) string {
+	t.Helper()
+	client, name := rawClient(cfg), config("").Table
+	_, err := client.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: aws.String(name), BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(key), AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(key), KeyType: types.KeyTypeHash}},
+	})
+	must(t, err)
+	for _, r := range rows {
+		_, err := client.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(name), Item: r})
+		must(t, err)
+	}
+	return name
+}
+
+func testBind_RefusesTablesOfOthers(t *testing.T, endpoint string) {
+	cfg := config(endpoint)
+	newer := row{"leaseKey": s("#application"), "entityType": s("APPLICATION"), "schemaVersion": n("2"), "whatever": s("x")}
+	for name, c := range map[string]struct {
+		rows []row
+		says string
+	}{
+		"the Java library's":                {[]row{javaRow("shardId-1", "100")}, "Kinesis Client Library for Java"},
+		"the Java library's with types":     {[]row{javaRow("shardId-1", "100").with("entityType", "LEASE")}, "Kinesis Client Library for Java"},
+		"another program's":                 {[]row{{"leaseKey": s("x"), "price": n("1")}}, `"x"`},
+		"ours without its application":      {[]row{{"leaseKey": s("shardId-1"), "entityType": s("LEASE"), "leaseCounter": n("1"), "checkpoint": s("1")}}, "#application"},
+		"ours, written by a newer release":  {[]row{newer}, "newer release"},
+		"ours, written by an older release": {[]row{{"leaseKey": s("#application"), "entityType": s("APPLICATION"), "schemaVersion": n("0")}}, "schema version 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := cfg
+			cfg.Table = foreignTable(t, cfg, "leaseKey", c.rows...)
+			_, err := open(t, cfg).Bind(t.Context(), application)
+			if !errors.Is(err, checkpoint.ErrForeignTable) || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), cfg.Table) {
+				t.Errorf("%v, want ErrForeignTable with %q and the name of the table", err, c.says)
+			}
+		})
+	}
+	t.Run("vmware-go-kcl's", func(t *testing.T) {
+		cfg := cfg
+		cfg.Table = foreignTable(t, cfg, "ShardID", stockRow("shardId-1", "100", ""))
+		if _, err := dynamo.Open(t.Context(), cfg); !errors.Is(err, checkpoint.ErrForeignTable) || !strings.Contains(err.Error(), "vmware-go-kcl") {
+			t.Errorf("%v, want ErrForeignTable that names vmware-go-kcl", err)
+		}
+	})
+}
+
+func testImport_GoesOnWhereTheOthersStopped(t *testing.T, endpoint string) {
+	for name, c := range map[string]struct {
+		key  string
+		rows []row
+		want []checkpoint.Lease
+	}{
+		"vmware-go-kcl": {"ShardID", []row{
+			stockRow("shardId-0", "SHARD_END", ""), stockRow("shardId-1", "495", "shardId-0"), stockRow("shardId-2", "", "shardId-0"),
+			stockRow("shardId-3", "TRIM_HORIZON", ""), stockRow("shardId-4", "LATEST", ""),
+		}, []checkpoint.Lease{
+			{Shard: "shardId-0", Checkpoint: checkpoint.ShardEnd}, {Shard: "shardId-1", Checkpoint: "495", Parents: []string{"shardId-0"}},
+			{Shard: "shardId-2", Checkpoint: application.Initial, Parents: []string{"shardId-0"}},
+			{Shard: "shardId-3", Checkpoint: checkpoint.TrimHorizon}, {Shard: "shardId-4", Checkpoint: application.Initial},
+		}},
+		"Kinesis Client Library for Java": {"leaseKey", []row{
+			javaRow("shardId-0", "SHARD_END"), javaRow("shardId-1", "SHARD_END"), javaRow("shardId-2", "495").children("shardId-1", "shardId-0"),
+			javaRow("shardId-3", "TRIM_HORIZON"), javaRow("shardId-4", "LATEST").with("entityType", "LEASE"), javaRow("shardId-5", "AT_TIMESTAMP"),
+			{"leaseKey": s("Migration3.0"), "entityType": s("COORDINATOR_STATE")},
+		}, []checkpoint.Lease{
+			{Shard: "shardId-0", Checkpoint: checkpoint.ShardEnd}, {Shard: "shardId-1", Checkpoint: checkpoint.ShardEnd},
+			{Shard: "shardId-2", Checkpoint: "495", Parents: []string{"shardId-0", "shardId-1"}},
+			{Shard: "shardId-3", Checkpoint: checkpoint.TrimHorizon}, {Shard: "shardId-4", Checkpoint: application.Initial},
+			{Shard: "shardId-5", Checkpoint: application.Initial},
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, from := importing(t, endpoint, c.key, c.rows...)
+			must(t, store.CreateLeases(t.Context(), []checkpoint.Lease{{Shard: "shardId-1", Checkpoint: application.Initial}}))
+			for range 2 { // to repeat it is safe
+				count, err := store.Import(t.Context(), dynamo.Source{Table: from})
+				must(t, err)
+				if count != len(c.want) {
+					t.Errorf("imported %d shards, want %d", count, len(c.want))
+				}
+			}
+			got := leases(t, store)
+			for i := range got { // a replaced row counts on
+				if got[i].Shard == "shardId-1" && got[i].Counter == 1 {
+					got[i].Counter = 0
+				}
+			}
+			if !reflect.DeepEqual(got, c.want) {
+				t.Errorf("the leases are\n%+v, want\n%+v", got, c.want)
+			}
+		})
+	}
+}
+
+// importing returns a store that is bound, and the name of another consumer's table.
+func importing(t *testing.T, endpoint, key string, rows ...row) (*dynamo.Store, string) {
+	t.Helper()
+	cfg := config(endpoint)
+	store := open(t, cfg)
+	_, err := store.Bind(t.Context(), application)
+	must(t, err)
+	return store, foreignTable(t, cfg, key, rows...)
+}
+
+func leases(t *testing.T, store *dynamo.Store) []checkpoint.Lease {
+	t.Helper()
+	snap, err := store.Scan(t.Context())
+	must(t, err)
+	slices.SortFunc(snap.Leases, func(a, b checkpoint.Lease) int { return strings.Compare(a.Shard, b.Shard) })
+	return snap.Leases
+}
+
+func testImport_WritesNothingWhenItRefuses(t *testing.T, endpoint string) {
+	for name, c := range map[string]struct {
+		own  checkpoint.Position
+		key  string
+		rows []row
+		says string
+	}{
+		"a lease has progress of its own":  {"500", "leaseKey", []row{javaRow("shardId-1", "495")}, "shardId-1 is at 500 here"},
+		"a shard has ended here":           {checkpoint.ShardEnd, "ShardID", []row{stockRow("shardId-1", "495", "")}, "shardId-1 is at SHARD_END here"},
+		"a checkpoint inside an aggregate": {"", "leaseKey", []row{javaRow("shardId-1", "495").subSequence("3")}, "inside aggregates"},
+		"tables of several streams":        {"", "leaseKey", []row{javaRow("123456789012:taxi:1700000000:shardId-1", "495")}, "several streams"},
+		"a value that is no checkpoint":    {"", "ShardID", []row{stockRow("shardId-1", "somewhere", "")}, "somewhere"},
+		"a table of this pipeline":         {"", "leaseKey", []row{{"leaseKey": s("#application"), "entityType": s("APPLICATION")}}, "a table of this pipeline"},
+		"a table of something else":        {"", "id", nil, "its key is id:S"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			rows := append([]row{}, c.rows...)
+			if c.key == "leaseKey" {
+				rows = append(rows, javaRow("shardId-0", "100")) // that could be imported
+			}
+			store, from := importing(t, endpoint, c.key, rows...)
+			if c.own != "" {
+				must(t, store.CreateLeases(t.Context(), []checkpoint.Lease{{Shard: "shardId-1", Checkpoint: c.own}}))
+			}
+			before := leases(t, store)
+			_, err := store.Import(t.Context(), dynamo.Source{Table: from})
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, want an error with %q", err, c.says)
+			}
+			if after := leases(t, store); !reflect.DeepEqual(after, before) {
+				t.Errorf("the refused import left %+v, before it were %+v", after, before)
+			}
+		})
+	}
+	t.Run("no such table", func(t *testing.T) {
+		store, _ := importing(t, endpoint, "leaseKey")
+		if _, err := store.Import(t.Context(), dynamo.Source{Table: "missing"}); !errors.Is(err, checkpoint.ErrNotFound) {
+			t.Errorf("%v, want ErrNotFound", err)
+		}
+	})
+	t.Run("not bound", func(t *testing.T) {
+		cfg := config(endpoint)
+		from := foreignTable(t, cfg, "leaseKey", javaRow("shardId-1", "1"))
+		if _, err := open(t, cfg).Import(t.Context(), dynamo.Source{Table: from}); !errors.Is(err, checkpoint.ErrNotFound) {
+			t.Errorf("%v, want ErrNotFound for the application", err)
+		}
+	})
+}
+
+func testImport_AsksForThePositionBeforeAnAggregate(t *testing.T, endpoint string) {
+	store, from := importing(t, endpoint, "leaseKey", javaRow("shardId-1", "495").subSequence("3"), javaRow("shardId-2", "600"))
+	before := checkpoint.AtTimestamp(time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC))
+	asked := []string{}
+	_, err := store.Import(t.Context(), dynamo.Source{Table: from, Before: positionBefore(&asked, before, nil)})
+	must(t, err)
+	if !slices.Equal(asked, []string{"shardId-1 495"}) {
+		t.Errorf("asked for %q", asked)
+	}
+	want := []checkpoint.Lease{{Shard: "shardId-1", Checkpoint: before}, {Shard: "shardId-2", Checkpoint: "600"}}
+	if got := leases(t, store); !reflect.DeepEqual(got, want) {
+		t.Errorf("the leases are %+v, want %+v", got, want)
+	}
+
+	store, from = importing(t, endpoint, "leaseKey", javaRow("shardId-1", "495").subSequence("3"))
+	trimmed := errors.New("trimmed")
+	if _, err := store.Import(t.Context(), dynamo.Source{Table: from, Before: positionBefore(&asked, "", trimmed)}); !errors.Is(err, trimmed) {
+		t.Errorf("%v, want the cause", err)
+	}
+}

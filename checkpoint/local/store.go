@@ -1,0 +1,150 @@
+// Package local is the checkpoint store of a single process: its state is in memory, and every change is made durable
+// in one file before it is answered. It serves the embedded default, tests and simulations; several machines share a
+// table with package dynamo.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// ErrClosed is the answer of every call after Close.
+var ErrClosed = errors.New("the checkpoint store is closed")
+
+// lockWait is how long Open waits for another process that holds the file: long enough for one that is just ending.
+const lockWait = 2 * time.Second
+
+// Store implements checkpoint.Store. Open and OpenMemory make one.
+type Store struct {
+	hook Hook
+
+	mu     sync.Mutex
+	db     *bolt.DB // nil for a store in memory
+	tables tables
+	// broken is the first error of a write to the file. What the file then holds is known only after it has been
+	// opened again, so the store answers nothing more.
+	broken error
+	closed bool
+}
+
+var _ checkpoint.Store = (*Store)(nil)
+
+// Hook is called around every call of a Store, for tests: first with applied false, when an error keeps the call from
+// being applied, and then with applied true, when an error takes the place of the answer. Calls that fail on a
+// condition are not applied and have no second hook. A hook may block, and may use the store.
+type Hook func(operation string, applied bool) error
+
+// Option changes how a store is opened.
+type Option func(*Store)
+
+// WithHook calls h around every call.
+func WithHook(h Hook) Option { return func(s *Store) { s.hook = h } }
+
+// Open opens the file at path, and makes it and its directory if there is none. A change is one transaction of the
+// file: it survives the end of the process at any instruction. A file that another process has open is refused after
+// a short wait.
+func Open(path string, options ...Option) (*Store, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("open checkpoint file %s: %w", path, err)
+	}
+	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("open checkpoint file %s: another process has it open; one file serves one process", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open checkpoint file %s: %w", path, err)
+	}
+	s := newStore(options)
+	s.db = db
+	if err := s.tables.load(db); err != nil {
+		return nil, errors.Join(fmt.Errorf("read checkpoint file %s: %w", path, err), db.Close())
+	}
+	return s, nil
+}
+
+// OpenMemory returns a store that keeps its state in memory only.
+func OpenMemory(options ...Option) *Store { return newStore(options) }
+
+func newStore(options []Option) *Store {
+	s := &Store{tables: newTables()}
+	for _, o := range options {
+		o(s)
+	}
+	return s
+}
+
+// Close closes the file. It is no error to call it twice.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
+}
+
+// change runs f, which checks conditions and collects writes, and applies the writes all or nothing.
+func (s *Store) change(ctx context.Context, operation string, f func(c *change) error) error {
+	return s.call(ctx, operation, func() error {
+		c := &change{}
+		if err := f(c); err != nil {
+			return err
+		}
+		if err := c.save(s.db); err != nil {
+			s.broken = fmt.Errorf("the checkpoint file could not be written, open it again: %w", err)
+			return s.broken
+		}
+		c.apply()
+		return nil
+	})
+}
+
+// call runs f under the lock, with the hook before and after it.
+func (s *Store) call(ctx context.Context, operation string, f func() error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	if err := s.fault(operation, false); err != nil {
+		return err
+	}
+	if err := s.locked(f); err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	return s.fault(operation, true)
+}
+
+func (s *Store) fault(operation string, applied bool) error {
+	if s.hook == nil {
+		return nil
+	}
+	if err := s.hook(operation, applied); err != nil {
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+	return nil
+}
+
+func (s *Store) locked(f func() error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	if s.broken != nil {
+		return s.broken
+	}
+	return f()
+}

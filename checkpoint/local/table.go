@@ -1,0 +1,125 @@
+package local
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// tables is the state. Each table is a bucket of the file, with the values in JSON, so that any bbolt viewer shows it.
+type tables struct {
+	application table[checkpoint.Application]
+	leases      table[checkpoint.Lease]
+	workers     table[checkpoint.Worker]
+	outbox      table[outboxRow]
+}
+
+// outboxRow is a batch that is committed and not yet forgotten, or a tombstone.
+type outboxRow struct {
+	Tombstone bool      `json:"tombstone,omitempty"`
+	Worker    string    `json:"worker"`
+	Created   time.Time `json:"created,omitzero"`
+	// Batch is the whole batch. It stays encoded, so that callers share no memory with the store.
+	Batch json.RawMessage `json:"batch,omitempty"`
+}
+
+// theApplication is the key of the only row of its table.
+const theApplication = "application"
+
+func newTables() tables {
+	return tables{
+		application: newTable[checkpoint.Application]("application"),
+		leases:      newTable[checkpoint.Lease]("leases"),
+		workers:     newTable[checkpoint.Worker]("workers"),
+		outbox:      newTable[outboxRow]("outbox"),
+	}
+}
+
+// load reads the file, and makes the buckets that it lacks.
+func (t *tables) load(db *bolt.DB) error {
+	return db.Update(func(tx *bolt.Tx) error {
+		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx))
+	})
+}
+
+type table[T any] struct {
+	name string
+	rows map[string]T
+}
+
+func newTable[T any](name string) table[T] { return table[T]{name, map[string]T{}} }
+
+func (t *table[T]) load(tx *bolt.Tx) error {
+	bucket, err := tx.CreateBucketIfNotExists([]byte(t.name))
+	if err != nil {
+		return fmt.Errorf("bucket %s: %w", t.name, err)
+	}
+	return bucket.ForEach(func(key, value []byte) error {
+		var row T
+		if err := json.Unmarshal(value, &row); err != nil {
+			return fmt.Errorf("bucket %s: row %q: %w", t.name, key, err)
+		}
+		t.rows[string(key)] = row
+		return nil
+	})
+}
+
+// sorted returns the keys in order, so that two readings of one state are alike.
+func (t *table[T]) sorted() []string { return slices.Sorted(maps.Keys(t.rows)) }
+
+func (t *table[T]) put(c *change, key string, row T) error {
+	value, err := json.Marshal(row)
+	if err != nil {
+		return fmt.Errorf("encode row %q: %w", key, err)
+	}
+	c.writes = append(c.writes, write{t.name, key, value, func() { t.rows[key] = row }})
+	return nil
+}
+
+func (t *table[T]) remove(c *change, key string) {
+	c.writes = append(c.writes, write{t.name, key, nil, func() { delete(t.rows, key) }})
+}
+
+// change is what one call writes.
+type change struct{ writes []write }
+
+type write struct {
+	bucket, key string
+	value       []byte // nil removes the row
+	apply       func() // does the same in memory
+}
+
+// save writes the change to the file in one transaction.
+func (c *change) save(db *bolt.DB) error {
+	if db == nil || len(c.writes) == 0 {
+		return nil
+	}
+	return db.Update(func(tx *bolt.Tx) error {
+		for _, w := range c.writes {
+			if err := w.save(tx.Bucket([]byte(w.bucket))); err != nil {
+				return fmt.Errorf("bucket %s: row %q: %w", w.bucket, w.key, err)
+			}
+		}
+		return nil
+	})
+}
+
+func (w write) save(bucket *bolt.Bucket) error {
+	if w.value == nil {
+		return bucket.Delete([]byte(w.key))
+	}
+	return bucket.Put([]byte(w.key), w.value)
+}
+
+func (c *change) apply() {
+	for _, w := range c.writes {
+		w.apply()
+	}
+}
