@@ -1,0 +1,199 @@
+package emulator
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+)
+
+// Bundle is what one package manager fetches for a set of emulators.
+type Bundle struct {
+	// Name is also that of the folder with the manifests.
+	Name string
+	// tool must be on the PATH for fetching.
+	tool string
+	// files are the manifests, which determine what is fetched.
+	files []string
+	// install fetches into the folder, in which the manifests lie.
+	install func(ctx context.Context, dir string) error
+	// pinned is what install takes that no manifest says.
+	pinned string
+}
+
+//go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
+//go:embed python/requirements.txt java/pom.xml java/Launch.java
+var manifests embed.FS
+
+const versitygwModule = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
+
+var (
+	npmBundle = Bundle{
+		Name:  "npm",
+		tool:  "npm",
+		files: []string{"package.json", "package-lock.json", ".npmrc", "loopback.cjs", "kinesalite.cjs", "dynalite.mjs"},
+		install: func(ctx context.Context, dir string) error {
+			return run(ctx, dir, nil, "npm", "ci")
+		},
+	}
+	pythonBundle = Bundle{
+		Name:  "python",
+		tool:  "python3",
+		files: []string{"requirements.txt"},
+		install: func(ctx context.Context, dir string) error {
+			return run(ctx, dir, nil, "python3", "-m", "pip", "install", "--quiet", "--require-hashes",
+				"--target", "lib", "--requirement", "requirements.txt")
+		},
+	}
+	javaBundle = Bundle{
+		Name:  "java",
+		tool:  "mvn",
+		files: []string{"pom.xml", "Launch.java"},
+		install: func(ctx context.Context, dir string) error {
+			return run(ctx, dir, nil, "mvn", "--quiet", "--batch-mode", "-Dmaven.repo.local="+filepath.Join(dir, "..", "maven"),
+				"dependency:copy-dependencies", "-DoutputDirectory=lib")
+		},
+	}
+	goBundle = Bundle{
+		Name:   "go",
+		tool:   "go",
+		pinned: versitygwModule,
+		install: func(ctx context.Context, dir string) error {
+			return run(ctx, dir, []string{"GOBIN=" + dir, "GOFLAGS="}, "go", "install", versitygwModule)
+		},
+	}
+)
+
+// Bundles lists all that can be fetched.
+func Bundles() []Bundle { return []Bundle{npmBundle, pythonBundle, javaBundle, goBundle} }
+
+// ErrUnavailable marks a bundle that this machine cannot have: its tool is missing or its registry does not answer.
+var ErrUnavailable = errors.New("not available here")
+
+// Fetch returns the folder of the bundle and fills it first if that has not been done for these manifests. Any number of
+// processes may ask at once: one fetches, the others wait. A folder is complete or absent.
+func (b Bundle) Fetch(ctx context.Context) (string, error) {
+	root, err := cacheRoot()
+	if err != nil {
+		return "", fmt.Errorf("fetch bundle %s: %w", b.Name, err)
+	}
+	sum, err := b.sum()
+	if err != nil {
+		return "", fmt.Errorf("fetch bundle %s: %w", b.Name, err)
+	}
+	dir := filepath.Join(root, b.Name+"-"+sum)
+	if exists(dir) {
+		return dir, nil
+	}
+	unlock, err := lock(filepath.Join(root, b.Name+".lock"))
+	if err != nil {
+		return "", fmt.Errorf("fetch bundle %s: %w", b.Name, err)
+	}
+	defer unlock()
+	if exists(dir) {
+		return dir, nil
+	}
+	if err := b.fill(ctx, dir); err != nil {
+		return "", fmt.Errorf("fetch bundle %s: %w", b.Name, err)
+	}
+	return dir, nil
+}
+
+// fill fetches beside the folder and renames at the end.
+func (b Bundle) fill(ctx context.Context, dir string) error {
+	if _, err := exec.LookPath(b.tool); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	partial := dir + ".partial"
+	if err := os.RemoveAll(partial); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(partial, 0o755); err != nil {
+		return err
+	}
+	for _, name := range b.files {
+		text, err := manifests.ReadFile(b.Name + "/" + name)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(partial, name), text, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := b.install(ctx, partial); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return os.Rename(partial, dir)
+}
+
+// sum identifies what the manifests ask for.
+func (b Bundle) sum() (string, error) {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "%s\n", b.pinned)
+	for _, name := range b.files {
+		text, err := manifests.ReadFile(b.Name + "/" + name)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintf(hash, "%s %d\n%s", name, len(text), text)
+	}
+	return hex.EncodeToString(hash.Sum(nil))[:12], nil
+}
+
+// cacheRoot returns .cache/emulator at the root of the repository, which is the nearest folder with a go.mod.
+func cacheRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for !exists(filepath.Join(dir, "go.mod")) {
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.mod above the working directory")
+		}
+		dir = parent
+	}
+	root := filepath.Join(dir, ".cache", "emulator")
+	return root, os.MkdirAll(root, 0o755)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// lock waits for an exclusive lock on a file, which ends with the process at the latest.
+func lock(path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
+	}
+	return func() { _ = file.Close() }, nil // closing gives the lock up, and nothing was written
+}
+
+// shownBytes is how much of a failed command's output an error carries.
+const shownBytes = 2000
+
+func run(ctx context.Context, dir string, env []string, name string, args ...string) error {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		output = bytes.TrimSpace(output)
+		output = output[max(0, len(output)-shownBytes):]
+		return fmt.Errorf("run %s: %w: %s", name, err, output)
+	}
+	return nil
+}

@@ -1,0 +1,19 @@
+// Package emulator starts independent stand-ins for AWS services, so that tests meet behaviour that nobody of this
+// project wrote.
+//
+//	endpoint := emulator.Moto(t)
+//	client := kinesis.New(kinesis.Options{BaseEndpoint: &endpoint.URL, ...})
+//
+// Each call starts a process of its own that listens on the loopback address only, waits until it answers, and ends it
+// with the test. What a stand-in needs is fetched once, pinned by committed manifests, into .cache/emulator at the root
+// of the repository: by the first test that wants it or by
+//
+//	go run ./internal/emulator/fetch
+//
+// A test whose runtime (node, python3, java) or registry is missing is skipped with a line that begins with LEFT OUT.
+// Where CI is true in the environment it fails instead.
+//
+// Kinesalite, KinesisLocal and Moto stand in for Kinesis; Dynalite, DynamoDBLocal and Moto for DynamoDB; Versitygw and
+// Moto for S3; Moto also for Firehose and CloudFormation. Where they differ from the documents of AWS is asserted by
+// the conformance suite of package localstream for Kinesis.
+package emulator

@@ -1,0 +1,188 @@
+package localstream
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	targetPrefix = "Kinesis_20131202."
+	contentType  = "application/x-amz-json-1.1"
+	// maxBodyBytes leaves room for base64 around the largest request that is valid, so that one which is too large gets
+	// the error that the service documents.
+	maxBodyBytes = 32 << 20
+	// maxPooledBytes keeps an unusual answer from holding memory for ever.
+	maxPooledBytes = 16 << 20
+)
+
+// call is one request on its way through an operation, which appends its answer to out.
+type call struct {
+	operation string
+	body      []byte
+	out       []byte
+	scratch   []byte
+	now       time.Time
+	fault     *Fault
+}
+
+var calls = sync.Pool{New: func() any { return new(call) }}
+
+// recycle keeps the buffers for another call.
+func (c *call) recycle() {
+	if max(cap(c.body), cap(c.out), cap(c.scratch)) > maxPooledBytes {
+		return
+	}
+	*c = call{body: c.body[:0], out: c.out[:0], scratch: c.scratch[:0]}
+	calls.Put(c)
+}
+
+// reserve makes room in out.
+func (c *call) reserve(bytes int) {
+	if cap(c.out)-len(c.out) < bytes {
+		c.out = append(make([]byte, 0, len(c.out)+bytes), c.out...)
+	}
+}
+
+// takeScratch returns an empty buffer that takes this many bytes without being moved.
+func (c *call) takeScratch(bytes int) []byte {
+	if cap(c.scratch) < bytes {
+		c.scratch = make([]byte, 0, bytes)
+	}
+	return c.scratch[:0]
+}
+
+// decode reads the body into a request.
+func (c *call) decode(request any) error {
+	if err := json.Unmarshal(c.body, request); err != nil {
+		return errorf(codeSerialization, "%s", err)
+	}
+	return nil
+}
+
+func appendJSON(dst []byte, value any) []byte {
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(fmt.Sprintf("localstream: marshal %T: %v", value, err)) // only types of this package come here
+	}
+	return append(dst, text...)
+}
+
+// operations maps the names in the API to what performs them.
+var operations = map[string]func(*Kinesis, *call) error{
+	"CreateStream":                  (*Kinesis).createStream,
+	"DecreaseStreamRetentionPeriod": (*Kinesis).decreaseRetention,
+	"DeleteStream":                  (*Kinesis).deleteStream,
+	"DescribeStream":                (*Kinesis).describeStream,
+	"DescribeStreamSummary":         (*Kinesis).describeStreamSummary,
+	"GetRecords":                    (*Kinesis).getRecords,
+	"GetShardIterator":              (*Kinesis).getShardIterator,
+	"IncreaseStreamRetentionPeriod": (*Kinesis).increaseRetention,
+	"ListShards":                    (*Kinesis).listShards,
+	"ListStreams":                   (*Kinesis).listStreams,
+	"MergeShards":                   (*Kinesis).mergeShards,
+	"PutRecord":                     (*Kinesis).putRecord,
+	"PutRecords":                    (*Kinesis).putRecords,
+	"SplitShard":                    (*Kinesis).splitShard,
+	"UpdateMaxRecordSize":           (*Kinesis).updateMaxRecordSize,
+	"UpdateShardCount":              (*Kinesis).updateShardCount,
+}
+
+// ServeHTTP answers one call of the AWS JSON 1.1 protocol. Signatures are not checked.
+func (k *Kinesis) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c := calls.Get().(*call)
+	defer c.recycle()
+	// The body is read to its end before anything is answered: a client that still writes while the answer arrives
+	// takes the connection for broken.
+	if err := c.readBody(w, r); err != nil {
+		k.answer(w, c, errorf(codeSerialization, "read request: %s", err))
+		return
+	}
+	operation, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), targetPrefix)
+	perform := operations[operation]
+	if !ok || perform == nil || r.Method != http.MethodPost {
+		k.answer(w, c, errorf(codeUnknownOperation, "no such operation"))
+		return
+	}
+	c.operation = operation
+	c.fault = k.options.Faults.pick(operation)
+	k.perform(w, c, perform)
+}
+
+// perform runs an operation under the fault that meets it.
+func (k *Kinesis) perform(w http.ResponseWriter, c *call, operation func(*Kinesis, *call) error) {
+	if c.fault.is(LostRequest) {
+		panic(http.ErrAbortHandler)
+	}
+	if c.fault.is(LateRequest) {
+		k.sleep(c.fault.rule.Delay)
+	}
+	c.now = k.now()
+	err := c.fault.refusal()
+	if err == nil {
+		err = operation(k, c)
+	}
+	if c.fault.is(LateAnswer) {
+		k.sleep(c.fault.rule.Delay)
+	}
+	if c.fault.is(LostAnswer) {
+		panic(http.ErrAbortHandler)
+	}
+	k.answer(w, c, err)
+}
+
+// sleep waits, or until the server closes.
+func (k *Kinesis) sleep(delay time.Duration) {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-k.done:
+	}
+}
+
+func (c *call) readBody(w http.ResponseWriter, r *http.Request) error {
+	body := http.MaxBytesReader(w, r.Body, maxBodyBytes)
+	if size := r.ContentLength; size > int64(cap(c.body)) && size <= maxBodyBytes {
+		// One byte more than announced lets the loop see the end without growing.
+		c.body = make([]byte, 0, size+1)
+	}
+	for {
+		if len(c.body) == cap(c.body) {
+			c.body = append(c.body, 0)[:len(c.body)]
+		}
+		n, err := body.Read(c.body[len(c.body):cap(c.body)])
+		c.body = c.body[:len(c.body)+n]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// answer writes what an operation produced, or its error.
+func (k *Kinesis) answer(w http.ResponseWriter, c *call, err error) {
+	status := http.StatusOK
+	if err != nil {
+		api := asAPIError(err)
+		status = api.status
+		c.out = appendJSON(c.out[:0], struct {
+			Type    string `json:"__type"`
+			Message string `json:"message"`
+		}{api.code, api.message})
+	}
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Content-Length", strconv.Itoa(len(c.out)))
+	header.Set("X-Amzn-RequestId", fmt.Sprintf("00000000-0000-4000-8000-%012x", k.request.Add(1)))
+	w.WriteHeader(status)
+	// A caller that is gone needs no answer.
+	_, _ = w.Write(c.out)
+}

@@ -1,0 +1,82 @@
+package localstream
+
+import "time"
+
+// Limits of the service, from "Quotas and limits" in the Amazon Kinesis Data Streams Developer Guide and from the API
+// reference of the operations.
+const (
+	maxEntries            = 500      // PutRecords: records of a request
+	maxPutRecordsBytes    = 10 << 20 // PutRecords: keys and data of a request
+	defaultMaxRecordKiB   = 1 << 10  // key and data of a record, unless the stream says otherwise
+	largestMaxRecordKiB   = 10 << 10
+	maxKeyChars           = 256
+	maxGetRecords         = 10_000
+	maxGetRecordsBytes    = 10 << 20
+	iteratorLife          = 5 * time.Minute
+	tokenLife             = 5 * time.Minute
+	maxListedShards       = 1000
+	maxDescribedShards    = 100
+	maxListedStreams      = 100
+	defaultListedStreams  = 100
+	defaultRetentionHours = 24
+	maxRetentionHours     = 8760
+	onDemandShards        = 4
+
+	shardWriteBytes   = 1 << 20 // a second and shard
+	shardWriteRecords = 1000    // a second and shard
+	shardReadBytes    = 2 << 20 // a second and shard
+	shardReadCalls    = 5       // a second and shard
+)
+
+// writeLimit holds a shard's writers to a rate of bytes and records with a burst of one second. The zero value is a
+// shard that was idle.
+type writeLimit struct {
+	at             time.Time
+	bytes, records float64 // used up of the burst
+}
+
+// take reports whether a record may be written, and counts it if so. A record above the burst passes when the shard
+// has been idle, and delays the ones behind it: that is how the service takes records of up to 10 MiB.
+func (l *writeLimit) take(now time.Time, bytes int) bool {
+	if elapsed := now.Sub(l.at).Seconds(); elapsed > 0 {
+		l.bytes = max(0, l.bytes-elapsed*shardWriteBytes)
+		l.records = max(0, l.records-elapsed*shardWriteRecords)
+		l.at = now
+	}
+	if l.records+1 > shardWriteRecords || (l.bytes > 0 && l.bytes+float64(bytes) > shardWriteBytes) {
+		return false
+	}
+	l.bytes += float64(bytes)
+	l.records++
+	return true
+}
+
+// readLimit holds a shard's readers to five calls in any second, and to 2 MiB a second. Answers may exceed the bytes
+// of a second; calls are then refused until the average is met again, five seconds after an answer of 10 MiB.
+type readLimit struct {
+	calls [shardReadCalls]time.Time // the last calls; oldest at next
+	next  int
+	paid  time.Time // when the rate has made up for all bytes answered
+	over  bool      // more than a second's bytes were answered, and are not made up for yet
+}
+
+func (l *readLimit) allow(now time.Time) bool {
+	if !now.Before(l.paid) {
+		l.over = false
+	}
+	if l.over || now.Sub(l.calls[l.next]) < time.Second {
+		return false
+	}
+	l.calls[l.next] = now
+	l.next = (l.next + 1) % len(l.calls)
+	return true
+}
+
+// answered counts the bytes of a call that was allowed.
+func (l *readLimit) answered(now time.Time, bytes int) {
+	if l.paid.Before(now) {
+		l.paid = now
+	}
+	l.paid = l.paid.Add(time.Duration(bytes) * time.Second / shardReadBytes)
+	l.over = l.over || l.paid.Sub(now) > time.Second
+}

@@ -1,0 +1,70 @@
+package localstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Server is a Kinesis that listens on a loopback address.
+type Server struct {
+	*Kinesis
+	listener net.Listener
+	http     http.Server
+	served   chan error
+}
+
+// shutdownBound is how long Close waits for calls in flight.
+const shutdownBound = 5 * time.Second
+
+// Start listens on a loopback address, like 127.0.0.1:4567 or 127.0.0.1:0 for a free port, and serves until Close. It
+// refuses any other address: nobody is asked for credentials.
+func Start(addr string, options Options) (*Server, error) {
+	k, err := New(options)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("start local Kinesis on %s: %w", addr, err)
+	}
+	if !resolved.IP.IsLoopback() {
+		return nil, fmt.Errorf("start local Kinesis on %s: not a loopback address", addr)
+	}
+	listener, err := net.ListenTCP("tcp", resolved)
+	if err != nil {
+		return nil, fmt.Errorf("start local Kinesis: %w", err)
+	}
+	s := &Server{
+		Kinesis:  k,
+		listener: listener,
+		http:     http.Server{Handler: k, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute},
+		served:   make(chan error, 1),
+	}
+	go func() { s.served <- s.http.Serve(listener) }()
+	return s, nil
+}
+
+// URL is the endpoint to give to a client, like http://127.0.0.1:4567.
+func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+
+// Close stops listening, waits a few seconds for the calls in flight, and frees the port. It is to be called once.
+func (s *Server) Close() error {
+	close(s.done)
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownBound)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, s.http.Close())
+	}
+	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	if err != nil {
+		return fmt.Errorf("close local Kinesis: %w", err)
+	}
+	return nil
+}
