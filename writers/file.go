@@ -1,0 +1,407 @@
+package writers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/budget"
+)
+
+// ErrFileClosed means that a file takes no more records, because Finish or Abandon has been called.
+var ErrFileClosed = errors.New("the file is closed")
+
+// FileSpec says what a file is and where it goes.
+type FileSpec struct {
+	Format Format
+	Sink   Sink
+	// Key is the whole object key.
+	Key string
+	// BatchID is the batch that the file belongs to; it becomes the object's metadata.
+	BatchID string
+	// Metadata is stored with the object beside the batch's id.
+	Metadata map[string]string
+	// Partition and Error are handed through to the checkpoint.File.
+	Partition string
+	Error     bool
+}
+
+// File collects the records of one partition from all shards into one object.
+//
+// Records of one caller stand in the file in the order of its calls. Full blocks are encoded beside one another and
+// laid down in the order in which they were filled.
+type File struct {
+	spec   FileSpec
+	object Object
+	layout Layout
+	shared *Shared
+
+	ctx    context.Context // of everything that goes on behind Append
+	cancel context.CancelCauseFunc
+	work   sync.WaitGroup // encoders and the placer
+
+	rows     atomic.Int64
+	placed   atomic.Int64 // encoded bytes handed to the upload
+	pending  atomic.Int64 // memory of the blocks that were sealed and are not placed yet, as it was when they were
+	standing atomic.Int64 // memory of the open block
+	own      ratio
+	common   *ratio // of all files of the format
+
+	mu     sync.Mutex // guards block and closed; held while waiting for a slot
+	block  Block      // nil before the first record and after each seal
+	closed bool
+
+	// The placer, which frees slots, must not need mu. Where both locks are held, mu was taken first.
+	queueMu sync.Mutex
+	queue   []*sealed // in the order of the file
+	placing bool      // there is a placer
+
+	upload Upload // made and used by the placer, and when there is none any more by Finish and Abandon
+}
+
+// sealed is a block on its way to its place.
+type sealed struct {
+	block   Block
+	raw     int64 // memory when it was sealed
+	held    int64 // what it has in the account Encoding
+	encoded Encoded
+	err     error
+	done    chan struct{} // closed when encoded or err is set
+}
+
+// OpenFile begins a file. It makes no request: the upload is begun with the first bytes, so a file that gets no record
+// costs nothing. The context ends everything that the file does, at any time. The caller ends the file with Finish or
+// Abandon.
+func OpenFile(ctx context.Context, spec FileSpec, shared *Shared) *File {
+	f := &File{spec: spec, object: spec.Format.Object(), layout: spec.Format.NewLayout(), shared: shared}
+	f.ctx, f.cancel = context.WithCancelCause(ctx)
+	f.common = shared.add(f)
+	return f
+}
+
+// Append adds a record and copies what it keeps. It is safe for concurrent use.
+//
+// A *record.Fault means that this record does not fit the format; the file is as it was. Any other error is final for
+// the file, whether or not the record went in.
+//
+// Append waits while as many blocks as the process allows are sealed and not yet handed on, if its own block is full or
+// the memory budget is exceeded by open blocks. Sealed blocks move on by themselves as long as S3 takes bytes, and the
+// file's context ends the wait.
+func (f *File) Append(r *record.Record) error {
+	if err := f.append(r); err != nil {
+		return err
+	}
+	if !f.shared.budget.Over() {
+		return nil
+	}
+	return f.shared.relieve(f.ctx)
+}
+
+func (f *File) append(r *record.Record) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.state(); err != nil {
+		return err
+	}
+	if f.block == nil {
+		f.block = f.layout.NewBlock()
+	}
+	err := f.block.Append(r)
+	f.measure() // also after a fault: the attempt may have made the block's memory grow
+	if err != nil {
+		return err
+	}
+	f.rows.Add(1)
+	if !f.block.Full() {
+		return nil
+	}
+	return f.seal()
+}
+
+// state returns why the file takes no more records, or nil.
+func (f *File) state() error {
+	if f.closed {
+		return fmt.Errorf("append to %s: %w", f.spec.Key, ErrFileClosed)
+	}
+	return f.failure()
+}
+
+// failure returns what has ended the file's work, or nil.
+func (f *File) failure() error {
+	if f.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(f.ctx)
+}
+
+// measure brings the account of the open block up to date.
+func (f *File) measure() {
+	size := int64(f.block.Size())
+	if grown := size - f.standing.Swap(size); grown != 0 {
+		f.shared.budget.Add(budget.Block, grown)
+	}
+}
+
+// Rows is the number of records in the file.
+func (f *File) Rows() int64 { return f.rows.Load() }
+
+// Size is the size of the object so far in bytes: what is encoded, and an estimate by the file's own ratio, or that of
+// its format before it has one, for what is not.
+func (f *File) Size() int64 {
+	raw := f.pending.Load() + f.standing.Load()
+	return f.placed.Load() + int64(float64(raw)*f.ratio())
+}
+
+func (f *File) ratio() float64 { return f.own.or(f.common.or(initialRatio)) }
+
+// Seal closes the open block, so that its memory becomes free as soon as it is encoded and sent. It waits as Append
+// does.
+func (f *File) Seal() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.state(); err != nil {
+		return err
+	}
+	return f.seal()
+}
+
+// seal waits for a slot and dispatches the open block, if it has records. The caller holds f.mu, so that nobody fills
+// the block any further meanwhile.
+func (f *File) seal() error {
+	if f.block == nil || f.block.Rows() == 0 {
+		return nil
+	}
+	if err := f.shared.takeSlot(f.ctx); err != nil {
+		return err
+	}
+	f.dispatch()
+	return nil
+}
+
+// trySeal dispatches the open block with a slot that the caller holds, unless there is nothing to seal or somebody is
+// using the file. It tells whether it has done so.
+func (f *File) trySeal() bool {
+	if !f.mu.TryLock() {
+		return false
+	}
+	defer f.mu.Unlock()
+	if f.state() != nil || f.block == nil || f.block.Rows() == 0 {
+		return false
+	}
+	f.dispatch()
+	return true
+}
+
+// dispatch takes the open block out and sends it on its way. Its slot goes with it. The caller holds f.mu, which gives
+// the blocks their order.
+func (f *File) dispatch() {
+	raw := f.standing.Swap(0)
+	s := &sealed{block: f.block, raw: raw, held: raw, done: make(chan struct{})}
+	f.block = nil
+	f.pending.Add(raw)
+	f.shared.budget.Move(budget.Block, budget.Encoding, raw)
+	f.work.Go(func() { f.encode(s) })
+	f.queueMu.Lock()
+	defer f.queueMu.Unlock()
+	f.queue = append(f.queue, s)
+	if !f.placing {
+		f.placing = true
+		f.work.Go(f.place)
+	}
+}
+
+// encode turns a sealed block into bytes once a core is free for it.
+func (f *File) encode(s *sealed) {
+	defer close(s.done)
+	select {
+	case f.shared.cores <- struct{}{}:
+		defer func() { <-f.shared.cores }()
+	case <-f.ctx.Done():
+		s.err = f.failure()
+		return
+	}
+	// While it runs, the block's memory and the encoded bytes exist side by side.
+	growth := int64(float64(s.raw) * f.ratio())
+	f.shared.budget.Add(budget.Encoding, growth)
+	encoded, err := s.block.Encode()
+	s.block = nil
+	f.shared.budget.Release(budget.Encoding, growth)
+	if err != nil {
+		s.err = fmt.Errorf("encode block of %s: %w", f.spec.Key, err)
+		return
+	}
+	s.encoded = encoded
+	size := int64(len(encoded.Data))
+	f.shared.budget.Add(budget.Encoding, size-s.held)
+	s.held = size
+	f.own.observe(s.raw, size)
+	f.common.observe(s.raw, size)
+}
+
+// place lays the sealed blocks down in their order until none is left. A file has one placer at a time, and none while
+// it rests.
+func (f *File) place() {
+	for s := f.next(); s != nil; s = f.next() {
+		<-s.done // soon: an encoder waits for a core or the context at most
+		if err := f.lay(s); err != nil {
+			f.cancel(err)
+		}
+		f.discard(s)
+	}
+}
+
+// next takes the first block of the queue. With nil the placer has to end.
+func (f *File) next() *sealed {
+	f.queueMu.Lock()
+	defer f.queueMu.Unlock()
+	if len(f.queue) == 0 {
+		f.placing = false
+		return nil
+	}
+	s := f.queue[0]
+	f.queue[0] = nil
+	f.queue = f.queue[1:]
+	return s
+}
+
+// lay writes one encoded block to the upload.
+func (f *File) lay(s *sealed) error {
+	if err := f.failure(); err != nil {
+		return err
+	}
+	if s.err != nil {
+		return s.err
+	}
+	if err := f.begin(); err != nil {
+		return err
+	}
+	p, err := f.layout.Place(s.encoded)
+	if err != nil {
+		return fmt.Errorf("place block of %s: %w", f.spec.Key, err)
+	}
+	return f.write(p)
+}
+
+// begin makes the upload before the first block.
+func (f *File) begin() error {
+	if f.upload != nil {
+		return nil
+	}
+	metadata := map[string]string{MetadataBatchID: f.spec.BatchID}
+	maps.Copy(metadata, f.spec.Metadata)
+	u, err := f.spec.Sink.Begin(f.ctx, ObjectSpec{
+		Key:             f.spec.Key,
+		ContentType:     f.object.ContentType,
+		ContentEncoding: f.object.ContentEncoding,
+		Metadata:        metadata,
+	})
+	if err != nil {
+		return err
+	}
+	f.upload = u
+	return f.write(f.layout.Begin())
+}
+
+func (f *File) write(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	n, err := f.upload.Write(p)
+	f.placed.Add(int64(n))
+	return err
+}
+
+// discard gives back what a sealed block has held.
+func (f *File) discard(s *sealed) {
+	if s.encoded.Release != nil {
+		s.encoded.Release()
+	}
+	f.shared.budget.Release(budget.Encoding, s.held)
+	f.pending.Add(-s.raw)
+	f.shared.giveSlot()
+}
+
+// Finish ends the file: it takes no more records, and when Finish has returned without an error every byte is durable
+// in S3 as a part of the upload, which is still invisible. Of a file without records only Key, Partition and Error are
+// set, and there is no upload. After an error the caller calls Abandon.
+func (f *File) Finish(ctx context.Context) (checkpoint.File, error) {
+	stop := context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })
+	defer stop()
+	if err := f.close(); err != nil {
+		return checkpoint.File{}, err
+	}
+	f.work.Wait()
+	if err := f.failure(); err != nil {
+		return checkpoint.File{}, err
+	}
+	staged, err := f.stage()
+	if err != nil {
+		return checkpoint.File{}, err
+	}
+	f.end(nil)
+	return staged, nil
+}
+
+// close refuses further records and dispatches those that are there.
+func (f *File) close() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.state(); err != nil {
+		return err
+	}
+	f.closed = true
+	return f.seal()
+}
+
+// stage writes the file's end and makes all of it durable.
+func (f *File) stage() (checkpoint.File, error) {
+	if f.upload == nil {
+		return f.describe(checkpoint.File{}), nil
+	}
+	end, err := f.layout.End()
+	if err != nil {
+		return checkpoint.File{}, fmt.Errorf("end %s: %w", f.spec.Key, err)
+	}
+	if err := f.write(end); err != nil {
+		return checkpoint.File{}, err
+	}
+	staged, err := f.upload.Finish(f.ctx)
+	return f.describe(staged), err
+}
+
+// Abandon gives the file up: it stops what is under way, waits for its end and frees what is held. The answer is for
+// Sink.Abort, which has nothing to do if UploadID is empty. After Finish it only tells which upload it was.
+func (f *File) Abandon() checkpoint.File {
+	f.end(ErrFileClosed)
+	f.mu.Lock()
+	f.closed = true
+	if f.block != nil {
+		f.block = nil
+		f.shared.budget.Release(budget.Block, f.standing.Swap(0))
+	}
+	f.mu.Unlock()
+	f.work.Wait()
+	if f.upload == nil {
+		return f.describe(checkpoint.File{})
+	}
+	return f.describe(f.upload.Abandon())
+}
+
+func (f *File) describe(c checkpoint.File) checkpoint.File {
+	c.Key = f.spec.Key
+	c.Rows = f.rows.Load()
+	c.Partition = f.spec.Partition
+	c.Error = f.spec.Error
+	return c
+}
+
+// end ends the file's context and takes it off the list of open files.
+func (f *File) end(cause error) {
+	f.cancel(cause)
+	f.shared.remove(f)
+}

@@ -1,0 +1,181 @@
+package s3sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/writers"
+)
+
+// outcome is what an error of S3 means for the caller's retrying.
+type outcome int
+
+const (
+	transient outcome = iota // try again soon
+	refused                  // try again slowly: somebody has to change a permission, a key or a bucket first
+	final                    // no attempt can ever succeed
+)
+
+// finalCodes are those by which S3 says that the request itself is wrong (Amazon S3 API reference, "Error responses").
+// Everything else can change from outside, and nothing that can change is a reason to give records up.
+var finalCodes = map[string]bool{
+	"EntityTooLarge":     true,
+	"EntityTooSmall":     true,
+	"InvalidPart":        true,
+	"InvalidPartOrder":   true,
+	"KeyTooLongError":    true,
+	"MetadataTooLarge":   true,
+	"NoSuchUpload":       true,
+	"PreconditionFailed": true,
+}
+
+// refusedCodes are those that an immediate second attempt does not change.
+var refusedCodes = map[string]bool{
+	"AccessDenied":                 true,
+	"AllAccessDisabled":            true,
+	"ExpiredToken":                 true,
+	"InvalidAccessKeyId":           true,
+	"InvalidToken":                 true,
+	"NoSuchBucket":                 true,
+	"SignatureDoesNotMatch":        true,
+	"KMS.DisabledException":        true,
+	"KMS.NotFoundException":        true,
+	"KMS.KMSInvalidStateException": true,
+}
+
+func classify(err error) outcome {
+	code := errorCode(err)
+	switch {
+	case finalCodes[code]:
+		return final
+	case refusedCodes[code], statusOf(err) == 403:
+		return refused
+	}
+	return transient
+}
+
+func errorCode(err error) string {
+	var api smithy.APIError
+	if errors.As(err, &api) {
+		return api.ErrorCode()
+	}
+	return ""
+}
+
+// statusOf is the HTTP status of the answer that an error came with, or 0.
+func statusOf(err error) int {
+	var answer interface{ HTTPStatusCode() int }
+	if errors.As(err, &answer) {
+		return answer.HTTPStatusCode()
+	}
+	return 0
+}
+
+// Backoff is the time between two attempts: it doubles from Min to Max, and each wait is a random one between half of
+// it and all of it, so that workers that failed together do not come back together.
+type Backoff struct{ Min, Max time.Duration }
+
+// after returns the wait after the given number of failed attempts.
+func (b Backoff) after(attempts int, o outcome) time.Duration {
+	wait := b.Max
+	if shift := attempts - 1; o == transient && shift < bits.LeadingZeros64(uint64(b.Min))-1 {
+		wait = min(b.Min<<shift, b.Max)
+	}
+	return wait/2 + rand.N(wait/2+1)
+}
+
+// request is one call of S3 with all its attempts.
+type request struct {
+	operation string // as the S3 API names it
+	key       string
+	// body is the number of bytes to be sent: a larger one has more time.
+	body int64
+	do   func(context.Context) error
+}
+
+// slowestUpload is the speed in bytes per second below which an attempt counts as hanging.
+const slowestUpload = 64 << 10
+
+// try makes attempts until one succeeds, S3 says that none ever can, or the context ends. It is the only layer that
+// retries: the SDK's own retryer is off, so that what is counted and shown is what goes over the wire.
+func (s *Sink) try(ctx context.Context, r request) error {
+	trouble := &Trouble{Operation: r.operation, Key: r.key}
+	defer s.health.over(trouble)
+	for {
+		err := s.attempt(ctx, r)
+		if err == nil {
+			s.count(r.operation, "ok")
+			if trouble.Attempts > 0 {
+				s.log.Info("s3 request succeeded after retries", logkey.Reason, r.operation, logkey.Key, r.key, logkey.Attempt, trouble.Attempts+1)
+			}
+			return nil
+		}
+		kind := classify(err)
+		if ctx.Err() != nil || kind == final {
+			s.count(r.operation, "error")
+			return s.explain(ctx, r, err)
+		}
+		s.count(r.operation, "retried")
+		attempts := s.health.failed(trouble, err)
+		wait := s.config.Backoff.after(attempts, kind)
+		s.logFailure(r, err, kind, attempts, wait)
+		if err := sleep(ctx, wait); err != nil {
+			return s.explain(ctx, r, err)
+		}
+	}
+}
+
+// attempt makes one request, which ends in bounded time even if S3 says nothing.
+func (s *Sink) attempt(ctx context.Context, r request) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptTimeout+time.Duration(r.body/slowestUpload)*time.Second)
+	defer cancel()
+	return r.do(ctx)
+}
+
+// explain gives an error its words, and the cause of the context's end where that is the reason.
+func (s *Sink) explain(ctx context.Context, r request, err error) error {
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	} else if errorCode(err) == "NoSuchUpload" {
+		err = fmt.Errorf("%w: %w", writers.ErrUploadGone, err)
+	}
+	return fmt.Errorf("%s s3://%s/%s: %w", r.operation, s.config.Bucket, r.key, err)
+}
+
+// logFailure logs the attempts 1, 2, 4, 8 ... of one request: an outage of an hour is to be seen, not to fill a disk.
+func (s *Sink) logFailure(r request, err error, kind outcome, attempts int, wait time.Duration) {
+	if bits.OnesCount(uint(attempts)) != 1 {
+		return
+	}
+	level := slog.LevelWarn
+	if kind == refused {
+		level = slog.LevelError
+	}
+	s.log.Log(context.Background(), level, "s3 request failed and will be repeated", logkey.Reason, r.operation,
+		logkey.Key, r.key, logkey.Attempt, attempts, "wait", wait, logkey.Error, err.Error())
+}
+
+func (s *Sink) count(operation, result string) {
+	if s.config.Metrics != nil {
+		s.config.Metrics.S3Requests.WithLabelValues(operation, result).Inc()
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

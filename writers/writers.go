@@ -1,0 +1,117 @@
+// Package writers makes records durable: it encodes them into files and stages the files in S3, where they stay
+// invisible until they are published.
+//
+// A Format turns records into blocks and blocks into a file. A File collects the records of one partition from all
+// shards, encodes blocks side by side, lays them down in order and hands the bytes to an Upload as they come, so that
+// what is held in memory does not depend on the file's size. A Sink is where uploads go.
+package writers
+
+import (
+	"context"
+	"errors"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+)
+
+// Format is a file format with its compression. It is safe for concurrent use.
+type Format interface {
+	// Object tells how objects of this format are named and labelled.
+	Object() Object
+	// NewLayout begins a file.
+	NewLayout() Layout
+}
+
+// Object is what S3 and readers are told about a file.
+type Object struct {
+	Extension       string // with its dot, as ".jsonl.gz"
+	ContentType     string
+	ContentEncoding string // empty for none
+}
+
+// Layout is the encoder of one file. NewBlock may be called at any time; Begin, Place and End are called in the order
+// of the file's bytes by one goroutine at a time.
+type Layout interface {
+	// NewBlock returns an empty block of this file.
+	NewBlock() Block
+	// Begin returns the bytes before the first block.
+	Begin() []byte
+	// Place takes the next block of the file and returns the bytes to write for it. They stay valid until Place is
+	// called again.
+	Place(e Encoded) ([]byte, error)
+	// End returns the bytes after the last block.
+	End() ([]byte, error)
+}
+
+// Block is a run of records of one file before compression: lines, or the column vectors of a row group. It is used
+// by one goroutine at a time.
+type Block interface {
+	// Append adds a record, and copies what it keeps. A *record.Fault means that this record does not fit; the block
+	// is then as it was before the call. There are no other errors.
+	Append(r *record.Record) error
+	// Rows is the number of records.
+	Rows() int
+	// Size is the memory in bytes that the records take up, before encoding.
+	Size() int
+	// Full tells that the block has reached the size at which it should be encoded.
+	Full() bool
+	// Encode turns the block into bytes; the block must not be used afterwards. It uses a whole core for a while, and
+	// runs beside other blocks' Encode.
+	Encode() (Encoded, error)
+}
+
+// Encoded is a block's bytes with what its Layout needs to know to place them.
+type Encoded struct {
+	Data []byte
+	Rows int64
+	Meta any // the format's own
+	// Release, if set, gives the memory of Data back after it has been placed and written.
+	Release func()
+}
+
+// ErrUploadGone means that an upload or its parts do not exist any more: it was aborted, or the bucket's lifecycle
+// rule removed it. The batch that holds it can not be committed.
+var ErrUploadGone = errors.New("the multipart upload does not exist any more")
+
+// ObjectSpec says what an upload is to become.
+type ObjectSpec struct {
+	Key             string
+	ContentType     string
+	ContentEncoding string
+	// Metadata is stored with the object. The key "batch-id" tells an object that a batch has written from somebody
+	// else's.
+	Metadata map[string]string
+}
+
+// MetadataBatchID is the metadata key that holds the id of the batch.
+const MetadataBatchID = "batch-id"
+
+// Sink is a bucket. Its calls retry what is worth a retry until their context ends; other errors come back at once.
+// It is safe for concurrent use.
+type Sink interface {
+	// Begin starts a multipart upload. Nothing is visible until Publish.
+	Begin(ctx context.Context, spec ObjectSpec) (Upload, error)
+	// Publish completes the upload of a file and returns the object's ETag. It may be called any number of times, by
+	// any worker: an upload that is already completed is recognised by its object, which must carry batchID and the
+	// size of f. ErrUploadGone means that neither the upload nor the object is there.
+	Publish(ctx context.Context, f checkpoint.File, batchID string) (etag string, err error)
+	// Abort drops an upload that will never be published. It is no error if there is none.
+	Abort(ctx context.Context, f checkpoint.File) error
+	// Put writes a small object at once, replacing one of the same key.
+	Put(ctx context.Context, spec ObjectSpec, body []byte) error
+	// Check tells whether the bucket answers and may be written to, for readiness.
+	Check(ctx context.Context) error
+}
+
+// Upload is one multipart upload. Parts are uploaded side by side.
+type Upload interface {
+	// Write appends bytes to the object and copies them. It sends off parts when they are large enough, and blocks
+	// while too many bytes wait. An error is final for the upload.
+	Write(p []byte) (int, error)
+	// Finish sends the rest and waits until every part is durable. The answer's Rows, Partition, Error and Reason are
+	// the caller's to fill in.
+	Finish(ctx context.Context) (checkpoint.File, error)
+	// Abandon stops all that is under way and frees what is held. The upload itself is dropped by Sink.Abort with the
+	// file that Abandon returns.
+	Abandon() checkpoint.File
+}

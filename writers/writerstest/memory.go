@@ -1,0 +1,185 @@
+package writerstest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/writers"
+)
+
+// memoryPart is the size of the parts that Memory cuts uploads into.
+const memoryPart = 5 << 20
+
+// Memory is a bucket in memory for tests. Make it with NewMemory.
+type Memory struct {
+	// Fault, if set before the first call, is asked before every call: an error is that call's answer, and nothing has
+	// happened. The operations are Begin, Write, Finish, Publish, Abort, Put and Check.
+	Fault func(operation, key string) error
+
+	mu      sync.Mutex
+	next    int
+	uploads map[string]*memoryUpload
+	objects map[string]memoryObject
+}
+
+type memoryObject struct {
+	spec writers.ObjectSpec
+	body []byte
+	etag string
+}
+
+var _ writers.Sink = (*Memory)(nil)
+
+// NewMemory returns an empty bucket.
+func NewMemory() *Memory {
+	return &Memory{uploads: make(map[string]*memoryUpload), objects: make(map[string]memoryObject)}
+}
+
+// Keys are those of the visible objects, in order.
+func (m *Memory) Keys() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Sorted(maps.Keys(m.objects))
+}
+
+// Object is a visible object; nil if there is none.
+func (m *Memory) Object(key string) *Object {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o, ok := m.objects[key]
+	if !ok {
+		return nil
+	}
+	return &Object{
+		Body: slices.Clone(o.body), Metadata: maps.Clone(o.spec.Metadata),
+		ContentType: o.spec.ContentType, ContentEncoding: o.spec.ContentEncoding,
+	}
+}
+
+// Uploads is the number of uploads that are neither published nor aborted.
+func (m *Memory) Uploads() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.uploads)
+}
+
+func (m *Memory) fault(ctx context.Context, operation, key string) error {
+	if m.Fault != nil {
+		if err := m.Fault(operation, key); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// Begin is writers.Sink's.
+func (m *Memory) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Upload, error) {
+	if err := m.fault(ctx, "Begin", spec.Key); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.next++
+	u := &memoryUpload{bucket: m, ctx: ctx, spec: spec, id: strconv.Itoa(m.next)}
+	m.uploads[u.id] = u
+	return u, nil
+}
+
+// Publish is writers.Sink's.
+func (m *Memory) Publish(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
+	if err := m.fault(ctx, "Publish", f.Key); err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if u, ok := m.uploads[f.UploadID]; ok && u.finished {
+		delete(m.uploads, f.UploadID)
+		m.objects[f.Key] = memoryObject{spec: u.spec, body: u.body, etag: u.id}
+	}
+	o, ok := m.objects[f.Key]
+	if !ok {
+		return "", fmt.Errorf("publish %s: %w", f.Key, writers.ErrUploadGone)
+	}
+	if o.spec.Metadata[writers.MetadataBatchID] != batchID || int64(len(o.body)) != f.Bytes {
+		return "", fmt.Errorf("publish %s: somebody else's object is there", f.Key)
+	}
+	return o.etag, nil
+}
+
+// Abort is writers.Sink's.
+func (m *Memory) Abort(ctx context.Context, f checkpoint.File) error {
+	if err := m.fault(ctx, "Abort", f.Key); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.uploads, f.UploadID)
+	return nil
+}
+
+// Put is writers.Sink's.
+func (m *Memory) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) error {
+	if err := m.fault(ctx, "Put", spec.Key); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.next++
+	m.objects[spec.Key] = memoryObject{spec: spec, body: slices.Clone(body), etag: strconv.Itoa(m.next)}
+	return nil
+}
+
+// Check is writers.Sink's.
+func (m *Memory) Check(ctx context.Context) error { return m.fault(ctx, "Check", "") }
+
+type memoryUpload struct {
+	bucket   *Memory
+	ctx      context.Context
+	spec     writers.ObjectSpec
+	id       string
+	body     []byte
+	finished bool
+	ended    bool
+}
+
+func (u *memoryUpload) Write(p []byte) (int, error) {
+	if u.ended {
+		return 0, fmt.Errorf("write %s: %w", u.spec.Key, writers.ErrFileClosed)
+	}
+	if err := u.bucket.fault(u.ctx, "Write", u.spec.Key); err != nil {
+		return 0, err
+	}
+	u.body = append(u.body, p...)
+	return len(p), nil
+}
+
+func (u *memoryUpload) Finish(ctx context.Context) (checkpoint.File, error) {
+	if err := context.Cause(u.ctx); err != nil {
+		return checkpoint.File{}, err
+	}
+	if err := u.bucket.fault(ctx, "Finish", u.spec.Key); err != nil {
+		return checkpoint.File{}, err
+	}
+	u.bucket.mu.Lock()
+	defer u.bucket.mu.Unlock()
+	u.finished, u.ended = true, true
+	return u.file(), nil
+}
+
+func (u *memoryUpload) Abandon() checkpoint.File {
+	u.ended = true
+	return u.file()
+}
+
+func (u *memoryUpload) file() checkpoint.File {
+	f := checkpoint.File{Bucket: "memory", Key: u.spec.Key, UploadID: u.id, Bytes: int64(len(u.body))}
+	for rest := len(u.body); rest > 0; rest -= memoryPart {
+		f.Parts = append(f.Parts, checkpoint.Part{ETag: fmt.Sprintf("%s-%d", u.id, len(f.Parts)+1), Bytes: int64(min(rest, memoryPart))})
+	}
+	return f
+}
