@@ -1,0 +1,220 @@
+package kcl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	chk "github.com/vmware/vmware-go-kcl-v2/clientlibrary/checkpoint"
+	par "github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
+
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+// errEnded ends a consumer of the library. It wraps nothing: the library looks into errors for types of the SDK and
+// would go on with some of them.
+var errEnded = errors.New("the session has ended")
+
+// registry knows the open sessions. It decides each call of the library as the package comment lays down.
+type registry struct {
+	driver Driver
+	worker string
+	log    *slog.Logger
+	ctx    context.Context // of Run; set before the library starts
+
+	mu       sync.Mutex
+	sessions map[string]*session // by shard
+	omit     map[string]struct{} // shards that the next listing leaves out
+	serial   uint64
+}
+
+// session is a Session in the library's hands. The last two fields belong to the consumer's goroutine; the others do not
+// change.
+type session struct {
+	Session
+	shard    string
+	iterator string // stands for the session in the library's GetRecords
+	status   *par.ShardStatus
+
+	ended bool      // no more calls but Close
+	began time.Time // when the last GetRecords came
+}
+
+func newRegistry(driver Driver, worker string, log *slog.Logger) *registry {
+	return &registry{
+		driver: driver, worker: worker, log: log,
+		sessions: map[string]*session{}, omit: map[string]struct{}{},
+	}
+}
+
+// list names the shards that the library is to know of.
+func (r *registry) list() (shards []string, err error) {
+	err = guard(func() error {
+		shards = r.driver.Shards()
+		return nil
+	})
+	if err != nil {
+		r.log.Error("listing shards failed", logkey.Error, err)
+		return nil, errEnded
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	listed := make([]string, 0, len(shards))
+	for _, shard := range shards {
+		if _, ok := r.omit[shard]; !ok {
+			listed = append(listed, shard)
+		}
+	}
+	clear(r.omit)
+	return listed, nil
+}
+
+// lease answers GetLease: it opens a session for a fresh status, confirms an open one, and refuses anything else.
+func (r *registry) lease(status *par.ShardStatus) error {
+	r.mu.Lock()
+	s := r.sessions[status.ID]
+	marked := status.GetCheckpoint() == chk.ShardEnd
+	r.mu.Unlock()
+	if s != nil && s.status == status && status.GetLeaseOwner() == r.worker {
+		return nil
+	}
+	if s != nil || marked || r.ctx.Err() != nil {
+		return chk.ErrLeaseNotAcquired{}
+	}
+
+	// The status is fresh, so this is the event loop: nobody else opens a session until we return.
+	var opened Session
+	err := guard(func() error {
+		if s, ok := r.driver.Open(status.ID); ok {
+			opened = s
+		}
+		return nil
+	})
+	if err != nil {
+		r.log.Error("opening a shard failed", logkey.Shard, status.ID, logkey.Error, err)
+	}
+	if err != nil || opened == nil {
+		return chk.ErrLeaseNotAcquired{}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.serial++
+	r.sessions[status.ID] = &session{
+		Session: opened, shard: status.ID, status: status,
+		iterator: status.ID + "#" + strconv.FormatUint(r.serial, 10),
+	}
+	status.SetLeaseOwner(r.worker)
+	return nil
+}
+
+// release closes the session of a shard.
+func (r *registry) release(shard string) {
+	s := r.session(shard)
+	if s == nil {
+		return
+	}
+	err := guard(func() error {
+		s.Close()
+		return nil
+	})
+	if err != nil {
+		r.log.Error("closing a shard failed", logkey.Shard, shard, logkey.Error, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.status.SetCheckpoint(chk.ShardEnd)
+	delete(r.sessions, shard)
+	r.omit[shard] = struct{}{}
+}
+
+// session returns the open session of a shard, nil if there is none.
+func (r *registry) session(shard string) *session {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions[shard]
+}
+
+// open names the shards that have an open session, in order.
+func (r *registry) open() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.sessions))
+}
+
+// next answers GetRecords: done tells that the shard is at its end, an error that the session has ended otherwise.
+func (r *registry) next(iterator string) (done bool, err error) {
+	s := r.byIterator(iterator)
+	if s == nil || s.ended {
+		return false, errEnded
+	}
+	s.began = time.Now()
+	err = guard(func() error { return s.Next(r.ctx) })
+	if err == nil {
+		return false, nil
+	}
+	r.end(s, err)
+	if errors.Is(err, ErrShardEnd) {
+		return true, nil
+	}
+	return false, errEnded
+}
+
+// process answers ProcessRecords, and makes the cycle last as long as the library needs it to.
+func (r *registry) process(s *session) {
+	if s == nil || s.ended {
+		return
+	}
+	if err := guard(func() error { return s.Process(r.ctx) }); err != nil {
+		r.end(s, err)
+	}
+	rest := time.NewTimer(minCycle - time.Since(s.began))
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-r.ctx.Done():
+	}
+}
+
+func (r *registry) end(s *session, cause error) {
+	s.ended = true
+	level := slog.LevelInfo
+	if errors.As(cause, new(*panicError)) {
+		level = slog.LevelError
+	}
+	r.log.Log(r.ctx, level, "shard session ended", logkey.Shard, s.shard, logkey.Reason, cause)
+}
+
+// byIterator returns the open session that an iterator stands for, nil if it is closed.
+func (r *registry) byIterator(iterator string) *session {
+	shard, _, _ := strings.Cut(iterator, "#")
+	if s := r.session(shard); s != nil && s.iterator == iterator {
+		return s
+	}
+	return nil
+}
+
+// panicError is a panic that was recovered at the border to the library.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+// guard calls f and turns a panic into an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+	}()
+	return f()
+}

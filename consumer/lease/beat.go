@@ -1,0 +1,47 @@
+package lease
+
+import (
+	"context"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+func (k *Keeper) beatUntil(life context.Context) {
+	for pause(life, k.cfg.Heartbeat, jitter(k.cfg.Heartbeat), nil) {
+		k.beat(life)
+	}
+}
+
+// beat writes the heartbeat. It is called by one goroutine at a time.
+func (k *Keeper) beat(life context.Context) {
+	ctx, cancel := context.WithTimeout(life, k.cfg.Heartbeat)
+	defer cancel()
+	k.beats++
+	began := time.Now()
+	err := k.store.Heartbeat(ctx, checkpoint.Worker{
+		ID: k.cfg.Worker, Beat: k.beats, Address: k.cfg.Address, Version: k.cfg.Version,
+	})
+	if err == nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.beaten = began
+		return
+	}
+	if life.Err() != nil {
+		return
+	}
+	if k.recentlyBeaten() {
+		k.log.Warn("heartbeat could not be written", logkey.Error, err.Error())
+		return
+	}
+	k.log.Error("heartbeat could not be written for long: other workers may take over", logkey.Error, err.Error())
+}
+
+// recentlyBeaten tells that the others have no reason to take this worker for dead.
+func (k *Keeper) recentlyBeaten() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.beaten.IsZero() && time.Since(k.beaten) < k.cfg.Failover
+}

@@ -1,0 +1,195 @@
+package lease
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+const (
+	// tombstoneAge is how long a tombstone is seen before it is forgotten. It must outlive any request that could
+	// still be under way: AWS refuses signatures that are older than a quarter of an hour.
+	tombstoneAge = time.Hour
+	// absentAge is how long a shard has to be gone from the stream until the row of its end is removed.
+	absentAge = time.Hour
+	// listingAge is how old a listing may be for rows to be made from it. It is far below absentAge: a row that was
+	// removed must not come back, at its first position, from a listing that is older than the removal.
+	listingAge = 10 * time.Minute
+	// itemAge is how long the heartbeat item of a dead worker stays, for people to see.
+	itemAge = 10 * time.Minute
+	// choresAtOnce bounds the items that are removed after one scan.
+	choresAtOnce = 100
+	// rowsAtOnce is the number of rows in one CreateLeases call.
+	rowsAtOnce = 100
+)
+
+// chores remembers, on the local clock, since when things in the table have been as they are. All workers do, so that
+// another can take the lead at any time.
+type chores struct {
+	missing    map[string]time.Time // listed shards without a row
+	tombstones map[string]time.Time
+	batches    map[string]time.Time
+	free       map[string]time.Time // leases without a worker
+	trimmed    map[string]bool      // shards whose loss was told
+	told       time.Time            // when free leases were last told of
+}
+
+func newChores() chores { return chores{trimmed: make(map[string]bool)} }
+
+// since returns for each id when it was first seen, keeping the times of those that before has.
+func since(before map[string]time.Time, now time.Time, ids []string) map[string]time.Time {
+	after := make(map[string]time.Time, len(ids))
+	for _, id := range ids {
+		first, known := before[id]
+		if !known {
+			first = now
+		}
+		after[id] = first
+	}
+	return after
+}
+
+// createRows writes the rows of listed shards that have none. It returns those that it wrote, and how many are left to
+// others: the leading worker writes rows at once, and so does the one that ended a shard for its children; the rest
+// only if nobody has for a while.
+func (k *Keeper) createRows(life context.Context, rows []checkpoint.Lease, leading bool) (created []checkpoint.Lease, left int) {
+	missing := k.missingRows(rows)
+	now := time.Now()
+	ids := make([]string, len(missing))
+	for i, row := range missing {
+		ids[i] = row.Shard
+	}
+	k.chores.missing = since(k.chores.missing, now, ids)
+	mine := slices.DeleteFunc(missing, func(row checkpoint.Lease) bool {
+		return !leading && !k.endedParent(row) && now.Sub(k.chores.missing[row.Shard]) < k.cfg.Failover
+	})
+	for chunk := range slices.Chunk(mine, rowsAtOnce) {
+		if err := k.createChunk(life, chunk); err != nil {
+			k.log.Warn("rows of new shards could not be written", logkey.Shards, len(mine), logkey.Error, err.Error())
+			break
+		}
+		created = append(created, chunk...)
+	}
+	if len(created) > 0 {
+		k.log.Info("rows of new shards written", logkey.Shards, len(created))
+	}
+	return created, len(ids) - len(created)
+}
+
+func (k *Keeper) createChunk(life context.Context, rows []checkpoint.Lease) error {
+	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+	defer cancel()
+	return k.store.CreateLeases(ctx, rows)
+}
+
+// missingRows makes the rows of listed shards that have none. Children, too, begin at the application's first
+// position: after a timestamp they lose nothing, since they are younger.
+func (k *Keeper) missingRows(rows []checkpoint.Lease) []checkpoint.Lease {
+	listed, at := k.shards.Listed()
+	if time.Since(at) > listingAge {
+		return nil
+	}
+	known := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		known[row.Shard] = true
+	}
+	k.mu.Lock()
+	initial := k.app.Initial
+	k.mu.Unlock()
+	var missing []checkpoint.Lease
+	for _, s := range listed {
+		if !known[s.ID] {
+			missing = append(missing, checkpoint.Lease{Shard: s.ID, Parents: s.Parents, Checkpoint: initial})
+		}
+	}
+	return missing
+}
+
+func (k *Keeper) endedParent(row checkpoint.Lease) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return slices.ContainsFunc(row.Parents, func(parent string) bool { return k.ended[parent] })
+}
+
+// remember keeps since when the outbox and the free leases have been as the scan shows them.
+func (c *chores) remember(now time.Time, snap checkpoint.Snapshot, free []string) {
+	ids := make([]string, len(snap.Batches))
+	for i, b := range snap.Batches {
+		ids[i] = b.ID
+	}
+	c.batches = since(c.batches, now, ids)
+	c.tombstones = since(c.tombstones, now, snap.Tombstones)
+	c.free = since(c.free, now, free)
+}
+
+// housekeep removes what nobody needs any more. It is left to the leading worker.
+func (k *Keeper) housekeep(life context.Context, snap checkpoint.Snapshot, g gate) {
+	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+	defer cancel()
+	now := time.Now()
+	var faults []error
+	remove := func(ids []string, f func(context.Context, string) error) {
+		for _, id := range ids[:min(len(ids), choresAtOnce)] {
+			if err := f(ctx, id); err != nil {
+				faults = append(faults, err)
+				return
+			}
+		}
+	}
+	remove(k.oldTombstones(now), k.store.Forget)
+	remove(k.goneWorkers(snap), k.store.Leave)
+	remove(finished(g, now), func(ctx context.Context, shard string) error {
+		k.log.Info("row of a finished shard is removed: the stream has it no more", logkey.Shard, shard)
+		return k.store.DeleteLease(ctx, g.rows[shard])
+	})
+	for _, err := range faults {
+		k.log.Warn("old items could not be removed; the next scan tries again", logkey.Error, err.Error())
+	}
+}
+
+func (k *Keeper) oldTombstones(now time.Time) []string {
+	var old []string
+	for id, seen := range k.chores.tombstones {
+		if now.Sub(seen) > tombstoneAge {
+			old = append(old, id)
+		}
+	}
+	return old
+}
+
+// goneWorkers are those whose heartbeat has stood still for so long that not even people ask for them.
+func (k *Keeper) goneWorkers(snap checkpoint.Snapshot) []string {
+	var gone []string
+	for _, w := range snap.Workers {
+		if w.ID != k.cfg.Worker && k.watch.still(w.ID) > max(itemAge, 10*k.cfg.Failover) {
+			gone = append(gone, w.ID)
+		}
+	}
+	return gone
+}
+
+// finished are the shards whose row has no more use: at the end, long gone from the stream, with rows for all children
+// that the stream has. Earlier, the row keeps the shard from being read a second time.
+func finished(g gate, now time.Time) []string {
+	waiting := make(map[string]bool) // shards with a child that has no row yet
+	listed, _ := g.shards.Listed()
+	for _, s := range listed {
+		if _, ok := g.rows[s.ID]; ok {
+			continue
+		}
+		for _, parent := range s.Parents {
+			waiting[parent] = true
+		}
+	}
+	var shards []string
+	for shard, row := range g.rows {
+		gone, absent := g.shards.Absent(shard)
+		if absent && now.Sub(gone) > absentAge && row.Checkpoint == checkpoint.ShardEnd && row.Owner == "" && !waiting[shard] {
+			shards = append(shards, shard)
+		}
+	}
+	return shards
+}

@@ -1,0 +1,71 @@
+package lease
+
+import (
+	"slices"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/shardmap"
+)
+
+// gate says which shards can be read.
+type gate struct {
+	rows   map[string]checkpoint.Lease
+	shards *shardmap.Map
+}
+
+func newGate(rows []checkpoint.Lease, shards *shardmap.Map) gate {
+	g := gate{rows: make(map[string]checkpoint.Lease, len(rows)), shards: shards}
+	for _, row := range rows {
+		g.rows[row.Shard] = row
+	}
+	return g
+}
+
+// open tells whether the shard of an unfinished row can be read: it is part of the stream, and every parent is done.
+func (g gate) open(row checkpoint.Lease) bool {
+	if g.trimmed(row) {
+		return false
+	}
+	if _, begun := row.Checkpoint.SequenceNumber(); begun {
+		return true // it passed the gate when it was first acquired
+	}
+	return !slices.ContainsFunc(g.parents(row), func(parent string) bool { return !g.done(parent) })
+}
+
+// parents are those of the row, or of the listing for rows that were not written by this program.
+func (g gate) parents(row checkpoint.Lease) []string {
+	if len(row.Parents) > 0 {
+		return row.Parents
+	}
+	s, _ := g.shards.Shard(row.Shard)
+	return s.Parents
+}
+
+// done tells that nothing more can come from a shard: its end is committed, or it has left the stream.
+func (g gate) done(shard string) bool {
+	if row, ok := g.rows[shard]; ok && row.Checkpoint == checkpoint.ShardEnd {
+		return true
+	}
+	_, absent := g.shards.Absent(shard)
+	return absent
+}
+
+// trimmed tells that the shard has left the stream before its end was committed: retention was shorter than the lag.
+func (g gate) trimmed(row checkpoint.Lease) bool {
+	if row.Checkpoint == checkpoint.ShardEnd {
+		return false
+	}
+	_, absent := g.shards.Absent(row.Shard)
+	return absent
+}
+
+// lostParents are parents that were let pass although their end was never committed.
+func (g gate) lostParents(row checkpoint.Lease) []string {
+	var lost []string
+	for _, parent := range g.parents(row) {
+		if r, ok := g.rows[parent]; ok && g.trimmed(r) {
+			lost = append(lost, parent)
+		}
+	}
+	return lost
+}

@@ -1,0 +1,338 @@
+// Package lease decides which shards this worker reads. A Keeper shares the shards of a stream fairly among all
+// workers of an application, takes over those of workers that died, and keeps children from being read before their
+// parents.
+//
+// It cares for liveness only. That no record is lost or doubled rests on the conditions of checkpoint.Store's Commit,
+// whatever any worker believes to hold.
+//
+// Each worker writes one heartbeat item and reads the whole table once a period; requests do not grow with the number
+// of shards, but for the pages of that reading. There is no leader that assigns shards: from what it read, each worker
+// computes by itself how many leases are its share, takes free ones if it has fewer, and drains some if it has more.
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/metrics"
+)
+
+// Stream is the stream whose shards are shared; shardmap.Lister is one.
+type Stream interface {
+	ListShards(ctx context.Context) ([]shardmap.Shard, error)
+	Describe(ctx context.Context) (shardmap.Stream, error)
+}
+
+// Keeper holds the leases of one worker. Its methods are safe for concurrent use.
+type Keeper struct {
+	cfg     Config
+	store   checkpoint.Store
+	stream  Stream
+	log     *slog.Logger
+	metrics *metrics.Metrics
+	shards  *shardmap.Map
+	onScan  []func(Scan)
+
+	scanNow chan struct{} // asks for a scan before its time
+	listNow chan struct{} // asks for a listing before its time
+	freed   chan struct{} // a hold has gone
+
+	mu       sync.Mutex
+	app      checkpoint.Application
+	about    shardmap.Stream
+	holds    map[string]*Hold // by shard, from the acquisition until the reader has ended
+	released map[string]int64 // counters under which this worker gave leases back
+	ended    map[string]bool  // shards whose end this worker has committed
+	stopping bool
+	started  time.Time // when Run began
+	beaten   time.Time // when the last heartbeat was written
+	scanned  time.Time // when the last scan was read
+	snapshot Snapshot
+
+	beats int64 // written or tried; belongs to the goroutine that beats
+
+	// The fields below belong to the goroutine that scans.
+	watch  watch
+	chores chores
+	scans  int // that were read
+	unmet  int // scans in a row after which this worker was below its share
+}
+
+// New makes a Keeper. Nothing happens before Bind or Run.
+func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m *metrics.Metrics) (*Keeper, error) {
+	if err := cfg.fill(); err != nil {
+		return nil, fmt.Errorf("lease settings: %w", err)
+	}
+	return &Keeper{
+		cfg: cfg, store: store, stream: stream, metrics: m,
+		log:      log.With(logkey.Worker, cfg.Worker),
+		shards:   shardmap.NewMap(),
+		scanNow:  make(chan struct{}, 1),
+		listNow:  make(chan struct{}, 1),
+		freed:    make(chan struct{}, 1),
+		holds:    make(map[string]*Hold),
+		released: make(map[string]int64),
+		ended:    make(map[string]bool),
+		watch:    newWatch(cfg.Failover, cfg.ScanEvery),
+		chores:   newChores(),
+	}, nil
+}
+
+// OnScan has f called after each reading of the table, in the goroutine that scans: f must hand work over and return.
+// It is to be called before Run.
+func (k *Keeper) OnScan(f func(Scan)) { k.onScan = append(k.onScan, f) }
+
+// Bind ties the table to the application and the stream, and returns the table's own item. Run does so if it has not
+// been done. It fails with checkpoint.ErrForeignTable if the table belongs to something else.
+func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
+	about, err := k.stream.Describe(ctx)
+	if err != nil {
+		return checkpoint.Application{}, err
+	}
+	initial := k.cfg.Initial
+	if initial == Latest {
+		if about.ServerTime.IsZero() {
+			return checkpoint.Application{}, fmt.Errorf("start application %s at LATEST: the answer of stream %s has no date", k.cfg.Application, about.Name)
+		}
+		initial = checkpoint.AtTimestamp(about.ServerTime)
+	}
+	app, err := k.store.Bind(ctx, checkpoint.Application{
+		Identity: checkpoint.Identity{
+			Application: k.cfg.Application, Stream: about.Name, StreamARN: about.ARN, StreamCreated: about.Created,
+		},
+		Initial: initial,
+	})
+	if err != nil {
+		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: %w", about.Name, err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.app, k.about = app, about
+	return app, nil
+}
+
+// Run keeps leases until ctx ends. Then it takes no more, asks the readers to drain, waits until all holds are released
+// or Config.Grace is over, gives back what is left, and removes the worker's heartbeat. It returns nil if every hold
+// was released in time. An error before that means that the table or the stream can not be used.
+//
+// Run may be called once.
+func (k *Keeper) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if !k.isBound() {
+		if _, err := k.Bind(ctx); err != nil {
+			return err
+		}
+	}
+	// What goes on during the shutdown lives longer than ctx.
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+
+	k.setStarted()
+	k.beat(life)
+	k.list(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { k.beatUntil(life) })
+	wg.Go(func() { k.listUntil(life, stop) })
+
+	k.scanUntil(ctx, life)
+	k.log.Info("worker stops", logkey.Reason, context.Cause(ctx).Error())
+	err := k.drain(life)
+	end()
+	wg.Wait()
+	k.leave(life)
+	return errors.Join(foreign(context.Cause(ctx)), err)
+}
+
+// foreign returns err if it is why Run had to end by itself.
+func foreign(err error) error {
+	if errors.Is(err, checkpoint.ErrForeignTable) {
+		return err
+	}
+	return nil
+}
+
+func (k *Keeper) isBound() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.app.Application != ""
+}
+
+func (k *Keeper) setStarted() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.started = time.Now()
+}
+
+// Shards returns the shards whose lease this worker holds, taken by a reader or not, ordered by id.
+func (k *Keeper) Shards() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	shards := make([]string, 0, len(k.holds))
+	for shard, h := range k.holds {
+		if h.cause == nil {
+			shards = append(shards, shard)
+		}
+	}
+	slices.Sort(shards)
+	return shards
+}
+
+// Take gives a held lease to a reader, which must call Release when it has ended. It returns false if the lease is not
+// held, has a reader already, or is being drained. A lease is never offered before the reader of the one before it
+// has released.
+func (k *Keeper) Take(shard string) (*Hold, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h := k.holds[shard]
+	if h == nil || h.cause != nil || h.taken || h.drained {
+		return nil, false
+	}
+	h.taken = true
+	return h, true
+}
+
+// Health returns nil if the worker's heartbeat was written and the table read within the last Failover. Otherwise
+// others may be taking its leases; what it holds stays held, since commits are safe without.
+func (k *Keeper) Health() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.started.IsZero() {
+		return errors.New("the worker has not started")
+	}
+	var faults []error
+	for _, act := range []struct {
+		name string
+		last time.Time
+	}{{"heartbeat", k.beaten}, {"reading of the lease table", k.scanned}} {
+		since := max(0, time.Since(latest(act.last, k.started)))
+		if since > k.cfg.Failover || act.last.IsZero() {
+			faults = append(faults, fmt.Errorf("no %s for %v", act.name, since.Round(time.Second)))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// drain asks all readers to end and waits for them, within the grace.
+func (k *Keeper) drain(life context.Context) error {
+	k.startDraining(life)
+	grace := time.NewTimer(k.cfg.Grace)
+	defer grace.Stop()
+	for {
+		if k.count() == 0 {
+			return nil
+		}
+		scan := time.NewTimer(jitter(k.cfg.ScanEvery))
+		select {
+		case <-k.freed:
+		case <-scan.C:
+			k.scan(life, life, false)
+		case <-grace.C:
+			scan.Stop()
+			return k.abandon(life)
+		}
+		scan.Stop()
+	}
+}
+
+func (k *Keeper) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.holds)
+}
+
+func (k *Keeper) startDraining(life context.Context) {
+	k.mu.Lock()
+	k.stopping = true
+	holds := k.activeLocked()
+	for _, h := range holds {
+		h.drainLocked()
+	}
+	k.mu.Unlock()
+	k.releaseUntaken(life, holds)
+}
+
+// abandon ends the holds whose readers did not release in time and gives their leases back: what they have not
+// committed can not be committed any more.
+func (k *Keeper) abandon(life context.Context) error {
+	k.mu.Lock()
+	holds := make([]*Hold, 0, len(k.holds))
+	for _, h := range k.holds {
+		holds = append(holds, h)
+		h.endLocked(ErrShutdown, "shutdown")
+	}
+	k.mu.Unlock()
+	// The deadline is for all of them together.
+	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+	defer cancel()
+	each(holds, func(h *Hold) { k.giveBack(ctx, h) })
+	return fmt.Errorf("shut down leases: %d readers did not release within %v", len(holds), k.cfg.Grace)
+}
+
+// leave removes the heartbeat. If that fails, the others wait for Failover until they forget this worker.
+func (k *Keeper) leave(life context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(life), k.cfg.Failover)
+	defer cancel()
+	if err := k.store.Leave(ctx, k.cfg.Worker); err != nil {
+		k.log.Warn("worker could not sign off", logkey.Error, err.Error())
+	}
+}
+
+// parallel bounds the requests to the store that one act makes at a time.
+const parallel = 16
+
+// each calls f for all items, some at a time, and returns when all calls have.
+func each[T any](items []T, f func(T)) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	for _, item := range items {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			f(item)
+		})
+	}
+	wg.Wait()
+}
+
+// signal wakes whoever waits on c, or the next one who will.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits for d, or, once least is over, until woken. It returns false if ctx ended.
+func pause(ctx context.Context, least, d time.Duration, wake <-chan struct{}) bool {
+	for _, wait := range []struct {
+		d    time.Duration
+		wake <-chan struct{}
+	}{{min(least, d), nil}, {max(0, d-least), wake}} {
+		timer := time.NewTimer(wait.d)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-wait.wake:
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+	return ctx.Err() == nil
+}

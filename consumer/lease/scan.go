@@ -1,0 +1,299 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+// Scan is one reading of the table, for those who care for the outbox.
+type Scan struct {
+	At       time.Time // when it began
+	Snapshot checkpoint.Snapshot
+	// Live are the workers whose heartbeat moves, this one included, ordered.
+	Live []string
+	// Dead are the workers of leases and batches whose heartbeat has stood still or been missing for the failover
+	// time. Who is in neither is not known to be dead yet.
+	Dead map[string]bool
+}
+
+// scanUntil reads the table and acts on it until ctx ends.
+func (k *Keeper) scanUntil(ctx, life context.Context) {
+	for {
+		wait := k.scan(ctx, life, true)
+		if !pause(ctx, k.cfg.quick(), wait, k.scanNow) {
+			return
+		}
+	}
+}
+
+// scan reads the table once and does what follows from it. It returns how long to wait before the next time. New
+// leases are acquired only if that is asked for, and as long as ctx lasts.
+func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
+	began := time.Now()
+	snap, err := k.read(life)
+	if err != nil {
+		k.log.Warn("lease table could not be read", logkey.Error, err.Error())
+		return jitter(k.cfg.ScanEvery)
+	}
+	k.watch.observe(began, time.Now(), snap)
+	k.scans++
+	k.findLost(life, snap.Leases)
+	live := k.watch.live(k.cfg.Worker)
+	leading := live[0] == k.cfg.Worker
+
+	// The first scan may show a fleet that is just starting: what is free in it may be another worker's in a moment.
+	settled := k.scans > 1
+	missing := 0
+	if settled && acquire {
+		var created []checkpoint.Lease
+		created, missing = k.createRows(life, snap.Leases, leading)
+		snap.Leases = append(snap.Leases, created...)
+	}
+	p, g := k.plan(snap.Leases, live)
+	unmet := missing
+	if settled && acquire && k.recentlyBeaten() {
+		unmet += k.act(ctx, life, p, g)
+	}
+	if acquire && leading {
+		k.housekeep(life, snap, g)
+	}
+	scan := Scan{At: began, Snapshot: snap, Live: live, Dead: k.deadWorkers()}
+	k.report(scan, g, leading)
+	for _, f := range k.onScan {
+		f(scan)
+	}
+	return k.next(settled, unmet)
+}
+
+func (k *Keeper) read(life context.Context) (checkpoint.Snapshot, error) {
+	// A table of many pages may take its time; only one that hangs is given up.
+	ctx, cancel := context.WithTimeout(life, max(6*k.cfg.Failover, time.Minute))
+	defer cancel()
+	snap, err := k.store.Scan(ctx)
+	if err != nil {
+		return checkpoint.Snapshot{}, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.scanned = time.Now()
+	return snap, nil
+}
+
+// next is the time until the next scan: short while this worker waits for leases that others are about to let go, more
+// patient each time.
+func (k *Keeper) next(settled bool, unmet int) time.Duration {
+	switch {
+	case !settled:
+		return k.cfg.quick()
+	case unmet == 0:
+		k.unmet = 0
+		return jitter(k.cfg.ScanEvery)
+	}
+	wait := min(k.cfg.quick()<<min(k.unmet, 8), jitter(k.cfg.ScanEvery))
+	k.unmet++
+	return wait
+}
+
+// findLost ends the holds whose row is not this worker's any more. Rows may be older than what is known here: only a
+// counter that has grown, or an owner that has changed under the same counter, tells.
+func (k *Keeper) findLost(life context.Context, rows []checkpoint.Lease) {
+	byShard := make(map[string]checkpoint.Lease, len(rows))
+	for _, row := range rows {
+		byShard[row.Shard] = row
+	}
+	k.mu.Lock()
+	var hidden []checkpoint.Lease
+	for _, h := range k.activeLocked() {
+		row, shown := byShard[h.row.Shard]
+		if !shown {
+			hidden = append(hidden, h.row)
+			continue
+		}
+		k.compareLocked(h, row)
+	}
+	k.mu.Unlock()
+	for _, held := range hidden {
+		row, ok := k.readAgain(life, held.Shard)
+		if !ok {
+			continue
+		}
+		k.mu.Lock()
+		if h := k.holds[held.Shard]; h != nil && h.cause == nil && h.row.Counter == held.Counter {
+			k.compareLocked(h, row)
+		}
+		k.mu.Unlock()
+	}
+}
+
+// compareLocked ends an active hold if its row shows that the lease is another's.
+func (k *Keeper) compareLocked(h *Hold, row checkpoint.Lease) {
+	if row.Counter < h.row.Counter || row.Counter == h.row.Counter && row.Owner == k.cfg.Worker {
+		return
+	}
+	h.endLocked(ErrLost, "lost")
+	if !h.taken {
+		delete(k.holds, h.row.Shard)
+	}
+	k.log.Warn("lease lost", logkey.Shard, h.row.Shard, logkey.Owner, row.Owner)
+}
+
+// readAgain reads a row consistently that a scan did not show. A row that is not there belongs to nobody.
+func (k *Keeper) readAgain(life context.Context, shard string) (checkpoint.Lease, bool) {
+	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+	defer cancel()
+	row, err := k.store.Lease(ctx, shard)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return checkpoint.Lease{Shard: shard, Counter: math.MaxInt64}, true
+	}
+	return row, err == nil
+}
+
+// plan computes what to do from the rows and what this worker holds.
+func (k *Keeper) plan(rows []checkpoint.Lease, live []string) (plan, gate) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	shown := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		shown[row.Shard] = true
+	}
+	held := make(map[string]holdState, len(k.holds))
+	all := slices.Clone(rows)
+	for shard, h := range k.holds {
+		held[shard] = holdState{active: h.cause == nil, drained: h.drained, returns: h.returnsLocked()}
+		if h.cause == nil && !shown[shard] {
+			all = append(all, h.row)
+		}
+	}
+	g := newGate(all, k.shards)
+	v := view{
+		self: k.cfg.Worker, live: live, rows: all, held: held, most: k.cfg.MaxLeases,
+		dead: k.watch.dead, open: g.open, trimmed: g.trimmed,
+		stale: func(row checkpoint.Lease) bool {
+			counter, ok := k.released[row.Shard]
+			return ok && row.Counter <= counter
+		},
+	}
+	return v.plan(), g
+}
+
+// act takes steps towards the worker's share, and returns how many leases it still lacks.
+func (k *Keeper) act(ctx, life context.Context, p plan, g gate) int {
+	k.drainShards(life, p.trimmed)
+	each(p.stray, func(row checkpoint.Lease) { k.releaseRow(life, row) })
+	wanted := max(0, p.lack)
+	own := min(len(p.own), wanted)
+	each(p.own[own:], func(row checkpoint.Lease) { k.releaseRow(life, row) })
+	k.drainExcess(life, -p.lack)
+	wanted -= k.acquire(ctx, life, p.own[:own], own, g)
+	return wanted - k.acquire(ctx, life, p.free, wanted, g)
+}
+
+func (k *Keeper) releaseRow(life context.Context, row checkpoint.Lease) {
+	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+	defer cancel()
+	k.release(ctx, row)
+}
+
+// acquire tries for rows in their order until it got as many as wanted, and returns how many these are.
+func (k *Keeper) acquire(ctx, life context.Context, rows []checkpoint.Lease, wanted int, g gate) int {
+	// A scan that many others have acted on already is not worth going through to its end.
+	rows = rows[:min(len(rows), 2*wanted+parallel)]
+	got := 0
+	for len(rows) > 0 && got < wanted && ctx.Err() == nil {
+		round := rows[:min(len(rows), parallel, wanted-got)]
+		rows = rows[len(round):]
+		results := make(chan error, len(round))
+		each(round, func(row checkpoint.Lease) { results <- k.acquireRow(life, row, g) })
+		for range round {
+			switch err := <-results; {
+			case err == nil:
+				got++
+			case !errors.Is(err, checkpoint.ErrConflict):
+				// The store is in trouble. What was applied although the answer was lost shows at the next scan.
+				rows = nil
+			}
+		}
+	}
+	return got
+}
+
+func (k *Keeper) acquireRow(life context.Context, row checkpoint.Lease, g gate) error {
+	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+	defer cancel()
+	got, err := k.store.Acquire(ctx, row, k.cfg.Worker)
+	if err != nil {
+		if !errors.Is(err, checkpoint.ErrConflict) {
+			k.log.Warn("lease could not be acquired", logkey.Shard, row.Shard, logkey.Error, err.Error())
+		}
+		return err
+	}
+	for _, parent := range g.lostParents(row) {
+		k.log.Error("shard begins although its parent was never finished: the parent has left the stream",
+			logkey.Shard, row.Shard, "parent", parent)
+	}
+	if row.Owner != "" && row.Owner != k.cfg.Worker {
+		k.log.Info("lease taken from a dead worker", logkey.Shard, row.Shard, logkey.Owner, row.Owner)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.offerLocked(got)
+	return nil
+}
+
+// drainExcess asks for n leases back, if n is positive: those first that no reader has taken, then the youngest.
+func (k *Keeper) drainExcess(life context.Context, n int) {
+	if n <= 0 {
+		return
+	}
+	k.mu.Lock()
+	var holds []*Hold
+	for _, h := range k.activeLocked() {
+		if !h.drained {
+			holds = append(holds, h)
+		}
+	}
+	slices.SortFunc(holds, func(a, b *Hold) int {
+		if a.taken != b.taken {
+			return count(a.taken) - count(b.taken)
+		}
+		return b.since.Compare(a.since)
+	})
+	holds = holds[:min(n, len(holds))]
+	for _, h := range holds {
+		h.drainLocked()
+		k.log.Info("lease is handed over", logkey.Shard, h.row.Shard)
+	}
+	k.mu.Unlock()
+	k.releaseUntaken(life, holds)
+}
+
+// drainShards asks for leases of shards back that are no more.
+func (k *Keeper) drainShards(life context.Context, shards []string) {
+	k.mu.Lock()
+	var holds []*Hold
+	for _, shard := range shards {
+		if h := k.holds[shard]; h != nil && h.cause == nil {
+			h.drainLocked()
+			holds = append(holds, h)
+		}
+	}
+	k.mu.Unlock()
+	k.releaseUntaken(life, holds)
+}
+
+// deadWorkers returns the workers that the last scan named and that are dead.
+func (k *Keeper) deadWorkers() map[string]bool {
+	dead := make(map[string]bool)
+	for id := range k.watch.seen {
+		if id != k.cfg.Worker && k.watch.dead(id) {
+			dead[id] = true
+		}
+	}
+	return dead
+}

@@ -1,0 +1,241 @@
+package lease
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+// State says in one word how a shard stands.
+type State string
+
+const (
+	Held     State = "held"     // by this worker, with a reader
+	Offered  State = "offered"  // held by this worker, without a reader yet
+	Draining State = "draining" // held by this worker, on its way to another
+	Ending   State = "ending"   // no longer held, but its reader has not ended yet
+	Owned    State = "owned"    // by another worker
+	Free     State = "free"     // nobody's, and can be read
+	Waiting  State = "waiting"  // for its parents to be finished
+	Ended    State = "ended"    // everything is committed
+	Trimmed  State = "trimmed"  // left the stream before everything was committed
+)
+
+// Snapshot is how the application stood at the last scan, for people.
+type Snapshot struct {
+	At          time.Time // of the scan; zero if there was none
+	Worker      string    // this one
+	Application checkpoint.Application
+	Stream      shardmap.Stream
+	Leases      []LeaseStatus  // ordered by shard
+	Workers     []WorkerStatus // ordered by id
+	Outbox      []BatchStatus
+	Tombstones  int
+}
+
+// LeaseStatus is a row with what this worker makes of it.
+type LeaseStatus struct {
+	checkpoint.Lease
+	State State
+	// Age is how old the last committed record is; 0 if there is none or the shard is finished. That of a shard
+	// without traffic grows although nothing is behind, unless this worker reads it.
+	Age time.Duration
+	// RetentionUsed is Age as a share of the stream's retention: at 1 records are lost.
+	RetentionUsed float64
+}
+
+// WorkerStatus is a heartbeat as this worker has seen it.
+type WorkerStatus struct {
+	checkpoint.Worker
+	Still time.Duration // how long the heartbeat has not moved
+	Dead  bool
+	Held  int // leases in its name
+}
+
+// BatchStatus is a batch that is committed and not yet published.
+type BatchStatus struct {
+	ID, Worker string
+	Created    time.Time
+	Seen       time.Duration // for how long this worker has seen it
+}
+
+// Snapshot returns how things stood at the last scan. The caller must not change its slices.
+func (k *Keeper) Snapshot() Snapshot {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.snapshot
+	s.Worker, s.Application, s.Stream = k.cfg.Worker, k.app, k.about
+	return s
+}
+
+// report draws the picture of a scan: for the status page, for metrics, and for the log where someone should look.
+func (k *Keeper) report(scan Scan, g gate, leading bool) {
+	now := time.Now()
+	s := Snapshot{At: scan.At, Leases: k.leaseStatus(now, g), Tombstones: len(scan.Snapshot.Tombstones)}
+	var free []string
+	held := make(map[string]int)
+	unfinished, trimmed, used := 0, 0, 0.0
+	for _, l := range s.Leases {
+		unfinished += count(l.State != Ended)
+		if l.Owner != "" {
+			held[l.Owner]++
+		}
+		switch l.State {
+		case Free:
+			free = append(free, l.Shard)
+		case Trimmed:
+			trimmed++
+			k.tellTrimmed(l.Lease, leading)
+		case Held, Offered, Draining:
+			used = max(used, l.RetentionUsed)
+		}
+	}
+	k.chores.remember(now, scan.Snapshot, free)
+	k.tellFree(now)
+	s.Workers = k.workerStatus(scan, held)
+	s.Outbox = k.outboxStatus(now, scan.Snapshot.Batches)
+
+	k.metrics.LeasesTotal.Set(float64(unfinished))
+	k.metrics.LeasesFree.Set(float64(len(free)))
+	k.metrics.ShardsTrimmed.Set(float64(trimmed))
+	k.metrics.RetentionUsed.Set(used)
+	k.metrics.Workers.Set(float64(len(scan.Live)))
+	k.metrics.Outbox.Set(float64(len(s.Outbox)))
+	k.metrics.OutboxAge.Set(oldest(s.Outbox).Seconds())
+
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.snapshot = s
+}
+
+func oldest(outbox []BatchStatus) time.Duration {
+	var age time.Duration
+	for _, b := range outbox {
+		age = max(age, b.Seen)
+	}
+	return age
+}
+
+func (k *Keeper) leaseStatus(now time.Time, g gate) []LeaseStatus {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := make([]LeaseStatus, 0, len(g.rows))
+	for _, shard := range slices.Sorted(maps.Keys(g.rows)) {
+		h := k.holds[shard]
+		l := LeaseStatus{Lease: g.rows[shard]}
+		if h != nil {
+			l.Lease = newer(l.Lease, h.row)
+		}
+		l.State = k.state(l.Lease, h, g)
+		l.Age = age(now, l.Lease, h)
+		if k.about.Retention > 0 {
+			l.RetentionUsed = l.Age.Seconds() / k.about.Retention.Seconds()
+		}
+		k.warnOfRetention(h, l)
+		all = append(all, l)
+	}
+	return all
+}
+
+// newer returns the row that knows more: the scan may have been read before an acquisition or a commit.
+func newer(scanned, held checkpoint.Lease) checkpoint.Lease {
+	if scanned.Counter > held.Counter {
+		return scanned
+	}
+	held.Parents = scanned.Parents
+	return held
+}
+
+func (k *Keeper) state(row checkpoint.Lease, h *Hold, g gate) State {
+	switch {
+	case h != nil && h.cause != nil:
+		return Ending
+	case h != nil && h.drained:
+		return Draining
+	case h != nil && h.taken:
+		return Held
+	case h != nil:
+		return Offered
+	case row.Checkpoint == checkpoint.ShardEnd:
+		return Ended
+	case g.trimmed(row):
+		return Trimmed
+	case row.Owner != "" && row.Owner != k.cfg.Worker && !k.watch.dead(row.Owner):
+		return Owned
+	case !g.open(row):
+		return Waiting
+	}
+	return Free
+}
+
+// age compares the service's clock, which stamps arrivals, with the local one: good enough for a warning.
+func age(now time.Time, row checkpoint.Lease, h *Hold) time.Duration {
+	from := row.Arrival
+	if t, ok := row.Checkpoint.Timestamp(); ok {
+		from = t
+	}
+	if from.IsZero() || row.Checkpoint == checkpoint.ShardEnd {
+		return 0
+	}
+	if h != nil {
+		from = latest(from, h.tip)
+	}
+	return max(0, now.Sub(from))
+}
+
+func (k *Keeper) warnOfRetention(h *Hold, l LeaseStatus) {
+	if h == nil || l.RetentionUsed < 0.5 || h.outdated {
+		return
+	}
+	h.outdated = true
+	k.log.Warn("shard is far behind: records will be lost when they reach the stream's retention",
+		logkey.Shard, l.Shard, "age", l.Age.String(), "retention", k.about.Retention.String())
+}
+
+// tellTrimmed logs a lost shard once, in one of the workers.
+func (k *Keeper) tellTrimmed(row checkpoint.Lease, leading bool) {
+	if k.chores.trimmed[row.Shard] || !leading {
+		return
+	}
+	k.chores.trimmed[row.Shard] = true
+	k.log.Error("shard left the stream before its end was committed: the records after its checkpoint are lost",
+		logkey.Shard, row.Shard, logkey.Position, string(row.Checkpoint))
+}
+
+// tellFree warns of leases that nobody has taken for long, whatever the reason.
+func (k *Keeper) tellFree(now time.Time) {
+	var shards []string
+	for shard, first := range k.chores.free {
+		if now.Sub(first) > 3*k.cfg.Failover {
+			shards = append(shards, shard)
+		}
+	}
+	if len(shards) == 0 || now.Sub(k.chores.told) < time.Minute {
+		return
+	}
+	k.chores.told = now
+	k.log.Error("shards are read by nobody", logkey.Shards, len(shards), logkey.Shard, slices.Min(shards))
+}
+
+func (k *Keeper) workerStatus(scan Scan, held map[string]int) []WorkerStatus {
+	all := make([]WorkerStatus, 0, len(scan.Snapshot.Workers))
+	for _, w := range scan.Snapshot.Workers {
+		all = append(all, WorkerStatus{Worker: w, Still: k.watch.still(w.ID), Dead: scan.Dead[w.ID], Held: held[w.ID]})
+	}
+	slices.SortFunc(all, func(a, b WorkerStatus) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+func (k *Keeper) outboxStatus(now time.Time, batches []checkpoint.Batch) []BatchStatus {
+	all := make([]BatchStatus, 0, len(batches))
+	for _, b := range batches {
+		all = append(all, BatchStatus{ID: b.ID, Worker: b.Worker, Created: b.Created, Seen: now.Sub(k.chores.batches[b.ID])})
+	}
+	slices.SortFunc(all, func(a, b BatchStatus) int { return a.Created.Compare(b.Created) })
+	return all
+}

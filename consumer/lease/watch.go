@@ -1,0 +1,95 @@
+package lease
+
+import (
+	"slices"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// watch judges whether other workers live: by how long their beats have stood still on this process's own clock, as
+// seen over successive scans. Clocks of other hosts play no part.
+type watch struct {
+	failover time.Duration
+	every    time.Duration // the usual time between scans
+	seen     map[string]sighting
+	now      time.Time // when the latest scan began
+	ended    time.Time // when the latest scan was complete
+	gap      time.Duration
+}
+
+// sighting is the state in which a worker was first seen, unchanged since.
+type sighting struct {
+	present bool // it has a heartbeat item
+	beat    int64
+	since   time.Time
+}
+
+func newWatch(failover, every time.Duration) watch {
+	return watch{failover: failover, every: every, seen: make(map[string]sighting)}
+}
+
+// observe takes in a scan that was read from began to ended. Workers without a heartbeat item that leases or batches
+// name are watched too: they may have died before their first one is seen, or been cleared away.
+func (w *watch) observe(began, ended time.Time, snap checkpoint.Snapshot) {
+	now := make(map[string]sighting, len(w.seen))
+	for _, l := range snap.Leases {
+		if l.Owner != "" {
+			now[l.Owner] = sighting{}
+		}
+	}
+	for _, b := range snap.Batches {
+		now[b.Worker] = sighting{}
+	}
+	for _, item := range snap.Workers {
+		now[item.ID] = sighting{present: true, beat: item.Beat}
+	}
+	blind := w.wasBlind(began)
+	for id, s := range now {
+		before, known := w.seen[id]
+		s.since = ended
+		if known && !blind && before.present == s.present && before.beat == s.beat {
+			s.since = before.since
+		}
+		now[id] = s
+	}
+	w.seen, w.now, w.ended = now, began, ended
+}
+
+// wasBlind tells that so much time went by since the scan before that standing still means nothing: this process was
+// frozen, or the store was away for everybody. Scans that are slow each time do not count as blindness.
+func (w *watch) wasBlind(began time.Time) bool {
+	if w.ended.IsZero() {
+		return false
+	}
+	before := w.gap
+	w.gap = began.Sub(w.ended)
+	return w.gap > 2*max(w.every, before)
+}
+
+// dead tells that the worker's heartbeat has stood still, or been missing, for the failover time.
+func (w *watch) dead(id string) bool {
+	s, known := w.seen[id]
+	return known && w.now.Sub(s.since) >= w.failover
+}
+
+// still is how long the heartbeat has not moved.
+func (w *watch) still(id string) time.Duration {
+	s, known := w.seen[id]
+	if !known {
+		return 0
+	}
+	return max(0, w.now.Sub(s.since))
+}
+
+// live returns the ids of the workers that have a heartbeat item and are not dead, ordered; self is always one.
+func (w *watch) live(self string) []string {
+	ids := []string{self}
+	for id, s := range w.seen {
+		if id != self && s.present && !w.dead(id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}

@@ -1,0 +1,151 @@
+package shardmap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+)
+
+// API is the part of the Kinesis client that a Lister uses.
+type API interface {
+	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
+	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+}
+
+const (
+	// pageAttempts bounds how often one page is asked for while the stream is throttled.
+	pageAttempts = 6
+	// firstPause is the mean wait after the first throttled call; it doubles with each further one.
+	firstPause = 250 * time.Millisecond
+	// listAttempts bounds how often a listing starts over because its token expired (after 300 seconds, says the API
+	// reference of ListShards).
+	listAttempts = 2
+)
+
+// Lister asks Kinesis for the shards of one stream. It is safe for concurrent use.
+type Lister struct {
+	api  API
+	name *string
+	arn  *string
+}
+
+// NewLister returns a Lister of a stream, given by its name or its ARN.
+func NewLister(api API, stream string) *Lister {
+	if strings.HasPrefix(stream, "arn:") {
+		return &Lister{api: api, arn: aws.String(stream)}
+	}
+	return &Lister{api: api, name: aws.String(stream)}
+}
+
+// ListShards returns all shards of the stream, those that were closed within the retention time included. A listing is
+// complete or an error.
+func (l *Lister) ListShards(ctx context.Context) ([]Shard, error) {
+	var err error
+	for range listAttempts {
+		var shards []Shard
+		shards, err = l.list(ctx)
+		if err == nil {
+			return shards, nil
+		}
+		if _, expired := errors.AsType[*types.ExpiredNextTokenException](err); !expired {
+			break
+		}
+	}
+	return nil, fmt.Errorf("list shards of %s: %w", l.stream(), err)
+}
+
+func (l *Lister) list(ctx context.Context) ([]Shard, error) {
+	var shards []Shard
+	// A token names the stream by itself; a name beside it is refused, an ARN is not.
+	in := &kinesis.ListShardsInput{StreamName: l.name, StreamARN: l.arn}
+	for {
+		out, err := l.page(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		for _, s := range out.Shards {
+			shards = append(shards, fromAPI(s))
+		}
+		if aws.ToString(out.NextToken) == "" {
+			break
+		}
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken, StreamARN: l.arn}
+	}
+	if len(shards) == 0 {
+		return nil, errors.New("the answer holds no shard, but every stream has one")
+	}
+	return shards, nil
+}
+
+// page asks for one page, more slowly if the stream is throttled: starting over would cost the pages that are there.
+func (l *Lister) page(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
+	pause := firstPause
+	for attempt := 1; ; attempt++ {
+		out, err := l.api.ListShards(ctx, in)
+		if err == nil || attempt == pageAttempts || !throttled(err) {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+		pause *= 2
+	}
+}
+
+func throttled(err error) bool {
+	if _, ok := errors.AsType[*types.LimitExceededException](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*types.ProvisionedThroughputExceededException](err)
+	return ok
+}
+
+// Describe asks for the stream's identity, retention and the service's time.
+func (l *Lister) Describe(ctx context.Context) (Stream, error) {
+	out, err := l.api.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: l.name, StreamARN: l.arn})
+	if err != nil {
+		return Stream{}, fmt.Errorf("describe stream %s: %w", l.stream(), err)
+	}
+	d := out.StreamDescriptionSummary
+	if d == nil {
+		return Stream{}, fmt.Errorf("describe stream %s: the answer is empty", l.stream())
+	}
+	served, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
+	return Stream{
+		Name:       aws.ToString(d.StreamName),
+		ARN:        aws.ToString(d.StreamARN),
+		Created:    aws.ToTime(d.StreamCreationTimestamp),
+		Retention:  time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour,
+		OpenShards: int(aws.ToInt32(d.OpenShardCount)),
+		ServerTime: served,
+	}, nil
+}
+
+func (l *Lister) stream() string { return aws.ToString(l.name) + aws.ToString(l.arn) }
+
+func fromAPI(s types.Shard) Shard {
+	shard := Shard{ID: aws.ToString(s.ShardId)}
+	for _, parent := range []*string{s.ParentShardId, s.AdjacentParentShardId} {
+		if id := aws.ToString(parent); id != "" {
+			shard.Parents = append(shard.Parents, id)
+		}
+	}
+	if r := s.HashKeyRange; r != nil {
+		shard.HashStart, shard.HashEnd = aws.ToString(r.StartingHashKey), aws.ToString(r.EndingHashKey)
+	}
+	if r := s.SequenceNumberRange; r != nil {
+		shard.StartingSequence, shard.EndingSequence = aws.ToString(r.StartingSequenceNumber), aws.ToString(r.EndingSequenceNumber)
+	}
+	shard.Closed = shard.EndingSequence != ""
+	return shard
+}

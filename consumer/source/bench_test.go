@@ -1,0 +1,34 @@
+package source
+
+import (
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+)
+
+// BenchmarkReader_Take turns answers of 5,000 records of 1 kB into Fetches, with the decoder of the daemon. A shard can
+// not bring more than 2 MB a second.
+func BenchmarkReader_Take(b *testing.B) {
+	decoder, err := record.NewDecoder(record.DecoderOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := newSource(nil, func(c *Config) { c.Decoder = func(string) Decoder { return decoder } })
+	r := s.Open("shard", checkpoint.TrimHorizon)
+	out := &kinesis.GetRecordsOutput{
+		Records: newShard(5000, 1000).records, NextShardIterator: aws.String("next"), MillisBehindLatest: aws.Int64(1),
+	}
+	b.SetBytes(5000 * 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		r.shard.last = ""
+		if f := r.shard.take(out); f.Count != 5000 {
+			b.Fatal(f.Count)
+		}
+		r.shard.free()
+	}
+}

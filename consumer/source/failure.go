@@ -1,0 +1,58 @@
+package source
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Results of calls, the label of consumer_get_records_total.
+const (
+	resultOK        = "ok"
+	resultThrottled = "throttled"
+	resultExpired   = "expired"
+	resultError     = "error"
+)
+
+// failure says what a failed call means. None is final.
+type failure struct {
+	result string
+	// reopen tells that the iterator is, or may be, of no more use. After an error that says nothing of the iterator it
+	// is kept: a call with it can be repeated, and brings the same records.
+	reopen bool
+	level  slog.Level
+}
+
+func classify(err error) failure {
+	if _, ok := errors.AsType[*types.ExpiredIteratorException](err); ok {
+		return failure{result: resultExpired, reopen: true, level: slog.LevelWarn}
+	}
+	if throttled(err) {
+		return failure{result: resultThrottled, level: slog.LevelWarn}
+	}
+	if answered, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answered.HTTPStatusCode() >= http.StatusInternalServerError {
+		return failure{result: resultError, level: slog.LevelWarn}
+	}
+	if _, ok := errors.AsType[smithy.APIError](err); ok {
+		// Access denied, a disabled key, a stream that is gone: somebody should look.
+		return failure{result: resultError, reopen: true, level: slog.LevelError}
+	}
+	return failure{result: resultError, level: slog.LevelWarn} // no answer
+}
+
+func throttled(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException",
+		"ThrottlingException", "Throttling", "RequestLimitExceeded":
+		return true
+	}
+	return false
+}

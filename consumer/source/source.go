@@ -1,0 +1,145 @@
+// Package source reads the shards of a Kinesis stream with GetRecords.
+//
+// A Reader gives the records of one shard after a position, each once and in order, and does not give up: whatever
+// Kinesis answers, it waits, opens another iterator where that helps, and goes on after the last record that it
+// returned. It keeps to the limits that Kinesis sets to the readers of a shard (five calls and 2 MB a second), so at
+// full speed it is not throttled unless others read the shard as well.
+//
+// What it can not see is loss by retention. Where the stream has trimmed the records after a position, Kinesis opens
+// an AFTER_SEQUENCE_NUMBER iterator at the oldest record that is left, without a word, and sequence numbers have gaps
+// by nature. Fetch.FirstArrival of a reader's first records is there to be compared with the arrival of the last
+// committed record: if they lie further apart than the retention period, or if that record is older than it, records
+// may be lost.
+package source
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/metrics"
+)
+
+// Limits of Kinesis (AWS, "Quotas and limits" of Kinesis Data Streams, and the API reference of GetRecords).
+const (
+	// MaxRecords is the most records that one call may ask for.
+	MaxRecords = 10_000
+	// MaxAnswerBytes is the most payload that one answer brings.
+	MaxAnswerBytes = 10 << 20
+	// ReadBytesPerSecond is what may be read of a shard, by all applications together.
+	ReadBytesPerSecond = 2_000_000
+	// writeBytesPerSecond is what producers may write to a shard.
+	writeBytesPerSecond = 1 << 20
+)
+
+const (
+	defaultMinInterval = 250 * time.Millisecond
+	defaultIdle        = time.Second
+	defaultTick        = time.Second
+	defaultCallTimeout = 30 * time.Second
+)
+
+// Config says what is read, and how fast. Fields without a value get their default.
+type Config struct {
+	// Stream is the name or the ARN of the stream.
+	Stream string
+	// MaxRecords is asked for in each call: 1 to 10,000, default 10,000.
+	MaxRecords int
+	// MinInterval is the least time between the starts of two calls of a shard; default 250 ms. Kinesis allows five
+	// calls a second to all applications together.
+	MinInterval time.Duration
+	// BytesPerSecond is the rate of reading a shard; default 2,000,000. An answer of 10 MB is followed by a pause of
+	// 5 s, as Kinesis would enforce it.
+	BytesPerSecond int
+	// Idle is the least time from a call that reached the tip of the shard to the next; default 1 s.
+	Idle time.Duration
+	// Tick is the longest time that Next waits; default 1 s.
+	Tick time.Duration
+	// CallTimeout bounds one call of Kinesis; default 30 s.
+	CallTimeout time.Duration
+	// Decoder makes what takes the Kinesis records of a shard apart. It is called by each Open.
+	Decoder func(shard string) Decoder
+	// Budget takes account of what is read, from the call to the end of the Fetch; nil for no bound. Reading waits
+	// while it is used up.
+	Budget *budget.Budget
+	// Trouble is told of failed calls, and with a nil error of the first success after them. An iterator that has
+	// expired once is no trouble. Readers call it at the same time; it must not wait. It may be nil.
+	Trouble func(shard string, err error)
+}
+
+// Decoder appends the user records of one Kinesis record, or the record with a Fault if it can not be taken apart. It
+// may share memory with the payload.
+type Decoder interface {
+	Append(dst []record.Record, raw record.Record) []record.Record
+}
+
+// Client are the calls of Kinesis that reading takes, those of *kinesis.Client.
+type Client interface {
+	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
+	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+}
+
+// Source opens readers of one stream. It is safe for concurrent use.
+type Source struct {
+	cfg     Config
+	client  Client
+	log     *slog.Logger
+	metrics *metrics.Metrics
+
+	name, arn *string // one of them, for the requests
+	// records are slices that have been read; shards that are idle hold none.
+	records sync.Pool // of *[]record.Record
+}
+
+// New makes a Source. Config.Stream and Config.Decoder are required.
+func New(cfg Config, client Client, log *slog.Logger, m *metrics.Metrics) *Source {
+	s := &Source{cfg: cfg.withDefaults(), client: client, log: log, metrics: m}
+	if strings.HasPrefix(cfg.Stream, "arn:") {
+		s.arn = &s.cfg.Stream
+	} else {
+		s.name = &s.cfg.Stream
+	}
+	s.records.New = func() any { return new([]record.Record) }
+	return s
+}
+
+func (c Config) withDefaults() Config {
+	if c.MaxRecords == 0 {
+		c.MaxRecords = MaxRecords
+	}
+	if c.MinInterval == 0 {
+		c.MinInterval = defaultMinInterval
+	}
+	if c.BytesPerSecond == 0 {
+		c.BytesPerSecond = ReadBytesPerSecond
+	}
+	if c.Idle == 0 {
+		c.Idle = defaultIdle
+	}
+	if c.Tick == 0 {
+		c.Tick = defaultTick
+	}
+	if c.CallTimeout == 0 {
+		c.CallTimeout = defaultCallTimeout
+	}
+	return c
+}
+
+// Open makes a reader of the records after a position. It calls nobody. The caller owes a Close.
+func (s *Source) Open(shard string, from checkpoint.Position) *Reader {
+	// A call may take longer than the Next that wanted it, so it hangs on a context of the reader's own.
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &Reader{source: s, ctx: ctx, cancel: cancel}
+	r.shard = shardState{
+		source: s, id: shard, from: from, decoder: s.cfg.Decoder(shard), ended: from == checkpoint.ShardEnd,
+	}
+	r.shard.last, _ = from.SequenceNumber()
+	return r
+}
