@@ -1,0 +1,227 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/writers"
+)
+
+// batch is what is filled, sealed, committed and published as one. Shards append to it side by side.
+type batch struct {
+	id     string
+	opened time.Time // when its first record was taken in
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	lane   *lane
+
+	encoded atomic.Int64 // bytes of all files, estimated where not yet encoded
+	records atomic.Int64
+	item    atomic.Int64 // estimated size of the outbox item
+	due     atomic.Pointer[string]
+
+	mu       sync.Mutex
+	open     map[fileID]*openFile
+	finished sync.WaitGroup // files being finished
+	done     []checkpoint.File
+	started  int // files begun, numbers their keys
+	ranges   map[string]*coverage
+	oldest   time.Time // earliest arrival of its records
+}
+
+// openFileItem is what an open file is taken to need in the outbox item, until it is known.
+const openFileItem = 600
+
+// fileID tells the open files of a batch apart.
+type fileID struct {
+	partition string
+	err       record.OutputType // empty for data
+}
+
+// coverage is the range of one shard with the cursor that it came from.
+type coverage struct {
+	checkpoint.Range
+	cursor *Cursor
+}
+
+// openFile is a file that records are being appended to. Its lock is held for reading while a run of records goes in,
+// and for writing to close it.
+type openFile struct {
+	mu     sync.RWMutex
+	file   *writers.File
+	closed bool
+	size   atomic.Int64 // as last added to the batch's encoded
+}
+
+func newBatch(ctx context.Context, l *lane, id string, now time.Time) *batch {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &batch{
+		id: id, opened: now, ctx: ctx, cancel: cancel, lane: l,
+		open:   make(map[fileID]*openFile),
+		ranges: make(map[string]*coverage),
+	}
+}
+
+// append puts a run of records of one partition into its file. add is called with the file, once, and returns nil
+// when all of the run is in.
+func (b *batch) append(id fileID, add func(*writers.File) error, roll int64) error {
+	for {
+		f := b.file(id)
+		f.mu.RLock()
+		if f.closed { // rolled by another shard between the look-up and the lock
+			f.mu.RUnlock()
+			continue
+		}
+		err := add(f.file)
+		size := f.file.Size()
+		b.encoded.Add(size - f.size.Swap(size))
+		f.mu.RUnlock()
+		if err != nil {
+			b.cancel(err)
+			return err
+		}
+		if size >= roll {
+			b.close(id, f, "size")
+		}
+		return nil
+	}
+}
+
+// file returns the open file of id, beginning one if there is none.
+func (b *batch) file(id fileID) *openFile {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f, ok := b.open[id]
+	if !ok {
+		f = &openFile{file: b.lane.p.openFile(b, id, b.started)}
+		b.started++
+		b.item.Add(openFileItem)
+		b.open[id] = f
+	}
+	return f
+}
+
+// close takes a file out of the open ones and finishes it in the background.
+func (b *batch) close(id fileID, f *openFile, reason string) {
+	f.mu.Lock()
+	if f.closed {
+		f.mu.Unlock()
+		return
+	}
+	f.closed = true
+	f.mu.Unlock()
+
+	b.mu.Lock()
+	delete(b.open, id)
+	b.mu.Unlock()
+	b.finished.Go(func() {
+		staged, err := f.file.Finish(b.ctx)
+		if err != nil {
+			b.cancel(fmt.Errorf("finish file of partition %q: %w", id.partition, err))
+			staged = f.file.Abandon()
+		}
+		staged.Reason = reason
+		b.mu.Lock()
+		b.done = append(b.done, staged)
+		b.mu.Unlock()
+		b.item.Add(checkpoint.FileItemSize(staged) - openFileItem)
+		size := staged.Bytes
+		b.encoded.Add(size - f.size.Swap(size))
+	})
+}
+
+// finish closes all files, waits until every byte is durable, and returns the batch as it is to be committed. After an
+// error the batch can only be dropped; what it staged is in the answer all the same.
+func (b *batch) finish(worker, reason string, now time.Time) (checkpoint.Batch, error) {
+	for id, f := range b.openFiles() {
+		b.close(id, f, reason)
+	}
+	b.finished.Wait()
+	out := checkpoint.Batch{ID: b.id, Worker: worker, Created: now.UTC(), Files: b.done}
+	for _, c := range b.ranges {
+		out.Ranges = append(out.Ranges, c.Range)
+	}
+	sortRanges(out.Ranges)
+	sortFiles(out.Files)
+	return out, context.Cause(b.ctx)
+}
+
+func (b *batch) openFiles() map[fileID]*openFile {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	files := make(map[fileID]*openFile, len(b.open))
+	for id, f := range b.open {
+		files[id] = f
+	}
+	return files
+}
+
+// cover notes that records of the cursor's shard, up to end, are in the batch.
+func (b *batch) cover(c *Cursor, end checkpoint.Position, in Intake) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r, ok := b.ranges[c.shard]
+	if !ok {
+		r = &coverage{cursor: c, Range: checkpoint.Range{
+			Shard: c.shard, Start: c.position, LeaseOwner: c.lease.Owner, LeaseCounter: c.lease.Counter,
+		}}
+		b.ranges[c.shard] = r
+	}
+	r.End = end
+	if len(in.Records) == 0 {
+		return
+	}
+	first, last := in.Records[0].Arrival, in.Records[len(in.Records)-1].Arrival
+	r.Records += int64(len(in.Records))
+	r.Last = in.Last
+	if r.FirstArrival.IsZero() {
+		r.FirstArrival = first
+	}
+	r.LastArrival = last
+	if b.oldest.IsZero() || first.Before(b.oldest) {
+		b.oldest = first
+	}
+}
+
+// covers tells whether the batch holds records of the shard.
+func (b *batch) covers(shard string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, in := b.ranges[shard]
+	return in
+}
+
+// room tells whether one more shard fits into a commit.
+func (b *batch) room() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.ranges) < checkpoint.MaxRanges
+}
+
+// idle tells that the batch has records and no open file: committing it cuts no file short.
+func (b *batch) idle() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.open) == 0 && len(b.ranges) > 0
+}
+
+func (b *batch) cursors() []*Cursor {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cursors := make([]*Cursor, 0, len(b.ranges))
+	for _, c := range b.ranges {
+		cursors = append(cursors, c.cursor)
+	}
+	return cursors
+}
+
+func (b *batch) oldestArrival() time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.oldest
+}

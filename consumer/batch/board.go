@@ -1,0 +1,199 @@
+package batch
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/metrics"
+)
+
+// remembered is how many published files and faults the status shows.
+const remembered = 20
+
+// Status is what people are shown of a Pipeline.
+type Status struct {
+	Open      []OpenFile      `json:"open_files"`
+	Published []PublishedFile `json:"published_files"` // newest first
+	Faults    []FaultSeen     `json:"faults"`          // newest first
+	Totals    Totals          `json:"totals"`
+	Outbox    int             `json:"outbox"`
+}
+
+// Totals count since the start of the process.
+type Totals struct {
+	Batches      int64 `json:"batches"`
+	Files        int64 `json:"files"`
+	Records      int64 `json:"records"`
+	ErrorRecords int64 `json:"error_records"`
+	Bytes        int64 `json:"bytes"`
+}
+
+// OpenFile is a file that is being written.
+type OpenFile struct {
+	Partition string    `json:"partition"`
+	Rows      int64     `json:"rows"`
+	Bytes     int64     `json:"bytes"`
+	Since     time.Time `json:"since"`
+	Error     bool      `json:"error,omitempty"`
+}
+
+// PublishedFile is an object that has become visible.
+type PublishedFile struct {
+	At     time.Time `json:"at"`
+	Bucket string    `json:"bucket"`
+	Key    string    `json:"key"`
+	Rows   int64     `json:"rows"`
+	Bytes  int64     `json:"bytes"`
+	Reason string    `json:"reason"`
+	Error  bool      `json:"error,omitempty"`
+}
+
+// FaultSeen is a record that went to the error prefix.
+type FaultSeen struct {
+	At       time.Time `json:"at"`
+	Shard    string    `json:"shard"`
+	Sequence string    `json:"sequence_number"`
+	Code     string    `json:"code"`
+	Message  string    `json:"message"`
+}
+
+// board remembers what Status shows.
+type board struct {
+	mu     sync.Mutex
+	files  []PublishedFile
+	faults []FaultSeen
+	totals Totals
+	box    int
+	seen   map[string]time.Time // batches of the outbox, since when this worker sees them
+	oldest map[string]time.Time // oldest arrival of committed batches that are not published
+}
+
+func (b *board) published(now time.Time, done checkpoint.Batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.oldest, done.ID)
+	b.totals.Batches++
+	for _, f := range done.Files {
+		b.totals.Files++
+		b.totals.Bytes += f.Bytes
+		if f.Error {
+			b.totals.ErrorRecords += f.Rows
+		} else {
+			b.totals.Records += f.Rows
+		}
+		b.files = remember(b.files, PublishedFile{At: now, Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, Reason: f.Reason, Error: f.Error})
+	}
+}
+
+// committed notes the arrival of the oldest record of a batch that is not visible yet.
+func (b *board) committed(c checkpoint.Batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.oldest == nil {
+		b.oldest = make(map[string]time.Time)
+	}
+	for _, r := range c.Ranges {
+		if t, ok := b.oldest[c.ID]; !r.FirstArrival.IsZero() && (!ok || r.FirstArrival.Before(t)) {
+			b.oldest[c.ID] = r.FirstArrival
+		}
+	}
+}
+
+func (b *board) fault(now time.Time, shard, sequence string, f *record.Fault) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.faults = remember(b.faults, FaultSeen{At: now, Shard: shard, Sequence: sequence, Code: f.Code, Message: f.Message})
+}
+
+// outbox notes the unpublished batches of all workers.
+func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Metrics) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := make(map[string]time.Time, len(batches))
+	var age time.Duration
+	for _, batch := range batches {
+		since, ok := b.seen[batch.ID]
+		if !ok {
+			since = now
+		}
+		seen[batch.ID] = since
+		age = max(age, now.Sub(since))
+	}
+	b.seen, b.box = seen, len(batches)
+	m.Outbox.Set(float64(len(batches)))
+	m.OutboxAge.Set(age.Seconds())
+}
+
+// remember puts the newest in front and forgets the oldest.
+func remember[T any](list []T, item T) []T {
+	list = slices.Insert(list, 0, item)
+	return list[:min(len(list), remembered)]
+}
+
+// Status tells what the pipeline holds and has done.
+func (p *Pipeline) Status() Status {
+	p.board.mu.Lock()
+	s := Status{
+		Open:      []OpenFile{},
+		Published: slices.Clone(p.board.files),
+		Faults:    slices.Clone(p.board.faults),
+		Totals:    p.board.totals,
+		Outbox:    p.board.box,
+	}
+	p.board.mu.Unlock()
+	for _, b := range p.openBatches() {
+		for id, f := range b.openFiles() {
+			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != ""})
+		}
+	}
+	slices.SortFunc(s.Open, func(a, b OpenFile) int { return int(b.Bytes - a.Bytes) })
+	return s
+}
+
+// Observe brings the gauges up to date.
+func (p *Pipeline) Observe() {
+	now := p.cfg.Now()
+	files := 0
+	var unwritten time.Duration
+	for _, b := range p.openBatches() {
+		files += len(b.openFiles())
+		unwritten = max(unwritten, now.Sub(b.opened))
+	}
+	m := p.parts.Metrics
+	m.OpenFiles.Set(float64(files))
+	m.OldestUnwritten.Set(unwritten.Seconds())
+	m.Freshness.Set(p.Freshness().Seconds())
+}
+
+// Freshness is the age of the oldest record that was read and is not visible yet, by its arrival in Kinesis.
+func (p *Pipeline) Freshness() time.Duration {
+	now := p.cfg.Now()
+	var age time.Duration
+	for _, b := range p.openBatches() {
+		if t := b.oldestArrival(); !t.IsZero() {
+			age = max(age, now.Sub(t))
+		}
+	}
+	p.board.mu.Lock()
+	defer p.board.mu.Unlock()
+	for _, t := range p.board.oldest {
+		age = max(age, now.Sub(t))
+	}
+	return age
+}
+
+func (p *Pipeline) openBatches() []*batch {
+	p.mu.Lock()
+	lanes := slices.Clone(p.lanes)
+	p.mu.Unlock()
+	var open []*batch
+	for _, l := range lanes {
+		if b := l.batch(); b != nil {
+			open = append(open, b)
+		}
+	}
+	return open
+}

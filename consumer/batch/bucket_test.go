@@ -1,0 +1,162 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/writers"
+)
+
+// bucket is a Sink in memory. It keeps uploads and objects apart, and fails as told.
+type bucket struct {
+	mu      sync.Mutex
+	next    int
+	uploads map[string]*bytes.Buffer // by upload id
+	objects map[string]object        // by key
+	// fault is asked before (applied false) and after each call; its error takes the place of the answer.
+	fault func(operation, key string, applied bool) error
+}
+
+type object struct {
+	body  []byte
+	batch string
+}
+
+func newBucket() *bucket {
+	return &bucket{uploads: make(map[string]*bytes.Buffer), objects: make(map[string]object)}
+}
+
+var errPlanted = errors.New("planted fault")
+
+// call runs f between the two questions for faults.
+func (b *bucket) call(operation, key string, f func() error) error {
+	b.mu.Lock()
+	fault := b.fault
+	b.mu.Unlock()
+	if fault != nil {
+		if err := fault(operation, key, false); err != nil {
+			return err
+		}
+	}
+	b.mu.Lock()
+	err := f()
+	b.mu.Unlock()
+	if err == nil && fault != nil {
+		err = fault(operation, key, true)
+	}
+	return err
+}
+
+// plant sets the source of faults; nil for none.
+func (b *bucket) plant(fault func(operation, key string, applied bool) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fault = fault
+}
+
+func (b *bucket) Begin(_ context.Context, spec writers.ObjectSpec) (writers.Upload, error) {
+	u := &upload{bucket: b, key: spec.Key}
+	err := b.call("begin", spec.Key, func() error {
+		b.next++
+		u.id = fmt.Sprint("upload-", b.next)
+		b.uploads[u.id] = new(bytes.Buffer)
+		return nil
+	})
+	return u, err
+}
+
+func (b *bucket) Publish(_ context.Context, f checkpoint.File, batch string) (etag string, err error) {
+	err = b.call("publish", f.Key, func() error {
+		if done, ok := b.objects[f.Key]; ok && done.batch == batch {
+			return nil
+		}
+		body, ok := b.uploads[f.UploadID]
+		if !ok {
+			return writers.ErrUploadGone
+		}
+		b.objects[f.Key] = object{body.Bytes(), batch}
+		delete(b.uploads, f.UploadID)
+		return nil
+	})
+	return "etag-" + f.UploadID, err
+}
+
+func (b *bucket) Abort(_ context.Context, f checkpoint.File) error {
+	return b.call("abort", f.Key, func() error {
+		delete(b.uploads, f.UploadID)
+		return nil
+	})
+}
+
+func (b *bucket) Put(_ context.Context, spec writers.ObjectSpec, body []byte) error {
+	return b.call("put", spec.Key, func() error {
+		b.objects[spec.Key] = object{bytes.Clone(body), spec.Metadata[writers.MetadataBatchID]}
+		return nil
+	})
+}
+
+func (b *bucket) Check(context.Context) error { return nil }
+
+// lines returns the lines of all objects under a prefix, ordered.
+func (b *bucket) lines(prefix string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var lines []string
+	for key, o := range b.objects {
+		if strings.HasPrefix(key, prefix) {
+			lines = append(lines, strings.Split(strings.TrimSuffix(string(o.body), "\n"), "\n")...)
+		}
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+func (b *bucket) keys(prefix string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.objects)), func(k string) bool { return !strings.HasPrefix(k, prefix) })
+}
+
+func (b *bucket) pending() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.uploads)
+}
+
+type upload struct {
+	bucket *bucket
+	key    string
+	id     string
+	bytes  int64
+}
+
+func (u *upload) Write(p []byte) (int, error) {
+	err := u.bucket.call("write", u.key, func() error {
+		body, ok := u.bucket.uploads[u.id]
+		if !ok {
+			return writers.ErrUploadGone
+		}
+		body.Write(p)
+		return nil
+	})
+	u.bytes += int64(len(p))
+	return len(p), err
+}
+
+func (u *upload) Finish(ctx context.Context) (checkpoint.File, error) {
+	err := u.bucket.call("finish", u.key, func() error { return ctx.Err() })
+	return u.file(), err
+}
+
+func (u *upload) Abandon() checkpoint.File { return u.file() }
+
+func (u *upload) file() checkpoint.File {
+	return checkpoint.File{Bucket: "memory", Key: u.key, UploadID: u.id, Bytes: u.bytes}
+}

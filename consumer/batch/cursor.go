@@ -1,0 +1,228 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/writers"
+)
+
+// Cursor is the way of one shard through the batches of a lane, from the acquisition of its lease to the release.
+// Append, Drain and Close are called by one goroutine at a time.
+type Cursor struct {
+	shard string
+	lease checkpoint.Lease
+	hold  Lease
+	lane  *lane
+
+	// position is the end of what was taken in; only Append moves it.
+	position checkpoint.Position
+
+	mu        sync.Mutex
+	committed checkpoint.Position
+	dropped   string        // why its records were dropped; empty as long as they are not
+	moved     chan struct{} // closed and replaced when committed or dropped change
+}
+
+// Append takes records in. It returns when they are in the open batch's files, not when they are durable. After an
+// error nothing more is taken in, and the shard starts again from its checkpoint.
+func (c *Cursor) Append(ctx context.Context, in Intake) error {
+	if in.Last == "" && !in.End {
+		return nil
+	}
+	b, err := c.lane.acquire(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer c.lane.mu.RUnlock()
+	if c.isDropped() {
+		return ErrRestart
+	}
+	p := c.lane.p
+	if err := p.fill(b, c.shard, in.Records); err != nil {
+		return err
+	}
+	end := checkpoint.Position(in.Last)
+	if in.End {
+		end = checkpoint.ShardEnd
+	}
+	b.cover(c, end, in)
+	c.position = end
+	b.records.Add(int64(len(in.Records)))
+	p.taken.Add(int64(len(in.Records)))
+	if b.idle() {
+		c.lane.seal(b, "size")
+	}
+	return nil
+}
+
+// Drain has everything that was taken in committed, and returns when it is.
+func (c *Cursor) Drain(ctx context.Context) error {
+	for {
+		c.mu.Lock()
+		committed, dropped, moved := c.committed, c.dropped, c.moved
+		c.mu.Unlock()
+		if dropped != "" {
+			return ErrRestart
+		}
+		if committed == c.position {
+			return nil
+		}
+		if b := c.lane.batch(); b != nil && b.covers(c.shard) {
+			c.lane.seal(b, "drain")
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Drained tells whether everything that was taken in is committed.
+func (c *Cursor) Drained() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped == "" && c.committed == c.position
+}
+
+// Close ends the cursor. Records that were taken in and are not committed yet doom their batch if the lease is given
+// up, so whoever can waits for Drain first.
+func (c *Cursor) Close() {
+	p := c.lane.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(c.lane.cursors, c)
+}
+
+// Lost drops the open batch if it holds records of the cursor: without the lease it can not be committed.
+func (c *Cursor) Lost(cause error) {
+	if b := c.lane.batch(); b != nil && b.covers(c.shard) {
+		b.cancel(fmt.Errorf("lease of shard %s lost: %w", c.shard, cause))
+	}
+}
+
+func (c *Cursor) isDropped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped != ""
+}
+
+// commit notes that the checkpoint has moved.
+func (c *Cursor) commit(r checkpoint.Range) {
+	c.mu.Lock()
+	c.committed = r.End
+	c.notify()
+	c.mu.Unlock()
+	c.hold.Committed(r.End, r.LastArrival)
+}
+
+// drop notes that records were dropped.
+func (c *Cursor) drop(reason string) {
+	c.mu.Lock()
+	first := c.dropped == ""
+	c.dropped = reason
+	c.notify()
+	c.mu.Unlock()
+	if first {
+		c.hold.Restart(reason)
+	}
+}
+
+func (c *Cursor) notify() {
+	close(c.moved)
+	c.moved = make(chan struct{})
+}
+
+// fill appends records to the files of their partitions, a run of one partition at a time.
+func (p *Pipeline) fill(b *batch, shard string, records []record.Record) error {
+	for start := 0; start < len(records); {
+		id, fault := p.route(&records[start])
+		if fault != nil {
+			if err := p.appendFault(b, shard, &records[start], fault); err != nil {
+				return err
+			}
+			start++
+			continue
+		}
+		end := start + 1
+		for end < len(records) && p.routesTo(id, &records[end]) {
+			end++
+		}
+		if err := p.appendRun(b, id, shard, records[start:end]); err != nil {
+			return err
+		}
+		start = end
+	}
+	return nil
+}
+
+func (p *Pipeline) routesTo(id fileID, r *record.Record) bool {
+	next, fault := p.route(r)
+	return fault == nil && next == id
+}
+
+// route finds the file of a record, or why it has none.
+func (p *Pipeline) route(r *record.Record) (fileID, *record.Fault) {
+	if r.Fault != nil {
+		return fileID{}, r.Fault
+	}
+	partition, err := p.parts.Router.Partition(r)
+	if err != nil {
+		return fileID{}, asFault(err)
+	}
+	return fileID{partition: partition}, nil
+}
+
+// appendRun appends records of one partition. Those that do not fit the format go to the error file.
+func (p *Pipeline) appendRun(b *batch, id fileID, shard string, records []record.Record) error {
+	type misfit struct {
+		r *record.Record
+		f *record.Fault
+	}
+	var misfits []misfit
+	err := b.append(id, func(f *writers.File) error {
+		for i := range records {
+			err := f.Append(&records[i])
+			if err == nil {
+				continue
+			}
+			fault, ok := errors.AsType[*record.Fault](err)
+			if !ok {
+				return err
+			}
+			misfits = append(misfits, misfit{&records[i], fault})
+		}
+		return nil
+	}, p.cfg.Limits.FileBytes)
+	if err != nil {
+		return err
+	}
+	for _, m := range misfits {
+		if err := p.appendFault(b, shard, m.r, m.f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// appendFault writes the error record of a record that can not be delivered.
+func (p *Pipeline) appendFault(b *batch, shard string, r *record.Record, fault *record.Fault) error {
+	id := fileID{partition: p.parts.Router.ErrorPartition(fault.Type, r.Arrival), err: fault.Type}
+	failed := *r
+	failed.Fault, failed.Shard = fault, shard
+	p.parts.Metrics.Faults.WithLabelValues(fault.Code).Inc()
+	p.board.fault(p.cfg.Now(), shard, r.SequenceNumber, fault)
+	return b.append(id, func(f *writers.File) error { return f.Append(&failed) }, p.cfg.Limits.FileBytes)
+}
+
+func asFault(err error) *record.Fault {
+	if fault, ok := errors.AsType[*record.Fault](err); ok {
+		return fault
+	}
+	return &record.Fault{Type: record.ProcessingFailed, Code: "Route.Failed", Message: err.Error()}
+}

@@ -1,0 +1,374 @@
+// Package batch gathers the records of all shards of a worker into batches, and takes each batch through its life:
+// fill, seal, commit, publish.
+//
+//	Cursor.Append -> files of the open batch -> seal (every byte durable in S3, nothing visible)
+//	              -> commit (one atomic write moves the checkpoints) -> publish -> manifest -> forget
+//
+// A batch whose commit fails is dropped: its uploads are aborted and its shards start again from their checkpoints. An
+// answer that was lost is not a failure: what has become of a batch is only known when the store has buried it or
+// shown it to be committed, and nothing is aborted before.
+//
+// All shards fill the same files, one a partition, so that files are large however many shards there are. A commit
+// holds at most checkpoint.MaxRanges shards: a worker that reads more keeps several lanes, each with its own batches.
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/writers"
+)
+
+// Limits say when files and batches are closed.
+type Limits struct {
+	// FileBytes is the encoded size at which a file is closed.
+	FileBytes int64
+	// Interval is how long the oldest record of a batch waits for its commit.
+	Interval time.Duration
+	// Bytes is the encoded size of all files of a batch at which it is committed although files are open.
+	Bytes int64
+}
+
+// Router says where a record lies.
+type Router interface {
+	// Partition returns the partition of a record; a *record.Fault if it has none.
+	Partition(r *record.Record) (string, error)
+	// ErrorPartition returns the partition of error records of a kind that arrived at t.
+	ErrorPartition(t record.OutputType, arrival time.Time) string
+	// KeyPrefix returns the key prefix for a new file of a partition: the partition, with what is random in it drawn.
+	KeyPrefix(partition string) string
+}
+
+// Config is what a Pipeline needs to know.
+type Config struct {
+	Worker string // id of this worker, unique for each start
+	Stream string // name of the stream, part of the keys
+	Limits Limits
+	// ManifestPrefix is the key prefix of manifests, without expressions.
+	ManifestPrefix string
+	// Now tells the time; nil for time.Now.
+	Now func() time.Time
+	// NewID makes the id of a batch, unique for all workers and times.
+	NewID func() string
+}
+
+// Parts are what a Pipeline works with.
+type Parts struct {
+	Store  checkpoint.Store
+	Sink   writers.Sink
+	Shared *writers.Shared // memory budget and encoders of the process
+	Data   writers.Format
+	Errors writers.Format // takes the lines of error records
+	Router Router
+	Log    *slog.Logger
+	// Metrics may not be nil.
+	Metrics *metrics.Metrics
+}
+
+// Intake is what a reader brings: the records of whole Kinesis records, in the order of the shard.
+type Intake struct {
+	Records []record.Record
+	// Last is the sequence number of the last Kinesis record; empty if there is none.
+	Last string
+	// End tells that the shard has no more records, ever.
+	End bool
+}
+
+// Lease is what the pipeline needs to know of a held lease.
+type Lease interface {
+	Lease() checkpoint.Lease
+	// Committed tells that the checkpoint has moved.
+	Committed(p checkpoint.Position, arrival time.Time)
+	// Restart tells that records taken in after the checkpoint were dropped: they have to be read again, under a
+	// lease that is acquired afresh.
+	Restart(reason string)
+}
+
+// ErrRestart is what a Cursor answers after its records were dropped.
+var ErrRestart = errors.New("the batch was dropped: the shard starts again from its checkpoint")
+
+// Pipeline takes records in and makes them durable. It is safe for concurrent use.
+type Pipeline struct {
+	cfg   Config
+	parts Parts
+	board board
+	taken atomic.Int64 // user records
+
+	ctx    context.Context // of all batches; ends with Run
+	cancel context.CancelCauseFunc
+
+	mu      sync.Mutex
+	running bool
+	lanes   []*lane
+	wait    sync.WaitGroup // of the lanes that run
+}
+
+// New makes a Pipeline. Nothing is committed before Run is called.
+func New(cfg Config, parts Parts) *Pipeline {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	p := &Pipeline{cfg: cfg, parts: parts}
+	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	return p
+}
+
+// Run commits and publishes until ctx ends; it can be called once. Whoever wants to lose no work drains all cursors before ending ctx: what
+// is not committed then is dropped, and read again by the next owner of its shards.
+func (p *Pipeline) Run(ctx context.Context) error {
+	p.mu.Lock()
+	p.running = true
+	for _, l := range p.lanes {
+		p.start(l)
+	}
+	p.mu.Unlock()
+	for {
+		select {
+		case <-p.parts.Shared.Budget().Starved():
+			// Reading waits for memory that only the end of files gives back.
+			for _, b := range p.openBatches() {
+				b.lane.seal(b, "memory")
+			}
+		case <-ctx.Done():
+			p.mu.Lock()
+			p.running = false // no lane starts any more
+			p.mu.Unlock()
+			p.cancel(context.Cause(ctx))
+			p.wait.Wait()
+			return nil
+		}
+	}
+}
+
+func (p *Pipeline) start(l *lane) { p.wait.Go(func() { l.run(p.ctx) }) }
+
+// Open begins to take in the records of a shard after the checkpoint of its lease.
+func (p *Pipeline) Open(l Lease) *Cursor {
+	lease := l.Lease()
+	c := &Cursor{shard: lease.Shard, lease: lease, hold: l, position: lease.Checkpoint, committed: lease.Checkpoint, moved: make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, ln := range p.lanes {
+		if ln.admit(c) {
+			return c
+		}
+	}
+	ln := newLane(p, len(p.lanes))
+	p.lanes = append(p.lanes, ln)
+	if p.running {
+		p.start(ln)
+	}
+	ln.admit(c)
+	return c
+}
+
+// Taken is the number of user records that were taken in since the start. Those of dropped batches count each time.
+func (p *Pipeline) Taken() int64 { return p.taken.Load() }
+
+// Sweep publishes the batches that dead workers left in the outbox. Those of the living are their own to publish; it
+// would do no harm to take one for dead.
+func (p *Pipeline) Sweep(ctx context.Context, s checkpoint.Snapshot, dead func(worker string) bool) {
+	p.board.outbox(p.cfg.Now(), s.Batches, p.parts.Metrics)
+	for _, head := range s.Batches {
+		if ctx.Err() != nil {
+			return
+		}
+		if head.Worker == p.cfg.Worker || !dead(head.Worker) {
+			continue
+		}
+		if err := p.sweep(ctx, head.ID); err != nil && ctx.Err() == nil {
+			p.parts.Log.Error("batch of another worker not published, will be tried again",
+				logkey.Batch, head.ID, logkey.Worker, head.Worker, logkey.Error, err)
+		}
+	}
+}
+
+func (p *Pipeline) sweep(ctx context.Context, id string) error {
+	b, err := p.parts.Store.Batch(ctx, id)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := p.publish(ctx, b); err != nil {
+		return err
+	}
+	p.parts.Metrics.Batches.WithLabelValues("swept").Inc()
+	return nil
+}
+
+// lane is a line of batches, one after the other.
+type lane struct {
+	p       *Pipeline
+	number  int
+	cursors map[*Cursor]bool // guarded by p.mu
+
+	// mu is held for reading while records are appended, for writing to change the open batch.
+	mu      sync.RWMutex
+	current *batch
+	rotated chan struct{} // closed when current changes
+
+	wake chan struct{} // tells run to look whether the batch is due
+}
+
+func newLane(p *Pipeline, number int) *lane {
+	return &lane{p: p, number: number, cursors: make(map[*Cursor]bool), rotated: make(chan struct{}), wake: make(chan struct{}, 1)}
+}
+
+// admit takes the cursor into the lane if there is room; p.mu is held.
+func (l *lane) admit(c *Cursor) bool {
+	if len(l.cursors) >= checkpoint.MaxRanges {
+		return false
+	}
+	c.lane = l
+	l.cursors[c] = true
+	return true
+}
+
+// run takes batch after batch through seal, commit and publish.
+func (l *lane) run(ctx context.Context) {
+	for {
+		reason, ok := l.awaitDue(ctx)
+		if !ok {
+			l.abandon(ctx)
+			return
+		}
+		l.settle(ctx, l.rotate(), reason)
+	}
+}
+
+// awaitDue waits until the open batch should be sealed, and tells why.
+func (l *lane) awaitDue(ctx context.Context) (reason string, ok bool) {
+	for {
+		b := l.batch()
+		var timer *time.Timer
+		var expired <-chan time.Time
+		var failed <-chan struct{}
+		if b != nil {
+			if why := b.due.Load(); why != nil {
+				return *why, true
+			}
+			timer = time.NewTimer(l.p.cfg.Limits.Interval - l.p.cfg.Now().Sub(b.opened))
+			expired, failed = timer.C, b.ctx.Done()
+		}
+		select {
+		case <-ctx.Done():
+			return "", false
+		case <-l.wake:
+		case <-expired:
+			return "interval", true
+		case <-failed:
+			return "failed", true
+		}
+		if timer != nil {
+			timer.Stop()
+		}
+	}
+}
+
+func (l *lane) batch() *batch {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.current
+}
+
+// rotate takes the open batch away; the next record begins another.
+func (l *lane) rotate() *batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.current
+	l.current = nil
+	close(l.rotated)
+	l.rotated = make(chan struct{})
+	return b
+}
+
+// seal asks for the batch to be committed soon.
+func (l *lane) seal(b *batch, reason string) {
+	b.due.CompareAndSwap(nil, &reason)
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// acquire returns the open batch with the lane locked for reading, beginning a batch if there is none. It waits while
+// the batch is full: a batch that is due by age alone goes on filling until its turn comes.
+func (l *lane) acquire(ctx context.Context, c *Cursor) (*batch, error) {
+	for {
+		l.mu.RLock()
+		b, rotated := l.current, l.rotated
+		if b != nil && !l.full(b, c) {
+			return b, nil
+		}
+		l.mu.RUnlock()
+		if b == nil {
+			l.begin()
+			continue
+		}
+		select {
+		case <-rotated:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// full tells that the batch can take no more records of the shard, and has it sealed.
+func (l *lane) full(b *batch, c *Cursor) bool {
+	switch {
+	case b.encoded.Load() >= l.p.cfg.Limits.Bytes:
+		l.seal(b, "bytes")
+	case b.item.Load() >= checkpoint.MaxBatchItem:
+		l.seal(b, "item size")
+	case !b.covers(c.shard) && !b.room():
+		l.seal(b, "shards")
+	default:
+		return false
+	}
+	return true
+}
+
+func (l *lane) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == nil {
+		l.current = newBatch(l.p.ctx, l, l.p.cfg.NewID(), l.p.cfg.Now())
+		select {
+		case l.wake <- struct{}{}: // run learns of the new batch and waits for its age
+		default:
+		}
+	}
+}
+
+// openFile begins the n-th file of a batch.
+func (p *Pipeline) openFile(b *batch, id fileID, n int) *writers.File {
+	format := p.parts.Data
+	if id.err != "" {
+		format = p.parts.Errors
+	}
+	return writers.OpenFile(b.ctx, writers.FileSpec{
+		Format:    format,
+		Sink:      p.parts.Sink,
+		Key:       objectKey(p.parts.Router.KeyPrefix(id.partition), p.cfg.Stream, b.opened, b.id, n, format.Object().Extension),
+		BatchID:   b.id,
+		Partition: id.partition,
+		Error:     id.err != "",
+	}, p.parts.Shared)
+}
+
+// objectKey has the form of Firehose's keys (Amazon Data Firehose, "Amazon S3 object name format"): prefix, stream,
+// configuration version, time, id. The id is the batch's with the number of the file in it, so a key is never used twice.
+func objectKey(prefix, stream string, t time.Time, batch string, n int, extension string) string {
+	return fmt.Sprintf("%s%s-1-%s-%s-%03d%s", prefix, stream, t.UTC().Format("2006-01-02-15-04-05"), batch, n, extension)
+}

@@ -1,0 +1,589 @@
+package batch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/jsonl"
+)
+
+// world is a table and a bucket with the pipelines of any number of workers. Its clock is that of the bubble.
+type world struct {
+	t       *testing.T
+	store   *local.Store
+	given   checkpoint.Store // what the pipelines get: the store, unless a test puts something between
+	bucket  *bucket
+	limits  Limits
+	batches int
+
+	mu   sync.Mutex
+	hook local.Hook
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, bucket: newBucket(), limits: Limits{FileBytes: 1 << 20, Bytes: 4 << 20, Interval: time.Minute}}
+	w.store = local.OpenMemory(local.WithHook(func(operation string, applied bool) error {
+		w.mu.Lock()
+		hook := w.hook
+		w.mu.Unlock()
+		if hook == nil {
+			return nil
+		}
+		return hook(operation, applied)
+	}))
+	w.given = w.store
+	return w
+}
+
+// faults plants faults into the store.
+func (w *world) faults(hook local.Hook) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hook = hook
+}
+
+// byKind routes a record by the first letter of its partition key; "!" can not be routed.
+type byKind struct{}
+
+func (byKind) Partition(r *record.Record) (string, error) {
+	if strings.HasPrefix(r.PartitionKey, "!") {
+		return "", &record.Fault{Type: record.ProcessingFailed, Code: "Test.NoPartition", Message: "no partition"}
+	}
+	return "data/" + r.PartitionKey[:1] + "/", nil
+}
+func (byKind) ErrorPartition(t record.OutputType, _ time.Time) string {
+	return "errors/" + string(t) + "/"
+}
+func (byKind) KeyPrefix(partition string) string { return partition }
+
+// worker starts a pipeline; stop ends it as a crash would, with nothing drained.
+func (w *world) worker(name string) (p *Pipeline, stop func()) {
+	w.t.Helper()
+	m := metrics.New(prometheus.NewRegistry())
+	shared, err := writers.NewShared(budget.New(64<<20, m), 2)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	data, err := jsonl.New(jsonl.Config{Append: record.AppendJSONLine})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	faults, err := jsonl.New(jsonl.Config{Append: func(dst []byte, r *record.Record) ([]byte, error) {
+		return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: 1, Ended: time.Now()}), nil
+	}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p = New(Config{
+		Worker: name, Stream: "stream", Limits: w.limits, ManifestPrefix: "manifests/",
+		NewID: func() string {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.batches++
+			return fmt.Sprintf("batch-%s-%d", name, w.batches)
+		},
+	}, Parts{
+		Store: w.given, Sink: w.bucket, Shared: shared, Data: data, Errors: faults, Router: byKind{},
+		Log: slog.New(slog.DiscardHandler), Metrics: m,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) })
+	return p, func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// hold is a lease of a shard, as the keeper would hand it out.
+type hold struct {
+	mu        sync.Mutex
+	row       checkpoint.Lease
+	restarted string
+}
+
+func (h *hold) Lease() checkpoint.Lease {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.row
+}
+
+func (h *hold) Committed(p checkpoint.Position, arrival time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.row.Checkpoint, h.row.Arrival = p, arrival
+}
+
+func (h *hold) Restart(reason string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.restarted = reason
+}
+
+func (h *hold) wasRestarted() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.restarted != ""
+}
+
+// acquire takes the lease of a shard for an owner, whoever has it.
+func (w *world) acquire(shard, owner string) *hold {
+	w.t.Helper()
+	ctx := context.Background()
+	if err := w.store.CreateLeases(ctx, []checkpoint.Lease{{Shard: shard, Checkpoint: checkpoint.TrimHorizon}}); err != nil {
+		w.t.Fatal(err)
+	}
+	row, err := w.store.Lease(ctx, shard)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if row, err = w.store.Acquire(ctx, row, owner); err != nil {
+		w.t.Fatal(err)
+	}
+	return &hold{row: row}
+}
+
+func (w *world) checkpoint(shard string) checkpoint.Position {
+	w.t.Helper()
+	row, err := w.store.Lease(context.Background(), shard)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return row.Checkpoint
+}
+
+func (w *world) outbox() (batches, tombstones int) {
+	w.t.Helper()
+	s, err := w.store.Scan(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(s.Batches), len(s.Tombstones)
+}
+
+// padding makes records of about a kilobyte, so that sizes show.
+var padding = strings.Repeat("x", 1000)
+
+// intake makes records first to last of a shard, in one partition.
+func intake(partition string, first, last int) Intake {
+	in := Intake{}
+	for n := first; n <= last; n++ {
+		in.Last = fmt.Sprintf("%06d", 100000+n)
+		in.Records = append(in.Records, record.Record{
+			SequenceNumber: in.Last, PartitionKey: partition, Arrival: time.Now(), Data: fmt.Appendf(nil, `{"n":%d,"padding":%q}`, n, padding),
+		})
+	}
+	return in
+}
+
+func (w *world) append(c *Cursor, in Intake) {
+	w.t.Helper()
+	if err := c.Append(context.Background(), in); err != nil {
+		w.t.Fatalf("append: %v", err)
+	}
+}
+
+func want[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func TestPipeline_SharesOneFileBetweenShardsAndCommitsAfterTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		one, two := p.Open(w.acquire("shard-1", "a")), p.Open(w.acquire("shard-2", "a"))
+		w.append(one, intake("x", 1, 3))
+		w.append(two, intake("x", 11, 13))
+
+		time.Sleep(w.limits.Interval - time.Second)
+		synctest.Wait()
+		want(t, "objects before the interval", len(w.bucket.keys("")), 0)
+		want(t, "checkpoint before the interval", w.checkpoint("shard-1"), checkpoint.TrimHorizon)
+
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		want(t, "data files", len(w.bucket.keys("data/")), 1)
+		want(t, "records", len(w.bucket.lines("data/")), 6)
+		want(t, "checkpoint of shard 1", w.checkpoint("shard-1"), "100003")
+		want(t, "checkpoint of shard 2", w.checkpoint("shard-2"), "100013")
+		want(t, "manifests", len(w.bucket.keys("manifests/")), 1)
+		batches, _ := w.outbox()
+		want(t, "batches in the outbox", batches, 0)
+		want(t, "drained", one.Drained() && two.Drained(), true)
+	})
+}
+
+func TestPipeline_ManifestNamesRangesThatJoinAndTheFiles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		for n := range 3 {
+			w.append(c, intake("x", 10*n, 10*n+4))
+			time.Sleep(2 * w.limits.Interval)
+		}
+		synctest.Wait()
+		end := checkpoint.TrimHorizon
+		for _, line := range w.bucket.keys("manifests/") {
+			var b checkpoint.Batch
+			if err := json.Unmarshal(w.bucket.objects[line].body, &b); err != nil {
+				t.Fatal(err)
+			}
+			r := b.Ranges[0]
+			want(t, "start of "+b.ID, r.Start, end)
+			want(t, "records of "+b.ID, r.Records, 5)
+			end = r.End
+			want(t, "rows of the file", b.Files[0].Rows, 5)
+			want(t, "size of the file", b.Files[0].Bytes, int64(len(w.bucket.objects[b.Files[0].Key].body)))
+			want(t, "etag is there", b.Files[0].ETag != "", true)
+			want(t, "upload id is there", b.Files[0].UploadID != "", false)
+		}
+		want(t, "last end", end, "100024")
+	})
+}
+
+func TestPipeline_ClosesFilesBySizeAndCommitsWhenNoneIsOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.limits.FileBytes = 1 << 20
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		w.append(c, intake("x", 1, 2000))
+		synctest.Wait()
+		want(t, "data files before any time has passed", len(w.bucket.keys("data/")), 1)
+		want(t, "checkpoint", w.checkpoint("shard-1"), "102000")
+
+		// With a second partition open, committing would cut its file short.
+		w.append(c, intake("y", 2001, 2001))
+		w.append(c, intake("x", 2002, 4000))
+		synctest.Wait()
+		want(t, "checkpoint with an open file", w.checkpoint("shard-1"), "102000")
+		time.Sleep(w.limits.Interval)
+		synctest.Wait()
+		want(t, "records in the end", len(w.bucket.lines("data/")), 4000)
+	})
+}
+
+func TestPipeline_BytesOfABatchBoundItAlthoughFilesAreOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.limits.Bytes = 1 << 20
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		for n := range 10 {
+			w.append(c, intake("x", 500*n, 500*n+499))
+		}
+		synctest.Wait()
+		records := len(w.bucket.lines("data/"))
+		if records < 1000 || records == 5000 {
+			t.Errorf("%d of 5000 records committed, want all but those of the last batch", records)
+		}
+		want(t, "files", len(w.bucket.keys("data/")) > 1, true)
+	})
+}
+
+func TestPipeline_FaultyRecordsGoToTheErrorFileOfTheSameBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		in := intake("x", 1, 5)
+		in.Records[1].Data = []byte("not json")
+		in.Records[2].PartitionKey = "!"
+		in.Records[3].Fault = &record.Fault{Type: record.ProcessingFailed, Code: "Aggregate.Corrupt", Message: "corrupt"}
+		w.append(c, in)
+		if err := c.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want(t, "delivered", len(w.bucket.lines("data/")), 2)
+		lines := w.bucket.lines("errors/processing-failed/")
+		want(t, "error records", len(lines), 3)
+		text := strings.Join(lines, "\n")
+		for _, code := range []string{"Test.NoPartition", "Aggregate.Corrupt", `"shardId":"shard-1"`} {
+			want(t, "error lines name "+code, strings.Contains(text, code), true)
+		}
+		want(t, "one manifest for both", len(w.bucket.keys("manifests/")), 1)
+	})
+}
+
+func TestPipeline_CommitsTheEndOfAShardWithItsLastRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		in := intake("x", 1, 2)
+		in.End = true
+		w.append(c, in)
+		want(t, "checkpoint before the commit", w.checkpoint("shard-1"), checkpoint.TrimHorizon)
+		if err := c.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "checkpoint", w.checkpoint("shard-1"), checkpoint.ShardEnd)
+		// A shard that ends without a record is a batch without files.
+		empty := p.Open(w.acquire("shard-2", "a"))
+		w.append(empty, Intake{End: true})
+		if err := empty.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "checkpoint of the empty shard", w.checkpoint("shard-2"), checkpoint.ShardEnd)
+	})
+}
+
+// What happens to the answer of the commit decides nothing: the store does.
+func TestPipeline_Commit(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		// times is how often the planted fault strikes, before or after the call is applied.
+		operation string
+		applied   bool
+		times     int
+		delivered bool
+	}{
+		{"is made again when it did not arrive", "commit", false, 3, true},
+		{"is found when its answer was lost", "commit", true, 1, true},
+		{"is found when the answers of both the commit and the question were lost", "commit bury", true, 2, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				p, stop := w.worker("a")
+				defer stop()
+				h := w.acquire("shard-1", "a")
+				c := p.Open(h)
+				w.append(c, intake("x", 1, 5))
+				hits := 0
+				w.faults(func(operation string, applied bool) error {
+					if applied == test.applied && hits < test.times && strings.Contains(test.operation, operation) {
+						hits++
+						return errPlanted
+					}
+					return nil
+				})
+				time.Sleep(2 * w.limits.Interval)
+				synctest.Wait()
+				want(t, "planted faults hit", hits, test.times)
+				want(t, "records", len(w.bucket.lines("data/")), 5)
+				want(t, "restarted", h.wasRestarted(), false)
+				want(t, "checkpoint", w.checkpoint("shard-1"), "100005")
+				batches, tombstones := w.outbox()
+				want(t, "outbox", [2]int{batches, tombstones}, [2]int{})
+			})
+		})
+	}
+}
+
+func TestPipeline_DropsABatchWhoseLeaseIsLostAndTheOneBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		h1, h2 := w.acquire("shard-1", "a"), w.acquire("shard-2", "a")
+		one, two := p.Open(h1), p.Open(h2)
+		w.append(one, intake("x", 1, 5))
+		w.append(two, intake("x", 11, 15))
+		w.acquire("shard-1", "b") // another worker has taken it
+
+		// While the commit fails, more is taken in behind it.
+		w.faults(func(operation string, applied bool) error {
+			if operation == "bury" && !applied {
+				if err := two.Append(context.Background(), intake("x", 16, 20)); err != nil {
+					t.Errorf("append behind a batch that is being decided: %v", err)
+				}
+			}
+			return nil
+		})
+		time.Sleep(w.limits.Interval + time.Second)
+		synctest.Wait()
+		want(t, "files", len(w.bucket.keys("")), 0)
+		want(t, "uploads left", w.bucket.pending(), 0)
+		want(t, "both restarted", h1.wasRestarted() && h2.wasRestarted(), true)
+		if err := two.Append(context.Background(), intake("x", 21, 22)); !errors.Is(err, ErrRestart) {
+			t.Errorf("append after the drop: got %v, want ErrRestart", err)
+		}
+		want(t, "checkpoint", w.checkpoint("shard-2"), checkpoint.TrimHorizon)
+		_, tombstones := w.outbox()
+		want(t, "tombstones", tombstones, 1)
+	})
+}
+
+func TestPipeline_DropsABatchWhoseUploadFailed(t *testing.T) {
+	for _, operation := range []string{"begin", "write", "finish"} {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				hits := 0
+				w.bucket.plant(func(op, _ string, applied bool) error {
+					if op == operation && !applied {
+						hits++
+						return writers.ErrUploadGone
+					}
+					return nil
+				})
+				p, stop := w.worker("a")
+				defer stop()
+				h := w.acquire("shard-1", "a")
+				c := p.Open(h)
+				w.append(c, intake("x", 1, 5))
+				time.Sleep(w.limits.Interval + time.Second)
+				synctest.Wait()
+				want(t, "planted fault hit", hits > 0, true)
+				want(t, "restarted", h.wasRestarted(), true)
+				want(t, "checkpoint", w.checkpoint("shard-1"), checkpoint.TrimHorizon)
+				want(t, "files", len(w.bucket.keys("")), 0)
+				want(t, "uploads left", w.bucket.pending(), 0)
+			})
+		})
+	}
+}
+
+func TestPipeline_LeavesABatchInTheOutboxAndAnotherWorkerPublishesIt(t *testing.T) {
+	for _, operation := range []string{"publish", "put"} {
+		t.Run("dies before "+operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				p, stop := w.worker("a")
+				c := p.Open(w.acquire("shard-1", "a"))
+				w.append(c, intake("x", 1, 5))
+				w.bucket.plant(func(op, _ string, _ bool) error {
+					if op == operation {
+						return errPlanted
+					}
+					return nil
+				})
+				time.Sleep(w.limits.Interval + time.Second)
+				synctest.Wait()
+				stop()
+				w.bucket.plant(nil)
+				batches, _ := w.outbox()
+				want(t, "batches in the outbox", batches, 1)
+				want(t, "checkpoint", w.checkpoint("shard-1"), "100005")
+
+				p, stop = w.worker("b")
+				defer stop()
+				s, err := w.store.Scan(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				p.Sweep(context.Background(), s, func(worker string) bool { return false })
+				want(t, "published for a worker that lives", len(w.bucket.keys("manifests/")), 0)
+				p.Sweep(context.Background(), s, func(worker string) bool { return worker == "a" })
+				p.Sweep(context.Background(), s, func(worker string) bool { return worker == "a" })
+				want(t, "records", len(w.bucket.lines("data/")), 5)
+				want(t, "manifests", len(w.bucket.keys("manifests/")), 1)
+				batches, _ = w.outbox()
+				want(t, "batches in the outbox", batches, 0)
+			})
+		})
+	}
+}
+
+func TestPipeline_StoppedWithoutADrainLeavesNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.limits.FileBytes = 1 << 20
+		p, stop := w.worker("a")
+		c := p.Open(w.acquire("shard-1", "a"))
+		w.append(c, intake("y", 1, 1))
+		w.append(c, intake("x", 2, 2000)) // its file is closed by size, that of y is open
+		synctest.Wait()
+		want(t, "uploads under way", w.bucket.pending() > 0, true)
+		stop()
+		want(t, "uploads left", w.bucket.pending(), 0)
+		want(t, "checkpoint", w.checkpoint("shard-1"), checkpoint.TrimHorizon)
+		_, tombstones := w.outbox()
+		want(t, "tombstones: nobody has tried to commit", tombstones, 0)
+	})
+}
+
+func TestPipeline_KeepsSeveralLanesForMoreShardsThanACommitHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		const shards = 2*checkpoint.MaxRanges + 3
+		var all sync.WaitGroup
+		for n := range shards {
+			c := p.Open(w.acquire(fmt.Sprintf("shard-%03d", n), "a"))
+			all.Go(func() { w.append(c, intake("x", n, n)) })
+		}
+		all.Wait()
+		time.Sleep(w.limits.Interval + time.Second)
+		synctest.Wait()
+		want(t, "records", len(w.bucket.lines("data/")), shards)
+		want(t, "files", len(w.bucket.keys("data/")), 3)
+	})
+}
+
+func TestPipeline_TakesOnlyAsManyShardsIntoABatchAsACommitHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		// Cursors come and go within one interval: their ranges stay in the batch.
+		for n := range checkpoint.MaxRanges + 5 {
+			c := p.Open(w.acquire(fmt.Sprintf("shard-%03d", n), "a"))
+			w.append(c, intake("x", n, n))
+			c.Close()
+		}
+		time.Sleep(w.limits.Interval + time.Second)
+		synctest.Wait()
+		want(t, "records", len(w.bucket.lines("data/")), checkpoint.MaxRanges+5)
+		want(t, "files", len(w.bucket.keys("data/")), 2)
+	})
+}
+
+func TestObjectKey_HasFirehosesFormWithTheBatchInItsPlaceOfTheUUID(t *testing.T) {
+	got := objectKey("data/", "trips", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), "id", 7, ".jsonl.gz")
+	want(t, "key", got, "data/trips-1-2026-01-02-03-04-05-id-007.jsonl.gz")
+}
+
+func BenchmarkCursor_Append(b *testing.B) {
+	for _, size := range []int{300, 1200} {
+		b.Run(fmt.Sprint(size, " bytes"), func(b *testing.B) {
+			w := newWorld(&testing.T{})
+			w.limits = Limits{FileBytes: 1 << 40, Bytes: 1 << 40, Interval: time.Hour}
+			p, stop := w.worker("a")
+			defer stop()
+			c := p.Open(w.acquire("shard-1", "a"))
+			in := intake("x", 1, 1000)
+			for i := range in.Records {
+				in.Records[i].Data = fmt.Appendf(nil, `{"text":"%s"}`, bytes.Repeat([]byte{'x'}, size-11))
+			}
+			b.SetBytes(int64(size * len(in.Records)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := c.Append(context.Background(), in); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*len(in.Records))/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+}
