@@ -1,0 +1,97 @@
+package main_test
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"aws-streaming-pipeline/producer"
+)
+
+// The consumer is killed again and again while trips come in; what it has not committed is read again, and what it has
+// committed is published by its successor.
+func TestConsumer_LosesAndDoublesNothingWhenItIsKilled(t *testing.T) {
+	const trips, kills = 10_000, 8
+	s := newSurroundings(t, 2)
+	p, err := producer.New(producer.Config{
+		Stream:       streamName,
+		Source:       func() (producer.Source, error) { return producer.Generate(trips, 1), nil },
+		PartitionKey: "TRIP_ID",
+		Rate:         trips / 15,
+	}, s.kinesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		if _, err := p.Run(t.Context()); err != nil {
+			t.Errorf("send: %v", err)
+		}
+	})
+
+	rng := rand.New(rand.NewPCG(1, 2))
+	settings := []string{"FILE_SIZE=256KiB", "COMMIT_SIZE=1MiB"}
+	for range kills {
+		consumer := s.start(settings...)
+		time.Sleep(1200*time.Millisecond + time.Duration(rng.IntN(1500))*time.Millisecond)
+		consumer.kill()
+	}
+	sending.Wait()
+	// Other settings than those of the dead: recovery must not depend on them.
+	last := s.start("COMPRESSION=none", "PREFIX=data/other/!{timestamp:yyyy}/")
+	eventually(t, time.Minute, "all trips delivered", func() bool { return len(s.lines("data/")) >= trips })
+	if err := last.terminate(20 * time.Second); err != nil {
+		t.Errorf("graceful stop: %v\n%s", err, last.log)
+	}
+
+	seen := make(map[string]int)
+	for _, line := range s.lines("data/") {
+		var trip struct {
+			EventID string `json:"event_id"`
+			TripID  string `json:"TRIP_ID"`
+		}
+		if err := json.Unmarshal(line, &trip); err != nil {
+			t.Fatal(err)
+		}
+		seen[trip.EventID]++
+	}
+	double := 0
+	for _, n := range seen {
+		if n > 1 {
+			double++
+		}
+	}
+	if len(seen) != trips || double > 0 {
+		t.Errorf("%d of %d trips delivered, %d of them more than once", len(seen), trips, double)
+	}
+	if errors := s.lines("errors/"); len(errors) > 0 {
+		t.Errorf("%d trips in the error prefix", len(errors))
+	}
+}
+
+func TestConsumer_CommitsAndExitsWithZeroOnSIGTERM(t *testing.T) {
+	s := newSurroundings(t, 2)
+	p, err := producer.New(producer.Config{
+		Stream: streamName,
+		Source: func() (producer.Source, error) { return producer.Generate(500, 2), nil },
+	}, s.kinesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	consumer := s.start("COMMIT_INTERVAL=1h", "LOG_LEVEL=debug")
+	time.Sleep(5 * time.Second)
+	if n := len(s.lines("")); n > 0 {
+		t.Errorf("%d lines visible before any commit", n)
+	}
+	if err := consumer.terminate(15 * time.Second); err != nil {
+		t.Errorf("exit: %v\n%s", err, consumer.log)
+	}
+	if n := len(s.lines("data/")); n != 500 {
+		t.Errorf("%d of 500 trips delivered by the last commit\n%s", n, consumer.log)
+	}
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/version"
+	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/s3sink"
+	"aws-streaming-pipeline/writers/spool"
+)
+
+func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
+	cfg, err := consumer.LoadConfig()
+	if err != nil {
+		return fmt.Errorf("settings are wrong:\n%w", err)
+	}
+	log := newLogger(cfg)
+	account, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("load AWS configuration: %w", err)
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := metrics.New(registry)
+	b := budget.New(int64(cfg.MemoryBudget), m)
+	sink, err := openBucket(cfg, account, b, m, log)
+	if err != nil {
+		return err
+	}
+	store, err := openStore(ctx, cfg, account, m, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	daemon, err := consumer.New(cfg, consumer.Services{
+		Kinesis: kinesis.NewFromConfig(account), Store: store, Sink: sink,
+		Budget: b, Metrics: m, Registry: registry, Log: log, Version: version.String(),
+	})
+	if err != nil {
+		return err
+	}
+	return daemon.Run(ctx)
+}
+
+func newLogger(cfg consumer.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
+		level = slog.LevelInfo // Validate has refused anything else
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "text" {
+		return slog.New(slog.NewTextHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, options))
+}
+
+// openStore opens the table of leases and checkpoints: DynamoDB, or a file.
+func openStore(ctx context.Context, cfg consumer.Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (checkpoint.Store, error) {
+	if cfg.CheckpointFile != "" {
+		return local.Open(cfg.CheckpointFile)
+	}
+	return dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Metrics: m, Log: log})
+}
+
+func openBucket(cfg consumer.Config, account aws.Config, b *budget.Budget, m *metrics.Metrics, log *slog.Logger) (writers.Sink, error) {
+	c := s3sink.Config{
+		Bucket: cfg.Bucket, PartSize: int64(cfg.PartSize), Concurrency: cfg.UploadConcurrency,
+		KMSKeyID: cfg.KMSKey, Budget: b, Metrics: m, Log: log,
+	}
+	if cfg.Encryption != "none" {
+		c.Encryption = types.ServerSideEncryption(cfg.Encryption)
+	}
+	if cfg.SpoolDir != "" {
+		var err error
+		if c.Spool, err = spool.New(cfg.SpoolDir, int64(cfg.SpoolSize), b); err != nil {
+			return nil, fmt.Errorf("SPOOL_DIR=%q: %w", cfg.SpoolDir, err)
+		}
+	}
+	return s3sink.New(s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle }), c)
+}
+
+// settings prints the table of environment variables.
+func settings(_ context.Context, args []string, out io.Writer) error {
+	if len(args) == 1 && args[0] == "--markdown" {
+		_, err := io.WriteString(out, consumer.SettingsMarkdown())
+		return err
+	}
+	if len(args) > 0 {
+		return fmt.Errorf("settings takes --markdown or nothing, not %q", args)
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, s := range consumer.Settings() {
+		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, s.Default, s.Meaning)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,300 @@
+// Package consumer is the daemon: it reads the shards of a Kinesis stream and delivers every record exactly once into
+// large files in S3.
+//
+// A Daemon wires the parts together and gives them an order to start and stop in; what each part does is said in its
+// own package. docs/design.md tells how they keep the promise.
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/batch"
+	"aws-streaming-pipeline/consumer/kcl"
+	"aws-streaming-pipeline/consumer/lease"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/consumer/source"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/jsonl"
+)
+
+// Kinesis are the calls that the daemon makes; *kinesis.Client has them.
+type Kinesis interface {
+	shardmap.API
+	source.Client
+}
+
+// Services are what a Daemon works with. All but Version are required.
+type Services struct {
+	Kinesis Kinesis
+	Store   checkpoint.Store
+	Sink    writers.Sink
+	// Budget bounds the bytes in memory; the sink counts into it, too.
+	Budget *budget.Budget
+	// Metrics are registered with Registry, which /metrics shows.
+	Metrics  *metrics.Metrics
+	Registry prometheus.Gatherer
+	Log      *slog.Logger
+	// Version is shown on the status page and with the heartbeat.
+	Version string
+}
+
+// Daemon is one worker.
+type Daemon struct {
+	cfg      Config
+	log      *slog.Logger
+	worker   string
+	version  string
+	started  time.Time
+	registry prometheus.Gatherer
+	metrics  *metrics.Metrics
+	budget   *budget.Budget
+	sink     writers.Sink
+	store    checkpoint.Store
+
+	keeper   *lease.Keeper
+	pipeline *batch.Pipeline
+	engine   *kcl.Engine
+	shards   *shards
+	trouble  trouble
+	sweeps   chan lease.Scan
+
+	mu       sync.Mutex
+	stopping bool
+	scan     lease.Scan
+}
+
+// New wires a daemon from settings that are valid. It reaches nobody before Run.
+func New(cfg Config, svc Services) (*Daemon, error) {
+	d := &Daemon{
+		cfg: cfg, version: svc.Version, started: time.Now(), worker: workerID(), store: svc.Store, sink: svc.Sink,
+		registry: svc.Registry, metrics: svc.Metrics, budget: svc.Budget, sweeps: make(chan lease.Scan, 1),
+	}
+	d.log = svc.Log.With(logkey.Worker, d.worker)
+	for _, wire := range []func(Services) error{d.wirePipeline, d.wireKeeper, d.wireEngine} {
+		if err := wire(svc); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// workerID is unique for each start of a process: one that was restarted must not be taken for its predecessor.
+func workerID() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "worker"
+	}
+	return host + "-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
+}
+
+func (d *Daemon) wirePipeline(svc Services) error {
+	router, err := d.cfg.router()
+	if err != nil {
+		return err
+	}
+	data, err := jsonl.New(jsonl.Config{Append: record.AppendJSONLine, Compression: jsonl.Compression(d.cfg.Compression)})
+	if err != nil {
+		return err
+	}
+	errorLines, err := jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: jsonl.Compression(d.cfg.Compression)})
+	if err != nil {
+		return err
+	}
+	shared, err := writers.NewShared(d.budget, 0)
+	if err != nil {
+		return err
+	}
+	d.pipeline = batch.New(batch.Config{
+		Worker: d.worker, Stream: d.cfg.Stream, ManifestPrefix: d.cfg.ManifestPrefix,
+		Limits: batch.Limits{FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval},
+		NewID:  func() string { return uuid.Must(uuid.NewV7()).String() },
+	}, batch.Parts{
+		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
+	})
+	return nil
+}
+
+// appendErrorLine writes a record that can not be delivered; the pipeline has set its fault and shard.
+func appendErrorLine(dst []byte, r *record.Record) ([]byte, error) {
+	return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: 1, Ended: time.Now()}), nil
+}
+
+func (d *Daemon) wireKeeper(svc Services) error {
+	initial := checkpoint.TrimHorizon
+	switch p := d.cfg.StartPosition; {
+	case p.Latest:
+		initial = lease.Latest
+	case !p.Time.IsZero():
+		initial = checkpoint.AtTimestamp(p.Time)
+	}
+	var err error
+	d.keeper, err = lease.New(lease.Config{
+		Worker: d.worker, Address: d.cfg.HTTPAddress, Version: d.version, Application: d.cfg.Application,
+		Initial: initial, Failover: d.cfg.Failover, MaxLeases: d.cfg.MaxLeases, Grace: d.cfg.ShutdownGrace,
+	}, svc.Store, shardmap.NewLister(svc.Kinesis, d.cfg.stream()), svc.Log, d.metrics)
+	if err != nil {
+		return err
+	}
+	d.keeper.OnScan(d.scanned)
+	return nil
+}
+
+func (d *Daemon) wireEngine(svc Services) error {
+	decoder, err := record.NewDecoder(record.DecoderOptions{
+		Inflate: d.cfg.OpenGzip, Split: record.SplitMode(d.cfg.SplitRecords), LogEvents: record.LogEventMode(d.cfg.SplitLogEvents),
+	})
+	if err != nil {
+		return err
+	}
+	d.shards = &shards{
+		keeper:   d.keeper,
+		pipeline: d.pipeline,
+		open:     make(map[string]*session),
+		source: source.New(source.Config{
+			Stream: d.cfg.stream(), MinInterval: d.cfg.ReadInterval, Budget: d.budget, Trouble: d.trouble.kinesis,
+			Decoder: func(string) source.Decoder { return decoder },
+		}, svc.Kinesis, d.log, d.metrics),
+	}
+	d.engine = kcl.New(d.shards, kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log})
+	return nil
+}
+
+// Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, gives its leases
+// back, and returns nil if all of this was done within the grace period. What was not committed then is read again by
+// whoever takes the leases next.
+func (d *Daemon) Run(ctx context.Context) error {
+	stop, err := d.serve()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if _, err := d.keeper.Bind(ctx); err != nil {
+		return err
+	}
+	d.log.Info("consumer started", logkey.Stream, d.cfg.Stream, logkey.Bucket, d.cfg.Bucket, logkey.Application, d.cfg.Application)
+
+	// The parts stop in this order, each when the one before has ended: leases (drained by the engine's sessions),
+	// engine, pipeline.
+	base := context.WithoutCancel(ctx)
+	engineCtx, stopEngine := context.WithCancel(base)
+	pipelineCtx, stopPipeline := context.WithCancel(base)
+	defer stopEngine()
+	defer stopPipeline()
+
+	var pipeline, engine, rest sync.WaitGroup
+	var engineErr error
+	failed, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	pipeline.Go(func() { d.pipeline.Run(pipelineCtx) })
+	engine.Go(func() {
+		if engineErr = d.engine.Run(engineCtx); engineErr != nil {
+			fail(engineErr)
+		}
+	})
+	rest.Go(func() { d.sweep(pipelineCtx) })
+	rest.Go(func() { d.observe(pipelineCtx) })
+	rest.Go(func() { d.announceStop(failed) })
+
+	keeperErr := d.keeper.Run(failed)
+	fail(nil)
+	stopEngine()
+	engine.Wait()
+	stopPipeline()
+	pipeline.Wait()
+	rest.Wait()
+	err = errors.Join(keeperErr, engineErr)
+	if err == nil {
+		d.log.Info("consumer stopped, everything read is committed")
+	}
+	return err
+}
+
+// Taken is the number of user records taken in since the start, delivered or not yet.
+func (d *Daemon) Taken() int64 { return d.pipeline.Taken() }
+
+func (d *Daemon) announceStop(ctx context.Context) {
+	<-ctx.Done()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopping = true
+}
+
+// scanned takes a reading of the table; the sweep works on the latest one.
+func (d *Daemon) scanned(s lease.Scan) {
+	d.mu.Lock()
+	d.scan = s
+	d.mu.Unlock()
+	select {
+	case <-d.sweeps:
+	default:
+	}
+	d.sweeps <- s
+}
+
+// sweep publishes what workers that are gone have left in the outbox.
+func (d *Daemon) sweep(ctx context.Context) {
+	for {
+		select {
+		case s := <-d.sweeps:
+			d.pipeline.Sweep(ctx, s.Snapshot, func(worker string) bool { return s.Dead[worker] })
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// observe keeps the gauges up to date that follow the clock.
+func (d *Daemon) observe(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			d.pipeline.Observe()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// serve opens the status page, if there is to be one.
+func (d *Daemon) serve() (stop func(), err error) {
+	if d.cfg.HTTPAddress == "" {
+		return func() {}, nil
+	}
+	listener, err := listen(d.cfg.HTTPAddress)
+	if err != nil {
+		return nil, fmt.Errorf("HTTP_ADDRESS=%q: %w", d.cfg.HTTPAddress, err)
+	}
+	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("status page ended", logkey.Error, err)
+		}
+	})
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if err := server.Shutdown(ctx); err != nil {
+			server.Close()
+		}
+		wg.Wait()
+	}, nil
+}

@@ -1,0 +1,173 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"aws-streaming-pipeline/consumer/batch"
+	"aws-streaming-pipeline/consumer/kcl"
+	"aws-streaming-pipeline/consumer/lease"
+	"aws-streaming-pipeline/consumer/source"
+)
+
+// errDrained ends a session whose shard is handed over: all that was read is committed.
+var errDrained = errors.New("everything read is committed, the shard is handed over")
+
+// shards drives the engine: it opens a session for each shard whose lease is held.
+type shards struct {
+	keeper   *lease.Keeper
+	source   *source.Source
+	pipeline *batch.Pipeline
+
+	ticked atomic.Int64 // when the engine last asked, in Unix nanoseconds; 0 before the first time
+
+	mu   sync.Mutex
+	open map[string]*session
+}
+
+// Shards names the shards that this worker holds.
+func (s *shards) Shards() []string {
+	s.ticked.Store(time.Now().UnixNano())
+	return s.keeper.Shards()
+}
+
+// stalled tells for how long the engine's loop has stood still.
+func (s *shards) stalled() time.Duration {
+	last := s.ticked.Load()
+	if last == 0 {
+		return 0
+	}
+	return time.Since(time.Unix(0, last))
+}
+
+// Open begins to read a shard behind its checkpoint.
+func (s *shards) Open(shard string) (kcl.Session, bool) {
+	hold, ok := s.keeper.Take(shard)
+	if !ok {
+		return nil, false
+	}
+	ss := &session{
+		shards: s,
+		hold:   hold,
+		reader: s.source.Open(shard, hold.Lease().Checkpoint),
+		cursor: s.pipeline.Open(hold),
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[shard] = ss
+	return ss, true
+}
+
+// behind tells how far the reading of each open shard is behind its tip.
+func (s *shards) behind() map[string]time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lag := make(map[string]time.Duration, len(s.open))
+	for shard, ss := range s.open {
+		lag[shard] = ss.lag()
+	}
+	return lag
+}
+
+// session is one shard from the taking of its lease to the release.
+type session struct {
+	shards *shards
+	hold   *lease.Hold
+	reader *source.Reader
+	cursor *batch.Cursor
+
+	fetch source.Fetch // what Next brought
+	ended bool         // the shard's end was taken in
+
+	mu     sync.Mutex
+	behind time.Duration
+}
+
+// Next brings the next records. Reading stops when the shard is to be handed over or is at its end; what is then left
+// to do is to wait for the commit.
+func (s *session) Next(ctx context.Context) error {
+	select {
+	case <-s.hold.Draining():
+		return s.finish(ctx, errDrained)
+	default:
+	}
+	if s.ended {
+		return s.finish(ctx, kcl.ErrShardEnd)
+	}
+	ctx, cancel := within(ctx, s.hold.Context())
+	defer cancel()
+	var err error
+	s.fetch, err = s.reader.Next(ctx)
+	if err != nil {
+		return context.Cause(ctx)
+	}
+	s.note(s.fetch.Behind)
+	return nil
+}
+
+// finish waits until all that was taken in is committed.
+func (s *session) finish(ctx context.Context, done error) error {
+	ctx, cancel := within(ctx, s.hold.Context())
+	defer cancel()
+	err := s.cursor.Drain(ctx)
+	// The commit of a shard's end ends the hold, and with it the context.
+	if err == nil || s.cursor.Drained() {
+		return done
+	}
+	return err
+}
+
+// Process takes in what Next brought.
+func (s *session) Process(ctx context.Context) error {
+	if s.fetch.Tip {
+		s.hold.ReachedTip(time.Now())
+	}
+	ctx, cancel := within(ctx, s.hold.Context())
+	defer cancel()
+	err := s.cursor.Append(ctx, batch.Intake{Records: s.fetch.Records, Last: s.fetch.Last, End: s.fetch.End})
+	if err != nil {
+		s.hold.Restart(err.Error())
+		return fmt.Errorf("take records in: %w", err)
+	}
+	s.ended = s.fetch.End
+	return nil
+}
+
+// Close gives the shard back, to be read by whoever takes its lease next.
+func (s *session) Close() {
+	s.reader.Close()
+	if !s.cursor.Drained() {
+		s.cursor.Lost(errors.New("its reader has ended"))
+	}
+	s.cursor.Close()
+	s.shards.mu.Lock()
+	delete(s.shards.open, s.hold.Lease().Shard)
+	s.shards.mu.Unlock()
+	s.hold.Release(context.Background())
+}
+
+func (s *session) note(behind time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = behind
+}
+
+func (s *session) lag() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind
+}
+
+// within returns ctx, ended also by other with its cause.
+func within(ctx, other context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+	}
+}

@@ -1,0 +1,218 @@
+package consumer
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"aws-streaming-pipeline/consumer/batch"
+)
+
+//go:embed status.html
+var page []byte
+
+// Status is what the status page shows.
+type Status struct {
+	Application      string         `json:"application"`
+	Stream           string         `json:"stream"`
+	Bucket           string         `json:"bucket"`
+	Worker           string         `json:"worker"`
+	Version          string         `json:"version"`
+	Started          time.Time      `json:"started"`
+	State            string         `json:"state"` // starting, running, stopping
+	Ready            bool           `json:"ready"`
+	Checks           []Check        `json:"checks"`
+	Shards           []ShardStatus  `json:"shards"`
+	Workers          []WorkerStatus `json:"workers"`
+	Pipeline         batch.Status   `json:"pipeline"`
+	FileSize         int64          `json:"file_size"`
+	MemoryBudget     int64          `json:"memory_budget"`
+	BufferedBytes    int64          `json:"buffered_bytes"`
+	FreshnessSeconds float64        `json:"freshness_seconds"`
+}
+
+// Check is one thing that the daemon needs.
+type Check struct {
+	Name    string `json:"name"`
+	Problem string `json:"problem,omitempty"` // empty: all right
+}
+
+// ShardStatus is one shard of the application.
+type ShardStatus struct {
+	Shard         string    `json:"shard"`
+	Owner         string    `json:"owner"`
+	Mine          bool      `json:"mine"`
+	Position      string    `json:"position"`
+	Arrival       time.Time `json:"arrival"` // of the last committed record
+	BehindSeconds float64   `json:"behind_seconds"`
+}
+
+// WorkerStatus is one worker of the application.
+type WorkerStatus struct {
+	ID      string `json:"id"`
+	Alive   bool   `json:"alive"`
+	Shards  int    `json:"shards"`
+	Address string `json:"address"`
+}
+
+// Status tells what the daemon is doing.
+func (d *Daemon) Status() Status {
+	d.mu.Lock()
+	scan, stopping := d.scan, d.stopping
+	d.mu.Unlock()
+	checks := d.checks()
+	ready := !stopping && !slices.ContainsFunc(checks, func(c Check) bool { return c.Problem != "" })
+	s := Status{
+		Application: d.cfg.Application, Stream: d.cfg.Stream, Bucket: d.cfg.Bucket, Worker: d.worker, Version: d.version,
+		Started: d.started, Checks: checks, Ready: ready, State: state(ready, stopping),
+		Pipeline: d.pipeline.Status(), FileSize: int64(d.cfg.FileSize), MemoryBudget: d.budget.Limit(),
+		BufferedBytes: d.budget.Used(), FreshnessSeconds: d.pipeline.Freshness().Seconds(),
+		Shards: []ShardStatus{}, Workers: []WorkerStatus{},
+	}
+	owned := make(map[string]int)
+	lag := d.shards.behind()
+	for _, l := range scan.Snapshot.Leases {
+		behind, mine := lag[l.Shard]
+		owned[l.Owner]++
+		s.Shards = append(s.Shards, ShardStatus{
+			Shard: l.Shard, Owner: l.Owner, Mine: mine, Position: string(l.Checkpoint), Arrival: l.Arrival, BehindSeconds: behind.Seconds(),
+		})
+	}
+	for _, w := range scan.Snapshot.Workers {
+		s.Workers = append(s.Workers, WorkerStatus{ID: w.ID, Alive: slices.Contains(scan.Live, w.ID), Shards: owned[w.ID], Address: w.Address})
+	}
+	slices.SortFunc(s.Shards, func(a, b ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
+	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int { return strings.Compare(a.ID, b.ID) })
+	return s
+}
+
+func state(ready, stopping bool) string {
+	switch {
+	case stopping:
+		return "stopping"
+	case ready:
+		return "running"
+	}
+	return "not ready"
+}
+
+// checks asks each part how it is.
+func (d *Daemon) checks() []Check {
+	problem := func(err error) string {
+		if err == nil {
+			return ""
+		}
+		return strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	return []Check{
+		{Name: "leases", Problem: problem(d.keeper.Health())},
+		{Name: "kinesis", Problem: problem(d.trouble.get())},
+		{Name: "s3", Problem: problem(d.sinkHealth())},
+	}
+}
+
+// healthReporter is a sink that knows how its last requests went.
+type healthReporter interface{ Health() error }
+
+func (d *Daemon) sinkHealth() error {
+	if h, ok := d.sink.(healthReporter); ok {
+		return h.Health()
+	}
+	return nil
+}
+
+// Handler serves the status page, its data, the metrics and the probes.
+func (d *Daemon) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'")
+		w.Write(page)
+	})
+	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.Status()) })
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", d.healthz)
+	mux.HandleFunc("GET /readyz", d.readyz)
+	return mux
+}
+
+// stallLimit is how long the engine's loop may stand still; it turns many times a second.
+const stallLimit = time.Minute
+
+// healthz fails if the loop that starts the reading of shards stands still: then only a restart helps. What the
+// services answer has no part in it, since a restart does not mend them.
+func (d *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
+	d.mu.Lock()
+	stopping := d.stopping
+	d.mu.Unlock()
+	if stalled := d.shards.stalled(); stalled > stallLimit && !stopping {
+		answer(w, http.StatusServiceUnavailable, map[string]string{"status": "the engine has stood still for " + stalled.Round(time.Second).String()})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "alive"})
+}
+
+// readyz fails while leases can not be kept or the services do not answer, and while the daemon stops.
+func (d *Daemon) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
+	defer cancel()
+	checks := d.checks()
+	if err := d.sink.Check(ctx); err != nil {
+		checks = append(checks, Check{Name: "bucket", Problem: err.Error()})
+	}
+	d.mu.Lock()
+	stopping := d.stopping
+	d.mu.Unlock()
+	code := http.StatusOK
+	if stopping || slices.ContainsFunc(checks, func(c Check) bool { return c.Problem != "" }) {
+		code = http.StatusServiceUnavailable
+	}
+	answer(w, code, map[string]any{"checks": checks, "stopping": stopping})
+}
+
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	json.NewEncoder(w).Encode(body) // an error here is the client's going away
+}
+
+func listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+
+// trouble remembers which shards can not be read.
+type trouble struct {
+	mu     sync.Mutex
+	shards map[string]error
+}
+
+func (t *trouble) kinesis(shard string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err == nil {
+		delete(t.shards, shard)
+		return
+	}
+	if t.shards == nil {
+		t.shards = make(map[string]error)
+	}
+	t.shards[shard] = err
+}
+
+func (t *trouble) get() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var errs []error
+	for shard, err := range t.shards {
+		errs = append(errs, errors.New("shard "+shard+" can not be read: "+err.Error()))
+	}
+	return errors.Join(errs...)
+}
