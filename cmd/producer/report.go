@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"aws-streaming-pipeline/producer"
+)
+
+// maxReported is the number of bad rows that are told one by one; the report counts them all.
+const maxReported = 100
+
+// badRows tells bad rows as compilers tell faults: file:line: reason.
+type badRows struct {
+	file string
+	out  io.Writer
+	seen int
+}
+
+func (b *badRows) report(bad *producer.BadRow) {
+	b.seen++
+	switch {
+	case b.seen <= maxReported:
+		fmt.Fprintf(b.out, "%s: skipped\n", badRowText(b.file, bad))
+	case b.seen == maxReported+1:
+		fmt.Fprintf(b.out, "%d bad rows; further ones are only counted\n", maxReported)
+	}
+}
+
+func badRowText(file string, bad *producer.BadRow) string {
+	switch file {
+	case "":
+		return fmt.Sprintf("trip %d: %s", bad.Line, bad.Reason)
+	case "-":
+		file = "standard input"
+	}
+	return fmt.Sprintf("%s:%d: %s", file, bad.Line, bad.Reason)
+}
+
+// report writes what a run has done.
+func report(w io.Writer, s producer.Summary) {
+	fmt.Fprintf(w, "sent %s records, %s, in %s (%s), %s calls\n",
+		grouped(s.Records), size(s.Bytes), s.Elapsed.Round(time.Millisecond), speed(s.Progress), grouped(s.Calls))
+	if s.Retries > 0 || s.FailedCalls > 0 {
+		fmt.Fprintf(w, "sent again: %s records; calls that failed as a whole: %s\n", grouped(s.Retries), grouped(s.FailedCalls))
+	}
+	if s.BadRows > 0 {
+		fmt.Fprintf(w, "skipped: %s bad rows\n", grouped(s.BadRows))
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.Shards)) {
+		shard := s.Shards[id]
+		fmt.Fprintf(w, "  %-24s %12s records %12s\n", id, grouped(shard.Records), size(shard.Bytes))
+	}
+}
+
+// reportEnd writes why a run has ended early, and how to go on.
+func reportEnd(w io.Writer, s settings, summary producer.Summary, err error, status int) {
+	if err == nil {
+		return
+	}
+	var bad *producer.BadRow
+	var fault producer.Fault
+	switch {
+	case status == exitInterrupted:
+		fmt.Fprintln(w, "producer: interrupted")
+	case errors.As(err, &fault):
+		fmt.Fprintln(w, "producer:", errors.Join(inFlags(errors.Join(fault))...))
+		return
+	case errors.As(err, &bad):
+		fmt.Fprintf(w, "producer: %s\n", badRowText(s.csv, bad))
+	default:
+		fmt.Fprintln(w, "producer:", err)
+	}
+	fmt.Fprintf(w, "the first %d rows are sent; --skip %[1]d goes on behind them", summary.SettledRows)
+	if summary.Beyond > 0 {
+		fmt.Fprintf(w, " and sends %d records again that are sent already", summary.Beyond)
+	}
+	fmt.Fprintln(w)
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"time"
+
+	"aws-streaming-pipeline/producer"
+)
+
+// settings is what the command line says.
+type settings struct {
+	csv      string // path, "-" for standard input
+	generate int64  // number of trips, 0 for none
+	seed     uint64
+	writeCSV string // path, "-" for standard output
+
+	endpointURL string
+	region      string
+	verbose     bool
+
+	producer producer.Config
+}
+
+// flagOf names the flag that sets a field of producer.Config.
+var flagOf = map[string]string{
+	"Stream": "stream", "Skip": "skip", "PartitionKey": "partition-key", "Rate": "rate", "InFlight": "in-flight",
+}
+
+const helpHead = `producer sends the rows of a CSV, or made-up taxi trips, to a Kinesis data stream, one JSON object a row.
+
+  producer --stream trips --csv train.csv
+  producer --stream trips --generate 100000 --seed 1 --rate 500
+  producer --generate 300 --write-csv trips.csv
+
+All values are strings under the names of the CSV's header. The order of the rows is not kept, and a row may come twice
+when an answer of the stream is lost: a unique column, such as TRIP_ID, tells.
+
+Flags:
+`
+
+const helpTail = `
+AWS credentials, region and profile come from the environment or the shared files, as for every AWS SDK:
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE. An emulator takes any credentials.
+Permissions: kinesis:PutRecords, and kinesis:ListShards unless --pace=false.
+
+Exit status:
+  0    every row is sent
+  1    an error ended the run, some rows are not sent
+  2    the settings are wrong, nothing is sent
+  3    every row is sent but for bad ones, which were reported and skipped
+  130  interrupted (SIGINT, SIGTERM), some rows are not sent; a second signal ends the program at once
+After 1 and 130 the report tells the --skip with which to go on.
+`
+
+var (
+	toggle   = kind[bool]{"", "true or false", strconv.ParseBool}
+	whole    = kind[int64]{"N", "a whole number", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }}
+	count    = kind[int]{"N", "a whole number", strconv.Atoi}
+	seed     = kind[uint64]{"N", "a whole number that is not negative", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }}
+	fraction = kind[float64]{"ROWS", "a number", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }}
+	span     = kind[time.Duration]{"TIME", "a time over 0, such as 30s or 5m", positiveTime}
+)
+
+// name is a value that is taken as it stands.
+func name(argument string) kind[string] {
+	return kind[string]{argument: argument, parse: func(s string) (string, error) { return s, nil }}
+}
+
+// parseSettings reads the command line. It writes the help text to help and returns flag.ErrHelp if that is asked for;
+// any other error joins all faults.
+func parseSettings(args []string, help io.Writer) (settings, error) {
+	s := settings{seed: 1}
+	c := &s.producer
+	c.PartitionKey, c.InFlight, c.GiveUpAfter, c.DrainFor = "TRIP_ID", producer.DefaultInFlight, producer.DefaultGiveUpAfter, producer.DefaultDrainFor
+	repeat, maxRecordKiB, pace, onBadRow := 1, producer.DefaultMaxRecordBytes>>10, true, "skip"
+
+	f := newFlags("producer")
+	add(f, &s.csv, "csv", name("FILE"), "CSV with a header to send; - reads standard input")
+	add(f, &s.generate, "generate", whole, "make up N taxi trips instead, the same for the same N and --seed")
+	add(f, &s.seed, "seed", seed, "what the trips are made up from")
+	add(f, &s.writeCSV, "write-csv", name("FILE"), "write the made-up trips to a CSV and send nothing; - writes\nstandard output")
+	add(f, &repeat, "repeat", count, "send the rows N times, 0 for ever")
+	add(f, &c.Skip, "skip", whole, "begin behind the first N rows; bad rows count, and so do the\nrows of every repetition")
+	add(f, &onBadRow, "on-bad-row", name("skip|fail"), "report and skip rows that can not be sent (other number of\ncells than the header, faulty quotes, too large), or end at\nthe first")
+	add(f, &c.Stream, "stream", name("NAME"), "name or ARN of the stream")
+	add(f, &c.PartitionKey, "partition-key", name("COLUMN"), "column whose value decides on the shard; empty for the row's\nnumber")
+	add(f, &c.Rate, "rate", fraction, "rows a second, 0 for as many as the stream takes")
+	add(f, &pace, "pace", toggle, "give no shard more than the 1 MiB and 1,000 records a second\nthat it takes; --pace=false sends as fast as it answers")
+	add(f, &maxRecordKiB, "max-record-kib", count, "largest record, data and key; up to 10240 for a stream whose\nown limit was raised (UpdateMaxRecordSize)")
+	add(f, &c.InFlight, "in-flight", count, "calls side by side")
+	add(f, &c.GiveUpAfter, "give-up-after", span, "end when the stream accepts nothing of a call for so long")
+	add(f, &c.DrainFor, "drain-for", span, "time for calls in flight after an interruption")
+	add(f, &s.endpointURL, "endpoint-url", name("URL"), "Kinesis endpoint other than that of the region")
+	add(f, &s.region, "region", name("REGION"), "AWS region; the environment's if it is left out")
+	add(f, &s.verbose, "verbose", toggle, "log every call of which records were refused")
+
+	if err := f.parse(args); err != nil {
+		fmt.Fprint(help, helpHead)
+		f.help(help)
+		fmt.Fprint(help, helpTail)
+		return s, err
+	}
+	c.Repeat = repeat
+	if repeat == 0 {
+		c.Repeat = producer.Forever
+	}
+	c.MaxRecordBytes = maxRecordKiB << 10
+	c.Unpaced = !pace
+	c.FailOnBadRow = onBadRow == "fail"
+
+	s.checkSource(f)
+	if repeat < 0 {
+		f.fault("repeat", strconv.Itoa(repeat), "a number of times, 0 for ever")
+	}
+	if onBadRow != "skip" && onBadRow != "fail" {
+		f.fault("on-bad-row", onBadRow, "skip or fail")
+	}
+	if maxRecordKiB < 1 || maxRecordKiB > 10240 {
+		f.fault("max-record-kib", strconv.Itoa(maxRecordKiB), "1 to 10240")
+	}
+	if c.InFlight == 0 {
+		f.fault("in-flight", "0", "at least 1 call")
+	}
+	if s.endpointURL != "" && !validURL(s.endpointURL) {
+		f.fault("endpoint-url", s.endpointURL, "a URL such as http://127.0.0.1:4567")
+	}
+	if s.writeCSV == "" {
+		s.checkProducer(f)
+	}
+	return s, errors.Join(f.faults...)
+}
+
+// checkSource notes faults of the settings that say where rows come from.
+func (s *settings) checkSource(f *flags) {
+	switch {
+	case s.csv == "" && s.generate == 0:
+		f.fault("csv", "", "a file, or --generate with a number of trips")
+	case s.csv != "" && s.generate != 0:
+		f.fault("generate", strconv.FormatInt(s.generate, 10), "nothing beside --csv")
+	case s.csv == "-" && s.producer.Repeat != 1:
+		f.fault("repeat", strconv.Itoa(max(0, s.producer.Repeat)), "1, because standard input can be read only once")
+	case s.csv != "" && s.csv != "-":
+		if info, err := os.Stat(s.csv); err != nil {
+			f.fault("csv", s.csv, "a file that can be read: "+err.Error())
+		} else if info.IsDir() {
+			f.fault("csv", s.csv, "a file, not a directory")
+		}
+	}
+	if s.generate < 0 || s.generate > producer.MaxTrips {
+		f.fault("generate", strconv.FormatInt(s.generate, 10), fmt.Sprintf("1 to %d trips", int64(producer.MaxTrips)))
+	}
+	if s.writeCSV != "" && s.generate == 0 {
+		f.fault("write-csv", s.writeCSV, "--generate beside it")
+	}
+}
+
+// checkProducer notes the faults that the producer finds, under the names of the flags.
+func (s *settings) checkProducer(f *flags) {
+	c := s.producer
+	c.Source = func() (producer.Source, error) { return nil, nil } // the real one comes with the run
+	c.Repeat, c.MaxRecordBytes = 1, 0                              // checked in the flags' own units
+	f.faults = append(f.faults, inFlags(c.Validate())...)
+}
+
+// inFlags tells the faults of a producer.Config in the names of the flags.
+func inFlags(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return nil
+	}
+	var faults []error
+	for _, err := range joined.Unwrap() {
+		var fault producer.Fault
+		if errors.As(err, &fault) && flagOf[fault.Field] != "" {
+			fault.Field = "--" + flagOf[fault.Field]
+			err = fault
+		}
+		faults = append(faults, err)
+	}
+	return faults
+}
+
+func validURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
