@@ -1,0 +1,79 @@
+// Command demo runs the whole pipeline in one process on this machine: an embedded Kinesis stream, the producer, the
+// consumer daemon and a bucket that is a folder. The producer and the daemon are those of production; only endpoints
+// and the checkpoint store differ.
+//
+// It checks its own result, and exits with 1 if a record is missing or there twice.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// options are the command line.
+type options struct {
+	records     int64
+	shards      int
+	seed        uint64
+	format      string
+	compression string
+	fileSize    string
+	out         string
+	address     string
+	keepRunning bool
+	verbose     bool
+}
+
+func main() {
+	o, err := parse(os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string, usage io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("demo", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.Int64Var(&o.records, "records", 20_000, "trips to send")
+	f.IntVar(&o.shards, "shards", 2, "shards of the stream, 1 to 100")
+	f.Uint64Var(&o.seed, "seed", 1, "seed of the generated trips")
+	f.StringVar(&o.format, "format", "jsonl", "file format: jsonl")
+	f.StringVar(&o.compression, "compression", "gzip", "none, gzip or zstd")
+	f.StringVar(&o.fileSize, "file-size", "128MiB", "encoded size at which a file is closed")
+	f.StringVar(&o.out, "out", filepath.Join("demo-output", time.Now().Format("2006-01-02-150405")), "folder for the bucket and the checkpoints; must not exist yet")
+	f.StringVar(&o.address, "http", "127.0.0.1:8080", "address of the status page; a free port is taken if this one is not free")
+	f.BoolVar(&o.keepRunning, "keep-running", false, "go on after the check until interrupted, to look at the status page and send more")
+	f.BoolVar(&o.verbose, "verbose", false, "show the daemon's log")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	var faults []error
+	check := func(ok bool, name string, value any, want string) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("-%s=%v: want %s", name, value, want))
+		}
+	}
+	check(f.NArg() == 0, "", f.Args(), "nothing but flags")
+	check(o.records >= 1 && o.records <= 1_000_000, "records", o.records, "1 to 1000000: the embedded stream is held in memory")
+	check(o.shards >= 1 && o.shards <= 100, "shards", o.shards, "1 to 100")
+	return o, errors.Join(faults...)
+}

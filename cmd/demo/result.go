@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// result is what lies in the bucket after a run.
+type result struct {
+	sent      int64
+	took      time.Duration
+	delivered int64
+	errors    int64
+	distinct  int64 // event ids
+	trips     int64 // distinct TRIP_IDs
+	sizes     []int64
+}
+
+// inspect reads every file of the bucket.
+func inspect(folder string) (result, error) {
+	var r result
+	ids, trips := make(map[string]bool), make(map[string]bool)
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.Contains(entry.Name(), ".jsonl") {
+			return err
+		}
+		relative, err := filepath.Rel(folder, path)
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(filepath.ToSlash(relative), "errors/") {
+			return lines(path, func([]byte) error { r.errors++; return nil })
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		r.sizes = append(r.sizes, info.Size())
+		return lines(path, func(line []byte) error {
+			var trip struct {
+				EventID string `json:"event_id"`
+				TripID  string `json:"TRIP_ID"`
+			}
+			if err := json.Unmarshal(line, &trip); err != nil {
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			r.delivered++
+			ids[trip.EventID], trips[trip.TripID] = true, true
+			return nil
+		})
+	})
+	slices.Sort(r.sizes)
+	r.distinct, r.trips = int64(len(ids)), int64(len(trips))
+	return r, err
+}
+
+// lines calls f for each line of a file, which is decompressed by its extension.
+func lines(path string, f func([]byte) error) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var in io.Reader = bufio.NewReaderSize(file, 1<<20)
+	switch filepath.Ext(path) {
+	case ".gz":
+		if in, err = gzip.NewReader(in); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	case ".zst":
+		z, err := zstd.NewReader(in)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		defer z.Close()
+		in = z
+	}
+	scanner := bufio.NewScanner(in)
+	scanner.Buffer(make([]byte, 1<<20), 16<<20)
+	for scanner.Scan() {
+		if err := f(scanner.Bytes()); err != nil {
+			return err
+		}
+	}
+	return scanner.Err()
+}
+
+func (r result) bytes() (sum int64) {
+	for _, s := range r.sizes {
+		sum += s
+	}
+	return sum
+}
+
+func (r result) print(out io.Writer, o options, folder string) {
+	var median, largest int64
+	if n := len(r.sizes); n > 0 {
+		median, largest = r.sizes[n/2], r.sizes[n-1]
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w)
+	for _, row := range []struct {
+		name  string
+		value any
+	}{
+		{"records sent", r.sent}, {"records delivered", r.delivered}, {"distinct event ids", r.distinct}, {"distinct trips", r.trips},
+		{"error records", r.errors}, {"files", len(r.sizes)}, {"bytes", megabytes(r.bytes())},
+		{"median file", megabytes(median)}, {"largest file", megabytes(largest)}, {"took", r.took.Round(100 * time.Millisecond)},
+	} {
+		fmt.Fprintf(w, "%s\t%v\n", row.name, row.value)
+	}
+	w.Flush()
+	fmt.Fprintf(out, "\nThe files lie in %s. Try on them:\n\n", folder)
+	fmt.Fprintf(out, "  duckdb -c \"SELECT CALL_TYPE, count(*) AS trips, count(DISTINCT event_id) AS ids FROM read_json('%s/data/**/*.jsonl*') GROUP BY ALL\"\n\n", filepath.ToSlash(folder))
+	fmt.Fprintf(out, "In AWS the same query runs in Athena over s3://%s/data/ (see athena/).\n\n", bucketName)
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
+
+// verdict says whether every record is there, once.
+func (r result) verdict(out io.Writer) error {
+	duplicates := r.delivered - r.distinct
+	fmt.Fprintf(out, "%d of %d delivered, %d duplicates\n", r.distinct, r.sent, duplicates)
+	var faults []error
+	if r.distinct+r.errors != r.sent {
+		faults = append(faults, fmt.Errorf("%d records are missing", r.sent-r.distinct-r.errors))
+	}
+	if duplicates != 0 || r.trips != r.distinct {
+		faults = append(faults, errors.New("records are there more than once"))
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/term"
+
+	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/localbucket"
+	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/version"
+	"aws-streaming-pipeline/producer"
+	"aws-streaming-pipeline/writers/s3sink"
+)
+
+const (
+	streamName = "taxi-trips"
+	bucketName = "trips"
+	// patience bounds the wait for the daemon after the last trip was sent.
+	patience = 3 * time.Minute
+)
+
+// stage is the embedded surroundings of the pipeline.
+type stage struct {
+	stream *localstream.Server
+	bucket *localbucket.Server
+	store  *local.Store
+	aws    aws.Config
+	folder string // of the bucket
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	if _, err := os.Stat(o.out); err == nil {
+		return fmt.Errorf("-out=%s exists already: name a folder that does not", o.out)
+	}
+	st, err := setStage(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer st.close()
+	d, address, err := st.daemon(o)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "status page   http://%s/\nstream        %s at %s, %d shards\nfiles         %s\n\n",
+		address, streamName, st.stream.URL(), o.shards, st.folder)
+
+	began := time.Now()
+	daemonCtx, stopDaemon := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDaemon()
+	var running sync.WaitGroup
+	var daemonErr error
+	running.Go(func() { daemonErr = d.Run(daemonCtx) })
+
+	sent, err := st.send(ctx, o, out)
+	if err == nil {
+		err = awaitIntake(ctx, d, sent.Records)
+	}
+	if o.keepRunning && err == nil {
+		fmt.Fprintf(out, "\n%d trips sent and taken in. Running until interrupted: look at http://%s/\n", sent.Records, address)
+		<-ctx.Done()
+	}
+	stopDaemon() // which commits and publishes what was read
+	running.Wait()
+	if err := errors.Join(err, daemonErr); err != nil {
+		return err
+	}
+	result, err := inspect(st.folder)
+	if err != nil {
+		return err
+	}
+	result.sent, result.took = sent.Records, time.Since(began)
+	result.print(out, o, st.folder)
+	return result.verdict(out)
+}
+
+// setStage starts the stream and the bucket, and opens the checkpoint store.
+func setStage(ctx context.Context, o options) (st *stage, err error) {
+	st = &stage{folder: filepath.Join(o.out, "bucket", bucketName)}
+	defer func() {
+		if err != nil {
+			st.close()
+		}
+	}()
+	if err := os.MkdirAll(o.out, 0o755); err != nil {
+		return st, err
+	}
+	if st.stream, err = localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 4 << 30}); err != nil {
+		return st, err
+	}
+	if st.bucket, err = localbucket.Start("127.0.0.1:0", filepath.Join(o.out, "bucket")); err != nil {
+		return st, err
+	}
+	if st.store, err = local.Open(filepath.Join(o.out, "checkpoints.db")); err != nil {
+		return st, err
+	}
+	st.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", "")}
+	if _, err = st.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucketName)}); err != nil {
+		return st, fmt.Errorf("create bucket %s: %w", bucketName, err)
+	}
+	if _, err = st.kinesis().CreateStream(ctx, &kinesis.CreateStreamInput{
+		StreamName: aws.String(streamName), ShardCount: aws.Int32(int32(o.shards)),
+	}); err != nil {
+		return st, fmt.Errorf("create stream %s: %w", streamName, err)
+	}
+	return st, nil
+}
+
+func (st *stage) close() {
+	if st.store != nil {
+		st.store.Close()
+	}
+	if st.bucket != nil {
+		st.bucket.Close()
+	}
+	if st.stream != nil {
+		st.stream.Close()
+	}
+}
+
+func (st *stage) kinesis() *kinesis.Client {
+	return kinesis.NewFromConfig(st.aws, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) })
+}
+
+func (st *stage) s3() *s3.Client {
+	return s3.NewFromConfig(st.aws, func(o *s3.Options) {
+		o.BaseEndpoint = aws.String(st.bucket.URL())
+		o.UsePathStyle = true
+	})
+}
+
+// daemon makes the consumer with the settings of production, but for what the options say.
+func (st *stage) daemon(o options) (d *consumer.Daemon, address string, err error) {
+	address, err = freeAddress(o.address)
+	if err != nil {
+		return nil, "", err
+	}
+	cfg := consumer.Defaults()
+	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.Application = streamName, bucketName, address, "demo"
+	cfg.Format, cfg.Compression, cfg.CheckpointFile = o.format, o.compression, filepath.Join(o.out, "checkpoints.db")
+	// One machine, one worker: there is nobody to wait for.
+	cfg.Failover = 2 * time.Second
+	sizeErr := cfg.FileSize.Decode(o.fileSize)
+	if sizeErr != nil {
+		sizeErr = fmt.Errorf("-file-size=%s: %w", o.fileSize, sizeErr)
+	}
+	if err := errors.Join(sizeErr, cfg.Validate()); err != nil {
+		return nil, "", err
+	}
+	logTo := io.Discard
+	if o.verbose {
+		logTo = os.Stderr
+	}
+	log := slog.New(slog.NewTextHandler(logTo, nil))
+	registry := prometheus.NewRegistry()
+	m := metrics.New(registry)
+	held := budget.New(int64(cfg.MemoryBudget), m)
+	sink, err := s3sink.New(st.s3(), s3sink.Config{Bucket: bucketName, Budget: held, Metrics: m, Log: log})
+	if err != nil {
+		return nil, "", err
+	}
+	d, err = consumer.New(cfg, consumer.Services{
+		Kinesis: st.kinesis(), Store: st.store, Sink: sink,
+		Budget: held, Metrics: m, Registry: registry, Log: log, Version: version.String(),
+	})
+	return d, address, err
+}
+
+// freeAddress is the wanted address, or another port of its host if somebody listens there.
+func freeAddress(wanted string) (string, error) {
+	host, _, err := net.SplitHostPort(wanted)
+	if err != nil {
+		return "", fmt.Errorf("-http=%s: want host:port", wanted)
+	}
+	for _, address := range []string{wanted, net.JoinHostPort(host, "0")} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		address = l.Addr().String()
+		return address, l.Close()
+	}
+	return "", fmt.Errorf("-http=%s: can not listen there", wanted)
+}
+
+// send generates the trips and sends them.
+func (st *stage) send(ctx context.Context, o options, out io.Writer) (producer.Summary, error) {
+	terminal := false
+	if f, ok := out.(*os.File); ok {
+		terminal = term.IsTerminal(int(f.Fd()))
+	}
+	p, err := producer.New(producer.Config{
+		Stream:       streamName,
+		Source:       func() (producer.Source, error) { return producer.Generate(o.records, o.seed), nil },
+		PartitionKey: "TRIP_ID",
+		OnProgress:   func(p producer.Progress) { printProgress(out, terminal, p, o.records) },
+	}, st.kinesis())
+	if err != nil {
+		return producer.Summary{}, err
+	}
+	summary, err := p.Run(ctx)
+	if terminal {
+		fmt.Fprintln(out)
+	}
+	if err != nil {
+		return summary, fmt.Errorf("send trips: %w", err)
+	}
+	return summary, nil
+}
+
+func printProgress(out io.Writer, terminal bool, p producer.Progress, total int64) {
+	line := fmt.Sprintf("sent %d of %d trips, %.1f MB, %.1f MB/s", p.Records, total, float64(p.Bytes)/1e6, float64(p.Bytes)/1e6/max(p.Elapsed.Seconds(), 0.001))
+	if terminal {
+		fmt.Fprintf(out, "\r\x1b[K%s", line)
+		return
+	}
+	fmt.Fprintln(out, line)
+}
+
+// awaitIntake waits until the daemon has read as many records as were sent.
+func awaitIntake(ctx context.Context, d *consumer.Daemon, sent int64) error {
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for d.Taken() < sent {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the daemon has read %d of %d records within %v", d.Taken(), sent, patience)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
