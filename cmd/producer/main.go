@@ -13,10 +13,11 @@ import (
 	"os/signal"
 	"syscall"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/producer"
 )
 
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 // newClient returns a client of the service. The connections are kept for as many calls as are in flight.
 func newClient(ctx context.Context, s settings) (*kinesis.Client, error) {
 	loaded, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.region), config.WithHTTPClient(
-		awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		sdkhttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, s.producer.InFlight)
 		})))
 	if err != nil {
@@ -67,6 +68,7 @@ func newClient(ctx context.Context, s settings) (*kinesis.Client, error) {
 	if loaded.Region == "" {
 		return nil, errors.New(`--region is "", want a region here, in AWS_REGION or in the profile`)
 	}
+	loaded.HTTPClient = awshttp.Keep(loaded.HTTPClient)
 	return kinesis.NewFromConfig(loaded, func(o *kinesis.Options) {
 		if s.endpointURL != "" {
 			o.BaseEndpoint = &s.endpointURL

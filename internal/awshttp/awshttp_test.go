@@ -1,0 +1,76 @@
+package awshttp_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"aws-streaming-pipeline/internal/awshttp"
+)
+
+// do sends a request as the SDK does, and closes its body when the header of the answer is there.
+func do(client interface {
+	Do(*http.Request) (*http.Response, error)
+}, url string, length int) error {
+	stream, err := smithyhttp.NewStackRequest().(*smithyhttp.Request).SetStream(bytes.NewReader(make([]byte, length)))
+	if err != nil {
+		return err
+	}
+	r := stream.Build(context.Background())
+	target, err := http.NewRequest(http.MethodPost, url, nil)
+	if err != nil {
+		return err
+	}
+	r.Method, r.URL, r.Host, r.ContentLength = target.Method, target.URL, target.Host, int64(length)
+	response, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	r.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return err
+}
+
+func TestKeep_HidesTheWriterToOfTheBodyAndNothingElse(t *testing.T) {
+	var got atomic.Int64
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		got.Store(n)
+		w.Write(make([]byte, 1<<20))
+	}))
+	defer server.Close()
+	spy := &spy{Client: server.Client()}
+	if err := do(awshttp.Keep(spy), server.URL, 100_000); err != nil {
+		t.Fatal(err)
+	}
+	if spy.writerTo {
+		t.Error("net/http is given a body that is an io.WriterTo")
+	}
+	if got.Load() != 100_000 {
+		t.Errorf("%d of 100000 bytes arrived", got.Load())
+	}
+	// The SDK's body is one, or all of this would be for nothing.
+	if err := do(spy, server.URL, 1); err != nil {
+		t.Fatal(err)
+	}
+	if !spy.writerTo {
+		t.Error("the SDK's body is no io.WriterTo any more: Keep can go")
+	}
+}
+
+type spy struct {
+	*http.Client
+	writerTo bool
+}
+
+func (s *spy) Do(r *http.Request) (*http.Response, error) {
+	_, s.writerTo = r.Body.(io.WriterTo)
+	return s.Client.Do(r)
+}
