@@ -23,6 +23,9 @@ func newBudget(max int64, policy Policy) *budget {
 	return &budget{max: max, policy: policy, shards: map[*shard]struct{}{}}
 }
 
+// maxArena is the largest arena for several records: small enough that some segments always fit.
+func (b *budget) maxArena() int { return int(min(maxArenaBytes, b.max/8)) }
+
 // grow takes memory for a segment of a shard, and makes room by the policy if there is none.
 func (b *budget) grow(target *shard, bytes int64, now time.Time) bool {
 	b.mu.Lock()

@@ -216,16 +216,16 @@ func (k *Kinesis) updateShardCount(c *call) error {
 	if r.TargetShardCount < 1 {
 		return errorf(codeValidation, "TargetShardCount is %d, must be at least 1", r.TargetShardCount)
 	}
-	before := 0
+	answer := struct {
+		StreamName        string
+		StreamARN         string
+		CurrentShardCount int
+		TargetShardCount  int
+	}{TargetShardCount: r.TargetShardCount}
 	err := k.reshard(r.streamRef, c.now, func(s *stream) error {
-		before = len(s.open)
-		switch {
-		case r.TargetShardCount > 2*before:
-			return errorf(codeInvalidArgument, "UpdateShardCount cannot scale up over double the current open shard count. Current open shard count: %d Target shard count: %d", before, r.TargetShardCount)
-		case 2*r.TargetShardCount < before:
-			return errorf(codeInvalidArgument, "UpdateShardCount cannot scale down below half the current open shard count. Current open shard count: %d Target shard count: %d", before, r.TargetShardCount)
-		case r.TargetShardCount > maxShards:
-			return errorf(codeLimitExceeded, "TargetShardCount is %d, at most %d are allowed", r.TargetShardCount, maxShards)
+		answer.StreamName, answer.StreamARN, answer.CurrentShardCount = s.name, k.arn(s.name), len(s.open)
+		if err := validateScaling(len(s.open), r.TargetShardCount); err != nil {
+			return err
 		}
 		s.rescale(r.TargetShardCount, c.now, k.nextOrdinal)
 		return nil
@@ -233,16 +233,20 @@ func (k *Kinesis) updateShardCount(c *call) error {
 	if err != nil {
 		return err
 	}
-	s, err := k.lookup(r.streamRef, c.now)
-	if err != nil {
-		return err
+	c.out = appendJSON(c.out, answer)
+	return nil
+}
+
+// validateScaling checks the bounds that the API reference of UpdateShardCount sets to one call.
+func validateScaling(open, target int) error {
+	switch {
+	case target > 2*open:
+		return errorf(codeInvalidArgument, "UpdateShardCount cannot scale up over double the current open shard count. Current open shard count: %d Target shard count: %d", open, target)
+	case 2*target < open:
+		return errorf(codeInvalidArgument, "UpdateShardCount cannot scale down below half the current open shard count. Current open shard count: %d Target shard count: %d", open, target)
+	case target > maxShards:
+		return errorf(codeLimitExceeded, "TargetShardCount is %d, at most %d are allowed", target, maxShards)
 	}
-	c.out = appendJSON(c.out, struct {
-		StreamName        string
-		StreamARN         string
-		CurrentShardCount int
-		TargetShardCount  int
-	}{s.name, k.arn(s.name), before, r.TargetShardCount})
 	return nil
 }
 

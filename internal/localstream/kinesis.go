@@ -16,7 +16,8 @@ type Options struct {
 	Region, Account string
 	// Clock tells the time for arrival, retention, iterators, rate limits and StatusDelay. Default: time.Now.
 	Clock func() time.Time
-	// MaxBytes bounds the memory that records take, keys and bookkeeping included. Default 512 MiB, least 1 MiB.
+	// MaxBytes bounds the memory that records take, keys and bookkeeping included. Default 512 MiB, least 1 MiB. It must be
+	// larger than any record.
 	MaxBytes int64
 	// WhenFull says what happens to a put for which MaxBytes leave no room. Default: KeepUnread.
 	WhenFull Policy

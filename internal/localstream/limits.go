@@ -17,7 +17,6 @@ const (
 	maxListedShards       = 1000
 	maxDescribedShards    = 100
 	maxListedStreams      = 100
-	defaultListedStreams  = 100
 	defaultRetentionHours = 24
 	maxRetentionHours     = 8760
 	onDemandShards        = 4

@@ -146,7 +146,7 @@ func (k *Kinesis) put(s *stream, e putEntry, key wide, now time.Time, limited bo
 // grow gives a shard room for a record. The caller holds the shard's lock, which is let go while memory is looked for
 // in other shards.
 func (k *Kinesis) grow(target *shard, bytes int, now time.Time) bool {
-	arena := target.nextArena(bytes)
+	arena := target.nextArena(bytes, k.budget.maxArena())
 	target.mu.Unlock()
 	got := k.budget.grow(target, segmentCharge(arena), now)
 	target.mu.Lock()

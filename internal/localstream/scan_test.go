@@ -69,7 +69,7 @@ func referenceRequest(body []byte) (string, bool) {
 		}
 		text += " " + entry
 	}
-	return text, okName && okARN && okOne && !repeated(body)
+	return text, okName && okARN && okOne && !repeated(body, append(records, members))
 }
 
 func referenceEntry(members map[string]json.RawMessage) (string, bool) {
@@ -85,11 +85,21 @@ func referenceText(raw json.RawMessage) (value *string, ok bool) {
 	return value, raw == nil || json.Unmarshal(raw, &value) == nil && (value == nil || raw[0] == '"')
 }
 
-// repeated reports whether a member that is read may occur twice: encoding/json does not look at the first then, which
-// may be one to refuse.
-func repeated(body []byte) bool {
-	return bytes.Contains(body, []byte(`\u`)) || bytes.Count(body, []byte(`"Data"`)) > 1+bytes.Count(body, []byte(`{`)) ||
-		bytes.Count(body, []byte(`"Records"`)) > 1
+// repeated reports whether the body may give a member twice: encoding/json does not look at the first then, which may
+// be one to refuse.
+func repeated(body []byte, objects []map[string]json.RawMessage) bool {
+	for _, name := range []string{"StreamName", "StreamARN", "Records", "PartitionKey", "ExplicitHashKey", "Data"} {
+		seen := 0
+		for _, members := range objects {
+			if _, there := members[name]; there {
+				seen++
+			}
+		}
+		if bytes.Count(body, []byte(`"`+name+`"`)) != seen {
+			return true
+		}
+	}
+	return bytes.Contains(body, []byte(`\u`)) // a name may hide behind it
 }
 
 func TestPutRequest_IsReadAsJSON(t *testing.T) {

@@ -64,11 +64,11 @@ func (s *shard) append(next func() uint64, now time.Time, key, data []byte) uint
 	return s.newest
 }
 
-// nextArena is the size of the arena that a record of these bytes asks for.
-func (s *shard) nextArena(bytes int) int {
+// nextArena is the size of the arena that a record of these bytes asks for, if most is the largest for several records.
+func (s *shard) nextArena(bytes, most int) int {
 	size := firstArenaBytes
 	if len(s.segments) > 0 {
-		size = min(2*cap(s.segments[len(s.segments)-1].arena), maxArenaBytes)
+		size = min(2*cap(s.segments[len(s.segments)-1].arena), most)
 	}
 	return max(size, bytes)
 }

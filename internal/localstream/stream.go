@@ -34,12 +34,7 @@ const (
 	statusActive   = "ACTIVE"
 )
 
-func (s *stream) statusAt(now time.Time) string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.statusLocked(now)
-}
-
+// statusLocked returns the StreamStatus. The caller holds the lock for reading at least.
 func (s *stream) statusLocked(now time.Time) string {
 	if now.Before(s.settled) {
 		return s.status

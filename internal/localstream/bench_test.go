@@ -1,0 +1,92 @@
+package localstream_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+
+	"aws-streaming-pipeline/internal/localstream"
+)
+
+// A taxi trip of the demo takes about this much.
+const tripBytes = 1200
+
+// discard is a response that keeps nothing.
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+
+// serve makes one call without a network.
+func serve(tb testing.TB, k *localstream.Kinesis, operation string, body []byte) {
+	request := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+	request.Header.Set("X-Amz-Target", "Kinesis_20131202."+operation)
+	answer := discard{header: http.Header{}}
+	k.ServeHTTP(&answer, request)
+	if answer.status != http.StatusOK {
+		tb.Fatalf("%s: %d", operation, answer.status)
+	}
+}
+
+func putBody(records int) []byte {
+	data := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("x"), tripBytes))
+	entries := make([]string, records)
+	for i := range entries {
+		entries[i] = fmt.Sprintf(`{"Data":"%s","PartitionKey":"%d"}`, data, i)
+	}
+	return []byte(`{"StreamName":"` + trips + `","Records":[` + strings.Join(entries, ",") + `]}`)
+}
+
+// BenchmarkPutRecords stores requests of 500 trips in 4 shards, the oldest giving way; MB/s count payloads.
+func BenchmarkPutRecords(b *testing.B) {
+	k, err := localstream.New(localstream.Options{MaxBytes: 64 << 20, WhenFull: localstream.TrimOldest})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := k.CreateStream(trips, 4); err != nil {
+		b.Fatal(err)
+	}
+	body := putBody(500)
+	b.SetBytes(500 * tripBytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		serve(b, k, "PutRecords", body)
+	}
+}
+
+// BenchmarkGetRecords answers with pages of 7,000 trips, about 8 MB; MB/s count payloads.
+func BenchmarkGetRecords(b *testing.B) {
+	const records = 7000
+	k, err := localstream.New(localstream.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := k.CreateStream(trips, 1); err != nil {
+		b.Fatal(err)
+	}
+	for i := range records {
+		if _, _, err := k.Put(trips, localstream.Entry{PartitionKey: strconv.Itoa(i), Data: make([]byte, tripBytes)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	answer := httptest.NewRecorder()
+	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(
+		`{"StreamName":"`+trips+`","ShardId":"shardId-000000000000","ShardIteratorType":"TRIM_HORIZON"}`))
+	request.Header.Set("X-Amz-Target", "Kinesis_20131202.GetShardIterator")
+	k.ServeHTTP(answer, request)
+	body := answer.Body.Bytes() // the answer's one member is the request's
+	b.SetBytes(records * tripBytes)
+	b.ReportAllocs()
+	for b.Loop() {
+		serve(b, k, "GetRecords", body)
+	}
+}
