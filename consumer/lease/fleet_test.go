@@ -267,6 +267,7 @@ type faultyStore struct {
 	before   func(operation string) error // the call is not applied
 	after    func(operation string) error // it is, but the answer is lost
 	frozen   chan struct{}
+	scanTime time.Duration // from the reading of the rows to the answer
 	lastBeat time.Time
 }
 
@@ -323,6 +324,10 @@ func (s *faultyStore) do(ctx context.Context, operation string, f func() error) 
 
 func (s *faultyStore) Scan(ctx context.Context) (snap checkpoint.Snapshot, err error) {
 	err = s.do(ctx, "scan", func() error { snap, err = s.Store.Scan(ctx); return err })
+	s.mu.Lock()
+	took := s.scanTime
+	s.mu.Unlock()
+	time.Sleep(took)
 	return snap, err
 }
 
@@ -402,7 +407,7 @@ func (s *stream) Describe(context.Context) (shardmap.Stream, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return shardmap.Stream{
-		Name: "trips", Created: s.created, Retention: 24 * time.Hour, OpenShards: len(s.shards),
+		Name: "trips", Created: s.created, Retention: 4 * time.Hour, OpenShards: len(s.shards),
 		ServerTime: time.Now().Truncate(time.Second),
 	}, s.err
 }

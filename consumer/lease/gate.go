@@ -59,8 +59,11 @@ func (g gate) trimmed(row checkpoint.Lease) bool {
 	return absent
 }
 
-// lostParents are parents that were let pass although their end was never committed.
+// lostParents are parents that a shard which is about to begin does not wait for although their end was never committed.
 func (g gate) lostParents(row checkpoint.Lease) []string {
+	if _, begun := row.Checkpoint.SequenceNumber(); begun {
+		return nil
+	}
 	var lost []string
 	for _, parent := range g.parents(row) {
 		if r, ok := g.rows[parent]; ok && g.trimmed(r) {

@@ -170,7 +170,9 @@ func (k *Keeper) drop(h *Hold) {
 		delete(k.holds, h.row.Shard)
 	}
 	signal(k.freed)
-	signal(k.scanNow)
+	if errors.Is(h.cause, ErrReleased) && !h.drained {
+		signal(k.scanNow) // its reader failed; the shard should not wait for another
+	}
 }
 
 // giveBack clears the owner of the lease and forgets the hold. If the store does not answer, the row still names this

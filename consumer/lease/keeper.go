@@ -138,9 +138,9 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 	k.setStarted()
 	k.beat(life)
-	k.list(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { k.beatUntil(life) })
+	k.list(ctx)
 	wg.Go(func() { k.listUntil(life, stop) })
 
 	k.scanUntil(ctx, life)
@@ -185,6 +185,9 @@ func (k *Keeper) Shards() []string {
 	slices.Sort(shards)
 	return shards
 }
+
+// Listed returns what the stream said of a shard when it was listed last.
+func (k *Keeper) Listed(shard string) (shardmap.Shard, bool) { return k.shards.Shard(shard) }
 
 // Take gives a held lease to a reader, which must call Release when it has ended. It returns false if the lease is not
 // held, has a reader already, or is being drained. A lease is never offered before the reader of the one before it

@@ -337,6 +337,94 @@ func TestKeeper_ARestartWhileStoppingReleasesInstead(t *testing.T) {
 			t.Errorf("Run() = %v", a.err)
 		}
 		f.balanced(1, "")
+		if got := f.rows()[shardID(0)].Counter; got != 1 {
+			t.Errorf("counter = %d: the lease was acquired once more", got)
+		}
+	})
+}
+
+func TestKeeper_ARestartWhileDrainingHandsOverInstead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2)
+		defer f.end()
+		a := f.start("a")
+		a.drainsIn(time.Hour)
+		time.Sleep(10 * time.Second)
+		f.start("b")
+		time.Sleep(20 * time.Second)
+		for _, shard := range a.reading() {
+			h := a.reader(shard)
+			select {
+			case <-h.Draining():
+				h.Restart("the batch was dropped")
+			default:
+			}
+		}
+		time.Sleep(20 * time.Second)
+		f.balanced(2, "a", "b")
+		for shard, row := range f.rows() {
+			if row.Owner == "b" && row.Counter != 2 {
+				t.Errorf("shard %s has counter %d, want one acquisition by each", shard, row.Counter)
+			}
+		}
+	})
+}
+
+func TestKeeper_RowsOlderThanWhatIsKnownChangeNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3)
+		defer f.end()
+		a := f.start("a")
+		a.store.mu.Lock()
+		a.store.scanTime = 3 * time.Second
+		a.store.mu.Unlock()
+		time.Sleep(30 * time.Second)
+		restarts := 0
+		for range 100 {
+			time.Sleep(700 * time.Millisecond)
+			if h := a.reader(shardID(1)); h != nil {
+				h.Restart("the batch was dropped")
+				restarts++
+			}
+		}
+		time.Sleep(10 * time.Second)
+		if len(a.ended()) != restarts || restarts < 50 {
+			t.Errorf("%d readers ended for %d restarts", len(a.ended()), restarts)
+		}
+		for _, cause := range a.ended() {
+			if !errors.Is(cause, lease.ErrRestart) {
+				t.Errorf("cause = %v, want restart", cause)
+			}
+		}
+		if got := f.rows()[shardID(1)].Counter; got != int64(restarts)+1 {
+			t.Errorf("counter = %d after %d restarts", got, restarts)
+		}
+	})
+}
+
+func TestKeeper_AWorkerWhoseHeartbeatIsNotWrittenTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 4)
+		defer f.end()
+		a := f.prepare("a")
+		var failed atomic.Int64
+		a.store.fail(func(operation string) error {
+			if operation == "heartbeat" {
+				failed.Add(1)
+				return errAway
+			}
+			return nil
+		})
+		f.run(a)
+		b := f.start("b")
+		time.Sleep(time.Minute)
+		f.balanced(4, "b")
+		if failed.Load() == 0 || a.store.counts()["acquire"] != 0 {
+			t.Errorf("%d heartbeats failed, %d leases tried for", failed.Load(), a.store.counts()["acquire"])
+		}
+		if a.Health() == nil || b.Health() != nil {
+			t.Errorf("health: %v, %v", a.Health(), b.Health())
+		}
 	})
 }
 
@@ -455,6 +543,25 @@ func TestKeeper_ARewoundLeaseIsLostAndStartsAgain(t *testing.T) {
 		}
 		if h := a.reader(shardID(0)); h == nil || h.Lease().Checkpoint != "12" {
 			t.Error("the shard was not taken again from its new position")
+		}
+	})
+}
+
+func TestKeeper_AShardWhoseReaderFailedIsOfferedAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2)
+		defer f.end()
+		a := f.start("a")
+		time.Sleep(10 * time.Second)
+		h := a.reader(shardID(0))
+		h.Release(context.Background())
+		h.Release(context.Background())
+		if !errors.Is(context.Cause(h.Context()), lease.ErrReleased) {
+			t.Errorf("cause = %v, want released", context.Cause(h.Context()))
+		}
+		time.Sleep(2 * time.Second)
+		if again := a.reader(shardID(0)); again == nil || again.Lease().Counter != 2 {
+			t.Error("nobody reads the shard")
 		}
 	})
 }

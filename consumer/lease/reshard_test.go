@@ -315,7 +315,7 @@ func TestKeeper_OnScanNamesTheDeadForTheSweepOfTheOutbox(t *testing.T) {
 		if len(last.Snapshot.Batches) != 1 || last.Snapshot.Batches[0].Worker != "a" {
 			t.Errorf("outbox = %v", last.Snapshot.Batches)
 		}
-		if s := b.Snapshot(); len(s.Outbox) != 1 || s.Outbox[0].Seen < failover || b.gauge("consumer_outbox_batches") != 1 {
+		if s := b.Snapshot(); len(s.Outbox) != 1 || s.Outbox[0].Seen < failover {
 			t.Errorf("outbox in the snapshot = %+v", s.Outbox)
 		}
 	})
@@ -351,7 +351,7 @@ func TestKeeper_SnapshotTellsHowMuchOfTheRetentionIsUsed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(18 * time.Hour)
+		time.Sleep(3 * time.Hour)
 		a.reader(shardID(1)).ReachedTip(time.Now())
 		time.Sleep(time.Minute)
 		leases := a.Snapshot().Leases

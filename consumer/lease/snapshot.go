@@ -105,20 +105,10 @@ func (k *Keeper) report(scan Scan, g gate, leading bool) {
 	k.metrics.ShardsTrimmed.Set(float64(trimmed))
 	k.metrics.RetentionUsed.Set(used)
 	k.metrics.Workers.Set(float64(len(scan.Live)))
-	k.metrics.Outbox.Set(float64(len(s.Outbox)))
-	k.metrics.OutboxAge.Set(oldest(s.Outbox).Seconds())
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.snapshot = s
-}
-
-func oldest(outbox []BatchStatus) time.Duration {
-	var age time.Duration
-	for _, b := range outbox {
-		age = max(age, b.Seen)
-	}
-	return age
 }
 
 func (k *Keeper) leaseStatus(now time.Time, g gate) []LeaseStatus {
