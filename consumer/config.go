@@ -55,6 +55,7 @@ type Config struct {
 	OpenGzip       bool          `envconfig:"OPEN_GZIP" default:"false" desc:"open gzip-compressed payloads"`
 	SplitRecords   string        `envconfig:"SPLIT_RECORDS" default:"none" desc:"take payloads of several records apart: none, json (values behind one another) or lines"`
 	SplitLogEvents string        `envconfig:"SPLIT_LOG_EVENTS" default:"none" desc:"take CloudWatch Logs messages apart, one record a log event: none, message (its text) or event (its object with the log's names)"`
+	KPLHashFilter  bool          `envconfig:"KPL_HASH_FILTER" default:"false" desc:"drop KPL aggregates that a reshard sent to another shard, which the KPL sends again; loses records of producers that aggregate without regard to shards"`
 	ReadInterval   time.Duration `envconfig:"READ_INTERVAL" default:"250ms" desc:"shortest time between two reads of a shard; Kinesis allows 5 reads a second, of all applications together"`
 
 	HTTPAddress   string        `envconfig:"HTTP_ADDRESS" default:":8080" desc:"address of the status page, /metrics, /healthz and /readyz; empty: none"`

@@ -168,11 +168,28 @@ func (d *Daemon) wireEngine(svc Services) error {
 		open:     make(map[string]*session),
 		source: source.New(source.Config{
 			Stream: d.cfg.stream(), MinInterval: d.cfg.ReadInterval, Budget: d.budget, Trouble: d.trouble.kinesis,
-			Decoder: func(string) source.Decoder { return decoder },
+			Decoder: func(shard string) source.Decoder { return d.decoder(decoder, shard) },
 		}, svc.Kinesis, d.log, d.metrics),
 	}
 	d.engine = kcl.New(d.shards, kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log})
 	return nil
+}
+
+// decoder returns what takes the records of a shard apart. With KPL_HASH_FILTER it drops what belongs to another shard.
+func (d *Daemon) decoder(all *record.Decoder, shard string) *record.Decoder {
+	if !d.cfg.KPLHashFilter {
+		return all
+	}
+	listed, ok := d.keeper.Listed(shard)
+	if !ok {
+		return all
+	}
+	hashes, err := record.ParseHashRange(listed.HashStart, listed.HashEnd)
+	if err != nil {
+		d.log.Error("hash range not understood, nothing is filtered", logkey.Shard, shard, logkey.Error, err)
+		return all
+	}
+	return all.WithRange(hashes)
 }
 
 // Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, gives its leases

@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -13,6 +12,7 @@ import (
 // The consumer is killed again and again while trips come in; what it has not committed is read again, and what it has
 // committed is published by its successor.
 func TestConsumer_LosesAndDoublesNothingWhenItIsKilled(t *testing.T) {
+	t.Parallel()
 	const trips, kills = 10_000, 8
 	s := newSurroundings(t, 2)
 	p, err := producer.New(producer.Config{
@@ -45,33 +45,11 @@ func TestConsumer_LosesAndDoublesNothingWhenItIsKilled(t *testing.T) {
 	if err := last.terminate(20 * time.Second); err != nil {
 		t.Errorf("graceful stop: %v\n%s", err, last.log)
 	}
-
-	seen := make(map[string]int)
-	for _, line := range s.lines("data/") {
-		var trip struct {
-			EventID string `json:"event_id"`
-			TripID  string `json:"TRIP_ID"`
-		}
-		if err := json.Unmarshal(line, &trip); err != nil {
-			t.Fatal(err)
-		}
-		seen[trip.EventID]++
-	}
-	double := 0
-	for _, n := range seen {
-		if n > 1 {
-			double++
-		}
-	}
-	if len(seen) != trips || double > 0 {
-		t.Errorf("%d of %d trips delivered, %d of them more than once", len(seen), trips, double)
-	}
-	if errors := s.lines("errors/"); len(errors) > 0 {
-		t.Errorf("%d trips in the error prefix", len(errors))
-	}
+	checkTrips(t, s, trips)
 }
 
 func TestConsumer_CommitsAndExitsWithZeroOnSIGTERM(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 2)
 	p, err := producer.New(producer.Config{
 		Stream: streamName,

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
 )
@@ -71,7 +72,7 @@ func newSurroundings(t *testing.T, shards int32) *surroundings {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.bucket.Close() })
-	account := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+	account := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: awshttp.Keep(nil)}
 	s.kinesis = kinesis.NewFromConfig(account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(s.stream.URL()) })
 	buckets := s3.NewFromConfig(account, func(o *s3.Options) {
 		o.BaseEndpoint = aws.String(s.bucket.URL())

@@ -17,6 +17,7 @@ import (
 
 // Whatever is sent is accounted for: delivered, or in the error prefix with its bytes and the reason.
 func TestConsumer_AccountsForEveryPayload(t *testing.T) {
+	t.Parallel()
 	corrupt := append([]byte{0xf3, 0x89, 0x9a, 0xc2}, "no protobuf"...)
 	sum := md5.Sum([]byte("no protobuf"))
 	corrupt = append(corrupt, sum[:]...)

@@ -21,6 +21,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/version"
@@ -39,6 +40,7 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
 	}
+	account.HTTPClient = awshttp.Keep(account.HTTPClient)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(registry)

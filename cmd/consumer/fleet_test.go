@@ -1,0 +1,147 @@
+package main_test
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/producer"
+)
+
+// status asks a consumer for its status.
+func status(t *testing.T, address string) (s consumer.Status, ok bool) {
+	t.Helper()
+	client := http.Client{Timeout: 2 * time.Second}
+	answer, err := client.Get("http://" + address + "/status.json")
+	if err != nil {
+		return s, false
+	}
+	defer answer.Body.Close()
+	return s, json.NewDecoder(answer.Body).Decode(&s) == nil
+}
+
+// freeAddress is a loopback address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// held counts the shards that a consumer holds.
+func held(s consumer.Status) (n int) {
+	for _, shard := range s.Shards {
+		if shard.Mine {
+			n++
+		}
+	}
+	return n
+}
+
+// lag is how far a consumer is behind on its worst shard, in seconds.
+func lag(s consumer.Status) (worst float64) {
+	for _, shard := range s.Shards {
+		worst = max(worst, shard.BehindSeconds)
+	}
+	return worst
+}
+
+// Two consumers share a table in DynamoDB. One is told to stop under load: it commits and lets go, the other takes over,
+// and no trip is lost or there twice.
+func TestConsumer_HandsItsShardsOverOnSIGTERM(t *testing.T) {
+	t.Parallel()
+	const trips, shards = 8000, 4
+	dynamodb := emulator.DynamoDBLocal(t)
+	s := newSurroundings(t, shards)
+	addresses := []string{freeAddress(t), freeAddress(t)}
+	settings := func(n int) []string {
+		return []string{
+			"CHECKPOINT_FILE=", "CHECKPOINT_TABLE=fleet", "AWS_ENDPOINT_URL_DYNAMODB=" + dynamodb.URL, "FAILOVER_TIME=3s",
+			"COMMIT_INTERVAL=5s", "HTTP_ADDRESS=" + addresses[n],
+		}
+	}
+	first := s.start(settings(0)...)
+	second := s.start(settings(1)...)
+	eventually(t, 30*time.Second, "the shards are shared evenly", func() bool {
+		a, okA := status(t, addresses[0])
+		b, okB := status(t, addresses[1])
+		return okA && okB && held(a) == shards/2 && held(b) == shards/2
+	})
+
+	p, err := producer.New(producer.Config{
+		Stream:       streamName,
+		Source:       func() (producer.Source, error) { return producer.Generate(trips, 3), nil },
+		PartitionKey: "TRIP_ID",
+		Rate:         trips / 16,
+	}, s.kinesis)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sending sync.WaitGroup
+	sending.Go(func() {
+		if _, err := p.Run(t.Context()); err != nil {
+			t.Errorf("send: %v", err)
+		}
+	})
+	time.Sleep(6 * time.Second)
+	stopped := time.Now()
+	if err := first.terminate(10 * time.Second); err != nil {
+		t.Errorf("first consumer: %v\n%s", err, first.log)
+	}
+	worst := 0.0
+	eventually(t, 10*time.Second-time.Since(stopped), "the second consumer holds all shards", func() bool {
+		b, ok := status(t, addresses[1])
+		worst = max(worst, lag(b))
+		return ok && held(b) == shards
+	})
+	t.Logf("handed over within %v", time.Since(stopped).Round(100*time.Millisecond))
+	eventually(t, time.Minute, "all trips delivered", func() bool {
+		if b, ok := status(t, addresses[1]); ok {
+			worst = max(worst, lag(b))
+		}
+		return len(s.lines("data/")) >= trips
+	})
+	sending.Wait()
+	if worst > 15 {
+		t.Errorf("the lag rose to %.0f s", worst)
+	}
+	if err := second.terminate(15 * time.Second); err != nil {
+		t.Errorf("second consumer: %v\n%s", err, second.log)
+	}
+	checkTrips(t, s, trips)
+}
+
+// checkTrips asserts that each of the trips lies in the bucket once.
+func checkTrips(t *testing.T, s *surroundings, trips int) {
+	t.Helper()
+	seen := make(map[string]int)
+	for _, line := range s.lines("data/") {
+		var trip struct {
+			EventID string `json:"event_id"`
+		}
+		if err := json.Unmarshal(line, &trip); err != nil {
+			t.Fatal(err)
+		}
+		seen[trip.EventID]++
+	}
+	double := 0
+	for _, n := range seen {
+		if n > 1 {
+			double++
+		}
+	}
+	if len(seen) != trips || double > 0 {
+		t.Errorf("%d of %d trips delivered, %d of them more than once", len(seen), trips, double)
+	}
+	if n := len(s.lines("errors/")); n > 0 {
+		t.Errorf("%d trips in the error prefix", n)
+	}
+}
