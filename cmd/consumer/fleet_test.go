@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/producer"
@@ -113,10 +116,42 @@ func TestConsumer_HandsItsShardsOverOnSIGTERM(t *testing.T) {
 	if worst > 15 {
 		t.Errorf("the lag rose to %.0f s", worst)
 	}
+	agreesWithMetrics(t, addresses[1])
 	if err := second.terminate(15 * time.Second); err != nil {
 		t.Errorf("second consumer: %v\n%s", err, second.log)
 	}
 	checkTrips(t, s, trips)
+}
+
+// agreesWithMetrics compares what the status page shows with what Prometheus is told, once nothing moves any more.
+func agreesWithMetrics(t *testing.T, address string) {
+	t.Helper()
+	var page, scraped [4]float64
+	eventually(t, 20*time.Second, "status page and metrics agree", func() bool {
+		s, ok := status(t, address)
+		if !ok {
+			return false
+		}
+		page = [4]float64{float64(s.Pipeline.Totals.Records), float64(s.Pipeline.Totals.Bytes), float64(held(s)), float64(s.Pipeline.Outbox)}
+		answer, err := http.Get("http://" + address + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		parser := expfmt.NewTextParser(model.UTF8Validation)
+		families, err := parser.TextToMetricFamilies(answer.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range []string{"consumer_records_total", "consumer_written_bytes_total", "consumer_leases_held", "consumer_outbox_batches"} {
+			scraped[i] = 0
+			for _, m := range families[name].GetMetric() {
+				scraped[i] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+		return page == scraped
+	})
+	t.Logf("records, bytes, shards, outbox: page %v, metrics %v", page, scraped)
 }
 
 // checkTrips asserts that each of the trips lies in the bucket once.
