@@ -37,6 +37,8 @@ type Config struct {
 	CommitInterval time.Duration `envconfig:"COMMIT_INTERVAL" default:"5m" desc:"longest time that a record waits for its commit"`
 	CommitSize     Bytes         `envconfig:"COMMIT_SIZE" default:"1GiB" desc:"encoded size of all files of a batch at which it is committed although files are open"`
 
+	MaxOpenFiles int `envconfig:"MAX_OPEN_FILES" default:"500" desc:"most partitions that have a file open at the same time; beyond it the one used least recently is closed early"`
+
 	MemoryBudget      Bytes  `envconfig:"MEMORY_BUDGET" default:"256MiB" desc:"bound on the bytes held in memory on their way to S3"`
 	SpoolDir          string `envconfig:"SPOOL_DIR" desc:"directory that takes parts when the memory budget is used up; empty: reading waits instead"`
 	SpoolSize         Bytes  `envconfig:"SPOOL_SIZE" default:"4GiB" desc:"bound on the bytes in SPOOL_DIR"`
@@ -163,6 +165,7 @@ func (c *Config) Validate() error {
 	check(c.PartSize >= 5<<20 && c.PartSize <= 5<<30, "PART_SIZE", c.PartSize, "5MiB to 5GiB")
 	check(c.MemoryBudget >= 32<<20, "MEMORY_BUDGET", c.MemoryBudget, "32MiB or more")
 	check(c.UploadConcurrency >= 1 && c.UploadConcurrency <= 256, "UPLOAD_CONCURRENCY", c.UploadConcurrency, "1 to 256")
+	check(c.MaxOpenFiles >= 2, "MAX_OPEN_FILES", c.MaxOpenFiles, "2 or more")
 	check(c.MaxLeases >= 0, "MAX_LEASES", c.MaxLeases, "0 or more")
 	within("COMMIT_INTERVAL", c.CommitInterval, time.Second, 24*time.Hour)
 	within("FAILOVER_TIME", c.Failover, time.Second, 10*time.Minute)

@@ -122,8 +122,10 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	}
 	d.pipeline = batch.New(batch.Config{
 		Worker: d.worker, Stream: d.cfg.Stream, ManifestPrefix: d.cfg.ManifestPrefix,
-		Limits: batch.Limits{FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval},
-		NewID:  func() string { return uuid.Must(uuid.NewV7()).String() },
+		Limits: batch.Limits{
+			FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval, OpenFiles: d.cfg.MaxOpenFiles,
+		},
+		NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
 	}, batch.Parts{
 		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
 	})
@@ -163,6 +165,8 @@ func (d *Daemon) wireEngine(svc Services) error {
 		return err
 	}
 	d.shards = &shards{
+		log:      d.log,
+		metrics:  d.metrics,
 		keeper:   d.keeper,
 		pipeline: d.pipeline,
 		open:     make(map[string]*session),

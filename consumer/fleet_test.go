@@ -3,84 +3,37 @@ package consumer
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/prometheus/client_golang/prometheus"
-
 	"aws-streaming-pipeline/checkpoint/local"
-	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/budget"
-	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
-	"aws-streaming-pipeline/internal/metrics"
-	"aws-streaming-pipeline/writers/s3sink"
 )
 
 // Ten daemons start at once on a stream of a thousand shards, with the default failover time: within half a minute each
 // reads a hundred, and at rest they ask the store for nothing but scans and heartbeats.
 func TestDaemons_ShareAThousandShardsEvenlyWithinHalfAMinute(t *testing.T) {
 	const workers, shards = 10, 1000
-	stream, err := localstream.Start("127.0.0.1:0", localstream.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stream.Close()
-	if err := stream.CreateStream("wide", shards); err != nil {
-		t.Fatal(err)
-	}
-	bucket, err := localbucket.Start("127.0.0.1:0", t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bucket.Close()
-	if err := bucket.CreateBucket("out"); err != nil {
-		t.Fatal(err)
-	}
 	var resting atomic.Bool
 	var requests sync.Map // of *atomic.Int64 by operation, while resting
-	store := local.OpenMemory(local.WithHook(func(operation string, applied bool) error {
+	st := newStage(t, shards, localstream.Options{}, local.WithHook(func(operation string, applied bool) error {
 		if resting.Load() && !applied {
 			n, _ := requests.LoadOrStore(operation, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)
 		}
 		return nil
 	}))
-	defer store.Close()
-	account := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: awshttp.Keep(nil)}
-
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	var daemons []*Daemon
 	began := time.Now()
 	for range workers {
-		cfg := Defaults()
-		cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.ReadInterval = "wide", "out", "", 20*time.Second
-		registry := prometheus.NewRegistry()
-		m := metrics.New(registry)
-		// Reading is not what is tested here: a shard that has just been opened reserves ten megabytes.
-		held := budget.New(2<<30, m)
-		log := slog.New(slog.DiscardHandler)
-		sink, err := s3sink.New(s3.NewFromConfig(account, func(o *s3.Options) {
-			o.BaseEndpoint, o.UsePathStyle = aws.String(bucket.URL()), true
-		}), s3sink.Config{Bucket: "out", Budget: held, Metrics: m, Log: log})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := New(cfg, Services{
-			Kinesis: kinesis.NewFromConfig(account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(stream.URL()) }),
-			Store:   store, Sink: sink, Budget: held, Metrics: m, Registry: registry, Log: log, Version: "test",
+		d := st.daemon(func(c *Config) {
+			// Reading is not what is tested here: a shard that was just opened reserves ten megabytes.
+			c.ReadInterval, c.MemoryBudget = 20*time.Second, 2<<30
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 		daemons = append(daemons, d)
 		running.Go(func() {
 			if err := d.Run(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,8 @@ import (
 	"aws-streaming-pipeline/consumer/kcl"
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/source"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/metrics"
 )
 
 // errDrained ends a session whose shard is handed over: all that was read is committed.
@@ -19,6 +22,8 @@ var errDrained = errors.New("everything read is committed, the shard is handed o
 
 // shards drives the engine: it opens a session for each shard whose lease is held.
 type shards struct {
+	log      *slog.Logger
+	metrics  *metrics.Metrics
 	keeper   *lease.Keeper
 	source   *source.Source
 	pipeline *batch.Pipeline
@@ -55,6 +60,7 @@ func (s *shards) Open(shard string) (kcl.Session, bool) {
 		hold:   hold,
 		reader: s.source.Open(shard, hold.Lease().Checkpoint),
 		cursor: s.pipeline.Open(hold),
+		since:  hold.Lease().Arrival,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,6 +88,7 @@ type session struct {
 
 	fetch source.Fetch // what Next brought
 	ended bool         // the shard's end was taken in
+	since time.Time    // arrival of the last record before this session; zero once a first record was read
 
 	mu     sync.Mutex
 	behind time.Duration
@@ -106,7 +113,25 @@ func (s *session) Next(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	s.note(s.fetch.Behind)
+	s.checkRetention()
 	return nil
+}
+
+// checkRetention looks for a gap between the last record that was committed and the first one that is read. One longer
+// than the retention time means that the stream may have dropped records in between before they were read; Kinesis
+// does not tell. Reading on is all that can be done: each further moment would lose more.
+func (s *session) checkRetention() {
+	first := s.fetch.FirstArrival
+	if s.since.IsZero() || first.IsZero() {
+		return
+	}
+	retention := s.shards.keeper.Snapshot().Stream.Retention
+	if gap := first.Sub(s.since); retention > 0 && gap > retention {
+		s.shards.metrics.RetentionGaps.Inc()
+		s.shards.log.Error("records may have been lost to the retention time", logkey.Shard, s.hold.Lease().Shard,
+			"last_committed_arrival", s.since, "first_arrival_read", first, "retention", retention.String())
+	}
+	s.since = time.Time{}
 }
 
 // finish waits until all that was taken in is committed.

@@ -23,6 +23,7 @@ type batch struct {
 	encoded atomic.Int64 // bytes of all files, estimated where not yet encoded
 	records atomic.Int64
 	item    atomic.Int64 // estimated size of the outbox item
+	turns   atomic.Int64 // runs of records appended, orders the files by their last use
 	due     atomic.Pointer[string]
 
 	mu       sync.Mutex
@@ -56,6 +57,7 @@ type openFile struct {
 	file   *writers.File
 	closed bool
 	size   atomic.Int64 // as last added to the batch's encoded
+	used   atomic.Int64 // the batch's turn at which it was last asked for
 }
 
 func newBatch(ctx context.Context, l *lane, id string, now time.Time) *batch {
@@ -92,8 +94,23 @@ func (b *batch) append(id fileID, add func(*writers.File) error, roll int64) err
 	}
 }
 
-// file returns the open file of id, beginning one if there is none.
+// file returns the open file of id, beginning one if there is none. If that is one too many, the file that was used
+// least recently is closed: its partition goes on in another file.
 func (b *batch) file(id fileID) *openFile {
+	f, surplus := b.find(id)
+	if surplus.file != nil {
+		b.close(surplus.id, surplus.file, "open files")
+	}
+	return f
+}
+
+// found is an open file with its id.
+type found struct {
+	id   fileID
+	file *openFile
+}
+
+func (b *batch) find(id fileID) (f *openFile, surplus found) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f, ok := b.open[id]
@@ -102,8 +119,22 @@ func (b *batch) file(id fileID) *openFile {
 		b.started++
 		b.item.Add(openFileItem)
 		b.open[id] = f
+		if limit := b.lane.p.cfg.Limits.OpenFiles; limit > 0 && len(b.open) > limit {
+			surplus = b.leastRecentlyUsed(id)
+		}
 	}
-	return f
+	f.used.Store(b.turns.Add(1))
+	return f, surplus
+}
+
+// leastRecentlyUsed returns an open file other than that of id; b.mu is held.
+func (b *batch) leastRecentlyUsed(id fileID) (oldest found) {
+	for other, f := range b.open {
+		if other != id && (oldest.file == nil || f.used.Load() < oldest.file.used.Load()) {
+			oldest = found{other, f}
+		}
+	}
+	return oldest
 }
 
 // close takes a file out of the open ones and finishes it in the background.

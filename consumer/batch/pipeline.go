@@ -34,6 +34,8 @@ type Limits struct {
 	FileBytes int64
 	// Interval is how long the oldest record of a batch waits for its commit.
 	Interval time.Duration
+	// OpenFiles is the most files that a batch has open at the same time; 0 sets no bound.
+	OpenFiles int
 	// Bytes is the encoded size of all files of a batch at which it is committed although files are open.
 	Bytes int64
 }

@@ -306,6 +306,30 @@ func TestPipeline_BytesOfABatchBoundItAlthoughFilesAreOpen(t *testing.T) {
 	})
 }
 
+func TestPipeline_ClosesTheLeastRecentlyUsedFileWhenTooManyAreOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.limits.OpenFiles = 3
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		// d comes when a, b and c are open and b has been used least recently.
+		for n, partition := range strings.Split("abcacdac", "") {
+			w.append(c, intake(partition, 10*n, 10*n+4))
+		}
+		want(t, "open files", len(p.Status().Open), 3)
+		if err := c.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want(t, "records", len(w.bucket.lines("data/")), 40)
+		want(t, "files", len(w.bucket.keys("data/")), 4)
+		for _, f := range p.Status().Published {
+			want(t, "reason of "+f.Key, f.Reason == "open files", strings.Contains(f.Key, "/b/"))
+		}
+	})
+}
+
 func TestPipeline_FaultyRecordsGoToTheErrorFileOfTheSameBatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -26,6 +26,7 @@ type Metrics struct {
 	LeasesFree    prometheus.Gauge
 	ShardsTrimmed prometheus.Gauge
 	RetentionUsed prometheus.Gauge
+	RetentionGaps prometheus.Counter
 	StoreRequests *prometheus.CounterVec // operation, result
 
 	// Batches and files
@@ -73,6 +74,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Leases that could be worked on and that no live worker holds, as the last scan saw them."),
 		ShardsTrimmed: f.gauge("consumer_trimmed_shards",
 			"Shards that left the stream before their end was committed: what they still held is lost to retention."),
+		RetentionGaps: f.counter("consumer_retention_gaps_total",
+			"Times that the first record read of a shard came more than the retention time after its last committed one: records may be lost."),
 		RetentionUsed: f.gauge("consumer_retention_used_ratio",
 			"Greatest age of a held shard's checkpoint as a share of the stream's retention; shards read to their tip count as young."),
 		StoreRequests: f.counterVec("consumer_checkpoint_requests_total",

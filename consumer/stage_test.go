@@ -1,0 +1,92 @@
+package consumer
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/localbucket"
+	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/writers/s3sink"
+)
+
+// stage is a stream, a bucket and a store in this process, for any number of daemons.
+type stage struct {
+	t       *testing.T
+	stream  *localstream.Server
+	bucket  *localbucket.Server
+	store   *local.Store
+	account aws.Config
+	folder  string // of the bucket
+}
+
+func newStage(t *testing.T, shards int, options localstream.Options, storeOptions ...local.Option) *stage {
+	t.Helper()
+	st := &stage{t: t, folder: t.TempDir(), store: local.OpenMemory(storeOptions...)}
+	var err error
+	if st.stream, err = localstream.Start("127.0.0.1:0", options); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.stream.Close() })
+	if err := st.stream.CreateStream("stream", shards); err != nil {
+		t.Fatal(err)
+	}
+	if st.bucket, err = localbucket.Start("127.0.0.1:0", st.folder); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.bucket.Close() })
+	if err := st.bucket.CreateBucket("bucket"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.store.Close() })
+	st.account = aws.Config{
+		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: awshttp.Keep(nil),
+	}
+	return st
+}
+
+// daemon makes a daemon that does not run yet.
+func (st *stage) daemon(adjust func(*Config)) *Daemon {
+	st.t.Helper()
+	cfg := Defaults()
+	cfg.Stream, cfg.Bucket, cfg.HTTPAddress = "stream", "bucket", ""
+	adjust(&cfg)
+	registry := prometheus.NewRegistry()
+	m := metrics.New(registry)
+	held := budget.New(int64(cfg.MemoryBudget), m)
+	log := slog.New(slog.DiscardHandler)
+	sink, err := s3sink.New(s3.NewFromConfig(st.account, func(o *s3.Options) {
+		o.BaseEndpoint, o.UsePathStyle = aws.String(st.bucket.URL()), true
+	}), s3sink.Config{Bucket: cfg.Bucket, Budget: held, Metrics: m, Log: log})
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	d, err := New(cfg, Services{
+		Kinesis: kinesis.NewFromConfig(st.account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) }),
+		Store:   st.store, Sink: sink, Budget: held, Metrics: m, Registry: registry, Log: log, Version: "test",
+	})
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	return d
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(within); !ok(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", within, what)
+		}
+	}
+}
