@@ -27,6 +27,9 @@ type batch struct {
 	due     atomic.Pointer[string]
 
 	mu       sync.Mutex
+	entered  int           // shards that are appending
+	sealed   bool          // nobody enters any more
+	empty    chan struct{} // closed when it is sealed and the last shard has left
 	open     map[fileID]*openFile
 	finished sync.WaitGroup // files being finished
 	done     []checkpoint.File
@@ -65,8 +68,39 @@ func newBatch(ctx context.Context, l *lane, id string, now time.Time) *batch {
 	return &batch{
 		id: id, opened: now, ctx: ctx, cancel: cancel, lane: l,
 		open:   make(map[fileID]*openFile),
+		empty:  make(chan struct{}),
 		ranges: make(map[string]*coverage),
 	}
+}
+
+// enter lets a shard append until it leaves; false if the batch is sealed.
+func (b *batch) enter() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.sealed {
+		b.entered++
+	}
+	return !b.sealed
+}
+
+func (b *batch) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entered--
+	if b.sealed && b.entered == 0 {
+		close(b.empty)
+	}
+}
+
+// seal lets nobody enter any more and waits until all have left. What they wait for themselves ends with the batch.
+func (b *batch) seal() {
+	b.mu.Lock()
+	b.sealed = true
+	if b.entered == 0 {
+		close(b.empty)
+	}
+	b.mu.Unlock()
+	<-b.empty
 }
 
 // append puts a run of records of one partition into its file. add is called with the file, once, and returns nil
@@ -169,6 +203,7 @@ func (b *batch) close(id fileID, f *openFile, reason string) {
 // finish closes all files, waits until every byte is durable, and returns the batch as it is to be committed. After an
 // error the batch can only be dropped; what it staged is in the answer all the same.
 func (b *batch) finish(worker, reason string, now time.Time) (checkpoint.Batch, error) {
+	b.seal()
 	for id, f := range b.openFiles() {
 		b.close(id, f, reason)
 	}

@@ -31,6 +31,9 @@ type Cursor struct {
 // Append takes records in. It returns when they are in the open batch's files, not when they are durable. After an
 // error nothing more is taken in, and the shard starts again from its checkpoint.
 func (c *Cursor) Append(ctx context.Context, in Intake) error {
+	if c.isDropped() {
+		return ErrRestart
+	}
 	if in.Last == "" && !in.End {
 		return nil
 	}
@@ -38,10 +41,7 @@ func (c *Cursor) Append(ctx context.Context, in Intake) error {
 	if err != nil {
 		return err
 	}
-	defer c.lane.mu.RUnlock()
-	if c.isDropped() {
-		return ErrRestart
-	}
+	defer b.leave()
 	p := c.lane.p
 	if err := p.fill(b, c.shard, in.Records); err != nil {
 		return err
@@ -52,6 +52,11 @@ func (c *Cursor) Append(ctx context.Context, in Intake) error {
 	}
 	b.cover(c, end, in)
 	c.position = end
+	if c.isDropped() {
+		// Whoever dropped the records before these may have looked at the batch too early to find them in it.
+		b.cancel(ErrRestart)
+		return ErrRestart
+	}
 	b.records.Add(int64(len(in.Records)))
 	p.taken.Add(int64(len(in.Records)))
 	if b.idle() {

@@ -215,10 +215,9 @@ type lane struct {
 	number  int
 	cursors map[*Cursor]bool // guarded by p.mu
 
-	// mu is held for reading while records are appended, for writing to change the open batch.
-	mu      sync.RWMutex
-	current *batch
-	rotated chan struct{} // closed when current changes
+	mu      sync.Mutex
+	current *batch        // the open one; nil if nothing has come since the last was sealed
+	rotated chan struct{} // closed and replaced when the open batch is taken away
 
 	wake chan struct{} // tells run to look whether the batch is due
 }
@@ -279,8 +278,8 @@ func (l *lane) awaitDue(ctx context.Context) (reason string, ok bool) {
 }
 
 func (l *lane) batch() *batch {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.current
 }
 
@@ -298,25 +297,23 @@ func (l *lane) rotate() *batch {
 // seal asks for the batch to be committed soon.
 func (l *lane) seal(b *batch, reason string) {
 	b.due.CompareAndSwap(nil, &reason)
+	l.wakeUp()
+}
+
+func (l *lane) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
 }
 
-// acquire returns the open batch with the lane locked for reading, beginning a batch if there is none. It waits while
-// the batch is full: a batch that is due by age alone goes on filling until its turn comes.
+// acquire returns the open batch, entered, beginning one if there is none. It waits while the batch is full: a batch
+// that is due by age alone goes on filling until its turn comes.
 func (l *lane) acquire(ctx context.Context, c *Cursor) (*batch, error) {
 	for {
-		l.mu.RLock()
-		b, rotated := l.current, l.rotated
-		if b != nil && !l.full(b, c) {
+		b, rotated := l.open()
+		if !l.full(b, c) && b.enter() {
 			return b, nil
-		}
-		l.mu.RUnlock()
-		if b == nil {
-			l.begin()
-			continue
 		}
 		select {
 		case <-rotated:
@@ -324,6 +321,17 @@ func (l *lane) acquire(ctx context.Context, c *Cursor) (*batch, error) {
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// open returns the open batch, beginning one if there is none, with the channel that tells when it is taken away.
+func (l *lane) open() (*batch, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.current == nil {
+		l.current = newBatch(l.p.ctx, l, l.p.cfg.NewID(), l.p.cfg.Now())
+		l.wakeUp() // run waits for its age from now on
+	}
+	return l.current, l.rotated
 }
 
 // full tells that the batch can take no more records of the shard, and has it sealed.
@@ -339,18 +347,6 @@ func (l *lane) full(b *batch, c *Cursor) bool {
 		return false
 	}
 	return true
-}
-
-func (l *lane) begin() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.current == nil {
-		l.current = newBatch(l.p.ctx, l, l.p.cfg.NewID(), l.p.cfg.Now())
-		select {
-		case l.wake <- struct{}{}: // run learns of the new batch and waits for its age
-		default:
-		}
-	}
 }
 
 // openFile begins the n-th file of a batch.

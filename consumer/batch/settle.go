@@ -146,14 +146,13 @@ func (l *lane) restart(b *batch, reason string) {
 	for _, c := range b.cursors() {
 		c.drop(reason)
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.current == nil {
+	next := l.batch()
+	if next == nil {
 		return
 	}
-	for _, c := range l.current.cursors() {
+	for _, c := range next.cursors() {
 		if c.isDropped() {
-			l.current.cancel(fmt.Errorf("the batch before it was dropped: %s", reason))
+			next.cancel(fmt.Errorf("the batch before it was dropped: %s", reason))
 			return
 		}
 	}
