@@ -348,6 +348,35 @@ func TestFile_WaitsWhileTheSinkTakesNothing(t *testing.T) {
 	}
 }
 
+func TestShared_LeavesBlocksAloneWhileThereIsMemory(t *testing.T) {
+	held := budget.New(1<<20, nil)
+	shared := newShared(t, held, 1)
+	f := writers.OpenFile(t.Context(), fileSpec(newFormat(t, jsonl.None, 0), writerstest.NewMemory()), shared)
+	for n := range 4000 {
+		if err := f.Append(trip(0, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shared.Relieve() {
+		t.Fatal("a block was sealed without need")
+	}
+	// Somebody waits for room that the open block takes up: half a mebibyte, beside a part that stands.
+	held.Add(budget.Part, 256<<10)
+	acquired := make(chan error, 1)
+	go func() { acquired <- held.Acquire(t.Context(), 512<<10) }()
+	<-held.Starved()
+	if !shared.Relieve() {
+		t.Fatal("no block was sealed")
+	}
+	if err := <-acquired; err != nil {
+		t.Fatal(err)
+	}
+	held.Release(budget.Received, 512<<10)
+	held.Release(budget.Part, 256<<10)
+	f.Abandon()
+	checkNothingHeld(t, held)
+}
+
 func TestFile_FinishEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := budget.New(64<<20, nil)
@@ -368,6 +397,7 @@ func TestFile_FinishEndsWithItsContext(t *testing.T) {
 		go func() {
 			<-begun
 			cancel()
+			synctest.Wait() // until the end has reached the file
 			close(release)
 		}()
 		if _, err := f.Finish(ctx); !errors.Is(err, context.Canceled) {

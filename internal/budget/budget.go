@@ -51,7 +51,8 @@ type Budget struct {
 	gauges [accounts]prometheus.Gauge
 
 	starved chan struct{}
-	waiting atomic.Int32 // goroutines in waiters or in AwaitRoom, so that Release knows whether to look
+	waiting atomic.Int32 // goroutines in Acquire and AwaitRoom, so that Release knows whether to look
+	queued  atomic.Int32 // those of them that are in Acquire
 
 	mu      sync.Mutex
 	waiters []*waiter // of Acquire, first come first served
@@ -91,8 +92,8 @@ func (b *Budget) Used() int64 {
 	return sum
 }
 
-// Over tells that less than a quarter of the limit is free: it is time to seal blocks.
-func (b *Budget) Over() bool { return b.Used() > b.limit/4*3 }
+// Over tells that less than a quarter of the limit is free, or that somebody waits for room: it is time to seal blocks.
+func (b *Budget) Over() bool { return b.queued.Load() > 0 || b.Used() > b.limit/4*3 }
 
 // Acquire takes n received bytes into account, after waiting until there is room for them. Those who came first are
 // served first. An n of more than half the limit waits until that half is free, so it gets in at last and oversteps
@@ -109,8 +110,10 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	w := &waiter{bytes: n, admitted: make(chan struct{})}
 	b.waiters = append(b.waiters, w)
 	b.waiting.Add(1)
+	b.queued.Add(1)
 	b.mu.Unlock()
 	defer b.waiting.Add(-1)
+	defer b.queued.Add(-1)
 	b.wake() // bytes may have been released between the look and the queue
 
 	select {

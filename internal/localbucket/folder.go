@@ -219,7 +219,8 @@ func (f *folder) content(bucket, key string) (*gofakes3.Content, error) {
 	}, nil
 }
 
-// attributes reads those of an object. A file that somebody has laid into the folder has none but a content hash.
+// attributes reads those of an object. A file that somebody has laid into the folder has none; its ETag is made from its
+// name.
 func (f *folder) attributes(bucket, key string) (attributes, error) {
 	var a attributes
 	b, err := f.root.ReadFile(attributesName(bucket, key))
@@ -355,7 +356,8 @@ func (f *folder) receive(dir string, input io.Reader) (name string, sum []byte, 
 	digest := md5.New()
 	size, err = io.Copy(io.MultiWriter(file, digest), input)
 	if err = errors.Join(err, file.Close()); err != nil {
-		return "", nil, 0, errors.Join(refusal(err), f.root.Remove(name))
+		_ = f.root.Remove(name) // at worst a file stays that nobody looks at
+		return "", nil, 0, refusal(err)
 	}
 	return name, digest.Sum(nil), size, nil
 }

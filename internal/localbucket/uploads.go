@@ -176,7 +176,15 @@ func (f *folder) CompleteMultipartUpload(bucket, key string, id gofakes3.UploadI
 	if err := f.show(temporary, bucket, key, attributes{Headers: u.Headers, ETag: etag}); err != nil {
 		return "", "", errors.Join(err, f.root.Remove(temporary))
 	}
-	return "", `"` + etag + `"`, f.root.RemoveAll(uploadDir(u.ID))
+	return "", `"` + etag + `"`, f.end(u)
+}
+
+// end takes an upload away, its description first: without it there is no upload, whatever is left of its parts.
+func (f *folder) end(u upload) error {
+	if err := f.root.Remove(path.Join(uploadDir(u.ID), description)); err != nil {
+		return err
+	}
+	return f.root.RemoveAll(uploadDir(u.ID))
 }
 
 // choose returns the parts that a request names, under S3's rules.
@@ -184,11 +192,11 @@ func choose(there []uploadPart, wanted []gofakes3.CompletedPart) ([]uploadPart, 
 	if len(wanted) == 0 {
 		return nil, gofakes3.ErrMalformedXML
 	}
+	if !slices.IsSortedFunc(wanted, func(a, b gofakes3.CompletedPart) int { return cmp.Compare(a.PartNumber, b.PartNumber) }) {
+		return nil, gofakes3.ErrInvalidPartOrder
+	}
 	var chosen []uploadPart
 	for i, w := range wanted {
-		if i > 0 && w.PartNumber <= wanted[i-1].PartNumber {
-			return nil, gofakes3.ErrInvalidPartOrder
-		}
 		at := slices.IndexFunc(there, func(p uploadPart) bool {
 			return p.number == w.PartNumber && p.etag == strings.Trim(w.ETag, `"`)
 		})
@@ -252,7 +260,7 @@ func (f *folder) AbortMultipartUpload(bucket, key string, id gofakes3.UploadID) 
 	if err != nil {
 		return err
 	}
-	return f.root.RemoveAll(uploadDir(u.ID))
+	return f.end(u)
 }
 
 func (f *folder) ListParts(bucket, key string, id gofakes3.UploadID, marker int, limit int64) (*gofakes3.ListMultipartUploadPartsResult, error) {

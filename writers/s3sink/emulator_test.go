@@ -11,43 +11,34 @@ import (
 	"aws-streaming-pipeline/writers/writerstest"
 )
 
-// The same promises on S3 servers that others have written.
-func TestSink_OnEmulators(t *testing.T) {
-	for name, test := range map[string]struct {
-		start       func(*testing.T) emulator.Endpoint
-		ifNoneMatch bool
-	}{
-		"versitygw": {emulator.Versitygw, true},
-		"moto":      {emulator.Moto, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := test.start(t)
-			client := writerstest.Client(server.URL, server.AccessKey, server.SecretKey, nil)
-			buckets := 0
-			writerstest.TestSink(t, func(t *testing.T) writerstest.Bucket {
-				c := config()
-				buckets++
-				c.Bucket = fmt.Sprintf("trips-%d", buckets)
-				c.IfNoneMatch = test.ifNoneMatch
-				if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &c.Bucket}); err != nil {
-					t.Fatal(err)
-				}
-				open := func(c s3sink.Config) *s3sink.Sink {
-					sink, err := s3sink.New(client, c)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return sink
-				}
-				missing := c
-				missing.Bucket = "missing"
-				return writerstest.Bucket{
-					Sink: open(c), Other: open(c), Missing: open(missing),
-					Get: func(t *testing.T, key string) *writerstest.Object {
-						return writerstest.Get(t, client, c.Bucket, key)
-					},
-				}
-			})
-		})
-	}
+// The same promises on an S3 server that others have written. (moto is none for this: it answers 500 where an upload is
+// gone and another object has its key.)
+func TestSink_OnVersitygw(t *testing.T) {
+	server := emulator.Versitygw(t)
+	client := writerstest.Client(server.URL, server.AccessKey, server.SecretKey, nil)
+	buckets := 0
+	writerstest.TestSink(t, func(t *testing.T) writerstest.Bucket {
+		buckets++
+		c := config()
+		c.Bucket = fmt.Sprintf("trips-%d", buckets)
+		c.IfNoneMatch = true
+		if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &c.Bucket}); err != nil {
+			t.Fatal(err)
+		}
+		open := func(c s3sink.Config) *s3sink.Sink {
+			sink, err := s3sink.New(client, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return sink
+		}
+		missing := c
+		missing.Bucket = "missing"
+		return writerstest.Bucket{
+			Sink: open(c), Other: open(c), Missing: open(missing),
+			Get: func(t *testing.T, key string) *writerstest.Object {
+				return writerstest.Get(t, client, c.Bucket, key)
+			},
+		}
+	})
 }

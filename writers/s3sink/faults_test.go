@@ -297,9 +297,7 @@ func TestSink_ShowsWhatIsWrongAndEndsWithItsContext(t *testing.T) {
 	if trouble.Operation != "UploadPart" || trouble.Key != "trips/a" || !strings.Contains(trouble.Error(), "AccessDenied") {
 		t.Errorf("trouble is %v", trouble)
 	}
-	if err := e.sink.Check(t.Context()); !errors.As(err, &trouble) {
-		t.Errorf("a bucket that takes no parts is ready: %v", err)
-	}
+	waitUntil(t, func() bool { return errors.As(e.sink.Check(t.Context()), &trouble) }) // not ready if it lasts
 	stop := errors.New("shutdown")
 	cancel(stop)
 	if err := <-result; !errors.Is(err, stop) {
@@ -345,6 +343,34 @@ func TestSink_LooksAtTheObjectInItsWay(t *testing.T) {
 		late := &fault{operation: "CompleteMultipartUpload", skip: 1, times: 1, strike: refuse(412, "PreconditionFailed")}
 		e := newEnv(t, conditional, &fault{operation: "CompleteMultipartUpload", times: 1, strike: lose}, late)
 		late.skip = 0
+		f, err := e.stage(t.Context(), "trips/a", body(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if etag, err := e.sink.Publish(t.Context(), f, batchID); err != nil || etag == "" {
+			t.Fatalf("publishing gave %q, %v", etag, err)
+		}
+	})
+}
+
+// S3 says that the upload is completed, and the object tells otherwise, or nothing.
+func TestSink_BelievesTheObjectRatherThanTheAnswer(t *testing.T) {
+	const success = `<CompleteMultipartUploadResult><ETag>"answered"</ETag></CompleteMultipartUploadResult>`
+	t.Run("somebody else's object", func(t *testing.T) {
+		e := newEnv(t, nil, &fault{operation: "CompleteMultipartUpload", strike: answer(200, success)})
+		f, err := e.stage(t.Context(), "trips/a", body(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.sink.Put(t.Context(), writers.ObjectSpec{Key: "trips/a"}, body(100)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.sink.Publish(t.Context(), f, batchID); !errors.Is(err, s3sink.ErrForeignObject) {
+			t.Fatalf("publishing gave %v", err)
+		}
+	})
+	t.Run("the object was read and moved away already", func(t *testing.T) {
+		e := newEnv(t, nil, &fault{operation: "HeadObject", strike: refuse(404, "NotFound")})
 		f, err := e.stage(t.Context(), "trips/a", body(100))
 		if err != nil {
 			t.Fatal(err)

@@ -160,7 +160,7 @@ func (s *Sink) logFailure(r request, err error, kind outcome, attempts int, wait
 		level = slog.LevelError
 	}
 	s.log.Log(context.Background(), level, "s3 request failed and will be repeated", logkey.Reason, r.operation,
-		logkey.Key, r.key, logkey.Attempt, attempts, "wait", wait, logkey.Error, err.Error())
+		logkey.Key, r.key, logkey.Code, errorCode(err), logkey.Attempt, attempts, "wait", wait, logkey.Error, err.Error())
 }
 
 func (s *Sink) count(operation, result string) {

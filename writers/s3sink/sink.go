@@ -193,6 +193,11 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 // Publish is writers.Sink's. An object of the file's key with another batch's id, none or another size is
 // ErrForeignObject.
 //
+// Whatever the completion was answered, the object decides: S3 answers the second completion of an upload with success
+// for a while and with NoSuchUpload later, and stores that speak S3's protocol have been seen to answer success where
+// somebody else's object was in the place. Only an object that is gone already, because its readers move what they
+// have read, is taken on trust.
+//
 // The caller needs s3:GetObject for the key, and s3:ListBucket for the bucket: without the latter S3 answers 403 for
 // an object that is not there (Amazon S3 API reference, HeadObject), and Publish goes on asking.
 func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
@@ -200,10 +205,17 @@ func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (
 	if errorCode(err) == "InvalidPart" {
 		etag, err = s.completeAsListed(ctx, f, err)
 	}
-	if err == nil || ctx.Err() != nil || !decidedByObject(err) {
-		return etag, err
+	if err != nil && (ctx.Err() != nil || !decidedByObject(err)) {
+		return "", err
 	}
-	return s.recognise(ctx, f, batchID, err)
+	found, headErr := s.recognise(ctx, f, batchID)
+	switch {
+	case headErr != nil:
+		return "", headErr
+	case found != "":
+		return found, nil
+	}
+	return etag, err
 }
 
 // complete makes an upload visible.
@@ -286,12 +298,10 @@ func decidedByObject(err error) bool {
 	return errors.Is(err, writers.ErrUploadGone) || errorCode(err) == "PreconditionFailed"
 }
 
-// recognise looks for the object of an upload that can not be completed. Why it can not is returned as it is if there
-// is no object.
-func (s *Sink) recognise(ctx context.Context, f checkpoint.File, batchID string, why error) (string, error) {
+// recognise returns the ETag of the object that a file has become; it is empty if there is no object.
+func (s *Sink) recognise(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
 	var found *s3.HeadObjectOutput
-	err := s.try(ctx, request{operation: "HeadObject", key: f.Key, do: func(ctx context.Context) error {
-		var err error
+	err := s.try(ctx, request{operation: "HeadObject", key: f.Key, do: func(ctx context.Context) (err error) {
 		found, err = s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: &f.Key}, s.options)
 		var absent *types.NotFound
 		if errors.As(err, &absent) {
@@ -299,11 +309,8 @@ func (s *Sink) recognise(ctx context.Context, f checkpoint.File, batchID string,
 		}
 		return err
 	}})
-	if err != nil {
+	if err != nil || found == nil {
 		return "", err
-	}
-	if found == nil {
-		return "", why
 	}
 	id, size := found.Metadata[writers.MetadataBatchID], aws.ToInt64(found.ContentLength)
 	if id != batchID || size != f.Bytes {
@@ -351,8 +358,9 @@ func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) er
 	}})
 }
 
-// Check is writers.Sink's. It asks once whether the bucket is there, and if so, whether a request has been failing: a
-// bucket that answers and takes no parts is not ready.
+// Check is writers.Sink's. It asks once whether the bucket is there, and if so, whether a request has been failing for
+// longer than the longest wait between attempts: a bucket that answers and takes no parts is not ready, one that has
+// refused a single request is.
 func (s *Sink) Check(ctx context.Context) error {
 	err := s.attempt(ctx, request{do: func(ctx context.Context) error {
 		_, err := s.client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: &s.config.Bucket}, s.options)
@@ -363,7 +371,10 @@ func (s *Sink) Check(ctx context.Context) error {
 		return fmt.Errorf("check bucket %s: %w", s.config.Bucket, err)
 	}
 	s.count("HeadBucket", "ok")
-	return s.Health()
+	if t := s.health.worst(); t != nil && time.Since(t.Since) > s.config.Backoff.Max {
+		return t
+	}
+	return nil
 }
 
 // options are those of every request: no retries and no checksums of the SDK's own, because both are made here.
