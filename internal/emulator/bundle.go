@@ -30,7 +30,8 @@ type Bundle struct {
 }
 
 //go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
-//go:embed python/requirements.txt java/pom.xml java/Launch.java
+//go:embed python/requirements.txt engines/requirements.txt tools/requirements.txt java/pom.xml java/Launch.java
+//go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
 
 const versitygwModule = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
@@ -45,12 +46,29 @@ var (
 		},
 	}
 	pythonBundle = Bundle{
-		Name:  "python",
-		tool:  "python3",
-		files: []string{"requirements.txt"},
+		Name:    "python",
+		tool:    "python3",
+		files:   []string{"requirements.txt"},
+		install: installPython,
+	}
+	enginesBundle = Bundle{
+		Name:    "engines",
+		tool:    "python3",
+		files:   []string{"requirements.txt"},
+		install: installPython,
+	}
+	toolsBundle = Bundle{
+		Name:    "tools",
+		tool:    "python3",
+		files:   []string{"requirements.txt"},
+		install: installPython,
+	}
+	validatorBundle = Bundle{
+		Name:  "validator",
+		tool:  "npm",
+		files: []string{"package.json", "package-lock.json", ".npmrc"},
 		install: func(ctx context.Context, dir string) error {
-			return run(ctx, dir, nil, "python3", "-m", "pip", "install", "--quiet", "--require-hashes",
-				"--target", "lib", "--requirement", "requirements.txt")
+			return run(ctx, dir, nil, "npm", "ci")
 		},
 	}
 	javaBundle = Bundle{
@@ -73,7 +91,14 @@ var (
 )
 
 // Bundles lists all that can be fetched.
-func Bundles() []Bundle { return []Bundle{npmBundle, pythonBundle, javaBundle, goBundle} }
+func Bundles() []Bundle {
+	return []Bundle{npmBundle, pythonBundle, enginesBundle, toolsBundle, validatorBundle, javaBundle, goBundle}
+}
+
+func installPython(ctx context.Context, dir string) error {
+	return run(ctx, dir, nil, "python3", "-m", "pip", "install", "--quiet", "--require-hashes",
+		"--target", "lib", "--requirement", "requirements.txt")
+}
 
 // ErrUnavailable marks a bundle that this machine cannot have: its tool is missing or its registry does not answer.
 var ErrUnavailable = errors.New("not available here")

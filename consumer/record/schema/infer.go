@@ -1,0 +1,321 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// maxInferredColumns bounds the leaf columns of an inferred schema; members beyond it have no column.
+	maxInferredColumns = 1000
+	// maxInferredMembers is the number of members above which an object is taken for a map whose keys are data.
+	maxInferredMembers = 200
+)
+
+// Infer proposes a JSON Schema document for records like the samples. It lists the members in the order in which they
+// were first seen, with the narrowest types that fit all values; strings that all are dates, times or numbers become
+// such columns. A person should read it before it is used: it knows only the samples.
+func Infer(name string, samples [][]byte) ([]byte, error) {
+	inferrer := NewInferrer()
+	for i, sample := range samples {
+		if err := inferrer.Add(sample); err != nil {
+			return nil, fmt.Errorf("infer schema from sample %d: %w", i, err)
+		}
+	}
+	if len(inferrer.root.members.keys) == 0 {
+		return nil, fmt.Errorf("infer schema from %d samples: there is no member", len(samples))
+	}
+	var b bytes.Buffer
+	head := `{"$schema":"https://json-schema.org/draft/2020-12/schema","title":` + quote(name) + `,`
+	b.WriteString(head)
+	inferrer.root.writeBody(&b, "object")
+	b.WriteString("}")
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, b.Bytes(), "", "  "); err != nil {
+		return nil, fmt.Errorf("infer schema: %w", err)
+	}
+	indented.WriteByte('\n')
+	return indented.Bytes(), nil
+}
+
+// Inferrer learns columns from records. Its answers only ever grow: a column that Schema has once named keeps its type.
+type Inferrer struct {
+	root    *observed
+	columns int
+}
+
+// NewInferrer returns an Inferrer that knows nothing.
+func NewInferrer() *Inferrer {
+	return &Inferrer{root: newObserved()}
+}
+
+// Add learns from a record. It is an error if that is no JSON object.
+func (i *Inferrer) Add(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.UseNumber()
+	if token, err := d.Token(); err != nil || token != json.Delim('{') {
+		return fmt.Errorf("not a JSON object")
+	}
+	return i.root.addMembers(d)
+}
+
+// Schema returns a lenient schema with a column for every member seen, and settles the types of new ones. Members that
+// were always null have none, nor have those whose names differ from another's in case only.
+func (i *Inferrer) Schema() *Schema {
+	return &Schema{Name: "inferred", Fields: i.fields(i.root, 0), Extra: true, Lenient: true}
+}
+
+func (i *Inferrer) fields(o *observed, depth int) []*Field {
+	var fields []*Field
+	taken := map[string]bool{}
+	if depth == 0 {
+		taken[EventIDColumn], taken[ExtraColumn] = true, true
+	}
+	for _, name := range o.members.keys {
+		member := o.members.values[name]
+		if name == "" || taken[strings.ToLower(name)] {
+			continue
+		}
+		f := i.field(name, member, depth+1)
+		if f == nil {
+			continue
+		}
+		taken[strings.ToLower(name)] = true
+		fields = append(fields, f)
+	}
+	return fields
+}
+
+// field returns nil for a member that gets no column.
+func (i *Inferrer) field(name string, o *observed, depth int) *Field {
+	if !o.settled {
+		if !o.any() || i.columns >= maxInferredColumns {
+			return nil
+		}
+		o.settle(depth)
+		if o.kind.Scalar() {
+			i.columns++
+		}
+	}
+	f := &Field{Name: name, Kind: o.kind}
+	switch o.kind {
+	case Group:
+		if f.Fields = i.fields(o, depth); len(f.Fields) == 0 {
+			o.settled = false
+			return nil
+		}
+	case List:
+		if f.Element = i.field("element", o.element, depth+1); f.Element == nil {
+			o.settled = false
+			return nil
+		}
+	}
+	return f
+}
+
+// observed is what has been seen of one member.
+type observed struct {
+	nulls, booleans, integers, numbers, strings, objects, arrays int
+	dates, times, integerTexts                                   int // of the strings
+
+	members members
+	element *observed
+
+	settled bool
+	kind    Kind
+}
+
+// members are an object's members in the order in which they were first seen.
+type members struct {
+	keys   []string
+	values map[string]*observed
+}
+
+func newObserved() *observed {
+	return &observed{members: members{values: map[string]*observed{}}}
+}
+
+func (o *observed) any() bool {
+	return o.booleans+o.integers+o.numbers+o.strings+o.objects+o.arrays > 0
+}
+
+// addMembers reads an object behind its brace.
+func (o *observed) addMembers(d *json.Decoder) error {
+	for d.More() {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		name := token.(string) // the decoder allows nothing else here
+		member := o.members.values[name]
+		if member == nil {
+			member = newObserved()
+			if len(o.members.keys) <= maxInferredColumns {
+				o.members.keys = append(o.members.keys, name)
+				o.members.values[name] = member
+			}
+		}
+		if err := member.add(d); err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+func (o *observed) add(d *json.Decoder) error {
+	token, err := d.Token()
+	if err != nil {
+		return err
+	}
+	switch v := token.(type) {
+	case nil:
+		o.nulls++
+	case bool:
+		o.booleans++
+	case json.Number:
+		if _, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+			o.integers++
+		} else {
+			o.numbers++
+		}
+	case string:
+		o.addString(v)
+	case json.Delim:
+		if v == '{' {
+			o.objects++
+			return o.addMembers(d)
+		}
+		return o.addElements(d)
+	}
+	return nil
+}
+
+func (o *observed) addElements(d *json.Decoder) error {
+	o.arrays++
+	if o.element == nil {
+		o.element = newObserved()
+	}
+	for d.More() {
+		if err := o.element.add(d); err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+func (o *observed) addString(s string) {
+	o.strings++
+	if _, err := time.Parse(time.DateOnly, s); err == nil {
+		o.dates++
+	}
+	if _, err := time.Parse(time.RFC3339, s); err == nil {
+		o.times++
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && strconv.FormatInt(n, 10) == s {
+		o.integerTexts++
+	}
+}
+
+// settle decides the kind for good. Strings stay strings: the next one need not be a date.
+func (o *observed) settle(depth int) {
+	o.settled = true
+	o.kind = o.shape()
+	if depth >= MaxDepth/3 && !o.kind.Scalar() { // a list of groups is three levels deep
+		o.kind = JSON
+	}
+}
+
+// shape is the narrowest kind that holds everything seen, JSON if no other does.
+func (o *observed) shape() Kind {
+	kinds := 0
+	kind := JSON
+	for k, n := range map[Kind]int{
+		Boolean: o.booleans, Double: o.integers + o.numbers, String: o.strings, Group: o.objects, List: o.arrays,
+	} {
+		if n > 0 {
+			kinds++
+			kind = k
+		}
+	}
+	switch {
+	case kinds != 1 || len(o.members.keys) > maxInferredMembers:
+		return JSON
+	case kind == Double && o.numbers == 0:
+		return Int64
+	case kind == Group && len(o.members.keys) == 0:
+		return JSON
+	}
+	return kind
+}
+
+// write writes the schema of a member.
+func (o *observed) write(b *bytes.Buffer) {
+	b.WriteByte('{')
+	switch o.shape() {
+	case Boolean:
+		o.writeBody(b, "boolean")
+	case Int64:
+		o.writeBody(b, "integer")
+	case Double:
+		o.writeBody(b, "number")
+	case String:
+		o.writeString(b)
+	case Group:
+		o.writeBody(b, "object")
+	case List:
+		o.writeBody(b, "array")
+	}
+	b.WriteByte('}')
+}
+
+func (o *observed) writeString(b *bytes.Buffer) {
+	switch o.strings {
+	case o.dates:
+		o.writeBody(b, "string")
+		b.WriteString(`,"format":"date"`)
+	case o.times:
+		o.writeBody(b, "string")
+		b.WriteString(`,"format":"date-time"`)
+	case o.integerTexts:
+		o.writeBody(b, "integer")
+	default:
+		o.writeBody(b, "string")
+	}
+}
+
+func (o *observed) writeBody(b *bytes.Buffer, jsonType string) {
+	name := quote(jsonType)
+	if o.nulls > 0 {
+		name = "[" + name + `,"null"]`
+	}
+	b.WriteString(`"type":` + name)
+	switch {
+	case jsonType == "object":
+		b.WriteString(`,"properties":{`)
+		for i, name := range o.members.keys {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(quote(name) + ":")
+			o.members.values[name].write(b)
+		}
+		b.WriteByte('}')
+	case jsonType == "array" && o.element.any():
+		b.WriteString(`,"items":`)
+		o.element.write(b)
+	}
+}
+
+func quote(s string) string {
+	b, err := json.Marshal(s)
+	if err != nil { // strings always marshal
+		return `""`
+	}
+	return string(b)
+}

@@ -1,0 +1,158 @@
+package shred
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/schema"
+)
+
+// step is one token on the way from a record's root to the value under way: a member's name, or an element's index.
+type step struct {
+	name  string
+	index int
+}
+
+// enter steps into a group, list or map.
+func (s *Shredder) enter(n *Node) {
+	s.depth++
+	if !n.element {
+		s.path = append(s.path, step{name: n.name})
+	}
+}
+
+func (s *Shredder) leave(n *Node) {
+	s.depth--
+	if !n.element {
+		s.path = s.path[:len(s.path)-1]
+	}
+}
+
+// appendPointer appends the JSON Pointer of the object or list under way.
+func (s *Shredder) appendPointer(dst []byte) []byte {
+	for _, at := range s.path {
+		dst = append(dst, '/')
+		if at.name == "" {
+			dst = strconv.AppendInt(dst, int64(at.index), 10)
+			continue
+		}
+		dst = appendToken(dst, at.name)
+	}
+	return dst
+}
+
+func appendToken[T string | []byte](dst []byte, name T) []byte {
+	for i := range len(name) {
+		switch c := name[i]; c {
+		case '~':
+			dst = append(dst, '~', '0')
+		case '/':
+			dst = append(dst, '~', '1')
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
+// pointer is the JSON Pointer of a node under way.
+func (s *Shredder) pointer(n *Node) string {
+	dst := s.appendPointer(nil)
+	if n != s.root && !n.element {
+		dst = appendToken(append(dst, '/'), n.name)
+	}
+	return string(dst)
+}
+
+// keep notes a member for _extra. name is as it stands in the record.
+func (s *Shredder) keep(name, value []byte) {
+	s.extras = append(s.extras, ',')
+	if len(s.path) == 0 {
+		s.extras = append(append(append(s.extras, '"'), name...), '"', ':')
+		s.extras = append(s.extras, value...)
+		return
+	}
+	s.scratch = s.appendPointer(s.scratch[:0])
+	s.scratch = append(s.scratch, '/')
+	if bytes.IndexByte(name, '\\') >= 0 {
+		s.number = appendUnescaped(s.number[:0], name)
+		name = s.number
+	}
+	s.scratch = appendToken(s.scratch, name)
+	s.keepScratch(value)
+}
+
+// keepAt notes the value of a declared member for _extra.
+func (s *Shredder) keepAt(n *Node, value []byte) {
+	s.extras = append(s.extras, ',')
+	s.scratch = s.scratch[:0]
+	if len(s.path) > 0 {
+		s.scratch = s.appendPointer(s.scratch)
+		if !n.element {
+			s.scratch = append(s.scratch, '/')
+		}
+	}
+	switch {
+	case n.element:
+	case len(s.path) == 0:
+		s.scratch = append(s.scratch, n.name...)
+	default:
+		s.scratch = appendToken(s.scratch, n.name)
+	}
+	s.keepScratch(value)
+}
+
+func (s *Shredder) keepScratch(value []byte) {
+	s.extras = append(appendQuoted(s.extras, s.scratch), ':')
+	s.extras = append(s.extras, value...)
+}
+
+// endExtra writes the record's _extra.
+func (s *Shredder) endExtra() {
+	if len(s.extras) == 0 {
+		s.extra.Nulls = append(s.extra.Nulls, uint32(s.rows))
+		return
+	}
+	s.extras[0] = '{'
+	s.extras = append(s.extras, '}')
+	s.extra.text(s.extras)
+}
+
+// malformed refuses a record for its JSON. Append finds out what is wrong.
+func (s *Shredder) malformed() int {
+	s.fault = &record.Fault{
+		Type: record.FormatConversionFailed, Code: schema.CodeMalformed,
+		Message: "the record's JSON is malformed",
+	}
+	return -1
+}
+
+func (s *Shredder) refuseDuplicate() int {
+	s.fault = &record.Fault{
+		Type: record.FormatConversionFailed, Code: schema.CodeMalformed,
+		Message: fmt.Sprintf("an object has two members of one name at %q", s.appendPointer(nil)),
+	}
+	return -1
+}
+
+func (s *Shredder) refuseValue(n *Node) int {
+	s.fault = &record.Fault{
+		Type: record.FormatConversionFailed, Code: schema.CodeParse,
+		Message: fmt.Sprintf("the value at %q does not fit its column of type %s", s.pointer(n), n.kind),
+	}
+	return -1
+}
+
+func (s *Shredder) violation(n *Node, rule string) int {
+	pointer := s.pointer(n)
+	if rule == "additionalProperties" {
+		pointer = string(s.appendPointer(nil)) // the group has been entered
+	}
+	s.fault = schema.Violation(pointer, rule)
+	return -1
+}
+
+func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }

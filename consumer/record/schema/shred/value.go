@@ -1,0 +1,375 @@
+package shred
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"aws-streaming-pipeline/consumer/record/schema"
+)
+
+// value takes the value at b[i] apart and returns its end, or -1. i is within b.
+func (s *Shredder) value(n *Node, b []byte, i int, rep uint8) int {
+	switch n.kind {
+	case schema.String:
+		return s.string(n, b, i, rep)
+	case schema.Int32, schema.Int64:
+		return s.integer(n, b, i, rep)
+	case schema.Double:
+		return s.double(n, b, i, rep)
+	case schema.Boolean:
+		return s.boolean(n, b, i, rep)
+	case schema.Date, schema.TimestampMillis, schema.TimestampMicros:
+		return s.time(n, b, i, rep)
+	case schema.Group:
+		return s.group(n, b, i, rep)
+	case schema.List:
+		return s.list(n, b, i, rep)
+	case schema.Map:
+		return s.mapping(n, b, i, rep)
+	case schema.Float:
+		return s.float(n, b, i, rep)
+	case schema.Decimal:
+		return s.decimal(n, b, i, rep)
+	}
+	return s.json(n, b, i, rep)
+}
+
+// present notes that a scalar has got a value.
+func (n *Node) present(rep uint8) {
+	if !n.flat {
+		n.Column.level(rep, n.def)
+	}
+}
+
+func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
+	if b[i] != '"' {
+		return s.foreignText(n, b, i, rep)
+	}
+	t := scanString(b, i+1)
+	if t.end < 0 {
+		return s.malformed()
+	}
+	raw := b[i+1 : t.end]
+	switch {
+	case n.checked:
+		return s.checkedText(n, s.unescape(t, raw), t.end+1, rep)
+	case t.escaped:
+		n.Column.unescaped(raw)
+	case len(raw) <= 16:
+		n.Column.shortText(b, i+1, len(raw))
+	default:
+		n.Column.text(raw)
+	}
+	n.present(rep)
+	return t.end + 1
+}
+
+func (s *Shredder) unescape(t text, raw []byte) []byte {
+	if !t.escaped {
+		return raw
+	}
+	s.scratch = appendUnescaped(s.scratch[:0], raw)
+	return s.scratch
+}
+
+// foreignText gives a string column the text of a value that is no string.
+func (s *Shredder) foreignText(n *Node, b []byte, i int, rep uint8) int {
+	if !s.schema.Coerce || b[i] == 'n' {
+		return s.mismatch(n, b, i, rep)
+	}
+	end := skipValue(b, i, s.depth)
+	if end < 0 {
+		return s.malformed()
+	}
+	return s.checkedText(n, b[i:end], end, rep)
+}
+
+func (s *Shredder) checkedText(n *Node, value []byte, end int, rep uint8) int {
+	if isNullText(n, value) {
+		return s.nullValue(n, end, rep)
+	}
+	if n.rules != nil {
+		if rule := textRule(n.rules, value); rule != "" {
+			return s.violation(n, rule)
+		}
+	}
+	n.Column.text(value)
+	n.present(rep)
+	return end
+}
+
+// textRule returns the rule that a text breaks, "" for none.
+func textRule(r *schema.Rules, value []byte) string {
+	if r.Enum != nil {
+		if _, ok := r.Enum[string(value)]; !ok {
+			return "enum"
+		}
+	}
+	if r.MinLength > 0 || r.MaxLength < math.MaxInt {
+		// A code point has at most four bytes, which settles most lengths without counting.
+		if n := len(value); n < r.MinLength || n > r.MaxLength || n < 4*r.MinLength {
+			n = utf8.RuneCount(value)
+			if n < r.MinLength {
+				return "minLength"
+			}
+			if n > r.MaxLength {
+				return "maxLength"
+			}
+		}
+	}
+	if r.Pattern != nil && !r.Pattern.Match(value) {
+		return "pattern"
+	}
+	return ""
+}
+
+func isNullText(n *Node, value []byte) bool {
+	if len(value) == 0 && !n.kind.Text() {
+		return true
+	}
+	return slices.ContainsFunc(n.Field.NullTexts, func(null string) bool { return null == string(value) })
+}
+
+func (s *Shredder) json(n *Node, b []byte, i int, rep uint8) int {
+	opening, typed := byte(0), true
+	switch n.Field.Type {
+	case "object":
+		opening = '{'
+	case "array":
+		opening = '['
+	default:
+		typed = false
+	}
+	if b[i] == 'n' || typed && b[i] != opening {
+		return s.mismatch(n, b, i, rep)
+	}
+	end := skipValue(b, i, s.depth)
+	if end < 0 {
+		return s.malformed()
+	}
+	n.Column.text(b[i:end])
+	n.present(rep)
+	return end
+}
+
+func (s *Shredder) integer(n *Node, b []byte, i int, rep uint8) int {
+	v, end, ok := scanInt(b, i)
+	if !ok {
+		var number []byte
+		if number, end = s.anyNumber(n, b, i); end <= 0 {
+			return s.mismatch(n, b, i, rep)
+		}
+		if v, ok = exactInt(number, 0); !ok {
+			return s.unfit(n, b, i, rep)
+		}
+	}
+	if n.kind == schema.Int32 && int64(int32(v)) != v {
+		return s.unfit(n, b, i, rep)
+	}
+	if r := n.rules; r != nil {
+		if v < r.IntMin {
+			return s.violation(n, "minimum")
+		}
+		if v > r.IntMax {
+			return s.violation(n, "maximum")
+		}
+	}
+	n.Column.Ints = append(n.Column.Ints, v)
+	n.present(rep)
+	return end
+}
+
+func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
+	v, end, ok := scanDouble(b, i)
+	if !ok {
+		var number []byte
+		if number, end = s.anyNumber(n, b, i); end <= 0 {
+			return s.mismatch(n, b, i, rep)
+		}
+		if v, _, ok = scanDouble(number, 0); !ok {
+			return s.unfit(n, b, i, rep)
+		}
+	}
+	if n.rules != nil {
+		if rule := doubleRule(n.rules, v); rule != "" {
+			return s.violation(n, rule)
+		}
+	}
+	n.Column.Doubles = append(n.Column.Doubles, v)
+	n.present(rep)
+	return end
+}
+
+func doubleRule(r *schema.Rules, v float64) string {
+	switch {
+	case v < r.FloatMin:
+		return "minimum"
+	case v > r.FloatMax:
+		return "maximum"
+	case r.ExclusiveMin && v == r.FloatMin:
+		return "exclusiveMinimum"
+	case r.ExclusiveMax && v == r.FloatMax:
+		return "exclusiveMaximum"
+	}
+	return ""
+}
+
+func (s *Shredder) float(n *Node, b []byte, i int, rep uint8) int {
+	number, end := s.anyNumber(n, b, i)
+	if end <= 0 {
+		return s.mismatch(n, b, i, rep)
+	}
+	v, err := strconv.ParseFloat(string(number), 32)
+	if err != nil {
+		return s.unfit(n, b, i, rep)
+	}
+	n.Column.Doubles = append(n.Column.Doubles, v)
+	n.present(rep)
+	return end
+}
+
+func (s *Shredder) decimal(n *Node, b []byte, i int, rep uint8) int {
+	number, end := s.anyNumber(n, b, i)
+	if end <= 0 {
+		return s.mismatch(n, b, i, rep)
+	}
+	v, negative, ok := exactScaled(number, n.Field.Scale)
+	if !ok || !v.fits(n.Field.Precision) {
+		return s.unfit(n, b, i, rep)
+	}
+	if negative {
+		v = v.negate()
+	}
+	if n.Field.Precision > 18 {
+		n.Column.wide(v)
+	} else {
+		n.Column.Ints = append(n.Column.Ints, int64(v.low))
+	}
+	n.present(rep)
+	return end
+}
+
+func (s *Shredder) boolean(n *Node, b []byte, i int, rep uint8) int {
+	value, end := byte(0), -1
+	switch b[i] {
+	case 't':
+		value, end = 1, scanLiteral(b, i, "true")
+	case 'f':
+		end = scanLiteral(b, i, "false")
+	case '"':
+		value, end = s.booleanText(n, b, i)
+	}
+	if end < 0 {
+		return s.mismatch(n, b, i, rep)
+	}
+	n.Column.Bools = append(n.Column.Bools, value)
+	n.present(rep)
+	return end
+}
+
+func (s *Shredder) booleanText(n *Node, b []byte, i int) (value byte, end int) {
+	t := scanString(b, i+1)
+	switch {
+	case t.end < 0 || !s.takes(n, "string"):
+	case bytes.EqualFold(b[i+1:t.end], []byte("true")):
+		return 1, t.end + 1
+	case bytes.EqualFold(b[i+1:t.end], []byte("false")):
+		return 0, t.end + 1
+	}
+	return 0, -1
+}
+
+func (s *Shredder) time(n *Node, b []byte, i int, rep uint8) int {
+	v, end, ok := int64(0), 0, false
+	if b[i] == '"' {
+		t := scanString(b, i+1)
+		if t.end < 0 {
+			return s.malformed()
+		}
+		v, ok = s.dates.parse(n.kind, b[i+1:t.end])
+		end = t.end + 1
+	}
+	if !ok {
+		var number []byte
+		if number, end = s.anyNumber(n, b, i); end <= 0 {
+			return s.mismatch(n, b, i, rep)
+		}
+		if v, ok = instant(number, n.Field.Unit); !ok {
+			return s.unfit(n, b, i, rep)
+		}
+	}
+	if n.kind == schema.TimestampMillis {
+		v = floorDiv(v, 1000)
+	}
+	n.Column.Ints = append(n.Column.Ints, v)
+	n.present(rep)
+	return end
+}
+
+// instant turns a number of units since 1970 into microseconds.
+func instant(number []byte, unit schema.Unit) (micros int64, ok bool) {
+	switch unit {
+	case schema.Seconds:
+		return exactInt(number, 6)
+	case schema.Millis:
+		return exactInt(number, 3)
+	case schema.Micros:
+		return exactInt(number, 0)
+	}
+	return 0, false
+}
+
+// takes tells whether a value of a JSON type may stand for a field.
+func (s *Shredder) takes(n *Node, jsonType string) bool {
+	declared := n.Field.Type
+	return s.schema.Coerce || declared == "" || declared == jsonType || declared == "integer" && jsonType == "number"
+}
+
+// anyNumber returns the JSON number that the value at b[i] is, or has as its text, and the value's end. end is not
+// positive if there is none. The number is valid until the next call.
+func (s *Shredder) anyNumber(n *Node, b []byte, i int) (number []byte, end int) {
+	if b[i] != '"' {
+		end = scanNumber(b, i)
+		if end < 0 || !s.takes(n, "number") {
+			return nil, -1
+		}
+		return b[i:end], end
+	}
+	t := scanString(b, i+1)
+	if t.end < 0 || t.escaped || !s.takes(n, "string") {
+		return nil, -1
+	}
+	if number = s.numberText(b[i+1 : t.end]); number == nil {
+		return nil, -1
+	}
+	return number, t.end + 1
+}
+
+// numberText turns a number as CSV files write it, with a plus sign or leading zeros, into a JSON number; nil if it is
+// none.
+func (s *Shredder) numberText(text []byte) []byte {
+	s.number = s.number[:0]
+	switch {
+	case len(text) == 0:
+		return nil
+	case text[0] == '-':
+		s.number = append(s.number, '-')
+		text = text[1:]
+	case text[0] == '+':
+		text = text[1:]
+	}
+	for len(text) > 1 && text[0] == '0' && digit(text[1]) {
+		text = text[1:]
+	}
+	if len(text) == 0 || !digit(text[0]) {
+		return nil
+	}
+	s.number = append(s.number, text...)
+	if scanNumber(s.number, 0) != len(s.number) {
+		return nil
+	}
+	return s.number
+}

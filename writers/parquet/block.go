@@ -1,0 +1,157 @@
+package parquet
+
+import (
+	"slices"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/writers"
+)
+
+// maxSampleBytes bounds the records that wait until columns are inferred, and those that are kept as samples for the
+// columns of later files.
+const maxSampleBytes = 4 << 20
+
+// block is one row group.
+type block struct {
+	layout   *layout
+	vectors  *vectors
+	shredder *shred.Shredder
+
+	// waiting are the records that came before the columns of the file were known.
+	waiting      []record.Record
+	waitingBytes int
+	checker      *shred.Shredder // has no columns, and so only checks the JSON
+	// samples are records with members that have no column.
+	samples      [][]byte
+	samplesBytes int
+}
+
+func (b *block) use(v *vectors) {
+	b.vectors = v
+	b.shredder = v.get()
+}
+
+// Append adds a record.
+func (b *block) Append(r *record.Record) error {
+	if b.shredder == nil {
+		if v := b.layout.columns(); v != nil {
+			b.settle(v)
+		} else {
+			return b.wait(r)
+		}
+	}
+	if fault := b.shredder.Append(r); fault != nil {
+		return fault
+	}
+	if b.layout.format.inferred != nil && b.shredder.HasExtra() {
+		b.sample(r.Data)
+	}
+	return nil
+}
+
+// wait keeps a record until the columns are known. It is checked now, so that nothing can be refused later.
+func (b *block) wait(r *record.Record) error {
+	if b.checker == nil {
+		b.checker = shred.New(&schema.Schema{Lenient: true}, false)
+	}
+	b.checker.Reset()
+	if fault := b.checker.Append(r); fault != nil {
+		return fault
+	}
+	kept := *r
+	kept.Data = slices.Clone(r.Data)
+	b.waiting = append(b.waiting, kept)
+	b.waitingBytes += len(r.Data)
+	if len(b.waiting) >= b.layout.format.options.InferRows || b.waitingBytes >= maxSampleBytes {
+		b.infer()
+	}
+	return nil
+}
+
+// infer settles the columns with the records that wait.
+func (b *block) infer() {
+	samples := make([][]byte, len(b.waiting))
+	for i := range b.waiting {
+		samples[i] = b.waiting[i].Data
+	}
+	b.settle(b.layout.infer(samples))
+}
+
+// settle takes the columns, and the records that have waited for them.
+func (b *block) settle(v *vectors) {
+	b.use(v)
+	for i := range b.waiting {
+		r := &b.waiting[i]
+		if fault := b.shredder.Append(r); fault != nil {
+			// The checker has taken the same JSON, and inferred columns refuse nothing else. To go on would lose a record.
+			panic("parquet: a record that was taken is refused: " + fault.Error())
+		}
+		if b.shredder.HasExtra() {
+			b.sample(r.Data)
+		}
+	}
+	b.waiting, b.waitingBytes, b.checker = nil, 0, nil
+}
+
+// sample keeps a record for the columns of later files.
+func (b *block) sample(data []byte) {
+	if len(b.samples) < 100 && b.samplesBytes+len(data) <= maxSampleBytes {
+		b.samples = append(b.samples, slices.Clone(data))
+		b.samplesBytes += len(data)
+	}
+}
+
+// Rows is the number of records.
+func (b *block) Rows() int {
+	if b.shredder == nil {
+		return len(b.waiting)
+	}
+	return b.shredder.Rows()
+}
+
+// Size is the memory of the vectors, and of the samples for later files.
+func (b *block) Size() int {
+	if b.shredder == nil {
+		return b.waitingBytes
+	}
+	return b.shredder.Size() + b.samplesBytes
+}
+
+// Full tells that the row group is large enough.
+func (b *block) Full() bool { return b.Size() >= b.layout.format.options.RowGroupBytes }
+
+// Encode makes the row group.
+func (b *block) Encode() (writers.Encoded, error) {
+	if b.Rows() == 0 {
+		return b.encodeNothing(), nil // and settles no columns
+	}
+	if b.shredder == nil {
+		b.infer()
+	}
+	f := b.layout.format
+	if len(b.samples) > 0 {
+		f.inferred.learn(b.samples)
+	}
+	e := f.encoders.Get().(*encoder)
+	e.expect(b.shredder.Size())
+	group, err := e.group(b.shredder.Columns(), b.shredder.Rows())
+	b.vectors.put(b.shredder)
+	b.shredder, b.vectors = nil, nil
+	if err != nil {
+		return writers.Encoded{}, err
+	}
+	return writers.Encoded{
+		Data: e.out, Rows: group.rows, Meta: group,
+		Release: func() { f.encoders.Put(e) },
+	}, nil
+}
+
+func (b *block) encodeNothing() writers.Encoded {
+	if b.shredder != nil {
+		b.vectors.put(b.shredder)
+		b.shredder, b.vectors = nil, nil
+	}
+	return writers.Encoded{Meta: &encodedGroup{}}
+}

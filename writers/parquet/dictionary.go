@@ -1,0 +1,222 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/parquet-go/parquet-go/format"
+
+	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/consumer/record/schema/shred"
+)
+
+const (
+	// maxDictionaryEntries keeps indexes within 16 bits.
+	maxDictionaryEntries = 1 << 16
+	// maxDictionaryBytes is the size of a dictionary page, which a reader holds in memory as long as the chunk.
+	maxDictionaryBytes = 1 << 20
+	// trialValues is the number of values after which a dictionary that does not pay is given up.
+	trialValues = 8192
+)
+
+// dictionary finds the distinct values of a column.
+type dictionary struct {
+	count   int
+	indexes []int32 // of each value
+	numbers []int64 // the entries of a number column
+	plain   []byte  // the entries of a text column, PLAIN
+	starts  []uint32
+	table   []int32 // open addressing; entry number plus one
+	hashes  []uint32
+	seed    maphash.Seed
+	// odd and mask are random, so that nobody can choose values that collide.
+	odd, mask uint64
+}
+
+// build tells whether the column is better off with a dictionary, and makes it.
+func (d *dictionary) build(c *shred.Column, words []int64) bool {
+	if d.odd == 0 {
+		d.odd, d.mask = rand.Uint64()|1, rand.Uint64()
+		d.seed = maphash.MakeSeed()
+	}
+	d.count, d.indexes = 0, d.indexes[:0]
+	d.numbers, d.plain, d.starts, d.hashes = d.numbers[:0], d.plain[:0], d.starts[:0], d.hashes[:0]
+	d.resize(1024)
+	switch {
+	case c.Values() == 0 || c.Field.Kind == schema.Boolean || c.WideDecimal():
+		return false
+	case c.Bytes():
+		return d.addChunks(c.Chunks()) && d.pays(textBytes(c))
+	}
+	return d.addNumbers(words) && d.pays(len(words)*width(physicalType(c.Field)))
+}
+
+func textBytes(c *shred.Column) (size int) {
+	for _, chunk := range c.Chunks() {
+		size += len(chunk.Data) - shred.Headroom
+	}
+	return size
+}
+
+func width(physical format.Type) int {
+	if physical == format.Int32 || physical == format.Float {
+		return 4
+	}
+	return 8
+}
+
+// pays compares what the dictionary and its indexes take up with the values themselves.
+func (d *dictionary) pays(plain int) bool {
+	size := len(d.plain) + 8*len(d.numbers) + len(d.indexes)*bits.Len(uint(d.count-1))/8
+	return size < plain
+}
+
+// goesOn tells, after a value that was new, whether the dictionary may still pay.
+func (d *dictionary) goesOn() bool {
+	if d.count > maxDictionaryEntries || len(d.plain)+8*len(d.numbers) > maxDictionaryBytes {
+		return false
+	}
+	n := len(d.indexes)
+	return n < trialValues || d.count <= n*85/100
+}
+
+func (d *dictionary) resize(size int) {
+	if cap(d.table) < size {
+		d.table = make([]int32, size)
+	}
+	d.table = d.table[:size]
+	clear(d.table)
+}
+
+// rehash doubles the table.
+func (d *dictionary) rehash() {
+	d.resize(2 * len(d.table))
+	mask := uint32(len(d.table) - 1)
+	for i, h := range d.hashes {
+		at := h & mask
+		for d.table[at] != 0 {
+			at = (at + 1) & mask
+		}
+		d.table[at] = int32(i + 1)
+	}
+}
+
+// insert notes a new entry at a free place of the table.
+func (d *dictionary) insert(at, hash uint32) int32 {
+	d.count++
+	d.table[at] = int32(d.count)
+	d.hashes = append(d.hashes, hash)
+	if 2*d.count > len(d.table) {
+		d.rehash()
+	}
+	return int32(d.count - 1)
+}
+
+func (d *dictionary) addNumbers(words []int64) bool {
+	last, index := int64(0), int32(-1)
+	for _, v := range words {
+		if v != last || index < 0 {
+			last = v
+			known := d.count
+			index = d.number(v)
+			if d.count > known && !d.goesOn() {
+				return false
+			}
+		}
+		d.indexes = append(d.indexes, index)
+	}
+	return true
+}
+
+func (d *dictionary) number(v int64) int32 {
+	hash := d.mix(uint64(v), d.odd)
+	mask := uint32(len(d.table) - 1)
+	at := hash & mask
+	for {
+		i := d.table[at]
+		if i == 0 {
+			d.numbers = append(d.numbers, v)
+			return d.insert(at, hash)
+		}
+		if d.numbers[i-1] == v {
+			return i - 1
+		}
+		at = (at + 1) & mask
+	}
+}
+
+func (d *dictionary) addChunks(chunks []shred.Chunk) bool {
+	var last []byte
+	index := int32(-1)
+	for _, chunk := range chunks {
+		for rest := chunk.Data[shred.Headroom:]; len(rest) > 0; {
+			n := 4 + int(binary.LittleEndian.Uint32(rest))
+			v := rest[:n]
+			rest = rest[n:]
+			if index < 0 || !bytes.Equal(v, last) {
+				last = v
+				known := d.count
+				index = d.text(v)
+				if d.count > known && !d.goesOn() {
+					return false
+				}
+			}
+			d.indexes = append(d.indexes, index)
+		}
+	}
+	return true
+}
+
+// text finds a value, which has its length before it.
+func (d *dictionary) text(v []byte) int32 {
+	hash := d.hash(v)
+	mask := uint32(len(d.table) - 1)
+	at := hash & mask
+	for {
+		i := d.table[at]
+		if i == 0 {
+			d.starts = append(d.starts, uint32(len(d.plain)))
+			d.plain = append(d.plain, v...)
+			return d.insert(at, hash)
+		}
+		if d.hashes[i-1] == hash && bytes.HasPrefix(d.plain[d.starts[i-1]:], v) {
+			return i - 1 // as lengths come first, a prefix is the whole
+		}
+		at = (at + 1) & mask
+	}
+}
+
+// hash is a hash of a value with its length. Short ones, which are most, fit into two words.
+func (d *dictionary) hash(v []byte) uint32 {
+	switch n := len(v); {
+	case n > 16:
+		return uint32(maphash.Bytes(d.seed, v))
+	case n >= 8:
+		return d.mix(binary.LittleEndian.Uint64(v), binary.LittleEndian.Uint64(v[n-8:]))
+	default:
+		return d.mix(uint64(binary.LittleEndian.Uint32(v)), uint64(binary.LittleEndian.Uint32(v[n-4:])))
+	}
+}
+
+func (d *dictionary) mix(a, b uint64) uint32 {
+	high, low := bits.Mul64(a^d.odd, b^d.mask)
+	return uint32(high ^ low)
+}
+
+// entry returns the text of an entry.
+func (d *dictionary) entry(i int32) []byte {
+	at := d.starts[i]
+	n := binary.LittleEndian.Uint32(d.plain[at:])
+	return d.plain[at+4 : at+4+n]
+}
+
+// appendPlain writes the entries.
+func (d *dictionary) appendPlain(dst []byte, physical format.Type) []byte {
+	if physical == format.ByteArray {
+		return append(dst, d.plain...)
+	}
+	return appendWords(dst, d.numbers, physical)
+}

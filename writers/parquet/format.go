@@ -1,0 +1,175 @@
+// Package parquet writes Apache Parquet files.
+//
+// A block is a row group: JSON records are taken apart into column vectors by package shred as they come, and turned
+// into pages when the block is encoded. The pages are this package's own; the Thrift structures come from
+// github.com/parquet-go/parquet-go/format and its encodings do the bit packing.
+//
+// What a file looks like (Parquet format, version 2.9 and later):
+//
+//   - every column is optional but event_id, lists have three levels, maps are of string keys;
+//   - timestamps are UTC milliseconds or microseconds, never nanoseconds, which Athena does not read;
+//   - JSON text is annotated as a string, as Athena has no JSON columns;
+//   - data pages are of version 1 and hold about 1 MiB before compression, each with a CRC-32;
+//   - a column chunk is dictionary encoded where that pays; otherwise integers and timestamps are DELTA_BINARY_PACKED
+//     (unless switched off) and everything else PLAIN;
+//   - chunks have statistics, pages have a column index and an offset index, and text in them is cut to 64 bytes;
+//   - chosen columns have split-block Bloom filters;
+//   - the footer's metadata names the schema under the key aws-streaming-pipeline.schema.
+//
+// Without a schema the columns come from the first records of a file. See Format.
+package parquet
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/parquet-go/parquet-go/format"
+
+	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/writers"
+)
+
+// Compression is the codec of all pages of a file.
+type Compression string
+
+// The codecs that Athena reads. Zstandard gives files that are a third smaller than Snappy's and costs half as much
+// CPU again.
+const (
+	Snappy       Compression = "snappy"
+	Zstd         Compression = "zstd"
+	Gzip         Compression = "gzip"
+	Uncompressed Compression = "none"
+)
+
+var codecs = map[Compression]format.CompressionCodec{
+	Snappy: format.Snappy, Zstd: format.Zstd, Gzip: format.Gzip, Uncompressed: format.Uncompressed,
+}
+
+const (
+	// DefaultRowGroupBytes is the size of a row group's vectors in memory.
+	DefaultRowGroupBytes = 64 << 20
+	// DefaultInferRows is the number of records that the columns of a file without a schema are inferred from.
+	DefaultInferRows = 1000
+)
+
+// Options say how files are written. The zero value infers the columns and writes Snappy.
+type Options struct {
+	// Schema has the columns. Without one they are inferred.
+	Schema *schema.Schema
+	// Compression is Snappy if empty.
+	Compression Compression
+	// RowGroupBytes closes a row group when its vectors take up so much memory; DefaultRowGroupBytes if 0. A row group
+	// is what a reader reads at least, and what a writer holds at most.
+	RowGroupBytes int
+	// PlainIntegers writes integers and timestamps PLAIN where they have no dictionary, for readers that do not know
+	// DELTA_BINARY_PACKED.
+	PlainIntegers bool
+	// Bloom lists the columns, by their dotted paths, that get a Bloom filter. It pays for look-ups of single values
+	// in columns of very many, as event_id.
+	Bloom []string
+	// InferRows is the number of records that columns are inferred from; DefaultInferRows if 0.
+	InferRows int
+	// CreatedBy is the version of the program, for the footer.
+	CreatedBy string
+}
+
+// Format is the file format. With a schema, all files have its columns, and a record that does not fit is refused.
+//
+// Without a schema no JSON object is refused. The columns of a file are inferred from its first records and those of
+// the files before it. What comes later and has no column, or does not fit its column, is kept in the column _extra;
+// the next file has columns for new members. A column keeps its type as long as the process lives, so that the files
+// of a table agree.
+type Format struct {
+	options  Options
+	codec    format.CompressionCodec
+	free     *vectors // of the schema's columns; nil without a schema
+	inferred *inferred
+	encoders sync.Pool
+}
+
+// New returns the format. An error names every option that is wrong.
+func New(o Options) (*Format, error) {
+	if o.Compression == "" {
+		o.Compression = Snappy
+	}
+	if o.RowGroupBytes == 0 {
+		o.RowGroupBytes = DefaultRowGroupBytes
+	}
+	if o.InferRows == 0 {
+		o.InferRows = DefaultInferRows
+	}
+	codec, ok := codecs[o.Compression]
+	var faults []error
+	if !ok {
+		faults = append(faults, fmt.Errorf("compression %q is not snappy, zstd, gzip or none", o.Compression))
+	}
+	if o.RowGroupBytes < 0 || o.RowGroupBytes > 1<<30 {
+		faults = append(faults, fmt.Errorf("row group of %d bytes is not between 1 and 1 GiB", o.RowGroupBytes))
+	}
+	if o.InferRows < 0 {
+		faults = append(faults, fmt.Errorf("number of records to infer columns from %d is negative", o.InferRows))
+	}
+	f := &Format{options: o, codec: codec}
+	if o.Schema != nil {
+		f.free = newVectors(o.Schema, true)
+		faults = append(faults, f.unknownBloom()...)
+	} else {
+		f.inferred = newInferred()
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	f.encoders.New = func() any { return newEncoder(f) }
+	return f, nil
+}
+
+func (f *Format) unknownBloom() (faults []error) {
+	columns := shred.New(f.options.Schema, true).Columns()
+	for _, path := range f.options.Bloom {
+		i := slices.IndexFunc(columns, func(c *shred.Column) bool { return strings.Join(c.Path, ".") == path })
+		switch {
+		case i < 0:
+			faults = append(faults, fmt.Errorf("bloom filter for column %q: there is no such column", path))
+		case columns[i].Field.Kind == schema.Boolean:
+			faults = append(faults, fmt.Errorf("bloom filter for column %q: a boolean has none", path))
+		}
+	}
+	return faults
+}
+
+// Object tells how Parquet files are named.
+func (f *Format) Object() writers.Object {
+	return writers.Object{Extension: ".parquet", ContentType: "application/vnd.apache.parquet"}
+}
+
+// NewLayout begins a file.
+func (f *Format) NewLayout() writers.Layout {
+	l := &layout{format: f, offset: int64(len(magic))}
+	if f.free != nil {
+		l.vectors = f.free
+	}
+	return l
+}
+
+// vectors hands out Shredders for one list of columns and takes them back with their memory.
+type vectors struct {
+	name string // of the schema
+	pool sync.Pool
+}
+
+func newVectors(s *schema.Schema, eventID bool) *vectors {
+	v := &vectors{name: s.Name}
+	v.pool.New = func() any { return shred.New(s, eventID) }
+	return v
+}
+
+func (v *vectors) get() *shred.Shredder { return v.pool.Get().(*shred.Shredder) }
+
+func (v *vectors) put(s *shred.Shredder) {
+	s.Reset()
+	v.pool.Put(s)
+}

@@ -1,0 +1,60 @@
+package parquet
+
+import (
+	"sync"
+
+	"aws-streaming-pipeline/consumer/record/schema"
+)
+
+// inferred is what has been learned about the records of a stream without a schema.
+type inferred struct {
+	mu       sync.Mutex
+	inferrer *schema.Inferrer
+	last     *vectors // of the newest columns
+	leaves   int      // their number
+	stale    bool     // something was learned since
+}
+
+func newInferred() *inferred {
+	return &inferred{inferrer: schema.NewInferrer(), stale: true}
+}
+
+// columns returns the columns of a new file whose first records are the samples.
+func (i *inferred) columns(samples [][]byte) *vectors {
+	i.learn(samples)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.stale {
+		i.stale = false
+		newest := i.inferrer.Schema()
+		// Columns are only ever added, so that their number tells whether they are the same.
+		if n := leaves(newest.Fields); i.last == nil || n > i.leaves {
+			i.last, i.leaves = newVectors(newest, true), n
+		}
+	}
+	return i.last
+}
+
+func leaves(fields []*schema.Field) (n int) {
+	for _, f := range fields {
+		for f.Element != nil {
+			f = f.Element
+		}
+		if f.Kind == schema.Group {
+			n += leaves(f.Fields)
+			continue
+		}
+		n++
+	}
+	return n
+}
+
+func (i *inferred) learn(samples [][]byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, sample := range samples {
+		// A block has checked that the sample is an object; what cannot be learned from it goes to _extra.
+		_ = i.inferrer.Add(sample)
+		i.stale = true
+	}
+}

@@ -1,0 +1,100 @@
+package parquet
+
+import (
+	"fmt"
+	"math"
+	"sync"
+
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
+
+	"aws-streaming-pipeline/writers"
+)
+
+// layout is one file.
+type layout struct {
+	format *Format
+
+	mu      sync.Mutex
+	vectors *vectors // nil until the columns have been inferred
+
+	// Of the goroutine that places.
+	offset int64
+	rows   int64
+	groups []*encodedGroup
+	meta   []rowGroup
+}
+
+// Begin returns the magic number.
+func (l *layout) Begin() []byte { return magic }
+
+// NewBlock returns an empty row group.
+func (l *layout) NewBlock() writers.Block {
+	b := &block{layout: l}
+	if v := l.columns(); v != nil {
+		b.use(v)
+	}
+	return b
+}
+
+// columns returns the file's columns, nil if they have not been inferred yet.
+func (l *layout) columns() *vectors {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.vectors
+}
+
+// infer settles the file's columns, from samples if nobody else has.
+func (l *layout) infer(samples [][]byte) *vectors {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.vectors == nil {
+		l.vectors = l.format.inferred.columns(samples)
+	}
+	return l.vectors
+}
+
+// Place puts a row group behind the ones before it.
+func (l *layout) Place(e writers.Encoded) ([]byte, error) {
+	group, ok := e.Meta.(*encodedGroup)
+	if !ok {
+		return nil, fmt.Errorf("place row group: metadata is %T", e.Meta)
+	}
+	if group.rows == 0 {
+		return nil, nil
+	}
+	if len(l.groups) == math.MaxInt16 {
+		return nil, fmt.Errorf("place row group: a file has %d at most", math.MaxInt16)
+	}
+	group.shift(l.offset)
+	l.groups = append(l.groups, group)
+	l.meta = append(l.meta, group.meta(int16(len(l.meta)), l.offset))
+	l.offset += int64(len(e.Data))
+	l.rows += group.rows
+	return e.Data, nil
+}
+
+// End returns the indexes and the footer.
+func (l *layout) End() ([]byte, error) {
+	v := l.infer(nil)
+	tree := v.get()
+	defer v.put(tree)
+	f := footer{offset: l.offset, groups: l.groups, meta: fileMetaData{
+		Version: 2, Schema: schemaElements(tree.Tree()), NumRows: l.rows, RowGroups: l.meta,
+		CreatedBy:        l.format.createdBy(),
+		KeyValueMetadata: thrift.Slice[format.KeyValue]{{Key: "aws-streaming-pipeline.schema", Value: v.name}},
+	}}
+	for range tree.Columns() {
+		f.meta.ColumnOrders = append(f.meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
+	}
+	return f.write()
+}
+
+// createdBy has the form that readers parse: "application version v (build b)".
+func (f *Format) createdBy() string {
+	version := f.options.CreatedBy
+	if version == "" {
+		version = "dev"
+	}
+	return "aws-streaming-pipeline version " + version
+}
