@@ -3,14 +3,16 @@ package prefix
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// timePattern is a compiled pattern of Java's DateTimeFormatter (Java SE, package java.time.format, "Patterns for
-// Formatting and Parsing"), with English names. Patterns that depend on the first day of the week of a locale (Y, w, W,
-// e, c) are refused: what they mean in Firehose is not documented.
+// timePattern is a compiled pattern of Java's DateTimeFormatter (Java SE 8 to 17, package java.time.format, "Patterns for
+// Formatting and Parsing"), with the texts of Locale.ENGLISH. Letters whose meaning is not known for Firehose are refused
+// with the reason: refused says which.
 type timePattern []timeField
 
 // timeField is one letter with its repetitions, or a literal (letter 0).
@@ -20,14 +22,32 @@ type timeField struct {
 	literal string
 }
 
-// most is how often a letter may stand in a row, where Java bounds it.
+// most is how often a letter may stand in a row, where Java bounds it. Java takes any number of y, u, A, n and N; more
+// than 19 fail when they are evaluated.
 var most = map[byte]int{
 	'G': 5, 'y': 19, 'u': 19, 'M': 5, 'L': 5, 'Q': 5, 'q': 5, 'd': 2, 'D': 3, 'E': 5, 'a': 1, 'H': 2, 'h': 2, 'K': 2, 'k': 2,
-	'm': 2, 's': 2, 'S': 9, 'n': 19, 'A': 19, 'N': 19, 'V': 2, 'z': 4, 'O': 4, 'X': 5, 'x': 5, 'Z': 5,
+	'm': 2, 's': 2, 'S': 9, 'n': 19, 'A': 19, 'N': 19, 'V': 2, 'O': 4, 'X': 5, 'x': 5, 'Z': 5,
+}
+
+// refused says why a letter of Java's is none here.
+var refused = map[byte]string{
+	'Y': "the year of weeks, which depends on a locale and is not the calendar's at New Year: use yyyy",
+	'w': "the week of the year, which depends on a locale: use y, M and d",
+	'W': "the week of the month, which depends on a locale: use y, M and d",
+	'e': "the day of the week, counted by a locale: use E",
+	'c': "the day of the week, counted by a locale: use E",
+	'F': "two things in different versions of Java: use d",
+	'B': "the period of the day, of Java 16 and later: use a",
+	'g': "the Julian day, of Java 19 and later: use D",
+	'z': "the name of a time zone, which depends on a locale: use VV, O, X, x or Z",
+	'v': "the name of a time zone, which depends on a locale: use VV, O, X, x or Z",
+	'p': "padding with spaces: repeat the letter for zeros",
 }
 
 func compilePattern(pattern string) (timePattern, error) {
 	var p timePattern
+	var depth int
+	var err error
 	for i := 0; i < len(pattern); {
 		c := pattern[i]
 		switch {
@@ -47,15 +67,31 @@ func compilePattern(pattern string) (timePattern, error) {
 			p = append(p, f)
 			i += n
 		case c == '[' || c == ']':
-			i++ // an optional section: when formatting all of its fields are there
+			if depth, err = section(c, depth); err != nil {
+				return nil, err
+			}
+			i++
 		case c == '{' || c == '}' || c == '#':
 			return nil, fmt.Errorf("%q is reserved in time patterns: put it in single quotes", string(c))
 		default:
-			p = append(p, timeField{literal: string(c)})
-			i++
+			n := len(pattern[i:]) - len(strings.TrimLeftFunc(pattern[i:], isPlain))
+			p = append(p, timeField{literal: pattern[i : i+n]})
+			i += n
 		}
 	}
 	return p, nil
+}
+
+// section counts the optional sections that are open. A time has all fields, so that what stands in one is always
+// written. Java lets a pattern end with sections open.
+func section(bracket byte, depth int) (int, error) {
+	if bracket == '[' {
+		return depth + 1, nil
+	}
+	if depth == 0 {
+		return 0, errors.New(`"]" closes no optional section: put it in single quotes`)
+	}
+	return depth - 1, nil
 }
 
 // quoted reads literal text in single quotes; two quotes are one. It returns the length of what it has read.
@@ -79,13 +115,18 @@ func quoted(s string) (text string, n int, err error) {
 	return "", 0, errors.New("a single quote has no counterpart")
 }
 
+// isPlain tells that a character stands for itself.
+func isPlain(c rune) bool {
+	return c >= utf8.RuneSelf || !isLetter(byte(c)) && !strings.ContainsRune("'[]{}#", c)
+}
+
 func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
 
 func (f timeField) check() error {
 	limit, known := most[f.letter]
 	switch {
-	case strings.ContainsRune("YwWec", rune(f.letter)):
-		return fmt.Errorf("%q counts weeks, which depends on a locale: use y, M and d", string(f.letter))
+	case refused[f.letter] != "":
+		return fmt.Errorf("%q is %s", string(f.letter), refused[f.letter])
 	case !known:
 		return fmt.Errorf("%q is no letter of time patterns: put text in single quotes", string(f.letter))
 	case f.count > limit:
@@ -98,21 +139,24 @@ func (f timeField) check() error {
 	return nil
 }
 
-// step is how long the field stays the same at least; 0 for fractions of a second.
+// step is how long the field stays the same at least, on the clock of a zone that keeps its offset; 0 for fractions of a
+// second.
 func (f timeField) step() time.Duration {
 	switch f.letter {
-	case 'm':
-		return time.Minute
-	case 's':
-		return time.Second
 	case 'S', 'n', 'A', 'N':
 		return 0
+	case 's':
+		return time.Second
+	case 'm':
+		return time.Minute
+	case 'H', 'h', 'K', 'k', 'a':
+		return time.Hour
 	}
-	return quarter
+	return longestStep
 }
 
 func (p timePattern) step() time.Duration {
-	step := quarter
+	step := longestStep
 	for _, f := range p {
 		step = min(step, f.step())
 	}
@@ -131,12 +175,17 @@ func (f *timeField) appendTo(b []byte, t time.Time) []byte {
 	case 0:
 		return append(b, f.literal...)
 	case 'G':
-		return append(b, [...]string{"AD", "AD", "AD", "Anno Domini", "A"}[f.count-1]...)
-	case 'y', 'u':
-		if f.count == 2 {
-			return pad(b, int64(t.Year()%100), 2)
+		if t.Year() <= 0 {
+			return append(b, [...]string{"BC", "BC", "BC", "Before Christ", "B"}[f.count-1]...)
 		}
-		return pad(b, int64(t.Year()), f.count)
+		return append(b, [...]string{"AD", "AD", "AD", "Anno Domini", "A"}[f.count-1]...)
+	case 'y':
+		if t.Year() <= 0 {
+			return f.year(b, 1-t.Year())
+		}
+		return f.year(b, t.Year())
+	case 'u':
+		return f.year(b, t.Year())
 	case 'M', 'L':
 		return f.named(b, int(t.Month()), t.Month().String())
 	case 'Q', 'q':
@@ -178,6 +227,18 @@ func (f *timeField) appendTo(b []byte, t time.Time) []byte {
 	}
 }
 
+// year writes a year. As in Java, two letters are its last two digits, and from four letters on a year with more digits
+// than letters has a sign.
+func (f *timeField) year(b []byte, year int) []byte {
+	if f.count == 2 {
+		return pad(b, int64(((year%100)+100)%100), 2)
+	}
+	if f.count >= 4 && f.count < 19 && year >= int(math.Pow10(f.count)) {
+		b = append(b, '+')
+	}
+	return pad(b, int64(year), f.count)
+}
+
 // named writes a month as a number, or by its name.
 func (f *timeField) named(b []byte, number int, name string) []byte {
 	switch f.count {
@@ -205,12 +266,10 @@ func (f *timeField) quarter(b []byte, q int) []byte {
 
 // zone writes the fields that name the time zone or its offset.
 func (f *timeField) zone(b []byte, t time.Time) []byte {
-	name, seconds := t.Zone()
+	_, seconds := t.Zone()
 	switch f.letter {
 	case 'V':
 		return append(b, t.Location().String()...)
-	case 'z':
-		return append(b, name...)
 	case 'O':
 		return gmt(b, seconds, f.count == 4)
 	case 'X':
@@ -272,8 +331,12 @@ func gmt(b []byte, seconds int, full bool) []byte {
 		sign, seconds = '-', -seconds
 	}
 	b = strconv.AppendInt(append(b, sign), int64(seconds/3600), 10)
-	if m := seconds / 60 % 60; m != 0 {
-		b = pad(append(b, ':'), int64(m), 2)
+	minutes, rest := seconds/60%60, seconds%60
+	if minutes != 0 || rest != 0 {
+		b = pad(append(b, ':'), int64(minutes), 2)
+	}
+	if rest != 0 {
+		b = pad(append(b, ':'), int64(rest), 2)
 	}
 	return b
 }
@@ -285,6 +348,9 @@ func ofDay(t time.Time) time.Duration {
 
 // pad appends n with leading zeros to the width.
 func pad(b []byte, n int64, width int) []byte {
+	if n < 0 {
+		b, n = append(b, '-'), -n
+	}
 	var digits [20]byte
 	text := strconv.AppendInt(digits[:0], n, 10)
 	for i := len(text); i < width; i++ {

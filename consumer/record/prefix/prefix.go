@@ -8,14 +8,81 @@
 //	!{firehose:random-string}        eleven random characters, drawn for each file and each use
 //	!{firehose:error-output-type}    kind of error; error prefix only
 //
-// Firehose evaluates timestamp once an object, for the object's oldest record. Here each record is routed by itself, so
-// that every record lies in the hour that it arrived in.
+// # Rules
+//
+// They are Firehose's, of the same page unless said otherwise. New refuses a template that breaks one of them.
+//
+//   - "!{" begins an expression wherever it stands, and does not stand within one.
+//   - A prefix without expressions gets !{timestamp:yyyy/MM/dd/HH}/ appended, with no slash before it. So does an empty
+//     one.
+//   - The error prefix may be empty only if the prefix has no expressions. It is then the prefix, the error type, a
+//     slash and the time. An error prefix of text alone gets the same ending.
+//   - An error prefix with expressions has !{firehose:error-output-type}; the prefix never has it.
+//   - The error prefix has no partition keys.
+//   - An evaluated prefix has at most 512 characters.
+//   - A prefix uses at most 50 partition keys ("Amazon Data Firehose Quota"), none of them null or empty.
+//   - Times are in UTC, or in the zone that is set ("Configure Amazon S3 object name format").
+//
+// Where Firehose's page and its behaviour part, this package follows the behaviour. The page has the time appended to
+// every prefix without a timestamp expression; the service appends it only where there is no expression at all. The
+// page's own examples, and those of "Use Amazon S3 bucket prefix to deliver data", show that too.
+//
+// Three things differ on purpose:
+//
+//   - Firehose evaluates timestamp once an object, for the object's oldest record. Here each record is routed by itself,
+//     so that every record lies in the hour that it arrived in.
+//   - Values of partition keys are escaped as Hive escapes partition names; see Escape. A value never makes a folder.
+//   - An evaluated prefix has at most 700 bytes, so that the whole key fits the 1,024 bytes of S3.
+//
+// Slashes of the template itself stay as they are, a leading one and two in a row included: Firehose takes them, and
+// tables point to what it has written. Control characters and segments of "." or ".." are refused, because clients and
+// consoles can not address them.
+//
+// # Arrival time and event time
+//
+// timestamp is the time at which Kinesis took the record. A prefix of it alone never looks into the payload, costs next
+// to nothing, and a partition of the past can no longer grow. The time of the event is in the payload: take it with the
+// query. Late records then open partitions of the past again.
+//
+//	{day:(.ts|strftime("%Y-%m-%d"))}                        ts: 1407974400
+//	{day:(.TIMESTAMP|tonumber|strftime("%Y-%m-%d"))}        TIMESTAMP: "1407974400"
+//	{day:(.ms/1000|strftime("%Y-%m-%d"))}                   ms: 1407974400123
+//	{day:.at[0:10]}                                         at: "2014-08-14T00:00:00.123+01:00"
+//	{day:.at[0:10],hour:.at[11:13]}                         the same, two keys
+//
+// # Queries
+//
+// A query is a jq program that makes one object, as Firehose's MetadataExtractionQuery. It is run by gojq, whose
+// language is that of jq 1.6, Firehose's, but for this:
+//
+//   - Numbers keep the digits that the payload has: 12345678901234567890 and 1.0 stay as they are. jq 1.6 writes 17
+//     significant digits and drops a trailing ".0".
+//   - Arithmetic with integers is exact, whatever their size.
+//   - Regular expressions are RE2's, without look-around and back references.
+//   - A string can be indexed by a number: "abc"[1] is "b", an error in jq 1.6.
+//   - strftime and its relatives know fractions of seconds and offsets.
+//   - env and $ENV are empty, and there are no inputs, modules, keys_unsorted, input_line_number or $__loc__.
+//
+// The query is part of the settings and is trusted as such; payloads are not. A query may take a bounded number of steps
+// for a payload, always the same number for the same payload, so that neither an endless loop nor a hostile payload
+// holds up a shard. A single step is not bounded: a query that multiplies a string by a number of the payload can make
+// a very long one.
+//
+// Queries of paths alone, as {customer:.customer.id,region:(.region//"none")}, are not run at all: their values are
+// taken straight from the payload, with the same result.
+//
+// # Fault codes
+//
+// A record that can not be routed gets a record.Fault. Its message names the key and the reason, never a value.
+//
+//	DynamicPartitioning.MetadataExtractionFailed  the query makes no usable partition keys of the payload
+//	DynamicPartitioning.PrefixTooLong             the evaluated prefix is longer than 512 characters or 700 bytes
+//	DynamicPartitioning.QueryTooExpensive         the query takes more steps for the payload than it may
 package prefix
 
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,13 +91,13 @@ import (
 )
 
 const (
-	// maxLength bounds an evaluated prefix, in characters (same guide).
-	maxLength = 512
+	// maxCharacters bounds an evaluated prefix ("Understand custom prefixes for Amazon S3 objects").
+	maxCharacters = 512
+	// maxBytes leaves room in S3's 1,024 bytes for what follows a prefix: the stream's name (128), the time, the
+	// batch's id, the number of the file and an extension (128).
+	maxBytes = 700
 	// defaultTime is what Firehose puts behind a prefix that has no expressions.
 	defaultTime = "!{timestamp:yyyy/MM/dd/HH}/"
-	// randomMark stands in a partition for each random string until a file is begun. It can not come out of an
-	// expression: control characters of values are escaped.
-	randomMark = "\x00"
 )
 
 // Config names the templates.
@@ -46,12 +113,13 @@ type Config struct {
 	Zone *time.Location
 }
 
-// Router evaluates the prefixes of records. It is safe for concurrent use.
+// Router evaluates the prefixes of records. It is safe for concurrent use, and takes no locks.
 type Router struct {
-	data  template
-	error template
-	query *query
-	cache timeCache
+	data   template
+	errors template
+	query  *query // nil if the prefix has no partition keys
+	frames frameCache
+	names  nameCache
 }
 
 // New checks the templates. Its error names every fault.
@@ -62,20 +130,19 @@ func New(c Config) (*Router, error) {
 	dataText, errorText, rules := complete(c.Data, c.Error)
 	data, dataErr := parse("prefix", dataText, c.Zone)
 	errs, errErr := parse("error prefix", errorText, c.Zone)
-	r := &Router{data: data, error: errs}
+	r := &Router{data: data, errors: errs}
 	faults := []error{rules, dataErr, errErr}
 	if dataErr == nil && errErr == nil {
 		faults = append(faults, r.checkTemplates(c.Query != ""))
 	}
 	if c.Query != "" {
 		var err error
-		r.query, err = compileQuery(c.Query, data.keys())
+		r.query, err = compileQuery(c.Query, data.keys)
 		faults = append(faults, err)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	r.cache.step = data.step()
 	return r, nil
 }
 
@@ -86,6 +153,7 @@ func complete(data, errs string) (dataOut, errsOut string, err error) {
 	switch {
 	case errs == "" && !plain:
 		err = errors.New("error prefix is empty: it is needed when the prefix has expressions")
+		errs = "!{firehose:error-output-type}/" // no further fault
 	case errs == "":
 		errs = data + "!{firehose:error-output-type}/" + defaultTime
 	case !strings.Contains(errs, "!{"):
@@ -103,10 +171,10 @@ func (r *Router) checkTemplates(hasQuery bool) error {
 	if r.data.has(kindErrorType) {
 		faults = append(faults, errors.New("prefix has !{firehose:error-output-type}: only the error prefix may"))
 	}
-	if r.error.has(kindKey) {
+	if r.errors.has(kindKey) {
 		faults = append(faults, errors.New("error prefix has !{partitionKeyFromQuery:...}: a record that failed has no keys"))
 	}
-	if !r.error.has(kindErrorType) {
+	if !r.errors.has(kindErrorType) {
 		faults = append(faults, errors.New("error prefix has expressions, but not !{firehose:error-output-type}"))
 	}
 	if r.data.has(kindKey) && !hasQuery {
@@ -115,157 +183,33 @@ func (r *Router) checkTemplates(hasQuery bool) error {
 	if hasQuery && !r.data.has(kindKey) {
 		faults = append(faults, errors.New("there is a query, but the prefix uses none of its keys"))
 	}
-	return errors.Join(faults...)
+	if len(r.data.keys) > maxKeys {
+		faults = append(faults, fmt.Errorf("prefix uses %d partition keys: want %d at most", len(r.data.keys), maxKeys))
+	}
+	return errors.Join(append(faults, r.data.checkExtent("prefix"), r.errors.checkExtent("error prefix"))...)
 }
 
-// Partition returns the partition of a record, or a *record.Fault if it has none. Random strings are not drawn yet.
+// Partition returns the partition of a record, or a *record.Fault if it has none. It keeps nothing of the record.
+// Random strings are not drawn yet: see KeyPrefix.
 func (r *Router) Partition(rec *record.Record) (string, error) {
+	f := r.frames.at(&r.data, rec.Arrival)
 	if r.query == nil {
-		return r.cache.get(rec.Arrival, func() string { return r.data.evaluate(rec.Arrival, nil, "") }), nil
+		return f.texts[0], nil
 	}
-	keys, err := r.query.run(rec.Data)
-	if err != nil {
-		return "", err
+	var few [8]value
+	values, fault := r.query.values(rec.Data, few[:0])
+	if fault != nil {
+		return "", fault
 	}
-	p := r.data.evaluate(rec.Arrival, keys, "")
-	if utf8.RuneCountInString(p) > maxLength {
-		return "", queryFault("the evaluated prefix is longer than 512 characters")
+	var room [2 * maxBytes]byte
+	name := r.data.fill(room[:0], f.texts, values, rec.Data)
+	if len(name) > maxBytes-r.data.drawn || utf8.RuneCount(name) > maxCharacters-r.data.drawn {
+		return "", faultOf(CodePrefixTooLong, fmt.Sprintf("the evaluated prefix has more than %d characters or %d bytes", maxCharacters, maxBytes))
 	}
-	return p, nil
+	return r.names.string(name), nil
 }
 
-// ErrorPartition returns the partition of error records of a kind that arrived at t.
+// ErrorPartition returns the partition of error records of a kind that arrived at t. Random strings are not drawn yet.
 func (r *Router) ErrorPartition(t record.OutputType, arrival time.Time) string {
-	return r.error.evaluate(arrival, nil, string(t))
-}
-
-// KeyPrefix returns the key prefix for a new file of a partition: its random strings are drawn.
-func (r *Router) KeyPrefix(partition string) string {
-	for strings.Contains(partition, randomMark) {
-		partition = strings.Replace(partition, randomMark, randomString(), 1)
-	}
-	return partition
-}
-
-// randomString has the length and characters of Firehose's.
-func randomString() string {
-	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	b := make([]byte, 11)
-	for i := range b {
-		b[i] = letters[rand.IntN(len(letters))]
-	}
-	return string(b)
-}
-
-type kind int
-
-const (
-	kindText kind = iota
-	kindTime
-	kindKey
-	kindRandom
-	kindErrorType
-)
-
-// piece is a run of text or one expression.
-type piece struct {
-	kind kind
-	text string // the text, or the name of the key
-	time timePattern
-}
-
-type template struct {
-	pieces []piece
-	zone   *time.Location
-}
-
-// parse reads a template; what names it in errors.
-func parse(what, text string, zone *time.Location) (template, error) {
-	t := template{zone: zone}
-	var faults []error
-	for text != "" {
-		before, rest, found := strings.Cut(text, "!{")
-		if before != "" {
-			t.pieces = append(t.pieces, piece{kind: kindText, text: before})
-		}
-		if !found {
-			break
-		}
-		expr, after, closed := strings.Cut(rest, "}")
-		if !closed {
-			return t, fmt.Errorf("%s: %q has no closing brace", what, "!{"+rest)
-		}
-		p, err := parseExpression(expr)
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: !{%s}: %w", what, expr, err))
-		}
-		t.pieces = append(t.pieces, p)
-		text = after
-	}
-	return t, errors.Join(faults...)
-}
-
-func parseExpression(expr string) (piece, error) {
-	namespace, value, ok := strings.Cut(expr, ":")
-	if !ok || value == "" {
-		return piece{}, errors.New("want namespace:value")
-	}
-	switch namespace {
-	case "timestamp":
-		pattern, err := compilePattern(value)
-		return piece{kind: kindTime, time: pattern}, err
-	case "partitionKeyFromQuery":
-		return piece{kind: kindKey, text: value}, nil
-	case "partitionKeyFromLambda":
-		return piece{}, errors.New("there is no transforming function here: take the key with partitionKeyFromQuery")
-	case "firehose":
-		switch value {
-		case "random-string":
-			return piece{kind: kindRandom}, nil
-		case "error-output-type":
-			return piece{kind: kindErrorType}, nil
-		}
-		return piece{}, errors.New("want firehose:random-string or firehose:error-output-type")
-	}
-	return piece{}, errors.New("want timestamp, partitionKeyFromQuery or firehose before the colon")
-}
-
-func (t template) evaluate(at time.Time, keys map[string]string, errorType string) string {
-	at = at.In(t.zone)
-	b := make([]byte, 0, 128)
-	for i := range t.pieces {
-		switch p := &t.pieces[i]; p.kind {
-		case kindText:
-			b = append(b, p.text...)
-		case kindTime:
-			b = p.time.appendTo(b, at)
-		case kindKey:
-			b = append(b, keys[p.text]...)
-		case kindRandom:
-			b = append(b, randomMark...)
-		case kindErrorType:
-			b = append(b, errorType...)
-		}
-	}
-	return string(b)
-}
-
-func (t template) has(k kind) bool {
-	for _, p := range t.pieces {
-		if p.kind == k {
-			return true
-		}
-	}
-	return false
-}
-
-// keys are the names of the partition keys that the template uses.
-func (t template) keys() []string {
-	var names []string
-	for _, p := range t.pieces {
-		if p.kind == kindKey {
-			names = append(names, p.text)
-		}
-	}
-	return names
+	return r.errors.texts(arrival.In(r.errors.zone), string(t))[0]
 }

@@ -2,88 +2,221 @@ package prefix
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/itchyny/gojq"
 
 	"aws-streaming-pipeline/consumer/record"
 )
 
-// maxKeys is how many partition keys Firehose allows (Amazon Data Firehose Developer Guide, "Quota").
+// maxKeys is how many partition keys Firehose allows (Amazon Data Firehose Developer Guide, "Amazon Data Firehose Quota").
 const maxKeys = 50
+
+// freeSteps is how many steps of the interpreter a query may take for any payload; a payload adds one for each of its
+// bytes. Queries in use take some tens.
+const freeSteps = 250_000
+
+// value is the value of a partition key as it stands before it is escaped: text, or if that is empty the bytes of the
+// payload between two offsets.
+type value struct {
+	text     string
+	from, to int
+}
+
+// appendTo appends the value in the form that it has in a key.
+func (v value) appendTo(b, payload []byte) []byte {
+	if v.text != "" {
+		return appendSegmentSafe(b, v.text)
+	}
+	return appendSegmentSafe(b, payload[v.from:v.to])
+}
+
+func (v value) isEmpty() bool { return v.text == "" && v.from == v.to }
 
 // query makes the partition keys of a payload with jq.
 type query struct {
-	code *gojq.Code
-	keys []string // those that the prefix uses
+	code  *gojq.Code
+	keys  []string // those that the prefix uses
+	paths *pathNode
 }
 
-func compileQuery(source string, keys []string) (*query, error) {
+// compileQuery compiles a query for the keys that the prefix uses. The options are gojq's.
+func compileQuery(source string, keys []string, options ...gojq.CompilerOption) (*query, error) {
 	parsed, err := gojq.Parse(source)
 	if err != nil {
 		return nil, fmt.Errorf("query %q: %w", source, err)
 	}
-	code, err := gojq.Compile(parsed)
+	code, err := gojq.Compile(parsed, options...)
 	if err != nil {
 		return nil, fmt.Errorf("query %q: %w", source, err)
 	}
-	if len(keys) > maxKeys {
-		return nil, fmt.Errorf("prefix uses %d partition keys: want %d at most", len(keys), maxKeys)
+	if made, known := madeKeys(parsed); known {
+		if err := checkKeys(keys, made); err != nil {
+			return nil, fmt.Errorf("query %q: %w", source, err)
+		}
 	}
-	return &query{code: code, keys: keys}, nil
+	return &query{code: code, keys: keys, paths: compilePaths(parsed, keys)}, nil
 }
 
-// run evaluates the query for one payload. The values are safe parts of keys.
-func (q *query) run(payload []byte) (map[string]string, error) {
-	value, err := decode(payload)
+// madeKeys are the names of the members that a query of the form {...} makes, if they are known before it runs.
+func madeKeys(q *gojq.Query) (names []string, known bool) {
+	members, ok := objectMembers(q)
+	if !ok {
+		return nil, false
+	}
+	for _, m := range members {
+		name, ok := memberName(m)
+		if !ok {
+			return nil, false
+		}
+		names = append(names, name)
+	}
+	return names, true
+}
+
+func checkKeys(used, made []string) error {
+	slices.Sort(made)
+	if n := len(slices.Compact(made)); n > maxKeys {
+		return fmt.Errorf("it makes %d partition keys: want %d at most", n, maxKeys)
+	}
+	for _, name := range used {
+		if !slices.Contains(made, name) {
+			return fmt.Errorf("it does not make the partition key %q, which the prefix uses", name)
+		}
+	}
+	return nil
+}
+
+// values returns the values of the query's keys for a payload: none of them is null or empty. They are in room if that
+// has enough of it.
+func (q *query) values(payload []byte, room []value) ([]value, *record.Fault) {
+	if q.paths != nil {
+		if values, ok := q.paths.values(payload, room, len(q.keys)); ok {
+			return values, nil
+		}
+	}
+	return q.run(payload)
+}
+
+// run evaluates the query with the interpreter.
+func (q *query) run(payload []byte) ([]value, *record.Fault) {
+	input, err := decode(payload)
 	if err != nil {
-		return nil, queryFault("the payload is not one JSON value")
+		return nil, extractionFault("the payload is not one JSON value")
 	}
-	result, ok := q.code.Run(value).Next()
-	if !ok {
-		return nil, queryFault("the query has no result")
+	object, fault := q.object(input, freeSteps+len(payload))
+	if fault != nil {
+		return nil, fault
 	}
-	if _, failed := result.(error); failed {
-		return nil, queryFault("the query failed for this payload") // its text would show values
-	}
-	object, ok := result.(map[string]any)
-	if !ok {
-		return nil, queryFault("the query's result is not an object")
-	}
-	keys := make(map[string]string, len(q.keys))
+	values := make([]value, 0, len(q.keys))
 	for _, name := range q.keys {
 		text, err := scalar(object[name])
 		if err != nil {
-			return nil, queryFault(fmt.Sprintf("partition key %s: %v", name, err))
+			return nil, extractionFault(fmt.Sprintf("partition key %s %v", name, err))
 		}
-		keys[name] = Escape(text)
+		values = append(values, value{text: text})
 	}
-	return keys, nil
+	return values, nil
 }
+
+// object runs the query, which has to have one result, an object. The interpreter's own errors stay here: their texts
+// show values.
+func (q *query) object(input any, steps int) (object map[string]any, fault *record.Fault) {
+	// A payload that the interpreter can not bear would take down one worker after another.
+	defer func() {
+		if recover() != nil {
+			object, fault = nil, extractionFault("the query broke off for this payload")
+		}
+	}()
+	results := q.code.RunWithContext(&stepLimit{left: steps}, input)
+	result, ok := results.Next()
+	if !ok {
+		return nil, extractionFault("the query has no result")
+	}
+	if err, failed := result.(error); failed {
+		return nil, queryFault(err)
+	}
+	object, ok = result.(map[string]any)
+	if !ok {
+		return nil, extractionFault("the query's result is not an object")
+	}
+	switch more, ok := results.Next(); err := more.(type) {
+	case error:
+		return nil, queryFault(err)
+	default:
+		if ok {
+			return nil, extractionFault("the query has more than one result")
+		}
+	}
+	return object, nil
+}
+
+func queryFault(err error) *record.Fault {
+	if errors.Is(err, errTooManySteps) {
+		return faultOf(CodeQueryTooExpensive, "the query takes more steps for this payload than it may")
+	}
+	return extractionFault("the query failed for this payload")
+}
+
+func extractionFault(message string) *record.Fault {
+	return faultOf(CodeMetadataExtractionFailed, message)
+}
+
+var errTooManySteps = errors.New("too many steps")
+
+// stepLimit is a context that ends after a number of questions whether it has ended. The interpreter asks before each of
+// its steps, so that the limit, unlike a time, is the same on every machine and at every replay.
+type stepLimit struct{ left int }
+
+var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (s *stepLimit) Done() <-chan struct{} {
+	if s.left--; s.left < 0 {
+		return ended
+	}
+	return nil
+}
+
+func (s *stepLimit) Err() error {
+	if s.left < 0 {
+		return errTooManySteps
+	}
+	return nil
+}
+
+func (s *stepLimit) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (s *stepLimit) Value(any) any               { return nil }
+
+var _ context.Context = (*stepLimit)(nil)
+
+// byteOrderMark is U+FEFF in UTF-8. Like record.AppendJSONLine, the query passes over one before the value.
+const byteOrderMark = "\xef\xbb\xbf"
 
 // decode reads exactly one JSON value. Numbers keep their digits.
 func decode(payload []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(payload))
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(payload, []byte(byteOrderMark))))
 	d.UseNumber()
-	var value any
-	if err := d.Decode(&value); err != nil {
+	var input any
+	if err := d.Decode(&input); err != nil {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("more than one value")
 	}
-	return value, nil
+	return input, nil
 }
 
-// scalar writes a value as text. Firehose fails records whose key is null or empty.
-func scalar(value any) (string, error) {
-	switch v := value.(type) {
+// scalar writes a result as text. Firehose fails records whose key is null or empty.
+func scalar(result any) (string, error) {
+	switch v := result.(type) {
 	case nil:
 		return "", errors.New("is null or missing")
 	case string:
@@ -96,35 +229,22 @@ func scalar(value any) (string, error) {
 	case int:
 		return strconv.Itoa(v), nil
 	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64), nil
+		return number(v)
 	case *big.Int:
 		return v.String(), nil
 	case json.Number:
 		return v.String(), nil
+	case []any:
+		return "", errors.New("is an array")
 	}
-	return "", errors.New("is neither text, number nor boolean")
+	return "", errors.New("is an object")
 }
 
-// queryFault has the code that Firehose gives records without partition keys.
-func queryFault(message string) *record.Fault {
-	return &record.Fault{Type: record.ProcessingFailed, Code: "DynamicPartitioning.MetadataExtractionFailed", Message: message}
-}
-
-// Escape makes a value a safe part of a key: characters that Hive escapes in partition names (control characters and
-// "#%'*/:=?\{[]^, as %XX of their UTF-8 bytes) can neither end a path segment nor be taken for something else, and a
-// value of dots alone is no step to another folder. Athena, Hive and Spark read the value back.
-func Escape(value string) string {
-	if value == "." || value == ".." {
-		return strings.ReplaceAll(value, ".", "%2E")
+// number writes a computed number as jq does: plain digits where they are few, else with an exponent.
+func number(f float64) (string, error) {
+	text, err := json.Marshal(f)
+	if err != nil { // infinite, or not a number
+		return "", errors.New("is not a finite number")
 	}
-	var b strings.Builder
-	for i := 0; i < len(value); i++ {
-		c := value[i]
-		if c < 0x20 || c == 0x7f || strings.IndexByte(`"#%'*/:=?\{[]^`, c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
+	return string(text), nil
 }

@@ -1,0 +1,24 @@
+package prefix
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// maxExtension is the longest file extension that Firehose accepts, in characters.
+const maxExtension = 128
+
+var extensionForm = regexp.MustCompile(`^(|\.[0-9a-z!\-_.*'()]+)$`)
+
+// ValidateExtension checks a file extension by the rule of Firehose's FileExtension (API reference,
+// ExtendedS3DestinationConfiguration): empty, or a dot and at least one of 0-9 a-z ! - _ . * ' ( ), at most 128
+// characters in all. An extension replaces the one that goes with the compression; an empty one leaves that in place.
+func ValidateExtension(extension string) error {
+	if len(extension) > maxExtension {
+		return fmt.Errorf("file extension has %d characters: want %d at most", len(extension), maxExtension)
+	}
+	if !extensionForm.MatchString(extension) {
+		return fmt.Errorf("file extension %q: want a dot and characters of 0-9 a-z ! - _ . * ' ( )", extension)
+	}
+	return nil
+}
