@@ -141,7 +141,7 @@ func (k *Keeper) housekeep(life context.Context, snap checkpoint.Snapshot, g gat
 	}
 	remove(k.oldTombstones(now), k.store.Forget)
 	remove(k.goneWorkers(snap), k.store.Leave)
-	remove(finished(g, now), func(ctx context.Context, shard string) error {
+	remove(finished(g, now, k.watch.dead), func(ctx context.Context, shard string) error {
 		k.log.Info("row of a finished shard is removed: the stream has it no more", logkey.Shard, shard)
 		return k.store.DeleteLease(ctx, g.rows[shard])
 	})
@@ -172,8 +172,9 @@ func (k *Keeper) goneWorkers(snap checkpoint.Snapshot) []string {
 }
 
 // finished are the shards whose row has no more use: at the end, long gone from the stream, with rows for all children
-// that the stream has. Earlier, the row keeps the shard from being read a second time.
-func finished(g gate, now time.Time) []string {
+// that the stream has. Earlier, the row keeps the shard from being read a second time. A worker that died between the
+// commit of the end and the release has left its name in the row.
+func finished(g gate, now time.Time, dead func(worker string) bool) []string {
 	waiting := make(map[string]bool) // shards with a child that has no row yet
 	listed, _ := g.shards.Listed()
 	for _, s := range listed {
@@ -187,7 +188,8 @@ func finished(g gate, now time.Time) []string {
 	var shards []string
 	for shard, row := range g.rows {
 		gone, absent := g.shards.Absent(shard)
-		if absent && now.Sub(gone) > absentAge && row.Checkpoint == checkpoint.ShardEnd && row.Owner == "" && !waiting[shard] {
+		idle := row.Owner == "" || dead(row.Owner)
+		if absent && now.Sub(gone) > absentAge && row.Checkpoint == checkpoint.ShardEnd && idle && !waiting[shard] {
 			shards = append(shards, shard)
 		}
 	}

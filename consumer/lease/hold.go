@@ -170,8 +170,9 @@ func (k *Keeper) drop(h *Hold) {
 		delete(k.holds, h.row.Shard)
 	}
 	signal(k.freed)
-	if errors.Is(h.cause, ErrReleased) && !h.drained {
-		signal(k.scanNow) // its reader failed; the shard should not wait for another
+	failed := errors.Is(h.cause, ErrReleased) && !h.drained // the shard should not wait for another reader
+	if failed || errors.Is(h.cause, ErrShardEnd) {          // nor should its children
+		signal(k.scanNow)
 	}
 }
 

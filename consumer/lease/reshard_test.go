@@ -109,6 +109,37 @@ func TestKeeper_AFreshTableWithParentsLongGoneStartsWithoutThem(t *testing.T) {
 	})
 }
 
+// The worker that ends a parent lists its children and writes their rows. All others see these rows before they list
+// the stream again.
+func TestKeeper_ARowThatAnotherWorkerWroteForANewShardIsNoLostShard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 2)
+		defer f.end()
+		a := f.start("a")
+		b := f.start("b")
+		time.Sleep(2 * time.Minute)
+		f.balanced(2, "a", "b")
+		parent := 0
+		if b.reader(shardID(0)) == nil {
+			parent = 1
+		}
+		f.stream.reshard([]int{parent}, 2, 3)
+		f.finish(b, parent)
+		began := time.Now()
+		for time.Since(began) < time.Minute {
+			time.Sleep(time.Second)
+			for _, w := range []*worker{a, b} {
+				if got := w.gauge("consumer_trimmed_shards"); got != 0 {
+					t.Fatalf("%s counts %v shards as lost %v after a split", w.id, got, time.Since(began))
+				}
+			}
+			if time.Since(began) == 2*period {
+				f.balanced(3, "a", "b")
+			}
+		}
+	})
+}
+
 func TestKeeper_AParentThatIsTrimmedBeforeItsEndLetsItsChildrenGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)

@@ -42,6 +42,7 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 		return jitter(k.cfg.ScanEvery)
 	}
 	k.watch.observe(began, time.Now(), snap)
+	k.expectShards(snap.Leases)
 	k.scans++
 	k.findLost(life, snap.Leases)
 	live := k.watch.live(k.cfg.Worker)
@@ -83,6 +84,18 @@ func (k *Keeper) read(life context.Context) (checkpoint.Snapshot, error) {
 	defer k.mu.Unlock()
 	k.scanned = time.Now()
 	return snap, nil
+}
+
+// expectShards tells the map of all shards that have a row, and lists the stream soon if some are new: another worker
+// has listed them first.
+func (k *Keeper) expectShards(rows []checkpoint.Lease) {
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.Shard
+	}
+	if k.shards.Expect(ids) {
+		signal(k.listNow)
+	}
 }
 
 // next is the time until the next scan: short while this worker waits for leases that others are about to let go, more

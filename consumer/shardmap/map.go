@@ -21,6 +21,7 @@ type Map struct {
 
 type entry struct {
 	Shard
+	unseen bool      // expected, and in no listing so far
 	missed int       // listings in a row that left it out
 	gone   time.Time // the first of them
 }
@@ -45,7 +46,7 @@ func (m *Map) Update(at time.Time, listed []Shard) (news bool) {
 	for _, s := range listed {
 		present[s.ID] = true
 		before, known := m.shards[s.ID]
-		news = news || !known || before.Closed != s.Closed || before.missed >= confirmations
+		news = news || !known || before.unseen || before.Closed != s.Closed || before.missed >= confirmations
 		m.shards[s.ID] = entry{Shard: s}
 	}
 	for id, e := range m.shards {
@@ -62,13 +63,27 @@ func (m *Map) Update(at time.Time, listed []Shard) (news bool) {
 	return news
 }
 
+// Expect names shards that somebody else knows of. One that no listing has shown may be younger than the last of them:
+// it is absent only when enough listings from now on leave it out. Expect tells whether some were unknown.
+func (m *Map) Expect(ids []string) (news bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if _, known := m.shards[id]; !known {
+			m.shards[id] = entry{Shard: Shard{ID: id}, unseen: true}
+			news = true
+		}
+	}
+	return news
+}
+
 // Listed returns the shards of the latest listing ordered by id, and when it was read. The time is zero before the first.
 func (m *Map) Listed() ([]Shard, time.Time) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	listed := make([]Shard, 0, len(m.shards))
 	for _, e := range m.shards {
-		if e.missed == 0 {
+		if e.missed == 0 && !e.unseen {
 			listed = append(listed, e.Shard)
 		}
 	}
@@ -81,7 +96,7 @@ func (m *Map) Shard(id string) (Shard, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	e, ok := m.shards[id]
-	return e.Shard, ok
+	return e.Shard, ok && !e.unseen
 }
 
 // Absent tells whether the shard is confirmed to be no part of the stream: enough complete listings in a row left it
@@ -101,7 +116,7 @@ func (m *Map) Uncertain() bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, e := range m.shards {
-		if e.missed > 0 && e.missed < confirmations {
+		if (e.missed > 0 || e.unseen) && e.missed < confirmations {
 			return true
 		}
 		if m.listings >= confirmations {

@@ -57,6 +57,48 @@ func TestMap_AbsenceTakesThreeListingsInARow(t *testing.T) {
 	}
 }
 
+func TestMap_AnExpectedShardIsAbsentOnlyByListingsSinceThen(t *testing.T) {
+	m := NewMap()
+	start := time.Now()
+	list := func(n int, ids string) (news bool) {
+		return m.Update(start.Add(time.Duration(n)*time.Second), listing(ids))
+	}
+	for n := range 5 {
+		list(n, "a")
+	}
+	if !m.Expect([]string{"a", "young", "lost"}) || m.Expect([]string{"a", "young", "lost"}) {
+		t.Error("unknown shards are news once")
+	}
+	if !m.Uncertain() {
+		t.Error("certain of shards that no listing has shown")
+	}
+	for _, id := range []string{"a", "young", "lost"} {
+		if _, absent := m.Absent(id); absent {
+			t.Errorf("%s is absent before any listing could show it", id)
+		}
+	}
+	if _, known := m.Shard("young"); known {
+		t.Error("a shard is known that no listing has shown")
+	}
+	if listed, _ := m.Listed(); len(listed) != 1 {
+		t.Errorf("listed = %+v", listed)
+	}
+	if !list(5, "a young") {
+		t.Error("an expected shard that appears is no news")
+	}
+	list(6, "a young")
+	if _, absent := m.Absent("lost"); absent || !m.Uncertain() {
+		t.Errorf("after two listings: absent %v, uncertain %v", absent, m.Uncertain())
+	}
+	list(7, "a young")
+	if since, absent := m.Absent("lost"); !absent || !since.Equal(start.Add(5*time.Second)) {
+		t.Errorf("after three listings: absent %v since %v", absent, since.Sub(start))
+	}
+	if m.Uncertain() {
+		t.Error("uncertain after three listings")
+	}
+}
+
 func TestMap_TellsNewsAndDoubts(t *testing.T) {
 	type step struct {
 		listing         string
