@@ -108,15 +108,10 @@ func (b *batch) seal() {
 func (b *batch) append(id fileID, add func(*writers.File) error, roll int64) error {
 	for {
 		f := b.file(id)
-		f.mu.RLock()
-		if f.closed { // rolled by another shard between the look-up and the lock
-			f.mu.RUnlock()
+		size, open, err := b.appendTo(f, add)
+		if !open { // rolled by another shard between the look-up and the lock
 			continue
 		}
-		err := add(f.file)
-		size := f.file.Size()
-		b.encoded.Add(size - f.size.Swap(size))
-		f.mu.RUnlock()
 		if err != nil {
 			b.cancel(err)
 			return err
@@ -126,6 +121,19 @@ func (b *batch) append(id fileID, add func(*writers.File) error, roll int64) err
 		}
 		return nil
 	}
+}
+
+// appendTo calls add unless the file is closed. The lock is given back also if add panics: closing waits for it.
+func (b *batch) appendTo(f *openFile, add func(*writers.File) error) (size int64, open bool, err error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	if f.closed {
+		return 0, false, nil
+	}
+	err = add(f.file)
+	size = f.file.Size()
+	b.encoded.Add(size - f.size.Swap(size))
+	return size, true, err
 }
 
 // file returns the open file of id, beginning one if there is none. If that is one too many, the file that was used

@@ -11,6 +11,10 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
+// errInPart ends a batch whose files hold records that no range of it covers: committed, they would be delivered again
+// by whoever reads the shard from its checkpoint.
+var errInPart = errors.New("records were taken in only in part")
+
 // Cursor is the way of one shard through the batches of a lane, from the acquisition of its lease to the release.
 // Append, Drain and Close are called by one goroutine at a time.
 type Cursor struct {
@@ -42,6 +46,12 @@ func (c *Cursor) Append(ctx context.Context, in Intake) error {
 		return err
 	}
 	defer b.leave()
+	whole := false
+	defer func() {
+		if !whole { // an error, or a panic that the caller recovers from
+			b.cancel(errInPart)
+		}
+	}()
 	p := c.lane.p
 	if err := p.fill(b, c.shard, in.Records); err != nil {
 		return err
@@ -52,6 +62,7 @@ func (c *Cursor) Append(ctx context.Context, in Intake) error {
 	}
 	b.cover(c, end, in)
 	c.position = end
+	whole = true
 	if c.isDropped() {
 		// Whoever dropped the records before these may have looked at the batch too early to find them in it.
 		b.cancel(ErrRestart)

@@ -8,58 +8,83 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// bomb is a router that panics at one record, the first time.
+// bomb panics at one record, the first time that it sees it.
 type bomb struct {
-	byKind
-	at    string // sequence number
-	armed bool
+	at   string // sequence number
+	gone bool
 }
 
-func (b *bomb) Partition(r *record.Record) (string, error) {
-	if b.armed && r.SequenceNumber == b.at {
-		b.armed = false
-		panic("router")
+func (b *bomb) pass(r *record.Record) {
+	if r.SequenceNumber == b.at && !b.gone {
+		b.gone = true
+		panic("bomb")
 	}
+}
+
+type bombedRouter struct {
+	byKind
+	*bomb
+}
+
+func (b bombedRouter) Partition(r *record.Record) (string, error) {
+	b.pass(r)
 	return b.byKind.Partition(r)
 }
 
 // Whoever drives the shards recovers from a panic and reads the shard again from its checkpoint. What the panic has
-// left in the open files must not be delivered then.
+// left in the open files must not be delivered then, and must not keep anything from going on.
 func TestCursor_RecordsTakenInBeforeAPanicAreDropped(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		p, stop := w.worker("one")
-		router := &bomb{at: "100004", armed: true}
-		p.parts.Router = router
-		neighbour := p.Open(w.acquire("shard-1", "one"))
-		w.append(neighbour, intake("b", 1, 2))
-		c := p.Open(w.acquire("shard-0", "one"))
-		in := intake("a", 1, 2)
-		in.Records = append(in.Records, append(intake("b", 3, 3).Records, intake("c", 4, 4).Records...)...)
-		in.Last = "100004"
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("no panic was seen")
-				}
-			}()
-			_ = c.Append(context.Background(), in)
-		}()
-		c.Close()
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		want(t, "checkpoint of the shard", w.checkpoint("shard-0"), checkpoint.TrimHorizon)
-
-		for shard, in := range map[string]Intake{"shard-0": in, "shard-1": intake("b", 1, 2)} {
-			again := p.Open(w.acquire(shard, "one"))
-			w.append(again, in)
-			if err := again.Drain(context.Background()); err != nil {
-				t.Errorf("drain %s: %v", shard, err)
+	places := map[string]func(*testing.T, *Pipeline, *bomb){
+		"in the router": func(_ *testing.T, p *Pipeline, b *bomb) { p.parts.Router = bombedRouter{bomb: b} },
+		"in the format": func(t *testing.T, p *Pipeline, b *bomb) {
+			format, err := jsonl.New(jsonl.Config{Append: func(dst []byte, r *record.Record) ([]byte, error) {
+				b.pass(r)
+				return record.AppendJSONLine(dst, r)
+			}})
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
-		stop()
-		want(t, "records delivered", len(w.bucket.lines("data/")), 6)
-	})
+			p.parts.Data = format
+		},
+	}
+	for place, plant := range places {
+		t.Run(place, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				p, stop := w.worker("one")
+				bomb := &bomb{at: "100004"}
+				plant(t, p, bomb)
+				neighbour := intake("b", 1, 2)
+				w.append(p.Open(w.acquire("shard-1", "one")), neighbour)
+
+				in := intake("a", 1, 2)
+				in.Records = append(in.Records, intake("b", 3, 3).Records...)
+				in.Records = append(in.Records, intake("c", 4, 4).Records...)
+				in.Last = "100004"
+				c := p.Open(w.acquire("shard-0", "one"))
+				func() {
+					defer func() { _ = recover() }()
+					_ = c.Append(context.Background(), in)
+				}()
+				want(t, "the bomb went off", bomb.gone, true)
+				c.Close()
+				time.Sleep(2 * w.limits.Interval)
+				want(t, "checkpoint of the shard", w.checkpoint("shard-0"), checkpoint.TrimHorizon)
+				want(t, "checkpoint of its neighbour", w.checkpoint("shard-1"), checkpoint.TrimHorizon)
+
+				for shard, in := range map[string]Intake{"shard-0": in, "shard-1": neighbour} {
+					again := p.Open(w.acquire(shard, "one"))
+					w.append(again, in)
+					if err := again.Drain(context.Background()); err != nil {
+						t.Errorf("drain %s: %v", shard, err)
+					}
+				}
+				stop()
+				want(t, "records delivered", len(w.bucket.lines("data/")), 6)
+			})
+		})
+	}
 }

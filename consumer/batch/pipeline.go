@@ -55,6 +55,8 @@ type Config struct {
 	Worker string // id of this worker, unique for each start
 	Stream string // name of the stream, part of the keys
 	Limits Limits
+	// Zone is the time zone of the time in keys; nil for UTC.
+	Zone *time.Location
 	// ManifestPrefix is the key prefix of manifests, without expressions.
 	ManifestPrefix string
 	// Now tells the time; nil for time.Now.
@@ -119,6 +121,9 @@ func New(cfg Config, parts Parts) *Pipeline {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.Zone == nil {
+		cfg.Zone = time.UTC
+	}
 	p := &Pipeline{cfg: cfg, parts: parts}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	return p
@@ -136,7 +141,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-p.parts.Shared.Budget().Starved():
-			// Reading waits for memory that only the end of files gives back.
+			// Reading waits, and nothing that is under way makes room. Blocks may be encoded early; what stands in
+			// unfinished parts only the end of files gives back.
+			if p.parts.Shared.Relieve() {
+				continue
+			}
 			for _, b := range p.openBatches() {
 				b.lane.seal(b, "memory")
 			}
@@ -358,7 +367,7 @@ func (p *Pipeline) openFile(b *batch, id fileID, n int) *writers.File {
 	return writers.OpenFile(b.ctx, writers.FileSpec{
 		Format:    format,
 		Sink:      p.parts.Sink,
-		Key:       objectKey(p.parts.Router.KeyPrefix(id.partition), p.cfg.Stream, b.opened, b.id, n, format.Object().Extension),
+		Key:       objectKey(p.parts.Router.KeyPrefix(id.partition), p.cfg.Stream, b.opened.In(p.cfg.Zone), b.id, n, format.Object().Extension),
 		BatchID:   b.id,
 		Partition: id.partition,
 		Error:     id.err != "",
@@ -366,7 +375,8 @@ func (p *Pipeline) openFile(b *batch, id fileID, n int) *writers.File {
 }
 
 // objectKey has the form of Firehose's keys (Amazon Data Firehose, "Amazon S3 object name format"): prefix, stream,
-// configuration version, time, id. The id is the batch's with the number of the file in it, so a key is never used twice.
+// configuration version, time, id. The version is always 1, since settings have no history here; the id is the batch's
+// with the number of the file in it, so a key is never used twice.
 func objectKey(prefix, stream string, t time.Time, batch string, n int, extension string) string {
-	return fmt.Sprintf("%s%s-1-%s-%s-%03d%s", prefix, stream, t.UTC().Format("2006-01-02-15-04-05"), batch, n, extension)
+	return fmt.Sprintf("%s%s-1-%s-%s-%03d%s", prefix, stream, t.Format("2006-01-02-15-04-05"), batch, n, extension)
 }
