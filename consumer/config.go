@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"reflect"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/kelseyhightower/envconfig"
-
 	"aws-streaming-pipeline/consumer/record/prefix"
+	"aws-streaming-pipeline/internal/settings"
 )
 
 // Config is all that can be set of the daemon. Each field is one environment variable; the tags say its name, default
@@ -30,8 +28,11 @@ type Config struct {
 	ManifestPrefix string `envconfig:"MANIFEST_PREFIX" default:"manifests/" desc:"key prefix of manifests, without expressions"`
 	TimeZone       string `envconfig:"TIME_ZONE" default:"UTC" desc:"time zone of the prefixes' timestamps, as Europe/Lisbon"`
 
-	Format      string `envconfig:"FORMAT" default:"jsonl" desc:"file format: jsonl (JSON lines)"`
-	Compression string `envconfig:"COMPRESSION" default:"gzip" desc:"compression of the files: none, gzip or zstd"`
+	Format       string `envconfig:"FORMAT" default:"jsonl" desc:"file format: jsonl (JSON lines) or parquet"`
+	Compression  string `envconfig:"COMPRESSION" desc:"compression of the files: none, gzip or zstd, for Parquet also snappy; default: gzip for JSON lines, zstd for Parquet"`
+	Schema       string `envconfig:"SCHEMA" desc:"JSON Schema file that records have to hold to, a path or s3://bucket/key; Parquet takes its columns from it, or infers them if there is none"`
+	RowGroupSize Bytes  `envconfig:"ROW_GROUP_SIZE" default:"64MiB" desc:"memory that the records of a Parquet row group take up before they are encoded"`
+	BloomColumns string `envconfig:"BLOOM_COLUMNS" desc:"Parquet columns that get a Bloom filter, separated by commas; pays for look-ups of single values, as of event_id"`
 
 	FileSize       Bytes         `envconfig:"FILE_SIZE" default:"128MiB" desc:"encoded size at which a file is closed"`
 	CommitInterval time.Duration `envconfig:"COMMIT_INTERVAL" default:"5m" desc:"longest time that a record waits for its commit"`
@@ -69,91 +70,30 @@ type Config struct {
 // LoadConfig reads the environment. Its error names every fault at once: variable, value, and what would be right.
 func LoadConfig() (Config, error) {
 	var c Config
-	err := errors.Join(c.parse(), c.Validate())
+	err := errors.Join(settings.Read(&c), c.Validate())
 	return c, err
 }
 
 // Defaults are the settings as they are when no variable is set. The required ones are missing.
 func Defaults() Config {
 	var c Config
-	v := reflect.ValueOf(&c).Elem()
-	for i := range v.NumField() {
-		text := v.Type().Field(i).Tag.Get("default")
-		if text == "" {
-			continue
-		}
-		if err := set(v.Field(i).Addr().Interface(), text); err != nil {
-			panic(fmt.Sprintf("default of %s: %v", v.Type().Field(i).Name, err)) // the tags are wrong
-		}
-	}
+	settings.SetDefaults(&c)
 	return c
-}
-
-// set gives a field the value that the text means, as envconfig does.
-func set(field any, text string) (err error) {
-	switch f := field.(type) {
-	case envconfig.Decoder:
-		return f.Decode(text)
-	case *string:
-		*f = text
-	case *bool:
-		*f, err = strconv.ParseBool(text)
-	case *int:
-		*f, err = strconv.Atoi(text)
-	case *time.Duration:
-		*f, err = time.ParseDuration(text)
-	default:
-		err = fmt.Errorf("no text makes a %T", field)
-	}
-	return err
-}
-
-// parse has envconfig read one field after another, since it stops at its first error.
-func (c *Config) parse() error {
-	var faults []error
-	v := reflect.ValueOf(c).Elem()
-	for i := range v.NumField() {
-		field := v.Type().Field(i)
-		one := reflect.New(reflect.StructOf([]reflect.StructField{field}))
-		if err := envconfig.Process("", one.Interface()); err != nil {
-			faults = append(faults, readable(field, err))
-		}
-		v.Field(i).Set(one.Elem().Field(0))
-	}
-	return errors.Join(faults...)
-}
-
-// readable says what envconfig found in the words of the settings table.
-func readable(field reflect.StructField, err error) error {
-	name := field.Tag.Get("envconfig")
-	if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {
-		return fmt.Errorf("%s=%q: %w", name, parse.Value, parse.Err)
-	}
-	return fmt.Errorf("%s is required: %s", name, field.Tag.Get("desc"))
 }
 
 // Validate names every value that can not be right.
 func (c *Config) Validate() error {
-	var faults []error
-	check := func(ok bool, name string, value any, want string) {
-		if !ok {
-			faults = append(faults, fmt.Errorf("%s=%q: want %s", name, fmt.Sprint(value), want))
-		}
-	}
-	oneOf := func(name, value string, allowed ...string) {
-		for _, a := range allowed {
-			if value == a {
-				return
-			}
-		}
-		check(false, name, value, "one of "+strings.Join(allowed, ", "))
-	}
-	within := func(name string, value, low, high time.Duration) {
-		check(value >= low && value <= high, name, value, fmt.Sprintf("%v to %v", low, high))
-	}
+	var faults settings.Faults
+	check, oneOf, within := faults.Check, faults.OneOf, faults.Within
 
-	oneOf("FORMAT", c.Format, "jsonl")
-	oneOf("COMPRESSION", c.Compression, "none", "gzip", "zstd")
+	oneOf("FORMAT", c.Format, "jsonl", "parquet")
+	if c.Format == "parquet" {
+		oneOf("COMPRESSION", c.compression(), "none", "snappy", "gzip", "zstd")
+	} else {
+		oneOf("COMPRESSION", c.compression(), "none", "gzip", "zstd")
+		check(c.BloomColumns == "", "BLOOM_COLUMNS", c.BloomColumns, "nothing unless FORMAT=parquet")
+	}
+	check(c.RowGroupSize >= 1<<20 && c.RowGroupSize <= 1<<30, "ROW_GROUP_SIZE", c.RowGroupSize, "1MiB to 1GiB")
 	oneOf("SPLIT_RECORDS", c.SplitRecords, "none", "json", "lines")
 	oneOf("SPLIT_LOG_EVENTS", c.SplitLogEvents, "none", "message", "event")
 	oneOf("S3_ENCRYPTION", c.Encryption, "none", "AES256", "aws:kms")
@@ -181,12 +121,12 @@ func (c *Config) Validate() error {
 		info, err := os.Stat(c.SpoolDir)
 		check(err == nil && info.IsDir(), "SPOOL_DIR", c.SpoolDir, "a directory that exists")
 	}
-	if _, err := time.LoadLocation(c.TimeZone); err != nil {
+	if _, err := prefix.LoadZone(c.TimeZone); err != nil {
 		check(false, "TIME_ZONE", c.TimeZone, "a name of the time zone database, as UTC or Europe/Lisbon")
 	} else if _, err := c.router(); err != nil {
-		faults = append(faults, fmt.Errorf("PREFIX, ERROR_PREFIX, PARTITION_QUERY: %w", err))
+		faults.Add(fmt.Errorf("PREFIX, ERROR_PREFIX, PARTITION_QUERY: %w", err))
 	}
-	return errors.Join(faults...)
+	return faults.Err()
 }
 
 // Table is the name of the DynamoDB table.
@@ -205,9 +145,27 @@ func (c *Config) stream() string {
 	return c.Stream
 }
 
+// compression is COMPRESSION, or what suits the format.
+func (c *Config) compression() string {
+	switch {
+	case c.Compression != "":
+		return c.Compression
+	case c.Format == "parquet":
+		return "zstd"
+	}
+	return "gzip"
+}
+
+func (c *Config) bloomColumns() []string {
+	if c.BloomColumns == "" {
+		return nil
+	}
+	return strings.Split(c.BloomColumns, ",")
+}
+
 // router evaluates the prefixes.
 func (c *Config) router() (*prefix.Router, error) {
-	zone, err := time.LoadLocation(c.TimeZone)
+	zone, err := prefix.LoadZone(c.TimeZone)
 	if err != nil {
 		return nil, err
 	}
@@ -215,20 +173,10 @@ func (c *Config) router() (*prefix.Router, error) {
 }
 
 // Setting describes one environment variable.
-type Setting struct{ Name, Default, Meaning string }
+type Setting = settings.Setting
 
 // Settings lists all environment variables in the order of Config.
-func Settings() []Setting {
-	var list []Setting
-	for field := range reflect.TypeFor[Config]().Fields() {
-		s := Setting{Name: field.Tag.Get("envconfig"), Default: field.Tag.Get("default"), Meaning: field.Tag.Get("desc")}
-		if field.Tag.Get("required") == "true" {
-			s.Default = "(required)"
-		}
-		list = append(list, s)
-	}
-	return list
-}
+func Settings() []Setting { return settings.List[Config]() }
 
 // Bytes is a size, written as 128MiB, 1GiB, 512KiB, 100MB or a plain number of bytes.
 type Bytes int64

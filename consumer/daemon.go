@@ -24,13 +24,14 @@ import (
 	"aws-streaming-pipeline/consumer/kcl"
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/prefix"
+	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/consumer/shardmap"
 	"aws-streaming-pipeline/consumer/source"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers"
-	"aws-streaming-pipeline/writers/jsonl"
 )
 
 // Kinesis are the calls that the daemon makes; *kinesis.Client has them.
@@ -39,7 +40,7 @@ type Kinesis interface {
 	source.Client
 }
 
-// Services are what a Daemon works with. All but Version are required.
+// Services are what a Daemon works with. All but Schema and Version are required.
 type Services struct {
 	Kinesis Kinesis
 	Store   checkpoint.Store
@@ -50,6 +51,8 @@ type Services struct {
 	Metrics  *metrics.Metrics
 	Registry prometheus.Gatherer
 	Log      *slog.Logger
+	// Schema describes the records; nil for none.
+	Schema *schema.Schema
 	// Version is shown on the status page and with the heartbeat.
 	Version string
 }
@@ -108,11 +111,15 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	if err != nil {
 		return err
 	}
-	data, err := jsonl.New(jsonl.Config{Append: record.AppendJSONLine, Compression: jsonl.Compression(d.cfg.Compression)})
+	zone, err := prefix.LoadZone(d.cfg.TimeZone)
 	if err != nil {
 		return err
 	}
-	errorLines, err := jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: jsonl.Compression(d.cfg.Compression)})
+	data, err := d.cfg.dataFormat(svc.Schema, svc.Version)
+	if err != nil {
+		return err
+	}
+	errorLines, err := d.cfg.errorFormat()
 	if err != nil {
 		return err
 	}
@@ -121,7 +128,7 @@ func (d *Daemon) wirePipeline(svc Services) error {
 		return err
 	}
 	d.pipeline = batch.New(batch.Config{
-		Worker: d.worker, Stream: d.cfg.Stream, ManifestPrefix: d.cfg.ManifestPrefix,
+		Worker: d.worker, Stream: d.cfg.Stream, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
 		Limits: batch.Limits{
 			FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval, OpenFiles: d.cfg.MaxOpenFiles,
 		},
@@ -130,11 +137,6 @@ func (d *Daemon) wirePipeline(svc Services) error {
 		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
 	})
 	return nil
-}
-
-// appendErrorLine writes a record that can not be delivered; the pipeline has set its fault and shard.
-func appendErrorLine(dst []byte, r *record.Record) ([]byte, error) {
-	return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: 1, Ended: time.Now()}), nil
 }
 
 func (d *Daemon) wireKeeper(svc Services) error {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go"
 )
 
 // result is what lies in the bucket after a run.
@@ -31,24 +32,35 @@ type result struct {
 
 // inspect reads every file of the bucket.
 func inspect(folder string) (result, error) {
-	var r result
+	r := result{}
 	ids, trips := make(map[string]bool), make(map[string]bool)
+	count := func(eventID, tripID string) {
+		r.delivered++
+		ids[eventID], trips[tripID] = true, true
+	}
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || !strings.Contains(entry.Name(), ".jsonl") {
+		if err != nil || entry.IsDir() {
 			return err
 		}
 		relative, err := filepath.Rel(folder, path)
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(filepath.ToSlash(relative), "errors/") {
+		place, _, _ := strings.Cut(filepath.ToSlash(relative), "/")
+		if place == "errors" {
 			return lines(path, func([]byte) error { r.errors++; return nil })
+		}
+		if place != "data" {
+			return nil
 		}
 		info, err := entry.Info()
 		if err != nil {
 			return err
 		}
 		r.sizes = append(r.sizes, info.Size())
+		if filepath.Ext(path) == ".parquet" {
+			return rows(path, count)
+		}
 		return lines(path, func(line []byte) error {
 			var trip struct {
 				EventID string `json:"event_id"`
@@ -57,14 +69,29 @@ func inspect(folder string) (result, error) {
 			if err := json.Unmarshal(line, &trip); err != nil {
 				return fmt.Errorf("%s: %w", path, err)
 			}
-			r.delivered++
-			ids[trip.EventID], trips[trip.TripID] = true, true
+			count(trip.EventID, trip.TripID)
 			return nil
 		})
 	})
 	slices.Sort(r.sizes)
 	r.distinct, r.trips = int64(len(ids)), int64(len(trips))
 	return r, err
+}
+
+// rows calls count for each row of a Parquet file.
+func rows(path string, count func(eventID, tripID string)) error {
+	type trip struct {
+		EventID string `parquet:"event_id"`
+		TripID  string `parquet:"TRIP_ID,optional"`
+	}
+	trips, err := parquet.ReadFile[trip](path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	for _, t := range trips {
+		count(t.EventID, t.TripID)
+	}
+	return nil
 }
 
 // lines calls f for each line of a file, which is decompressed by its extension.
@@ -124,7 +151,11 @@ func (r result) print(out io.Writer, o options, folder string) {
 	}
 	w.Flush()
 	fmt.Fprintf(out, "\nThe files lie in %s. Try on them:\n\n", folder)
-	fmt.Fprintf(out, "  duckdb -c \"SELECT CALL_TYPE, count(*) AS trips, count(DISTINCT event_id) AS ids FROM read_json('%s/data/**/*.jsonl*') GROUP BY ALL\"\n\n", filepath.ToSlash(folder))
+	source := fmt.Sprintf("read_json('%s/data/**/*.jsonl*')", filepath.ToSlash(folder))
+	if o.format == "parquet" {
+		source = fmt.Sprintf("'%s/data/**/*.parquet'", filepath.ToSlash(folder))
+	}
+	fmt.Fprintf(out, "  duckdb -c \"SELECT CALL_TYPE, count(*) AS trips, count(DISTINCT event_id) AS ids FROM %s GROUP BY ALL\"\n\n", source)
 	fmt.Fprintf(out, "In AWS the same query runs in Athena over s3://%s/data/ (see athena/).\n\n", bucketName)
 }
 

@@ -19,8 +19,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/term"
 
+	"aws-streaming-pipeline/athena"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localbucket"
@@ -177,8 +179,12 @@ func (st *stage) daemon(o options) (d *consumer.Daemon, address string, err erro
 	if err != nil {
 		return nil, "", err
 	}
+	trips, err := schema.Parse("trips.json", athena.TripsSchema)
+	if err != nil {
+		return nil, "", err
+	}
 	d, err = consumer.New(cfg, consumer.Services{
-		Kinesis: st.kinesis(), Store: st.store, Sink: sink,
+		Kinesis: st.kinesis(), Store: st.store, Sink: sink, Schema: trips,
 		Budget: held, Metrics: m, Registry: registry, Log: log, Version: version.String(),
 	})
 	return d, address, err

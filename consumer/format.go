@@ -1,0 +1,57 @@
+package consumer
+
+import (
+	"sync"
+	"time"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/jsonl"
+	"aws-streaming-pipeline/writers/parquet"
+)
+
+// dataFormat is the format of data files. The schema may be nil.
+func (c *Config) dataFormat(s *schema.Schema, version string) (writers.Format, error) {
+	if c.Format == "parquet" {
+		return parquet.New(parquet.Options{
+			Schema: s, Compression: parquet.Compression(c.compression()), RowGroupBytes: int(c.RowGroupSize), Bloom: c.bloomColumns(),
+			CreatedBy: "aws-streaming-pipeline version " + version,
+		})
+	}
+	return jsonl.New(jsonl.Config{Append: lines(s), Compression: jsonl.Compression(c.compression())})
+}
+
+// errorFormat is the format of error files: lines of JSON, whatever the data are.
+func (c *Config) errorFormat() (writers.Format, error) {
+	compression := jsonl.Gzip
+	if c.compression() == "none" {
+		compression = jsonl.None
+	}
+	return jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: compression})
+}
+
+// lines makes JSON lines of the records that hold to the schema. The lines are the payloads as they came: a schema
+// refuses, it does not rewrite.
+func lines(s *schema.Schema) jsonl.AppendFunc {
+	if s == nil {
+		return record.AppendJSONLine
+	}
+	checks := sync.Pool{New: func() any { return shred.New(s, false) }}
+	return func(dst []byte, r *record.Record) ([]byte, error) {
+		check := checks.Get().(*shred.Shredder)
+		fault := check.Append(r)
+		check.Reset()
+		checks.Put(check)
+		if fault != nil {
+			return dst, fault
+		}
+		return record.AppendJSONLine(dst, r)
+	}
+}
+
+// appendErrorLine writes a record that can not be delivered; the pipeline has set its fault and shard.
+func appendErrorLine(dst []byte, r *record.Record) ([]byte, error) {
+	return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: 1, Ended: time.Now()}), nil
+}
