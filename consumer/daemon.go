@@ -238,14 +238,21 @@ func (d *Daemon) Run(ctx context.Context) error {
 	fail(nil)
 	stopEngine()
 	engine.Wait()
+	publishedErr := d.awaitPublished(base)
 	stopPipeline()
 	pipeline.Wait()
 	rest.Wait()
-	err = errors.Join(keeperErr, engineErr)
+	err = errors.Join(keeperErr, engineErr, publishedErr)
 	if err == nil {
 		d.log.Info("consumer stopped, everything read is committed")
 	}
 	return err
+}
+
+func (d *Daemon) awaitPublished(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, d.cfg.ShutdownGrace)
+	defer cancel()
+	return d.pipeline.AwaitPublished(ctx)
 }
 
 // Taken is the number of user records taken in since the start, delivered or not yet.

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,6 +163,24 @@ func (p *Pipeline) Run(ctx context.Context) error {
 
 func (p *Pipeline) start(l *lane) { p.wait.Go(func() { l.run(p.ctx) }) }
 
+// AwaitPublished waits until every batch that was sealed is published or dropped. Whoever has drained all cursors has
+// nothing in the outbox then.
+func (p *Pipeline) AwaitPublished(ctx context.Context) error {
+	p.mu.Lock()
+	lanes := slices.Clone(p.lanes)
+	p.mu.Unlock()
+	for _, l := range lanes {
+		if settled := l.settling(); settled != nil {
+			select {
+			case <-settled:
+			case <-ctx.Done():
+				return fmt.Errorf("a committed batch is not published yet, another worker will do it: %w", context.Cause(ctx))
+			}
+		}
+	}
+	return nil
+}
+
 // Open begins to take in the records of a shard after the checkpoint of its lease.
 func (p *Pipeline) Open(l Lease) *Cursor {
 	lease := l.Lease()
@@ -227,6 +246,7 @@ type lane struct {
 	mu      sync.Mutex
 	current *batch        // the open one; nil if nothing has come since the last was sealed
 	rotated chan struct{} // closed and replaced when the open batch is taken away
+	settled chan struct{} // closed when the batch that was taken away is settled; nil if none is under way
 
 	wake chan struct{} // tells run to look whether the batch is due
 }
@@ -254,6 +274,7 @@ func (l *lane) run(ctx context.Context) {
 			return
 		}
 		l.settle(ctx, l.rotate(), reason)
+		l.rest()
 	}
 }
 
@@ -300,7 +321,22 @@ func (l *lane) rotate() *batch {
 	l.current = nil
 	close(l.rotated)
 	l.rotated = make(chan struct{})
+	l.settled = make(chan struct{})
 	return b
+}
+
+// rest notes that the batch taken away last is settled.
+func (l *lane) rest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.settled)
+	l.settled = nil
+}
+
+func (l *lane) settling() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.settled
 }
 
 // seal asks for the batch to be committed soon.
