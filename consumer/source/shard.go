@@ -163,7 +163,7 @@ func (s *shardState) take(out *kinesis.GetRecordsOutput) Fetch {
 	for _, c := range out.ChildShards {
 		f.Children = append(f.Children, aws.ToString(c.ShardId))
 	}
-	s.settle(int64(charged))
+	s.settle(int64(charged + len(records)*recordMemory))
 	s.pace(now, charged, f.Tip)
 	s.count(&f, repeated)
 	return f
@@ -270,13 +270,21 @@ func delay(n int) time.Duration {
 	return d - rand.N(d/2)
 }
 
+const (
+	// decoding is the memory that an answer takes up while the SDK decodes it, in percent of its payload: the body, a
+	// third longer in base64, beside the payload taken out of it.
+	decoding = 235
+	// recordMemory is what a record takes up besides its payload: its struct, its strings, the SDK's record.
+	recordMemory = 350
+)
+
 // reserve waits until the budget has room for the largest answer that the next call can bring.
 func (s *shardState) reserve(ctx context.Context) error {
 	b := s.source.cfg.Budget
 	if b == nil {
 		return nil
 	}
-	n := s.estimate(time.Now())
+	n := s.estimate(time.Now()) * decoding / 100
 	if err := b.Acquire(ctx, n); err != nil {
 		return err
 	}

@@ -410,7 +410,7 @@ func TestReader_WaitsForRoom(t *testing.T) {
 		if err != nil || f.Count != 10 {
 			t.Fatalf("Next: %d records, %v", f.Count, err)
 		}
-		if held := b.Held(budget.Received); held != int64(f.Bytes)+30 { // and the partition keys
+		if held := b.Held(budget.Received); held != int64(f.Bytes)+30+10*recordMemory { // and the partition keys
 			t.Errorf("%d bytes held for %d", held, f.Bytes)
 		}
 		if f, err = z.Next(t.Context()); err != nil || f.Count != 0 || len(other.callTimes()) != 0 {
@@ -457,7 +457,7 @@ func TestReader_AtTheTipReservesLittle(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if held := b.Held(budget.Received); held == 0 || held > 2<<20 {
+		if held := b.Held(budget.Received); held == 0 || held > MaxAnswerBytes/2 {
 			t.Errorf("%d bytes reserved for a call at the tip", held)
 		}
 	})
