@@ -28,11 +28,14 @@ type Config struct {
 	ManifestPrefix string `envconfig:"MANIFEST_PREFIX" default:"manifests/" desc:"key prefix of manifests, without expressions"`
 	TimeZone       string `envconfig:"TIME_ZONE" default:"UTC" desc:"time zone of the prefixes' timestamps, as Europe/Lisbon"`
 
-	Format       string `envconfig:"FORMAT" default:"jsonl" desc:"file format: jsonl (JSON lines) or parquet"`
-	Compression  string `envconfig:"COMPRESSION" desc:"compression of the files: none, gzip or zstd, for Parquet also snappy; default: gzip for JSON lines, zstd for Parquet"`
-	Schema       string `envconfig:"SCHEMA" desc:"JSON Schema file that records have to hold to, a path or s3://bucket/key; Parquet takes its columns from it, or infers them if there is none"`
-	RowGroupSize Bytes  `envconfig:"ROW_GROUP_SIZE" default:"64MiB" desc:"memory that the records of a Parquet row group take up before they are encoded"`
-	BloomColumns string `envconfig:"BLOOM_COLUMNS" desc:"Parquet columns that get a Bloom filter, separated by commas; pays for look-ups of single values, as of event_id"`
+	Format          string `envconfig:"FORMAT" default:"jsonl" desc:"file format: jsonl (JSON lines), parquet, or firehose (payloads byte for byte behind one another, with the headers and extensions of Firehose)"`
+	Compression     string `envconfig:"COMPRESSION" desc:"compression of the files: none, gzip, zstd or snappy (outside Parquet in the framing of snappy-java, Firehose's Snappy); outside Parquet also hadoop-snappy (which Athena, Hive and Spark read) and snappy-framed (the official framing); default: gzip for JSON lines, zstd for Parquet, none for FORMAT=firehose"`
+	ContentEncoding bool   `envconfig:"CONTENT_ENCODING" default:"false" desc:"label compressed JSON lines with a Content-Encoding instead of the type of a compressed file, so that HTTP clients open them; FORMAT=firehose always does"`
+	AppendDelimiter bool   `envconfig:"APPEND_DELIMITER" default:"false" desc:"with FORMAT=firehose: put a line feed behind each payload, as Firehose's AppendDelimiterToRecord does"`
+	FileExtension   string `envconfig:"FILE_EXTENSION" desc:"extension of data files in place of that of their format and compression, as .json.gz; Firehose's FileExtension"`
+	Schema          string `envconfig:"SCHEMA" desc:"JSON Schema file that records have to hold to, a path or s3://bucket/key; Parquet takes its columns from it, or infers them if there is none"`
+	RowGroupSize    Bytes  `envconfig:"ROW_GROUP_SIZE" default:"64MiB" desc:"memory that the records of a Parquet row group take up before they are encoded"`
+	BloomColumns    string `envconfig:"BLOOM_COLUMNS" desc:"Parquet columns that get a Bloom filter, separated by commas; pays for look-ups of single values, as of event_id"`
 
 	FileSize       Bytes         `envconfig:"FILE_SIZE" default:"128MiB" desc:"encoded size at which a file is closed"`
 	CommitInterval time.Duration `envconfig:"COMMIT_INTERVAL" default:"5m" desc:"longest time that a record waits for its commit"`
@@ -86,12 +89,18 @@ func (c *Config) Validate() error {
 	var faults settings.Faults
 	check, oneOf, within := faults.Check, faults.OneOf, faults.Within
 
-	oneOf("FORMAT", c.Format, "jsonl", "parquet")
+	oneOf("FORMAT", c.Format, "jsonl", "parquet", "firehose")
 	if c.Format == "parquet" {
 		oneOf("COMPRESSION", c.compression(), "none", "snappy", "gzip", "zstd")
 	} else {
-		oneOf("COMPRESSION", c.compression(), "none", "gzip", "zstd")
+		oneOf("COMPRESSION", c.compression(), "none", "gzip", "zstd", "snappy", "hadoop-snappy", "snappy-framed")
 		check(c.BloomColumns == "", "BLOOM_COLUMNS", c.BloomColumns, "nothing unless FORMAT=parquet")
+	}
+	check(c.Schema == "" || c.Format != "firehose", "SCHEMA", c.Schema, "nothing with FORMAT=firehose, which looks at no payload")
+	check(!c.ContentEncoding || c.Format != "parquet", "CONTENT_ENCODING", c.ContentEncoding, "false with FORMAT=parquet, whose files are compressed inside")
+	check(!c.AppendDelimiter || c.Format == "firehose", "APPEND_DELIMITER", c.AppendDelimiter, "false unless FORMAT=firehose")
+	if err := prefix.ValidateExtension(c.FileExtension); err != nil {
+		faults.Add(fmt.Errorf("FILE_EXTENSION: %w", err))
 	}
 	check(c.RowGroupSize >= 1<<20 && c.RowGroupSize <= 1<<30, "ROW_GROUP_SIZE", c.RowGroupSize, "1MiB to 1GiB")
 	oneOf("SPLIT_RECORDS", c.SplitRecords, "none", "json", "lines")
@@ -152,6 +161,8 @@ func (c *Config) compression() string {
 		return c.Compression
 	case c.Format == "parquet":
 		return "zstd"
+	case c.Format == "firehose":
+		return "none"
 	}
 	return "gzip"
 }

@@ -14,13 +14,49 @@ import (
 
 // dataFormat is the format of data files. The schema may be nil.
 func (c *Config) dataFormat(s *schema.Schema, version string) (writers.Format, error) {
-	if c.Format == "parquet" {
+	f, err := c.bodyFormat(s, version)
+	if err != nil || c.FileExtension == "" {
+		return f, err
+	}
+	return renamed{f, c.FileExtension}, nil
+}
+
+func (c *Config) bodyFormat(s *schema.Schema, version string) (writers.Format, error) {
+	switch c.Format {
+	case "parquet":
 		return parquet.New(parquet.Options{
 			Schema: s, Compression: parquet.Compression(c.compression()), RowGroupBytes: int(c.RowGroupSize), Bloom: c.bloomColumns(),
 			CreatedBy: "aws-streaming-pipeline version " + version,
 		})
+	case "firehose":
+		payload := jsonl.AppendPayload
+		if c.AppendDelimiter {
+			payload = jsonl.AppendPayloadLine
+		}
+		return jsonl.New(jsonl.Config{Append: payload, Compression: jsonl.Compression(c.compression()), Labels: jsonl.AsFirehose})
 	}
-	return jsonl.New(jsonl.Config{Append: lines(s), Compression: jsonl.Compression(c.compression())})
+	return jsonl.New(jsonl.Config{Append: lines(s), Compression: jsonl.Compression(c.compression()), Labels: c.labels()})
+}
+
+// labels are those of JSON lines.
+func (c *Config) labels() jsonl.Labels {
+	if c.ContentEncoding {
+		return jsonl.AsLines
+	}
+	return jsonl.AsFiles
+}
+
+// renamed is a format with another extension.
+type renamed struct {
+	writers.Format
+	extension string
+}
+
+// Object is writers.Format's.
+func (r renamed) Object() writers.Object {
+	o := r.Format.Object()
+	o.Extension = r.extension
+	return o
 }
 
 // errorFormat is the format of error files: lines of JSON, whatever the data are.
@@ -29,7 +65,7 @@ func (c *Config) errorFormat() (writers.Format, error) {
 	if c.compression() == "none" {
 		compression = jsonl.None
 	}
-	return jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: compression})
+	return jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: compression, Labels: c.labels()})
 }
 
 // lines makes JSON lines of the records that hold to the schema. The lines are the payloads as they came: a schema

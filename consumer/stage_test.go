@@ -17,6 +17,7 @@ import (
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/s3sink"
 )
 
@@ -27,7 +28,8 @@ type stage struct {
 	bucket  *localbucket.Server
 	store   *local.Store
 	account aws.Config
-	folder  string // of the bucket
+	folder  string       // of the bucket
+	sink    writers.Sink // instead of the bucket; nil for the bucket
 }
 
 func newStage(t *testing.T, shards int, options localstream.Options, storeOptions ...local.Option) *stage {
@@ -65,11 +67,15 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	m := metrics.New(registry)
 	held := budget.New(int64(cfg.MemoryBudget), m)
 	log := slog.New(slog.DiscardHandler)
-	sink, err := s3sink.New(s3.NewFromConfig(st.account, func(o *s3.Options) {
+	bucket, err := s3sink.New(s3.NewFromConfig(st.account, func(o *s3.Options) {
 		o.BaseEndpoint, o.UsePathStyle = aws.String(st.bucket.URL()), true
 	}), s3sink.Config{Bucket: cfg.Bucket, Budget: held, Metrics: m, Log: log})
 	if err != nil {
 		st.t.Fatal(err)
+	}
+	sink := writers.Sink(bucket)
+	if st.sink != nil {
+		sink = st.sink
 	}
 	d, err := New(cfg, Services{
 		Kinesis: kinesis.NewFromConfig(st.account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) }),

@@ -31,6 +31,7 @@ type Bundle struct {
 
 //go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
 //go:embed python/requirements.txt engines/requirements.txt tools/requirements.txt java/pom.xml java/Launch.java
+//go:embed codecs/pom.xml codecs/Unsnap.java
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
 
@@ -72,13 +73,16 @@ var (
 		},
 	}
 	javaBundle = Bundle{
-		Name:  "java",
-		tool:  "mvn",
-		files: []string{"pom.xml", "Launch.java"},
-		install: func(ctx context.Context, dir string) error {
-			return run(ctx, dir, nil, "mvn", "--quiet", "--batch-mode", "-Dmaven.repo.local="+filepath.Join(dir, "..", "maven"),
-				"dependency:copy-dependencies", "-DoutputDirectory=lib")
-		},
+		Name:    "java",
+		tool:    "mvn",
+		files:   []string{"pom.xml", "Launch.java"},
+		install: installJars,
+	}
+	codecsBundle = Bundle{
+		Name:    "codecs",
+		tool:    "mvn",
+		files:   []string{"pom.xml", "Unsnap.java"},
+		install: installJars,
 	}
 	goBundle = Bundle{
 		Name:   "go",
@@ -92,12 +96,17 @@ var (
 
 // Bundles lists all that can be fetched.
 func Bundles() []Bundle {
-	return []Bundle{npmBundle, pythonBundle, enginesBundle, toolsBundle, validatorBundle, javaBundle, goBundle}
+	return []Bundle{npmBundle, pythonBundle, enginesBundle, toolsBundle, validatorBundle, javaBundle, codecsBundle, goBundle}
 }
 
 func installPython(ctx context.Context, dir string) error {
 	return run(ctx, dir, nil, "python3", "-m", "pip", "install", "--quiet", "--require-hashes",
 		"--target", "lib", "--requirement", "requirements.txt")
+}
+
+func installJars(ctx context.Context, dir string) error {
+	return run(ctx, dir, nil, "mvn", "--quiet", "--batch-mode", "-Dmaven.repo.local="+filepath.Join(dir, "..", "maven"),
+		"dependency:copy-dependencies", "-DoutputDirectory=lib")
 }
 
 // ErrUnavailable marks a bundle that this machine cannot have: its tool is missing or its registry does not answer.

@@ -22,7 +22,7 @@ type block struct {
 
 // Append is writers.Block's.
 func (b *block) Append(r *record.Record) error {
-	b.reserve(len(r.Data) + lineRoom)
+	b.buf = grow(b.buf, len(r.Data)+lineRoom)
 	line, err := b.format.config.Append(b.buf, r)
 	if err != nil {
 		return err // the buffer's length is as it was, whatever stands behind it
@@ -30,16 +30,6 @@ func (b *block) Append(r *record.Record) error {
 	b.buf = line
 	b.rows++
 	return nil
-}
-
-func (b *block) reserve(n int) {
-	need := len(b.buf) + n
-	if need <= cap(b.buf) {
-		return
-	}
-	grown := append(getBuffer(need), b.buf...)
-	putBuffer(b.buf)
-	b.buf = grown
 }
 
 // Rows is writers.Block's.
@@ -55,10 +45,10 @@ func (b *block) Full() bool { return len(b.buf) >= b.format.config.BlockSize/16*
 func (b *block) Encode() (writers.Encoded, error) {
 	data, rows := b.buf, int64(b.rows)
 	b.buf = nil
-	if b.format.encode == nil {
+	if b.format.codec.encode == nil {
 		return writers.Encoded{Data: data, Rows: rows, Release: func() { putBuffer(data) }}, nil
 	}
-	out, err := b.format.encode(data, getBuffer(len(data)))
+	out, err := b.format.codec.encode(data, getBuffer(len(data)))
 	putBuffer(data)
 	if err != nil {
 		return writers.Encoded{}, fmt.Errorf("compress block of %d rows: %w", rows, err)
@@ -84,6 +74,17 @@ func getBuffer(n int) []byte {
 		return *b
 	}
 	return make([]byte, 0, 1<<class)
+}
+
+// grow returns the buffer with room for n more bytes. It may be another one, and the old one is given back then.
+func grow(b []byte, n int) []byte {
+	need := len(b) + n
+	if need <= cap(b) {
+		return b
+	}
+	grown := append(getBuffer(need), b...)
+	putBuffer(b)
+	return grown
 }
 
 // putBuffer takes back a buffer, whose bytes nobody may use any more. Those that append has made to its own measure

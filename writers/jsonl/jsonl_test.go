@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/golang/snappy"
+
 	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
@@ -26,6 +28,10 @@ func newFormat(t testing.TB, c jsonl.Config) *jsonl.Format {
 		t.Fatal(err)
 	}
 	return f
+}
+
+var compressions = []jsonl.Compression{
+	jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed,
 }
 
 // trip is one record of a taxi data set, about 1.2 KB.
@@ -81,20 +87,35 @@ func encode(t *testing.T, f *jsonl.Format, n int) (file, lines []byte, blocks in
 }
 
 func TestFormat_SaysWhatItsObjectsAre(t *testing.T) {
+	const lines, unknown = "application/x-ndjson", "application/octet-stream"
 	tests := []struct {
 		config jsonl.Config
 		want   writers.Object
 	}{
-		{jsonl.Config{}, writers.Object{Extension: ".jsonl", ContentType: "application/x-ndjson"}},
-		{jsonl.Config{Compression: jsonl.None, ContentEncoding: true}, writers.Object{Extension: ".jsonl", ContentType: "application/x-ndjson"}},
+		{jsonl.Config{}, writers.Object{Extension: ".jsonl", ContentType: lines}},
 		{jsonl.Config{Compression: jsonl.Gzip}, writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
 		{jsonl.Config{Compression: jsonl.Zstd}, writers.Object{Extension: ".jsonl.zst", ContentType: "application/zstd"}},
-		{jsonl.Config{Compression: jsonl.Gzip, ContentEncoding: true}, writers.Object{Extension: ".jsonl.gz", ContentType: "application/x-ndjson", ContentEncoding: "gzip"}},
-		{jsonl.Config{Compression: jsonl.Zstd, ContentEncoding: true}, writers.Object{Extension: ".jsonl.zst", ContentType: "application/x-ndjson", ContentEncoding: "zstd"}},
+		{jsonl.Config{Compression: jsonl.Snappy}, writers.Object{Extension: ".jsonl.snappy", ContentType: unknown}},
+		{jsonl.Config{Compression: jsonl.HadoopSnappy}, writers.Object{Extension: ".jsonl.snappy", ContentType: unknown}},
+		{jsonl.Config{Compression: jsonl.SnappyFramed}, writers.Object{Extension: ".jsonl.sz", ContentType: "application/x-snappy-framed"}},
+
+		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.None}, writers.Object{Extension: ".jsonl", ContentType: lines}},
+		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.Gzip}, writers.Object{Extension: ".jsonl.gz", ContentType: lines, ContentEncoding: "gzip"}},
+		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.Zstd}, writers.Object{Extension: ".jsonl.zst", ContentType: lines, ContentEncoding: "zstd"}},
+		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.SnappyFramed}, writers.Object{Extension: ".jsonl.sz", ContentType: lines, ContentEncoding: "x-snappy-framed"}},
+
+		// Extensions, types and encodings as they were seen on objects of the real Firehose by the makers of floci
+		// (floci-io/floci, docs/services/firehose.md). Firehose has neither Zstandard nor framed Snappy.
+		{jsonl.Config{Labels: jsonl.AsFirehose}, writers.Object{ContentType: unknown}},
+		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Gzip}, writers.Object{Extension: ".gz", ContentType: unknown, ContentEncoding: "gzip"}},
+		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Snappy}, writers.Object{Extension: ".snappy", ContentType: unknown, ContentEncoding: "snappy-java"}},
+		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.HadoopSnappy}, writers.Object{Extension: ".snappy", ContentType: unknown, ContentEncoding: "hadoop-snappy"}},
+		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Zstd}, writers.Object{Extension: ".zst", ContentType: unknown, ContentEncoding: "zstd"}},
+		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.SnappyFramed}, writers.Object{Extension: ".sz", ContentType: unknown, ContentEncoding: "x-snappy-framed"}},
 	}
 	for _, test := range tests {
 		if got := newFormat(t, test.config).Object(); got != test.want {
-			t.Errorf("%q gives %+v, not %+v", test.config.Compression, got, test.want)
+			t.Errorf("%q labelled %q gives %+v, not %+v", test.config.Compression, test.config.Labels, got, test.want)
 		}
 	}
 }
@@ -106,6 +127,8 @@ func TestNew_RefusesWhatItCanNotDo(t *testing.T) {
 		"level without compression": {Append: record.AppendJSONLine, Level: 3},
 		"gzip level out of range":   {Append: record.AppendJSONLine, Compression: jsonl.Gzip, Level: 10},
 		"zstd level out of range":   {Append: record.AppendJSONLine, Compression: jsonl.Zstd, Level: 5},
+		"snappy with a level":       {Append: record.AppendJSONLine, Compression: jsonl.HadoopSnappy, Level: 1},
+		"unknown labels":            {Append: record.AppendJSONLine, Labels: "s3"},
 		"negative block size":       {Append: record.AppendJSONLine, BlockSize: -1},
 	} {
 		if _, err := jsonl.New(c); err == nil {
@@ -125,6 +148,7 @@ func TestFormat_IsReadByOtherImplementations(t *testing.T) {
 		"gzip by the gzip program":   {jsonl.Config{Compression: jsonl.Gzip}, program("gzip", "-dc")},
 		"zstd by the zstd program":   {jsonl.Config{Compression: jsonl.Zstd}, program("zstd", "-dc")},
 		"zstd 4 by the zstd program": {jsonl.Config{Compression: jsonl.Zstd, Level: 4}, program("zstd", "-dc")},
+		"framed by Google's own":     {jsonl.Config{Compression: jsonl.SnappyFramed}, unframe},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -147,6 +171,15 @@ func gunzip(t *testing.T, file []byte) []byte {
 		t.Fatal(err)
 	}
 	lines, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func unframe(t *testing.T, file []byte) []byte {
+	t.Helper()
+	lines, err := io.ReadAll(snappy.NewReader(bytes.NewReader(file)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +312,7 @@ func BenchmarkBlock(b *testing.B) {
 	for i := range records {
 		records[i] = trip(i)
 	}
-	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd} {
+	for _, compression := range compressions {
 		b.Run(string(compression), func(b *testing.B) {
 			layout := newFormat(b, jsonl.Config{Compression: compression}).NewLayout()
 			block := layout.NewBlock()

@@ -1,0 +1,175 @@
+package consumer
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/jsonl"
+	"aws-streaming-pipeline/writers/writerstest"
+)
+
+func TestConfig_DecidesHowObjectsAreNamedAndLabelled(t *testing.T) {
+	const lines, unknown, parquet = "application/x-ndjson", "application/octet-stream", "application/vnd.apache.parquet"
+	tests := []struct {
+		config       Config
+		data, errors writers.Object
+	}{
+		{Config{Format: "jsonl"},
+			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"},
+			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
+		{Config{Format: "jsonl", ContentEncoding: true, FileExtension: ".json"},
+			writers.Object{Extension: ".json", ContentType: lines, ContentEncoding: "gzip"},
+			writers.Object{Extension: ".jsonl.gz", ContentType: lines, ContentEncoding: "gzip"}},
+		{Config{Format: "jsonl", Compression: "hadoop-snappy"},
+			writers.Object{Extension: ".jsonl.snappy", ContentType: unknown},
+			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
+		{Config{Format: "parquet", FileExtension: ".pq"},
+			writers.Object{Extension: ".pq", ContentType: parquet},
+			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
+		{Config{Format: "firehose"},
+			writers.Object{ContentType: unknown},
+			writers.Object{Extension: ".jsonl", ContentType: lines}},
+		{Config{Format: "firehose", Compression: "snappy"},
+			writers.Object{Extension: ".snappy", ContentType: unknown, ContentEncoding: "snappy-java"},
+			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
+		{Config{Format: "firehose", Compression: "gzip", FileExtension: ".json.gz"},
+			writers.Object{Extension: ".json.gz", ContentType: unknown, ContentEncoding: "gzip"},
+			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
+	}
+	for _, test := range tests {
+		c := test.config
+		c.RowGroupSize = Defaults().RowGroupSize
+		data, err := c.dataFormat(nil, "test")
+		if err != nil {
+			t.Errorf("%+v: %v", test.config, err)
+			continue
+		}
+		errors, err := c.errorFormat()
+		if err != nil {
+			t.Errorf("%+v: %v", test.config, err)
+			continue
+		}
+		if got := data.Object(); got != test.data {
+			t.Errorf("%s %q: data are %+v, want %+v", c.Format, c.Compression, got, test.data)
+		}
+		if got := errors.Object(); got != test.errors {
+			t.Errorf("%s %q: errors are %+v, want %+v", c.Format, c.Compression, got, test.errors)
+		}
+	}
+}
+
+func TestConfig_RefusesSettingsOfAnotherFormat(t *testing.T) {
+	for want, adjust := range map[string]func(*Config){
+		"SCHEMA=":                       func(c *Config) { c.Format, c.Schema = "firehose", "trips.json" },
+		"APPEND_DELIMITER=":             func(c *Config) { c.AppendDelimiter = true },
+		"CONTENT_ENCODING=":             func(c *Config) { c.Format, c.ContentEncoding = "parquet", true },
+		"COMPRESSION=\"zip\"":           func(c *Config) { c.Format, c.Compression = "firehose", "zip" },
+		"COMPRESSION=\"hadoop-snappy\"": func(c *Config) { c.Format, c.Compression = "parquet", "hadoop-snappy" },
+		"FILE_EXTENSION:":               func(c *Config) { c.FileExtension = ".JSON" },
+	} {
+		c := Defaults()
+		c.Stream, c.Bucket = "s", "b"
+		if err := c.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		adjust(&c)
+		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want a fault of %s, got %v", want, err)
+		}
+	}
+}
+
+// A Firehose stream's successor: payloads byte for byte, whatever they are, joined as Firehose joins them, under
+// Firehose's labels. What can not be told apart from nothing goes to the error prefix.
+func TestDaemon_WritesWhatFirehoseWrites(t *testing.T) {
+	payloads := []string{`{"a":1}`, "no JSON", "{\"a\":2}\n", "\x00\xff", `{"a":3}`}
+	tests := map[string]struct {
+		adjust   func(*Config)
+		body     string
+		suffix   string
+		encoding string
+		faults   int
+	}{
+		"uncompressed": {func(*Config) {}, strings.Join(payloads, ""), "-000", "", 1},
+		"gzip":         {func(c *Config) { c.Compression = "gzip" }, strings.Join(payloads, ""), "-000.gz", "gzip", 1},
+		"snappy, delimiter and extension": {func(c *Config) {
+			c.Compression, c.AppendDelimiter, c.FileExtension = "snappy", true, ".json.sn"
+		}, strings.Join(payloads, "\n") + "\n\n", "-000.json.sn", "snappy-java", 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, 1, localstream.Options{})
+			bucket := writerstest.NewMemory()
+			st.sink = bucket
+			for _, payload := range append(payloads[:len(payloads):len(payloads)], "") {
+				if _, _, err := st.stream.Put("stream", localstream.Entry{PartitionKey: "k", Data: []byte(payload)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d := st.daemon(func(c *Config) {
+				c.Format, c.CommitInterval, c.Failover = "firehose", time.Second, time.Second
+				test.adjust(c)
+				if err := c.Validate(); err != nil {
+					t.Fatal(err)
+				}
+			})
+			ctx, stop := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() {
+				if err := d.Run(ctx); err != nil {
+					t.Errorf("run: %v", err)
+				}
+			})
+			eventually(t, 30*time.Second, "six records are taken", func() bool { return d.Taken() == 6 })
+			stop()
+			running.Wait()
+
+			keys := map[string][]string{}
+			for _, key := range bucket.Keys() {
+				place, _, _ := strings.Cut(key, "/")
+				keys[place] = append(keys[place], key)
+			}
+			if len(keys["data"]) != 1 || len(keys["errors"]) != test.faults {
+				t.Fatalf("objects are %v, want one of data and %d of errors", bucket.Keys(), test.faults)
+			}
+			key := keys["data"][0]
+			o := bucket.Object(key)
+			if !strings.HasSuffix(key, test.suffix) {
+				t.Errorf("the key is %s, want it to end in %q", key, test.suffix)
+			}
+			if o.ContentType != "application/octet-stream" || o.ContentEncoding != test.encoding {
+				t.Errorf("labels are %q, %q, want encoding %q", o.ContentType, o.ContentEncoding, test.encoding)
+			}
+			if got := opened(t, o.Body); got != test.body {
+				t.Errorf("the body is %q, want %q", got, test.body)
+			}
+			for _, key := range keys["errors"] {
+				if line := opened(t, bucket.Object(key).Body); strings.Count(line, "\n") != 1 || !strings.Contains(line, `"Json.Empty"`) {
+					t.Errorf("error object %s is %q", key, line)
+				}
+			}
+		})
+	}
+}
+
+func opened(t *testing.T, file []byte) string {
+	t.Helper()
+	r, err := jsonl.Open(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(plain)
+}
