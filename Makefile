@@ -3,7 +3,9 @@ GO     ?= go
 PKGS   ?= ./...
 CACHE  := .cache
 
-.PHONY: help build demo test lint bench fetch vuln clean
+DURATION ?= 10m
+
+.PHONY: help build demo test chaos lint bench fetch vuln clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -16,6 +18,9 @@ demo: ## the whole pipeline on this machine
 
 test: fetch ## all tests, with emulators and readers fetched into .cache/
 	$(GO) test -race -timeout 15m $(PKGS)
+
+chaos: fetch ## daemons in a storm of faults, DURATION=10m: every record exactly once
+	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/chaos -args -chaos.duration $(DURATION)
 
 fetch: ## emulators and readers for the tests
 	$(GO) run ./internal/emulator/fetch
@@ -30,7 +35,7 @@ vuln: ## known vulnerabilities in what we call; left out, with a line that says 
 	  *"fetching vulnerabilities"*) echo "LEFT OUT: govulncheck: the vulnerability database is out of reach" ;; *) exit 1 ;; esac; }
 
 bench: ## the hot paths: bytes a second, allocations a record
-	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record ./writers/... ./producer ./internal/localstream
+	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./writers/... ./consumer/batch ./producer ./internal/localstream
 
 clean: ## what was built and fetched
 	rm -rf bin dist $(CACHE) demo-output

@@ -207,7 +207,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	if _, err := d.keeper.Bind(ctx); err != nil {
+	err = Patiently(ctx, d.log, "bind the table to the stream", func() error {
+		_, err := d.keeper.Bind(ctx)
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	d.log.Info("consumer started", logkey.Stream, d.cfg.Stream, logkey.Bucket, d.cfg.Bucket, logkey.Application, d.cfg.Application)

@@ -1,0 +1,55 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/smithy-go"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+func TestPatiently_WaitsForWhatPassesAndForNothingElse(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		err   error
+		waits bool
+	}{
+		{"no connection", errors.New("dial tcp: connection refused"), true},
+		{"the service fails", &smithy.GenericAPIError{Code: "InternalServerError", Fault: smithy.FaultServer}, true},
+		{"throttled", fmt.Errorf("describe: %w", &smithy.GenericAPIError{Code: "ThrottlingException", Fault: smithy.FaultClient}), true},
+		{"denied", fmt.Errorf("describe: %w", &smithy.GenericAPIError{Code: "AccessDeniedException", Fault: smithy.FaultClient}), false},
+		{"somebody else's table", fmt.Errorf("bind: %w", checkpoint.ErrForeignTable), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				err := Patiently(t.Context(), slog.New(slog.DiscardHandler), "test", func() error {
+					if calls++; calls < 5 {
+						return test.err
+					}
+					return nil
+				})
+				if test.waits && (err != nil || calls != 5) || !test.waits && (!errors.Is(err, test.err) || calls != 1) {
+					t.Errorf("%d calls, %v", calls, err)
+				}
+			})
+		})
+	}
+}
+
+func TestPatiently_EndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := Patiently(ctx, slog.New(slog.DiscardHandler), "test", func() error { return errors.New("away") })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

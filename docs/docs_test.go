@@ -1,0 +1,105 @@
+// Package docs_test holds the texts for people to what is really there.
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/prefix"
+	"aws-streaming-pipeline/consumer/record/schema"
+)
+
+const root = ".."
+
+// texts are the Markdown files of the repository, by path.
+func texts(t *testing.T) map[string]string {
+	t.Helper()
+	found := make(map[string]string)
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := entry.Name(); entry.IsDir() && path != root && (strings.HasPrefix(name, ".") && name != ".." || name == "demo-output" || name == "node_modules") {
+			return filepath.SkipDir
+		}
+		if filepath.Ext(path) != ".md" {
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		found[path] = string(text)
+		return err
+	})
+	if err != nil || len(found) < 4 {
+		t.Fatalf("%d texts found: %v", len(found), err)
+	}
+	return found
+}
+
+func TestTexts_LinkToFilesThatExist(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+	for path, text := range texts(t) {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s links to %s, which is not there", path, m[1])
+			}
+		}
+	}
+}
+
+func TestTexts_NameFoldersThatExist(t *testing.T) {
+	folder := regexp.MustCompile("`((?:cmd|consumer|checkpoint|writers|producer|infra|athena|helm|internal|docs)/[a-z0-9/._-]*)`")
+	for path, text := range texts(t) {
+		if filepath.Base(path) == "CHANGELOG.md" {
+			continue // it speaks of what was
+		}
+		for _, m := range folder.FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+	}
+}
+
+func TestTexts_NameTestsThatExist(t *testing.T) {
+	name := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
+	var code strings.Builder
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, "_test.go") {
+			text, readErr := os.ReadFile(path)
+			code.Write(text)
+			err = readErr
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range texts(t) {
+		for _, m := range name.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(code.String(), "func "+m[1]+"(") {
+				t.Errorf("%s names %s, which is not there", path, m[1])
+			}
+		}
+	}
+}
+
+func TestErrorCodes_AreAllInTheTable(t *testing.T) {
+	text, err := os.ReadFile("errors.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{schema.CodeMalformed, schema.CodeParse, schema.CodeViolation}
+	for _, c := range append(record.Codes(), prefix.Codes()...) {
+		names = append(names, c.Name)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("docs/errors.md lacks %s", name)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package chaos
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// answer is what a service has said.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// refusal is an answer by which the service would say that it has applied nothing.
+func refusal(c call, kind Kind) answer {
+	type words struct {
+		status int
+		code   string
+	}
+	said := map[Service]map[Kind]words{
+		Kinesis: {
+			ServerError: {500, "InternalFailureException"},
+			Unavailable: {503, "ServiceUnavailable"},
+			Throttled:   {400, "ProvisionedThroughputExceededException"},
+		},
+		DynamoDB: {
+			ServerError: {500, "InternalServerError"},
+			Unavailable: {503, "ServiceUnavailable"},
+			Throttled:   {400, "ThrottlingException"},
+		},
+		S3: {
+			ServerError: {500, "InternalError"},
+			Unavailable: {503, "ServiceUnavailable"},
+			Throttled:   {503, "SlowDown"},
+		},
+	}[c.service][kind]
+	header := http.Header{"X-Amz-Request-Id": {"planted"}, "X-Amzn-Requestid": {"planted"}}
+	if c.service == S3 {
+		header.Set("Content-Type", "application/xml")
+		body := fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>planted</Message></Error>`, said.code)
+		return answer{said.status, header, body}
+	}
+	header.Set("Content-Type", "application/x-amz-json-1.1")
+	return answer{said.status, header, fmt.Appendf(nil, `{"__type":%q,"message":"planted"}`, said.code)}
+}
+
+// write gives the whole answer.
+func (a answer) write(w http.ResponseWriter, r *http.Request) {
+	a.writeHeader(w, r)
+	_, _ = w.Write(a.body) // the daemon may be gone
+}
+
+func (a answer) writeHeader(w http.ResponseWriter, r *http.Request) {
+	for name, values := range a.header {
+		w.Header()[name] = values
+	}
+	if r.Method != http.MethodHead {
+		w.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+}
+
+// tear gives half of the answer and drops the connection. What has no body is dropped at once.
+func (a answer) tear(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodHead && len(a.body) > 1 {
+		a.writeHeader(w, r)
+		_, _ = w.Write(a.body[:len(a.body)/2])
+		_ = http.NewResponseController(w).Flush()
+	}
+	drop()
+}
+
+// trickle gives the answer in pieces that take the time together.
+func (a answer) trickle(w http.ResponseWriter, r *http.Request, took time.Duration) {
+	const pieces = 8
+	a.writeHeader(w, r)
+	size := len(a.body)/pieces + 1
+	for rest := bytes.NewBuffer(a.body); rest.Len() > 0; {
+		if _, err := w.Write(rest.Next(size)); err != nil {
+			return
+		}
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(took / pieces)
+	}
+}
+
+// drop ends the connection without another word.
+func drop() { panic(http.ErrAbortHandler) }

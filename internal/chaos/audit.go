@@ -1,0 +1,196 @@
+package chaos
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// verdict is what the audit has found.
+type verdict struct {
+	sent      int
+	data      int // records found under the data prefix
+	errors    int // records found under the error prefix
+	lost      []string
+	double    []string
+	misplaced []string // delivered, but in the error prefix, or the other way round
+	strange   []string // found and never sent
+	faults    []string // of manifests and objects
+	files     int
+	batches   int
+
+	where map[string][]string // objects of each id
+}
+
+// ok tells that every record is there once and the manifests tell the same.
+func (v *verdict) ok() bool {
+	return len(v.lost)+len(v.double)+len(v.misplaced)+len(v.strange)+len(v.faults) == 0
+}
+
+// inspect reads the whole bucket and looks for every record that was accepted.
+func inspect(ctx context.Context, b bucket, accepted map[string]place, manifested bool) (*verdict, error) {
+	v := &verdict{sent: len(accepted), where: map[string][]string{}}
+	sizes := map[string]int64{}
+	rows := map[string]int64{}
+	for _, prefix := range []string{dataPrefix, errorPrefix} {
+		objects, err := b.list(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(sizes, objects)
+		for key := range objects {
+			lines, err := b.lines(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			rows[key] = int64(len(lines))
+			for _, line := range lines {
+				v.take(prefix, key, line, accepted)
+			}
+		}
+	}
+	v.files = len(sizes)
+	v.count(accepted)
+	if !manifested {
+		return v, nil
+	}
+	manifests := map[string]manifest{}
+	if err := b.manifests(ctx, manifests); err != nil {
+		return nil, err
+	}
+	v.batches = len(manifests)
+	v.compare(manifests, sizes, rows)
+	v.join(manifests)
+	return v, nil
+}
+
+// take counts one line of an object.
+func (v *verdict) take(prefix, key string, line []byte, accepted map[string]place) {
+	found := inData
+	if prefix == errorPrefix {
+		found = inError
+		var e struct {
+			RawData string `json:"rawData"`
+		}
+		raw := []byte(nil)
+		err := json.Unmarshal(line, &e)
+		if err == nil {
+			raw, err = base64.StdEncoding.DecodeString(e.RawData)
+		}
+		if err != nil {
+			v.faults = append(v.faults, fmt.Sprintf("%s has a line that is no error record: %v", key, err))
+			return
+		}
+		line = raw
+		v.errors++
+	} else {
+		v.data++
+		if !json.Valid(line) {
+			v.faults = append(v.faults, key+" has a line that is no JSON")
+		}
+	}
+	id := string(idPattern.Find(line))
+	v.where[id] = append(v.where[id], key)
+	switch belongs, sent := accepted[id]; {
+	case !sent:
+		v.strange = append(v.strange, fmt.Sprintf("%q in %s", id, key))
+	case belongs != found:
+		v.misplaced = append(v.misplaced, fmt.Sprintf("%s in %s", id, key))
+	}
+}
+
+// count looks for what was accepted among what was found.
+func (v *verdict) count(accepted map[string]place) {
+	for id := range accepted {
+		switch found := len(v.where[id]); {
+		case found == 0:
+			v.lost = append(v.lost, id)
+		case found > 1:
+			v.double = append(v.double, id)
+		}
+	}
+	slices.Sort(v.lost)
+	slices.Sort(v.double)
+}
+
+// compare holds the manifests against the objects: each has all the other has.
+func (v *verdict) compare(manifests map[string]manifest, sizes, rows map[string]int64) {
+	named := map[string]bool{}
+	for _, m := range manifests {
+		var inFiles, inRanges int64
+		for _, f := range m.Files {
+			if named[f.Key] {
+				v.faults = append(v.faults, f.Key+" is in two manifests")
+			}
+			named[f.Key] = true
+			inFiles += f.Rows
+			if sizes[f.Key] != f.Bytes || rows[f.Key] != f.Rows {
+				v.faults = append(v.faults, fmt.Sprintf("%s has %d bytes and %d rows, batch %s says %d and %d",
+					f.Key, sizes[f.Key], rows[f.Key], m.Batch, f.Bytes, f.Rows))
+			}
+		}
+		for _, r := range m.Ranges {
+			inRanges += r.Records
+		}
+		if inFiles != inRanges {
+			v.faults = append(v.faults, fmt.Sprintf("batch %s has %d rows in its files and %d records in its ranges", m.Batch, inFiles, inRanges))
+		}
+	}
+	for key := range sizes {
+		if !named[key] {
+			v.faults = append(v.faults, key+" is in no manifest")
+		}
+	}
+}
+
+// join follows the ranges of each shard from the beginning: where one ends the next begins.
+func (v *verdict) join(manifests map[string]manifest) {
+	next := map[string]map[string]string{} // by shard: start to end
+	for _, m := range manifests {
+		for _, r := range m.Ranges {
+			if next[r.Shard] == nil {
+				next[r.Shard] = map[string]string{}
+			}
+			if end, twice := next[r.Shard][r.Start]; twice {
+				v.faults = append(v.faults, fmt.Sprintf("shard %s: two ranges begin at %s and end at %s and %s (batch %s)", r.Shard, r.Start, end, r.End, m.Batch))
+			}
+			next[r.Shard][r.Start] = r.End
+		}
+	}
+	for shard, ranges := range next {
+		at, steps := "TRIM_HORIZON", 0
+		for end, ok := ranges[at]; ok && steps <= len(ranges); end, ok = ranges[at] {
+			at = end
+			steps++
+		}
+		if steps != len(ranges) {
+			v.faults = append(v.faults, fmt.Sprintf("shard %s: %d of %d ranges join, the chain breaks at %s", shard, steps, len(ranges), at))
+		}
+	}
+}
+
+// evidence describes up to some lost and double records, with the objects that they are in.
+func (v *verdict) evidence() string {
+	const shown = 20
+	var b strings.Builder
+	some := func(name string, list []string, about func(string) string) {
+		for i, entry := range list {
+			if i == shown {
+				fmt.Fprintf(&b, "%s: %d more\n", name, len(list)-shown)
+				break
+			}
+			fmt.Fprintf(&b, "%s: %s %s\n", name, entry, about(entry))
+		}
+	}
+	none := func(string) string { return "" }
+	some("lost", v.lost, none)
+	some("double", v.double, func(id string) string { return strings.Join(v.where[id], "\n    ") })
+	some("misplaced", v.misplaced, none)
+	some("strange", v.strange, none)
+	some("manifests", v.faults, none)
+	return b.String()
+}

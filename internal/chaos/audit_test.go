@@ -1,0 +1,107 @@
+package chaos
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// An audit that finds nothing proves something only if it finds what is there.
+func TestAudit_FindsWhatIsWrong(t *testing.T) {
+	data := func(id string) []byte { return fmt.Appendf(nil, `{"id":%q}`, id) }
+	broken := func(id string) []byte {
+		return fmt.Appendf(nil, `{"rawData":%q}`, base64.StdEncoding.EncodeToString([]byte(id)))
+	}
+	const one, two, bad = "chaos-000000001", "chaos-000000002", "chaos-000000003"
+	accepted := map[string]place{one: inData, two: inData, bad: inError}
+	manifests := func() map[string]manifest {
+		var first, second manifest
+		for text, m := range map[string]*manifest{
+			`{"batch":"x","ranges":[{"shard":"s","start":"TRIM_HORIZON","end":"5","records":2}],"files":[{"key":"data/a","rows":1,"bytes":10},{"key":"errors/b","rows":1,"bytes":20}]}`: &first,
+			`{"batch":"y","ranges":[{"shard":"s","start":"5","end":"SHARD_END","records":1}],"files":[{"key":"data/c","rows":1,"bytes":30}]}`:                                           &second,
+		} {
+			if err := json.Unmarshal([]byte(text), m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return map[string]manifest{"x": first, "y": second}
+	}
+	type store struct {
+		lines     map[string][][]byte
+		sizes     map[string]int64
+		manifests map[string]manifest
+	}
+	tests := []struct {
+		name   string
+		change func(*store)
+		want   string // in the evidence; empty if all is well
+	}{
+		{"all is well", func(*store) {}, ""},
+		{"a record is missing", func(s *store) { s.lines["data/c"] = nil }, "lost: " + two},
+		{"a record is there twice", func(s *store) { s.lines["data/c"] = append(s.lines["data/c"], data(one)) }, "double: " + one},
+		{"a record lies in the error prefix", func(s *store) { s.lines["errors/b"] = [][]byte{broken(one)} }, "misplaced: " + one},
+		{"a record was never sent", func(s *store) { s.lines["data/a"] = append(s.lines["data/a"], data("chaos-000000009")) }, `strange: "chaos-000000009"`},
+		{"an object is in no manifest", func(s *store) { s.sizes["data/d"] = 1 }, "data/d is in no manifest"},
+		{"an object is missing", func(s *store) { delete(s.sizes, "data/c") }, "data/c has 0 bytes"},
+		{"an object is in two manifests", func(s *store) {
+			m := s.manifests["y"]
+			m.Files = append(m.Files, s.manifests["x"].Files[0])
+			s.manifests["y"] = m
+		}, "data/a is in two manifests"},
+		{"a range is missing", func(s *store) { delete(s.manifests, "x") }, "0 of 1 ranges join"},
+		{"two ranges begin at one place", func(s *store) { s.manifests["y"].Ranges[0].Start = "TRIM_HORIZON" }, "two ranges begin at TRIM_HORIZON"},
+		{"a range ends where none begins", func(s *store) { s.manifests["x"].Ranges[0].End = "4" }, "1 of 2 ranges join, the chain breaks at 4"},
+		{"rows and ranges differ", func(s *store) { s.manifests["y"].Ranges[0].Records = 7 }, "1 rows in its files and 7 records in its ranges"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := store{
+				lines:     map[string][][]byte{"data/a": {data(one)}, "data/c": {data(two)}, "errors/b": {broken(bad)}},
+				sizes:     map[string]int64{"data/a": 10, "errors/b": 20, "data/c": 30},
+				manifests: manifests(),
+			}
+			tt.change(&s)
+			v := &verdict{where: map[string][]string{}}
+			rows := map[string]int64{}
+			for key, lines := range s.lines {
+				prefix, _, _ := strings.Cut(key, "/")
+				for _, line := range lines {
+					v.take(prefix+"/", key, line, accepted)
+				}
+				rows[key] = int64(len(lines))
+			}
+			v.count(accepted)
+			v.compare(s.manifests, s.sizes, rows)
+			v.join(s.manifests)
+			if v.ok() != (tt.want == "") || !strings.Contains(v.evidence(), tt.want) {
+				t.Errorf("ok is %v, evidence:\n%swant %q", v.ok(), v.evidence(), tt.want)
+			}
+		})
+	}
+}
+
+func TestUnconditional_LeavesOnlyTheMove(t *testing.T) {
+	const commit = `{"ClientRequestToken":"t","TransactItems":[
+		{"Put":{"ConditionExpression":"attribute_not_exists(#leaseKey)","ExpressionAttributeNames":{"#leaseKey":"leaseKey"}}},
+		{"Update":{"ConditionExpression":"#checkpoint = :old_checkpoint AND #leaseOwner = :old_leaseOwner",
+			"UpdateExpression":"SET #checkpoint = :new_checkpoint, #lastArrival = :new_lastArrival",
+			"ExpressionAttributeNames":{"#checkpoint":"checkpoint","#leaseOwner":"leaseOwner","#lastArrival":"lastArrival"},
+			"ExpressionAttributeValues":{":old_checkpoint":{"S":"1"},":new_checkpoint":{"S":"2"},":old_leaseOwner":{"S":"w"},":new_lastArrival":{"S":"t"}}}}]}`
+	out := string(unconditional(call{operation: Commit}, []byte(commit)))
+	for _, gone := range []string{":old_checkpoint", "#leaseOwner", "ClientRequestToken"} {
+		if strings.Contains(out, gone) {
+			t.Errorf("%s is still in %s", gone, out)
+		}
+	}
+	for _, kept := range []string{"attribute_not_exists", `"#checkpoint"`, `":new_checkpoint"`, `":new_lastArrival"`, "SET"} {
+		if !strings.Contains(out, kept) {
+			t.Errorf("%s is no more in %s", kept, out)
+		}
+	}
+	if other := []byte(`{"ConditionExpression":"x"}`); !slices.Equal(unconditional(call{operation: Tombstone}, other), other) {
+		t.Error("another request was changed")
+	}
+}

@@ -1,0 +1,133 @@
+package chaos
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// Service is what a proxy stands before.
+type Service string
+
+const (
+	Kinesis  Service = "Kinesis"
+	DynamoDB Service = "DynamoDB"
+	S3       Service = "S3"
+)
+
+// Operations of the daemon that have a name of their own here, because it matters what they are for.
+const (
+	Commit    = "TransactWriteItems"
+	Tombstone = "PutItem tombstone"
+	Heartbeat = "PutItem heartbeat"
+	Forget    = "DeleteItem batch"
+	Acquire   = "UpdateItem lease"
+	Create    = "CreateMultipartUpload"
+	Part      = "UploadPart"
+	Complete  = "CompleteMultipartUpload"
+	Abort     = "AbortMultipartUpload"
+	Put       = "PutObject"
+	Read      = "GetRecords"
+)
+
+// call is one request of one daemon.
+type call struct {
+	worker    int
+	service   Service
+	operation string
+	shards    []string // that a commit moves
+}
+
+// identify finds out what a request is.
+func identify(worker int, service Service, r *http.Request, body []byte) call {
+	c := call{worker: worker, service: service}
+	switch service {
+	case S3:
+		c.operation = bucketOperation(r)
+	case DynamoDB:
+		c.operation, c.shards = tableOperation(target(r), body)
+	default:
+		c.operation = target(r)
+	}
+	return c
+}
+
+// target is the operation in the header of the AWS JSON protocols.
+func target(r *http.Request) string {
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	return operation
+}
+
+// bucketOperation tells the operations of S3 apart, which have no names on the wire (Amazon S3 API reference).
+func bucketOperation(r *http.Request) string {
+	q := r.URL.Query()
+	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch {
+	case r.Method == http.MethodPost && q.Has("uploads"):
+		return Create
+	case r.Method == http.MethodPut && q.Has("partNumber"):
+		return Part
+	case r.Method == http.MethodPost && q.Has("uploadId"):
+		return Complete
+	case r.Method == http.MethodDelete && q.Has("uploadId"):
+		return Abort
+	case r.Method == http.MethodGet && q.Has("uploadId"):
+		return "ListParts"
+	case r.Method == http.MethodPut:
+		return Put
+	case r.Method == http.MethodHead && key == "":
+		return "HeadBucket"
+	case r.Method == http.MethodHead:
+		return "HeadObject"
+	}
+	return r.Method
+}
+
+// tableRequest is the part of a DynamoDB request that tells what it is for.
+type tableRequest struct {
+	Item, Key     tableItem
+	TransactItems []struct {
+		Update *struct{ Key tableItem }
+	}
+}
+
+type tableItem struct {
+	LeaseKey struct{ S string } `json:"leaseKey"`
+}
+
+func tableOperation(name string, body []byte) (operation string, shards []string) {
+	var in tableRequest
+	if json.Unmarshal(body, &in) != nil {
+		return name, nil
+	}
+	switch name {
+	case Commit:
+		for _, item := range in.TransactItems {
+			if item.Update != nil {
+				shards = append(shards, item.Update.Key.LeaseKey.S)
+			}
+		}
+		return name, shards
+	case "PutItem", "DeleteItem", "UpdateItem", "GetItem":
+		key := in.Item.LeaseKey.S + in.Key.LeaseKey.S
+		return name + " " + purpose(name, key), nil
+	}
+	return name, nil
+}
+
+// purpose is what an item is, by its key.
+func purpose(operation, key string) string {
+	switch {
+	case strings.HasPrefix(key, "#batch/") && operation == "PutItem":
+		return "tombstone"
+	case strings.HasPrefix(key, "#batch/"):
+		return "batch"
+	case strings.HasPrefix(key, "#worker/") && operation == "PutItem":
+		return "heartbeat"
+	case strings.HasPrefix(key, "#worker/"):
+		return "worker"
+	case strings.HasPrefix(key, "#"):
+		return "application"
+	}
+	return "lease"
+}

@@ -1,0 +1,354 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/localstream"
+)
+
+var (
+	duration = flag.Duration("chaos.duration", 0, "length of the storm; 0 for the short form")
+	seed     = flag.Uint64("chaos.seed", 0, "seed of the storm; 0 for a random one")
+	elder    = flag.Bool("chaos.kinesalite", false, "use kinesalite as Kinesis, not the embedded stream")
+	raced    = flag.Bool("chaos.race", false, "build the daemons with the race detector")
+)
+
+// long tells that the storm is of the long form, which has to have met everything.
+func long() bool { return *duration > 0 }
+
+// calmBound is how long the daemons may take to deliver what is left when the weather is calm.
+const calmBound = 90 * time.Second
+
+// surroundings are the services of a test.
+type surroundings struct {
+	dir      string // of logs and binaries, removed if all is well
+	seed     uint64
+	counts   bool
+	backends map[Service]string
+	bucket   emulator.Endpoint
+	kinesis  *kinesis.Client
+	s3       *s3.Client
+	daemon   string
+	stock    string
+}
+
+// Every record that the stream accepts is in the bucket once, whatever happens to the daemons and between them and the
+// services. What would break without our commit is shown by the controls.
+func TestStorm(t *testing.T) {
+	s := newSurroundings(t)
+	t.Run("the daemon delivers every record exactly once", func(t *testing.T) {
+		t.Parallel()
+		s.deliver(t)
+	})
+	t.Run("the engine's own checkpointer does not", func(t *testing.T) {
+		t.Parallel()
+		s.control(t, "stock", s.stock, config{
+			Tidy: true, Strikes: strikes, Steps: []string{Put, "PutItem lease"}, Actions: actions,
+		})
+	})
+	t.Run("commits without their conditions do not", func(t *testing.T) {
+		t.Parallel()
+		s.control(t, "unconditional", s.daemon, config{
+			Quiet: true, Steps: []string{Commit}, Actions: []action{freezeBefore, thawLate}, Rewrite: unconditional,
+		})
+	})
+}
+
+func newSurroundings(t *testing.T) *surroundings {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "chaos-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &surroundings{dir: dir, seed: *seed, counts: !*elder}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d; the daemons' logs are in %s", s.seed, dir)
+			return
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if s.seed == 0 {
+		s.seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", s.seed)
+	s.daemon = build(t, filepath.Join(dir, "consumer"), "../../cmd/consumer", *raced)
+	s.stock = build(t, filepath.Join(dir, "stockconsumer"), "./stockconsumer", false)
+	s.bucket = emulator.Versitygw(t)
+	s.backends = map[Service]string{DynamoDB: emulator.DynamoDBLocal(t).URL, S3: s.bucket.URL, Kinesis: stream(t)}
+	s.kinesis = kinesis.New(kinesis.Options{
+		BaseEndpoint: aws.String(s.backends[Kinesis]), Region: s.bucket.Region, Credentials: s.credentials(),
+	})
+	s.s3 = s3.New(s3.Options{
+		BaseEndpoint: aws.String(s.bucket.URL), Region: s.bucket.Region, Credentials: s.credentials(), UsePathStyle: true,
+	})
+	return s
+}
+
+// stream starts a Kinesis.
+func stream(t *testing.T) string {
+	t.Helper()
+	if *elder {
+		return emulator.Kinesalite(t).URL
+	}
+	server, err := localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 2 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server.URL()
+}
+
+func build(t *testing.T, path, pkg string, race bool) string {
+	t.Helper()
+	args := []string{"build", "-o", path}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.CommandContext(t.Context(), "go", append(args, pkg)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	}
+	return path
+}
+
+func (s *surroundings) credentials() aws.CredentialsProvider {
+	return credentials.NewStaticCredentialsProvider(s.bucket.AccessKey, s.bucket.SecretKey, "")
+}
+
+// fill completes a configuration with a stream, a bucket and a table of that name.
+func (s *surroundings) fill(t *testing.T, c config, name, binary string) config {
+	t.Helper()
+	c.Seed, c.Binary, c.Dir = s.seed, binary, filepath.Join(s.dir, name)
+	c.Backends, c.Kinesis, c.S3, c.Stream, c.Bucket = s.backends, s.kinesis, s.s3, name, name
+	c.Counts, c.Shards, c.Grace = s.counts, 2, 30*time.Second
+	c.Account = []string{
+		"AWS_REGION=" + s.bucket.Region, "AWS_ACCESS_KEY_ID=" + s.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.bucket.SecretKey,
+	}
+	c.Settings = func(pick func(...string) string) []string {
+		return []string{
+			"STREAM_NAME=" + name, "BUCKET=" + name, "CHECKPOINT_TABLE=" + name, "APPLICATION_NAME=" + name,
+			"S3_PATH_STYLE=true", "HTTP_ADDRESS=", "LOG_FORMAT=text", "MEMORY_BUDGET=32MiB",
+			"FAILOVER_TIME=2s", "SHUTDOWN_GRACE=10s", "READ_INTERVAL=250ms",
+			"ERROR_PREFIX=" + errorPrefix + "!{firehose:error-output-type}/", "MANIFEST_PREFIX=" + manifestPrefix,
+			// What changes between two starts must not matter to what the one before has left.
+			"COMMIT_INTERVAL=" + pick("1s", "1500ms", "2s"),
+			"COMMIT_SIZE=" + pick("1MiB", "4MiB"),
+			"FILE_SIZE=" + pick("16KiB", "128KiB", "1MiB"),
+			"COMPRESSION=" + pick("none", "gzip", "zstd"),
+			"PREFIX=" + dataPrefix + pick("", "!{timestamp:mm}/", "year=!{timestamp:yyyy}/month=!{timestamp:MM}/", "!{firehose:random-string}/"),
+		}
+	}
+	if err := os.Mkdir(c.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(name)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.kinesis.CreateStream(t.Context(), &kinesis.CreateStreamInput{
+		StreamName: aws.String(name), ShardCount: aws.Int32(int32(c.Shards)),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := kinesis.NewStreamExistsWaiter(s.kinesis).Wait(t.Context(), &kinesis.DescribeStreamInput{
+		StreamName: aws.String(name),
+	}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// begin starts a storm, which ends with the test at the latest.
+func (s *surroundings) begin(t *testing.T, c config) *storm {
+	t.Helper()
+	st := newStorm(c)
+	t.Cleanup(func() {
+		st.abandon()
+		if err := st.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := st.begin(); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+func (s *surroundings) deliver(t *testing.T) {
+	c := config{Duration: 35 * time.Second, Workers: 3, Rate: 120, Reshard: 5 * time.Second, Rewrite: forgetful}
+	c.Strikes, c.Steps, c.Actions, c.Traps = strikes, steps, actions, 2
+	if long() {
+		c.Duration, c.Workers, c.Reshard = *duration, 4, 12*time.Second
+	}
+	st := s.begin(t, s.fill(t, c, "trips", s.daemon))
+	st.blow(t.Context())
+	took, err := st.catchUp(t.Context(), bucket{s.s3, "trips"}, calmBound)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := st.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := st.err(); err != nil {
+		t.Error(err)
+	}
+	v, err := inspect(t.Context(), bucket{s.s3, "trips"}, st.load.ledger(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", st.report(v, took))
+	for _, exit := range st.exits {
+		t.Logf("ended by itself: %s", exit)
+	}
+	if !v.ok() {
+		t.Errorf("records are lost, double or elsewhere:\n%s", v.evidence())
+	}
+	s.checkTable(t, "trips")
+	st.checkWeather(t)
+	checkLogs(t, st.cfg.Dir)
+}
+
+// checkLogs looks for what no daemon should ever say. That records are lost is an alarm for people; in a storm after
+// which all are there it is a false one.
+func checkLogs(t *testing.T, dir string) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("%d logs in %s: %v", len(logs), dir, err)
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(text) {
+			for _, never := range []string{"DATA RACE", "panic", "are lost"} {
+				if bytes.Contains(line, []byte(never)) {
+					t.Errorf("%s: %s", filepath.Base(log), line)
+				}
+			}
+		}
+	}
+}
+
+// checkTable looks whether the daemons have left the table tidy: nothing to publish, and no lease of a shard with more to
+// come in anybody's name.
+func (s *surroundings) checkTable(t *testing.T, name string) {
+	t.Helper()
+	store, err := dynamo.Open(t.Context(), dynamo.Config{
+		AWS:      aws.Config{Region: s.bucket.Region, Credentials: s.credentials()},
+		Endpoint: s.backends[DynamoDB], Table: name, Consistent: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := store.Scan(t.Context())
+	if err = errors.Join(err, store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range snapshot.Batches {
+		t.Errorf("batch %s of worker %s is still to be published", b.ID, b.Worker)
+	}
+	for _, l := range snapshot.Leases {
+		if l.Owner != "" && l.Checkpoint != checkpoint.ShardEnd {
+			t.Errorf("shard %s still belongs to worker %s", l.Shard, l.Owner)
+		}
+	}
+	t.Logf("%d tombstones, %d shards", len(snapshot.Tombstones), len(snapshot.Leases))
+}
+
+// checkWeather fails a storm that was none.
+func (s *storm) checkWeather(t *testing.T) {
+	t.Helper()
+	planned := append([]Kind{Refused, Outage, Killed, Frozen, Restart, KillIn, FreezeIn}, requestKinds...)
+	if unhit := s.weather.unhit(planned); len(unhit) > 0 {
+		t.Errorf("planned and never hit: %q", unhit)
+	}
+	faults, kinds := s.weather.faults()
+	switch reshards := s.resharded(); {
+	case reshards == 0:
+		t.Error("the shards did not change")
+	case !long():
+	case *duration >= 5*time.Minute && (faults < 300 || kinds < 12 || reshards < 20):
+		t.Errorf("%d faults of %d kinds and %d reshards are no storm; want 300 of 12 and 20", faults, kinds, reshards)
+	}
+	if !long() {
+		return
+	}
+	for _, step := range steps {
+		if len(s.weather.sprung[step]) == 0 {
+			t.Errorf("no daemon was killed or frozen at %s", step)
+		}
+	}
+}
+
+// control runs a storm that must not be survived, until it is seen that it is not.
+func (s *surroundings) control(t *testing.T, name, binary string, c config) {
+	c.Duration, c.Workers, c.Rate, c.Traps = 15*time.Second, 2, 60, 1
+	st := s.begin(t, s.fill(t, c, name, binary))
+	const attempts = 4
+	for attempt := 1; ; attempt++ {
+		st.blow(t.Context())
+		v, err := inspect(t.Context(), bucket{s.s3, name}, st.load.ledger(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(v.double) > 0 {
+			faults, _ := st.weather.faults()
+			t.Logf("after %d faults: %d records sent, %d of them double", faults, v.sent, len(v.double))
+			return
+		}
+		if attempt == attempts {
+			t.Fatalf("%s: no record is double after %d storms, so the test can not fail:\n%s", name, attempts, st.report(v, 0))
+		}
+		st.weather.stir()
+	}
+}
+
+// catchUp waits until the manifests account for as many records as were accepted.
+func (s *storm) catchUp(ctx context.Context, b bucket, within time.Duration) (time.Duration, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	known := map[string]manifest{}
+	for {
+		if err := b.manifests(ctx, known); err != nil {
+			return 0, err
+		}
+		var rows int64
+		for _, m := range known {
+			for _, f := range m.Files {
+				rows += f.Rows
+			}
+		}
+		if int(rows) >= s.load.size() {
+			return time.Since(began), nil
+		}
+		if !sleep(ctx, 300*time.Millisecond) {
+			return within, fmt.Errorf("%d of %d records delivered %v after the storm", rows, s.load.size(), within)
+		}
+	}
+}

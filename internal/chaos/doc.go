@@ -1,0 +1,27 @@
+// Package chaos proves the promise against real processes: it runs several daemons, the binary that is shipped, against
+// stand-ins for Kinesis, DynamoDB and S3, and lets happen to them what happens to daemons.
+//
+//	              load ────────────────────────────┐
+//	                                               ▼
+//	daemon 0..n ──► proxy (one a daemon and service) ──► Kinesis, DynamoDB, S3
+//	    ▲             │ faults by operation: refused, lost, late, doubled, torn ...
+//	    └── kill -9, SIGSTOP, SIGTERM, other settings, at a chosen request or at any moment
+//
+// At the end the weather is calm, the daemons catch up and stop, and every user record that the stream has accepted is
+// looked for in the bucket: it must be there once, as data or as an error record, and the ranges of the manifests must
+// join. A run with the same seed makes the same decisions in the same order; at which moment each of them meets the
+// daemons is up to the machine.
+//
+// Two controls run in the same weather and must fail: a consumer on vmware-go-kcl-v2 with its own checkpointer, and the
+// daemon with the conditions taken out of its commits by the proxy. A storm that they survive would prove nothing.
+//
+// The short form is part of the tests. The long form, which has to have met every step, is
+//
+//	go test -run TestStorm -timeout 2h -v ./internal/chaos -args -chaos.duration 10m
+//
+// and takes -chaos.seed, -chaos.race for daemons with the race detector, and -chaos.kinesalite for a Kinesis that is
+// not ours either.
+//
+// What is not here: clocks that jump. A process can not be given another clock without privileges; the packages
+// concerned are tested with time as an argument.
+package chaos

@@ -1,0 +1,53 @@
+package chaos
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report is the table of a run.
+func (s *storm) report(v *verdict, caughtUp time.Duration) string {
+	var b strings.Builder
+	faults, kinds := s.weather.faults()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reshards := 0
+	var how []string
+	for _, way := range slices.Sorted(maps.Keys(s.reshards)) {
+		reshards += s.reshards[way]
+		how = append(how, fmt.Sprintf("%s %d", way, s.reshards[way]))
+	}
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-22s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("seed", "%d", s.cfg.Seed)
+	line("storm", "%v, then %v until all was delivered", s.cfg.Duration, caughtUp.Round(100*time.Millisecond))
+	line("daemons", "%d places, %d starts, %d ended by themselves", s.cfg.Workers, s.starts, len(s.exits))
+	line("faults", "%d of %d kinds", faults, kinds)
+	b.WriteString(s.weather.table())
+	line("at a request", "")
+	b.WriteString(s.weather.trapTable())
+	line("reshards", "%d (%s)", reshards, strings.Join(how, ", "))
+	line("commits", "%d requests applied, doubled ones among them", s.commits.count)
+	line("death to next commit", "%s", s.commits.recovery())
+	line("files, manifests", "%d, %d", v.files, v.batches)
+	line("Kinesis records", "%d accepted, %d refused and sent again", s.load.entries, s.load.refused)
+	line("records sent", "%d", v.sent)
+	line("records delivered", "%d, of them %d as error records", v.data+v.errors, v.errors)
+	line("lost", "%d", len(v.lost))
+	line("double", "%d", len(v.double))
+	return b.String()
+}
+
+func (s *storm) resharded() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, count := range s.reshards {
+		n += count
+	}
+	return n
+}

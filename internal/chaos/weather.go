@@ -1,0 +1,227 @@
+package chaos
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Kind is what goes wrong.
+type Kind string
+
+// Faults of a single request.
+const (
+	ServerError Kind = "server error"  // 500, nothing applied
+	Unavailable Kind = "unavailable"   // 503, nothing applied
+	Throttled   Kind = "throttled"     // in the words of the service, nothing applied
+	LostRequest Kind = "lost request"  // connection dropped, nothing applied
+	LostAnswer  Kind = "lost answer"   // applied, connection dropped
+	TornAnswer  Kind = "torn answer"   // applied, connection dropped in the middle of the answer
+	LateAnswer  Kind = "late answer"   // applied at once, answered seconds later
+	LateRequest Kind = "late request"  // connection dropped, applied seconds later
+	Doubled     Kind = "doubled"       // applied twice, the second answer is given
+	Echoed      Kind = "doubled later" // answered, and applied again seconds later
+	SlowAnswer  Kind = "slow body"     // the answer trickles
+)
+
+// Faults of a daemon or a service.
+const (
+	Refused  Kind = "connection refused" // one daemon does not reach one service
+	Outage   Kind = "service outage"     // no daemon reaches one service
+	Killed   Kind = "kill -9"
+	Frozen   Kind = "freeze"
+	Restart  Kind = "graceful restart"
+	KillIn   Kind = "kill at a request"
+	FreezeIn Kind = "freeze at a request"
+)
+
+// requestKinds come round for every operation in turn.
+var requestKinds = []Kind{
+	ServerError, Unavailable, Throttled, LostRequest, LostAnswer, TornAnswer, LateAnswer, LateRequest, Doubled, Echoed, SlowAnswer,
+}
+
+// odds is the chance of a request to meet a fault. What decides about records meets more of them than what looks
+// around.
+var odds = map[string]float64{
+	Commit: 0.35, Tombstone: 0.35, Complete: 0.12, Put: 0.2, Forget: 0.2, Create: 0.05, Part: 0.07, Abort: 0.2, Acquire: 0.1,
+}
+
+const otherOdds = 0.02
+
+// weather decides what happens to requests, and counts what has happened.
+type weather struct {
+	mu     sync.Mutex
+	rng    *rand.Rand
+	calm   bool                      // nothing happens any more
+	quiet  bool                      // only traps happen
+	decks  map[string][]Kind         // what is left of the kinds, by operation
+	counts map[Kind]map[string]int   // by kind and operation
+	traps  map[*trap]bool            // that wait
+	sprung map[string]map[action]int // by operation
+}
+
+func newWeather(seed uint64) *weather {
+	return &weather{
+		rng: rand.New(rand.NewPCG(seed, 1)), decks: map[string][]Kind{}, counts: map[Kind]map[string]int{},
+		traps: map[*trap]bool{}, sprung: map[string]map[action]int{},
+	}
+}
+
+// fate is what happens to a request: nothing, a fault, or a trap.
+type fate struct {
+	kind  Kind
+	delay time.Duration
+	trap  *trap
+}
+
+// meet decides about a request.
+func (w *weather) meet(c call) fate {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calm {
+		return fate{}
+	}
+	u := w.rng.Float64() // mostly short, sometimes longer than a takeover
+	delay := 200*time.Millisecond + time.Duration(u*u*float64(7*time.Second))
+	for t := range w.traps {
+		if t.operation == c.operation && (t.worker == c.worker || t.worker == anyWorker) {
+			delete(w.traps, t)
+			w.countLocked(t.action.kind(), c.operation)
+			w.sprungLocked(t)
+			close(t.sprung)
+			return fate{trap: t, delay: delay}
+		}
+	}
+	chance, ok := odds[c.operation]
+	if !ok {
+		chance = otherOdds
+	}
+	if w.quiet || w.rng.Float64() >= chance {
+		return fate{}
+	}
+	kind := w.drawLocked(c.operation)
+	w.countLocked(kind, c.operation)
+	return fate{kind: kind, delay: delay}
+}
+
+// drawLocked takes a kind for an operation. All of them come before one comes again, and those first that have been
+// rare so far.
+func (w *weather) drawLocked(operation string) Kind {
+	deck := w.decks[operation]
+	if len(deck) == 0 {
+		deck = slices.Clone(requestKinds)
+		w.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+	}
+	rarest := 0
+	for i, kind := range deck {
+		if w.totalLocked(kind) < w.totalLocked(deck[rarest]) {
+			rarest = i
+		}
+	}
+	kind := deck[rarest]
+	w.decks[operation] = slices.Delete(deck, rarest, rarest+1)
+	return kind
+}
+
+func (w *weather) totalLocked(kind Kind) (n int) {
+	for _, hits := range w.counts[kind] {
+		n += hits
+	}
+	return n
+}
+
+// count notes that something has happened.
+func (w *weather) count(kind Kind, where string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.countLocked(kind, where)
+}
+
+func (w *weather) countLocked(kind Kind, where string) {
+	if w.counts[kind] == nil {
+		w.counts[kind] = map[string]int{}
+	}
+	w.counts[kind][where]++
+}
+
+func (w *weather) sprungLocked(t *trap) {
+	if w.sprung[t.operation] == nil {
+		w.sprung[t.operation] = map[action]int{}
+	}
+	w.sprung[t.operation][t.action]++
+}
+
+// settle ends all faults: nothing happens to requests any more.
+func (w *weather) settle() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calm = true
+	clear(w.traps)
+}
+
+// stir ends the calm.
+func (w *weather) stir() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calm = false
+}
+
+// faults is the number of faults so far, and of the kinds among them.
+func (w *weather) faults() (total, kinds int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for kind := range w.counts {
+		kinds++
+		total += w.totalLocked(kind)
+	}
+	return total, kinds
+}
+
+// unhit names the planned kinds that have met nothing.
+func (w *weather) unhit(planned []Kind) []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var names []string
+	for _, kind := range planned {
+		if len(w.counts[kind]) == 0 {
+			names = append(names, string(kind))
+		}
+	}
+	return names
+}
+
+// table lists the counts.
+func (w *weather) table() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var b strings.Builder
+	for _, kind := range slices.Sorted(maps.Keys(w.counts)) {
+		var where []string
+		for _, operation := range slices.Sorted(maps.Keys(w.counts[kind])) {
+			where = append(where, fmt.Sprintf("%s %d", operation, w.counts[kind][operation]))
+		}
+		fmt.Fprintf(&b, "  %-20s %5d  %s\n", kind, w.totalLocked(kind), strings.Join(where, ", "))
+	}
+	return b.String()
+}
+
+// trapTable lists what traps have done, by step.
+func (w *weather) trapTable() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var b strings.Builder
+	for _, operation := range slices.Sorted(maps.Keys(w.sprung)) {
+		var what []string
+		for _, a := range actions {
+			if n := w.sprung[operation][a]; n > 0 {
+				what = append(what, fmt.Sprintf("%s %d", a, n))
+			}
+		}
+		fmt.Fprintf(&b, "  %-24s %s\n", operation, strings.Join(what, ", "))
+	}
+	return b.String()
+}

@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// worker is the place of one daemon: its proxies, and the processes that follow one another behind them.
+type worker struct {
+	number  int
+	storm   *storm
+	proxies map[Service]*proxy
+
+	mu      sync.Mutex
+	current *process
+	starts  int
+	closing bool
+	ended   sync.WaitGroup // the supervisor
+}
+
+func newWorker(s *storm, number int) (*worker, error) {
+	w := &worker{number: number, storm: s, proxies: map[Service]*proxy{}}
+	for service, backend := range s.cfg.Backends {
+		parsed, err := url.Parse(backend)
+		if err != nil {
+			return nil, err
+		}
+		p := &proxy{
+			worker: number, service: service, backend: parsed, meet: s.weather.meet, victim: w,
+			rewrite: s.cfg.Rewrite, applied: s.applied,
+		}
+		if err := p.start(); err != nil {
+			return nil, errors.Join(err, w.closeProxies())
+		}
+		w.proxies[service] = p
+	}
+	return w, nil
+}
+
+// supervise keeps a daemon running until stop is called.
+func (w *worker) supervise() {
+	w.ended.Go(func() {
+		for {
+			p, err := w.launch()
+			if err != nil {
+				w.storm.fail("daemon %d: %v", w.number, err)
+				return
+			}
+			if p == nil {
+				return
+			}
+			<-p.exited
+			w.storm.buried(w, p)
+			time.Sleep(w.storm.dice.upTo(1500 * time.Millisecond))
+		}
+	})
+}
+
+// launch starts the next process, or none if the worker is closing.
+func (w *worker) launch() (*process, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closing {
+		return nil, nil
+	}
+	w.starts++
+	log := filepath.Join(w.storm.cfg.Dir, fmt.Sprintf("daemon-%d-%03d.log", w.number, w.starts))
+	p, err := launch(w.storm.cfg.Binary, log, w.storm.environment(w))
+	if err != nil {
+		return nil, err
+	}
+	w.current = p
+	return p, nil
+}
+
+func (w *worker) process() *process {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.current
+}
+
+// alive tells whether a daemon runs here and is awake.
+func (w *worker) alive() bool {
+	p := w.process()
+	return p != nil && p.running()
+}
+
+// kill is victim's.
+func (w *worker) kill(why string) {
+	if p := w.process(); p != nil && p.kill(why) {
+		w.storm.commits.died(w.number, time.Now())
+	}
+}
+
+// freeze is victim's.
+func (w *worker) freeze() bool {
+	p := w.process()
+	return p != nil && p.freeze()
+}
+
+// thaw is victim's. The process that was frozen may have been killed and replaced.
+func (w *worker) thaw() {
+	if p := w.process(); p != nil {
+		p.thaw()
+	}
+}
+
+// stop ends the worker gracefully; an error tells that its daemon did not end as it should.
+func (w *worker) stop(grace time.Duration) error {
+	w.mu.Lock()
+	w.closing = true
+	p := w.current
+	w.mu.Unlock()
+	var err error
+	if p != nil {
+		if err = p.terminate(grace); err != nil {
+			err = fmt.Errorf("daemon %d did not stop well: %w\n%s", w.number, err, p.tail())
+		}
+	}
+	w.ended.Wait()
+	return err
+}
+
+// abandon ends the worker at once.
+func (w *worker) abandon() {
+	w.mu.Lock()
+	w.closing = true
+	p := w.current
+	w.mu.Unlock()
+	if p != nil {
+		p.kill("the end")
+		p.thaw()
+	}
+	w.ended.Wait()
+}
+
+func (w *worker) closeProxies() error {
+	var faults []error
+	for _, p := range w.proxies {
+		faults = append(faults, p.close())
+	}
+	return errors.Join(faults...)
+}
