@@ -17,10 +17,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/metrics"
 )
 
@@ -98,27 +98,13 @@ func newClient(cfg Config) *dynamodb.Client {
 		if cfg.Endpoint != "" {
 			o.BaseEndpoint = aws.String(cfg.Endpoint)
 		}
-		o.HTTPClient = withTimeout(o.HTTPClient)
+		o.HTTPClient = awshttp.Bound(o.HTTPClient, requestTimeout)
 		o.RetryMaxAttempts = 0 // the retryer below has its own bound
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = attempts
 			r.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return backoff(attempt), nil })
 		})
 	})
-}
-
-// withTimeout bounds each attempt, if the client is one of the SDK's own. A client that the caller has made keeps the
-// caller's bounds.
-func withTimeout(client dynamodb.HTTPClient) dynamodb.HTTPClient {
-	switch c := client.(type) {
-	case nil:
-		return awshttp.NewBuildableClient().WithTimeout(requestTimeout)
-	case *awshttp.BuildableClient:
-		if c.GetTimeout() == 0 {
-			return c.WithTimeout(requestTimeout)
-		}
-	}
-	return client
 }
 
 // call sends one request, counts it, and puts its error into our terms. It sends it again after errors that say that

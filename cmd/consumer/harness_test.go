@@ -153,6 +153,27 @@ func (p *process) terminate(within time.Duration) error {
 	}
 }
 
+// files returns the paths of all files whose key begins with the prefix.
+func (s *surroundings) files(prefix string) []string {
+	s.t.Helper()
+	root := filepath.Join(s.dir, "bucket", bucketName)
+	var files []string
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		key, err := filepath.Rel(root, path)
+		if err == nil && strings.HasPrefix(filepath.ToSlash(key), prefix) {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return files
+}
+
 // lines returns the lines of all files whose key begins with the prefix.
 func (s *surroundings) lines(prefix string) []json.RawMessage {
 	s.t.Helper()

@@ -22,6 +22,11 @@ type command struct {
 
 var commands = []command{
 	{"run", "deliver records until SIGTERM; the default", runDaemon},
+	{"ddl", "print the Athena table of a schema", printDDL},
+	{"schema", "propose a schema from samples: schema infer FILE", schemaTools},
+	{"audit", "prove from the manifests and the bucket that every record was delivered once", auditBucket},
+	{"checkpoint", "show the lease table, move positions, import another consumer's", checkpoints},
+	{"redrive", "send error records back to a stream", redriveErrors},
 	{"settings", "list the environment variables, as text or with --markdown", settings},
 	{"version", "print the version", func(_ context.Context, _ []string, out io.Writer) error {
 		_, err := fmt.Fprintln(out, version.String())
@@ -34,7 +39,7 @@ func main() {
 	defer stop()
 	if err := dispatch(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "consumer:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"text/tabwriter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -36,6 +37,7 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 		return fmt.Errorf("settings are wrong:\n%w", err)
 	}
 	log := newLogger(cfg)
+	limitMemory(cfg)
 	account, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
@@ -45,7 +47,12 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(registry)
 	b := budget.New(int64(cfg.MemoryBudget), m)
-	sink, err := openBucket(cfg, account, b, m, log)
+	bucket := s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
+	records, err := loadSchema(ctx, cfg.Schema, bucket)
+	if err != nil {
+		return err
+	}
+	sink, err := openBucket(cfg, bucket, b, m, log)
 	if err != nil {
 		return err
 	}
@@ -56,12 +63,23 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	defer func() { err = errors.Join(err, store.Close()) }()
 	daemon, err := consumer.New(cfg, consumer.Services{
 		Kinesis: kinesis.NewFromConfig(account), Store: store, Sink: sink,
-		Budget: b, Metrics: m, Registry: registry, Log: log, Version: version.String(),
+		Budget: b, Metrics: m, Registry: registry, Log: log, Schema: records, Version: version.String(),
 	})
 	if err != nil {
 		return err
 	}
 	return daemon.Run(ctx)
+}
+
+// overhead is what the process needs beside what the budget counts: code, stacks, connections, codecs.
+const overhead = 96 << 20
+
+// limitMemory has the garbage collector keep the process near its budget, unless GOMEMLIMIT says otherwise. The bytes in
+// the budget live long; collecting only when they have doubled would double them.
+func limitMemory(cfg consumer.Config) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(cfg.MemoryBudget) + overhead)
+	}
 }
 
 func newLogger(cfg consumer.Config) *slog.Logger {
@@ -81,10 +99,18 @@ func openStore(ctx context.Context, cfg consumer.Config, account aws.Config, m *
 	if cfg.CheckpointFile != "" {
 		return local.Open(cfg.CheckpointFile)
 	}
-	return dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Metrics: m, Log: log})
+	var store *dynamo.Store
+	err := consumer.Patiently(ctx, log, "open table "+cfg.Table(), func() (err error) {
+		store, err = dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Metrics: m, Log: log})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
 }
 
-func openBucket(cfg consumer.Config, account aws.Config, b *budget.Budget, m *metrics.Metrics, log *slog.Logger) (writers.Sink, error) {
+func openBucket(cfg consumer.Config, client *s3.Client, b *budget.Budget, m *metrics.Metrics, log *slog.Logger) (writers.Sink, error) {
 	c := s3sink.Config{
 		Bucket: cfg.Bucket, PartSize: int64(cfg.PartSize), Concurrency: cfg.UploadConcurrency,
 		KMSKeyID: cfg.KMSKey, Budget: b, Metrics: m, Log: log,
@@ -98,7 +124,7 @@ func openBucket(cfg consumer.Config, account aws.Config, b *budget.Budget, m *me
 			return nil, fmt.Errorf("SPOOL_DIR=%q: %w", cfg.SpoolDir, err)
 		}
 	}
-	return s3sink.New(s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle }), c)
+	return s3sink.New(client, c)
 }
 
 // settings prints the table of environment variables.

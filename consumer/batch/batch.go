@@ -198,11 +198,16 @@ func (b *batch) close(id fileID, f *openFile, reason string) {
 			b.cancel(fmt.Errorf("finish file of partition %q: %w", id.partition, err))
 			staged = f.file.Abandon()
 		}
+		b.item.Add(-openFileItem)
+		if staged.UploadID == "" {
+			b.encoded.Add(-f.size.Swap(0))
+			return // it got no record, or none that fits its format: there is nothing in S3
+		}
 		staged.Reason = reason
 		b.mu.Lock()
 		b.done = append(b.done, staged)
 		b.mu.Unlock()
-		b.item.Add(checkpoint.FileItemSize(staged) - openFileItem)
+		b.item.Add(checkpoint.FileItemSize(staged))
 		size := staged.Bytes
 		b.encoded.Add(size - f.size.Swap(size))
 	})

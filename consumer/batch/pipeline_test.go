@@ -356,6 +356,30 @@ func TestPipeline_FaultyRecordsGoToTheErrorFileOfTheSameBatch(t *testing.T) {
 	})
 }
 
+// The data file of the partition was begun for them, and nothing came of it.
+func TestPipeline_ABatchOfFaultyRecordsAloneIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		in := intake("x", 1, 3)
+		for i := range in.Records {
+			in.Records[i].Data = []byte("not json")
+		}
+		w.append(c, in)
+		if err := c.Drain(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want(t, "error records", len(w.bucket.lines("errors/")), 3)
+		want(t, "data files", len(w.bucket.keys("data/")), 0)
+		want(t, "manifests", len(w.bucket.keys("manifests/")), 1)
+		batches, _ := w.outbox()
+		want(t, "batches in the outbox", batches, 0)
+	})
+}
+
 func TestPipeline_CommitsTheEndOfAShardWithItsLastRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -4,6 +4,7 @@ package awshttp
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -21,6 +22,22 @@ func Keep(client aws.HTTPClient) aws.HTTPClient {
 		client = sdkhttp.NewBuildableClient()
 	}
 	return keeper{client}
+}
+
+// Bound returns a client that gives up an attempt after d. A client that is not of the SDK's making, or has a bound
+// already, is returned as it is.
+func Bound(client aws.HTTPClient, d time.Duration) aws.HTTPClient {
+	switch c := client.(type) {
+	case nil:
+		return Keep(sdkhttp.NewBuildableClient().WithTimeout(d))
+	case keeper:
+		return keeper{Bound(c.HTTPClient, d)}
+	case *sdkhttp.BuildableClient:
+		if c.GetTimeout() == 0 {
+			return c.WithTimeout(d)
+		}
+	}
+	return client
 }
 
 type keeper struct{ aws.HTTPClient }

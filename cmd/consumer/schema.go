@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"aws-streaming-pipeline/consumer/record/schema"
+)
+
+const (
+	// maxSchemaBytes bounds a schema file.
+	maxSchemaBytes = 4 << 20
+	// maxSamples bounds what schema infer holds.
+	maxSamples = 10_000
+)
+
+// loadSchema reads a schema file from a path or from s3://bucket/key. An empty name is no schema.
+func loadSchema(ctx context.Context, name string, bucket *s3.Client) (*schema.Schema, error) {
+	if name == "" {
+		return nil, nil
+	}
+	document, err := readSchema(ctx, name, bucket)
+	if err != nil {
+		return nil, fmt.Errorf("SCHEMA=%q: %w", name, err)
+	}
+	s, err := schema.Parse(filepath.Base(name), document)
+	if err != nil {
+		return nil, fmt.Errorf("SCHEMA=%q:\n%w", name, err)
+	}
+	return s, nil
+}
+
+func readSchema(ctx context.Context, name string, client *s3.Client) ([]byte, error) {
+	location, remote := strings.CutPrefix(name, "s3://")
+	if !remote {
+		return os.ReadFile(name)
+	}
+	bucket, key, ok := strings.Cut(location, "/")
+	if !ok || bucket == "" || key == "" {
+		return nil, errors.New("want a path or s3://bucket/key")
+	}
+	object, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
+	if err != nil {
+		return nil, err
+	}
+	defer object.Body.Close()
+	document, err := io.ReadAll(io.LimitReader(object.Body, maxSchemaBytes+1))
+	if err == nil && len(document) > maxSchemaBytes {
+		err = fmt.Errorf("longer than %d bytes", maxSchemaBytes)
+	}
+	return document, err
+}
+
+// printDDL prints the Athena table of a schema.
+func printDDL(ctx context.Context, args []string, out io.Writer) error {
+	f := flag.NewFlagSet("consumer ddl", flag.ContinueOnError)
+	f.SetOutput(out)
+	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key (required)")
+	table := f.String("table", "records", "name of the table, or database.table")
+	location := f.String("location", "", "where the files lie, as s3://bucket/data/ (required)")
+	format := f.String("format", "parquet", "parquet or jsonl")
+	partitions := f.String("partitions", "year,month,day,hour", "partition columns of the default PREFIX to declare, or none")
+	from := f.Int("from-year", 2020, "first year of the partition projection")
+	if err := f.Parse(args); err != nil {
+		return asHelp(err)
+	}
+	var faults []error
+	if *file == "" {
+		faults = append(faults, errors.New("-schema is required"))
+	}
+	if !strings.HasPrefix(*location, "s3://") || !strings.HasSuffix(*location, "/") {
+		faults = append(faults, fmt.Errorf("-location=%q: want s3://bucket/prefix/ with its last slash", *location))
+	}
+	storage, ok := map[string]schema.Storage{"parquet": schema.ParquetFiles, "jsonl": schema.JSONLines}[*format]
+	if !ok {
+		faults = append(faults, fmt.Errorf("-format=%q: want parquet or jsonl", *format))
+	}
+	columns, err := projection(*partitions, *from)
+	faults = append(faults, err)
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	var client *s3.Client
+	if strings.HasPrefix(*file, "s3://") {
+		account, err := awsconfig.LoadDefaultConfig(ctx)
+		if err != nil {
+			return fmt.Errorf("load AWS configuration: %w", err)
+		}
+		client = s3.NewFromConfig(account)
+	}
+	s, err := loadSchema(ctx, *file, client)
+	if err != nil {
+		return err
+	}
+	database, name, qualified := strings.Cut(*table, ".")
+	if !qualified {
+		database, name = "", *table
+	}
+	text, err := s.DDL(schema.Table{Database: database, Name: name, Location: *location, Storage: storage, Partitions: columns})
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, text)
+	return err
+}
+
+// projection declares the time columns of the default PREFIX, for which Athena then needs no list of partitions.
+func projection(names string, fromYear int) ([]schema.Partition, error) {
+	if names == "none" || names == "" {
+		return nil, nil
+	}
+	ranges := map[string]string{"year": fmt.Sprintf("%d,2100", fromYear), "month": "1,12", "day": "1,31", "hour": "0,23"}
+	var columns []schema.Partition
+	for name := range strings.SplitSeq(names, ",") {
+		values, ok := ranges[name]
+		if !ok {
+			return nil, fmt.Errorf("-partitions=%q: want some of year, month, day, hour, or none", names)
+		}
+		digits := "2"
+		if name == "year" {
+			digits = "4"
+		}
+		columns = append(columns, schema.Partition{Name: name, Type: "int", Projection: []schema.Property{
+			{Key: "type", Value: "integer"}, {Key: "range", Value: values}, {Key: "digits", Value: digits},
+		}})
+	}
+	return columns, nil
+}
+
+// schemaTools is the command "schema", of which infer is the only part.
+func schemaTools(_ context.Context, args []string, out io.Writer) error {
+	if len(args) != 2 || args[0] != "infer" {
+		return errors.New("usage: consumer schema infer FILE, where FILE holds one JSON object a line")
+	}
+	file, err := os.Open(args[1])
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	var samples [][]byte
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() && len(samples) < maxSamples {
+		if len(lines.Bytes()) > 0 {
+			samples = append(samples, append([]byte(nil), lines.Bytes()...))
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("%s: %w", args[1], err)
+	}
+	document, err := schema.Infer(args[1], samples)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(document)
+	return err
+}
+
+// asHelp takes the request for help for no error.
+func asHelp(err error) error {
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,204 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Kind says what is wrong. docs/operations.md tells for each what to do.
+type Kind string
+
+// Findings: what stands in the manifests, or in the bucket, is not what exactly-once delivery leaves behind.
+const (
+	Gap         Kind = "gap"             // no manifest covers a stretch of a shard
+	Overlap     Kind = "overlap"         // two manifests cover the same stretch of a shard
+	BadManifest Kind = "bad-manifest"    // a manifest that can not be what a batch has written
+	WrongCount  Kind = "wrong-count"     // the files of a batch do not have as many rows as its ranges have records
+	MissingFile Kind = "missing-file"    // a file that a manifest names is not there
+	WrongSize   Kind = "wrong-size"      // a file is there with another size
+	Replaced    Kind = "replaced-file"   // a file is there with another content: its ETag differs
+	ForeignFile Kind = "foreign-file"    // a file is there that another batch, or no batch, has written
+	Unreadable  Kind = "unreadable-file" // a file's content is not what its format demands (deep)
+	WrongRows   Kind = "wrong-rows"      // a file has more or fewer rows than its manifest says (deep)
+	Double      Kind = "double-record"   // an event id is there twice (deep)
+	OutOfRange  Kind = "out-of-range"    // a record lies in no range of its batch (deep)
+)
+
+// Warnings: they disprove nothing.
+const (
+	Unnamed Kind = "unnamed-file"   // a file of the pipeline that no manifest names
+	Unknown Kind = "unknown-object" // an object whose key the pipeline does not make
+)
+
+// Finding is one thing that is wrong.
+type Finding struct {
+	Kind    Kind   `json:"kind"`
+	Shard   string `json:"shard,omitempty"`
+	Batch   string `json:"batch,omitempty"`
+	Key     string `json:"key,omitempty"`
+	Message string `json:"message"`
+}
+
+// Shard is what the manifests of the window say of one shard.
+type Shard struct {
+	Shard   string `json:"shard"`
+	Ranges  int64  `json:"ranges"`
+	Records int64  `json:"records"`
+	// Start and End are those of the whole chain.
+	Start        checkpoint.Position `json:"start"`
+	End          checkpoint.Position `json:"end"`
+	FirstArrival time.Time           `json:"first_arrival,omitzero"`
+	LastArrival  time.Time           `json:"last_arrival,omitzero"`
+	Findings     int                 `json:"findings"`
+}
+
+// Report is what an audit has found.
+type Report struct {
+	Bucket string    `json:"bucket"`
+	From   time.Time `json:"from,omitzero"` // zero: from the first manifest
+	To     time.Time `json:"to"`
+	Deep   bool      `json:"deep"`
+	// Sound tells that there are no findings. Warnings do not count.
+	Sound bool `json:"sound"`
+
+	Batches  int64 `json:"batches"`
+	Files    int64 `json:"files"`
+	Bytes    int64 `json:"bytes"`
+	Records  int64 `json:"records"` // as the manifests' ranges say, of data and errors
+	RowsRead int64 `json:"rows_read,omitempty"`
+	Listed   int64 `json:"objects_listed,omitempty"` // under Config.Prefixes
+
+	Shards []Shard `json:"shards"`
+	// Moves are the jumps of positions that an operator has made and noted, and that the chains bear out.
+	Moves    []Move    `json:"moves,omitempty"`
+	Findings []Finding `json:"findings"`
+	Warnings []Finding `json:"warnings"`
+	// Counts are of findings and warnings, with those that are not listed because there are too many of their kind.
+	Counts map[Kind]int64 `json:"counts"`
+}
+
+// maxListed is how many findings of one kind are listed; the rest is counted.
+const maxListed = 200
+
+func (r *Report) add(f Finding) {
+	r.Counts[f.Kind]++
+	if r.Counts[f.Kind] > maxListed {
+		return
+	}
+	if f.Kind == Unnamed || f.Kind == Unknown {
+		r.Warnings = append(r.Warnings, f)
+		return
+	}
+	r.Findings = append(r.Findings, f)
+}
+
+// total counts findings without warnings.
+func (r *Report) total() (findings, warnings int64) {
+	for kind, n := range r.Counts {
+		if kind == Unnamed || kind == Unknown {
+			warnings += n
+			continue
+		}
+		findings += n
+	}
+	return findings, warnings
+}
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(out io.Writer) error {
+	var b strings.Builder
+	from := "the first manifest"
+	if !r.From.IsZero() {
+		from = r.From.UTC().Format(time.RFC3339)
+	}
+	fmt.Fprintf(&b, "bucket %s, batches sealed from %s to %s\n\n", r.Bucket, from, r.To.UTC().Format(time.RFC3339))
+	r.writeShards(&b)
+	for _, m := range r.Moves {
+		fmt.Fprintf(&b, "moved     %s by %s at %s: %s -> %s%s\n", m.Shard, m.By, m.At.UTC().Format(time.RFC3339), m.From, m.To, m.effect())
+	}
+	r.writeFindings(&b, "FINDING", r.Findings)
+	r.writeFindings(&b, "warning", r.Warnings)
+	findings, warnings := r.total()
+	if listed := int64(len(r.Findings) + len(r.Warnings)); listed < findings+warnings {
+		fmt.Fprintf(&b, "and %d more of these kinds\n", findings+warnings-listed)
+	}
+	how := "files checked by size and ETag"
+	if r.Deep {
+		how = fmt.Sprintf("%d rows read", r.RowsRead)
+	}
+	fmt.Fprintf(&b, "\n%d batches, %d files, %d bytes, %d records; %s\n", r.Batches, r.Files, r.Bytes, r.Records, how)
+	verdict := "sound: no gap, no overlap, every file is there"
+	switch {
+	case findings > 0:
+		verdict = fmt.Sprintf("NOT SOUND: %d findings", findings)
+	case !r.Sound:
+		verdict = "NOT CHECKED to the end: nothing is proven"
+	}
+	if warnings > 0 {
+		verdict += fmt.Sprintf("; %d warnings", warnings)
+	}
+	b.WriteString(verdict + "\n")
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (r *Report) writeShards(b *strings.Builder) {
+	if len(r.Shards) == 0 {
+		b.WriteString("no manifests\n")
+		return
+	}
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SHARD\tRANGES\tRECORDS\tFIRST ARRIVAL\tLAST ARRIVAL\tSTART\tEND\tFINDINGS")
+	for _, s := range r.Shards {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\n", s.Shard, s.Ranges, s.Records,
+			clock(s.FirstArrival), clock(s.LastArrival), short(s.Start), short(s.End), s.Findings)
+	}
+	_ = w.Flush() // a strings.Builder takes everything
+	b.WriteByte('\n')
+}
+
+func (r *Report) writeFindings(b *strings.Builder, label string, list []Finding) {
+	for _, f := range list {
+		fmt.Fprintf(b, "%-8s  %-15s", label, f.Kind)
+		for _, s := range []string{f.Shard, f.Key} {
+			if s != "" {
+				b.WriteString(" " + s)
+			}
+		}
+		if f.Batch != "" && !strings.Contains(f.Key, f.Batch) {
+			b.WriteString(" batch " + f.Batch)
+		}
+		b.WriteString(": " + f.Message + "\n")
+	}
+}
+
+// sort puts findings in an order that does not depend on which answer came first.
+func (r *Report) sort() {
+	for _, list := range [][]Finding{r.Findings, r.Warnings} {
+		slices.SortStableFunc(list, func(a, b Finding) int {
+			return strings.Compare(string(a.Kind)+a.Shard+a.Batch+a.Key, string(b.Kind)+b.Shard+b.Batch+b.Key)
+		})
+	}
+}
+
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05Z")
+}
+
+// short is a position that fits a column: the last digits of a sequence number tell it apart from its neighbours.
+func short(p checkpoint.Position) string {
+	s, ok := p.SequenceNumber()
+	if !ok || len(s) <= 16 {
+		return string(p)
+	}
+	return "…" + s[len(s)-14:]
+}

@@ -1,0 +1,81 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"aws-streaming-pipeline/consumer/objects"
+)
+
+// unnamed looks for objects under the prefixes that no manifest names.
+func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
+	var found []Finding
+	a.report.Listed = 0
+	unknown, example := 0, ""
+	for _, prefix := range disjoint(a.Prefixes) {
+		for o, err := range a.Bucket.List(ctx, prefix, "") {
+			if err != nil {
+				return nil, err
+			}
+			key := *o.Key
+			if strings.HasPrefix(key, a.ManifestPrefix) && a.ManifestPrefix != "" {
+				continue
+			}
+			a.report.Listed++
+			begun, batch, ok := objects.KeyTime(key)
+			if !ok {
+				if a.within(*o.LastModified) {
+					unknown++
+					example = key
+				}
+				continue
+			}
+			if !a.within(begun) || a.isNamed(key) {
+				continue
+			}
+			if f, ok := a.unnamedFile(key, batch); ok && len(found) < 10*maxListed {
+				found = append(found, f)
+			}
+		}
+	}
+	if unknown > 0 {
+		found = append(found, Finding{Kind: Unknown, Key: example,
+			Message: fmt.Sprintf("%d objects have keys that the pipeline does not make; this is one of them", unknown)})
+	}
+	return found, nil
+}
+
+func (a *auditor) within(t time.Time) bool { return !t.Before(a.From) && t.Before(a.To) }
+
+func (a *auditor) isNamed(key string) bool {
+	_, ok := a.named[a.hash(key)]
+	return ok
+}
+
+// unnamedFile says what is known of a file that no manifest that was read names. A file whose batch was sealed behind
+// the window is none of this audit's.
+func (a *auditor) unnamedFile(key, batch string) (Finding, bool) {
+	if read, listed := a.batches[a.hash(batch)]; listed {
+		if !read {
+			return Finding{}, false
+		}
+		return Finding{Kind: Unnamed, Key: key, Message: "the manifest of its batch does not name it"}, true
+	}
+	return Finding{Kind: Unnamed, Key: key, Batch: batch,
+		Message: "its batch has no manifest: the manifest was removed, or its worker has not come so far and the batch is in the outbox"}, true
+}
+
+// disjoint drops prefixes that lie under others, and doubles.
+func disjoint(prefixes []string) []string {
+	sorted := slices.Compact(slices.Sorted(slices.Values(prefixes)))
+	var list []string
+	for _, p := range sorted {
+		if len(list) == 0 || !strings.HasPrefix(p, list[len(list)-1]) {
+			list = append(list, p)
+		}
+	}
+	return list
+}

@@ -1,0 +1,178 @@
+// Package objects reads a bucket for the tools that look at what the pipeline has written: it lists keys, fetches small
+// objects whole and large ones into a temporary file, and goes through lines whatever their compression.
+package objects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"aws-streaming-pipeline/writers"
+)
+
+// API are the calls that a Bucket makes; *s3.Client has them, and retries by itself.
+type API interface {
+	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
+	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+}
+
+// ErrNotFound means that there is no object of that key.
+var ErrNotFound = errors.New("there is no such object")
+
+// Bucket is a bucket that is only read. It is safe for concurrent use.
+type Bucket struct {
+	API  API
+	Name string
+}
+
+// Info is what S3 says of an object.
+type Info struct {
+	Size    int64  // in bytes
+	ETag    string // without quotes
+	BatchID string // of the batch that has written it; empty if none has
+}
+
+// downloadAttempts bounds how often an object is fetched from its beginning: the SDK does not retry a body that breaks off.
+const downloadAttempts = 3
+
+// List goes through the objects whose keys begin with prefix and come behind after, in the order of their keys. After
+// an error nothing follows.
+func (b Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[types.Object, error] {
+	return func(yield func(types.Object, error) bool) {
+		in := &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix}
+		if after != "" {
+			in.StartAfter = &after
+		}
+		pages := s3.NewListObjectsV2Paginator(b.API, in)
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				yield(types.Object{}, fmt.Errorf("list s3://%s/%s: %w", b.Name, prefix, err))
+				return
+			}
+			for _, o := range page.Contents {
+				if !yield(o, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Head asks for an object without its content; ErrNotFound if there is none. S3 tells an object that is missing from
+// one that is forbidden only to who may list the bucket.
+func (b Bucket) Head(ctx context.Context, key string) (Info, error) {
+	out, err := b.API.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.Name, Key: &key})
+	if err != nil {
+		return Info{}, b.explain("head", key, err)
+	}
+	return info(out.ContentLength, out.ETag, out.Metadata), nil
+}
+
+// Read fetches an object of at most limit bytes; ErrNotFound if there is none.
+func (b Bucket) Read(ctx context.Context, key string, limit int64) ([]byte, Info, error) {
+	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key})
+	if err != nil {
+		return nil, Info{}, b.explain("get", key, err)
+	}
+	defer out.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(out.Body, limit+1))
+	if err != nil {
+		return nil, Info{}, b.explain("get", key, err)
+	}
+	if int64(len(body)) > limit {
+		return nil, Info{}, fmt.Errorf("get s3://%s/%s: it is larger than %d bytes", b.Name, key, limit)
+	}
+	return body, info(out.ContentLength, out.ETag, out.Metadata), nil
+}
+
+// File is an object's content in a temporary file that has no name any more: Close removes it.
+type File struct {
+	*os.File
+	Info Info
+}
+
+// Download fetches an object into a temporary file (in TMPDIR), from its beginning again if the connection breaks;
+// ErrNotFound if there is none.
+func (b Bucket) Download(ctx context.Context, key string) (*File, error) {
+	for attempt := 1; ; attempt++ {
+		f, err := b.download(ctx, key)
+		if err == nil {
+			return f, nil
+		}
+		if attempt == downloadAttempts || ctx.Err() != nil || errors.Is(err, ErrNotFound) {
+			return nil, err
+		}
+	}
+}
+
+func (b Bucket) download(ctx context.Context, key string) (*File, error) {
+	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key})
+	if err != nil {
+		return nil, b.explain("get", key, err)
+	}
+	defer out.Body.Close()
+	f, err := temporary()
+	if err != nil {
+		return nil, b.explain("get", key, err)
+	}
+	if _, err = io.Copy(f, out.Body); err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(b.explain("get", key, err), f.Close())
+	}
+	return &File{File: f, Info: info(out.ContentLength, out.ETag, out.Metadata)}, nil
+}
+
+// temporary makes a file that is gone when it is closed, or when the process ends.
+func temporary() (*os.File, error) {
+	f, err := os.CreateTemp("", "object-*")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func (b Bucket) explain(act, key string, err error) error {
+	_, absent := errors.AsType[*types.NotFound](err)
+	_, noKey := errors.AsType[*types.NoSuchKey](err)
+	if absent || noKey {
+		err = ErrNotFound
+	}
+	return fmt.Errorf("%s s3://%s/%s: %w", act, b.Name, key, err)
+}
+
+func info(size *int64, etag *string, metadata map[string]string) Info {
+	return Info{Size: aws.ToInt64(size), ETag: Unquote(aws.ToString(etag)), BatchID: metadata[writers.MetadataBatchID]}
+}
+
+// Unquote takes the quotes of HTTP from an ETag.
+func Unquote(etag string) string { return strings.Trim(etag, `"`) }
+
+var fileKey = regexp.MustCompile(`-1-(\d{4}(?:-\d{2}){5})-([0-9A-Za-z-]+)-\d{3,}\.[a-z0-9.]+$`)
+
+// KeyTime returns the time, the batch's id and true if a key has the form in which the pipeline names its files:
+// prefix, stream, version, time of the batch's beginning, id of the batch, number of the file, extension.
+func KeyTime(key string) (begun time.Time, batch string, ok bool) {
+	m := fileKey.FindStringSubmatch(key)
+	if m == nil {
+		return time.Time{}, "", false
+	}
+	begun, err := time.Parse("2006-01-02-15-04-05", m[1])
+	return begun, m[2], err == nil
+}

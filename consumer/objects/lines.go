@@ -1,0 +1,54 @@
+package objects
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"aws-streaming-pipeline/writers/jsonl"
+)
+
+// MaxLine bounds the size of a line in bytes. An error line holds up to record.DefaultMaxOpenedBytes (64 MiB) in base64,
+// which is four thirds of that.
+const MaxLine = 128 << 20
+
+// Lines calls do for each line of r, which may be compressed in any way that jsonl.Open knows. Lines count from 0 and
+// come without their line feed; they are valid during the call. The last line needs no line feed. It stops at the first
+// error, do's included.
+func Lines(r io.Reader, do func(n int, line []byte) error) error {
+	plain, err := jsonl.Open(r)
+	if err != nil {
+		return err
+	}
+	defer plain.Close()
+	in := bufio.NewReaderSize(plain, 256<<10)
+	var long []byte
+	for n := 0; ; n++ {
+		line, err := in.ReadSlice('\n')
+		long = long[:0]
+		for errors.Is(err, bufio.ErrBufferFull) && len(long) <= MaxLine {
+			long = append(long, line...)
+			line, err = in.ReadSlice('\n')
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			return fmt.Errorf("line %d is longer than %d bytes", n, MaxLine)
+		}
+		if len(long) > 0 {
+			long = append(long, line...)
+			line = long
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		if len(line) > 0 {
+			if err := do(n, bytes.TrimSuffix(line, []byte("\n"))); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}

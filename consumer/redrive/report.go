@@ -1,0 +1,104 @@
+package redrive
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Report is what a run has done. Its numbers are of lines that the run was for, by code and time of arrival.
+type Report struct {
+	Objects    int64 `json:"objects"`     // that were gone through to their end
+	Sent       int64 `json:"sent"`        // by this run
+	SentBefore int64 `json:"sent_before"` // by another
+	Unsent     int64 `json:"unsent"`      // not yet: the run has ended before, or was a dry one
+	Doubt      int64 `json:"in_doubt"`    // maybe sent
+	Skipped    int64 `json:"skipped"`     // given up in doubt, by this run or another
+	Refused    int64 `json:"refused"`     // by Kinesis, as no record that it takes
+	Unreadable int64 `json:"unreadable"`  // lines that are no error records; these are of all codes and times
+
+	Codes    map[string]*Count `json:"codes"`
+	Doubts   []Doubt           `json:"doubts,omitempty"`
+	Problems []Problem         `json:"problems,omitempty"` // lines that were refused or can not be read, the first of them
+}
+
+// Count is of the lines with one error code.
+type Count struct {
+	Lines int64 `json:"lines"`
+	Bytes int64 `json:"bytes"` // of their payloads
+	Sent  int64 `json:"sent"`  // by this run
+}
+
+// Doubt names lines of an object of which it is not known whether they were sent.
+type Doubt struct {
+	Object string    `json:"object"`
+	Lines  string    `json:"lines"` // numbers from 0, as "0-12,15"
+	Run    string    `json:"run"`   // that wrote the marker last
+	Since  time.Time `json:"since"`
+}
+
+// Problem is a line that can not be sent.
+type Problem struct {
+	Object string `json:"object"`
+	Line   int    `json:"line"`
+	Reason string `json:"reason"`
+}
+
+// maxNamed is how many problems and doubts are named.
+const maxNamed = 100
+
+// Settled tells that nothing is left to be looked at by a person.
+func (r *Report) Settled() bool { return r.Doubt+r.Refused+r.Unreadable == 0 }
+
+func (r *Report) code(name string) *Count {
+	if r.Codes[name] == nil {
+		r.Codes[name] = new(Count)
+	}
+	return r.Codes[name]
+}
+
+func (r *Report) problem(object string, line int, reason string) {
+	if len(r.Problems) < maxNamed {
+		r.Problems = append(r.Problems, Problem{object, line, reason})
+	}
+}
+
+func (r *Report) unreadable(object string, line int, err error) {
+	r.Unreadable++
+	r.problem(object, line, err.Error())
+}
+
+func (r *Report) doubts(object string, m *marker, lines lineSet) {
+	if len(lines) > 0 && len(r.Doubts) < maxNamed {
+		r.Doubts = append(r.Doubts, Doubt{object, lines.String(), m.Run, m.Since})
+	}
+}
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(out io.Writer) error {
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "CODE\tLINES\tBYTES\tSENT NOW")
+	for _, code := range slices.Sorted(maps.Keys(r.Codes)) {
+		c := r.Codes[code]
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", code, c.Lines, c.Bytes, c.Sent)
+	}
+	_ = w.Flush() // a strings.Builder takes everything
+	for _, d := range r.Doubts {
+		fmt.Fprintf(&b, "in doubt  %s lines %s, since %s by run %s\n", d.Object, d.Lines, d.Since.Format(time.RFC3339), d.Run)
+	}
+	for _, p := range r.Problems {
+		fmt.Fprintf(&b, "problem   %s line %d: %s\n", p.Object, p.Line, p.Reason)
+	}
+	fmt.Fprintf(&b, "\n%d objects; %d lines sent, %d sent before, %d not sent, %d in doubt, %d skipped, %d refused, %d unreadable\n",
+		r.Objects, r.Sent, r.SentBefore, r.Unsent, r.Doubt, r.Skipped, r.Refused, r.Unreadable)
+	if r.Doubt > 0 {
+		b.WriteString("lines in doubt may have been sent: --in-doubt=send sends them (at least once), --in-doubt=skip gives them up (at most once)\n")
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}

@@ -1,0 +1,256 @@
+package redrive
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"golang.org/x/time/rate"
+
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+const (
+	// requestBytes closes a request of several records. Kinesis takes 10 MiB, and took 5 MiB before it took records
+	// above 1 MiB.
+	requestBytes = 4 << 20
+	// callTimeout ends a call that says nothing.
+	callTimeout = 30 * time.Second
+	// maxTries is how often in a row a request is sent again of which nothing was taken. With the backoff it is about
+	// two minutes.
+	maxTries   = 20
+	firstPause = 100 * time.Millisecond
+	lastPause  = 10 * time.Second
+	// maxKeyChars is Kinesis's bound on partition keys.
+	maxKeyChars = 256
+)
+
+// ErrLostAnswer means that Kinesis did not say whether it took some records. They are in doubt, and the run has ended
+// so that an outage does not put all lines in doubt.
+var ErrLostAnswer = errors.New("the answer of Kinesis was lost")
+
+// sender puts lines into the stream.
+type sender struct {
+	stream    Kinesis
+	streamARN *string
+	streamID  *string
+	limiter   *rate.Limiter
+	log       *slog.Logger
+}
+
+func (s *sender) name(stream string) {
+	if strings.HasPrefix(stream, "arn:") {
+		s.streamARN = &stream
+		return
+	}
+	s.streamID = &stream
+}
+
+// outcome is what has become of lines. Those in none of the sets were not sent.
+type outcome struct {
+	sent    lineSet
+	unknown lineSet
+	refused []refusal
+	err     error // why it ended early
+}
+
+type refusal struct {
+	line   int
+	reason string
+}
+
+func (o *outcome) add(p outcome) {
+	o.sent = o.sent.union(p.sent)
+	o.unknown = o.unknown.union(p.unknown)
+	o.refused = append(o.refused, p.refused...)
+	o.err = p.err
+}
+
+// send puts lines in their order, but for those that Kinesis throttles, which come later.
+func (s *sender) send(ctx context.Context, lines []line) (o outcome) {
+	for len(lines) > 0 && o.err == nil {
+		n, size := 1, lineBytes(lines[0])
+		for n < len(lines) && n < ChunkLines && size+lineBytes(lines[n]) <= requestBytes {
+			size += lineBytes(lines[n])
+			n++
+		}
+		o.add(s.request(ctx, lines[:n]))
+		lines = lines[n:]
+	}
+	return o
+}
+
+func lineBytes(l line) int { return len(l.record.Data) + len(l.record.PartitionKey) }
+
+// request puts lines until each is sent, refused or in doubt, or ctx ends.
+func (s *sender) request(ctx context.Context, lines []line) (o outcome) {
+	lines, o.refused = sendable(lines)
+	for tries := 0; len(lines) > 0; tries++ {
+		if tries == maxTries {
+			o.err = fmt.Errorf("put %d records: Kinesis took none of them in %d tries", len(lines), maxTries)
+			return o
+		}
+		if o.err = s.wait(ctx, tries, len(lines)); o.err != nil {
+			return o
+		}
+		rest, err := s.call(ctx, lines)
+		if err == nil {
+			o.sent = o.sent.union(numbers(lines).without(numbers(rest)))
+			if len(rest) < len(lines) {
+				tries = 0
+			}
+			lines = rest
+			continue
+		}
+		switch classify(err) {
+		case throttled:
+			s.log.Debug("put refused for now", logkey.Error, err)
+		case invalid:
+			if len(lines) == 1 {
+				o.refused = append(o.refused, refusal{lines[0].number, err.Error()})
+				return o
+			}
+			// One of them is wrong, and none was taken: each by itself tells which.
+			for _, l := range lines {
+				o.add(s.request(ctx, []line{l}))
+				if o.err != nil {
+					return o
+				}
+			}
+			return o
+		case denied:
+			o.err = fmt.Errorf("put %d records: %w", len(lines), err)
+			return o
+		case lost:
+			o.unknown = numbers(lines)
+			o.err = fmt.Errorf("put %d records: %w: %w", len(lines), ErrLostAnswer, err)
+			return o
+		}
+	}
+	return o
+}
+
+// sendable sorts out what can be no record of Kinesis.
+func sendable(lines []line) (good []line, bad []refusal) {
+	for _, l := range lines {
+		if n := utf8.RuneCountInString(l.record.PartitionKey); n > maxKeyChars {
+			bad = append(bad, refusal{l.number, fmt.Sprintf("its partition key has %d characters, Kinesis takes %d", n, maxKeyChars)})
+			continue
+		}
+		good = append(good, l)
+	}
+	return good, bad
+}
+
+// wait keeps to the rate, and pauses after tries that were of no use.
+func (s *sender) wait(ctx context.Context, tries, records int) error {
+	if err := s.limiter.WaitN(ctx, records); err != nil {
+		return stopped(ctx, err)
+	}
+	if tries == 0 {
+		return nil
+	}
+	pause := min(firstPause<<min(tries-1, 10), lastPause)
+	timer := time.NewTimer(pause/2 + rand.N(pause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func stopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// call makes one call, and returns the lines that Kinesis did not take. It goes on after ctx ends: what was sent is to
+// be known. The SDK must not retry, since a call whose answer was lost may have been applied.
+func (s *sender) call(ctx context.Context, lines []line) (rest []line, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	in := &kinesis.PutRecordsInput{StreamName: s.streamID, StreamARN: s.streamARN}
+	for _, l := range lines {
+		in.Records = append(in.Records, entry(l))
+	}
+	out, err := s.stream.PutRecords(ctx, in, func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
+	if err != nil {
+		return nil, err
+	}
+	if len(out.Records) != len(lines) {
+		return nil, fmt.Errorf("the answer is for %d records of %d", len(out.Records), len(lines))
+	}
+	for i, result := range out.Records {
+		if aws.ToString(result.ErrorCode) != "" || result.SequenceNumber == nil {
+			rest = append(rest, lines[i])
+		}
+	}
+	return rest, nil
+}
+
+// entry is a line as a record. Firehose's own lines name no partition key, and user records of an aggregate may have an
+// empty one, which Kinesis does not take: the digest of the payload stands in for it.
+func entry(l line) types.PutRecordsRequestEntry {
+	e := types.PutRecordsRequestEntry{Data: l.record.Data, PartitionKey: &l.record.PartitionKey}
+	if e.Data == nil {
+		e.Data = []byte{}
+	}
+	if l.record.PartitionKey == "" {
+		sum := md5.Sum(l.record.Data)
+		e.PartitionKey = aws.String(hex.EncodeToString(sum[:]))
+	}
+	if l.record.ExplicitHashKey != "" {
+		e.ExplicitHashKey = &l.record.ExplicitHashKey
+	}
+	return e
+}
+
+// verdict is what an error of a call says of its records.
+type verdict int
+
+const (
+	throttled verdict = iota // none was taken; later may be better
+	invalid                  // none was taken, because of one of them
+	denied                   // none was taken, for a reason that somebody has to mend
+	lost                     // they may have been taken
+)
+
+func classify(err error) verdict {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return throttled // there was no connection to send anything over
+	}
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		return lost
+	}
+	switch api.ErrorCode() {
+	case "ProvisionedThroughputExceededException", "LimitExceededException", "KMSThrottlingException",
+		"ThrottlingException", "Throttling", "RequestLimitExceeded":
+		return throttled
+	case "ValidationException", "InvalidArgumentException", "SerializationException":
+		return invalid
+	}
+	// An answer of the 400s says that the call was refused as a whole.
+	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.HTTPStatusCode() < http.StatusInternalServerError {
+		return denied
+	}
+	return lost
+}
