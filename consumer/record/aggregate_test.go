@@ -13,8 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/awslabs/kinesis-aggregation/go/v2/deaggregator"
 	kpl "github.com/awslabs/kinesis-aggregation/go/v2/records"
-	"github.com/golang/protobuf/proto"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/protoadapt"
 
 	"aws-streaming-pipeline/consumer/record"
 )
@@ -222,7 +223,7 @@ func TestAppendAggregate_IsReadByTheAWSLabsDeaggregator(t *testing.T) {
 		}
 	}
 	var message kpl.AggregatedRecord
-	if err := proto.Unmarshal(aggregate[4:len(aggregate)-md5.Size], &message); err != nil {
+	if err := proto.Unmarshal(aggregate[4:len(aggregate)-md5.Size], protoadapt.MessageV2Of(&message)); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(message.PartitionKeyTable); n != 4 {
@@ -256,7 +257,7 @@ func awslabsAggregate(t testing.TB, sent []record.Record) []byte {
 		}
 		m.Records = append(m.Records, u)
 	}
-	message, err := proto.Marshal(&m)
+	message, err := proto.Marshal(protoadapt.MessageV2Of(&m))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -311,7 +312,7 @@ func FuzzAppendRecords(f *testing.F) {
 // reference takes a message apart with the generated code.
 func reference(raw record.Record, message []byte) ([]record.Record, bool) {
 	var m kpl.AggregatedRecord
-	if err := proto.Unmarshal(message, &m); err != nil || len(m.Records) == 0 {
+	if err := proto.Unmarshal(message, protoadapt.MessageV2Of(&m)); err != nil || len(m.Records) == 0 {
 		return nil, false
 	}
 	var out []record.Record

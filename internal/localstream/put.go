@@ -55,7 +55,7 @@ type putRequest struct {
 	scratch []byte // decoded payloads; never grows beyond the body's size, so that slices of it stay valid
 }
 
-var errNotBase64 = errors.New("Data is not base64")
+var errNotBase64 = errors.New("the member Data is not base64")
 
 // parse reads the body. scratch must have the body's length as capacity.
 func (r *putRequest) parse(body []byte) error {
