@@ -84,10 +84,10 @@ func (c Config) validate() error {
 		}
 	}
 	if c.Tick != 0 && c.Tick < time.Millisecond {
-		errs = append(errs, fmt.Errorf("a tick of %v is less than 1ms", c.Tick))
+		errs = append(errs, fmt.Errorf("field Tick is %v, less than 1ms", c.Tick))
 	}
 	if c.StopWithin < 0 {
-		errs = append(errs, fmt.Errorf("a bound of %v to stop within is less than 0", c.StopWithin))
+		errs = append(errs, fmt.Errorf("field StopWithin is %v, less than 0", c.StopWithin))
 	}
 	return errors.Join(errs...)
 }
