@@ -23,7 +23,8 @@ func main() {
 	}
 }
 
-// fetch tries every bundle, so that one registry out of reach does not hide the others.
+// fetch tries every bundle, so that one registry out of reach does not hide the others. What this machine lacks the
+// runtime or the registry for is named and left out, except where CI is true: there it is an error.
 func fetch(ctx context.Context, names []string) error {
 	bundles := emulator.Bundles()
 	for _, name := range names {
@@ -38,6 +39,10 @@ func fetch(ctx context.Context, names []string) error {
 		}
 		begun := time.Now()
 		dir, err := bundle.Fetch(ctx)
+		if errors.Is(err, emulator.ErrUnavailable) && os.Getenv("CI") != "true" {
+			fmt.Printf("LEFT OUT: the tests that need bundle %s: %v\n", bundle.Name, err)
+			continue
+		}
 		if err != nil {
 			failed = append(failed, err)
 			continue
