@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localbucket"
@@ -28,8 +29,9 @@ type stage struct {
 	bucket  *localbucket.Server
 	store   *local.Store
 	account aws.Config
-	folder  string       // of the bucket
-	sink    writers.Sink // instead of the bucket; nil for the bucket
+	folder  string         // of the bucket
+	schema  *schema.Schema // of the daemons; nil for none
+	sink    writers.Sink   // instead of the bucket; nil for the bucket
 }
 
 func newStage(t *testing.T, shards int, options localstream.Options, storeOptions ...local.Option) *stage {
@@ -79,7 +81,7 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	}
 	d, err := New(cfg, Services{
 		Kinesis: kinesis.NewFromConfig(st.account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) }),
-		Store:   st.store, Sink: sink, Budget: held, Metrics: m, Registry: registry, Log: log, Version: "test",
+		Store:   st.store, Sink: sink, Budget: held, Metrics: m, Registry: registry, Log: log, Schema: st.schema, Version: "test",
 	})
 	if err != nil {
 		st.t.Fatal(err)
