@@ -130,8 +130,9 @@ func New(cfg Config, parts Parts) *Pipeline {
 	return p
 }
 
-// Run commits and publishes until ctx ends; it can be called once. Whoever wants to lose no work drains all cursors before ending ctx: what
-// is not committed then is dropped, and read again by the next owner of its shards.
+// Run commits and publishes until ctx ends; it can be called once. Whoever wants to lose no work drains all cursors and
+// awaits what is published before ending ctx: what is not committed then is dropped, and read again by the next owner of
+// its shards.
 func (p *Pipeline) Run(ctx context.Context) error {
 	p.mu.Lock()
 	p.running = true
@@ -192,7 +193,7 @@ func (p *Pipeline) Open(l Lease) *Cursor {
 			return c
 		}
 	}
-	ln := newLane(p, len(p.lanes))
+	ln := newLane(p)
 	p.lanes = append(p.lanes, ln)
 	if p.running {
 		p.start(ln)
@@ -240,7 +241,6 @@ func (p *Pipeline) sweep(ctx context.Context, id string) error {
 // lane is a line of batches, one after the other.
 type lane struct {
 	p       *Pipeline
-	number  int
 	cursors map[*Cursor]bool // guarded by p.mu
 
 	mu      sync.Mutex
@@ -251,8 +251,8 @@ type lane struct {
 	wake chan struct{} // tells run to look whether the batch is due
 }
 
-func newLane(p *Pipeline, number int) *lane {
-	return &lane{p: p, number: number, cursors: make(map[*Cursor]bool), rotated: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newLane(p *Pipeline) *lane {
+	return &lane{p: p, cursors: make(map[*Cursor]bool), rotated: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // admit takes the cursor into the lane if there is room; p.mu is held.
