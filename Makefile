@@ -5,13 +5,16 @@ CACHE  := .cache
 
 DURATION ?= 10m
 
-.PHONY: help build demo test chaos lint bench fetch vuln clean
+.PHONY: help build functions demo test chaos lint bench fetch vuln clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+functions: ## deployment packages of the Lambda functions in dist/, with their hashes
+	$(GO) run ./cmd/package-functions
 
 demo: ## the whole pipeline on this machine
 	$(GO) run ./cmd/demo
@@ -35,7 +38,8 @@ vuln: ## known vulnerabilities in what we call; left out, with a line that says 
 	  *"fetching vulnerabilities"*) echo "LEFT OUT: govulncheck: the vulnerability database is out of reach" ;; *) exit 1 ;; esac; }
 
 bench: ## the hot paths: bytes a second, allocations a record
-	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./writers/... ./consumer/batch ./producer ./internal/localstream
+	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./writers/... ./consumer/batch ./producer ./internal/localstream \
+	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose
 
 clean: ## what was built and fetched
 	rm -rf bin dist $(CACHE) demo-output

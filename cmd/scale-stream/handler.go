@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/scaling"
+)
+
+// changesTag is the stream's tag with the times of its changes; scaling.FormatHistory writes it.
+const changesTag = "scale-stream.changes"
+
+// streams is the part of the Kinesis client that the function calls.
+type streams interface {
+	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+	ListTagsForStream(context.Context, *kinesis.ListTagsForStreamInput, ...func(*kinesis.Options)) (*kinesis.ListTagsForStreamOutput, error)
+	AddTagsToStream(context.Context, *kinesis.AddTagsToStreamInput, ...func(*kinesis.Options)) (*kinesis.AddTagsToStreamOutput, error)
+	UpdateShardCount(context.Context, *kinesis.UpdateShardCountInput, ...func(*kinesis.Options)) (*kinesis.UpdateShardCountOutput, error)
+}
+
+type handler struct {
+	stream  string
+	dryRun  bool
+	planner scaling.Planner
+	kinesis streams
+	metrics metricReader
+	log     *slog.Logger
+	out     *lambdas.Metrics
+	now     func() time.Time
+}
+
+// answer is what the function answers, for whoever invokes it by hand.
+type answer struct {
+	Stream  string         `json:"stream"`
+	Shards  int            `json:"shards"`
+	Target  int            `json:"target"`
+	Reason  scaling.Reason `json:"reason"`
+	Detail  string         `json:"detail"`
+	Changed bool           `json:"changed"`
+	DryRun  bool           `json:"dry_run"`
+}
+
+// handle looks at the stream and changes it if it has to. Its error is for Lambda to retry: nothing was changed then.
+func (h *handler) handle(ctx context.Context, event json.RawMessage) (answer, error) {
+	now := h.now()
+	state, err := h.look(ctx, now)
+	if err != nil {
+		return answer{}, err
+	}
+	d := h.planner.Plan(now, state)
+	a := answer{Stream: h.stream, Shards: state.Shards, Target: d.Shards, Reason: d.Reason, Detail: d.Detail, DryRun: h.dryRun}
+	if d.Shards != state.Shards && !h.dryRun {
+		if a.Changed, err = h.change(ctx, now, state, d.Shards); err != nil {
+			return answer{}, err
+		}
+	}
+	h.report(a, cause(event), now)
+	return a, nil
+}
+
+// look gathers what the planner needs to know.
+func (h *handler) look(ctx context.Context, now time.Time) (scaling.Stream, error) {
+	described, err := h.kinesis.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &h.stream})
+	if err != nil {
+		return scaling.Stream{}, fmt.Errorf("describe stream %s: %w", h.stream, err)
+	}
+	summary := described.StreamDescriptionSummary
+	state := scaling.Stream{
+		Shards:   int(aws.ToInt32(summary.OpenShardCount)),
+		Active:   summary.StreamStatus == types.StreamStatusActive,
+		OnDemand: summary.StreamModeDetails != nil && summary.StreamModeDetails.StreamMode == types.StreamModeOnDemand,
+	}
+	if state.Changes, err = h.changes(ctx, now); err != nil {
+		return scaling.Stream{}, err
+	}
+	state.Minutes, err = readMinutes(ctx, h.metrics, h.stream, now.Add(-h.planner.DownWindow-5*time.Minute), now)
+	return state, err
+}
+
+// changes reads the times of the last day's changes from the stream's tags, of which there are 50 at most.
+func (h *handler) changes(ctx context.Context, now time.Time) ([]time.Time, error) {
+	in := &kinesis.ListTagsForStreamInput{StreamName: &h.stream}
+	for {
+		out, err := h.kinesis.ListTagsForStream(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("list tags of stream %s: %w", h.stream, err)
+		}
+		for _, tag := range out.Tags {
+			if aws.ToString(tag.Key) == changesTag {
+				changes, err := scaling.ParseHistory(aws.ToString(tag.Value), now)
+				if err != nil {
+					h.log.Warn("tag not understood, the rest of it is used", logkey.Key, changesTag, logkey.Error, err)
+				}
+				return changes, nil
+			}
+		}
+		if !aws.ToBool(out.HasMoreTags) || len(out.Tags) == 0 {
+			return nil, nil
+		}
+		in.ExclusiveStartTagKey = out.Tags[len(out.Tags)-1].Key
+	}
+}
+
+// change remembers a change and makes it. It says false if the service refuses for its own rules.
+func (h *handler) change(ctx context.Context, now time.Time, state scaling.Stream, target int) (bool, error) {
+	if err := h.remember(ctx, append(state.Changes[:len(state.Changes):len(state.Changes)], now), now); err != nil {
+		return false, err
+	}
+	_, err := h.kinesis.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{
+		StreamName: &h.stream, TargetShardCount: aws.Int32(int32(target)), ScalingType: types.ScalingTypeUniformScaling,
+	}, once)
+	if err == nil {
+		return true, nil
+	}
+	// Only an answer that refuses is sure: a change whose answer got lost may have been made.
+	if !refused(err) {
+		return false, fmt.Errorf("update shard count of stream %s from %d to %d: %w", h.stream, state.Shards, target, err)
+	}
+	h.log.Warn("stream not changed, the service refuses", logkey.Stream, h.stream, logkey.Shards, state.Shards, "target", target, logkey.Error, err)
+	return false, h.remember(ctx, state.Changes, now)
+}
+
+// once keeps the SDK from trying again: after a lost answer it would be refused for the change that it made itself.
+func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
+
+// remember writes the times of changes to the stream's tag.
+func (h *handler) remember(ctx context.Context, changes []time.Time, now time.Time) error {
+	_, err := h.kinesis.AddTagsToStream(ctx, &kinesis.AddTagsToStreamInput{
+		StreamName: &h.stream, Tags: map[string]string{changesTag: scaling.FormatHistory(changes, now)},
+	})
+	if err != nil {
+		return fmt.Errorf("tag stream %s: %w", h.stream, err)
+	}
+	return nil
+}
+
+// refused tells whether the service refuses a change by its rules: another one is under way, or a limit is reached.
+func refused(err error) bool {
+	_, inUse := errors.AsType[*types.ResourceInUseException](err)
+	_, limit := errors.AsType[*types.LimitExceededException](err)
+	return inUse || limit
+}
+
+// report logs and counts a decision.
+func (h *handler) report(a answer, cause string, now time.Time) {
+	level := slog.LevelInfo
+	switch a.Reason {
+	case scaling.KeepSpent, scaling.KeepLimit, scaling.KeepSkewed:
+		level = slog.LevelWarn // producers wait, and nobody but an operator can help
+	}
+	h.log.Log(context.Background(), level, "shard count decided", logkey.Stream, a.Stream, logkey.Shards, a.Shards, "target", a.Target,
+		logkey.Reason, a.Reason, "detail", a.Detail, "cause", cause, "changed", a.Changed, "dry_run", a.DryRun)
+	err := h.out.Write(now, []lambdas.Metric{
+		{Name: lambdas.ShardsOpen, Unit: lambdas.Count, Value: float64(a.Shards)},
+		{Name: lambdas.ShardsWanted, Unit: lambdas.Count, Value: float64(a.Target)},
+	}, map[string]string{logkey.Stream: a.Stream, logkey.Reason: string(a.Reason)})
+	if err != nil {
+		h.log.Error("metrics not written", logkey.Error, err)
+	}
+}
+
+// alarm is what both kinds of messages tell of an alarm (Amazon CloudWatch User Guide, "Invoke a Lambda function from an
+// alarm"; for SNS, the message of a notification).
+type alarm struct {
+	AlarmName     string `json:"AlarmName"`
+	NewStateValue string `json:"NewStateValue"`
+	AlarmData     struct {
+		AlarmName string `json:"alarmName"`
+		State     struct {
+			Value string `json:"value"`
+		} `json:"state"`
+	} `json:"alarmData"`
+}
+
+// cause names the alarm that an event is about, for the log alone: what is done depends on the stream. The alarm calls
+// the function itself, or through SNS.
+func cause(event json.RawMessage) string {
+	var message events.SNSEvent
+	text := []byte(event)
+	if err := json.Unmarshal(event, &message); err == nil && len(message.Records) > 0 {
+		text = []byte(message.Records[0].SNS.Message)
+	}
+	var a alarm
+	if err := json.Unmarshal(text, &a); err != nil {
+		return "no alarm"
+	}
+	switch {
+	case a.AlarmName != "":
+		return a.AlarmName + " " + a.NewStateValue
+	case a.AlarmData.AlarmName != "":
+		return a.AlarmData.AlarmName + " " + a.AlarmData.State.Value
+	}
+	return "no alarm"
+}

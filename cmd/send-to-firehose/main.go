@@ -1,0 +1,88 @@
+// Command send-to-firehose is a Lambda function that sends the records of a Kinesis stream to an Amazon Data Firehose
+// stream, each as a line of JSON.
+//
+// Entries that Firehose refuses for the moment are sent again until the function's time is nearly up. The answer is
+//
+//	{"count": 500, "error_paths": [], "batchItemFailures": []}
+//
+// If not all could be sent, batchItemFailures names the first record that was not, and Lambda retries from there.
+// Records behind it may have been sent and will be sent again: event_id tells them.
+//
+// Records that can not be sent ever go to the error prefix in S3. So do lines longer than the 1,000 KiB that Firehose
+// takes, with the code Firehose.RecordTooLarge.
+//
+// Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/firehose"
+
+	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/internal/settings"
+)
+
+func main() { lambdas.Main(build) }
+
+// build makes the handler from the environment.
+func build(ctx context.Context) (any, error) {
+	h, err := newHandler(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.handle, nil
+}
+
+// config is all that can be set.
+type config struct {
+	DeliveryStream string `envconfig:"FIREHOSE_DELIVERY_STREAM" required:"true" desc:"name of the Firehose stream"`
+	ErrorBucket    string `envconfig:"ERROR_S3_BUCKET" required:"true" desc:"S3 bucket of the error prefix"`
+	Compression    string `envconfig:"COMPRESSION" default:"none" desc:"compression of error objects: none or gzip"`
+	lambdas.Errors
+	lambdas.Payloads
+	lambdas.Validation
+	lambdas.Reporting
+}
+
+func (c *config) validate() error {
+	var f settings.Faults
+	f.OneOf("COMPRESSION", c.Compression, "none", "gzip")
+	c.Errors.Check(&f)
+	c.Payloads.Check(&f)
+	c.Reporting.Check(&f)
+	return f.Err()
+}
+
+func newHandler(ctx context.Context) (*handler, error) {
+	var c config
+	readErr := settings.Read(&c)
+	validator, schemaErr := c.Validator()
+	if err := errors.Join(readErr, c.validate(), schemaErr); err != nil {
+		return nil, err
+	}
+	decoder, err := c.Decoder()
+	if err != nil {
+		return nil, err
+	}
+	account, err := lambdas.Account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rejected, err := lambdas.NewErrorPrefix(lambdas.NewObjects(account, c.Compression == "gzip"), c.ErrorBucket, c.ErrorPrefix)
+	if err != nil {
+		return nil, err
+	}
+	client := firehose.NewFromConfig(account, func(o *firehose.Options) {
+		o.Retryer = aws.NopRetryer{} // the sender retries, and only what failed
+	})
+	return &handler{
+		decoder: decoder, validator: validator, errors: rejected,
+		sender: &sender{client: client, stream: c.DeliveryStream, sleep: lambdas.Sleep},
+		log:    c.Logger(os.Stderr), metrics: c.Metrics(os.Stdout), now: time.Now,
+	}, nil
+}

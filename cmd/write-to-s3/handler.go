@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+type handler struct {
+	bucket    string
+	decoder   *record.Decoder
+	validator *lambdas.Validator
+	objects   *lambdas.Objects
+	errors    *lambdas.ErrorPrefix
+	log       *slog.Logger
+	metrics   *lambdas.Metrics
+	now       func() time.Time
+}
+
+// answer is what the function answers. Lambda reads batchItemFailures of it.
+type answer struct {
+	S3Path            string                           `json:"s3_path"`
+	ErrorPaths        []string                         `json:"error_paths"`
+	BatchItemFailures []events.KinesisBatchItemFailure `json:"batchItemFailures"`
+
+	bytes int // of the object
+}
+
+// handle writes a batch. It fails only for what is no batch; a batch that can not be written is answered as failed.
+func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer, error) {
+	began := h.now()
+	batch, err := lambdas.OpenBatch(event, h.decoder)
+	if err != nil {
+		return answer{}, err
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, lambdas.WorkUntil(began, deadline))
+		defer cancel()
+	}
+	all, lines, rejected := batch.Encode(h.validator)
+	a, err := h.write(ctx, batch, all, rejected)
+	h.report(batch, a, len(lines), rejected, began, err)
+	return a, nil
+}
+
+// write makes the batch durable. Lambda gets one answer for all of it, so the order does not matter.
+func (h *handler) write(ctx context.Context, b *lambdas.Batch, all []byte, rejected []lambdas.Rejected) (answer, error) {
+	a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures("")}
+	failed := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(b.First)}
+	if len(rejected) > 0 {
+		paths, err := h.errors.Put(ctx, b, rejected, h.now())
+		if err != nil {
+			return failed, err
+		}
+		a.ErrorPaths = paths
+	}
+	if len(all) > 0 {
+		var err error
+		if a.S3Path, a.bytes, err = h.objects.Put(ctx, h.bucket, objectName(b), all); err != nil {
+			return failed, err
+		}
+	}
+	return a, nil
+}
+
+// objectName is the key of a batch's object without its extension.
+func objectName(b *lambdas.Batch) string {
+	return "context=write_to_s3/date=" + b.Arrival.Format(time.DateOnly) + "/" + b.Name()
+}
+
+// report logs and counts what became of a batch.
+func (h *handler) report(b *lambdas.Batch, a answer, delivered int, rejected []lambdas.Rejected, began time.Time, failure error) {
+	log := h.log.With(logkey.Shard, b.Shard, "first", b.First, "last", b.Last, logkey.Took, h.now().Sub(began))
+	failed, refused := 0, len(rejected)
+	if failure != nil {
+		failed, delivered, refused = 1, 0, 0
+		log.Error("batch not written, Lambda is to retry it", logkey.Error, failure)
+	} else {
+		log.Info("batch written", logkey.Records, delivered, logkey.Bytes, a.bytes, logkey.Key, a.S3Path)
+		if refused > 0 {
+			log.Warn("records written to the error prefix", logkey.Count, refused, logkey.Code, fmt.Sprint(lambdas.Codes(rejected)), logkey.Key, a.ErrorPaths)
+		}
+	}
+	now := h.now()
+	err := h.metrics.Write(now, []lambdas.Metric{
+		{Name: lambdas.RecordsReceived, Unit: lambdas.Count, Value: float64(b.Received)},
+		{Name: lambdas.RecordsDelivered, Unit: lambdas.Count, Value: float64(delivered)},
+		{Name: lambdas.RecordsFailed, Unit: lambdas.Count, Value: float64(refused)},
+		{Name: lambdas.BytesDelivered, Unit: lambdas.Bytes, Value: float64(a.bytes)},
+		{Name: lambdas.BatchesFailed, Unit: lambdas.Count, Value: float64(failed)},
+		{Name: lambdas.RecordAge, Unit: lambdas.Milliseconds, Value: float64(now.Sub(b.Arrival).Milliseconds())},
+	}, map[string]string{logkey.Shard: b.Shard})
+	if err != nil {
+		log.Error("metrics not written", logkey.Error, err)
+	}
+}

@@ -1,0 +1,88 @@
+// Command write-to-s3 is a Lambda function that writes the records of a Kinesis stream to S3 as lines of JSON, one object
+// a batch:
+//
+//	context=write_to_s3/date=2026-01-31/2026_01_31_23_<uuid>.json
+//
+// Date and hour, in UTC, are those of the first record's arrival; the uuid follows from the stream, the shard and the
+// first and last sequence numbers. So Lambda's retry of a batch replaces the object instead of adding one. Records that
+// can not be delivered go to the error prefix, under the same name.
+//
+// The answer is
+//
+//	{"s3_path": "s3://bucket/context=write_to_s3/...", "error_paths": [], "batchItemFailures": []}
+//
+// with an empty s3_path if no record could be delivered. If an object can not be written in time, batchItemFailures names
+// the batch's first record, and Lambda retries all of it.
+//
+// Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/internal/settings"
+)
+
+func main() { lambdas.Main(build) }
+
+// build makes the handler from the environment.
+func build(ctx context.Context) (any, error) {
+	h, err := newHandler(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return h.handle, nil
+}
+
+// config is all that can be set.
+type config struct {
+	Bucket      string `envconfig:"DESTINATION_S3_BUCKET" required:"true" desc:"S3 bucket of the objects"`
+	ErrorBucket string `envconfig:"ERROR_S3_BUCKET" desc:"S3 bucket of the error prefix; empty: the destination"`
+	Compression string `envconfig:"COMPRESSION" default:"none" desc:"compression of the objects: none or gzip"`
+	lambdas.Errors
+	lambdas.Payloads
+	lambdas.Validation
+	lambdas.Reporting
+}
+
+func (c *config) validate() error {
+	var f settings.Faults
+	f.OneOf("COMPRESSION", c.Compression, "none", "gzip")
+	c.Errors.Check(&f)
+	c.Payloads.Check(&f)
+	c.Reporting.Check(&f)
+	return f.Err()
+}
+
+func newHandler(ctx context.Context) (*handler, error) {
+	var c config
+	readErr := settings.Read(&c)
+	validator, schemaErr := c.Validator()
+	if err := errors.Join(readErr, c.validate(), schemaErr); err != nil {
+		return nil, err
+	}
+	decoder, err := c.Decoder()
+	if err != nil {
+		return nil, err
+	}
+	account, err := lambdas.Account(ctx)
+	if err != nil {
+		return nil, err
+	}
+	objects := lambdas.NewObjects(account, c.Compression == "gzip")
+	if c.ErrorBucket == "" {
+		c.ErrorBucket = c.Bucket
+	}
+	rejected, err := lambdas.NewErrorPrefix(objects, c.ErrorBucket, c.ErrorPrefix)
+	if err != nil {
+		return nil, err
+	}
+	return &handler{
+		bucket: c.Bucket, decoder: decoder, validator: validator, objects: objects, errors: rejected,
+		log: c.Logger(os.Stderr), metrics: c.Metrics(os.Stdout), now: time.Now,
+	}, nil
+}

@@ -1,0 +1,127 @@
+package lambdas
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/prefix"
+	"aws-streaming-pipeline/internal/settings"
+)
+
+// Line is a record as a line of JSON.
+type Line struct {
+	Record *record.Record
+	Text   []byte // with its line feed
+}
+
+// Rejected is a record that can not be delivered.
+type Rejected struct {
+	Record *record.Record
+	Fault  *record.Fault
+}
+
+// Encode writes the batch's records as lines of JSON, all in one piece of memory in the order of the batch, and tells
+// which can not be written so. A validator that is not nil refuses the records that its schema does not allow.
+func (b *Batch) Encode(v *Validator) (all []byte, lines []Line, rejected []Rejected) {
+	// Each line has its event id in addition. Where payloads were opened they may be larger than what came.
+	size := 0
+	for i := range b.Records {
+		size += len(b.Records[i].Data) + 96
+	}
+	all, lines = make([]byte, 0, size), make([]Line, 0, len(b.Records))
+	for i := range b.Records {
+		r := &b.Records[i]
+		start := len(all)
+		out, err := record.AppendJSONLine(all, r)
+		if err == nil {
+			err = v.check(r)
+		}
+		if err != nil {
+			rejected = append(rejected, Rejected{r, asFault(err)})
+			continue
+		}
+		all = out
+		lines = append(lines, Line{r, all[start:len(all):len(all)]})
+	}
+	return all, lines, rejected
+}
+
+// asFault is what AppendJSONLine says of its errors: all are faults.
+func asFault(err error) *record.Fault {
+	if f, ok := errors.AsType[*record.Fault](err); ok {
+		return f
+	}
+	return &record.Fault{Type: record.ProcessingFailed, Code: "Record.Failed", Message: err.Error()}
+}
+
+// Errors are the settings of the error prefix.
+type Errors struct {
+	ErrorPrefix string `envconfig:"ERROR_PREFIX" default:"errors/!{firehose:error-output-type}/date=!{timestamp:yyyy-MM-dd}/" desc:"key prefix of records that can not be delivered, in Firehose's language; time is the arrival of the batch's first record"`
+}
+
+// Check adds what is wrong with the value.
+func (e Errors) Check(f *settings.Faults) {
+	// A retry has to find the object of the first attempt.
+	f.Check(!strings.Contains(e.ErrorPrefix, "random-string"), "ERROR_PREFIX", e.ErrorPrefix, "a prefix without random strings")
+	if _, err := NewErrorPrefix(nil, "", e.ErrorPrefix); err != nil {
+		f.Add(fmt.Errorf("ERROR_PREFIX=%q: %w", e.ErrorPrefix, err))
+	}
+}
+
+// ErrorPrefix is where records go that can not be delivered.
+type ErrorPrefix struct {
+	objects *Objects
+	bucket  string
+	router  *prefix.Router
+}
+
+// NewErrorPrefix checks the prefix, which is written in Firehose's language.
+func NewErrorPrefix(objects *Objects, bucket, errorPrefix string) (*ErrorPrefix, error) {
+	router, err := prefix.New(prefix.Config{Error: errorPrefix})
+	if err != nil {
+		return nil, err
+	}
+	return &ErrorPrefix{objects: objects, bucket: bucket, router: router}, nil
+}
+
+// Put writes the rejected records of a batch, one object for each kind of error, and returns the objects' addresses. All
+// are durable if it gives no error.
+func (e *ErrorPrefix) Put(ctx context.Context, b *Batch, rejected []Rejected, now time.Time) ([]string, error) {
+	byType := make(map[record.OutputType][]byte)
+	for _, r := range rejected {
+		byType[r.Fault.Type] = record.AppendErrorLine(byType[r.Fault.Type], r.Record, r.Fault, record.Attempt{Count: 1, Ended: now})
+	}
+	var addresses []string
+	for _, t := range sortedKeys(byType) {
+		address, _, err := e.objects.Put(ctx, e.bucket, e.router.ErrorPartition(t, b.Arrival)+b.Name(), byType[t])
+		if err != nil {
+			return nil, fmt.Errorf("write %d rejected records: %w", len(rejected), err)
+		}
+		addresses = append(addresses, address)
+	}
+	return addresses, nil
+}
+
+func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// Codes counts the rejected records by their codes, for logs.
+func Codes(rejected []Rejected) map[string]int {
+	counts := make(map[string]int)
+	for _, r := range rejected {
+		counts[r.Fault.Code]++
+	}
+	return counts
+}

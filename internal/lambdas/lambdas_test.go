@@ -1,0 +1,177 @@
+package lambdas_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/internal/lambdas/lambdatest"
+)
+
+func open(tb testing.TB, event []byte) *lambdas.Batch {
+	tb.Helper()
+	var e events.KinesisEvent
+	if err := json.Unmarshal(event, &e); err != nil {
+		tb.Fatal(err)
+	}
+	d, err := record.NewDecoder(record.DecoderOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b, err := lambdas.OpenBatch(e, d)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+func TestOpenBatch_TellsWhereItsRecordsStand(t *testing.T) {
+	b := open(t, lambdatest.Mixed)
+	if b.Received != 4 || len(b.Records) != 5 || b.Shard != "shardId-000000000006" ||
+		b.First != "49590338271490256608559692538361571095921575989136588898" || b.Last != "49590338271490256608559692540925702759324208523137515620" {
+		t.Errorf("batch of %d and %d records, %s from %s to %s", b.Received, len(b.Records), b.Shard, b.First, b.Last)
+	}
+	// The event has the arrivals as fractions of seconds; none is a millisecond off.
+	for i, want := range []int64{1545084650987, 1545084711166, 1545084711167, 1545084711167, 1545084711168} {
+		if got := b.Records[i].Arrival; got.UnixMilli() != want || got.Nanosecond()%1e6 != 0 || got.Location() != time.UTC {
+			t.Errorf("record %d arrived at %v, want %d ms", i, got, want)
+		}
+	}
+}
+
+// Names must never change: a new release that names a batch otherwise would write a retried batch twice.
+func TestBatch_NameFollowsFromTheBatchAlone(t *testing.T) {
+	const want = "2018_12_17_22_b0324f61-1f61-554c-bb4d-d14be694891a"
+	if got := open(t, lambdatest.Trips).Name(); got != want {
+		t.Errorf("name %s, want %s", got, want)
+	}
+	names := map[string]string{want: "as it is"}
+	for what, change := range map[string][2]string{
+		"another stream": {"stream/lambda-stream", "stream/other"},
+		"another shard":  {"shardId-000000000006", "shardId-000000000007"},
+		"another first":  {"989136588898", "989136588897"},
+		"another last":   {"523137515619", "523137515621"},
+		"another hour":   {"1545084650.987", "1545081050.987"},
+	} {
+		name := open(t, []byte(strings.ReplaceAll(string(lambdatest.Trips), change[0], change[1]))).Name()
+		if other, ok := names[name]; ok {
+			t.Errorf("%s: the name is the same as %s", what, other)
+		}
+		names[name] = what
+	}
+}
+
+func TestEncode_TellsLinesFromWhatIsRejected(t *testing.T) {
+	all, lines, rejected := open(t, lambdatest.Mixed).Encode(nil)
+	var joined []byte
+	for _, l := range lines {
+		joined = append(joined, l.Text...)
+	}
+	if len(lines) != 3 || !bytes.Equal(all, joined) || bytes.Count(all, []byte("\n")) != 3 {
+		t.Errorf("%d lines: %s", len(lines), all)
+	}
+	codes := lambdas.Codes(rejected)
+	if len(codes) != 2 || codes[record.CodeJSONMalformed] != 1 || codes[record.CodeJSONTruncated] != 1 {
+		t.Errorf("rejected %v", codes)
+	}
+}
+
+// The form is that of the CloudWatch User Guide, "Specification: Embedded metric format".
+func TestMetrics_AreWrittenInTheEmbeddedMetricFormat(t *testing.T) {
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "trips-write-to-s3")
+	var out bytes.Buffer
+	m := lambdas.Reporting{MetricsNamespace: "StreamingPipeline"}.Metrics(&out)
+	err := m.Write(time.UnixMilli(1545084650987), []lambdas.Metric{
+		{Name: lambdas.RecordsDelivered, Unit: lambdas.Count, Value: 3}, {Name: lambdas.RecordAge, Unit: lambdas.Milliseconds, Value: 1500},
+	}, map[string]string{"shard": "shardId-000000000006"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var line struct {
+		AWS struct {
+			Timestamp         int64
+			CloudWatchMetrics []struct {
+				Namespace  string
+				Dimensions [][]string
+				Metrics    []struct{ Name, Unit string }
+			}
+		} `json:"_aws"`
+		FunctionName, Shard string
+		RecordsDelivered    float64
+		RecordAge           float64
+	}
+	d := json.NewDecoder(&out)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&line); err != nil || out.Len() > 0 {
+		t.Fatalf("%v, %d bytes behind the line", err, out.Len())
+	}
+	directive := line.AWS.CloudWatchMetrics[0]
+	if line.AWS.Timestamp != 1545084650987 || directive.Namespace != "StreamingPipeline" || len(directive.Dimensions) != 1 ||
+		directive.Dimensions[0][0] != "FunctionName" || line.FunctionName != "trips-write-to-s3" || line.Shard != "shardId-000000000006" {
+		t.Errorf("line %+v", line)
+	}
+	if len(directive.Metrics) != 2 || directive.Metrics[1].Name != "RecordAge" || directive.Metrics[1].Unit != "Milliseconds" || line.RecordsDelivered != 3 || line.RecordAge != 1500 {
+		t.Errorf("metrics %+v", line)
+	}
+}
+
+func TestWorkUntil_LeavesTimeForTheAnswer(t *testing.T) {
+	now := time.Unix(1545084650, 0)
+	for _, c := range []struct{ left, work time.Duration }{
+		{time.Minute, 58 * time.Second},
+		{8 * time.Second, 6 * time.Second},
+		{2 * time.Second, 1500 * time.Millisecond},
+	} {
+		if got := lambdas.WorkUntil(now, now.Add(c.left)).Sub(now); got != c.work {
+			t.Errorf("of %v it works %v, want %v", c.left, got, c.work)
+		}
+	}
+}
+
+func TestSleep_EndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := lambdas.Sleep(ctx, 700*time.Millisecond); err != nil || time.Since(began) != 700*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+		if err := lambdas.Sleep(ctx, 700*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// BenchmarkEncode opens a batch of 1,000 records and writes its lines: what a function computes.
+func BenchmarkEncode(b *testing.B) {
+	var e events.KinesisEvent
+	if err := json.Unmarshal(lambdatest.Event(b, lambdatest.Batch(1000, nil)), &e); err != nil {
+		b.Fatal(err)
+	}
+	d, err := record.NewDecoder(record.DecoderOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	size := 0
+	for b.Loop() {
+		batch, err := lambdas.OpenBatch(e, d)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, lines, _ := batch.Encode(nil); len(lines) != 1000 {
+			b.Fatal("not all are lines")
+		}
+		size = batch.Bytes
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+}

@@ -1,0 +1,126 @@
+package lambdatest
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"aws-streaming-pipeline/internal/lambdas"
+)
+
+// Service stands between a function and a service. It knows which operations were called, and can be told to fail.
+type Service struct {
+	URL string
+
+	name string
+	mu   sync.Mutex
+	// fail answers a call if it returns true.
+	fail    func(operation string, w http.ResponseWriter) bool
+	calls   map[string]int
+	failed  int
+	backend http.Handler
+}
+
+// Serve stands before a backend. The name is that of the service in IAM actions.
+func Serve(tb testing.TB, name string, backend http.Handler) *Service {
+	s := &Service{name: name, backend: backend, calls: make(map[string]int)}
+	server := httptest.NewServer(s)
+	tb.Cleanup(server.Close)
+	s.URL = server.URL
+	return s
+}
+
+// Forward is a backend at an address.
+func Forward(tb testing.TB, address string) http.Handler {
+	tb.Helper()
+	target, err := url.Parse(address)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return httputil.NewSingleHostReverseProxy(target)
+}
+
+// Fail makes calls fail for which the function has answered, from now on.
+func (s *Service) Fail(fail func(operation string, w http.ResponseWriter) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail = fail
+}
+
+// Unavailable answers as a service does that is overloaded.
+func Unavailable(_ string, w http.ResponseWriter) bool {
+	w.WriteHeader(http.StatusServiceUnavailable)
+	return true
+}
+
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	operation := operationOf(r)
+	s.mu.Lock()
+	s.calls[operation]++
+	fail := s.fail
+	s.mu.Unlock()
+	if fail != nil && fail(operation, w) {
+		_, _ = io.Copy(io.Discard, r.Body) // so that the connection can be used again
+		s.mu.Lock()
+		s.failed++
+		s.mu.Unlock()
+		return
+	}
+	s.backend.ServeHTTP(w, r)
+}
+
+// operationOf is the name of the called operation: in the JSON protocol a header has it, in the CBOR protocol the path;
+// the only ones of S3 are puts.
+func operationOf(r *http.Request) string {
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
+		return target[strings.LastIndexByte(target, '.')+1:]
+	}
+	if _, operation, ok := strings.Cut(r.URL.Path, "/operation/"); ok {
+		return operation
+	}
+	if r.Method == http.MethodPut {
+		return "PutObject"
+	}
+	return r.Method
+}
+
+// Failed counts the calls that were made to fail.
+func (s *Service) Failed() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+// actions are the IAM actions of the calls so far.
+func (s *Service) actions() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []string
+	for operation := range s.calls {
+		list = append(list, s.name+":"+operation)
+	}
+	return list
+}
+
+// AssertPermissions fails the test unless the services together saw just what the function's permissions allow.
+func AssertPermissions(tb testing.TB, function string, services ...*Service) {
+	tb.Helper()
+	var called, allowed []string
+	for _, s := range services {
+		called = append(called, s.actions()...)
+	}
+	for _, p := range lambdas.Permissions()[function] {
+		allowed = append(allowed, p.Action)
+	}
+	slices.Sort(called)
+	slices.Sort(allowed)
+	if called, allowed = slices.Compact(called), slices.Compact(allowed); !slices.Equal(called, allowed) {
+		tb.Errorf("%s calls %q, its permissions are %q", function, called, allowed)
+	}
+}

@@ -1,0 +1,66 @@
+package lambdas
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/klauspost/compress/gzip"
+)
+
+// Objects writes whole objects to S3. Each is put at once: it is there or it is not.
+type Objects struct {
+	client *s3.Client
+	gzip   bool
+}
+
+// NewObjects returns a writer that compresses if it is told to.
+func NewObjects(account aws.Config, compress bool) *Objects {
+	client := s3.NewFromConfig(account, func(o *s3.Options) {
+		// Until the function's time is up there is nothing better to do than trying again.
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.MaxAttempts = 0
+			r.MaxBackoff = maxBackoff
+			r.RateLimiter = ratelimit.None
+		})
+	})
+	return &Objects{client: client, gzip: compress}
+}
+
+// Put writes lines of JSON under a key that ends on .json, or on .json.gz if they are compressed, and returns the
+// object's address and its size. It tries until ctx ends. A nil error means that the object is durable; an object of
+// the same key is replaced.
+func (o *Objects) Put(ctx context.Context, bucket, name string, lines []byte) (address string, size int, err error) {
+	key, body, kind := name+".json", lines, "application/x-ndjson"
+	if o.gzip {
+		key, kind = key+".gz", "application/gzip"
+		if body, err = compress(lines); err != nil {
+			return "", 0, fmt.Errorf("compress s3://%s/%s: %w", bucket, key, err)
+		}
+	}
+	address = "s3://" + bucket + "/" + key
+	_, err = o.client.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &bucket, Key: &key, Body: bytes.NewReader(body), ContentType: &kind,
+	})
+	if err != nil {
+		return "", 0, fmt.Errorf("put %s: %w", address, err)
+	}
+	return address, len(body), nil
+}
+
+// compress makes one gzip member. The same lines give the same bytes: it carries no time.
+func compress(lines []byte) ([]byte, error) {
+	b := bytes.NewBuffer(make([]byte, 0, len(lines)/4+64))
+	w := gzip.NewWriter(b)
+	if _, err := w.Write(lines); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

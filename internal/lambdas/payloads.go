@@ -1,0 +1,56 @@
+package lambdas
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/settings"
+)
+
+// Payloads are the settings of how payloads are opened. The names and meanings are the daemon's.
+type Payloads struct {
+	OpenGzip       bool   `envconfig:"OPEN_GZIP" default:"false" desc:"open gzip-compressed payloads"`
+	SplitRecords   string `envconfig:"SPLIT_RECORDS" default:"none" desc:"take payloads of several records apart: none, json (values behind one another) or lines"`
+	SplitLogEvents string `envconfig:"SPLIT_LOG_EVENTS" default:"none" desc:"take CloudWatch Logs messages apart, one record a log event: none, message (its text) or event (its object with the log's names)"`
+}
+
+// Check adds what is wrong with the values.
+func (p Payloads) Check(f *settings.Faults) {
+	f.OneOf("SPLIT_RECORDS", p.SplitRecords, "none", "json", "lines")
+	f.OneOf("SPLIT_LOG_EVENTS", p.SplitLogEvents, "none", "message", "event")
+}
+
+// Decoder opens payloads so.
+func (p Payloads) Decoder() (*record.Decoder, error) {
+	return record.NewDecoder(record.DecoderOptions{
+		Inflate: p.OpenGzip, Split: record.SplitMode(p.SplitRecords), LogEvents: record.LogEventMode(p.SplitLogEvents),
+	})
+}
+
+// Reporting are the settings of logs and metrics.
+type Reporting struct {
+	MetricsNamespace string `envconfig:"METRICS_NAMESPACE" default:"StreamingPipeline" desc:"CloudWatch namespace of the function's metrics"`
+	LogLevel         string `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
+}
+
+// Check adds what is wrong with the values.
+func (r Reporting) Check(f *settings.Faults) {
+	f.OneOf("LOG_LEVEL", r.LogLevel, "debug", "info", "warn", "error")
+	f.Check(r.MetricsNamespace != "", "METRICS_NAMESPACE", r.MetricsNamespace, "a name")
+}
+
+// Logger writes lines of JSON to w, which Lambda takes to CloudWatch Logs.
+func (r Reporting) Logger(w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(r.LogLevel)); err != nil {
+		level = slog.LevelInfo // Check has refused anything else
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// Metrics writes the function's metrics to w.
+func (r Reporting) Metrics(w io.Writer) *Metrics {
+	return &Metrics{w: w, namespace: r.MetricsNamespace, function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME")}
+}

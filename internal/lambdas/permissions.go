@@ -1,0 +1,45 @@
+package lambdas
+
+// Permission is an IAM action that a function's code calls.
+type Permission struct {
+	// Action is the name as policies write it.
+	Action string
+	// On names what the action is allowed on. Any means that the action knows no resources.
+	On Resource
+	// Purpose says what the function does with it.
+	Purpose string
+}
+
+// Resource names a kind of resource.
+type Resource string
+
+const (
+	Any            Resource = "*"
+	DataObjects    Resource = "objects under context=write_to_s3/ of DESTINATION_S3_BUCKET"
+	ErrorObjects   Resource = "objects under ERROR_PREFIX of the error bucket"
+	DeliveryStream Resource = "FIREHOSE_DELIVERY_STREAM"
+	ScaledStream   Resource = "STREAM_NAME"
+)
+
+// Permissions lists for each function what its code calls, by the name of its folder. What Lambda itself needs of a
+// function's role, to read the stream (AWSLambdaKinesisExecutionRole) and to write logs, is not among it.
+func Permissions() map[string][]Permission {
+	return map[string][]Permission{
+		"init": {},
+		"write-to-s3": {
+			{"s3:PutObject", DataObjects, "writes the records"},
+			{"s3:PutObject", ErrorObjects, "writes the records that can not be delivered"},
+		},
+		"send-to-firehose": {
+			{"firehose:PutRecordBatch", DeliveryStream, "sends the records"},
+			{"s3:PutObject", ErrorObjects, "writes the records that can not be delivered"},
+		},
+		"scale-stream": {
+			{"cloudwatch:GetMetricData", Any, "reads the stream's metrics; the action knows no resources"},
+			{"kinesis:DescribeStreamSummary", ScaledStream, "reads the shard count, the status and the mode"},
+			{"kinesis:ListTagsForStream", ScaledStream, "reads when the stream was scaled"},
+			{"kinesis:AddTagsToStream", ScaledStream, "remembers when the stream was scaled"},
+			{"kinesis:UpdateShardCount", ScaledStream, "scales the stream; not needed for DRY_RUN"},
+		},
+	}
+}

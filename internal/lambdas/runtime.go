@@ -1,0 +1,95 @@
+package lambdas
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+// Main is a function's main. build reads the settings and returns the handler, of a form that lambda.Start takes. If it
+// fails, Lambda is told why, so that whoever invoked the function sees it, and the process ends.
+func Main(build func(context.Context) (any, error)) {
+	handler, err := build(context.Background())
+	if err != nil {
+		slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("function can not start", logkey.Error, err)
+		if err := reportInitError(err); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(1)
+	}
+	lambda.Start(handler)
+}
+
+// reportInitError tells Lambda why the function can not start (AWS Lambda Developer Guide, "Using the Lambda runtime API
+// for custom runtimes", Initialization error).
+func reportInitError(cause error) error {
+	host := os.Getenv("AWS_LAMBDA_RUNTIME_API")
+	if host == "" {
+		return nil // started by hand
+	}
+	const kind = "Runtime.SettingsWrong"
+	body, err := json.Marshal(map[string]any{"errorMessage": cause.Error(), "errorType": kind, "stackTrace": []string{}})
+	if err != nil {
+		return fmt.Errorf("report failed start: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+host+"/2018-06-01/runtime/init/error", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("report failed start: %w", err)
+	}
+	request.Header.Set("Lambda-Runtime-Function-Error-Type", kind)
+	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request) // no proxy stands before the runtime API
+	if err != nil {
+		return fmt.Errorf("report failed start: %w", err)
+	}
+	return response.Body.Close()
+}
+
+// Account loads the AWS configuration of the function's environment.
+func Account(ctx context.Context) (aws.Config, error) {
+	account, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	account.HTTPClient = awshttp.Keep(account.HTTPClient)
+	return account, nil
+}
+
+// Bounds of the wait between attempts.
+const (
+	minBackoff = 50 * time.Millisecond
+	maxBackoff = 2 * time.Second
+)
+
+// Backoff is how long to wait after so many attempts in a row failed, from 1 on: twice as long each time, with a random
+// share of it taken off, so that functions that failed together do not come back together.
+func Backoff(failed int) time.Duration {
+	longest := min(maxBackoff, minBackoff<<min(failed-1, 10))
+	return longest/2 + rand.N(longest/2)
+}
+
+// Sleep waits, and returns ctx's error if that ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
