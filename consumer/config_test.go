@@ -15,6 +15,7 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
+	t.Setenv("BUCKET", "") // set, to nothing
 	_, err := LoadConfig()
 	if err == nil {
 		t.Fatal("no error")

@@ -27,10 +27,11 @@ func Read(into any) error {
 	eachField(reflect.ValueOf(into).Elem(), func(field reflect.StructField, value reflect.Value) {
 		// envconfig stops at its first error, so it is given one field after another.
 		one := reflect.New(reflect.StructOf([]reflect.StructField{field}))
-		if err := envconfig.Process("", one.Interface()); err != nil {
+		err := envconfig.Process("", one.Interface())
+		value.Set(one.Elem().Field(0))
+		if err != nil || field.Tag.Get("required") == "true" && value.IsZero() { // envconfig takes a variable that is empty for one that is set
 			faults = append(faults, readable(field, err))
 		}
-		value.Set(one.Elem().Field(0))
 	})
 	return errors.Join(faults...)
 }
