@@ -156,7 +156,7 @@ func (r result) print(out io.Writer, o options, folder string) {
 		source = fmt.Sprintf("'%s/data/**/*.parquet'", filepath.ToSlash(folder))
 	}
 	fmt.Fprintf(out, "  duckdb -c \"SELECT CALL_TYPE, count(*) AS trips, count(DISTINCT event_id) AS ids FROM %s GROUP BY ALL\"\n\n", source)
-	fmt.Fprintf(out, "In AWS the same query runs in Athena over s3://%s/data/ (see athena/).\n\n", bucketName)
+	fmt.Fprintf(out, "In AWS the same query runs in Athena over s3://%s/data/; \"go run ./cmd/consumer ddl --help\" makes the table.\n\n", bucketName)
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
