@@ -88,7 +88,7 @@ type session struct {
 
 	fetch source.Fetch // what Next brought
 	ended bool         // the shard's end was taken in
-	since time.Time    // arrival of the last record before this session; zero once a first record was read
+	since time.Time    // arrival of the last record committed before it began; zero once a first record was read
 
 	mu     sync.Mutex
 	behind time.Duration
