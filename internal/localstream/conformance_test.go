@@ -252,7 +252,7 @@ func refused(err error, codes ...string) error {
 }
 
 func (s *stand) stream(shards int32) (string, error) {
-	name := fmt.Sprintf("stream-%d", streamCount.Add(1))
+	name := fmt.Sprintf("stream-%04d", streamCount.Add(1))
 	_, err := s.client.CreateStream(s.ctx, &kinesis.CreateStreamInput{StreamName: &name, ShardCount: &shards})
 	if err != nil {
 		return "", err
@@ -406,7 +406,7 @@ func checkCreate(s *stand) error {
 }
 
 func checkOnDemand(s *stand) error {
-	name := fmt.Sprintf("stream-%d", streamCount.Add(1))
+	name := fmt.Sprintf("stream-%04d", streamCount.Add(1))
 	_, err := s.client.CreateStream(s.ctx, &kinesis.CreateStreamInput{
 		StreamName: &name, StreamModeDetails: &types.StreamModeDetails{StreamMode: types.StreamModeOnDemand},
 	})
