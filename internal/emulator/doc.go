@@ -13,6 +13,9 @@
 // A test whose runtime (node, python3, java) or registry is missing is skipped with a line that begins with LEFT OUT.
 // Where CI is true in the environment it fails instead.
 //
+// Beside them are tools that nobody of this project wrote: Python has DuckDB and PyArrow, Tools the AWS CLI, cfn-lint and
+// sqlglot, Validator AWS's own validator of CloudFormation templates.
+//
 // Kinesalite, KinesisLocal and Moto stand in for Kinesis; Dynalite, DynamoDBLocal and Moto for DynamoDB; Versitygw and
 // Moto for S3; Moto also for Firehose and CloudFormation. Where they differ from the documents of AWS is asserted by
 // the conformance suite of package localstream for Kinesis.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -74,12 +75,27 @@ func nodeCommand(dir, script string, env ...string) command {
 // Moto starts the moto server: Kinesis, DynamoDB, S3, Firehose and CloudFormation at one address.
 func Moto(t *testing.T) Endpoint {
 	t.Helper()
+	return moto(t, []string{"-m", "moto.server"})
+}
+
+// MotoWith starts the moto server by a script that adds to it before it calls moto.server.main with its arguments.
+func MotoWith(t *testing.T, script string, env ...string) Endpoint {
+	t.Helper()
+	script, err := filepath.Abs(script)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return moto(t, []string{script}, env...)
+}
+
+func moto(t *testing.T, program []string, env ...string) Endpoint {
+	t.Helper()
 	return start(t, emulator{name: "moto", bundle: pythonBundle, runtime: "python3",
 		command: func(_ *testing.T, dir string, port, _ int) command {
 			return command{
 				dir:  dir,
-				args: []string{"python3", "-m", "moto.server", "-H", "127.0.0.1", "-p", strconv.Itoa(port)},
-				env:  []string{"PYTHONPATH=" + filepath.Join(dir, "lib")},
+				args: slices.Concat([]string{"python3"}, program, []string{"-H", "127.0.0.1", "-p", strconv.Itoa(port)}),
+				env:  append(env, "PYTHONPATH="+filepath.Join(dir, "lib")),
 			}
 		}})
 }
@@ -154,12 +170,12 @@ func (e emulator) start(t *testing.T) (*process, error) {
 }
 
 // leaveOut ends a test that cannot run on this machine: loudly, and as a failure where CI is true.
-func leaveOut(t *testing.T, suite string, reason error) {
-	t.Helper()
+func leaveOut(tb testing.TB, suite string, reason error) {
+	tb.Helper()
 	line := fmt.Sprintf("LEFT OUT: %s: %v", suite, reason)
 	if os.Getenv("CI") == "true" {
-		t.Fatal(line)
+		tb.Fatal(line)
 	}
 	fmt.Fprintln(os.Stderr, line)
-	t.Skip(line)
+	tb.Skip(line)
 }
