@@ -1,0 +1,155 @@
+package infra_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"aws-streaming-pipeline/internal/emulator"
+)
+
+// finding is what a linter says of a template.
+type finding struct {
+	Rule     string `json:"rule"`
+	Severity string `json:"severity"`
+	Resource string `json:"resource"`
+	Path     string `json:"path"`
+	Line     int    `json:"line"`
+	Message  string `json:"message"`
+}
+
+// explained are findings that are no faults, each with the reason. One that nothing is found for any more is a fault.
+var explained = []struct{ template, rule, resource, reason string }{
+	{"consumer-ecs", "E3047", "ConsumerTask", "it pairs each CPU with each memory of a mapping, and both are taken from one row: TestTaskSizes_AreThoseOfFargate"},
+	{"", "I9001", "", "it says which properties can not be changed without another resource in place of the one that is there; names are never changed"},
+}
+
+func TestTemplates_PassTheValidatorOfAWS(t *testing.T) {
+	used := make(map[int]bool)
+	for name, findings := range validate(t, paths()...) {
+		for _, f := range findings {
+			if !isExplained(name, f, used) {
+				t.Errorf("%s.yml:%d: %s %s: %s %s: %s", name, f.Line, f.Severity, f.Rule, f.Resource, f.Path, f.Message)
+			}
+		}
+	}
+	for i, e := range explained {
+		if !used[i] {
+			t.Errorf("%s of %s %s is explained and does not come up", e.rule, e.template, e.resource)
+		}
+	}
+}
+
+func TestTemplates_PassCfnLint(t *testing.T) {
+	if findings := cfnLint(t, paths()...); findings != "" {
+		t.Errorf("cfn-lint:\n%s", findings)
+	}
+}
+
+// Both linters see faults as people make them.
+func TestLinters_FindPlantedFaults(t *testing.T) {
+	planted := []struct{ name, old, new, validator, cfnLint string }{
+		{"property", "RetentionPeriodHours:", "RetentionHours:", "RetentionHours", "RetentionHours"},
+		{"reference", "!GetAtt Stream.Arn", "!GetAtt Strem.Arn", "Strem", "Strem"},
+		{"attribute", "!GetAtt DeliveryStream.Arn", "!GetAtt DeliveryStream.ARN", "ARN", "ARN"},
+		{"value", "CompressionFormat: !Ref FirehoseCompression", "CompressionFormat: LZ4", "LZ4", "LZ4"},
+		{"enumeration", "[ReportBatchItemFailures]", "[ReportFailures]", "ReportFailures", "ReportFailures"},
+	}
+	source, err := os.ReadFile("stream.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var files []string
+	for _, p := range planted {
+		broken := strings.Replace(string(source), p.old, p.new, 1)
+		if broken == string(source) {
+			t.Fatalf("stream.yml has no %q", p.old)
+		}
+		file := filepath.Join(dir, p.name+".yml")
+		if err := os.WriteFile(file, []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	byValidator, byCfnLint := validate(t, files...), cfnLint(t, files...)
+	for _, p := range planted {
+		found := false
+		for _, f := range byValidator[p.name] {
+			found = found || f.Severity != "INFO" && strings.Contains(f.Message+f.Path, p.validator)
+		}
+		if !found {
+			t.Errorf("the validator does not see %s", p.new)
+		}
+		found = false
+		for line := range strings.Lines(byCfnLint) {
+			found = found || strings.Contains(line, p.cfnLint) && strings.Contains(line, p.name+".yml")
+		}
+		if !found {
+			t.Errorf("cfn-lint does not see %s:\n%s", p.new, byCfnLint)
+		}
+	}
+}
+
+func paths() []string {
+	var files []string
+	for _, name := range stacks {
+		files = append(files, name+".yml")
+	}
+	return files
+}
+
+func isExplained(name string, f finding, used map[int]bool) bool {
+	for i, e := range explained {
+		if e.rule == f.Rule && (e.template == "" || e.template == name) && (e.resource == "" || e.resource == f.Resource) {
+			used[i] = true
+			return true
+		}
+	}
+	return false
+}
+
+// validate runs @aws/cloudformation-validate over templates, and returns its findings by their names.
+func validate(t *testing.T, files ...string) map[string][]finding {
+	t.Helper()
+	cmd := emulator.Validator(t, "testdata/validate.cjs", files...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("run the validator: %v\n%s", err, stderr.String())
+	}
+	var found map[string][]finding
+	if err := json.Unmarshal(out, &found); err != nil {
+		t.Fatalf("read the validator's findings: %v\n%s", err, out)
+	}
+	if len(found) != len(files) {
+		t.Fatalf("the validator looked at %d of %d templates", len(found), len(files))
+	}
+	named := make(map[string][]finding)
+	for file, findings := range found {
+		named[strings.TrimSuffix(filepath.Base(file), ".yml")] = findings
+	}
+	return named
+}
+
+// cfnLint runs cfn-lint with all its rules over templates, and returns its findings, one a line.
+func cfnLint(t *testing.T, files ...string) string {
+	t.Helper()
+	env, bin := emulator.Tools(t)
+	args := append([]string{"--include-checks", "I", "--format", "parseable", "--regions", "eu-west-1,us-east-1", "--"}, files...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "cfn-lint"), args...)
+	cmd.Env = env
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	// 2 errors, 4 warnings, 8 informational, or several of them; without any of these it has not run.
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode()&^14 != 0) {
+		t.Fatalf("run cfn-lint: %v\n%s", err, out)
+	}
+	return string(out)
+}

@@ -1,0 +1,333 @@
+package infra_test
+
+import (
+	"fmt"
+	"go/ast"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/producer"
+)
+
+// grant is a statement of a role's policy.
+type grant struct {
+	sid       string
+	actions   []string
+	resources []any
+}
+
+// grants lists what a role is allowed. Statements that stand under a condition of the template count, too.
+func grants(t *testing.T, r resource) []grant {
+	t.Helper()
+	if r.properties["ManagedPolicyArns"] != nil {
+		t.Error("managed policies allow more than the code calls")
+	}
+	var all []grant
+	for _, policy := range list(r.properties["Policies"]) {
+		for _, s := range list(asNode(asNode(policy)["PolicyDocument"])["Statement"]) {
+			statement := s.(node)
+			if choice, ok := statement["Fn::If"]; ok {
+				statement = choice.([]any)[1].(node)
+			}
+			if statement["Effect"] != "Allow" || statement["NotAction"] != nil || statement["NotResource"] != nil {
+				t.Errorf("statement %v is not a plain permission", statement["Sid"])
+			}
+			g := grant{resources: list(statement["Resource"])}
+			g.sid, _ = statement["Sid"].(string)
+			for _, action := range list(statement["Action"]) {
+				g.actions = append(g.actions, action.(string))
+			}
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+// text is a resource of a statement on one line.
+func text(resource any) string { return fmt.Sprint(resource) }
+
+func TestPolicies_NameActionsPurposeAndResources(t *testing.T) {
+	count := 0
+	for _, tpl := range loadAll(t) {
+		for _, id := range tpl.ofKind("AWS::IAM::Role") {
+			r := tpl.resources[id]
+			reasons := maps.Clone(asNode(r.metadata["AnyResource"]))
+			for _, g := range grants(t, r) {
+				count++
+				if g.sid == "" {
+					t.Errorf("%s: a statement of %s does not name its purpose", tpl.name, id)
+				}
+				for _, action := range g.actions {
+					if strings.ContainsAny(action, "*?") {
+						t.Errorf("%s: %s allows %s", tpl.name, id, action)
+					}
+				}
+				for _, on := range g.resources {
+					if on != "*" {
+						continue
+					}
+					if reason, _ := reasons[g.sid].(string); len(strings.Fields(reason)) < 3 {
+						t.Errorf("%s: %s allows %s on everything, and AnyResource does not say why", tpl.name, id, g.sid)
+					}
+					delete(reasons, g.sid)
+				}
+			}
+			for sid := range reasons {
+				t.Errorf("%s: AnyResource of %s gives a reason for %s, which needs none", tpl.name, id, sid)
+			}
+		}
+	}
+	if count < 20 {
+		t.Errorf("looked at %d statements", count)
+	}
+}
+
+// Who may take a role on: one service, for this account where the service says for whom it asks.
+func TestRoles_AreTakenOnByOneService(t *testing.T) {
+	for _, tpl := range loadAll(t) {
+		for _, id := range tpl.ofKind("AWS::IAM::Role") {
+			statements := list(asNode(tpl.resources[id].properties["AssumeRolePolicyDocument"])["Statement"])
+			if len(statements) != 1 {
+				t.Fatalf("%s: %s trusts %v", tpl.name, id, statements)
+			}
+			s := statements[0].(node)
+			service, _ := asNode(s["Principal"])["Service"].(string)
+			// Lambda's trust policy has no condition in the AWS Lambda Developer Guide, "Defining Lambda function permissions
+			// with an execution role": a role is handed to it by somebody with iam:PassRole.
+			if !strings.HasSuffix(service, ".amazonaws.com") || s["Condition"] == nil && service != "lambda.amazonaws.com" {
+				t.Errorf("%s: %s trusts %v under %v", tpl.name, id, s["Principal"], s["Condition"])
+			}
+		}
+	}
+}
+
+// pollStream is what Lambda needs to read a stream for a function, and to keep what it gives up (AWS Lambda Developer
+// Guide, "Using Lambda to process records from Amazon Kinesis Data Streams"). ListStreams, which knows no resources, is
+// for the console.
+var pollStream = []string{
+	"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards",
+}
+
+func TestFunctionRoles_AllowWhatTheCodeCalls(t *testing.T) {
+	tpl := load(t, "stream")
+	permissions := lambdas.Permissions()
+	for role, function := range map[string]string{"WriteToS3Role": "write-to-s3", "SendToFirehoseRole": "send-to-firehose", "ScaleStreamRole": "scale-stream"} {
+		want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
+		if function != "scale-stream" {
+			want = append(want, pollStream...)
+			want = append(want, "s3:ListBucket", "s3:PutObject")
+		}
+		for _, p := range permissions[function] {
+			want = append(want, p.Action)
+		}
+		sameActions(t, role, actions(t, tpl.resources[role]), want)
+		for _, p := range permissions[function] {
+			if !allowed(t, tpl.resources[role], p.Action, patternOf(t, p.On, function)) {
+				t.Errorf("%s does not allow %s on %s", role, p.Action, p.On)
+			}
+		}
+	}
+}
+
+// patternOf is how the template writes a resource that the functions' permissions name.
+func patternOf(t *testing.T, on lambdas.Resource, function string) string {
+	t.Helper()
+	switch on {
+	case lambdas.Any:
+		return "*"
+	case lambdas.DataObjects:
+		return "${Bucket}/context=write_to_s3/*"
+	case lambdas.ErrorObjects:
+		return "${Bucket}/errors/" + strings.ReplaceAll(function, "-", "_") + "/*"
+	case lambdas.DeliveryStream:
+		return "[DeliveryStream Arn]"
+	case lambdas.ScaledStream:
+		return "[Stream Arn]"
+	}
+	t.Fatalf("a permission is on %q, which this test does not know", on)
+	return ""
+}
+
+func allowed(t *testing.T, r resource, action, on string) bool {
+	t.Helper()
+	for _, g := range grants(t, r) {
+		if slices.Contains(g.actions, action) && slices.ContainsFunc(g.resources, func(of any) bool { return strings.Contains(text(of), on) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// The functions write their error records where they are allowed to.
+func TestFunctions_WriteErrorsWhereTheyMay(t *testing.T) {
+	tpl := load(t, "stream")
+	for id, role := range map[string]string{"WriteToS3Function": "WriteToS3Role", "SendToFirehoseFunction": "SendToFirehoseRole"} {
+		prefix, _ := asNode(asNode(tpl.resources[id].properties["Environment"])["Variables"])["ERROR_PREFIX"].(string)
+		fixed, _, found := strings.Cut(prefix, "!{")
+		if !found || !allowed(t, tpl.resources[role], "s3:PutObject", "${Bucket}/"+fixed+"*") {
+			t.Errorf("%s writes to %s, where %s lets nobody", id, prefix, role)
+		}
+	}
+}
+
+func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
+	want := actionsOf("kinesis", methods(reflect.TypeFor[consumer.Kinesis]()))
+	for _, call := range calls(t, "../writers/s3sink", reflect.TypeFor[*s3.Client]()) {
+		want = append(want, s3Actions[call]...)
+		if s3Actions[call] == nil {
+			t.Errorf("s3sink calls %s, of which this test does not know the action", call)
+		}
+	}
+	for _, call := range calls(t, "../checkpoint/dynamo", reflect.TypeFor[*dynamodb.Client]()) {
+		// CHECKPOINT_TABLE_CREATE is false: the stack makes the table.
+		if call == "CreateTable" || call == "UpdateContinuousBackups" {
+			continue
+		}
+		if call == "TransactWriteItems" {
+			want = append(want, "dynamodb:PutItem", "dynamodb:UpdateItem")
+			continue
+		}
+		want = append(want, "dynamodb:"+call)
+	}
+	// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
+	want = append(want, "logs:CreateLogStream", "logs:PutLogEvents")
+	tpl := load(t, "consumer-ecs")
+	sameActions(t, "ConsumerRole", actions(t, tpl.resources["ConsumerRole"]), want)
+	if environment(container(t, tpl, "ConsumerTask", "consumer"))["CHECKPOINT_TABLE_CREATE"] != "false" {
+		t.Error("the daemon would make a table, which it is not allowed to")
+	}
+}
+
+// The transactions hold no writes of other kinds, whose actions the role would need.
+func TestTransactions_PutAndUpdateOnly(t *testing.T) {
+	kinds := make(map[string]bool)
+	for _, file := range sources(t, "../checkpoint/dynamo") {
+		ast.Inspect(file, func(n ast.Node) bool {
+			if pair, ok := n.(*ast.KeyValueExpr); ok {
+				if key, ok := pair.Key.(*ast.Ident); ok && slices.Contains([]string{"Put", "Update", "Delete", "ConditionCheck"}, key.Name) {
+					kinds[key.Name] = true
+				}
+			}
+			return true
+		})
+	}
+	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, []string{"Put", "Update"}) {
+		t.Errorf("transactions hold %v", got)
+	}
+}
+
+// s3Actions are the actions that calls need (Amazon S3 User Guide, "Required permissions for Amazon S3 API operations").
+var s3Actions = map[string][]string{
+	"CreateMultipartUpload":   {"s3:PutObject"},
+	"UploadPart":              {"s3:PutObject"},
+	"CompleteMultipartUpload": {"s3:PutObject"},
+	"AbortMultipartUpload":    {"s3:AbortMultipartUpload"},
+	"ListParts":               {"s3:ListMultipartUploadParts"},
+	"PutObject":               {"s3:PutObject"},
+	"GetObject":               {"s3:GetObject"},
+	"HeadObject":              {"s3:GetObject"},
+	"HeadBucket":              {"s3:ListBucket"},
+	"ListObjectsV2":           {"s3:ListBucket"},
+}
+
+func TestProducerRole_AllowsWhatTheProducerCalls(t *testing.T) {
+	sameActions(t, "ProducerRole", actions(t, load(t, "consumer-ecs").resources["ProducerRole"]),
+		actionsOf("kinesis", methods(reflect.TypeFor[producer.Client]())))
+}
+
+// Roles of AWS's own code allow what AWS documents that it calls: Amazon Data Firehose Developer Guide, "Grant Firehose
+// access to an Amazon S3 destination", and Amazon ECS Developer Guide, "Amazon ECS task execution IAM role".
+func TestServiceRoles_AllowWhatAWSDocuments(t *testing.T) {
+	sameActions(t, "FirehoseRole", actions(t, load(t, "stream").resources["FirehoseRole"]), []string{
+		"logs:PutLogEvents", "s3:AbortMultipartUpload", "s3:GetBucketLocation", "s3:GetObject", "s3:ListBucket",
+		"s3:ListBucketMultipartUploads", "s3:PutObject",
+	})
+	sameActions(t, "ExecutionRole", actions(t, load(t, "consumer-ecs").resources["ExecutionRole"]), []string{
+		"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
+		"logs:CreateLogStream", "logs:PutLogEvents",
+	})
+}
+
+// No role is left out of the tests above.
+func TestRoles_AreAllHeldToTheirCode(t *testing.T) {
+	var roles []string
+	for _, tpl := range loadAll(t) {
+		roles = append(roles, tpl.ofKind("AWS::IAM::Role")...)
+	}
+	slices.Sort(roles)
+	want := []string{"ConsumerRole", "ExecutionRole", "FirehoseRole", "ProducerRole", "ScaleStreamRole", "SendToFirehoseRole", "WriteToS3Role"}
+	if !slices.Equal(roles, want) {
+		t.Errorf("the roles are %v, the tests know %v", roles, want)
+	}
+}
+
+func actions(t *testing.T, r resource) []string {
+	t.Helper()
+	var all []string
+	for _, g := range grants(t, r) {
+		all = append(all, g.actions...)
+	}
+	return all
+}
+
+func sameActions(t *testing.T, role string, got, want []string) {
+	t.Helper()
+	tidy := func(list []string) []string {
+		list = slices.Clone(list)
+		slices.Sort(list)
+		return slices.Compact(list)
+	}
+	if got, want := tidy(got), tidy(want); !slices.Equal(got, want) {
+		t.Errorf("%s allows\n  %v\nand the code needs\n  %v", role, got, want)
+	}
+}
+
+func actionsOf(service string, names []string) []string {
+	var all []string
+	for _, name := range names {
+		all = append(all, service+":"+name)
+	}
+	return all
+}
+
+func methods(of reflect.Type) []string {
+	var names []string
+	for m := range of.Methods() {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// calls lists the API calls that a package makes with a client, by the names of its methods.
+func calls(t *testing.T, folder string, client reflect.Type) []string {
+	t.Helper()
+	known := make(map[string]bool)
+	for _, name := range methods(client) {
+		known[name] = name != "Options"
+	}
+	found := make(map[string]bool)
+	for _, file := range sources(t, folder) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			if s, ok := call.Fun.(*ast.SelectorExpr); ok && known[s.Sel.Name] {
+				found[s.Sel.Name] = true
+			}
+			return true
+		})
+	}
+	if len(found) == 0 {
+		t.Fatalf("%s calls nothing", folder)
+	}
+	return slices.Sorted(maps.Keys(found))
+}
