@@ -1,0 +1,38 @@
+CREATE EXTERNAL TABLE IF NOT EXISTS trips_parquet (
+  trip_id string COMMENT 'identifier of the trip, unique up to the file\'s own duplicates',
+  call_type string COMMENT 'how the taxi was asked for: A from the central, B at a stand, C otherwise',
+  origin_call bigint COMMENT 'telephone number that called the central, of call type A',
+  origin_stand bigint COMMENT 'taxi stand, of call type B',
+  taxi_id bigint COMMENT 'identifier of the driver',
+  `timestamp` bigint COMMENT 'start of the trip in seconds since 1970 UTC; from_unixtime turns it into a timestamp',
+  day_type string COMMENT 'A an ordinary day, B a holiday, C the day before a holiday',
+  missing_data boolean COMMENT 'whether positions are missing',
+  polyline string COMMENT 'positions every 15 seconds as a JSON text [[longitude, latitude], ...]',
+  `_extra` string COMMENT 'members without a column, as JSON',
+  event_id string COMMENT 'sequence number of the record, and its place in an aggregate'
+)
+PARTITIONED BY (
+  year int,
+  month int,
+  day int,
+  hour int
+)
+STORED AS PARQUET
+LOCATION 's3://OUTPUT_BUCKET/parquet/'
+TBLPROPERTIES (
+  'classification' = 'parquet',
+  'projection.year.type' = 'integer',
+  'projection.year.range' = '2025,2035',
+  'projection.year.digits' = '4',
+  'projection.month.type' = 'integer',
+  'projection.month.range' = '1,12',
+  'projection.month.digits' = '2',
+  'projection.day.type' = 'integer',
+  'projection.day.range' = '1,31',
+  'projection.day.digits' = '2',
+  'projection.hour.type' = 'integer',
+  'projection.hour.range' = '0,23',
+  'projection.hour.digits' = '2',
+  'projection.enabled' = 'true',
+  'storage.location.template' = 's3://OUTPUT_BUCKET/parquet/year=${year}/month=${month}/day=${day}/hour=${hour}/'
+);
