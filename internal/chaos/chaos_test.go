@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -91,8 +92,19 @@ func newSurroundings(t *testing.T) *surroundings {
 		s.seed = uint64(time.Now().UnixNano())
 	}
 	t.Logf("seed %d", s.seed)
-	s.daemon = build(t, filepath.Join(dir, "consumer"), "../../cmd/consumer", *raced)
-	s.stock = build(t, filepath.Join(dir, "stockconsumer"), "./stockconsumer", false)
+	var options []string
+	if *raced {
+		options = append(options, "-race")
+	}
+	if long() {
+		overlay, err := clockOverlay(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, "-overlay", overlay)
+	}
+	s.daemon = build(t, filepath.Join(dir, "consumer"), "../../cmd/consumer", options...)
+	s.stock = build(t, filepath.Join(dir, "stockconsumer"), "./stockconsumer")
 	s.bucket = emulator.Versitygw(t)
 	s.backends = map[Service]string{DynamoDB: emulator.DynamoDBLocal(t).URL, S3: s.bucket.URL, Kinesis: stream(t)}
 	s.kinesis = kinesis.New(kinesis.Options{
@@ -122,13 +134,10 @@ func stream(t *testing.T) string {
 	return server.URL()
 }
 
-func build(t *testing.T, path, pkg string, race bool) string {
+func build(t *testing.T, path, pkg string, options ...string) string {
 	t.Helper()
-	args := []string{"build", "-o", path}
-	if race {
-		args = append(args, "-race")
-	}
-	out, err := exec.CommandContext(t.Context(), "go", append(args, pkg)...).CombinedOutput()
+	args := slices.Concat([]string{"build", "-o", path}, options, []string{pkg})
+	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("build %s: %v\n%s", pkg, err, out)
 	}
@@ -202,6 +211,7 @@ func (s *surroundings) deliver(t *testing.T) {
 	c.Strikes, c.Steps, c.Actions, c.Traps = strikes, steps, actions, 2
 	if long() {
 		c.Duration, c.Workers, c.Reshard = *duration, 4, 12*time.Second
+		c.Strikes = append(slices.Clone(strikes), Stepped)
 	}
 	st := s.begin(t, s.fill(t, c, "trips", s.daemon))
 	st.blow(t.Context())
@@ -283,7 +293,7 @@ func (s *surroundings) checkTable(t *testing.T, name string) {
 // checkWeather fails a storm that was none.
 func (s *storm) checkWeather(t *testing.T) {
 	t.Helper()
-	planned := append([]Kind{Refused, Outage, Killed, Frozen, Restart, KillIn, FreezeIn}, requestKinds...)
+	planned := slices.Concat([]Kind{Outage, KillIn, FreezeIn}, s.cfg.Strikes, requestKinds)
 	if unhit := s.weather.unhit(planned); len(unhit) > 0 {
 		t.Errorf("planned and never hit: %q", unhit)
 	}

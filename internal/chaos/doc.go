@@ -22,6 +22,6 @@
 // and takes -chaos.seed, -chaos.race for daemons with the race detector, and -chaos.kinesalite for a Kinesis that is
 // not ours either.
 //
-// What is not here: clocks that jump. A process can not be given another clock without privileges; the packages
-// concerned are tested with time as an argument.
+// In the long form clocks jump, too: the daemon is built with a package time that has one line more, which adds the error
+// of its host's clock. That takes a build of all packages, which the short form saves.
 package chaos

@@ -245,10 +245,27 @@ func (s *storm) hit(ctx context.Context, kind Kind, w *worker) {
 			// How it ends in a storm says nothing.
 			_ = p.terminate(s.cfg.Grace)
 		}
+	case Stepped:
+		// Farther than most clocks ever jump, back and forth; beyond 15 minutes AWS refuses signatures.
+		by := s.dice.between(10*time.Second, 30*time.Minute)
+		if s.dice.below(2) == 0 {
+			by = -by
+		}
+		s.weather.count(kind, where)
+		s.step(w, by)
+		sleep(ctx, s.dice.between(2*time.Second, 15*time.Second))
+		s.step(w, 0)
 	case Refused:
 		service := []Service{Kinesis, DynamoDB, S3}[s.dice.below(3)]
 		s.weather.count(kind, string(service))
 		s.refuse(ctx, service, s.dice.between(500*time.Millisecond, 4*time.Second), w)
+	}
+}
+
+// step puts a daemon's clock wrong by d.
+func (s *storm) step(w *worker, d time.Duration) {
+	if err := w.clock.step(d); err != nil {
+		s.fail("step the clock of daemon %d: %w", w.number, err)
 	}
 }
 
@@ -314,7 +331,7 @@ func (s *storm) environment(w *worker) []string {
 		"AWS_ENDPOINT_URL_KINESIS=" + w.proxies[Kinesis].url(),
 		"AWS_ENDPOINT_URL_DYNAMODB=" + w.proxies[DynamoDB].url(),
 		"AWS_ENDPOINT_URL_S3=" + w.proxies[S3].url(),
-		"AWS_EC2_METADATA_DISABLED=true", "HOME=" + s.cfg.Dir, "GOMAXPROCS=2",
+		"AWS_EC2_METADATA_DISABLED=true", "HOME=" + s.cfg.Dir, "GOMAXPROCS=2", w.clock.environment(),
 	}, s.cfg.Account...)
 	return append(env, s.cfg.Settings(s.dice.pick)...)
 }

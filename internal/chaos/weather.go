@@ -37,6 +37,7 @@ const (
 	Restart  Kind = "graceful restart"
 	KillIn   Kind = "kill at a request"
 	FreezeIn Kind = "freeze at a request"
+	Stepped  Kind = "clock stepped" // the wall clock of a daemon's host jumps, and later back
 )
 
 // requestKinds come round for every operation in turn.

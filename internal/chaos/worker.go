@@ -14,6 +14,7 @@ type worker struct {
 	number  int
 	storm   *storm
 	proxies map[Service]*proxy
+	clock   clock
 
 	mu      sync.Mutex
 	current *process
@@ -23,7 +24,11 @@ type worker struct {
 }
 
 func newWorker(s *storm, number int) (*worker, error) {
-	w := &worker{number: number, storm: s, proxies: map[Service]*proxy{}}
+	clock, err := newClock(filepath.Join(s.cfg.Dir, fmt.Sprintf("clock-%d", number)))
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{number: number, storm: s, proxies: map[Service]*proxy{}, clock: clock}
 	for service, backend := range s.cfg.Backends {
 		parsed, err := url.Parse(backend)
 		if err != nil {
