@@ -24,10 +24,15 @@
 // Metrics tell of the past minute only. So a stream doubles where more than a fiftieth of the records was refused, or where
 // the load has jumped by a quarter from one minute to the next and does not fit: how far it goes, nobody can tell yet.
 //
+// Refusals that become fewer after a change are not met by another: producers work off what they held back, and send it
+// many times, so that refusals say little of how much there is.
+//
 // In the simulations of the tests, with metrics that are 20 seconds late and shards that are there after 30, a doubling of
-// the traffic throttles producers for less than 2 minutes. Weeks whose days swing up to threefold, with a sudden doubling
-// every day, cost 1.1 to 1.3 times the shard hours of somebody who foresees each hour. Wider swings cost more: ten changes
-// a day do not follow them.
+// the traffic throttles producers for less than 2 minutes: one to be measured, and these. Later metrics and slower shards
+// add what they are slower by, and no cost. Producers that send again what was refused are refused some of it for up to ten
+// minutes, although the shards suffice for what is new after the same two. Weeks whose days swing up to threefold, with a
+// sudden doubling every day, cost 1.1 to 1.3 times the shard hours of somebody who foresees each hour. Wider swings cost
+// more: ten changes a day do not follow them.
 //
 // Lag of the readers grows the stream only where reads are throttled, since more shards read no faster otherwise.
 package scaling
@@ -116,9 +121,13 @@ const skewed = 0.25
 // bounded is the demand of a minute that was throttled under another shard count, as far as it must be believed: well
 // below twice of what was accepted. So a doubling of the shards is not followed by another for the same minute.
 func (m Minute) bounded() float64 {
-	m.Rejected = min(m.Rejected, 0.8*m.Records)
+	m.Rejected = min(m.Rejected, believed*m.Records)
 	return m.demand()
 }
+
+// believed is the share of the accepted records up to which refused ones tell how much was asked for. Beyond it nobody
+// knows: the load may have doubled, or producers may have sent the same records again and again.
+const believed = 0.8
 
 // throttled tells that writes were refused for more than a stray burst: one record in a thousand.
 func (m Minute) throttled() bool { return m.Rejected > m.Records/1000 }
@@ -219,11 +228,12 @@ func (p Planner) grow(now time.Time, s Stream) (Decision, bool) {
 		stale := m.Start.Before(changed.Add(p.Settle))
 		// What a stale minute had refused, the last change may have answered already; what it asked for still counts.
 		switch {
-		case stale && (m.bounded() > full || jump && m.bounded() > 0.9*full):
+		case stale && jump && m.bounded() > 0.9*full, stale && m.Rejected <= believed*m.Records && d > full:
 			need, reason = max(need, m.bounded()), GrowLoad
 		case stale || d <= full && !m.throttled():
 		case !m.throttled():
 			need, reason = max(need, d), GrowLoad
+		case p.answered(now, changed, latest):
 		case d < skewed*float64(s.Shards):
 			return Decision{s.Shards, KeepSkewed, fmt.Sprintf("writes are refused, but fill only %.2f shards: is one partition key hot?", d)}, true
 		case m.Rejected > m.Records/50:
@@ -240,6 +250,30 @@ func (p Planner) grow(now time.Time, s Stream) (Decision, bool) {
 		need = math.Inf(1) // the last change of the day has to do, and a jump is not over within its first minute
 	}
 	return p.upTo(s.Shards, max(need, p.expected(now, s.Minutes))/p.UpAt, reason, detail)
+}
+
+// drain is how long producers may take to work off what they held back while they were refused: two minutes of twice what
+// the stream took, with a fifteenth of the shards to spare after it was doubled.
+const drain = 15 * time.Minute
+
+// answered tells that what the last two minutes had refused is what the last change is there for: it may not have had
+// effect in both of them, or producers still work off what they held back, and so less and less is refused. A change is
+// not followed by another for the same reason then. Refusals that begin anew are another matter.
+func (p Planner) answered(now, changed time.Time, latest []Minute) bool {
+	if now.Sub(changed) > drain {
+		return false
+	}
+	if len(latest) < 2 {
+		return true
+	}
+	before, last := latest[0], latest[1]
+	switch {
+	case !before.throttled():
+		return false
+	case before.Start.Before(changed.Add(p.Settle)):
+		return true
+	}
+	return last.Rejected < 0.9*before.Rejected
 }
 
 // growLag grows by a quarter if readers lag and Kinesis refuses their reads.

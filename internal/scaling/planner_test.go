@@ -87,6 +87,12 @@ func TestPlan(t *testing.T) {
 		{"refused by a hot key", 8, Stream{Minutes: since(throttledMinute(1, 0.3))}, 8, KeepSkewed},
 		{"refused before the last change, many times over", 8, Stream{Minutes: since(throttledMinute(4, 5)), Changes: ago(time.Minute)}, 8, KeepLag},
 
+		{"refused less and less since a change", 8, Stream{Minutes: since(throttledMinute(7.9, 0.3), throttledMinute(7.9, 0.2)), Changes: ago(5 * time.Minute)}, 8, KeepLag},
+		{"refused as much as before since a change", 8, Stream{Minutes: since(throttledMinute(7.9, 0.3), throttledMinute(7.9, 0.3)), Changes: ago(5 * time.Minute)}, 16, GrowThrottled},
+		{"refused anew after a change", 8, Stream{Minutes: since(minute(7), throttledMinute(7.9, 0.3)), Changes: ago(5 * time.Minute)}, 16, GrowThrottled},
+		{"refused since a change that has not had two minutes", 8, Stream{Minutes: since(throttledMinute(6, 2), throttledMinute(7.9, 0.3)), Changes: ago(150 * time.Second)}, 8, KeepLag},
+		{"refused long after a change", 8, Stream{Minutes: since(throttledMinute(7.9, 0.3), throttledMinute(7.9, 0.2)), Changes: ago(20 * time.Minute)}, 16, GrowThrottled},
+
 		{"the day's changes are used up", 4, Stream{Minutes: hour(minute(3.9)), Changes: hoursAgo(10)}, 4, KeepSpent},
 		{"one of them is a day old", 4, Stream{Minutes: hour(minute(3.9)), Changes: append(ago(day), hoursAgo(8)...)}, 5, GrowLoad},
 

@@ -8,13 +8,20 @@ import (
 	"time"
 )
 
-// The simulated surroundings: a minute's metrics are there 20 seconds after its end, when the function looks at them, as
-// it does once a minute, and new shards take writes 30 seconds after UpdateShardCount.
-const (
-	tick         = 5 * time.Second
-	metricsDelay = 20 * time.Second
-	resharding   = 30 * time.Second
-)
+const tick = 5 * time.Second
+
+// surroundings are what a planner can not know and nobody promises.
+type surroundings struct {
+	// metrics is how long after its end the metrics of a minute are there, less than a minute. The function looks then.
+	metrics time.Duration
+	// resharding is how long after UpdateShardCount new shards take writes.
+	resharding time.Duration
+	// retry has producers keep what is refused and send it again at each tick; otherwise they lose it.
+	retry bool
+}
+
+// usual is what the policy was made for.
+var usual = surroundings{metrics: 20 * time.Second, resharding: 30 * time.Second}
 
 // outcome is what a simulation comes to.
 type outcome struct {
@@ -24,8 +31,9 @@ type outcome struct {
 	ideal float64
 	// strict are those of somebody who does so every five seconds, which no limit allows.
 	strict float64
-	// longest is the longest time without an end to throttling.
-	longest         time.Duration
+	// longest is the longest time without an end to throttling, short the longest in which the shards did not suffice for
+	// what was new. They are the same unless producers retry: then there is throttling until the backlog is gone.
+	longest, short  time.Duration
 	changes         int // in all
 	most            int // within any 24 hours
 	grown, shrunk   int
@@ -36,6 +44,7 @@ type outcome struct {
 // simulation is a stream under a planner.
 type simulation struct {
 	tb      testing.TB
+	around  surroundings
 	planner Planner
 	now     time.Time
 
@@ -46,16 +55,23 @@ type simulation struct {
 	minutes []Minute
 	current Minute
 
-	hourPeak  float64
-	throttled time.Duration
-	o         outcome
+	hourPeak         float64
+	backlog          float64 // shards' worth of a tick
+	throttled, short time.Duration
+	o                outcome
 }
 
-// simulate runs a planner over traffic, which is given in shards' worth, beginning with as many shards as that needs.
+// simulate runs a planner in the usual surroundings.
 func simulate(tb testing.TB, p Planner, length time.Duration, traffic func(time.Duration) float64) outcome {
 	tb.Helper()
+	return simulateIn(tb, usual, p, length, traffic)
+}
+
+// simulateIn runs a planner over traffic, which is given in shards' worth, beginning with as many shards as that needs.
+func simulateIn(tb testing.TB, around surroundings, p Planner, length time.Duration, traffic func(time.Duration) float64) outcome {
+	tb.Helper()
 	start := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
-	s := &simulation{tb: tb, planner: p, shards: max(p.MinShards, int(math.Ceil(traffic(0)/p.UpAt)))}
+	s := &simulation{tb: tb, around: around, planner: p, shards: max(p.MinShards, int(math.Ceil(traffic(0)/p.UpAt)))}
 	s.o.lowest, s.o.highest = s.shards, s.shards
 	for at := time.Duration(0); at < length; at += tick {
 		s.now = start.Add(at)
@@ -63,7 +79,7 @@ func simulate(tb testing.TB, p Planner, length time.Duration, traffic func(time.
 			s.shards, s.target = s.target, 0
 		}
 		s.write(traffic(at))
-		if s.now.Sub(s.now.Truncate(time.Minute)) == metricsDelay {
+		if s.now.Sub(s.now.Truncate(time.Minute)) == around.metrics {
 			s.look()
 		}
 		if (at+tick)%time.Hour == 0 {
@@ -76,12 +92,20 @@ func simulate(tb testing.TB, p Planner, length time.Duration, traffic func(time.
 
 // write has producers write for a tick.
 func (s *simulation) write(load float64) {
-	accepted := math.Min(load, float64(s.shards))
-	s.throttled += tick
-	if load <= float64(s.shards) {
+	sent := load + s.backlog
+	accepted := math.Min(sent, float64(s.shards))
+	refused := sent - accepted
+	if s.around.retry {
+		s.backlog = refused
+	}
+	s.throttled, s.short = s.throttled+tick, s.short+tick
+	if refused == 0 {
 		s.throttled = 0
 	}
-	s.o.longest = max(s.o.longest, s.throttled)
+	if load <= float64(s.shards) {
+		s.short = 0
+	}
+	s.o.longest, s.o.short = max(s.o.longest, s.throttled), max(s.o.short, s.short)
 	s.hourPeak = math.Max(s.hourPeak, load)
 	s.o.hours += float64(s.shards) * tick.Hours()
 	s.o.strict += math.Max(float64(s.planner.MinShards), math.Ceil(load)) * tick.Hours()
@@ -93,7 +117,7 @@ func (s *simulation) write(load float64) {
 	const recordsPerSecond = 500 // of a shard that is full, so that bytes are what counts
 	s.current.Bytes += accepted * ShardBytesPerSecond * tick.Seconds()
 	s.current.Records += accepted * recordsPerSecond * tick.Seconds()
-	s.current.Rejected += (load - accepted) * recordsPerSecond * tick.Seconds()
+	s.current.Rejected += refused * recordsPerSecond * tick.Seconds()
 	if s.now.Add(tick).Sub(s.current.Start) == time.Minute {
 		s.minutes = append(s.minutes[max(0, len(s.minutes)-60):], s.current)
 		s.current = Minute{}
@@ -117,7 +141,7 @@ func (s *simulation) look() {
 	} else {
 		s.o.shrunk++
 	}
-	s.target, s.ready = d.Shards, s.now.Add(resharding)
+	s.target, s.ready = d.Shards, s.now.Add(s.around.resharding)
 	s.changes = append(s.changes, s.now)
 	s.o.changes++
 	if s.o.most = max(s.o.most, s.planner.used(s.now, s.changes)); s.o.most > s.planner.Changes {
@@ -172,6 +196,34 @@ func TestPlanner_GoesThroughWeeksWithoutLongThrottlingAndWithoutMuchWaste(t *tes
 				}
 			})
 		}
+	}
+}
+
+// Nobody promises how late metrics are and how long a change takes, and producers send again what was refused. That must
+// cost the time by which it is slower, and neither shards nor the day's changes.
+func TestPlanner_CostsNoMoreInSlowerSurroundings(t *testing.T) {
+	for _, around := range []surroundings{
+		{metrics: 50 * time.Second, resharding: 30 * time.Second},
+		{metrics: 20 * time.Second, resharding: 2 * time.Minute},
+		{metrics: 20 * time.Second, resharding: 30 * time.Second, retry: true},
+		{metrics: 50 * time.Second, resharding: time.Minute, retry: true},
+	} {
+		t.Run(fmt.Sprintf("metrics after %v, shards after %v, retry %v", around.metrics, around.resharding, around.retry), func(t *testing.T) {
+			// What begins just after a minute did is measured when that has ended.
+			bound := time.Minute + around.metrics + around.resharding + 2*tick
+			for _, swing := range []struct{ night, peak float64 }{{2, 6}, {7, 20}} {
+				for seed := range uint64(2) {
+					o := simulateIn(t, around, Default(), 7*day, days(7, swing.night, swing.peak, seed))
+					t.Logf("%.2f of the ideal, too few shards for %v at most, refusals for %v, %d changes", o.hours/o.ideal, o.short, o.longest, o.changes)
+					if o.short > bound || o.longest > 12*time.Minute {
+						t.Errorf("too few shards for %v, want %v at most; refusals for %v", o.short, bound, o.longest)
+					}
+					if o.hours > 1.3*o.ideal || o.spent > 0 {
+						t.Errorf("%.2f of the ideal, %d times without changes left", o.hours/o.ideal, o.spent)
+					}
+				}
+			}
+		})
 	}
 }
 
