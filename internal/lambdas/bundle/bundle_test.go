@@ -22,11 +22,24 @@ func TestBuild_GivesTheSameBytesForTheSameSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Another folder, another zone: neither may be seen.
+	// A copy of the module in another folder, another zone: neither may be seen.
+	copied := t.TempDir()
+	if err := os.CopyFS(filepath.Join(copied, "cmd/init"), os.DirFS("../../../cmd/init")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"go.mod", "go.sum"} {
+		data, err := os.ReadFile(filepath.Join("../../..", name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(copied, name), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	zone := time.Local
 	time.Local = time.FixedZone("elsewhere", 5*60*60)
 	t.Cleanup(func() { time.Local = zone })
-	t.Chdir("../../../cmd/init")
+	t.Chdir(copied)
 	t.Setenv("TMPDIR", t.TempDir())
 	second, err := bundle.Build(t.Context(), "init", "arm64")
 	if err != nil {
