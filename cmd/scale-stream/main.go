@@ -17,8 +17,9 @@
 // that happened and is not remembered could start the next at once. Changes that others make are not counted; if they
 // use the limit up, the service refuses, and the function says so.
 //
-// Give it a reserved concurrency of 1. Two at a time do no harm, since the service refuses a change while another is
-// under way, but may count one change twice.
+// Two invocations at a time do no harm, since the service refuses a change while another is under way, but may count one
+// change twice. A reserved concurrency of 1 keeps them apart; infra/stream.yml does without, since a new account has too
+// little concurrency to reserve any.
 //
 // Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
 package main
