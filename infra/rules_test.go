@@ -358,9 +358,14 @@ func TestContainers_AreConfined(t *testing.T) {
 	}
 }
 
-// A deployment starts new tasks before it stops old ones, and goes back if they do not start.
+// A deployment starts new tasks before it stops old ones, goes back if they do not start, and leaves their count to the
+// scaling.
 func TestService_RollsBackWhatDoesNotStart(t *testing.T) {
-	d := asNode(load(t, "consumer-ecs").resources["Service"].properties["DeploymentConfiguration"])
+	properties := load(t, "consumer-ecs").resources["Service"].properties
+	if count := properties["DesiredCount"]; count != nil {
+		t.Errorf("every update takes the service back to %v tasks", count)
+	}
+	d := asNode(properties["DeploymentConfiguration"])
 	want := node{
 		"MinimumHealthyPercent": "100", "MaximumPercent": "200", "DeploymentCircuitBreaker": node{"Enable": "true", "Rollback": "true"},
 	}

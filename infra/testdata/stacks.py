@@ -311,7 +311,7 @@ described(
 )
 described(
     "AWS::ECS::Service", service="ecs", create="create_service", delete_operation="delete_service", attributes=("Name",), remake=True,
-    parameters=lower,
+    parameters=lambda p: {"desiredCount": 1, **lower(p)},  # CloudFormation's default for a service that is new
     reference=lambda p, answer: answer["service"]["serviceArn"],
     removal=lambda ref, p: {"cluster": p["Cluster"], "service": ref, "force": True},
     attribute_values=classmethod(lambda cls, ref, answer, region: {"Name": answer["service"]["serviceName"]}),
