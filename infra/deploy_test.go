@@ -25,8 +25,8 @@ import (
 type account struct {
 	t    *testing.T
 	env  []string
-	bin  string
 	dist string
+	cli  *cli
 }
 
 const region = "eu-west-1"
@@ -37,9 +37,9 @@ const scriptBound = 8 * time.Minute
 // open starts moto, with what its CloudFormation lacks, and makes packages that are none: nobody runs them here.
 func open(t *testing.T, env ...string) *account {
 	t.Helper()
-	tools, bin := emulator.Tools(t)
+	tools, _ := emulator.Tools(t)
 	moto := emulator.MotoWith(t, "testdata/stacks.py", env...)
-	a := &account{t: t, bin: bin, dist: t.TempDir(), env: append(tools, "AWS_ENDPOINT_URL="+moto.URL, "DEPLOY_POLL_SECONDS=0")}
+	a := &account{t: t, dist: t.TempDir(), env: append(tools, "AWS_ENDPOINT_URL="+moto.URL, "DEPLOY_POLL_SECONDS=0")}
 	for _, name := range []string{"init", "write-to-s3", "send-to-firehose", "scale-stream"} {
 		a.pack(name, "1")
 	}
@@ -86,22 +86,54 @@ func (a *account) deploy(args ...string) (string, bool) {
 	return a.run("deploy", append([]string{"--stage", "dev", "--region", region, "--no-build", "--dist", a.dist}, args...)...)
 }
 
-// aws calls the AWS CLI and returns its answer.
+// cli is a process of the AWS CLI that runs many commands, each of which would take half a second to start.
+type cli struct {
+	in  *json.Encoder
+	out *json.Decoder
+}
+
+func startCLI(t *testing.T, env []string) *cli {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "python3", "testdata/aws.py")
+	cmd.Env = env
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait() // the test's context, which has ended, may have killed it
+	})
+	return &cli{json.NewEncoder(in), json.NewDecoder(out)}
+}
+
+// aws runs a command of the AWS CLI and returns its answer.
 func (a *account) aws(args ...string) node {
 	a.t.Helper()
-	cmd := exec.CommandContext(a.t.Context(), filepath.Join(a.bin, "aws"), append(args, "--region", region, "--output", "json")...)
-	cmd.Env = a.env
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		a.t.Fatalf("aws %v: %v\n%s", args, err, stderr.String())
+	if err := a.cli.in.Encode(append(args, "--region", region, "--output", "json")); err != nil {
+		a.t.Fatal(err)
+	}
+	var code int
+	var out, refused string
+	if err := a.cli.out.Decode(&[]any{&code, &out, &refused}); err != nil {
+		a.t.Fatalf("aws %v: %v", args, err)
+	}
+	if code != 0 {
+		a.t.Fatalf("aws %v: exit code %d\n%s", args, code, refused)
 	}
 	var answer node
-	if len(bytes.TrimSpace(out)) == 0 {
+	if strings.TrimSpace(out) == "" {
 		return answer
 	}
-	if err := json.Unmarshal(out, &answer); err != nil {
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
 		a.t.Fatalf("aws %v answers %s: %v", args, out, err)
 	}
 	return answer
@@ -146,6 +178,7 @@ const image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pipeline/consumer:1.
 func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 	t.Parallel()
 	a := open(t)
+	a.cli = startCLI(t, a.env)
 	check := func(name string, run func(t *testing.T)) bool {
 		return t.Run(name, func(t *testing.T) {
 			a.t = t

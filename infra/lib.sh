@@ -1,11 +1,13 @@
 # What infra/deploy and infra/destroy share. The caller sets stage, project and region.
+# shellcheck shell=bash
 
 fail() {
 	echo "$(basename "$0"): $*" >&2
 	exit 1
 }
 
-((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || fail "bash $BASH_VERSION is too old, 4.3 is needed (macOS: brew install bash)"
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || fail "bash $BASH_VERSION is too old, 4.4 is needed (macOS: brew install bash)"
+shopt -s inherit_errexit # what fails within $(...) ends the script, too
 
 say() { printf "%s\n" "$*"; }
 
@@ -27,41 +29,48 @@ check_names() {
 	[[ $project =~ ^[a-z][a-z0-9-]{1,16}[a-z0-9]$ ]] || fail "--project $project: want 3 to 18 lower-case letters, digits and hyphens"
 }
 
-# connect finds out whom the AWS CLI speaks for, and says so.
+# connect finds out whom the AWS CLI speaks for, says so, and makes the folder work.
 connect() {
 	command -v aws >/dev/null || fail "the AWS CLI is missing: see https://docs.aws.amazon.com/cli/"
 	if [[ -n $region ]]; then export AWS_REGION=$region AWS_DEFAULT_REGION=$region; fi
 	export AWS_PAGER=''
 	local arn
 	arn=$(aws sts get-caller-identity --query Arn --output text) || fail "there are no credentials for AWS"
+	# shellcheck disable=SC2034 # infra/deploy needs it
 	partition=$(cut -d: -f2 <<<"$arn")
 	region=${region:-$(aws configure get region || true)}
 	[[ -n $region ]] || fail "--region is required: neither AWS_REGION nor the profile has one"
 	say "account $(cut -d: -f5 <<<"$arn"), region $region, stage $stage of $project"
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
 }
 
 cfn() { aws cloudformation "$@"; }
 
 stack_name() { echo "$project-$stage-$1"; }
 
-# stack_status prints nothing if there is no such stack.
-stack_status() {
-	local answer
-	if answer=$(cfn describe-stacks --stack-name "$1" --query 'Stacks[0].StackStatus' --output text 2>&1); then
-		echo "$answer"
-	elif [[ $answer != *"does not exist"* ]]; then
-		fail "describe stack $1: $answer"
+# look asks for a stack, and keeps the answer for stack_field, stack_status and output: a line for its status, its id and
+# each of its parameters and outputs, or nothing if there is no such stack.
+declare -A seen=()
+look() {
+	local name
+	name=$(stack_name "$1")
+	if seen[$1]=$(cfn describe-stacks --stack-name "$name" --output text --query "Stacks[0].[[['status', StackStatus], ['id', StackId]], \
+		Parameters[].['parameter', ParameterKey], Outputs[].['output', OutputKey, OutputValue]][]" 2>"$work/refused"); then
+		return
 	fi
+	grep -q 'does not exist' "$work/refused" || fail "describe stack $name: $(<"$work/refused")"
+	seen[$1]=''
 }
 
-# output prints an output of a stack of the stage, or nothing.
-output() {
-	local status value
-	status=$(stack_status "$(stack_name "$1")")
-	if [[ -z $status || $status == REVIEW_IN_PROGRESS ]]; then return; fi
-	value=$(cfn describe-stacks --stack-name "$(stack_name "$1")" --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue" --output text)
-	if [[ $value != None ]]; then echo "$value"; fi
-}
+# stack_field prints what stands behind a word in the lines that look has kept.
+stack_field() { awk -F '\t' -v OFS='\t' -v word="$2" '$1 == word {$1 = ""; print substr($0, 2)}' <<<"${seen[$1]}"; }
+
+# stack_status prints nothing if there is no such stack.
+stack_status() { stack_field "$1" status; }
+
+# output prints an output of a stack, or nothing.
+output() { stack_field "$1" output | awk -F '\t' -v name="$2" '$1 == name {print $2}'; }
 
 pause() { sleep "${DEPLOY_POLL_SECONDS:-3}"; }
 
@@ -76,42 +85,36 @@ json_escape() {
 }
 
 # remember_events makes follow begin behind what has happened to a stack so far.
-shown=''
+shown='|'
 remember_events() {
-	shown=$(cfn describe-stack-events --stack-name "$1" --max-items 200 --query 'StackEvents[].EventId' --output text 2>/dev/null | tr '\t' '|' || true)
-	shown="|$shown|"
+	shown="|$(cfn describe-stack-events --no-paginate --stack-name "$1" --query 'StackEvents[].EventId' --output text | tr '\t' '|')|"
 }
 
-# follow prints what happens to a stack until it is in the wanted state, and fails if it comes to rest in another. CloudFormation
-# ends what takes it too long by itself; this gives up after two hours. The stack may be named by its id, by which it can
-# be described when it is deleted.
+# follow prints what happens to a stack until it comes to rest, and fails unless that is in the wanted state. What the
+# stack was before does not count, only what remember_events has not seen. CloudFormation ends what takes it too long by
+# itself; this gives up after two hours. A stack that is being deleted is named by its id, by which it can be described
+# when it is gone.
 follow() {
-	local stack=$1 wanted=$2 name status event begun=$SECONDS
+	local stack=$1 wanted=$2 name id status resource own reason rest='' begun=$SECONDS
 	name=${stack#*:stack/}
 	name=${name%%/*}
 	while ((SECONDS - begun < 7200)); do
-		status=$(stack_status "$stack")
-		while IFS= read -r event; do
-			show_event "$event"
-		done < <(cfn describe-stack-events --stack-name "$stack" --max-items 200 \
-			--query 'reverse(StackEvents)[].[EventId,ResourceStatus,LogicalResourceId,ResourceStatusReason]' --output text 2>/dev/null || true)
-		case ${status:-DELETE_COMPLETE} in
+		cfn describe-stack-events --no-paginate --stack-name "$stack" --output text \
+			--query 'reverse(StackEvents)[].[EventId,ResourceStatus,LogicalResourceId,PhysicalResourceId==StackId,ResourceStatusReason]' >"$work/events"
+		while IFS=$'\t' read -r id status resource own reason; do
+			if [[ -z $id || $shown == *"|$id|"* ]]; then continue; fi
+			shown+="$id|"
+			case $status in
+			*_FAILED) printf '  %-24s %s: %s\n' "$status" "$resource" "$reason" ;;
+			*_COMPLETE) printf '  %-24s %s\n' "$status" "$resource" ;;
+			esac
+			if [[ $own == True && $status != *_IN_PROGRESS ]]; then rest=$status; fi
+		done <"$work/events"
+		case $rest in
 		"$wanted") say "  $name: $wanted after $((SECONDS - begun)) s" && return ;;
-		*_IN_PROGRESS) pause ;;
-		*) fail "stack $name is ${status:-deleted}; the events above say why" ;;
+		'') pause ;;
+		*) fail "stack $name is $rest; the events above say why" ;;
 		esac
 	done
-	fail "stack $name is still $status after two hours"
-}
-
-# show_event prints an event that was not printed before and that says more than that something has begun.
-show_event() {
-	local id status resource reason
-	IFS=$'\t' read -r id status resource reason <<<"$1"
-	if [[ -z ${id:-} || $id == None || $shown == *"|$id|"* ]]; then return; fi
-	shown+="$id|"
-	case $status in
-	*_FAILED) printf '  %-24s %s: %s\n' "$status" "$resource" "$reason" ;;
-	*_COMPLETE) printf '  %-24s %s\n' "$status" "$resource" ;;
-	esac
+	fail "stack $name has not come to rest after two hours"
 }
