@@ -217,7 +217,7 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		}
 		has(t, out, "account 123456789012, region eu-west-1, stage dev of streaming-pipeline",
 			"uploaded s3://streaming-pipeline-dev-deploy-123456789012-eu-west-1/functions/init-arm64.zip",
-			"CREATE_COMPLETE          DeliveryStream", "streaming-pipeline-dev-consumer: CREATE_COMPLETE", "ConsumerServiceName          consumer")
+			"CREATE_COMPLETE          DeliveryStream", "made the role AWSServiceRoleForECS", "streaming-pipeline-dev-consumer: CREATE_COMPLETE", "ConsumerServiceName          consumer")
 	})
 	check("outputs are exported", func(t *testing.T) { checkExports(t, a) })
 	check("buckets are as the templates say", func(t *testing.T) { checkBuckets(t, a) })
