@@ -51,6 +51,21 @@ func TestTemplates_PassCfnLint(t *testing.T) {
 	}
 }
 
+func TestScripts_PassShellCheck(t *testing.T) {
+	scripts := emulator.ShellCheck(t, "-x", "-a", "infra/deploy", "infra/destroy", ".ci/run")
+	scripts.Dir = ".." // from where they name what they source
+	if out, err := scripts.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	planted := filepath.Join(t.TempDir(), "planted")
+	if err := os.WriteFile(planted, []byte("#!/bin/bash\nrm -rf $1/*\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := emulator.ShellCheck(t, planted).CombinedOutput(); err == nil || !bytes.Contains(out, []byte("SC2086")) {
+		t.Errorf("a variable without quotes is not found: %v\n%s", err, out)
+	}
+}
+
 // Both linters see faults as people make them.
 func TestLinters_FindPlantedFaults(t *testing.T) {
 	planted := []struct{ name, old, new, validator, cfnLint string }{

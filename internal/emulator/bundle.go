@@ -30,7 +30,8 @@ type Bundle struct {
 }
 
 //go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
-//go:embed python/requirements.txt engines/requirements.txt tools/requirements.txt java/pom.xml java/Launch.java
+//go:embed python/requirements.txt engines/requirements.txt tools/requirements.txt shell/requirements.txt
+//go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
@@ -60,6 +61,12 @@ var (
 	}
 	toolsBundle = Bundle{
 		Name:    "tools",
+		tool:    "python3",
+		files:   []string{"requirements.txt"},
+		install: installPython,
+	}
+	shellBundle = Bundle{
+		Name:    "shell",
 		tool:    "python3",
 		files:   []string{"requirements.txt"},
 		install: installPython,
@@ -96,7 +103,7 @@ var (
 
 // Bundles lists all that can be fetched.
 func Bundles() []Bundle {
-	return []Bundle{npmBundle, pythonBundle, enginesBundle, toolsBundle, validatorBundle, javaBundle, codecsBundle, goBundle}
+	return []Bundle{npmBundle, pythonBundle, enginesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle, goBundle}
 }
 
 func installPython(ctx context.Context, dir string) error {

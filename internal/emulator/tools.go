@@ -27,6 +27,13 @@ func Tools(tb testing.TB) (env []string, bin string) {
 	}, bin
 }
 
+// ShellCheck returns a command that runs ShellCheck, which finds faults in shell scripts. Without it the test is left out.
+func ShellCheck(tb testing.TB, args ...string) *exec.Cmd {
+	tb.Helper()
+	dir := fetched(tb, shellBundle, "ShellCheck", "python3")
+	return exec.CommandContext(tb.Context(), filepath.Join(dir, "lib", "bin", "shellcheck"), args...)
+}
+
 // Validator returns a command that runs a script of node with AWS's own CloudFormation validator
 // (@aws/cloudformation-validate) at hand. Without it the test is left out.
 func Validator(tb testing.TB, script string, args ...string) *exec.Cmd {
