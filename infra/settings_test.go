@@ -136,6 +136,17 @@ func TestConsumerTask_IsNotKilledWhileItCommits(t *testing.T) {
 	}
 }
 
+// A task whose daemon stands still is replaced. The command that asks it is one of the program's.
+func TestConsumerTask_IsAskedWhetherItIsAlive(t *testing.T) {
+	check := asNode(container(t, load(t, "consumer-ecs"), "ConsumerTask", "consumer")["HealthCheck"])
+	if want := []any{"CMD", "/usr/local/bin/consumer", "probe"}; !reflect.DeepEqual(check["Command"], want) {
+		t.Errorf("the health check runs %v, want %v", check["Command"], want)
+	}
+	if !slices.Contains(literals(t, "../cmd/consumer/main.go"), "probe") {
+		t.Error("the program has no command probe")
+	}
+}
+
 // The producer's flags are those that its program has.
 func TestProducerTask_HasTheFlagsOfTheProgram(t *testing.T) {
 	c := container(t, load(t, "consumer-ecs"), "ProducerTask", "producer")

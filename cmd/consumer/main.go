@@ -27,6 +27,7 @@ var commands = []command{
 	{"audit", "prove from the manifests and the bucket that every record was delivered once", auditBucket},
 	{"checkpoint", "show the lease table, move positions, import another consumer's", checkpoints},
 	{"redrive", "send error records back to a stream", redriveErrors},
+	{"probe", "ask the daemon with these settings on this host whether it is alive", probe},
 	{"settings", "list the environment variables, as text or with --markdown", settings},
 	{"version", "print the version", func(_ context.Context, _ []string, out io.Writer) error {
 		_, err := fmt.Fprintln(out, version.String())
