@@ -62,9 +62,21 @@ const outputBucket = "output"
 // send-to-firehose with Firehose behind it. The queries find in all of them what the producer sent.
 func TestQueries_AgreeOverRealOutputOfAllPaths(t *testing.T) {
 	s := newSite(t)
-	s.runDaemon(t, "jsonl", "data/")
-	s.runDaemon(t, "parquet", "parquet/")
-	s.runFunctions(t)
+	delivered := t.Run("all paths deliver", func(t *testing.T) {
+		for name, deliver := range map[string]func(t *testing.T){
+			"the daemon, JSON lines": func(t *testing.T) { s.runDaemon(t, "jsonl", "data/") },
+			"the daemon, Parquet":    func(t *testing.T) { s.runDaemon(t, "parquet", "parquet/") },
+			"the functions":          s.runFunctions,
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				deliver(t)
+			})
+		}
+	})
+	if !delivered {
+		t.FailNow()
+	}
 	folder := t.TempDir()
 	s.download(t, folder)
 
