@@ -89,6 +89,7 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 		registry: svc.Registry, metrics: svc.Metrics, budget: svc.Budget, sweeps: make(chan lease.Scan, 1),
 	}
 	d.log = svc.Log.With(logkey.Worker, d.worker)
+	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())
 	for _, wire := range []func(Services) error{d.wirePipeline, d.wireKeeper, d.wireEngine} {
 		if err := wire(svc); err != nil {
 			return nil, err

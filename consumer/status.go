@@ -120,6 +120,17 @@ func (d *Daemon) checks() []Check {
 	}
 }
 
+// observeChecks tells the metrics how the parts are.
+func (d *Daemon) observeChecks() {
+	for _, c := range d.checks() {
+		ok := 0.0
+		if c.Problem == "" {
+			ok = 1
+		}
+		d.metrics.CheckOK.WithLabelValues(c.Name).Set(ok)
+	}
+}
+
 // healthReporter is a sink that knows how its last requests went.
 type healthReporter interface{ Health() error }
 
@@ -139,7 +150,11 @@ func (d *Daemon) Handler() http.Handler {
 		w.Write(page)
 	})
 	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.Status()) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{}))
+	metrics := promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		d.observeChecks()
+		metrics.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /healthz", d.healthz)
 	mux.HandleFunc("GET /readyz", d.readyz)
 	return mux

@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -63,7 +64,7 @@ func TestHandler_TellsWhatIsWrongBeforeAnythingRuns(t *testing.T) {
 	}{
 		"/":            {200, "<title>"},
 		"/status.json": {200, `"state":"not ready"`},
-		"/metrics":     {200, "consumer_leases_held 0"},
+		"/metrics":     {200, "consumer_leases_held 0\n"},
 		"/healthz":     {200, "alive"},
 		"/readyz":      {503, "has not started"},
 		"/elsewhere":   {404, ""},
@@ -83,5 +84,23 @@ func TestHandler_IsNotAliveWhenTheEngineStandsStill(t *testing.T) {
 	d.shards.ticked.Store(time.Now().Add(-2 * stallLimit).UnixNano())
 	if code, body := get(t, d, "/healthz"); code != 503 || !strings.Contains(body, "stood still") {
 		t.Errorf("long after a tick: %d %s", code, body)
+	}
+}
+
+func TestMetrics_TellWhatReadinessTells(t *testing.T) {
+	d := newIdleDaemon(t)
+	d.trouble.kinesis("shardId-000000000000", errors.New("no such stream"))
+	_, body := get(t, d, "/metrics")
+	for _, want := range []string{
+		`consumer_check_ok{check="leases"} 0`, `consumer_check_ok{check="kinesis"} 0`, `consumer_check_ok{check="s3"} 1`,
+		"consumer_commit_interval_seconds 300",
+	} {
+		if !strings.Contains(body, want+"\n") {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+	d.trouble.kinesis("shardId-000000000000", nil)
+	if _, body := get(t, d, "/metrics"); !strings.Contains(body, `consumer_check_ok{check="kinesis"} 1`) {
+		t.Error("kinesis has recovered, and the metrics do not tell")
 	}
 }

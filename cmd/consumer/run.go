@@ -44,8 +44,9 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	}
 	account.HTTPClient = awshttp.Keep(account.HTTPClient)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m := metrics.New(registry)
+	labelled := metrics.ForApplication(registry, cfg.Application)
+	labelled.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := metrics.New(labelled)
 	b := budget.New(int64(cfg.MemoryBudget), m)
 	bucket := s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
 	records, err := loadSchema(ctx, cfg.Schema, bucket)

@@ -173,7 +173,7 @@ func (st *stage) daemon(o options) (d *consumer.Daemon, address string, err erro
 	}
 	log := slog.New(slog.NewTextHandler(logTo, nil))
 	registry := prometheus.NewRegistry()
-	m := metrics.New(registry)
+	m := metrics.New(metrics.ForApplication(registry, cfg.Application))
 	held := budget.New(int64(cfg.MemoryBudget), m)
 	sink, err := s3sink.New(st.s3(), s3sink.Config{Bucket: bucketName, Budget: held, Metrics: m, Log: log})
 	if err != nil {

@@ -67,7 +67,7 @@ type board struct {
 	faults []FaultSeen
 	totals Totals
 	box    int
-	seen   map[string]time.Time // batches of the outbox, since when this worker sees them
+	seen   map[string]bool      // batches of the outbox at the last scan
 	oldest map[string]time.Time // oldest arrival of committed batches that are not published
 }
 
@@ -108,21 +108,23 @@ func (b *board) fault(now time.Time, shard, sequence string, f *record.Fault) {
 	b.faults = remember(b.faults, FaultSeen{At: now, Shard: shard, Sequence: sequence, Code: f.Code, Message: f.Message})
 }
 
-// outbox notes the unpublished batches of all workers.
+// outbox notes the unpublished batches of all workers. A batch of this worker that was there and is no more was
+// published or forgotten by somebody else.
 func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Metrics) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	seen := make(map[string]time.Time, len(batches))
+	before := b.seen
+	b.seen, b.box = make(map[string]bool, len(batches)), len(batches)
 	var age time.Duration
 	for _, batch := range batches {
-		since, ok := b.seen[batch.ID]
-		if !ok {
-			since = now
-		}
-		seen[batch.ID] = since
-		age = max(age, now.Sub(since))
+		b.seen[batch.ID] = true
+		age = max(age, now.Sub(batch.Created))
 	}
-	b.seen, b.box = seen, len(batches)
+	for id := range before {
+		if !b.seen[id] {
+			delete(b.oldest, id)
+		}
+	}
 	m.Outbox.Set(float64(len(batches)))
 	m.OutboxAge.Set(age.Seconds())
 }
@@ -144,7 +146,7 @@ func (p *Pipeline) Status() Status {
 		Outbox:    p.board.box,
 	}
 	p.board.mu.Unlock()
-	for _, b := range p.openBatches() {
+	for _, b := range p.uncommitted() {
 		for id, f := range b.openFiles() {
 			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != ""})
 		}
@@ -158,7 +160,7 @@ func (p *Pipeline) Observe() {
 	now := p.cfg.Now()
 	files := 0
 	var unwritten time.Duration
-	for _, b := range p.openBatches() {
+	for _, b := range p.uncommitted() {
 		files += len(b.openFiles())
 		unwritten = max(unwritten, now.Sub(b.opened))
 	}
@@ -172,7 +174,7 @@ func (p *Pipeline) Observe() {
 func (p *Pipeline) Freshness() time.Duration {
 	now := p.cfg.Now()
 	var age time.Duration
-	for _, b := range p.openBatches() {
+	for _, b := range p.uncommitted() {
 		if t := b.oldestArrival(); !t.IsZero() {
 			age = max(age, now.Sub(t))
 		}
@@ -185,15 +187,14 @@ func (p *Pipeline) Freshness() time.Duration {
 	return age
 }
 
-func (p *Pipeline) openBatches() []*batch {
+// uncommitted returns the batches of all lanes that are open or on their way to the commit.
+func (p *Pipeline) uncommitted() []*batch {
 	p.mu.Lock()
 	lanes := slices.Clone(p.lanes)
 	p.mu.Unlock()
-	var open []*batch
+	var batches []*batch
 	for _, l := range lanes {
-		if b := l.batch(); b != nil {
-			open = append(open, b)
-		}
+		batches = append(batches, l.uncommitted()...)
 	}
-	return open
+	return batches
 }

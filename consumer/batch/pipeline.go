@@ -148,7 +148,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			if p.parts.Shared.Relieve() {
 				continue
 			}
-			for _, b := range p.openBatches() {
+			for _, b := range p.uncommitted() { // a batch that is sealed already takes no notice
 				b.lane.seal(b, "memory")
 			}
 		case <-ctx.Done():
@@ -245,6 +245,7 @@ type lane struct {
 
 	mu      sync.Mutex
 	current *batch        // the open one; nil if nothing has come since the last was sealed
+	sealed  *batch        // the one that was taken away, until it is committed or dropped
 	rotated chan struct{} // closed and replaced when the open batch is taken away
 	settled chan struct{} // closed when the batch that was taken away is settled; nil if none is under way
 
@@ -318,7 +319,7 @@ func (l *lane) rotate() *batch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.current
-	l.current = nil
+	l.current, l.sealed = nil, b
 	close(l.rotated)
 	l.rotated = make(chan struct{})
 	l.settled = make(chan struct{})
@@ -330,7 +331,21 @@ func (l *lane) rest() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(l.settled)
-	l.settled = nil
+	l.settled, l.sealed = nil, nil
+}
+
+// committed notes that the batch taken away last has become the outbox's.
+func (l *lane) committed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sealed = nil
+}
+
+// uncommitted returns the batches whose records are not committed, the older first.
+func (l *lane) uncommitted() []*batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc([]*batch{l.sealed, l.current}, func(b *batch) bool { return b == nil })
 }
 
 func (l *lane) settling() <-chan struct{} {

@@ -55,6 +55,7 @@ func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 		b.ranges[r.Shard].cursor.commit(r)
 	}
 	p.board.committed(out)
+	l.committed()
 
 	if err := p.publish(ctx, out); err != nil {
 		p.parts.Log.Error("batch committed and not published, it stays in the outbox", logkey.Batch, b.id, logkey.Error, err)

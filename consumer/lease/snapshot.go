@@ -108,6 +108,7 @@ func (k *Keeper) report(scan Scan, g gate, leading bool) {
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.metrics.Retention.Set(k.about.Retention.Seconds())
 	k.snapshot = s
 }
 

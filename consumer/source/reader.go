@@ -90,4 +90,5 @@ func (r *Reader) Close() {
 	r.wait.Wait()
 	r.shard.free()
 	r.source.metrics.BehindLatest.DeleteLabelValues(r.shard.id)
+	r.source.metrics.LastRead.DeleteLabelValues(r.shard.id)
 }

@@ -189,6 +189,7 @@ func (s *shardState) count(f *Fetch, repeated int) {
 	m.RecordsRead.WithLabelValues(s.id).Add(float64(f.Count))
 	m.BytesRead.WithLabelValues(s.id).Add(float64(f.Bytes))
 	m.BehindLatest.WithLabelValues(s.id).Set(f.Behind.Seconds())
+	m.LastRead.WithLabelValues(s.id).SetToCurrentTime()
 	if repeated == 0 {
 		return
 	}

@@ -340,9 +340,35 @@ func TestReader_TellsWhatItRead(t *testing.T) {
 			reading(t, m.BehindLatest.WithLabelValues("shard")); n != 5 || b != 55 || behind != 2 {
 			t.Errorf("metrics: %v records, %v bytes, %v s behind", n, b, behind)
 		}
+		if at := reading(t, m.LastRead.WithLabelValues("shard")); at != float64(time.Now().Unix()) {
+			t.Errorf("metrics: read at %v, now is %v", at, time.Now().Unix())
+		}
 		r.Close()
-		if m.BehindLatest.DeleteLabelValues("shard") {
+		if m.BehindLatest.DeleteLabelValues("shard") || m.LastRead.DeleteLabelValues("shard") {
 			t.Error("a closed reader still tells how far it is behind")
+		}
+	})
+}
+
+// A lag that stands still because nothing can be read is told from one that is known to be small by its age.
+func TestReader_TellsTheTimeOfTheLastReadThatSucceeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newShard(1, 1)
+		k.faults = []fault{{}, {errThrottled}, {errThrottled}, {errThrottled}}
+		s := newSource(k, nil)
+		r := s.Open("shard", checkpoint.TrimHorizon)
+		defer r.Close()
+		if _, err := r.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		read := reading(t, s.metrics.LastRead.WithLabelValues("shard"))
+		for k.hit < 3 {
+			if _, err := r.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if at := reading(t, s.metrics.LastRead.WithLabelValues("shard")); at != read || read == 0 {
+			t.Errorf("read at %v after calls that failed, want %v", at, read)
 		}
 	})
 }

@@ -1,7 +1,8 @@
 // Package metrics names every metric of the consumer daemon, with its help text, in one place.
 //
 // Names follow Prometheus's rules (base units, _total for counters). Where Amazon Data Firehose publishes a figure
-// with the same meaning, the help text names it.
+// with the same meaning, the help text names it. Every metric has the label application besides its own, by which
+// dashboards and alerts tell deployments apart (see ForApplication).
 package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,7 @@ type Metrics struct {
 	RecordsRead    *prometheus.CounterVec // shard
 	BytesRead      *prometheus.CounterVec // shard
 	BehindLatest   *prometheus.GaugeVec   // shard
+	LastRead       *prometheus.GaugeVec   // shard
 	GetRecords     *prometheus.CounterVec // result
 	AggregateFault prometheus.Counter
 	// RecordsRepeated has no labels: it should stay at 0.
@@ -26,8 +28,13 @@ type Metrics struct {
 	LeasesFree    prometheus.Gauge
 	ShardsTrimmed prometheus.Gauge
 	RetentionUsed prometheus.Gauge
+	Retention     prometheus.Gauge
 	RetentionGaps prometheus.Counter
 	StoreRequests *prometheus.CounterVec // operation, result
+
+	// Daemon
+	CheckOK        *prometheus.GaugeVec // check
+	CommitInterval prometheus.Gauge
 
 	// Batches and files
 	OpenFiles       prometheus.Gauge
@@ -47,16 +54,24 @@ type Metrics struct {
 	S3Requests      *prometheus.CounterVec // operation, result
 }
 
-// New registers all metrics with reg.
+// ForApplication returns a registerer that puts the label application on all that is registered through it.
+func ForApplication(reg prometheus.Registerer, application string) prometheus.Registerer {
+	return prometheus.WrapRegistererWith(prometheus.Labels{"application": application}, reg)
+}
+
+// New registers all metrics with reg. Where the values of labels are few and known they are there from the start, at
+// 0: Prometheus does not see the first increase of a series that begins with it.
 func New(reg prometheus.Registerer) *Metrics {
 	f := factory{reg}
-	return &Metrics{
+	m := &Metrics{
 		RecordsRead: f.counterVec("consumer_read_records_total",
 			"Kinesis records read, aggregates counted once (Firehose: DataReadFromKinesisStream.Records).", "shard"),
 		BytesRead: f.counterVec("consumer_read_bytes_total",
 			"Payload bytes read (Firehose: DataReadFromKinesisStream.Bytes).", "shard"),
 		BehindLatest: f.gaugeVec("consumer_shard_behind_latest_seconds",
 			"How far the last read was behind the tip of the shard (Firehose: KinesisMillisBehindLatest).", "shard"),
+		LastRead: f.gaugeVec("consumer_shard_read_timestamp_seconds",
+			"Unix time of the last read of the shard that succeeded: the lag is that of this moment, and grows from it.", "shard"),
 		GetRecords: f.counterVec("consumer_get_records_total",
 			"GetRecords calls by result: ok, throttled, expired, error (Firehose: ThrottledGetRecords).", "result"),
 		AggregateFault: f.counter("consumer_corrupt_aggregates_total",
@@ -78,8 +93,13 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Times that the first record read of a shard came more than the retention time after its last committed one: records may be lost."),
 		RetentionUsed: f.gauge("consumer_retention_used_ratio",
 			"Greatest age of a held shard's checkpoint as a share of the stream's retention; shards read to their tip count as young."),
+		Retention: f.gauge("consumer_retention_seconds", "How long the stream keeps a record; 0 until it is known."),
 		StoreRequests: f.counterVec("consumer_checkpoint_requests_total",
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
+
+		CheckOK: f.gaugeVec("consumer_check_ok",
+			"1 if all is well with what the daemon needs, as the status page has it: leases, kinesis, s3. /readyz fails on a 0.", "check"),
+		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 
 		OpenFiles: f.gauge("consumer_open_files", "Files being written, one a partition."),
 		BufferedBytes: f.gaugeVec("consumer_buffered_bytes",
@@ -93,7 +113,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Time of a batch's phases: fill, seal, commit, publish.",
 			prometheus.ExponentialBuckets(0.01, 3, 12), "phase"),
 		Outbox:    f.gauge("consumer_outbox_batches", "Batches committed and not yet published, of all workers."),
-		OutboxAge: f.gauge("consumer_outbox_oldest_seconds", "How long this worker has seen the oldest unpublished batch."),
+		OutboxAge: f.gauge("consumer_outbox_oldest_seconds", "Age of the oldest unpublished batch of all workers, since it was sealed."),
 		Files: f.counterVec("consumer_files_total",
 			"Files published by kind (data, error) and by what closed them (Firehose: DeliveryToS3.ObjectCount).", "kind", "reason"),
 		FileBytes: f.histogramVec("consumer_file_bytes", "Sizes of published files.",
@@ -106,6 +126,18 @@ func New(reg prometheus.Registerer) *Metrics {
 		Freshness: f.gauge("consumer_data_freshness_seconds",
 			"Age of the oldest record read and not yet published, by its arrival in Kinesis (Firehose: DeliveryToS3.DataFreshness)."),
 		S3Requests: f.counterVec("consumer_s3_requests_total", "S3 requests by operation and result: ok, retried, error.", "operation", "result"),
+	}
+	begin(m.GetRecords, "ok", "throttled", "expired", "error")
+	begin(m.LeasesEnded, "shard_end", "handover", "shutdown", "lost", "restart")
+	begin(m.Batches, "published", "dropped", "swept")
+	begin(m.Records, "delivered", "error")
+	return m
+}
+
+// begin makes the series of the values.
+func begin(c *prometheus.CounterVec, values ...string) {
+	for _, v := range values {
+		c.WithLabelValues(v)
 	}
 }
 

@@ -1,0 +1,91 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+func reading(t *testing.T, g prometheus.Gauge) time.Duration {
+	t.Helper()
+	var m dto.Metric
+	if err := g.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(m.GetGauge().GetValue() * float64(time.Second))
+}
+
+// The store is away for half an hour and no further record comes: the sealed batch is as late as it is.
+func TestFreshness_CountsABatchThatWaitsForItsCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		w.append(c, intake("x", 1, 5))
+		w.faults(func(operation string, _ bool) error { return errPlanted })
+		time.Sleep(30 * time.Minute)
+		p.Observe()
+		want(t, "freshness", reading(t, p.parts.Metrics.Freshness), 30*time.Minute)
+		want(t, "oldest unwritten", reading(t, p.parts.Metrics.OldestUnwritten), 30*time.Minute)
+
+		w.faults(nil)
+		time.Sleep(time.Minute)
+		p.Observe()
+		want(t, "freshness after the commit", reading(t, p.parts.Metrics.Freshness), 0)
+		want(t, "oldest unwritten after the commit", reading(t, p.parts.Metrics.OldestUnwritten), 0)
+		want(t, "records", len(w.bucket.lines("data/")), 5)
+	})
+}
+
+// A batch whose uploads are gone stays in the outbox until somebody forgets it. Its age is that since its sealing, also
+// for a worker that has just started.
+func TestFreshness_CountsABatchInTheOutboxUntilItIsTakenOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		w.bucket.plant(func(operation, _ string, _ bool) error {
+			if operation == "publish" {
+				return errors.New("the uploads are gone")
+			}
+			return nil
+		})
+		c := p.Open(w.acquire("shard-1", "a"))
+		w.append(c, intake("x", 1, 5))
+		time.Sleep(time.Hour)
+		other, stopOther := w.worker("b")
+		defer stopOther()
+		look := func() checkpoint.Snapshot {
+			s, err := w.store.Scan(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range []*Pipeline{p, other} {
+				p.Sweep(context.Background(), s, func(string) bool { return false })
+				p.Observe()
+			}
+			return s
+		}
+		s := look()
+		want(t, "batches in the outbox", len(s.Batches), 1)
+		want(t, "freshness", reading(t, p.parts.Metrics.Freshness), time.Hour)
+		want(t, "oldest unwritten", reading(t, p.parts.Metrics.OldestUnwritten), 0)
+		want(t, "outbox age for its worker", reading(t, p.parts.Metrics.OutboxAge), time.Hour-w.limits.Interval)
+		want(t, "outbox age for a new worker", reading(t, other.parts.Metrics.OutboxAge), time.Hour-w.limits.Interval)
+
+		if err := w.store.Forget(context.Background(), s.Batches[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		look()
+		want(t, "freshness after it was forgotten", reading(t, p.parts.Metrics.Freshness), 0)
+		want(t, "outbox age after it was forgotten", reading(t, other.parts.Metrics.OutboxAge), 0)
+	})
+}
