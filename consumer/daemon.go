@@ -90,12 +90,24 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 	}
 	d.log = svc.Log.With(logkey.Worker, d.worker)
 	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())
+	for _, code := range faultCodes() {
+		d.metrics.Faults.WithLabelValues(code) // at 0, so that its first increase is seen
+	}
 	for _, wire := range []func(Services) error{d.wirePipeline, d.wireKeeper, d.wireEngine} {
 		if err := wire(svc); err != nil {
 			return nil, err
 		}
 	}
 	return d, nil
+}
+
+// faultCodes are the codes of error records.
+func faultCodes() []string {
+	codes := []string{schema.CodeMalformed, schema.CodeParse, schema.CodeViolation}
+	for _, c := range append(record.Codes(), prefix.Codes()...) {
+		codes = append(codes, c.Name)
+	}
+	return codes
 }
 
 // workerID is unique for each start of a process: one that was restarted must not be taken for its predecessor.

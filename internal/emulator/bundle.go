@@ -103,7 +103,10 @@ var (
 
 // Bundles lists all that can be fetched.
 func Bundles() []Bundle {
-	return []Bundle{npmBundle, pythonBundle, enginesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle, goBundle}
+	return []Bundle{
+		npmBundle, pythonBundle, enginesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle, goBundle,
+		prometheusBundle,
+	}
 }
 
 func installPython(ctx context.Context, dir string) error {

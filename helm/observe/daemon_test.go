@@ -1,0 +1,430 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/localbucket"
+	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/producer"
+)
+
+const (
+	trips  = 20_000
+	shards = 4
+	wrong  = 20 // records that are no JSON
+)
+
+// site is a stream, a bucket, a table and workers, each a process of the real daemon.
+type site struct {
+	t       *testing.T
+	binary  string
+	env     []string
+	kinesis *kinesis.Client
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	table := emulator.DynamoDBLocal(t)
+	s := &site{t: t, binary: filepath.Join(t.TempDir(), "consumer")}
+	if out, err := exec.Command("go", "build", "-o", s.binary, "../../cmd/consumer").CombinedOutput(); err != nil {
+		t.Fatalf("build the daemon: %v\n%s", err, out)
+	}
+	stream, err := localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 1 << 30})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stream.Close() })
+	if err := stream.CreateStream("trips", shards); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := localbucket.Start("127.0.0.1:0", t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { bucket.Close() })
+	if err := bucket.CreateBucket("out"); err != nil {
+		t.Fatal(err)
+	}
+	s.kinesis = kinesis.NewFromConfig(aws.Config{
+		Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: awshttp.Keep(nil),
+	}, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(stream.URL()) })
+	s.env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
+		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ENDPOINT_URL_KINESIS=" + stream.URL(), "AWS_ENDPOINT_URL_S3=" + bucket.URL(), "AWS_ENDPOINT_URL_DYNAMODB=" + table.URL,
+		"S3_PATH_STYLE=true", "STREAM_NAME=trips", "BUCKET=out", "APPLICATION_NAME=trips", "FAILOVER_TIME=3s", "COMMIT_INTERVAL=3s",
+	}
+	return s
+}
+
+// freeAddress is a loopback address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// worker starts a daemon. stop has it end in good order.
+func (s *site) worker(address string) (stop func()) {
+	s.t.Helper()
+	log, err := os.Create(filepath.Join(s.t.TempDir(), "log"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := exec.Command(s.binary)
+	cmd.Env = append(slices.Clone(s.env), "HTTP_ADDRESS="+address)
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended, which Wait tells
+		timer := time.AfterFunc(30*time.Second, func() { _ = cmd.Process.Kill() })
+		if err := cmd.Wait(); err != nil {
+			text, _ := os.ReadFile(log.Name())
+			s.t.Errorf("the daemon ended with %v\n%s", err, text)
+		}
+		timer.Stop()
+		_ = log.Close() // the daemon wrote it
+	})
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// send sends trips for about as many seconds, and some records that are no JSON.
+func (s *site) send(seconds int) {
+	s.t.Helper()
+	p, err := producer.New(producer.Config{
+		Stream: "trips", Source: func() (producer.Source, error) { return producer.Generate(trips, 1), nil },
+		PartitionKey: "TRIP_ID", Rate: float64(trips / seconds),
+	}, s.kinesis)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := p.Run(s.t.Context()); err != nil {
+		s.t.Fatalf("send trips: %v", err)
+	}
+	for n := range wrong {
+		if _, err := s.kinesis.PutRecord(s.t.Context(), &kinesis.PutRecordInput{
+			StreamName: aws.String("trips"), PartitionKey: aws.String(strconv.Itoa(n)), Data: []byte("not JSON"),
+		}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// exported are the metrics of a scrape: for each name its labels with their values.
+type exported map[string]map[string]map[string]bool
+
+func (e exported) note(name, label, value string) {
+	if e[name] == nil {
+		e[name] = make(map[string]map[string]bool)
+	}
+	if label == "" {
+		return
+	}
+	if e[name][label] == nil {
+		e[name][label] = make(map[string]bool)
+	}
+	e[name][label][value] = true
+}
+
+// scrape adds what a worker exports and returns the sum of each family.
+func (e exported) scrape(t *testing.T, address string) (sums map[string]float64) {
+	t.Helper()
+	answer, err := http.Get("http://" + address + "/metrics")
+	if err != nil {
+		return nil // it has not started yet
+	}
+	defer answer.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums = make(map[string]float64)
+	for name, family := range families {
+		for _, m := range family.GetMetric() {
+			names := []string{name}
+			if m.GetHistogram() != nil {
+				names = []string{name + "_sum", name + "_count", name + "_bucket"}
+				e.note(name+"_bucket", "le", "")
+			}
+			for _, n := range names {
+				e.note(n, "", "")
+				for _, l := range m.GetLabel() {
+					e.note(n, l.GetName(), l.GetValue())
+				}
+			}
+			sums[name] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	return sums
+}
+
+var (
+	selector = regexp.MustCompile(`\b((?:consumer|process|go)_[a-z0-9_]+)\b(?:\{([^}]*)\})?`)
+	matcher  = regexp.MustCompile(`([a-z_]+)(=~|!=|!~|=)"([^"]*)"`)
+	grouping = regexp.MustCompile(`\b(?:by|without|on|ignoring) \(([^)]*)\)`)
+	// added are the labels that Prometheus gives to what it scrapes.
+	added = []string{"namespace", "job", "instance"}
+	// rare are values that appear only with trouble.
+	rare = map[string]bool{`consumer_checkpoint_requests_total result="error"`: true}
+)
+
+// faults names what an expression asks for and no worker exports.
+func (e exported) faults(expr string) (faults []string) {
+	known := slices.Clone(added)
+	for _, m := range selector.FindAllStringSubmatch(expr, -1) {
+		name, labels := m[1], e[m[1]]
+		if labels == nil {
+			faults = append(faults, "there is no metric "+name)
+			continue
+		}
+		for label := range labels {
+			known = append(known, label)
+		}
+		for _, match := range matcher.FindAllStringSubmatch(m[2], -1) {
+			label, operator, value := match[1], match[2], match[3]
+			if slices.Contains(added, label) {
+				continue
+			}
+			values, ok := labels[label]
+			switch {
+			case !ok:
+				faults = append(faults, name+" has no label "+label)
+			case operator == "=" && !values[value] && !rare[name+" "+match[0]]:
+				faults = append(faults, fmt.Sprintf("%s has no %s=%q", name, label, value))
+			}
+		}
+	}
+	for _, m := range grouping.FindAllStringSubmatch(expr, -1) {
+		for label := range strings.SplitSeq(m[1], ",") {
+			if label = strings.TrimSpace(label); label != "" && !slices.Contains(known, label) {
+				faults = append(faults, "no metric in it has the label "+label)
+			}
+		}
+	}
+	return faults
+}
+
+func TestExported_FindsWhatIsNotThere(t *testing.T) {
+	e := exported{"consumer_records_total": {"application": {"trips": true}, "result": {"error": true}}}
+	for expr, want := range map[string]int{
+		`sum by (namespace, result) (rate(consumer_records_total{application=~"$x", result="error"}[5m]))`: 0,
+		`consumer_record_total`:                                   1,
+		`consumer_records_total{code="x"}`:                        1,
+		`consumer_records_total{result="lost"}`:                   1,
+		`sum by (shard, pod) (consumer_records_total)`:            2,
+		`max without (shard) (consumer_records_total{kind=~"x"})`: 2,
+	} {
+		if got := e.faults(expr); len(got) != want {
+			t.Errorf("%s: %q, want %d faults", expr, got, want)
+		}
+	}
+}
+
+// asked is an expression with where it stands.
+type asked struct {
+	where, expr string
+	unit        string
+}
+
+// panelQueries are the queries of the dashboard file, as Grafana would send them for all namespaces, jobs and
+// applications.
+func panelQueries(t *testing.T) (all []asked) {
+	t.Helper()
+	text, err := os.ReadFile(dashboardFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct {
+			Title       string
+			FieldConfig struct{ Defaults struct{ Unit string } }
+			Targets     []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(text, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	fill := strings.NewReplacer("$namespace", ".*", "$job", ".*", "$application", ".*", "$__rate_interval", "5s")
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			all = append(all, asked{"panel " + p.Title, fill.Replace(target.Expr), p.FieldConfig.Defaults.Unit})
+		}
+	}
+	if len(all) < 30 {
+		t.Fatalf("%d queries found", len(all))
+	}
+	return all
+}
+
+// sample is a series of an answer of Prometheus.
+type sample struct {
+	Metric map[string]string
+	Values [][2]any
+	Value  [2]any
+}
+
+// ask calls Prometheus's HTTP API.
+func ask(t *testing.T, base, path string, args url.Values) []sample {
+	t.Helper()
+	answer, err := http.Get(base + path + "?" + args.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var body struct {
+		Status, Error string
+		Data          struct{ Result []sample }
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	if body.Status != "success" {
+		t.Errorf("%s: %s", args.Get("query"), body.Error)
+	}
+	return body.Data.Result
+}
+
+// Two workers of the real daemon deliver trips while a real Prometheus looks at them. Every query of the dashboard and
+// every alert is about what is there; the panels show something, and nothing absurd; no alert would fire on a day like
+// this, but the one for a fleet that has gone.
+func TestQueries_ShowARunningDaemon(t *testing.T) {
+	s := newSite(t)
+	addresses := []string{freeAddress(t), freeAddress(t)}
+	config := filepath.Join(t.TempDir(), "prometheus.yml")
+	text := fmt.Sprintf(`scrape_configs:
+  - job_name: consumer
+    scrape_interval: 1s
+    static_configs: [{targets: [%q, %q], labels: {namespace: jobs}}]
+`, addresses[0], addresses[1])
+	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	metrics := make(exported)
+	begun := time.Now()
+	base := emulator.Prometheus(t, config).URL
+	stopFirst := s.worker(addresses[0])
+	eventually(t, "the first worker reads all shards", func() bool { return metrics.scrape(t, addresses[0])["consumer_leases_held"] == shards })
+	stopSecond := s.worker(addresses[1]) // to which leases move
+	s.send(15)
+
+	var cpu, bytes float64
+	eventually(t, "all records are delivered", func() bool {
+		delivered := 0.0
+		cpu, bytes = 0, 0
+		for _, a := range addresses {
+			sums := metrics.scrape(t, a)
+			delivered += sums["consumer_records_total"]
+			cpu += sums["process_cpu_seconds_total"]
+			bytes += sums["consumer_read_bytes_total"]
+		}
+		return delivered == trips+wrong
+	})
+	t.Logf("%.1f MB read with %.1f s of CPU, start and idling included", bytes/1e6, cpu)
+	time.Sleep(3 * time.Second) // some scrapes see the end
+	ended := time.Now()
+
+	queries := panelQueries(t)
+	for _, r := range alerts(t) {
+		queries = append(queries, asked{where: r.Alert, expr: r.Expr})
+	}
+	for _, q := range queries {
+		for _, fault := range metrics.faults(q.expr) {
+			t.Errorf("%s: %s: %s", q.where, q.expr, fault)
+		}
+	}
+	for _, q := range panelQueries(t) {
+		got := ask(t, base, "/api/v1/query_range", url.Values{
+			"query": {q.expr}, "step": {"1"}, "start": {strconv.FormatInt(begun.Unix(), 10)}, "end": {strconv.FormatInt(ended.Unix(), 10)},
+		})
+		if len(got) == 0 && !strings.Contains(q.expr, `result!="ok"`) { // nothing was retried
+			t.Errorf("%s shows nothing: %s", q.where, q.expr)
+		}
+		least, most := judge(t, q, got)
+		if len(got) > 0 {
+			t.Logf("%-30s %2d series, %.3g to %.3g", q.where, len(got), least, most)
+		}
+	}
+	for _, r := range alerts(t) {
+		if got := ask(t, base, "/api/v1/query", url.Values{"query": {r.Expr}}); len(got) > 0 {
+			t.Errorf("%s would fire: %v", r.Alert, got)
+		}
+	}
+
+	stopFirst()
+	stopSecond()
+	for _, r := range alerts(t) {
+		if r.Alert != "ConsumerAbsent" {
+			continue
+		}
+		eventually(t, "an alert tells that all workers are gone", func() bool {
+			return len(ask(t, base, "/api/v1/query", url.Values{"query": {r.Expr}})) == 1
+		})
+	}
+}
+
+// eventually waits for a condition, a minute at most.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// judge finds values that a person would not believe.
+func judge(t *testing.T, q asked, got []sample) (least, most float64) {
+	t.Helper()
+	most, least = math.Inf(-1), math.Inf(1)
+	for _, s := range got {
+		for _, v := range s.Values {
+			f, err := strconv.ParseFloat(v[1].(string), 64)
+			if err != nil || math.IsNaN(f) || math.IsInf(f, 0) || f < 0 {
+				t.Errorf("%s: %s %v: %v", q.where, q.expr, s.Metric, v)
+				return least, most
+			}
+			least, most = min(least, f), max(most, f)
+		}
+	}
+	// Trips are seconds old, some kilobytes a file at least, and some thousand a second.
+	bounds := map[string]float64{"s": 60, "percentunit": 1, "bytes": 2 << 30, "rps": 1e5, "Bps": 1e9, "reqps": 1e4, "short": 2 * trips}
+	bound, ok := bounds[q.unit]
+	if !ok {
+		t.Errorf("%s: unit %q is not judged", q.where, q.unit)
+	} else if most > bound {
+		t.Errorf("%s: %s: %v is more than %v", q.where, q.expr, most, bound)
+	}
+	return least, most
+}

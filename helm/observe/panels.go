@@ -1,0 +1,157 @@
+package main
+
+import "strings"
+
+// row is a heading with panels of one size, in units of Grafana's grid.
+type row struct {
+	title         string
+	width, height int
+	panels        []panel
+}
+
+// panel is one picture, or one figure if it is a stat.
+type panel struct {
+	title   string
+	about   string
+	unit    string // Grafana's id of a unit
+	queries []query
+	stat    bool
+	limits  limits // of a stat
+	stacked bool
+}
+
+// query is a PromQL expression, in which $chosen stands for what is chosen at the top of the dashboard.
+type query struct{ promql, legend string }
+
+const chosen = `namespace=~"$namespace", job=~"$job", application=~"$application"`
+
+func (q query) expr() string { return strings.ReplaceAll(q.promql, "$chosen", chosen) }
+
+// lag is how far a shard is behind now: it was behind at the last read, and has grown since.
+const lag = `(consumer_shard_behind_latest_seconds{$chosen} + (time() - consumer_shard_read_timestamp_seconds{$chosen}))`
+
+// Batches and files come every few minutes, so their rates look back further than the others.
+var rows = []row{
+	{title: "At a glance", width: 4, height: 4, panels: []panel{
+		{title: "Freshness", stat: true, unit: "s", limits: limits{warn: 900, alarm: 3600},
+			about:   "Age of the oldest record that was read and is not visible in the bucket yet, by its arrival in Kinesis.",
+			queries: []query{{`max(consumer_data_freshness_seconds{$chosen})`, ""}}},
+		{title: "Lag of the worst shard", stat: true, unit: "s", limits: limits{warn: 300, alarm: 3600},
+			about:   "How far the reading of the worst shard is behind its tip.",
+			queries: []query{{`max(` + lag + `)`, ""}}},
+		{title: "Retention used", stat: true, unit: "percentunit", limits: limits{warn: 0.25, alarm: 0.5},
+			about:   "Age of the oldest checkpoint as a share of the time that the stream keeps records. At 100 % records are lost.",
+			queries: []query{{`max(consumer_retention_used_ratio{$chosen})`, ""}}},
+		{title: "Outbox", stat: true, unit: "s", limits: limits{warn: 900, alarm: 259200},
+			about:   "Age of the oldest batch that is committed and not visible yet.",
+			queries: []query{{`max(consumer_outbox_oldest_seconds{$chosen})`, ""}}},
+		{title: "Error records, 1 h", stat: true, unit: "short", limits: limits{warn: 1},
+			about:   "Records that went to the error prefix within the last hour.",
+			queries: []query{{`sum(increase(consumer_records_total{$chosen, result="error"}[1h]))`, ""}}},
+		{title: "Workers ready", stat: true, unit: "percentunit", limits: limits{warn: 1, falling: true},
+			about:   "Share of the workers with which all is well.",
+			queries: []query{{`avg(min without (check) (consumer_check_ok{$chosen}))`, ""}}},
+	}},
+	{title: "Delivery", width: 12, height: 8, panels: []panel{
+		{title: "Freshness", unit: "s",
+			about: "Visible: the oldest record not visible in the bucket, by its arrival. Committed: how long the oldest record not committed has been held. Both rise to the commit interval and fall; rising on means that something waits.",
+			queries: []query{
+				{`max by (application) (consumer_data_freshness_seconds{$chosen})`, "{{application}} visible"},
+				{`max by (application) (consumer_oldest_unwritten_seconds{$chosen})`, "{{application}} committed"},
+			}},
+		{title: "Lag a shard", unit: "s",
+			about:   "The twenty worst shards. It grows while a shard can not be read.",
+			queries: []query{{`topk(20, max by (application, shard) (` + lag + `))`, "{{shard}}"}}},
+		{title: "Records", unit: "rps",
+			about: "Read are Kinesis records, the others user records: with aggregates there are more of these. What is delivered comes in steps, batch by batch.",
+			queries: []query{
+				{`sum(rate(consumer_read_records_total{$chosen}[$__rate_interval]))`, "read"},
+				{`sum(rate(consumer_records_total{$chosen, result="delivered"}[15m]))`, "delivered"},
+				{`sum(rate(consumer_records_total{$chosen, result="error"}[15m]))`, "to the error prefix"},
+			}},
+		{title: "Bytes", unit: "Bps",
+			about: "Read are payloads, written is what lies in the bucket, compressed.",
+			queries: []query{
+				{`sum(rate(consumer_read_bytes_total{$chosen}[$__rate_interval]))`, "read"},
+				{`sum(rate(consumer_written_bytes_total{$chosen}[15m]))`, "written"},
+			}},
+		{title: "Error records by code", unit: "short", stacked: true,
+			about:   "Within five minutes. docs/errors.md explains the codes.",
+			queries: []query{{`sum by (code) (increase(consumer_record_faults_total{$chosen}[5m])) > 0`, "{{code}}"}}},
+		{title: "Readiness", unit: "short",
+			about:   "1 where all is well with what a worker needs.",
+			queries: []query{{`min by (application, instance, check) (consumer_check_ok{$chosen})`, "{{instance}} {{check}}"}}},
+	}},
+	{title: "Batches and files", width: 12, height: 8, panels: []panel{
+		{title: "File sizes", unit: "bytes",
+			about: "Of the files published within half an hour. Quantiles are estimated from buckets that grow fourfold.",
+			queries: []query{
+				{`sum by (kind) (rate(consumer_file_bytes_sum{$chosen}[30m])) / (sum by (kind) (rate(consumer_file_bytes_count{$chosen}[30m])) > 0)`, "{{kind}} mean"},
+				{`histogram_quantile(0.9, sum by (kind, le) (rate(consumer_file_bytes_bucket{$chosen}[30m]))) > 0`, "{{kind}} 90 %"},
+			}},
+		{title: "Files by what closed them", unit: "short", stacked: true,
+			about:   "Within half an hour. Interval and drain mean that traffic is low for FILE_SIZE, partitions and memory that too many files are open.",
+			queries: []query{{`sum by (kind, reason) (increase(consumer_files_total{$chosen}[30m])) > 0`, "{{kind}} {{reason}}"}}},
+		{title: "Commits", unit: "short",
+			about:   "Batches within half an hour. Dropped ones are read again; swept are those of dead workers.",
+			queries: []query{{`sum by (result) (increase(consumer_batches_total{$chosen}[30m]))`, "{{result}}"}}},
+		{title: "Time of a batch's phases", unit: "s",
+			about:   "Mean within half an hour. Fill is the commit interval at most; seal is the last upload; commit is the transaction; publish makes the files visible.",
+			queries: []query{{`sum by (phase) (rate(consumer_batch_seconds_sum{$chosen}[30m])) / (sum by (phase) (rate(consumer_batch_seconds_count{$chosen}[30m])) > 0)`, "{{phase}}"}}},
+		{title: "Outbox age", unit: "s",
+			about:   "Uploads that nobody completes are taken away by the bucket's rule, after 7 days.",
+			queries: []query{{`max by (application) (consumer_outbox_oldest_seconds{$chosen})`, "{{application}}"}}},
+		{title: "Outbox and open files", unit: "short",
+			about: "Batches committed and not visible yet; files being written.",
+			queries: []query{
+				{`max by (application) (consumer_outbox_batches{$chosen})`, "{{application}} batches in the outbox"},
+				{`sum by (application) (consumer_open_files{$chosen})`, "{{application}} open files"},
+			}},
+	}},
+	{title: "Workers", width: 12, height: 8, panels: []panel{
+		{title: "Leases a worker", unit: "short", stacked: true,
+			about:   "Shards that each worker reads.",
+			queries: []query{{`sum by (instance) (consumer_leases_held{$chosen})`, "{{instance}}"}}},
+		{title: "Workers and shards", unit: "short",
+			about: "Free shards are read by nobody.",
+			queries: []query{
+				{`max by (application) (consumer_workers{$chosen})`, "{{application}} workers"},
+				{`max by (application) (consumer_leases{$chosen})`, "{{application}} shards"},
+				{`min by (application) (consumer_leases_free{$chosen})`, "{{application}} free"},
+				{`max by (application) (consumer_trimmed_shards{$chosen})`, "{{application}} lost to retention"},
+			}},
+		{title: "Leases that move", unit: "short",
+			about: "Within five minutes. At rest there are none.",
+			queries: []query{
+				{`sum(increase(consumer_leases_taken_total{$chosen}[5m]))`, "taken"},
+				{`sum by (reason) (increase(consumer_leases_ended_total{$chosen}[5m])) > 0`, "ended: {{reason}}"},
+			}},
+		{title: "Memory against its budget", unit: "percentunit",
+			about:   "Bytes on their way to S3 as a share of MEMORY_BUDGET. Near 100 % reading waits for uploads: usual while catching up.",
+			queries: []query{{`sum by (instance) (consumer_buffered_bytes{$chosen, where!="spool"}) / sum by (instance) (consumer_memory_budget_bytes{$chosen})`, "{{instance}}"}}},
+		{title: "Memory", unit: "bytes",
+			about: "What is held where, of all workers, and what the processes take.",
+			queries: []query{
+				{`sum by (where) (consumer_buffered_bytes{$chosen})`, "{{where}}"},
+				{`sum(consumer_memory_budget_bytes{$chosen})`, "budget"},
+				{`sum(process_resident_memory_bytes{$chosen})`, "resident"},
+			}},
+		{title: "CPU", unit: "short",
+			about:   "Cores that a worker uses.",
+			queries: []query{{`sum by (instance) (rate(process_cpu_seconds_total{$chosen}[$__rate_interval]))`, "{{instance}}"}}},
+	}},
+	{title: "AWS", width: 8, height: 8, panels: []panel{
+		{title: "Kinesis: GetRecords", unit: "reqps",
+			about:   "Throttled: others read the stream, too, or shards are too few.",
+			queries: []query{{`sum by (result) (rate(consumer_get_records_total{$chosen}[$__rate_interval]))`, "{{result}}"}}},
+		{title: "S3: requests", unit: "reqps",
+			about: "By result, and the operations that were retried or failed.",
+			queries: []query{
+				{`sum by (result) (rate(consumer_s3_requests_total{$chosen}[5m]))`, "{{result}}"},
+				{`sum by (operation) (rate(consumer_s3_requests_total{$chosen, result!="ok"}[5m])) > 0`, "{{operation}} retried or failed"},
+			}},
+		{title: "DynamoDB: requests", unit: "reqps",
+			about:   "By operation and result. Conflicts are decisions that another worker was faster to take.",
+			queries: []query{{`sum by (operation, result) (rate(consumer_checkpoint_requests_total{$chosen}[5m]))`, "{{operation}} {{result}}"}}},
+	}},
+}
