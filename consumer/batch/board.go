@@ -69,12 +69,13 @@ type board struct {
 	box    int
 	seen   map[string]bool      // batches of the outbox at the last scan
 	oldest map[string]time.Time // oldest arrival of committed batches that are not published
+	failed map[string]bool      // batches of this worker that are committed and could not be published
 }
 
 func (b *board) published(now time.Time, done checkpoint.Batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.oldest, done.ID)
+	b.forget(done.ID)
 	b.totals.Batches++
 	for _, f := range done.Files {
 		b.totals.Files++
@@ -86,6 +87,29 @@ func (b *board) published(now time.Time, done checkpoint.Batch) {
 		}
 		b.files = remember(b.files, PublishedFile{At: now, Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, Reason: f.Reason, Error: f.Error})
 	}
+}
+
+// forget drops what is remembered of a batch in the outbox; b.mu is held.
+func (b *board) forget(id string) {
+	delete(b.oldest, id)
+	delete(b.failed, id)
+}
+
+// unpublished notes that a batch of this worker could not be published.
+func (b *board) unpublished(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.failed == nil {
+		b.failed = make(map[string]bool)
+	}
+	b.failed[id] = true
+}
+
+// isUnpublished tells whether that is so still.
+func (b *board) isUnpublished(id string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failed[id]
 }
 
 // committed notes the arrival of the oldest record of a batch that is not visible yet.
@@ -122,7 +146,7 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 	}
 	for id := range before {
 		if !b.seen[id] {
-			delete(b.oldest, id)
+			b.forget(id)
 		}
 	}
 	m.Outbox.Set(float64(len(batches)))

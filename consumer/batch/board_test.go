@@ -89,3 +89,40 @@ func TestFreshness_CountsABatchInTheOutboxUntilItIsTakenOut(t *testing.T) {
 		want(t, "outbox age after it was forgotten", reading(t, other.parts.Metrics.OutboxAge), 0)
 	})
 }
+
+// Somebody mends the cause: the worker whose batch it is publishes it with the next look, without being restarted.
+func TestPipeline_PublishesABatchOfItsOwnWhenTheCauseIsMended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		tries := 0
+		w.bucket.plant(func(operation, _ string, _ bool) error {
+			if operation == "publish" {
+				tries++
+				return errors.New("an object is in the place of the file")
+			}
+			return nil
+		})
+		c := p.Open(w.acquire("shard-1", "a"))
+		w.append(c, intake("x", 1, 5))
+		time.Sleep(2 * w.limits.Interval)
+		look := func() {
+			s, err := w.store.Scan(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.Sweep(context.Background(), s, func(string) bool { return false })
+		}
+		look()
+		want(t, "tried again", tries >= 2, true)
+		w.bucket.plant(nil)
+		look()
+		look()
+		want(t, "records", len(w.bucket.lines("data/")), 5)
+		want(t, "manifests", len(w.bucket.keys("manifests/")), 1)
+		batches, _ := w.outbox()
+		want(t, "batches in the outbox", batches, 0)
+		want(t, "freshness", p.Freshness(), 0)
+	})
+}

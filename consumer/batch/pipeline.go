@@ -205,25 +205,31 @@ func (p *Pipeline) Open(l Lease) *Cursor {
 // Taken is the number of user records that were taken in since the start. Those of dropped batches count each time.
 func (p *Pipeline) Taken() int64 { return p.taken.Load() }
 
-// Sweep publishes the batches that dead workers left in the outbox. Those of the living are their own to publish; it
-// would do no harm to take one for dead.
+// Sweep publishes the batches that dead workers left in the outbox, and this worker's own that could not be published
+// before. Those of the living are their own to publish; it would do no harm to take one for dead.
 func (p *Pipeline) Sweep(ctx context.Context, s checkpoint.Snapshot, dead func(worker string) bool) {
 	p.board.outbox(p.cfg.Now(), s.Batches, p.parts.Metrics)
 	for _, head := range s.Batches {
 		if ctx.Err() != nil {
 			return
 		}
-		if head.Worker == p.cfg.Worker || !dead(head.Worker) {
+		result := "swept"
+		if head.Worker == p.cfg.Worker {
+			result = "published"
+			if !p.board.isUnpublished(head.ID) {
+				continue
+			}
+		} else if !dead(head.Worker) {
 			continue
 		}
-		if err := p.sweep(ctx, head.ID); err != nil && ctx.Err() == nil {
-			p.parts.Log.Error("batch of another worker not published, will be tried again",
+		if err := p.sweep(ctx, head.ID, result); err != nil && ctx.Err() == nil {
+			p.parts.Log.Error("batch in the outbox not published, will be tried again",
 				logkey.Batch, head.ID, logkey.Worker, head.Worker, logkey.Error, err)
 		}
 	}
 }
 
-func (p *Pipeline) sweep(ctx context.Context, id string) error {
+func (p *Pipeline) sweep(ctx context.Context, id, result string) error {
 	b, err := p.parts.Store.Batch(ctx, id)
 	if errors.Is(err, checkpoint.ErrNotFound) {
 		return nil
@@ -234,7 +240,7 @@ func (p *Pipeline) sweep(ctx context.Context, id string) error {
 	if err := p.publish(ctx, b); err != nil {
 		return err
 	}
-	p.parts.Metrics.Batches.WithLabelValues("swept").Inc()
+	p.parts.Metrics.Batches.WithLabelValues(result).Inc()
 	return nil
 }
 

@@ -58,6 +58,7 @@ func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 	l.committed()
 
 	if err := p.publish(ctx, out); err != nil {
+		p.board.unpublished(b.id)
 		p.parts.Log.Error("batch committed and not published, it stays in the outbox", logkey.Batch, b.id, logkey.Error, err)
 		return
 	}
