@@ -377,9 +377,8 @@ func TestQueries_ShowARunningDaemon(t *testing.T) {
 		}
 	}
 	for _, r := range alerts(t) {
-		if got := ask(t, base, "/api/v1/query", url.Values{"query": {r.Expr}}); len(got) > 0 {
-			t.Errorf("%s would fire: %v", r.Alert, got)
-		}
+		// On a busy machine a heartbeat may be late for a moment.
+		eventually(t, r.Alert+" is silent", func() bool { return len(ask(t, base, "/api/v1/query", url.Values{"query": {r.Expr}})) == 0 })
 	}
 
 	stopFirst()
