@@ -10,7 +10,8 @@
 //		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 //	})
 //
-// It speaks the AWS JSON 1.1 protocol over plain HTTP, by stream name and by ARN, and answers as the Kinesis API
+// It speaks the AWS JSON 1.1 protocol over plain HTTP, and for GetRecords also the form in CBOR that the AWS SDK for Java
+// uses, by stream name and by ARN, and answers as the Kinesis API
 // reference and the page "Quotas and limits" of the developer guide describe: CreateStream, DeleteStream,
 // DescribeStream, DescribeStreamSummary, ListStreams, ListShards, GetShardIterator, GetRecords, PutRecord, PutRecords,
 // SplitShard, MergeShards, UpdateShardCount, UpdateMaxRecordSize and the two that change the retention period. A
@@ -34,6 +35,6 @@
 //
 // # What is not here
 //
-// Consumers with enhanced fan-out, encryption, tags, policies, CBOR and authorization; account-wide rate limits, and
+// Consumers with enhanced fan-out, encryption, tags, policies and authorization; account-wide rate limits, and
 // those on operations other than puts and GetRecords.
 package localstream

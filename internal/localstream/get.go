@@ -98,7 +98,7 @@ type getRecordsRequest struct {
 
 func (k *Kinesis) getRecords(c *call) error {
 	var r getRecordsRequest
-	if err := c.decode(&r); err != nil {
+	if err := r.decode(c); err != nil {
 		return err
 	}
 	limit := maxGetRecords
@@ -127,8 +127,19 @@ func (k *Kinesis) getRecords(c *call) error {
 	if err != nil {
 		return err
 	}
-	k.appendPage(c, sh, it, p)
+	if c.cbor {
+		k.appendPageCBOR(c, sh, it, p)
+	} else {
+		k.appendPage(c, sh, it, p)
+	}
 	return nil
+}
+
+func (r *getRecordsRequest) decode(c *call) error {
+	if c.cbor {
+		return r.decodeCBOR(c.body)
+	}
+	return c.decode(r)
 }
 
 // shardOf returns the shard that an iterator points into.
@@ -199,9 +210,8 @@ func (k *Kinesis) appendPage(c *call, sh *shard, it iterator, p page) {
 		out = append(out, `,"ChildShards":`...)
 		out = appendJSON(out, sh.childShards())
 	} else {
-		next := iterator{stream: it.stream, shard: it.shard, next: p.next, issued: c.now.UnixMilli(), continued: true}
 		out = append(out, `,"NextShardIterator":"`...)
-		out = append(next.append(out), '"')
+		out = append(it.after(p, c.now).append(out), '"')
 	}
 	c.out = append(out, '}')
 }

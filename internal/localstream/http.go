@@ -29,6 +29,7 @@ type call struct {
 	scratch   []byte
 	now       time.Time
 	fault     *Fault
+	cbor      bool // the request and the answer are written in CBOR
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -109,6 +110,10 @@ func (k *Kinesis) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		k.answer(w, c, errorf(codeUnknownOperation, "no such operation"))
 		return
 	}
+	if c.cbor = r.Header.Get("Content-Type") == contentTypeCBOR; c.cbor && operation != "GetRecords" {
+		k.answer(w, c, errorf(codeSerialization, "%s is understood in JSON only", operation))
+		return
+	}
 	c.operation = operation
 	c.fault = k.options.Faults.pick(operation)
 	k.perform(w, c, perform)
@@ -173,16 +178,30 @@ func (k *Kinesis) answer(w http.ResponseWriter, c *call, err error) {
 	if err != nil {
 		api := asAPIError(err)
 		status = api.status
-		c.out = appendJSON(c.out[:0], struct {
-			Type    string `json:"__type"`
-			Message string `json:"message"`
-		}{api.code, api.message})
+		c.out = c.appendError(c.out[:0], api)
 	}
 	header := w.Header()
-	header.Set("Content-Type", contentType)
+	header.Set("Content-Type", c.contentType())
 	header.Set("Content-Length", strconv.Itoa(len(c.out)))
 	header.Set("X-Amzn-RequestId", fmt.Sprintf("00000000-0000-4000-8000-%012x", k.request.Add(1)))
 	w.WriteHeader(status)
 	// A caller that is gone needs no answer.
 	_, _ = w.Write(c.out)
+}
+
+func (c *call) contentType() string {
+	if c.cbor {
+		return contentTypeCBOR
+	}
+	return contentType
+}
+
+func (c *call) appendError(dst []byte, e *apiError) []byte {
+	if c.cbor {
+		return appendCBORError(dst, e)
+	}
+	return appendJSON(dst, struct {
+		Type    string `json:"__type"`
+		Message string `json:"message"`
+	}{e.code, e.message})
 }

@@ -53,6 +53,11 @@ func parseIterator(text string) (iterator, bool) {
 	}, true
 }
 
+// after is the iterator behind a page.
+func (it iterator) after(p page, now time.Time) iterator {
+	return iterator{stream: it.stream, shard: it.shard, next: p.next, issued: now.UnixMilli(), continued: true}
+}
+
 func (it iterator) expired(now time.Time) bool {
 	return now.Sub(time.UnixMilli(it.issued)) > iteratorLife
 }
