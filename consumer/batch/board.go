@@ -2,6 +2,7 @@ package batch
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -129,7 +130,7 @@ func (b *board) committed(c checkpoint.Batch) {
 func (b *board) fault(now time.Time, shard, sequence string, f *record.Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.faults = remember(b.faults, FaultSeen{At: now, Shard: shard, Sequence: sequence, Code: f.Code, Message: f.Message})
+	b.faults = remember(b.faults, FaultSeen{At: now, Shard: shard, Sequence: strings.Clone(sequence), Code: f.Code, Message: f.Message})
 }
 
 // outbox notes the unpublished batches of all workers. A batch of this worker that was there and is no more was

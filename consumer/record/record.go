@@ -33,6 +33,9 @@ import (
 )
 
 // Record is one user record: a Kinesis record, or one of the user records that a KPL aggregate carries.
+//
+// Its strings and its data may share memory with the answer that brought it, which is used again: whoever keeps one of
+// them for longer than the call that it was passed to copies it.
 type Record struct {
 	// Shard is the id of the shard. Only error lines need it: it may be empty before.
 	Shard string
@@ -52,7 +55,7 @@ type Record struct {
 	ExplicitHashKey string
 	// Arrival is Kinesis's ApproximateArrivalTimestamp, millisecond precision.
 	Arrival time.Time
-	// Data is the payload. It may share memory with the response that brought it: whoever keeps it copies it.
+	// Data is the payload.
 	Data []byte
 	// Fault is set where the payload could not be taken apart; Data then holds the bytes as they came.
 	Fault *Fault

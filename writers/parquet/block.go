@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"slices"
+	"strings"
 
 	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/consumer/record/schema"
@@ -61,7 +62,10 @@ func (b *block) wait(r *record.Record) error {
 		return fault
 	}
 	kept := *r
+	// Of a record only the time of Append is sure: its strings, too, may lie in a buffer that is used again.
 	kept.Data = slices.Clone(r.Data)
+	kept.SequenceNumber, kept.PartitionKey = strings.Clone(r.SequenceNumber), strings.Clone(r.PartitionKey)
+	kept.ExplicitHashKey = strings.Clone(r.ExplicitHashKey)
 	b.waiting = append(b.waiting, kept)
 	b.waitingBytes += len(r.Data)
 	if len(b.waiting) >= b.layout.format.options.InferRows || b.waitingBytes >= maxSampleBytes {

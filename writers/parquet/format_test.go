@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	parquetgo "github.com/parquet-go/parquet-go"
 
@@ -94,6 +95,38 @@ func TestBlock_SameRecordsGiveTheSameBytesWhateverMemoryIsUsedAgain(t *testing.T
 		writeFile(t, f, other)
 		if !bytes.Equal(writeFile(t, f, list), first) {
 			t.Fatal("the second file of a format differs from its first")
+		}
+	}
+}
+
+// A reader uses the memory of its records again when Append has returned, strings included.
+func TestBlock_KeepsNothingOfARecord(t *testing.T) {
+	for _, o := range []Options{{InferRows: 10}, {Schema: mustParse(t, `{"properties":{"a":{"type":"string"}}}`)}} {
+		var want, got []byte
+		for _, file := range []struct {
+			out   *[]byte
+			reuse bool
+		}{{&want, false}, {&got, true}} {
+			layout := mustFormat(t, o).NewLayout()
+			block := layout.NewBlock()
+			buffer := make([]byte, 200)
+			for i := range 25 {
+				r := newRecord(i, fmt.Sprintf(`{"a":"value %d"}`, i))
+				if file.reuse {
+					n := copy(buffer, r.SequenceNumber)
+					m := copy(buffer[n:], r.Data)
+					r.SequenceNumber, r.Data = unsafe.String(&buffer[0], n), buffer[n:n+m]
+				}
+				if err := block.Append(r); err != nil {
+					t.Fatal(err)
+				}
+				clear(buffer)
+			}
+			var rows int64
+			*file.out = place(t, layout, block, &rows)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%+v: the row group changes with the memory of its records", o)
 		}
 	}
 }
