@@ -129,6 +129,21 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	return ctx.Err()
 }
 
+// AcquireSpare takes n received bytes into account if three quarters of the limit hold them with all the rest, and
+// nobody waits for room. It never waits: it is for what may as well come later, and neither keeps others from their
+// turn nor makes it time to seal blocks.
+//
+// On success the caller owes a Release of n from Received.
+func (b *Budget) AcquireSpare(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiters) > 0 || b.Used()+n > b.limit/4*3 {
+		return false
+	}
+	b.Add(Received, n)
+	return true
+}
+
 // leave takes w out of the queue, and tells whether it was still there.
 func (b *Budget) leave(w *waiter) bool {
 	b.mu.Lock()

@@ -83,6 +83,31 @@ func TestAcquire_LetsInWhatIsLargerThanTheBudget(t *testing.T) {
 	})
 }
 
+func TestAcquireSpare_LeavesAQuarterAndTakesNobodysTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := budget.New(100, nil)
+		if !b.AcquireSpare(75) || b.Over() {
+			t.Error("three quarters are refused, or are time to seal blocks")
+		}
+		if b.AcquireSpare(1) {
+			t.Error("the last quarter is taken for what may as well come later")
+		}
+		b.Release(budget.Received, 75)
+		b.Add(budget.Block, 60)
+		waits, result := acquire(t, t.Context(), b, 50)
+		if waits() || b.AcquireSpare(1) {
+			t.Error("room is given past somebody who waits")
+		}
+		b.Release(budget.Block, 60)
+		if err := <-result; err != nil || b.Held(budget.Received) != 50 {
+			t.Errorf("%v, %d bytes held", err, b.Held(budget.Received))
+		}
+		if !b.AcquireSpare(25) {
+			t.Error("room that is to spare is refused")
+		}
+	})
+}
+
 func TestAcquire_EndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(100, nil)
