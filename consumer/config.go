@@ -62,6 +62,7 @@ type Config struct {
 	SplitRecords   string        `envconfig:"SPLIT_RECORDS" default:"none" desc:"take payloads of several records apart: none, json (values behind one another) or lines"`
 	SplitLogEvents string        `envconfig:"SPLIT_LOG_EVENTS" default:"none" desc:"take CloudWatch Logs messages apart, one record a log event: none, message (its text) or event (its object with the log's names)"`
 	KPLHashFilter  bool          `envconfig:"KPL_HASH_FILTER" default:"false" desc:"drop KPL aggregates that a reshard sent to another shard, which the KPL sends again; loses records of producers that aggregate without regard to shards"`
+	Protocol       string        `envconfig:"KINESIS_PROTOCOL" default:"cbor" desc:"how records are fetched: cbor (what the AWS SDK for Java speaks; costs least, and changes to json by itself where it is not understood) or json"`
 	ReadInterval   time.Duration `envconfig:"READ_INTERVAL" default:"250ms" desc:"shortest time between two reads of a shard; Kinesis allows 5 reads a second, of all applications together"`
 
 	HTTPAddress   string        `envconfig:"HTTP_ADDRESS" default:":8080" desc:"address of the status page, /metrics, /healthz and /readyz; empty: none"`
@@ -103,6 +104,7 @@ func (c *Config) Validate() error {
 		faults.Add(fmt.Errorf("FILE_EXTENSION: %w", err))
 	}
 	check(c.RowGroupSize >= 1<<20 && c.RowGroupSize <= 1<<30, "ROW_GROUP_SIZE", c.RowGroupSize, "1MiB to 1GiB")
+	oneOf("KINESIS_PROTOCOL", c.Protocol, "cbor", "json")
 	oneOf("SPLIT_RECORDS", c.SplitRecords, "none", "json", "lines")
 	oneOf("SPLIT_LOG_EVENTS", c.SplitLogEvents, "none", "message", "event")
 	oneOf("S3_ENCRYPTION", c.Encryption, "none", "AES256", "aws:kms")

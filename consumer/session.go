@@ -136,6 +136,7 @@ func (s *session) checkRetention() {
 
 // finish waits until all that was taken in is committed.
 func (s *session) finish(ctx context.Context, done error) error {
+	s.reader.Close() // what was read ahead would hold room that others wait for
 	ctx, cancel := within(ctx, s.hold.Context())
 	defer cancel()
 	err := s.cursor.Drain(ctx)

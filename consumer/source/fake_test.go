@@ -1,9 +1,11 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/encoding/cbor"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"aws-streaming-pipeline/consumer/record"
@@ -92,7 +95,54 @@ func iterator(before int) *string {
 	return aws.String(fmt.Sprintf("%d@%d", before, time.Now().UnixMilli()))
 }
 
-func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, options ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error) {
+	out, err := s.getRecords(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return nil, hand(ctx, out, options)
+}
+
+// hand gives an answer to the protocol that the options set, as the SDK's client does.
+func hand(ctx context.Context, out *kinesis.GetRecordsOutput, options []func(*kinesis.Options)) error {
+	var o kinesis.Options
+	for _, option := range options {
+		option(&o)
+	}
+	body := encodeCBOR(out)
+	return o.Protocol.DeserializeResponse(ctx, nil, nil, &smithyhttp.Response{Response: &http.Response{
+		StatusCode: 200, Header: http.Header{"Content-Type": {contentTypeCBOR}},
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+	}}, nil)
+}
+
+// encodeCBOR writes an answer as Kinesis does to the SDK for Java.
+func encodeCBOR(out *kinesis.GetRecordsOutput) []byte {
+	list := make(cbor.List, len(out.Records))
+	for i, r := range out.Records {
+		list[i] = cbor.Map{
+			"SequenceNumber": cbor.String(*r.SequenceNumber), "PartitionKey": cbor.String(*r.PartitionKey), "Data": cbor.Slice(r.Data),
+			"ApproximateArrivalTimestamp": &cbor.Tag{ID: 1, Value: cbor.Uint(r.ApproximateArrivalTimestamp.UnixMilli())},
+		}
+	}
+	m := cbor.Map{"Records": list}
+	if out.MillisBehindLatest != nil {
+		m["MillisBehindLatest"] = cbor.Uint(*out.MillisBehindLatest)
+	}
+	if out.NextShardIterator != nil {
+		m["NextShardIterator"] = cbor.String(*out.NextShardIterator)
+	}
+	if out.ChildShards != nil {
+		children := cbor.List{}
+		for _, c := range out.ChildShards {
+			children = append(children, cbor.Map{"ParentShards": cbor.List{cbor.String("parent")}, "ShardId": cbor.String(*c.ShardId)})
+		}
+		m["ChildShards"] = children
+	}
+	return cbor.Encode(m)
+}
+
+func (s *shard) getRecords(ctx context.Context, in *kinesis.GetRecordsInput) (*kinesis.GetRecordsOutput, error) {
 	if err := s.wait(ctx); err != nil {
 		return nil, err
 	}
@@ -194,7 +244,7 @@ func read(t *testing.T, r *Reader, n int) []string {
 			t.Fatal(err)
 		}
 		for i := range f.Records {
-			got = append(got, f.Records[i].SequenceNumber)
+			got = append(got, strings.Clone(f.Records[i].SequenceNumber))
 		}
 		if f.Count > 0 && f.Last != got[len(got)-1] {
 			t.Fatalf("Last is %s after %s", f.Last, got[len(got)-1])
@@ -215,5 +265,11 @@ func wantSequences(t *testing.T, got []string, first, n int) {
 		if s != sequence(first+i) {
 			t.Fatalf("record %d is %s, want %s", i, s, sequence(first+i))
 		}
+	}
+}
+
+func apiError(code string, status int) error {
+	return &smithyhttp.ResponseError{
+		Response: &smithyhttp.Response{Response: &http.Response{StatusCode: status}}, Err: &smithy.GenericAPIError{Code: code},
 	}
 }

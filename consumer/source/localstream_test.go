@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
@@ -37,10 +36,7 @@ func newLocal(t *testing.T, faults *localstream.Faults) *local {
 	if err := server.CreateStream(localName, 1); err != nil {
 		t.Fatal(err)
 	}
-	return &local{server: server, put: map[string]bool{}, client: kinesis.New(kinesis.Options{
-		BaseEndpoint: aws.String(server.URL()), Region: "us-east-1",
-		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-	})}
+	return &local{server: server, put: map[string]bool{}, client: clientOf(server.URL())}
 }
 
 func (l *local) produce(t *testing.T, n int) {

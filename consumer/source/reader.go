@@ -32,17 +32,23 @@ type Fetch struct {
 }
 
 // Reader reads one shard. Its methods are called by one goroutine at a time.
+//
+// It reads ahead by one call: while a Fetch is being worked on, the next one is under way, if the budget has room to
+// spare for it. What was read ahead and not returned by Next is forgotten by Close, as if it had not been read.
 type Reader struct {
 	source *Source
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// pending receives the one fetch that is under way; nil if none is. The goroutine behind it owns shard until it
-	// has sent. A reader that reads ahead would start the next one in Next before it returns.
-	pending chan Fetch
+	current *intake // what Next returned last
+	ended   bool    // Next has returned the shard's end
+	behind  time.Duration
+
+	// pending receives what the one fetch that is under way brings; nil if none is. The goroutine behind it owns shard
+	// until it has sent.
+	pending chan *intake
 	wait    sync.WaitGroup
 	shard   shardState
-	behind  time.Duration
 }
 
 // Next returns what comes next. It waits for Config.Tick at most and then returns an empty Fetch, also while Kinesis
@@ -54,41 +60,64 @@ func (r *Reader) Next(ctx context.Context) (Fetch, error) {
 	if err := ctx.Err(); err != nil {
 		return Fetch{}, err
 	}
-	if r.pending == nil {
-		r.shard.free()
-		if !r.shard.ended {
-			r.start()
-		}
-	}
+	r.release()
 	tick := time.NewTimer(r.source.cfg.Tick)
 	defer tick.Stop()
-	select {
-	case f := <-r.pending: // never, after the end
-		r.pending = nil
-		r.behind = f.Behind
-		return f, nil
-	case <-tick.C:
-		return Fetch{Behind: r.behind, End: r.pending == nil}, nil
-	case <-ctx.Done():
-		return Fetch{}, ctx.Err()
+	for {
+		if r.pending == nil && !r.ended {
+			r.start(false)
+		}
+		select {
+		case in := <-r.pending: // never, after the end
+			r.pending = nil
+			if in == nil {
+				continue // no room to read ahead: now it is worth waiting for
+			}
+			return r.deliver(in), nil
+		case <-tick.C:
+			return Fetch{Behind: r.behind, End: r.ended}, nil
+		case <-ctx.Done():
+			return Fetch{}, ctx.Err()
+		}
 	}
 }
 
-func (r *Reader) start() {
-	pending := make(chan Fetch, 1)
+func (r *Reader) start(ahead bool) {
+	pending := make(chan *intake, 1)
 	r.pending = pending
-	r.wait.Go(func() {
-		if f, ok := r.shard.fetch(r.ctx); ok {
-			pending <- f
-		}
-	})
+	r.wait.Go(func() { pending <- r.shard.fetch(r.ctx, ahead) })
+}
+
+func (r *Reader) deliver(in *intake) Fetch {
+	f := in.fetch
+	r.current, r.behind, r.ended = in, f.Behind, f.End
+	m := r.source.metrics
+	m.RecordsRead.WithLabelValues(r.shard.id).Add(float64(f.Count))
+	m.BytesRead.WithLabelValues(r.shard.id).Add(float64(f.Bytes))
+	if !r.ended {
+		r.start(true)
+	}
+	return f
+}
+
+func (r *Reader) release() {
+	if r.current != nil {
+		r.current.release(r.source.cfg.Budget)
+		r.current = nil
+	}
 }
 
 // Close ends the call that is under way and frees what the reader holds. Nothing may be called after it but Close.
 func (r *Reader) Close() {
 	r.cancel()
 	r.wait.Wait()
-	r.shard.free()
+	r.release()
+	if r.pending != nil {
+		if in := <-r.pending; in != nil {
+			in.release(r.source.cfg.Budget)
+		}
+		r.pending = nil
+	}
 	r.source.metrics.BehindLatest.DeleteLabelValues(r.shard.id)
 	r.source.metrics.LastRead.DeleteLabelValues(r.shard.id)
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -32,9 +34,9 @@ type shardState struct {
 	decoder Decoder
 
 	iterator *string // nil: to be opened, after last or else at from
-	last     string  // sequence number of the last record returned, or the position that was a sequence number
-	ended    bool
+	last     string  // sequence number of the last record read, or the position that was a sequence number
 
+	called    time.Time // the last call
 	notBefore time.Time // the next call
 	paidAt    time.Time // when the bytes that were read are within the rate
 	tipAt     time.Time // when a call last reached the tip; zero while we are behind
@@ -42,58 +44,88 @@ type shardState struct {
 	failures int       // in a row
 	troubled time.Time // when the first failure was that is worth a word; zero if all is well
 	reminded time.Time // when it was logged last
+}
 
-	records *[]record.Record
+// intake is what one call brought, with the memory that it takes up until it is released.
+type intake struct {
+	fetch   Fetch
+	answer  answer
+	records *slab[record.Record]
 	held    int64 // bytes taken from the budget
 }
 
-// fetch calls until there is something to tell: records, the shard's end, or that its tip is reached. It returns false
-// when ctx has ended.
-func (s *shardState) fetch(ctx context.Context) (Fetch, bool) {
-	for {
-		if !sleepUntil(ctx, s.notBefore) {
-			return Fetch{}, false
-		}
-		out, err := s.call(ctx)
-		if ctx.Err() != nil {
-			return Fetch{}, false
-		}
-		if err != nil {
-			s.free()
-			s.failed(ctx, err)
-			continue
-		}
-		s.recovered(ctx)
-		f := s.take(out)
-		if f.Count > 0 || f.End || f.Tip {
-			return f, true
-		}
-		s.free() // an empty stretch in the middle of the shard
+// records are slices that have been read; shards that are idle hold small ones.
+var records = slabs[record.Record]{least: 64}
+
+const recordBytes = int(unsafe.Sizeof(record.Record{}))
+
+// release gives back what the intake holds; its records are valid no more.
+func (in *intake) release(b *budget.Budget) {
+	in.answer.release()
+	if in.records != nil {
+		clear(in.records.s)
+		records.put(in.records)
+		in.records = nil
+	}
+	if in.held > 0 {
+		b.Release(budget.Received, in.held)
+		in.held = 0
 	}
 }
 
-// call makes one call of GetRecords, with room for its answer.
-func (s *shardState) call(ctx context.Context) (*kinesis.GetRecordsOutput, error) {
-	if err := s.reserve(ctx); err != nil {
-		return nil, err
+// fetch calls until there is something to tell: records, the shard's end, or that its tip is reached. It returns nil
+// when ctx has ended; and when it was to read ahead and the budget has no room to spare for that.
+func (s *shardState) fetch(ctx context.Context, ahead bool) *intake {
+	for sleepUntil(ctx, s.notBefore) {
+		in := &intake{}
+		if !s.reserve(ctx, in, ahead) {
+			return nil
+		}
+		err := s.call(ctx, in)
+		if err == nil {
+			s.recovered(ctx)
+			s.take(in)
+			if f := &in.fetch; f.Count > 0 || f.End || f.Tip {
+				return in
+			}
+		}
+		in.release(s.source.cfg.Budget) // after a failure, and for an empty stretch in the middle of the shard
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			s.failed(ctx, err)
+		}
 	}
+	return nil
+}
+
+// call makes one call of GetRecords.
+func (s *shardState) call(ctx context.Context, in *intake) error {
 	ctx, cancel := context.WithTimeout(ctx, s.source.cfg.CallTimeout)
 	defer cancel()
 	if s.iterator == nil {
 		if err := s.open(ctx); err != nil {
-			return nil, fmt.Errorf("open iterator of %s: %w", s.id, err)
+			return fmt.Errorf("open iterator of %s: %w", s.id, err)
 		}
 	}
-	s.notBefore = time.Now().Add(s.source.cfg.MinInterval)
-	out, err := s.source.client.GetRecords(ctx, &kinesis.GetRecordsInput{
+	s.called = time.Now()
+	s.notBefore = s.called.Add(s.source.cfg.MinInterval)
+	format := s.source.format.request()
+	_, err := s.source.client.GetRecords(ctx, &kinesis.GetRecordsInput{
 		ShardIterator: s.iterator,
 		StreamARN:     s.source.arn,
 		Limit:         aws.Int32(int32(s.source.cfg.MaxRecords)),
-	}, once)
-	if err != nil {
-		return nil, fmt.Errorf("get records of %s: %w", s.id, err)
+	}, once, func(o *kinesis.Options) {
+		o.Protocol = protocol{ClientProtocol: o.Protocol, request: format, into: &in.answer}
+	})
+	if err == nil && !in.answer.filled {
+		err = errors.New("the client has read the answer by itself")
 	}
-	return out, nil
+	if err != nil {
+		return fmt.Errorf("get records of %s: %w", s.id, err)
+	}
+	return nil
 }
 
 // once turns the SDK's retries off: this package is the layer that retries.
@@ -127,46 +159,62 @@ func (s *shardState) open(ctx context.Context) error {
 }
 
 // take turns an answer into a Fetch and moves on.
-func (s *shardState) take(out *kinesis.GetRecordsOutput) Fetch {
-	now := time.Now()
-	f := Fetch{
-		// Kinesis documents MillisBehindLatest as optional.
-		Behind: time.Duration(aws.ToInt64(out.MillisBehindLatest)) * time.Millisecond,
-		End:    out.NextShardIterator == nil,
+func (s *shardState) take(in *intake) {
+	a, f := &in.answer, &in.fetch
+	// Kinesis documents MillisBehindLatest as optional.
+	*f = Fetch{
+		Behind: time.Duration(a.behind) * time.Millisecond, Tip: a.behind == 0, End: a.next == "", Children: a.children,
 	}
-	f.Tip = f.Behind == 0
-	s.records = s.source.records.Get().(*[]record.Record)
-	records := (*s.records)[:0]
-	charged, repeated := 0, 0
-	for i := range out.Records {
-		in := &out.Records[i]
-		charged += len(in.Data) + len(aws.ToString(in.PartitionKey))
-		sequence := aws.ToString(in.SequenceNumber)
-		if s.last != "" && record.CompareSequence(sequence, s.last) <= 0 {
+	in.records = records.get(len(a.entries.s))
+	taken := in.records.s
+	charged, repeated, made := 0, 0, 0
+	last := s.last
+	for i := range a.entries.s {
+		raw := a.record(&a.entries.s[i])
+		charged += len(raw.Data) + len(raw.PartitionKey)
+		if last != "" && record.CompareSequence(raw.SequenceNumber, last) <= 0 {
 			repeated++
 			continue
 		}
-		s.last = sequence
-		arrival := aws.ToTime(in.ApproximateArrivalTimestamp)
+		last = raw.SequenceNumber
 		if f.Count == 0 {
-			f.FirstArrival = arrival
+			f.FirstArrival = raw.Arrival
 		}
-		f.LastArrival, f.Last = arrival, sequence
+		f.LastArrival = raw.Arrival
 		f.Count++
-		f.Bytes += len(in.Data)
-		records = s.decode(records, record.Record{
-			SequenceNumber: sequence, PartitionKey: aws.ToString(in.PartitionKey), Arrival: arrival, Data: in.Data,
-		})
+		f.Bytes += len(raw.Data)
+		n := len(taken)
+		taken = s.decode(taken, raw)
+		made += inflated(taken[n:], len(raw.Data))
 	}
-	*s.records, f.Records = records, records
-	s.iterator, s.ended = out.NextShardIterator, f.End
-	for _, c := range out.ChildShards {
-		f.Children = append(f.Children, aws.ToString(c.ShardId))
+	a.free()
+	in.records.s, f.Records = taken, taken
+	if f.Count > 0 {
+		s.last = strings.Clone(last) // it outlives the answer
+		f.Last = s.last
 	}
-	s.settle(int64(charged + len(records)*recordMemory))
-	s.pace(now, charged, f.Tip)
-	s.count(&f, repeated)
-	return f
+	s.iterator = nil
+	if !f.End {
+		s.iterator = aws.String(a.next)
+	}
+	s.settle(in, int64(a.memory()+cap(taken)*recordBytes+made))
+	s.pace(charged, f.Tip)
+	s.source.metrics.BehindLatest.WithLabelValues(s.id).Set(f.Behind.Seconds())
+	s.source.metrics.LastRead.WithLabelValues(s.id).SetToCurrentTime()
+	if repeated > 0 {
+		s.source.metrics.RecordsRepeated.Add(float64(repeated))
+		s.source.log.Warn("records came twice and were dropped",
+			logkey.Shard, s.id, logkey.Count, repeated, logkey.Sequence, s.last)
+	}
+}
+
+// inflated tells how many bytes records have that can not lie in the payload they came out of.
+func inflated(records []record.Record, payload int) int {
+	sum := 0
+	for i := range records {
+		sum += len(records[i].Data)
+	}
+	return max(0, sum-payload)
 }
 
 func (s *shardState) decode(records []record.Record, raw record.Record) []record.Record {
@@ -184,31 +232,18 @@ func corruptAggregate(r *record.Record) bool {
 	return r.Fault != nil && (r.Fault.Code == record.CodeAggregateCorrupt || r.Fault.Code == record.CodeAggregateTooManyRecords)
 }
 
-func (s *shardState) count(f *Fetch, repeated int) {
-	m := s.source.metrics
-	m.RecordsRead.WithLabelValues(s.id).Add(float64(f.Count))
-	m.BytesRead.WithLabelValues(s.id).Add(float64(f.Bytes))
-	m.BehindLatest.WithLabelValues(s.id).Set(f.Behind.Seconds())
-	m.LastRead.WithLabelValues(s.id).SetToCurrentTime()
-	if repeated == 0 {
-		return
-	}
-	m.RecordsRepeated.Add(float64(repeated))
-	s.source.log.Warn("records came twice and were dropped",
-		logkey.Shard, s.id, logkey.Count, repeated, logkey.Sequence, s.last)
-}
-
 // pace sets the time of the next call after an answer of some bytes. Each answer takes its time at the rate of
 // reading, and nothing is saved up while less is read: that is how an answer of 10 MB forbids calls for 5 s
-// ("Quotas and limits" of Kinesis Data Streams).
-func (s *shardState) pace(now time.Time, bytes int, tip bool) {
+// ("Quotas and limits" of Kinesis Data Streams). The time counts from the call: the way to the service and back lies
+// between any two calls alike.
+func (s *shardState) pace(bytes int, tip bool) {
 	cost := time.Duration(float64(bytes) / float64(s.source.cfg.BytesPerSecond) * float64(time.Second))
-	s.paidAt = later(s.paidAt, now).Add(cost)
+	s.paidAt = later(s.paidAt, s.called).Add(cost)
 	s.notBefore = later(s.notBefore, s.paidAt)
 	s.tipAt = time.Time{}
 	if tip {
-		s.tipAt = now
-		s.notBefore = later(s.notBefore, now.Add(s.source.cfg.Idle))
+		s.tipAt = time.Now()
+		s.notBefore = later(s.notBefore, s.tipAt.Add(s.source.cfg.Idle))
 	}
 }
 
@@ -221,6 +256,11 @@ func later(a, b time.Time) time.Time {
 
 // failed decides what follows after a call failed, and says so.
 func (s *shardState) failed(ctx context.Context, err error) {
+	if s.source.format.refused(err) {
+		s.source.metrics.GetRecords.WithLabelValues(resultError).Inc()
+		s.source.log.WarnContext(ctx, "Kinesis does not speak CBOR here: reading goes on in JSON", logkey.Shard, s.id, logkey.Error, err)
+		return
+	}
 	f := classify(err)
 	s.source.metrics.GetRecords.WithLabelValues(f.result).Inc()
 	if f.reopen {
@@ -248,6 +288,9 @@ func (s *shardState) failed(ctx context.Context, err error) {
 // recovered ends what failed began.
 func (s *shardState) recovered(ctx context.Context) {
 	s.source.metrics.GetRecords.WithLabelValues(resultOK).Inc()
+	if s.source.format.request() == wireCBOR {
+		s.source.format.works.Store(true)
+	}
 	attempts := s.failures
 	s.failures = 0
 	if s.troubled.IsZero() {
@@ -271,63 +314,59 @@ func delay(n int) time.Duration {
 	return d - rand.N(d/2)
 }
 
+// Memory that an answer takes up while it is received, as bounds: what a record has around its payload and key, in the
+// body and in the list of records, and what a payload is longer in base64.
 const (
-	// decoding is the memory that an answer takes up while the SDK decodes it, in percent of its payload: the body, a
-	// third longer in base64, beside the payload taken out of it.
-	decoding = 235
-	// recordMemory is what a record takes up besides its payload: its struct, its strings, the SDK's record.
-	recordMemory = 350
+	cborRecord = float64(200 + entryBytes + recordBytes)
+	jsonRecord = float64(220 + entryBytes + recordBytes)
 )
 
-// reserve waits until the budget has room for the largest answer that the next call can bring.
-func (s *shardState) reserve(ctx context.Context) error {
+// reserve waits until the budget has room for the largest answer that the next call can bring. To read ahead it does
+// not wait, and takes no room but what is to spare. It returns false if nothing was reserved.
+func (s *shardState) reserve(ctx context.Context, in *intake, ahead bool) bool {
 	b := s.source.cfg.Budget
 	if b == nil {
-		return nil
+		return true
 	}
-	n := s.estimate(time.Now()) * decoding / 100
-	if err := b.Acquire(ctx, n); err != nil {
-		return err
+	n := s.estimate(time.Now())
+	if ahead {
+		if !b.AcquireSpare(n) {
+			return false
+		}
+	} else if b.Acquire(ctx, n) != nil {
+		return false
 	}
-	s.held = n
-	return nil
+	in.held = n
+	return true
 }
 
-// estimate bounds the next answer in bytes. At the tip that is what producers can have written since then, with a
+// estimate bounds the memory of the next answer. At the tip that is what producers can have written since then, with a
 // second to spare; elsewhere it is Kinesis's limit.
 func (s *shardState) estimate(now time.Time) int64 {
-	if s.tipAt.IsZero() {
-		return MaxAnswerBytes
+	bytes, count := float64(MaxAnswerBytes), float64(s.source.cfg.MaxRecords)
+	if !s.tipAt.IsZero() {
+		seconds := now.Sub(s.tipAt).Seconds() + 1
+		bytes = min(bytes, seconds*writeBytesPerSecond)
+		count = min(count, seconds*writeRecordsPerSecond)
 	}
-	seconds := now.Sub(s.tipAt).Seconds() + 1
-	return min(MaxAnswerBytes, int64(seconds*writeBytesPerSecond))
+	if s.source.format.request() == wireJSON {
+		return int64(bytes*4/3 + count*jsonRecord)
+	}
+	return int64(bytes + count*cborRecord)
 }
 
 // settle puts what was read in place of what was reserved.
-func (s *shardState) settle(n int64) {
+func (s *shardState) settle(in *intake, n int64) {
 	b := s.source.cfg.Budget
 	if b == nil {
 		return
 	}
-	if n > s.held {
-		b.Add(budget.Received, n-s.held)
+	if n > in.held {
+		b.Add(budget.Received, n-in.held)
 	} else {
-		b.Release(budget.Received, s.held-n)
+		b.Release(budget.Received, in.held-n)
 	}
-	s.held = n
-}
-
-// free gives back what the last Fetch held.
-func (s *shardState) free() {
-	if s.held > 0 {
-		s.source.cfg.Budget.Release(budget.Received, s.held)
-		s.held = 0
-	}
-	if s.records != nil {
-		clear(*s.records)
-		s.source.records.Put(s.records)
-		s.records = nil
-	}
+	in.held = n
 }
 
 // sleepUntil waits for a time and tells whether ctx is still alive.

@@ -16,7 +16,6 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -35,8 +34,9 @@ const (
 	MaxAnswerBytes = 10 << 20
 	// ReadBytesPerSecond is what may be read of a shard, by all applications together.
 	ReadBytesPerSecond = 2_000_000
-	// writeBytesPerSecond is what producers may write to a shard.
-	writeBytesPerSecond = 1 << 20
+	// writeBytesPerSecond and writeRecordsPerSecond are what producers may write to a shard.
+	writeBytesPerSecond   = 1 << 20
+	writeRecordsPerSecond = 1000
 )
 
 const (
@@ -62,6 +62,9 @@ type Config struct {
 	Idle time.Duration
 	// Tick is the longest time that Next waits; default 1 s.
 	Tick time.Duration
+	// JSON has GetRecords called in AWS JSON 1.1 from the start. Otherwise it is called in CBOR, which costs less, as long
+	// as the service takes it.
+	JSON bool
 	// CallTimeout bounds one call of Kinesis; default 30 s.
 	CallTimeout time.Duration
 	// Decoder makes what takes the Kinesis records of a shard apart. It is called by each Open.
@@ -80,7 +83,8 @@ type Decoder interface {
 	Append(dst []record.Record, raw record.Record) []record.Record
 }
 
-// Client are the calls of Kinesis that reading takes, those of *kinesis.Client.
+// Client are the calls of Kinesis that reading takes, those of *kinesis.Client. What stands before one passes the
+// options on: GetRecords is given a protocol of its own by them, and what it returns is not looked at.
 type Client interface {
 	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
 	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
@@ -94,8 +98,7 @@ type Source struct {
 	metrics *metrics.Metrics
 
 	name, arn *string // one of them, for the requests
-	// records are slices that have been read; shards that are idle hold none.
-	records sync.Pool // of *[]record.Record
+	format    format
 }
 
 // New makes a Source. Config.Stream and Config.Decoder are required.
@@ -106,7 +109,7 @@ func New(cfg Config, client Client, log *slog.Logger, m *metrics.Metrics) *Sourc
 	} else {
 		s.name = &s.cfg.Stream
 	}
-	s.records.New = func() any { return new([]record.Record) }
+	s.format.json.Store(cfg.JSON)
 	return s
 }
 
@@ -136,9 +139,9 @@ func (c Config) withDefaults() Config {
 func (s *Source) Open(shard string, from checkpoint.Position) *Reader {
 	// A call may take longer than the Next that wanted it, so it hangs on a context of the reader's own.
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Reader{source: s, ctx: ctx, cancel: cancel}
+	r := &Reader{source: s, ctx: ctx, cancel: cancel, ended: from == checkpoint.ShardEnd}
 	r.shard = shardState{
-		source: s, id: shard, from: from, decoder: s.cfg.Decoder(shard), ended: from == checkpoint.ShardEnd,
+		source: s, id: shard, from: from, decoder: s.cfg.Decoder(shard),
 	}
 	r.shard.last, _ = from.SequenceNumber()
 	return r

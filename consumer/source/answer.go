@@ -1,0 +1,155 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"time"
+	"unsafe"
+
+	"aws-streaming-pipeline/consumer/record"
+)
+
+// maxBodyBytes bounds the body of an answer. One of MaxAnswerBytes in base64 with MaxRecords records takes about 16 MiB.
+const maxBodyBytes = 64 << 20
+
+// answer is what one call of GetRecords brought. Its records are views on its body: they are valid until release, and
+// whoever keeps a string or a slice of them longer copies it.
+type answer struct {
+	body    *slab[byte]
+	entries *slab[entry]
+
+	filled   bool // an answer was read to its end
+	listed   bool // the answer has a list of records, however short
+	behind   int64
+	next     string // NextShardIterator; empty at the shard's end
+	children []string
+}
+
+// entry says where a record lies in the body.
+type entry struct {
+	sequence, key, data span
+	arrival             int64 // Unix milliseconds
+}
+
+type span struct{ from, to uint32 }
+
+const entryBytes = int(unsafe.Sizeof(entry{}))
+
+var (
+	bodies  = slabs[byte]{least: 16 << 10}
+	entries = slabs[entry]{least: 64}
+)
+
+// read takes in a body.
+func (a *answer) read(resp *http.Response) error {
+	if resp.ContentLength > maxBodyBytes {
+		return fmt.Errorf("an answer of %d bytes, more than %d", resp.ContentLength, maxBodyBytes)
+	}
+	if resp.ContentLength >= 0 {
+		a.body = bodies.get(int(resp.ContentLength))
+		a.body.s = a.body.s[:resp.ContentLength]
+		_, err := io.ReadFull(resp.Body, a.body.s)
+		return err
+	}
+	a.body = bodies.get(0)
+	for {
+		b := a.body.s
+		if len(b) > maxBodyBytes {
+			return fmt.Errorf("an answer of more than %d bytes", maxBodyBytes)
+		}
+		if len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := resp.Body.Read(b[len(b):cap(b)])
+		a.body.s = b[:len(b)+n]
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// decode finds the records in the body, which is changed.
+func (a *answer) decode(format wireFormat) error {
+	a.entries = entries.get(0)
+	decode := decodeJSON
+	if format == wireCBOR {
+		decode = decodeCBOR
+	}
+	if err := decode(a); err != nil {
+		return err
+	}
+	if !a.listed {
+		// What has no list of records has no word of an iterator either, and would pass for a shard's end.
+		return errors.New("the answer has no Records")
+	}
+	return nil
+}
+
+func (a *answer) bytes(s span) []byte { return a.body.s[s.from:s.to:s.to] }
+
+// text is a view: no copy is made.
+func (a *answer) text(s span) string {
+	b := a.bytes(s)
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// record returns the record of an entry, which shares memory with the body.
+func (a *answer) record(e *entry) record.Record {
+	return record.Record{
+		SequenceNumber: a.text(e.sequence),
+		PartitionKey:   a.text(e.key),
+		Arrival:        time.UnixMilli(e.arrival).UTC(),
+		Data:           a.bytes(e.data),
+	}
+}
+
+// memory is what the body takes up.
+func (a *answer) memory() int { return cap(a.body.s) }
+
+// free gives the list of records back, which is needed no more when they have been taken out.
+func (a *answer) free() {
+	if a.entries != nil {
+		entries.put(a.entries)
+		a.entries = nil
+	}
+}
+
+// release gives the memory of the answer back; what it gave out is valid no more.
+func (a *answer) release() {
+	a.free()
+	if a.body == nil {
+		return
+	}
+	if scrubbing {
+		b := a.body.s[:cap(a.body.s)]
+		for n := copy(b, "!"); n < len(b); n *= 2 {
+			copy(b[n:], b[:n])
+		}
+	}
+	bodies.put(a.body)
+	a.body = nil
+}
+
+// millisFrom is the least number that is taken for milliseconds where a time is to be seconds. As seconds it lies in the
+// year 5138, as milliseconds in 1973.
+const millisFrom = 1e11
+
+// epochMillis reads a point in time in Unix milliseconds. It is seconds with a fraction in AWS JSON 1.1 ("Timestamp
+// formats", Smithy specification), and in CBOR by RFC 8949, section 3.4.2; but the Java SDK, and Kinesis with it, write
+// whole milliseconds there.
+func epochMillis(v float64) (millis int64, ok bool) {
+	if math.Abs(v) < millisFrom {
+		v = math.Round(v * 1000)
+	}
+	// The bounds also keep infinities and what is no number out.
+	if !(math.Abs(v) < 1e15) {
+		return 0, false
+	}
+	return int64(v), true
+}

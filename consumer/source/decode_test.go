@@ -1,0 +1,312 @@
+package source
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/encoding/cbor"
+)
+
+// decoded is an answer of a body, or the error; the decoder gets a copy.
+func decoded(f wireFormat, body []byte) (*answer, error) {
+	a := &answer{body: &slab[byte]{bytes.Clone(body)}}
+	return a, a.decode(f)
+}
+
+// unhex reads hexadecimal digits with text in quotes between them, as it is.
+func unhex(t *testing.T, text string) (b []byte) {
+	t.Helper()
+	for i, part := range strings.Split(text, "'") {
+		if i%2 == 1 {
+			b = append(b, part...)
+			continue
+		}
+		digits, err := hex.DecodeString(strings.ReplaceAll(part, " ", ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = append(b, digits...)
+	}
+	return b
+}
+
+const (
+	cborSeq  = "6e 'SequenceNumber' 61 '7'"
+	cborHead = "bf 67 'Records' 9f bf " + cborSeq // without lengths, as Jackson writes in the SDK for Java
+	cborTail = " ff ff ff"
+	cborTime = "78 1b 'ApproximateArrivalTimestamp' "
+)
+
+func TestDecodeCBOR_TakesEachFormOfAValue(t *testing.T) {
+	for name, test := range map[string]struct {
+		body string
+		want entry
+		key  string
+		data string
+	}{
+		"milliseconds under the tag":    {body: cborHead + cborTime + "c1 1b 0000019b77a5d000" + cborTail, want: entry{arrival: 0x19b77a5d000}},
+		"seconds as a double":           {body: cborHead + cborTime + "c1 fb " + doubleHex(1764106880.123) + cborTail, want: entry{arrival: 1764106880123}},
+		"milliseconds as a double":      {body: cborHead + cborTime + "c1 fb " + doubleHex(1764106880123) + cborTail, want: entry{arrival: 1764106880123}},
+		"seconds as a number":           {body: cborHead + cborTime + "c1 1a 69261d00" + cborTail, want: entry{arrival: 0x69261d00 * 1000}},
+		"a time without its tag":        {body: cborHead + cborTime + "fb " + doubleHex(1764106880.5) + cborTail, want: entry{arrival: 1764106880500}},
+		"a time before 1970":            {body: cborHead + cborTime + "c1 20" + cborTail, want: entry{arrival: -1000}},
+		"a time in sixteen bits":        {body: cborHead + cborTime + "c1 f9 3e00" + cborTail, want: entry{arrival: 1500}},
+		"a time in thirty-two bits":     {body: cborHead + cborTime + "c1 fa 3fc00000" + cborTail, want: entry{arrival: 1500}},
+		"no time":                       {body: cborHead + cborTime + "f6" + cborTail},
+		"a payload":                     {body: cborHead + "64 'Data' 43 'abc'" + cborTail, data: "abc"},
+		"a payload in chunks":           {body: cborHead + "64 'Data' 5f 43 'abc' 40 42 'de' ff" + cborTail, data: "abcde"},
+		"a payload of many bytes":       {body: cborHead + "64 'Data' 5b 0000000000000003 'abc'" + cborTail, data: "abc"},
+		"an empty payload":              {body: cborHead + "64 'Data' 40" + cborTail},
+		"no payload":                    {body: cborHead + "64 'Data' f6" + cborTail},
+		"a key in chunks":               {body: cborHead + "6c 'PartitionKey' 7f 61 'k' 62 'ey' ff" + cborTail, key: "key"},
+		"members that are not known":    {body: cborHead + "61 'x' a1 61 'y' 82 f9 0000 c1 5f 41 'z' ff 64 'Data' 41 'd'" + cborTail, data: "d"},
+		"lengths of list and map given": {body: "a1 67 'Records' 81 a2" + cborSeq + "64 'Data' 41 'd'", data: "d"},
+	} {
+		a, err := decoded(wireCBOR, unhex(t, test.body))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(a.entries.s) != 1 {
+			t.Errorf("%s: %d records", name, len(a.entries.s))
+			continue
+		}
+		e := a.entries.s[0]
+		r := a.record(&e)
+		if r.SequenceNumber != "7" || e.arrival != test.want.arrival || r.PartitionKey != test.key || string(r.Data) != test.data {
+			t.Errorf("%s: %+v at %d", name, r, e.arrival)
+		}
+	}
+}
+
+func doubleHex(v float64) string { return fmt.Sprintf("%016x", math.Float64bits(v)) }
+
+func TestDecodeCBOR_RefusesWhatIsNone(t *testing.T) {
+	for name, test := range map[string]struct{ body, says string }{
+		"nothing":                     {"", "cut off"},
+		"no map":                      {"80", "major type"},
+		"an empty map":                {"a0", "no Records"},
+		"text for bytes":              {cborHead + "64 'Data' 61 'x'" + cborTail, "Data is of major type 3"},
+		"bytes for text":              {cborHead + "6c 'PartitionKey' 41 'x'" + cborTail, "PartitionKey is of major type 2"},
+		"a chunk of another type":     {cborHead + "64 'Data' 5f 61 'x' ff" + cborTail, "Data is of major type 3"},
+		"a chunk of chunks":           {cborHead + "64 'Data' 5f 5f ff ff" + cborTail, "chunk of chunks"},
+		"a length beyond the end":     {cborHead + "64 'Data' 5b ffffffffffffffff", "announced"},
+		"a list of endless length":    {"a1 67 'Records' 9b ffffffffffffffff", "cut off"},
+		"a map of endless length":     {"bb ffffffffffffffff", "cut off"},
+		"a head that is cut off":      {"a1 67 'Records' 9b 00", "cut off"},
+		"a number without end":        {cborHead + cborTime + "1f" + cborTail, "begins nothing"},
+		"a reserved head":             {"fc", "begins nothing"},
+		"a break in the wrong place":  {"a1 67 'Records' ff", "begins nothing"},
+		"a time of another tag":       {cborHead + cborTime + "c0 60" + cborTail, "tag 0"},
+		"a time that is text":         {cborHead + cborTime + "c1 60" + cborTail, "no number"},
+		"a time that is no number":    {cborHead + cborTime + "c1 fb 7ff8000000000000" + cborTail, "no time"},
+		"a time that has no end":      {cborHead + cborTime + "c1 fb 7ff0000000000000" + cborTail, "no time"},
+		"a time beyond all times":     {cborHead + cborTime + "c1 1b ffffffffffffffff" + cborTail, "no time"},
+		"a number beyond 64 bits":     {"a1 72 'MillisBehindLatest' 1b ffffffffffffffff", "64-bit"},
+		"nested without end":          {"a1 61 'x' " + strings.Repeat("81", 100), "nested deeper"},
+		"tags without end":            {"a1 61 'x' " + strings.Repeat("c1", 100), "nested deeper"},
+		"a record without a number":   {"a1 67 'Records' 81 a0", "no SequenceNumber"},
+		"something behind the answer": {"a1 67 'Records' 80 00", "behind the answer"},
+	} {
+		_, err := decoded(wireCBOR, unhex(t, test.body))
+		if err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+	}
+}
+
+// An answer that is cut off anywhere is refused, in both formats.
+func TestDecode_RefusesAnAnswerThatIsCutOff(t *testing.T) {
+	for f, body := range map[wireFormat][]byte{wireCBOR: encodeCBOR(sample()), wireJSON: encodeJSON(t, sample())} {
+		if a, err := decoded(f, body); err != nil || len(a.entries.s) != 2 {
+			t.Fatalf("the whole answer: %v", err)
+		}
+		for n := range body {
+			if _, err := decoded(f, body[:n]); err == nil {
+				t.Errorf("format %d: %d of %d bytes are taken for all", f, n, len(body))
+			}
+		}
+	}
+}
+
+func TestDecodeJSON_TakesEachFormOfAValue(t *testing.T) {
+	for name, test := range map[string]struct {
+		record    string
+		arrival   int64
+		key, data string
+	}{
+		"seconds with a fraction":       {record: `"ApproximateArrivalTimestamp": 1764106880.123`, arrival: 1764106880123},
+		"a short fraction":              {record: `"ApproximateArrivalTimestamp":1764106880.5`, arrival: 1764106880500},
+		"a long fraction":               {record: `"ApproximateArrivalTimestamp":1764106880.1229999`, arrival: 1764106880123},
+		"an exponent":                   {record: `"ApproximateArrivalTimestamp":1.764106880123E9`, arrival: 1764106880123},
+		"whole seconds":                 {record: `"ApproximateArrivalTimestamp":1764106880`, arrival: 1764106880000},
+		"a time before 1970":            {record: `"ApproximateArrivalTimestamp":-1.5`, arrival: -1500},
+		"no time":                       {record: `"ApproximateArrivalTimestamp":null`},
+		"escapes":                       {record: `"PartitionKey":"\"\\\/\b\f\n\r\t\u0041\u00e9\ud83d\udd11"`, key: "\"\\/\b\f\n\r\tAé🔑"},
+		"surrogates that have no other": {record: `"PartitionKey":"\ud83d-\udd11\ud83d\u0041"`, key: "\ufffd-\ufffd\ufffdA"},
+		"base64 with escapes":           {record: `"Data":"\/\/8\u003d"`, data: "\xff\xff"},
+		"no payload":                    {record: `"Data":null`},
+		"an empty payload":              {record: `"Data":""`},
+		"members that are not known":    {record: `"x":{"y":["}",1e5,null]},"Data":"YQ=="`, data: "a"},
+		"white space":                   {record: " \n\"Data\"\t: \r\"YQ==\" ", data: "a"},
+	} {
+		a, err := decoded(wireJSON, []byte(`{"Records":[{"SequenceNumber":"7",`+test.record+`}],"NextShardIterator":null}`))
+		if err != nil || len(a.entries.s) != 1 {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		e := a.entries.s[0]
+		if r := a.record(&e); r.SequenceNumber != "7" || e.arrival != test.arrival || r.PartitionKey != test.key || string(r.Data) != test.data {
+			t.Errorf("%s: %q %q at %d", name, r.PartitionKey, r.Data, e.arrival)
+		}
+	}
+}
+
+func TestDecodeJSON_RefusesWhatIsNone(t *testing.T) {
+	record := func(members string) string { return `{"Records":[{"SequenceNumber":"7",` + members + `}]}` }
+	for name, test := range map[string]struct{ body, says string }{
+		"nothing":                    {"", "begin with"},
+		"no object":                  {"[]", "begin with"},
+		"an empty object":            {"{}", "no Records"},
+		"records that are null":      {`{"Records":null}`, "no Records"},
+		"broken base64":              {record(`"Data":"YQ="`), "base64"},
+		"a payload that is a number": {record(`"Data":1`), "no string"},
+		"a time that is text":        {record(`"ApproximateArrivalTimestamp":"1"`), "no number"},
+		"a time that is no number":   {record(`"ApproximateArrivalTimestamp":1-1.`), "no time"},
+		"a time beyond all times":    {record(`"ApproximateArrivalTimestamp":1e300`), "no time"},
+		"a number with a fraction":   {`{"Records":[],"MillisBehindLatest":1.5}`, "invalid syntax"},
+		"an escape there is not":     {record(`"PartitionKey":"\x"`), "escape"},
+		"an escape of no digits":     {record(`"PartitionKey":"\uzzzz"`), "hexadecimal"},
+		"an escape cut off":          {`{"Records":[{"SequenceNumber":"\u00`, "cut off"},
+		"no comma":                   {`{"Records":[] "x":1}`, "begin with"},
+		"no colon":                   {`{"Records" []}`, "begin with"},
+		"no record":                  {`{"Records":[1]}`, "begin with"},
+		"a record without a number":  {`{"Records":[{}]}`, "no SequenceNumber"},
+		"nested without end":         {`{"x":` + strings.Repeat("[", 100_000), "no value"},
+		"something behind":           {`{"Records":[]}x`, "behind the answer"},
+		"a zero byte behind":         {"{\"Records\":[]}\x00", "behind the answer"},
+	} {
+		_, err := decoded(wireJSON, []byte(test.body))
+		if err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+	}
+}
+
+func sample() *kinesis.GetRecordsOutput {
+	return &kinesis.GetRecordsOutput{
+		Records: []types.Record{
+			{SequenceNumber: aws.String("1"), PartitionKey: aws.String("k\"ey"), Data: []byte("payload"), ApproximateArrivalTimestamp: aws.Time(arrival(1))},
+			{SequenceNumber: aws.String("22"), PartitionKey: aws.String("é"), Data: nil, ApproximateArrivalTimestamp: aws.Time(arrival(2))},
+		},
+		MillisBehindLatest: aws.Int64(12), NextShardIterator: aws.String("next"),
+		ChildShards: []types.ChildShard{{ShardId: aws.String("child")}},
+	}
+}
+
+// jsonAnswer is the answer of GetRecords as encoding/json reads it.
+type jsonAnswer struct {
+	Records []struct {
+		SequenceNumber, PartitionKey string
+		Data                         []byte
+		ApproximateArrivalTimestamp  float64
+	}
+	MillisBehindLatest int64
+	NextShardIterator  string
+	ChildShards        []struct{ ShardId string }
+}
+
+func encodeJSON(t testing.TB, out *kinesis.GetRecordsOutput) []byte {
+	t.Helper()
+	list := []map[string]any{}
+	for _, r := range out.Records {
+		list = append(list, map[string]any{
+			"SequenceNumber": *r.SequenceNumber, "PartitionKey": *r.PartitionKey, "Data": base64.StdEncoding.EncodeToString(r.Data),
+			"ApproximateArrivalTimestamp": float64(r.ApproximateArrivalTimestamp.UnixMilli()) / 1000,
+		})
+	}
+	text, err := json.Marshal(map[string]any{
+		"Records": list, "MillisBehindLatest": out.MillisBehindLatest, "NextShardIterator": out.NextShardIterator, "ChildShards": out.ChildShards,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// check goes through all that an answer gives: a view beyond the body would panic.
+func check(t *testing.T, a *answer) {
+	t.Helper()
+	for i := range a.entries.s {
+		r := a.record(&a.entries.s[i])
+		if r.SequenceNumber == "" {
+			t.Error("a record has no sequence number")
+		}
+		_ = strings.Clone(r.PartitionKey) + string(r.Data)
+	}
+}
+
+func FuzzDecodeCBOR(f *testing.F) {
+	f.Add(encodeCBOR(sample()))
+	f.Add([]byte("\xbf\x67Records\x9f\xbf\x6eSequenceNumber\x7f\x61\x37\xff\x64Data\x5f\x41d\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		a, err := decoded(wireCBOR, body)
+		if err != nil {
+			return
+		}
+		check(t, a)
+		// What we take, an independent decoder takes too, and it finds the same records.
+		value, err := cbor.Decode(body)
+		if err != nil {
+			return // it refuses more: half floats and 64-bit lengths of its own choice
+		}
+		m, _ := value.(cbor.Map)
+		list, _ := m["Records"].(cbor.List)
+		if len(list) != len(a.entries.s) && strings.Count(string(body), "Records") == 1 {
+			t.Errorf("%d records, want %d", len(a.entries.s), len(list))
+		}
+		for i := range min(len(list), len(a.entries.s)) {
+			want, _ := list[i].(cbor.Map)
+			data, _ := want["Data"].(cbor.Slice)
+			if got := a.record(&a.entries.s[i]); strings.Count(string(body), "Data") == len(list) && !bytes.Equal(got.Data, data) {
+				t.Errorf("record %d has %x, want %x", i, got.Data, data)
+			}
+		}
+	})
+}
+
+func FuzzDecodeJSON(f *testing.F) {
+	f.Add(encodeJSON(f, sample()))
+	f.Add([]byte(`{"Records":[{"SequenceNumber":"\u0037","Data":"\u0059Q==","PartitionKey":"\ud83d\udd11","ApproximateArrivalTimestamp":1e9}]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		a, err := decoded(wireJSON, body)
+		if err != nil {
+			return
+		}
+		check(t, a)
+		var want jsonAnswer
+		if json.Unmarshal(body, &want) != nil || !utf8.Valid(body) || len(want.Records) != len(a.entries.s) {
+			return // names in other cases, or twice, are read otherwise
+		}
+		for i := range a.entries.s {
+			got := a.record(&a.entries.s[i])
+			w := want.Records[i]
+			if bytes.Count(body, []byte("Sequence")) == len(want.Records) && got.SequenceNumber != w.SequenceNumber {
+				t.Errorf("record %d: %q, want %q", i, got.SequenceNumber, w.SequenceNumber)
+			}
+			if bytes.Count(body, []byte("Data")) == len(want.Records) && !bytes.Equal(got.Data, w.Data) {
+				t.Errorf("record %d: %x, want %x", i, got.Data, w.Data)
+			}
+		}
+	})
+}
