@@ -181,9 +181,11 @@ func (s *shard) answer(now time.Time, first, limit int) *kinesis.GetRecordsOutpu
 		s.gaps--
 	} else {
 		for ; next < len(s.records) && next-first < min(limit, s.perCall); next++ {
-			if bytes += len(s.records[next].Data); bytes > MaxAnswerBytes {
+			n := len(s.records[next].Data)
+			if bytes+n > MaxAnswerBytes {
 				break
 			}
+			bytes += n
 			out.Records = append(out.Records, s.records[next])
 		}
 	}

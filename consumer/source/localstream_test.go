@@ -4,16 +4,22 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localstream"
 )
 
@@ -172,5 +178,96 @@ func TestReader_FromALocalStreamFollowsASplitAndAMerge(t *testing.T) {
 	readLocal(t, s, "shardId-000000000003", checkpoint.TrimHorizon, 100, seen)
 	if !maps.Equal(seen, l.put) {
 		t.Errorf("%d of %d records were read", len(seen), len(l.put))
+	}
+}
+
+// direct calls a Kinesis without a network, so that time is the test's, and each way takes some of it.
+type direct struct {
+	kinesis http.Handler
+	way     time.Duration
+	calls   map[string]int // answers of GetRecords by status
+}
+
+func (d *direct) Do(r *http.Request) (*http.Response, error) {
+	time.Sleep(d.way)
+	w := httptest.NewRecorder()
+	d.kinesis.ServeHTTP(w, r)
+	time.Sleep(d.way)
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "GetRecords") {
+		d.calls[w.Result().Status]++
+	}
+	return w.Result(), nil
+}
+
+// Kinesis gives a shard's readers 2 MiB and five calls a second. A reader takes 95 % of it, by the bytes or by its own
+// four calls, and is refused nothing: from the start, and after a time in which there was nothing to read.
+func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
+	for _, test := range []struct {
+		name        string
+		payload     int
+		max         int // records of a call
+		least, most float64
+	}{
+		{"answers of 10 MB", 10_000, MaxRecords, 0.95 * (2 << 20), 2 << 20},
+		{"answers of 1 MB", 10_000, 100, 0.95 * (2 << 20), 2 << 20},
+		{"answers of 300 kB", 10_000, 30, 1.19e6, 1.2e6}, // the calls are the limit
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, err := localstream.New(localstream.Options{LimitReads: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := k.CreateStream(localName, 1); err != nil {
+					t.Fatal(err)
+				}
+				d := &direct{kinesis: k, way: 10 * time.Millisecond, calls: map[string]int{}}
+				client := kinesis.New(kinesis.Options{
+					BaseEndpoint: aws.String("http://local"), Region: "us-east-1", HTTPClient: d,
+					Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+				})
+				s := newSource(client, func(c *Config) {
+					c.Stream, c.MaxRecords, c.Budget = localName, test.max, budget.New(256<<20, nil)
+				})
+				r := s.Open("shardId-000000000000", checkpoint.TrimHorizon)
+				defer r.Close()
+				for range 2 {
+					const n = 9000
+					for range n {
+						if _, _, err := k.Put(localName, localstream.Entry{PartitionKey: "key", Data: make([]byte, test.payload)}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					var first, last time.Time
+					got, bytes := 0, 0
+					for got < n {
+						f, err := r.Next(t.Context())
+						if err != nil {
+							t.Fatal(err)
+						}
+						if f.Count == 0 {
+							continue
+						}
+						if last = time.Now(); got == 0 {
+							first = last
+						}
+						if got += f.Count; got < n {
+							bytes += f.Bytes // the last answer's share of the time is still to come
+						}
+					}
+					if rate := float64(bytes) / last.Sub(first).Seconds(); rate < test.least || rate > test.most {
+						t.Errorf("%.0f bytes a second, want %.0f", rate, test.least)
+					}
+					for idle := time.Now(); time.Since(idle) < time.Minute; {
+						if _, err := r.Next(t.Context()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+				if len(d.calls) != 1 || d.calls["200 OK"] == 0 {
+					t.Errorf("answers of Kinesis: %v", d.calls)
+				}
+			})
+		})
 	}
 }

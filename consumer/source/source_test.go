@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -514,3 +515,143 @@ func TestReader_CorruptAggregateIsARecordWithItsFault(t *testing.T) {
 
 // The magic number, a message that is no protobuf, and its right MD5.
 const corruptAggregatePayload = "\xf3\x89\x9a\xc2" + "\xff\xff\xff" + "\x85\x97\xd4\xe7\xe6\x53\x52\xa3\x02\xb6\x3e\x07\xbc\x01\xa7\xda"
+
+// While records are worked on the next answer comes, and a caller that takes as long as the pause between two calls
+// loses no time.
+func TestReader_ReadsAheadOfItsCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newShard(40, 1<<20)
+		k.latency = 100 * time.Millisecond
+		r := newSource(k, func(c *Config) { c.Budget = budget.New(64<<20, nil) }).Open("shard", checkpoint.TrimHorizon)
+		defer r.Close()
+		began := time.Now()
+		var last string
+		for got := 0; got < 40; {
+			f, err := r.Next(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range f.Records {
+				if want := sequence(got); f.Records[i].SequenceNumber != want {
+					t.Fatalf("record %d is %s", got, f.Records[i].SequenceNumber)
+				}
+				got++
+			}
+			if f.Count > 0 {
+				last = f.Last
+				time.Sleep(5 * time.Second) // as long as its share of the rate
+				if last != f.Last {
+					t.Error("Last has changed while the next answer came")
+				}
+			}
+		}
+		// Four answers of 10 MB a pause of 5.24 s, and work on the last.
+		if took := time.Since(began); took > 3*5243*time.Millisecond+5*time.Second+time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+// What was read ahead and not handed out is not counted as read, and holds no room after Close; a reader that begins at
+// the last position gets it.
+func TestReader_ForgetsWhatItReadAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newShard(30, 1)
+		k.perCall = 10
+		b := budget.New(64<<20, nil)
+		s := newSource(k, func(c *Config) { c.Budget = b })
+		r := s.Open("shard", checkpoint.TrimHorizon)
+		f, err := r.Next(t.Context())
+		if err != nil || f.Last != sequence(9) {
+			t.Fatalf("%+v, %v", f, err)
+		}
+		held := b.Held(budget.Received)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if len(k.callTimes()) != 2 || b.Held(budget.Received) <= held {
+			t.Errorf("%d calls, %d bytes held of %d before", len(k.callTimes()), b.Held(budget.Received), held)
+		}
+		if n := reading(t, s.metrics.RecordsRead.WithLabelValues("shard")); n != 10 {
+			t.Errorf("%v records counted, 10 handed out", n)
+		}
+		r.Close()
+		r.Close()
+		if held := b.Held(budget.Received); held != 0 {
+			t.Errorf("%d bytes held after Close", held)
+		}
+		next := s.Open("shard", checkpoint.Position(f.Last))
+		defer next.Close()
+		wantSequences(t, read(t, next, 20), 10, 20)
+	})
+}
+
+// Many shards far behind share a budget that holds one answer and a half: each gets its turn, and all get to their end.
+func TestReader_ReadingAheadStarvesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := budget.New(20<<20, nil)
+		var wait sync.WaitGroup
+		for i := range 8 {
+			wait.Go(func() {
+				k := newShard(40, 1<<20)
+				r := newSource(k, func(c *Config) { c.Budget = b }).Open("shard", checkpoint.TrimHorizon)
+				defer r.Close()
+				got := 0
+				for deadline := time.Now().Add(10 * time.Minute); got < 40; {
+					f, err := r.Next(t.Context())
+					if err != nil || time.Now().After(deadline) {
+						t.Errorf("shard %d: %d records, %v", i, got, err)
+						return
+					}
+					got += f.Count
+					time.Sleep(time.Duration(i) * 300 * time.Millisecond) // some are slow
+				}
+			})
+		}
+		wait.Wait()
+		if held := b.Held(budget.Received); held != 0 {
+			t.Errorf("%d bytes held", held)
+		}
+	})
+}
+
+// A reader whose caller does not come back for what was read ahead leaves the room of a second one alone.
+func TestReader_ReadingAheadTakesOnlyWhatIsToSpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := budget.New(48<<20, nil)
+		withBudget := func(c *Config) { c.Budget = b }
+		idle := newSource(newShard(40, 1<<20), withBudget).Open("idle", checkpoint.TrimHorizon)
+		defer idle.Close()
+		if f, err := idle.Next(t.Context()); err != nil || f.Count == 0 {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // its second answer is there
+		other := newSource(newShard(8, 1<<20), withBudget).Open("other", checkpoint.TrimHorizon)
+		defer other.Close()
+		began := time.Now()
+		wantSequences(t, read(t, other, 8), 0, 8)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("waited %v", took)
+		}
+	})
+}
+
+// After a pause, of a shard that was idle or of a caller that was busy, nothing is made up for.
+func TestReader_SavesNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newShard(1, 1)
+		r := newSource(k, nil).Open("shard", checkpoint.TrimHorizon)
+		defer r.Close()
+		read(t, r, 1)
+		for range 600 {
+			if _, err := r.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		k.put(60, make([]byte, 1<<20)) // all of a sudden
+		began := time.Now()
+		read(t, r, 60)
+		if rate := 50 * (1 << 20) / time.Since(began).Seconds(); k.throttles != 0 || rate > 2.1e6 || rate < 1.9e6 {
+			t.Errorf("%.0f bytes a second, %d calls throttled", rate, k.throttles)
+		}
+	})
+}
