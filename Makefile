@@ -38,7 +38,7 @@ vuln: ## known vulnerabilities in what we call; left out, with a line that says 
 	  *"fetching vulnerabilities"*) echo "LEFT OUT: govulncheck: the vulnerability database is out of reach" ;; *) exit 1 ;; esac; }
 
 bench: ## the hot paths: bytes a second, allocations a record
-	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./writers/... ./consumer/batch ./producer ./internal/localstream \
+	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
 	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose
 
 clean: ## what was built and fetched

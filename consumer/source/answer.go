@@ -20,6 +20,7 @@ const maxBodyBytes = 64 << 20
 type answer struct {
 	body    *slab[byte]
 	entries *slab[entry]
+	expect  int // records, as a guess
 
 	filled   bool // an answer was read to its end
 	listed   bool // the answer has a list of records, however short
@@ -76,7 +77,7 @@ func (a *answer) read(resp *http.Response) error {
 
 // decode finds the records in the body, which is changed.
 func (a *answer) decode(format wireFormat) error {
-	a.entries = entries.get(0)
+	a.entries = entries.get(a.expect)
 	decode := decodeJSON
 	if format == wireCBOR {
 		decode = decodeCBOR

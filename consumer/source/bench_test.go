@@ -1,40 +1,211 @@
 package source
 
 import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/awshttp"
 )
 
-// BenchmarkReader_Take turns answers of 5,000 records of 1 kB into Fetches, with the decoder of the daemon. A shard can
-// not bring more than 2 MB a second.
-func BenchmarkReader_Take(b *testing.B) {
+// serverVariable has the test binary serve answers, so that the processor time of the service is not that of the reader.
+const serverVariable = "SOURCE_BENCHMARK_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serverVariable) != "" {
+		serveAnswers()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// shapes are the answers that are read: 8 MB of the taxi trips that the pipeline was made for, and 10,000 small records.
+var shapes = []struct {
+	name           string
+	count, payload int
+}{{"taxi", 6500, 1220}, {"narrow", 10_000, 309}}
+
+func shapeAnswer(count, payload int) *kinesis.GetRecordsOutput {
+	out := &kinesis.GetRecordsOutput{NextShardIterator: aws.String(strings.Repeat("i", 220)), MillisBehindLatest: aws.Int64(1)}
+	for i := range count {
+		data := bytes.Repeat([]byte(`{"trip":1372636858620000589,"at":[-8.618643,41.141412]},`), payload/50)[:payload]
+		out.Records = append(out.Records, types.Record{
+			SequenceNumber: aws.String(fmt.Sprintf("4964%052d", i)), PartitionKey: aws.String(fmt.Sprintf("2000%04d", i)), Data: data,
+			ApproximateArrivalTimestamp: aws.Time(time.UnixMilli(1764106880123 + int64(i))),
+		})
+	}
+	return out
+}
+
+// serveAnswers tells its address and certificate on standard output and serves until its standard input ends.
+func serveAnswers() {
+	bodies := map[string][]byte{}
+	for i, s := range shapes {
+		out := shapeAnswer(s.count, s.payload)
+		bodies[strconv.Itoa(i)+contentTypeCBOR] = encodeCBOR(out)
+		bodies[strconv.Itoa(i)+"application/x-amz-json-1.1"] = encodeJSON(out)
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		format := r.Header.Get("Content-Type")
+		body := bodies[r.URL.Path[1:2]+format]
+		w.Header().Set("Content-Type", format)
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.Write(body)
+	}))
+	json.NewEncoder(os.Stdout).Encode(serverAddress{server.URL, server.Certificate().Raw})
+	io.Copy(io.Discard, os.Stdin)
+}
+
+type serverAddress struct {
+	URL         string
+	Certificate []byte
+}
+
+// answers starts the server and returns a client for each shape.
+func answers(tb testing.TB) (clients []*kinesis.Client) {
+	tb.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	server := exec.CommandContext(tb.Context(), self)
+	server.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1")
+	in, err := server.StdinPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out, err := server.StdoutPipe()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := server.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { in.Close(); server.Wait() })
+	var at serverAddress
+	if err := json.NewDecoder(out).Decode(&at); err != nil {
+		tb.Fatal(err)
+	}
+	certificate, err := x509.ParseCertificate(at.Certificate)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	client := awshttp.Keep(&http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots}, DisableCompression: true,
+	}})
+	for i := range shapes {
+		clients = append(clients, kinesis.New(kinesis.Options{
+			BaseEndpoint: aws.String(at.URL + "/" + strconv.Itoa(i)), Region: "us-east-1", HTTPClient: client,
+			Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+		}))
+	}
+	return clients
+}
+
+// receivers turn one call into records, by the SDK alone and by this package.
+var receivers = []struct {
+	name string
+	open func(*testing.B, *kinesis.Client) func() (count int, err error)
+}{
+	{"stock", func(b *testing.B, client *kinesis.Client) func() (int, error) {
+		var list []record.Record
+		return func() (int, error) {
+			out, err := client.GetRecords(b.Context(), &kinesis.GetRecordsInput{ShardIterator: aws.String("it")}, once)
+			if err != nil {
+				return 0, err
+			}
+			list = list[:0]
+			for i := range out.Records {
+				r := &out.Records[i]
+				list = append(list, record.Record{
+					SequenceNumber: *r.SequenceNumber, PartitionKey: *r.PartitionKey, Arrival: *r.ApproximateArrivalTimestamp, Data: r.Data,
+				})
+			}
+			return len(list), nil
+		}
+	}},
+	{"json", func(b *testing.B, client *kinesis.Client) func() (int, error) { return receive(b, client, true) }},
+	{"cbor", func(b *testing.B, client *kinesis.Client) func() (int, error) { return receive(b, client, false) }},
+}
+
+func receive(b *testing.B, client *kinesis.Client, inJSON bool) func() (int, error) {
 	decoder, err := record.NewDecoder(record.DecoderOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := newSource(nil, func(c *Config) { c.Decoder = func(string) Decoder { return decoder } })
+	s := newSource(client, func(c *Config) {
+		c.JSON = inJSON
+		c.Decoder = func(string) Decoder { return decoder }
+	})
 	r := s.Open("shard", checkpoint.TrimHorizon)
-	out := &kinesis.GetRecordsOutput{
-		Records: newShard(5000, 1000).records, NextShardIterator: aws.String("next"), MillisBehindLatest: aws.Int64(1),
-	}
-	b.SetBytes(5000 * 1000)
-	b.ReportAllocs()
-	body := encodeCBOR(out)
-	for b.Loop() {
-		r.shard.last = ""
-		in := &intake{answer: answer{body: bodies.get(len(body))}}
-		in.answer.body.s = append(in.answer.body.s, body...)
-		if err := in.answer.decode(wireCBOR); err != nil {
-			b.Fatal(err)
+	return func() (int, error) {
+		r.shard.iterator, r.shard.last = aws.String("it"), ""
+		in := &intake{answer: answer{expect: r.shard.count}}
+		defer in.release(nil)
+		if err := r.shard.call(context.Background(), in); err != nil {
+			return 0, err
 		}
-		if r.shard.take(in); in.fetch.Count != 5000 {
-			b.Fatal(in.fetch.Count)
-		}
-		in.release(nil)
+		r.shard.take(in)
+		return in.fetch.Count, nil
 	}
+}
+
+// BenchmarkGetRecords receives answers over TLS from a server in another process, by the SDK's own protocol and by
+// ours in both formats. cpu-ms/MB is the processor time of this process, system calls included, for each MB of payload.
+func BenchmarkGetRecords(b *testing.B) {
+	clients := answers(b)
+	for i, shape := range shapes {
+		for _, receiver := range receivers {
+			b.Run(shape.name+"/"+receiver.name, func(b *testing.B) {
+				next := receiver.open(b, clients[i])
+				if _, err := next(); err != nil { // connect
+					b.Fatal(err)
+				}
+				b.SetBytes(int64(shape.count * shape.payload))
+				b.ReportAllocs()
+				before := processorTime()
+				n := 0
+				for b.Loop() {
+					n++
+					if count, err := next(); err != nil || count != shape.count {
+						b.Fatalf("%d records, %v", count, err)
+					}
+				}
+				took := processorTime() - before
+				b.ReportMetric(took.Seconds()*1e3/(float64(n*shape.count*shape.payload)/1e6), "cpu-ms/MB")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -36,6 +36,8 @@ type shardState struct {
 	iterator *string // nil: to be opened, after last or else at from
 	last     string  // sequence number of the last record read, or the position that was a sequence number
 
+	count int // of records in the last answer
+
 	called    time.Time // the last call
 	notBefore time.Time // the next call
 	paidAt    time.Time // when the bytes that were read are within the rate
@@ -77,7 +79,7 @@ func (in *intake) release(b *budget.Budget) {
 // when ctx has ended; and when it was to read ahead and the budget has no room to spare for that.
 func (s *shardState) fetch(ctx context.Context, ahead bool) *intake {
 	for sleepUntil(ctx, s.notBefore) {
-		in := &intake{}
+		in := &intake{answer: answer{expect: s.count}}
 		if !s.reserve(ctx, in, ahead) {
 			return nil
 		}
@@ -187,6 +189,7 @@ func (s *shardState) take(in *intake) {
 		taken = s.decode(taken, raw)
 		made += inflated(taken[n:], len(raw.Data))
 	}
+	s.count = len(a.entries.s)
 	a.free()
 	in.records.s, f.Records = taken, taken
 	if f.Count > 0 {
