@@ -168,6 +168,7 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 			"COMMIT_SIZE=" + pick("1MiB", "4MiB"),
 			"FILE_SIZE=" + pick("16KiB", "128KiB", "1MiB"),
 			"COMPRESSION=" + pick("none", "gzip", "zstd"),
+			"KINESIS_PROTOCOL=" + pick("cbor", "json"),
 			"PREFIX=" + dataPrefix + pick("", "!{timestamp:mm}/", "year=!{timestamp:yyyy}/month=!{timestamp:MM}/", "!{firehose:random-string}/"),
 		}
 	}
