@@ -85,8 +85,8 @@ func (a *answer) decode(format wireFormat) error {
 	if err := decode(a); err != nil {
 		return err
 	}
-	if !a.listed {
-		// What has no list of records has no word of an iterator either, and would pass for a shard's end.
+	if !a.listed && a.next == "" {
+		// What says nothing would pass for a shard's end.
 		return errors.New("the answer has no Records")
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -128,12 +129,12 @@ func answers(tb testing.TB) (clients []*kinesis.Client) {
 // receivers turn one call into records, by the SDK alone and by this package.
 var receivers = []struct {
 	name string
-	open func(*testing.B, *kinesis.Client) func() (count int, err error)
+	open func(testing.TB, *kinesis.Client) func() (count int, err error)
 }{
-	{"stock", func(b *testing.B, client *kinesis.Client) func() (int, error) {
+	{"stock", func(b testing.TB, client *kinesis.Client) func() (int, error) {
 		var list []record.Record
 		return func() (int, error) {
-			out, err := client.GetRecords(b.Context(), &kinesis.GetRecordsInput{ShardIterator: aws.String("it")}, once)
+			out, err := client.GetRecords(context.Background(), &kinesis.GetRecordsInput{ShardIterator: aws.String("it")}, once)
 			if err != nil {
 				return 0, err
 			}
@@ -147,11 +148,11 @@ var receivers = []struct {
 			return len(list), nil
 		}
 	}},
-	{"json", func(b *testing.B, client *kinesis.Client) func() (int, error) { return receive(b, client, true) }},
-	{"cbor", func(b *testing.B, client *kinesis.Client) func() (int, error) { return receive(b, client, false) }},
+	{"json", func(b testing.TB, client *kinesis.Client) func() (int, error) { return receive(b, client, true) }},
+	{"cbor", func(b testing.TB, client *kinesis.Client) func() (int, error) { return receive(b, client, false) }},
 }
 
-func receive(b *testing.B, client *kinesis.Client, inJSON bool) func() (int, error) {
+func receive(b testing.TB, client *kinesis.Client, inJSON bool) func() (int, error) {
 	decoder, err := record.NewDecoder(record.DecoderOptions{})
 	if err != nil {
 		b.Fatal(err)
@@ -198,6 +199,38 @@ func BenchmarkGetRecords(b *testing.B) {
 				b.ReportMetric(took.Seconds()*1e3/(float64(n*shape.count*shape.payload)/1e6), "cpu-ms/MB")
 				b.ReportMetric(0, "ns/op")
 			})
+		}
+	}
+}
+
+// TestGetRecords_CostsMuchLessThanTheSDKs holds the ratio of the benchmark, which is above five, with room for a machine
+// that is busy with something else.
+func TestGetRecords_CostsMuchLessThanTheSDKs(t *testing.T) {
+	if scrubbing {
+		t.Skip("the race detector has costs of its own")
+	}
+	clients := answers(t)
+	for i, shape := range shapes {
+		took := make([]time.Duration, len(receivers))
+		for j := range receivers {
+			next := receivers[j].open(t, clients[i])
+			runtime.GC() // everybody pays for his own garbage
+			var before time.Duration
+			const rounds = 24
+			for round := range rounds + 2 {
+				if round == 2 { // until then it connects and makes its buffers
+					before = processorTime()
+				}
+				if count, err := next(); err != nil || count != shape.count {
+					t.Fatalf("%d records, %v", count, err)
+				}
+			}
+			took[j] = processorTime() - before
+		}
+		if ratio := float64(took[0]) / float64(took[2]); ratio < 4 {
+			t.Errorf("%s: the SDK's protocol costs %.1f times ours in CBOR, want 4 or more (%v)", shape.name, ratio, took)
+		} else {
+			t.Logf("%s: %.1f times in CBOR, %.1f times in JSON", shape.name, ratio, float64(took[0])/float64(took[1]))
 		}
 	}
 }

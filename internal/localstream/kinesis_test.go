@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/encoding/cbor"
 
 	"aws-streaming-pipeline/internal/localstream"
 )
@@ -671,5 +672,40 @@ func TestUpdateMaxRecordSize_LetsLargerRecordsIn(t *testing.T) {
 	b.mustPut(large)
 	if out := b.mustGet(b.iterator(types.ShardIteratorTypeTrimHorizon)); payloads(out.Records) != large {
 		t.Errorf("%d records came back", len(out.Records))
+	}
+}
+
+// CBOR is there for GetRecords. What is no request of it in CBOR, and other operations, are refused in CBOR.
+func TestServer_RefusesWhatItDoesNotReadInCBOR(t *testing.T) {
+	server := startServer(t, localstream.Options{})
+	for name, test := range map[string]struct{ operation, body string }{
+		"another operation":    {"ListStreams", "\xa0"},
+		"no CBOR":              {"GetRecords", "{}"},
+		"no map":               {"GetRecords", "\x80"},
+		"cut off":              {"GetRecords", "\xa1\x65Limit"},
+		"a number that is not": {"GetRecords", "\xa1\x65Limit\x61x"},
+		"an unknown member":    {"GetRecords", "\xa1\x61x\x01"},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL(), strings.NewReader(test.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/x-amz-cbor-1.1")
+		r.Header.Set("X-Amz-Target", "Kinesis_20131202."+test.operation)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := cbor.Decode(body)
+		m, _ := value.(cbor.Map)
+		if err != nil || m["__type"] != cbor.String("SerializationException") || response.StatusCode != http.StatusBadRequest ||
+			response.Header.Get("Content-Type") != "application/x-amz-cbor-1.1" {
+			t.Errorf("%s: %d %v, %v", name, response.StatusCode, value, err)
+		}
 	}
 }
