@@ -2,18 +2,24 @@ package source
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+	"github.com/aws/smithy-go/encoding/cbor"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
@@ -193,6 +199,67 @@ func TestProtocol_ReadsTheEndOfAShard(t *testing.T) {
 	}
 }
 
+// The request is signed as it is sent: type and body are those of its format.
+func TestProtocol_RequestsAreSigned(t *testing.T) {
+	for f, contentType := range map[wireFormat]string{wireCBOR: contentTypeCBOR, wireJSON: "application/x-amz-json-1.1"} {
+		key := aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}
+		sent := &recorder{}
+		client := kinesis.New(kinesis.Options{
+			Region: "eu-west-1", HTTPClient: sent, Credentials: credentials.NewStaticCredentialsProvider(key.AccessKeyID, key.SecretAccessKey, ""),
+		})
+		_, err := client.GetRecords(t.Context(), &kinesis.GetRecordsInput{
+			ShardIterator: aws.String("it"), Limit: aws.Int32(10_000), StreamARN: aws.String("arn:aws:kinesis:eu-west-1:123456789012:stream/trips"),
+		}, once, func(o *kinesis.Options) {
+			o.Protocol = protocol{ClientProtocol: o.Protocol, request: f, into: new(answer)}
+		})
+		if !errors.Is(err, errReset) {
+			t.Fatal(err)
+		}
+		r := sent.request
+		if r.Header.Get("Content-Type") != contentType || r.Header.Get("X-Amz-Target") != "Kinesis_20131202.GetRecords" ||
+			r.ContentLength != int64(len(sent.body)) || r.URL.Host != "123456789012.data-kinesis.eu-west-1.amazonaws.com" && r.URL.Host != "kinesis.eu-west-1.amazonaws.com" {
+			t.Errorf("%v %v, %d of %d bytes", r.URL, r.Header, r.ContentLength, len(sent.body))
+		}
+		at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := r.Header.Get("Authorization")
+		r.Header.Del("Authorization")
+		hash := sha256.Sum256(sent.body)
+		if err := v4.NewSigner().SignHTTP(t.Context(), key, r, hex.EncodeToString(hash[:]), "kinesis", "eu-west-1", at); err != nil {
+			t.Fatal(err)
+		}
+		if want := r.Header.Get("Authorization"); got != want {
+			t.Errorf("%s: signed %s, want %s", contentType, got, want)
+		}
+		if f == wireCBOR {
+			value, err := cbor.Decode(sent.body)
+			want := cbor.Map{
+				"ShardIterator": cbor.String("it"), "Limit": cbor.Uint(10_000), "StreamARN": cbor.String("arn:aws:kinesis:eu-west-1:123456789012:stream/trips"),
+			}
+			if err != nil || !reflect.DeepEqual(value, want) {
+				t.Errorf("request %v, %v", value, err)
+			}
+		}
+	}
+}
+
+// recorder keeps a request and answers with an error.
+type recorder struct {
+	request *http.Request
+	body    []byte
+}
+
+func (r *recorder) Do(request *http.Request) (*http.Response, error) {
+	r.request = request
+	var err error
+	if r.body, err = io.ReadAll(request.Body); err != nil {
+		return nil, err
+	}
+	return nil, errReset
+}
+
 // Errors of the service are the SDK's own in both formats, and no reason to change the format.
 func TestProtocol_GivesTheSDKsErrors(t *testing.T) {
 	faults := localstream.NewFaults(1)
@@ -271,7 +338,7 @@ func TestReader_RefusesAClientThatReadsAnswersItself(t *testing.T) {
 	}
 }
 
-type deaf struct{ *shard }
+type deaf struct{}
 
 func (deaf) GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
 	return &kinesis.GetShardIteratorOutput{ShardIterator: aws.String("it")}, nil
