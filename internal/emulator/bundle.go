@@ -32,7 +32,7 @@ type Bundle struct {
 //go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
 //go:embed python/requirements.txt engines/requirements.txt tools/requirements.txt shell/requirements.txt
 //go:embed java/pom.xml java/Launch.java
-//go:embed codecs/pom.xml codecs/Unsnap.java
+//go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
 
@@ -91,6 +91,12 @@ var (
 		files:   []string{"pom.xml", "Unsnap.java"},
 		install: installJars,
 	}
+	parquetJavaBundle = Bundle{
+		Name:    "parquetjava",
+		tool:    "mvn",
+		files:   []string{"pom.xml", "ReadParquet.java"},
+		install: installJars,
+	}
 	goBundle = Bundle{
 		Name:   "go",
 		tool:   "go",
@@ -104,8 +110,8 @@ var (
 // Bundles lists all that can be fetched.
 func Bundles() []Bundle {
 	return []Bundle{
-		npmBundle, pythonBundle, enginesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle, goBundle,
-		prometheusBundle,
+		npmBundle, pythonBundle, enginesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
+		parquetJavaBundle, goBundle, prometheusBundle,
 	}
 }
 

@@ -285,7 +285,7 @@ func TestInferred_LosesNothingAndRefusesNoObject(t *testing.T) {
 		`{"a":2,"b":"2024-01-01","c":{"d":false,"e":null},"g":[{"h":1.5}],"_extra":null` + id(1),
 		`{"a":3,"b":null,"c":null,"g":null,"_extra":null` + id(2),
 		`{"a":null,"b":null,"c":null,"g":null,"_extra":"{\"a\":\"text\",\"b\":7,\"new\":{\"x\":1}}"` + id(3),
-		`{"a":null,"b":null,"c":{"d":null,"e":[1,null,3]},"g":[{"h":2},null],"_extra":` +
+		`{"a":null,"b":null,"c":{"d":null,"e":[1,null,3]},"g":[{"h":2.0},null],"_extra":` +
 			quoteJSON(`{"/c/d":"no","/c/e/1":"two","/c/z~1~0":[],"/g/0/i":"é","/g/1":5}`) + id(4),
 		`{"a":4,"b":null,"c":null,"g":null,"_extra":` + quoteJSON(`{"a":5,"f":1,"event_id":"mine","A":9}`) + id(5),
 		`{"a":null,"b":"\ufffd","c":null,"g":null,"_extra":"{\"c\":[]}"` + id(6),

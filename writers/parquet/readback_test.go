@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"math"
 	"math/big"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,18 +90,34 @@ func mustFormat(tb testing.TB, o Options) *Format {
 	return f
 }
 
-func TestFile_IsReadBackByParquetGo(t *testing.T) {
+// sample is a file and the rows that must be read from it, as JSON: integers and doubles are numbers, decimals text, dates
+// days and timestamps microseconds since 1970, maps lists of pairs.
+type sample struct {
+	name string
+	data []byte
+	want []string
+}
+
+// samples are all files that readers are tried with.
+func samples(tb testing.TB) (list []sample) {
+	tb.Helper()
 	for _, c := range corpora {
-		t.Run(c.name, func(t *testing.T) {
-			c.options.Schema = mustParse(t, corpusDocument)
-			list, want := c.generate(c.options.Schema.Fields)
-			got := readWithParquetGo(t, writeFile(t, mustFormat(t, c.options), list))
-			compareRows(t, got, want)
-		})
+		c.options.Schema = mustParse(tb, corpusDocument)
+		records, want := c.generate(c.options.Schema.Fields)
+		list = append(list, sample{c.name, writeFile(tb, mustFormat(tb, c.options), records), want})
+	}
+	list = append(list, edgeSamples(tb)...)
+	list = append(list, lateSamples(tb)...)
+	return append(list, nullPages(tb))
+}
+
+func TestFile_IsReadBackByParquetGo(t *testing.T) {
+	for _, s := range samples(t) {
+		t.Run(s.name, func(t *testing.T) { compareRows(t, readWithParquetGo(t, s.data), s.want) })
 	}
 }
 
-// compareRows compares rows as JSON values.
+// compareRows compares rows as JSON values, integers exactly and doubles by their bits.
 func compareRows(t *testing.T, got, want []string) {
 	t.Helper()
 	if len(got) != len(want) {
@@ -108,19 +127,13 @@ func compareRows(t *testing.T, got, want []string) {
 		if got[i] == want[i] {
 			continue
 		}
-		var a, b map[string]any
-		if err := json.Unmarshal([]byte(got[i]), &a); err != nil {
-			t.Fatalf("row %d is %.500s: %v", i, got[i], err)
-		}
-		if err := json.Unmarshal([]byte(want[i]), &b); err != nil {
-			t.Fatalf("expected row %d is %.500s: %v", i, want[i], err)
-		}
+		a, b := decodeRow(t, got[i]), decodeRow(t, want[i])
 		if reflect.DeepEqual(a, b) {
 			continue
 		}
 		for name := range b {
 			if !reflect.DeepEqual(a[name], b[name]) {
-				t.Errorf("row %d column %s: got %.300v, want %.300v", i, name, a[name], b[name])
+				t.Errorf("row %d column %s: got %.300s, want %.300s", i, name, fmt.Sprint(a[name]), fmt.Sprint(b[name]))
 			}
 		}
 		if len(a) != len(b) {
@@ -128,6 +141,41 @@ func compareRows(t *testing.T, got, want []string) {
 		}
 		t.FailNow()
 	}
+}
+
+// decodeRow reads a row with its numbers as int64 or, where they have a point or an exponent, as the bits of a double.
+func decodeRow(t *testing.T, row string) map[string]any {
+	t.Helper()
+	d := json.NewDecoder(strings.NewReader(row))
+	d.UseNumber()
+	var members map[string]any
+	if err := d.Decode(&members); err != nil {
+		t.Fatalf("row %.500s: %v", row, err)
+	}
+	return exactNumbers(t, members).(map[string]any)
+}
+
+func exactNumbers(t *testing.T, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = exactNumbers(t, v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = exactNumbers(t, v[i])
+		}
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		double, err := v.Float64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return math.Float64bits(double)
+	}
+	return v
 }
 
 // readWithParquetGo reads a file's rows as JSON objects.
@@ -314,22 +362,59 @@ func writeValue(b *strings.Builder, c *parquetgo.Column, v parquetgo.Value) {
 func TestFile_IsReadBackByOtherEngines(t *testing.T) {
 	dir := t.TempDir()
 	cmd := emulator.Python(t, "testdata/readback.py", dir)
-	for i, c := range corpora {
-		c.options.Schema = mustParse(t, corpusDocument)
-		list, want := c.generate(c.options.Schema.Fields)
+	list := samples(t)
+	for i, s := range list {
 		base := filepath.Join(dir, fmt.Sprint(i))
-		save(t, base+".parquet", writeFile(t, mustFormat(t, c.options), list))
-		save(t, base+".want", []byte(strings.Join(want, "\n")))
+		save(t, base+".parquet", s.data)
+		save(t, base+".want", []byte(strings.Join(s.want, "\n")))
 	}
 	begin := time.Now()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, out)
 	}
-	if n := strings.Count(string(out), "ok\n"); n != 2*len(corpora) {
-		t.Fatalf("%d of %d files were read:\n%s", n, 2*len(corpora), out)
+	if n := strings.Count(string(out), "ok\n"); n != 2*len(list) {
+		t.Fatalf("%d of %d files were read:\n%s", n, 2*len(list), out)
 	}
-	t.Logf("read %d files with PyArrow and DuckDB in %v", len(corpora), time.Since(begin))
+	t.Logf("read %d files with PyArrow and DuckDB in %v", len(list), time.Since(begin))
+}
+
+// TestFile_IsReadBackByParquetJava has the library of Spark and Hive read the files, value by value, and hold each value
+// to the statistics, the page indexes and the Bloom filters.
+func TestFile_IsReadBackByParquetJava(t *testing.T) {
+	dir := t.TempDir()
+	list := samples(t)
+	var paths []string
+	for i, s := range list {
+		paths = append(paths, filepath.Join(dir, fmt.Sprintf("%d.parquet", i)))
+		save(t, paths[i], s.data)
+	}
+	out, err := emulator.ParquetJava(t, paths...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	for i, s := range list {
+		rows, err := os.ReadFile(paths[i] + ".rows")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(s.name, func(t *testing.T) { compareRows(t, slices.Collect(lines(rows)), s.want) })
+	}
+	if !strings.Contains(string(out), " filters=7 ") {
+		t.Error("no file had seven Bloom filters")
+	}
+}
+
+// lines are the lines of a text without their ends.
+func lines(text []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(string(text)) {
+			if !yield(strings.TrimSuffix(line, "\n")) {
+				return
+			}
+		}
+	}
 }
 
 func save(tb testing.TB, path string, data []byte) {

@@ -1,0 +1,17 @@
+package emulator
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// ParquetJava returns a command that reads Parquet files with parquet-java, holds their values to statistics, indexes and
+// Bloom filters, and writes the rows of each FILE to FILE.rows, as JSON; see ReadParquet.java. Without the reader the test
+// is left out, as those that need an emulator are.
+func ParquetJava(tb testing.TB, files ...string) *exec.Cmd {
+	tb.Helper()
+	dir := fetched(tb, parquetJavaBundle, "parquet-java", "java")
+	args := append([]string{"-Xmx512m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "ReadParquet.java")}, files...)
+	return exec.CommandContext(tb.Context(), "java", args...)
+}
