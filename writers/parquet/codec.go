@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 
-	"github.com/golang/snappy"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
@@ -17,7 +16,7 @@ type codec interface {
 func newCodec(c Compression) codec {
 	switch c {
 	case Snappy:
-		return snappyCodec{}
+		return &snappyCodec{}
 	case Zstd:
 		return &zstdCodec{}
 	case Gzip:
@@ -30,12 +29,10 @@ type plainCodec struct{}
 
 func (plainCodec) compress(_, page []byte) ([]byte, error) { return page, nil }
 
-// snappyCodec uses Google's own encoder, whose output on text is some 8 % smaller than that of the faster-looking
-// alternatives at the same speed.
-type snappyCodec struct{}
+type snappyCodec struct{ encoder snappyEncoder }
 
-func (snappyCodec) compress(dst, page []byte) ([]byte, error) {
-	return snappy.Encode(dst[:cap(dst)], page), nil
+func (c *snappyCodec) compress(dst, page []byte) ([]byte, error) {
+	return c.encoder.encode(dst, page), nil
 }
 
 // zstdCodec uses the fastest level: on JSON-born data the next one costs more and gains nothing.
