@@ -2,6 +2,7 @@ package shred
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"aws-streaming-pipeline/consumer/record/schema"
@@ -24,6 +25,8 @@ type Node struct {
 	inList   bool // of a list: cannot be absent
 	checked  bool // text that is not just copied
 	rules    *schema.Rules
+	enum     []string // the texts of rules.Enum, if they are few
+	pattern  pattern  // rules.Pattern, if it is a simple one
 	name     string
 	quoted   string // the name as it usually stands in records, with its quotes and colon
 	word     uint64 // the first eight bytes of quoted, those that it has
@@ -56,6 +59,9 @@ func (p *plan) node(f *schema.Field, path []string, def, rep uint8) *Node {
 		def: def, rep: rep, from: len(p.columns), checked: f.Rules != nil || len(f.NullTexts) > 0,
 	}
 	n.word, n.mask = wordOf(n.quoted)
+	if f.Rules != nil {
+		n.compileRules()
+	}
 	switch f.Kind {
 	case schema.Group:
 		n.Children = p.group(f.Fields, path, def, rep)
@@ -74,6 +80,18 @@ func (p *plan) node(f *schema.Field, path []string, def, rep uint8) *Node {
 	}
 	n.to = len(p.columns)
 	return n
+}
+
+// fewTexts is the number of texts up to which looking at each is cheaper than a hash.
+const fewTexts = 16
+
+func (n *Node) compileRules() {
+	if len(n.rules.Enum) <= fewTexts {
+		n.enum = slices.Collect(maps.Keys(n.rules.Enum))
+	}
+	if n.rules.Pattern != nil {
+		n.pattern = newPattern(n.rules.Pattern.String())
+	}
 }
 
 // wordOf returns the first eight bytes of s as a little-endian word, and a mask of those that there are.

@@ -53,9 +53,15 @@ func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
 		return s.malformed()
 	}
 	raw := b[i+1 : t.end]
+	if n.checked {
+		if t.escaped || len(n.Field.NullTexts) > 0 {
+			return s.checkedText(n, s.unescape(t, raw), t.end+1, rep)
+		}
+		if rule := n.textRule(raw); rule != "" {
+			return s.violation(n, rule)
+		}
+	}
 	switch {
-	case n.checked:
-		return s.checkedText(n, s.unescape(t, raw), t.end+1, rep)
 	case t.escaped:
 		n.Column.unescaped(raw)
 	case len(raw) <= 16:
@@ -92,7 +98,7 @@ func (s *Shredder) checkedText(n *Node, value []byte, end int, rep uint8) int {
 		return s.nullValue(n, end, rep)
 	}
 	if n.rules != nil {
-		if rule := textRule(n.rules, value); rule != "" {
+		if rule := n.textRule(value); rule != "" {
 			return s.violation(n, rule)
 		}
 	}
@@ -101,29 +107,47 @@ func (s *Shredder) checkedText(n *Node, value []byte, end int, rep uint8) int {
 	return end
 }
 
-// textRule returns the rule that a text breaks, "" for none.
-func textRule(r *schema.Rules, value []byte) string {
-	if r.Enum != nil {
-		if _, ok := r.Enum[string(value)]; !ok {
-			return "enum"
-		}
+// textRule returns the rule that a text breaks, "" for none. The node has rules.
+func (n *Node) textRule(value []byte) string {
+	r := n.rules
+	if r.Enum != nil && !n.enumerates(value) {
+		return "enum"
 	}
 	if r.MinLength > 0 || r.MaxLength < math.MaxInt {
 		// A code point has at most four bytes, which settles most lengths without counting.
-		if n := len(value); n < r.MinLength || n > r.MaxLength || n < 4*r.MinLength {
-			n = utf8.RuneCount(value)
-			if n < r.MinLength {
+		if size := len(value); size < r.MinLength || size > r.MaxLength || size < 4*r.MinLength {
+			size = utf8.RuneCount(value)
+			if size < r.MinLength {
 				return "minLength"
 			}
-			if n > r.MaxLength {
+			if size > r.MaxLength {
 				return "maxLength"
 			}
 		}
 	}
-	if r.Pattern != nil && !r.Pattern.Match(value) {
+	switch {
+	case r.Pattern == nil:
+	case n.pattern != nil:
+		if !n.pattern.match(value) {
+			return "pattern"
+		}
+	case !r.Pattern.Match(value):
 		return "pattern"
 	}
 	return ""
+}
+
+func (n *Node) enumerates(value []byte) bool {
+	if n.enum == nil {
+		_, ok := n.rules.Enum[string(value)]
+		return ok
+	}
+	for _, text := range n.enum {
+		if text == string(value) {
+			return true
+		}
+	}
+	return false
 }
 
 func isNullText(n *Node, value []byte) bool {
