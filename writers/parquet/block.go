@@ -120,11 +120,18 @@ func (b *block) Size() int {
 	if b.shredder == nil {
 		return b.waitingBytes
 	}
-	return b.shredder.Size() + b.samplesBytes
+	return b.shredder.Memory() + b.samplesBytes
 }
 
-// Full tells that the row group is large enough.
-func (b *block) Full() bool { return b.Size() >= b.layout.format.options.RowGroupBytes }
+// Full tells that the row group is large enough. That depends on its records alone, so that the same records give the same
+// row groups.
+func (b *block) Full() bool {
+	size := b.waitingBytes
+	if b.shredder != nil {
+		size = b.shredder.Size()
+	}
+	return size >= b.layout.format.options.RowGroupBytes
+}
 
 // Encode makes the row group.
 func (b *block) Encode() (writers.Encoded, error) {

@@ -2,6 +2,7 @@ package shred
 
 import (
 	"encoding/binary"
+	"sync"
 
 	"aws-streaming-pipeline/consumer/record/schema"
 )
@@ -32,12 +33,12 @@ type Column struct {
 	// chunks has the values of text columns, each with its length in four bytes before it (Parquet's PLAIN encoding),
 	// and of decimals above 18 digits, as 16 bytes big-endian.
 	chunks []Chunk
-	buf    []byte   // the last chunk's data
-	spare  [][]byte // chunks to use again
-	values int      // of text columns
-	closed int      // bytes of the chunks before the last
-	limit  int      // length that buf may have without a call of grow
-	undo   int      // length of buf before the last value
+	buf    []byte // the last chunk's data
+	spare  []byte // a small chunk to use again, or nil
+	values int    // of text columns
+	closed int    // bytes of the chunks before the last
+	limit  int    // length that buf may have without a call of grow
+	undo   int    // length of buf before the last value
 
 	// Nulls are the rows without a value. Only flat columns, which have at most one value a row, have them.
 	Nulls []uint32
@@ -100,22 +101,55 @@ func (c *Column) Chunks() []Chunk {
 	return c.chunks
 }
 
-// size is the memory that the values and levels take up.
+// size is what the values and levels take up, whatever memory they lie in.
 func (c *Column) size() int {
 	return 8*len(c.Ints) + 8*len(c.Doubles) + len(c.Bools) + c.closed + len(c.buf) +
 		4*len(c.Nulls) + len(c.Defs) + len(c.Reps)
 }
 
-// reset empties the column and keeps its memory.
+// memory is what the column holds.
+func (c *Column) memory() int {
+	n := 8*cap(c.Ints) + 8*cap(c.Doubles) + cap(c.Bools) + 4*cap(c.Nulls) + cap(c.Defs) + cap(c.Reps) + cap(c.buf) + cap(c.spare)
+	for i := range len(c.chunks) - 1 {
+		n += cap(c.chunks[i].Data)
+	}
+	return n
+}
+
+// wholeChunks are chunks of ChunkBytes that no column uses. They belong to all columns, so that one with few records does not
+// sit on the memory of one that had many, and to the garbage collector.
+var wholeChunks sync.Pool
+
+func wholeChunk() []byte {
+	if chunk, ok := wholeChunks.Get().(*[ChunkBytes]byte); ok {
+		return chunk[:]
+	}
+	return make([]byte, ChunkBytes)
+}
+
+// newChunk returns a chunk of so many bytes.
+func newChunk(capacity int) []byte {
+	if capacity == ChunkBytes {
+		return wholeChunk()
+	}
+	return make([]byte, capacity)
+}
+
+// free takes back a chunk. Whole ones are for all; of the others, which are a column's first ones or hold a huge value, the
+// column keeps one that is small.
+func (c *Column) free(chunk []byte) {
+	switch {
+	case cap(chunk) == ChunkBytes:
+		wholeChunks.Put((*[ChunkBytes]byte)(chunk[:ChunkBytes]))
+	case cap(chunk) < ChunkBytes:
+		c.spare = chunk[:Headroom]
+	}
+}
+
+// reset empties the column and keeps the memory of a small one.
 func (c *Column) reset() {
-	for i, chunk := range c.chunks {
-		if i == len(c.chunks)-1 {
-			chunk.Data = c.buf
-		}
-		// A chunk that grew for one huge value is let go.
-		if len(c.chunks) == 1 || cap(chunk.Data) >= ChunkBytes && cap(chunk.Data) <= 2*ChunkBytes {
-			c.spare = append(c.spare, chunk.Data[:Headroom])
-		}
+	for _, chunk := range c.Chunks() {
+		c.free(chunk.Data)
 	}
 	clear(c.chunks)
 	c.chunks = c.chunks[:0]
@@ -183,7 +217,8 @@ func (c *Column) grow(size int) {
 		c.beginChunk(size)
 	default:
 		// Of a column in a group or list a chunk may only end with a record; endRecord sees to that.
-		bigger := make([]byte, len(c.buf), max(len(c.buf)+size, min(2*cap(c.buf), ChunkBytes), cap(c.buf)+cap(c.buf)/4))
+		capacity := max(len(c.buf)+size, min(2*cap(c.buf), ChunkBytes), cap(c.buf)+cap(c.buf)/4)
+		bigger := newChunk(capacity)[:len(c.buf)]
 		copy(bigger, c.buf)
 		c.use(bigger)
 	}
@@ -206,20 +241,19 @@ func (c *Column) beginChunk(size int) {
 		capacity = ChunkBytes
 	}
 	c.chunks = append(c.chunks, Chunk{FirstLevel: c.Levels(), FirstValue: c.values})
-	if n := len(c.spare); n > 0 && cap(c.spare[n-1]) >= Headroom+size {
-		c.use(c.spare[n-1])
-		c.spare = c.spare[:n-1]
+	capacity = max(capacity, Headroom+size)
+	if len(c.chunks) == 1 && cap(c.spare) >= capacity {
+		c.use(c.spare)
+		c.spare = nil
 		return
 	}
-	c.use(make([]byte, Headroom, max(capacity, Headroom+size)))
+	c.use(newChunk(capacity)[:Headroom])
 }
 
 // popChunk takes back a chunk that has no value.
 func (c *Column) popChunk() {
 	n := len(c.chunks)
-	if cap(c.buf) >= ChunkBytes {
-		c.spare = append(c.spare, c.buf[:Headroom])
-	}
+	c.free(c.buf)
 	c.chunks = c.chunks[:n-1]
 	c.use(c.chunks[n-2].Data)
 	c.closed -= len(c.buf)
@@ -276,7 +310,7 @@ func (c *Column) rollBackFlat(row uint32) {
 }
 
 func (c *Column) dropFirstChunk() {
-	c.spare = append(c.spare, c.buf[:Headroom])
+	c.free(c.buf)
 	c.chunks = c.chunks[:0]
 	c.use(nil)
 }

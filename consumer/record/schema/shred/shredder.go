@@ -28,6 +28,7 @@ type Shredder struct {
 
 	rows      int
 	size      int // as of the last measure
+	memory    int // as of the last measure
 	unsized   int // bytes of records since then
 	unsizedIn int // records since then
 
@@ -84,15 +85,20 @@ func (s *Shredder) Columns() []*Column { return s.columns }
 // Rows is the number of records.
 func (s *Shredder) Rows() int { return s.rows }
 
-// Size is the memory in bytes that the vectors take up. Between measures, every 64 records, it is estimated.
+// Size is the number of bytes in the vectors. It depends on the records alone. Between measures, every 64 records, it is
+// estimated.
 func (s *Shredder) Size() int { return s.size + s.unsized }
 
-// Reset empties the vectors and keeps their memory.
+// Memory is the number of bytes that the vectors take up with the room that they have for more.
+func (s *Shredder) Memory() int { return max(s.memory, s.Size()) }
+
+// Reset empties the vectors and keeps their memory but for that of long text.
 func (s *Shredder) Reset() {
 	for _, c := range s.columns {
 		c.reset()
 	}
-	s.rows, s.size, s.unsized, s.unsizedIn = 0, 0, 0, 0
+	s.rows = 0
+	s.measure()
 }
 
 // HasExtra tells that the last record appended had something for _extra.
@@ -175,9 +181,10 @@ func (s *Shredder) endRecord(r *record.Record) {
 }
 
 func (s *Shredder) measure() {
-	s.size, s.unsized, s.unsizedIn = 0, 0, 0
+	s.size, s.memory, s.unsized, s.unsizedIn = 0, 0, 0, 0
 	for _, c := range s.columns {
 		s.size += c.size()
+		s.memory += c.memory()
 	}
 }
 
