@@ -77,11 +77,11 @@ func TestSnappy_IsTighterThanWithHalfTheTable(t *testing.T) {
 }
 
 func FuzzSnappy(f *testing.F) {
-	for _, in := range snappyInputs()[:80] {
+	for _, in := range snappyInputs()[20:100] { // short ones, of which many a second are tried
 		f.Add(in, uint8(3))
 	}
 	var e snappyEncoder
-	f.Fuzz(func(t *testing.T, in []byte, times uint8) { checkSnappy(t, &e, bytes.Repeat(in, int(times))) })
+	f.Fuzz(func(t *testing.T, in []byte, times uint8) { checkSnappy(t, &e, bytes.Repeat(in, int(times%64))) })
 }
 
 // BenchmarkSnappy compresses pages of the taxi trips' long text.
