@@ -1,0 +1,60 @@
+# The daemon with its tools and the producer, in an image that holds nothing else: two static programs and the CA bundle.
+#
+#   docker build --build-arg VERSION=1.2.3 -t streaming-pipeline .
+#   docker build --target sbom --output dist .       # what is in the programs, as CycloneDX
+#
+# GO_IMAGE is the only image that is built upon, and nothing of it but the CA bundle is in the result. A tag can be moved
+# to another image: to build from one that can not be, give the digest with it, as
+#
+#   docker buildx imagetools inspect golang:1.26-bookworm --format '{{.Manifest.Digest}}'
+#   docker build --build-arg GO_IMAGE=golang:1.26-bookworm@sha256:... .
+#
+# The workflow does that for releases and writes the digest into the image's labels.
+ARG GO_IMAGE=golang:1.26-bookworm
+
+# The programs are cross-compiled on the machine's own architecture.
+FROM --platform=$BUILDPLATFORM $GO_IMAGE AS build
+ARG TARGETOS=linux
+ARG TARGETARCH
+ARG VERSION=
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
+      -ldflags "-s -w -X aws-streaming-pipeline/internal/version.release=$VERSION" \
+      -o /out/usr/local/bin/ ./cmd/consumer ./cmd/producer
+# The spool's owner is that of the volume which Fargate mounts there; /tmp is for the tools that read files.
+RUN mkdir -p /out/etc/ssl/certs /out/spool /out/tmp \
+    && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
+    && echo 'nonroot:x:65532:65532::/:/sbin/nologin' >/out/etc/passwd \
+    && echo 'nonroot:x:65532:' >/out/etc/group \
+    && chown 65532:65532 /out/spool && chmod 700 /out/spool && chmod 1777 /out/tmp
+
+FROM build AS bom
+ARG CYCLONEDX=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+RUN mkdir -p /bom && for program in consumer producer; do \
+      go run $CYCLONEDX bin -json -noserial -output /bom/$program.cdx.json /out/usr/local/bin/$program || exit 1; done
+
+FROM scratch AS sbom
+COPY --from=bom /bom/ /
+
+FROM scratch
+ARG VERSION=
+ARG REVISION=
+ARG SOURCE=
+ARG GO_IMAGE=golang:1.26-bookworm
+LABEL org.opencontainers.image.title="aws-streaming-pipeline" \
+      org.opencontainers.image.description="Gets a Kinesis stream into S3, every record exactly once" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.base.name="$GO_IMAGE"
+COPY --from=build /out/ /
+COPY --from=build --chown=65532:65532 /out/spool/ /spool/
+ENV PATH=/usr/local/bin
+USER 65532:65532
+VOLUME /spool
+EXPOSE 8080
+ENTRYPOINT ["/usr/local/bin/consumer"]
