@@ -13,6 +13,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"aws-streaming-pipeline/consumer/record"
 )
 
 // Position is a place in a shard as the lease table stores it: a decimal sequence number (the last record that is
@@ -117,6 +119,14 @@ type Range struct {
 	Last         string    `json:"last_sequence_number,omitempty"` // of the last record; differs from End at a shard's end
 	FirstArrival time.Time `json:"first_arrival,omitzero"`
 	LastArrival  time.Time `json:"last_arrival,omitzero"`
+}
+
+// Contains tells whether a record of that sequence number can be one of the range's.
+func (r *Range) Contains(sequence string) bool {
+	if start, ok := r.Start.SequenceNumber(); ok && record.CompareSequence(sequence, start) <= 0 {
+		return false
+	}
+	return r.Last != "" && record.CompareSequence(sequence, r.Last) <= 0
 }
 
 // File is one object whose bytes are in S3 as parts of a multipart upload, invisible until it is completed.

@@ -26,6 +26,7 @@ var commands = []command{
 	{"schema", "propose a schema from samples: schema infer FILE", schemaTools},
 	{"audit", "prove from the manifests and the bucket that every record was delivered once", auditBucket},
 	{"checkpoint", "show the lease table, move positions, import another consumer's", checkpoints},
+	{"check", "send a record to each shard and wait for the files that hold them", checkDelivery},
 	{"redrive", "send error records back to a stream", redriveErrors},
 	{"probe", "ask the daemon with these settings on this host whether it is alive", probe},
 	{"settings", "list the environment variables, as text or with --markdown", settings},

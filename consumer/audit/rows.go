@@ -65,7 +65,7 @@ func (a *auditor) readFile(ctx context.Context, batch string, f checkpoint.File,
 		}
 	}
 	t := tally{ids: ids}
-	err = t.read(file.File, file.Info.Size, f.Error)
+	err = eachID(file, f.Error, t.row)
 	report := func(k Kind, format string, args ...any) {
 		a.found(Finding{Kind: k, Batch: batch, Key: f.Key, Message: fmt.Sprintf(format, args...)})
 	}
@@ -145,13 +145,24 @@ func (t *tally) row(id []byte) {
 	}
 }
 
-// read goes through a file; its first bytes tell the format.
-func (t *tally) read(f *os.File, size int64, errorLines bool) error {
+// EachID fetches a file of a batch and calls row with the event id of each of its rows; with none where a row has none,
+// as the files of FORMAT=firehose. The id is valid during the call.
+func EachID(ctx context.Context, bucket objects.Bucket, f checkpoint.File, row func(id []byte)) error {
+	file, err := bucket.Download(ctx, f.Key)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return eachID(file, f.Error, row)
+}
+
+// eachID goes through a file; its first bytes tell the format.
+func eachID(f *objects.File, errorLines bool, row func(id []byte)) error {
 	var magic [4]byte
 	if n, err := f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
 		return err
 	} else if string(magic[:n]) == "PAR1" {
-		return t.readParquet(f, size)
+		return eachParquetID(f.File, f.Info.Size, row)
 	}
 	name := record.EventIDName
 	if errorLines {
@@ -159,13 +170,13 @@ func (t *tally) read(f *os.File, size int64, errorLines bool) error {
 	}
 	find := newFinder(name)
 	return objects.Lines(f, func(_ int, line []byte) error {
-		t.row(find.id(line))
+		row(find.id(line))
 		return nil
 	})
 }
 
-// readParquet goes through the column of event ids.
-func (t *tally) readParquet(f *os.File, size int64) (err error) {
+// eachParquetID goes through the column of event ids.
+func eachParquetID(f *os.File, size int64, row func(id []byte)) (err error) {
 	// parquet-go checks less than it relies on: damage that it trips over is the file's fault.
 	defer func() {
 		if p := recover(); p != nil {
@@ -180,18 +191,23 @@ func (t *tally) readParquet(f *os.File, size int64) (err error) {
 	if !ok {
 		return fmt.Errorf("parquet: there is no column %s", record.EventIDName)
 	}
+	var rows int64
+	count := func(id []byte) {
+		rows++
+		row(id)
+	}
 	for _, group := range file.RowGroups() {
-		if err := t.readPages(group.ColumnChunks()[column.ColumnIndex].Pages()); err != nil {
+		if err := readPages(group.ColumnChunks()[column.ColumnIndex].Pages(), count); err != nil {
 			return fmt.Errorf("parquet: %w", err)
 		}
 	}
-	if t.rows != file.NumRows() {
-		return fmt.Errorf("parquet: the footer says %d rows, the column %s has %d", file.NumRows(), record.EventIDName, t.rows)
+	if rows != file.NumRows() {
+		return fmt.Errorf("parquet: the footer says %d rows, the column %s has %d", file.NumRows(), record.EventIDName, rows)
 	}
 	return nil
 }
 
-func (t *tally) readPages(pages parquet.Pages) (err error) {
+func readPages(pages parquet.Pages, row func(id []byte)) (err error) {
 	defer func() { err = errors.Join(err, pages.Close()) }()
 	values := make([]parquet.Value, 1024)
 	for {
@@ -205,7 +221,7 @@ func (t *tally) readPages(pages parquet.Pages) (err error) {
 		for in, more := page.Values(), true; more; {
 			n, err := in.ReadValues(values)
 			for _, v := range values[:n] {
-				t.row(v.ByteArray())
+				row(v.ByteArray())
 			}
 			if err != nil && !errors.Is(err, io.EOF) {
 				parquet.Release(page)
@@ -280,18 +296,10 @@ func (s *ids) inRange(sequence string, guess *int) bool {
 	}
 	for i := range s.ranges {
 		at := (*guess + i) % len(s.ranges)
-		if contains(&s.ranges[at], sequence) {
+		if s.ranges[at].Contains(sequence) {
 			*guess = at
 			return true
 		}
 	}
 	return false
-}
-
-// contains tells whether a record of that sequence number can be one of the range's.
-func contains(r *checkpoint.Range, sequence string) bool {
-	if start, ok := r.Start.SequenceNumber(); ok && record.CompareSequence(sequence, start) <= 0 {
-		return false
-	}
-	return r.Last != "" && record.CompareSequence(sequence, r.Last) <= 0
 }

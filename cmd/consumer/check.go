@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/google/uuid"
+
+	"aws-streaming-pipeline/consumer/check"
+	"aws-streaming-pipeline/consumer/objects"
+)
+
+const checkUsage = `check [--within T] [--payload JSON]
+
+Sends a record to each open shard of STREAM_NAME and waits until the daemon has delivered all of them: a manifest covers
+each, and a file of it has its event id. Takes the daemon's settings. The records stay in the files, like any other.
+Permissions: kinesis:ListShards, kinesis:PutRecord, s3:ListBucket, s3:GetObject.
+
+Exit code: 0 delivered, 1 not delivered in time or refused, 2 could not be checked.`
+
+func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
+	cfg := toolSettings()
+	f := newFlags("check", checkUsage, out)
+	within := f.Duration("within", cfg.CommitInterval+time.Minute, "`time` to wait; default: COMMIT_INTERVAL and a minute")
+	payload := f.String("payload", "", "JSON `object` to send, where the records have a schema; default: an id")
+	if err := parse(f, args); err != nil {
+		return undone(unlessHelp(err))
+	}
+	stream := cfg.StreamARN
+	if stream == "" {
+		stream = cfg.Stream
+	}
+	if stream == "" || cfg.Bucket == "" {
+		return undone(errors.New("check: STREAM_NAME and BUCKET have to be set"))
+	}
+	if *payload == "" {
+		*payload = fmt.Sprintf(`{"consumer_check":%q}`, uuid.NewString())
+	} else if !json.Valid([]byte(*payload)) {
+		return undone(fmt.Errorf("check: --payload=%s: want JSON", *payload))
+	}
+	account, err := loadAccount(ctx)
+	if err != nil {
+		return undone(err)
+	}
+	began := time.Now()
+	late := fmt.Errorf("waited for %v", *within)
+	wait, cancel := context.WithTimeoutCause(ctx, *within, late)
+	defer cancel()
+	records, err := check.Run(wait, check.Config{
+		Kinesis: kinesis.NewFromConfig(account), Stream: stream, Payload: []byte(*payload),
+		Bucket: objects.Bucket{API: bucketClient(account, cfg), Name: cfg.Bucket}, ManifestPrefix: cfg.ManifestPrefix,
+		Sent: func(sent []check.Record) { fmt.Fprintf(out, "sent a record to each of %d shards\n", len(sent)) },
+	})
+	refused := 0
+	for _, r := range records {
+		switch {
+		case r.Unnamed:
+			fmt.Fprintf(out, "%s %s: published, in files without event ids\n", r.Shard, r.Sequence)
+		case r.Key == "":
+			fmt.Fprintf(out, "%s %s: in no file\n", r.Shard, r.Sequence)
+		default:
+			fmt.Fprintf(out, "%s %s: in s3://%s/%s\n", r.Shard, r.Sequence, cfg.Bucket, r.Key)
+		}
+		if r.Error {
+			refused++
+		}
+	}
+	switch {
+	case errors.Is(err, late) || err != nil && len(records) > 0:
+		return &exitError{exitFindings, fmt.Errorf("check: not delivered: %w", err)}
+	case err != nil:
+		return undone(fmt.Errorf("check: %w", err))
+	case refused > 0:
+		return &exitError{exitFindings, fmt.Errorf("check: %d records went to the error prefix: give a --payload that the stream's schema takes", refused)}
+	}
+	_, err = fmt.Fprintf(out, "delivered within %v\n", time.Since(began).Round(100*time.Millisecond))
+	return err
+}
