@@ -111,7 +111,7 @@ var (
 func Bundles() []Bundle {
 	return []Bundle{
 		npmBundle, pythonBundle, enginesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
-		parquetJavaBundle, goBundle, prometheusBundle,
+		parquetJavaBundle, goBundle, prometheusBundle, kubernetesBundle,
 	}
 }
 
