@@ -1,0 +1,416 @@
+package helm_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/emulator"
+)
+
+type node = map[string]any
+
+// everything turns on all that is off by default.
+var everything = []string{
+	"aws.region=eu-west-1", "producer.enabled=true", "networkPolicy.enabled=true", "monitor.enabled=true",
+	"autoscaling.enabled=true", "autoscaling.shards=8", "prometheusRule.enabled=true", "dashboard.enabled=true",
+}
+
+// template renders the chart with what is required and what sets give.
+func template(t *testing.T, sets ...string) (manifests []byte, err error) {
+	t.Helper()
+	args := []string{"template", "trips", "consumer", "--kube-version", "1.37.0", "--namespace", "pipeline", "--values", "consumer/ci/required.yaml"}
+	for _, set := range sets {
+		args = append(args, "--set", set)
+	}
+	cmd := emulator.KubernetesTools(t).Helm(t, args...)
+	var out, fault bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &fault
+	if err := cmd.Run(); err != nil {
+		return nil, errors.New(fault.String())
+	}
+	return out.Bytes(), nil
+}
+
+// render returns the resources by kind.
+func render(t *testing.T, sets ...string) map[string]node {
+	t.Helper()
+	text, err := template(t, sets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]node)
+	for d := yaml.NewDecoder(bytes.NewReader(text)); ; {
+		var n node
+		if err := d.Decode(&n); errors.Is(err, io.EOF) {
+			return found
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if n != nil {
+			found[n["kind"].(string)] = n
+		}
+	}
+}
+
+// at walks into mappings by keys and into lists by numbers.
+func at(t *testing.T, from any, path ...any) any {
+	t.Helper()
+	for i, step := range path {
+		switch s := step.(type) {
+		case string:
+			from = from.(node)[s]
+		case int:
+			list := from.([]any)
+			if s >= len(list) {
+				t.Fatalf("%v has %d elements", path[:i+1], len(list))
+			}
+			from = list[s]
+		}
+		if from == nil {
+			return nil
+		}
+	}
+	return from
+}
+
+func podSpec(t *testing.T, n node) node {
+	t.Helper()
+	if n["kind"] == "Pod" {
+		return n["spec"].(node)
+	}
+	return at(t, n, "spec", "template", "spec").(node)
+}
+
+func container(t *testing.T, n node) node {
+	t.Helper()
+	return at(t, podSpec(t, n), "containers", 0).(node)
+}
+
+func environment(c node) map[string]string {
+	variables := make(map[string]string)
+	for _, v := range c["env"].([]any) {
+		variables[v.(node)["name"].(string)] = fmt.Sprint(v.(node)["value"])
+	}
+	return variables
+}
+
+func TestChart_PassesLint(t *testing.T) {
+	tools := emulator.KubernetesTools(t)
+	lint := func(chart string) (string, error) {
+		out, err := tools.Helm(t, "lint", "--strict", chart, "--kube-version", "1.37.0", "--values", "consumer/ci/required.yaml").CombinedOutput()
+		return string(out), err
+	}
+	if out, err := lint("consumer"); err != nil {
+		t.Error(out)
+	}
+	broken := t.TempDir()
+	if err := os.CopyFS(broken, os.DirFS("consumer")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(broken, "templates", "extra.yaml"), []byte("a: {{ .Values.nothing.here }}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := lint(broken); err == nil {
+		t.Errorf("a template that fails is let through: %s", out)
+	}
+}
+
+// Fields that a release of Kubernetes does not know are faults.
+func TestChart_HoldsToTheSchemasOfThreeReleasesOfKubernetes(t *testing.T) {
+	tools := emulator.KubernetesTools(t)
+	if len(tools.Versions) != 3 {
+		t.Fatalf("there are schemas of %v", tools.Versions)
+	}
+	write := func(text []byte) string {
+		path := filepath.Join(t.TempDir(), "manifests.yaml")
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	var files []string
+	var all []byte
+	for _, sets := range [][]string{
+		nil,
+		available(everything),
+		available(append(everything, "autoscaling.type=keda", "autoscaling.keda.serverAddress=http://prometheus:9090", "monitor.kind=ServiceMonitor", "topologySpread=require")),
+	} {
+		text, err := template(t, sets...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text...)
+		files = append(files, write(text))
+	}
+	for _, version := range tools.Versions {
+		for _, file := range files {
+			if out, err := tools.Validate(t, version, file).CombinedOutput(); err != nil {
+				t.Errorf("Kubernetes %s: %s", version, out)
+			}
+		}
+	}
+	for _, field := range []string{"maxSurge", "unhealthyPodEvictionPolicy", "backoffLimit", "stabilizationWindowSeconds", "podMetricsEndpoints", "maxReplicaCount", "publishNotReadyAddresses"} {
+		broken := bytes.ReplaceAll(all, []byte(field), []byte(field+"X"))
+		if bytes.Equal(broken, all) {
+			t.Errorf("%s is nowhere rendered", field)
+			continue
+		}
+		if out, err := tools.Validate(t, tools.Versions[2], write(broken)).CombinedOutput(); err == nil {
+			t.Errorf("the field %sX is let through: %s", field, out)
+		}
+	}
+}
+
+// available leaves out what the chart has no files for.
+func available(sets []string) []string {
+	return slices.DeleteFunc(slices.Clone(sets), func(set string) bool {
+		file := map[string]string{"prometheusRule.enabled=true": "alerts.yaml", "dashboard.enabled=true": "dashboard.json"}[set]
+		if file == "" {
+			return false
+		}
+		_, err := os.Stat(filepath.Join("consumer", "files", file))
+		return err != nil
+	})
+}
+
+func TestChart_RefusesWhatCanNotWork(t *testing.T) {
+	for _, c := range []struct{ set, says string }{
+		{"settings.streamName=", "settings.streamName is required: the name of the Kinesis stream"},
+		{"settings.bucket=", "settings.bucket is required: the S3 bucket that takes the files"},
+		{"image.repository=", "image.repository is required"},
+		{"image.digest=sha256:123", "image"},
+		{"settings.shutdownGraze=30s", "shutdownGraze"},
+		{"settings.shutdownGrace=30", "shutdownGrace"},
+		{"settings.memoryBudget=256Mi", "memoryBudget"},
+		{"settings.checkpointFile=/spool/file", "settings.checkpointFile is for a single worker"},
+		{"settings.httpAddress=", "settings.httpAddress has to name a port"},
+		{"settings.httpAddress=127.0.0.1:8080", "settings.httpAddress is a loopback address"},
+		{"resources.limits.memory=300Mi", "resources.limits.memory is 300Mi, which is less than settings.memoryBudget (256MiB) and 96Mi for the process"},
+		{"extraEnv[0].name=BUCKET", "extraEnv sets BUCKET: set settings.bucket instead"},
+		{"replicas=-1", "replicas"},
+		{"topologySpread=perhaps", "topologySpread"},
+		{"autoscaling.enabled=true", "autoscaling.shards is required"},
+		{"autoscaling.enabled=true,autoscaling.shards=4,autoscaling.maxReplicas=5", "autoscaling.maxReplicas is 5, more than autoscaling.shards (4)"},
+		{"autoscaling.enabled=true,autoscaling.shards=4,autoscaling.minReplicas=5", "autoscaling.minReplicas is 5, more than the most replicas (4)"},
+		{"autoscaling.enabled=true,autoscaling.shards=4,autoscaling.type=keda", "autoscaling.keda.serverAddress is required"},
+	} {
+		t.Run(c.set, func(t *testing.T) {
+			t.Parallel()
+			if _, err := template(t, c.set); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("want a refusal that says %q, got %v", c.says, err)
+			}
+		})
+	}
+}
+
+// What the chart sets is what the program reads, whatever the value's kind.
+func TestDaemon_GetsTheSettings(t *testing.T) {
+	env := environment(container(t, render(t, "settings.maxOpenFiles=1000000", "settings.fileSize=10000000", "settings.kplHashFilter=true", "settings.timeZone=null", "aws.region=eu-west-1")["Deployment"]))
+	for name, want := range map[string]string{
+		"MAX_OPEN_FILES": "1000000", "FILE_SIZE": "10000000", "KPL_HASH_FILTER": "true", "STREAM_NAME": "trips", "AWS_REGION": "eu-west-1",
+		"PREFIX": "data/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/",
+	} {
+		if env[name] != want {
+			t.Errorf("%s=%q, want %q", name, env[name], want)
+		}
+	}
+	if _, set := env["TIME_ZONE"]; set {
+		t.Error("a setting of null is set")
+	}
+	for _, s := range consumer.Settings() {
+		value, set := env[s.Name]
+		if !set && s.Name != "TIME_ZONE" {
+			t.Errorf("%s is not set", s.Name)
+		}
+		if s.Name == "SPOOL_DIR" {
+			value = "" // a folder of the pod
+		}
+		t.Setenv(s.Name, value)
+	}
+	t.Setenv("TIME_ZONE", "UTC")
+	if _, err := consumer.LoadConfig(); err != nil {
+		t.Errorf("the program refuses what the chart sets: %v", err)
+	}
+}
+
+func TestPods_HoldToTheRestrictedStandard(t *testing.T) {
+	all := render(t, available(everything)...)
+	for _, kind := range []string{"Deployment", "Job", "Pod"} {
+		spec, c := podSpec(t, all[kind]), container(t, all[kind])
+		for what, pair := range map[string][2]any{
+			"runAsNonRoot":   {at(t, spec, "securityContext", "runAsNonRoot"), true},
+			"seccompProfile": {at(t, spec, "securityContext", "seccompProfile", "type"), "RuntimeDefault"},
+			"token":          {spec["automountServiceAccountToken"], false},
+			"escalation":     {at(t, c, "securityContext", "allowPrivilegeEscalation"), false},
+			"root":           {at(t, c, "securityContext", "readOnlyRootFilesystem"), true},
+			"capabilities":   {at(t, c, "securityContext", "capabilities", "drop"), []any{"ALL"}},
+			"account":        {spec["serviceAccountName"], "trips-consumer"},
+		} {
+			if !reflect.DeepEqual(pair[0], pair[1]) {
+				t.Errorf("%s: %s is %v, want %v", kind, what, pair[0], pair[1])
+			}
+		}
+	}
+	if at(t, all["ServiceAccount"], "automountServiceAccountToken") != false {
+		t.Error("the account's token is mounted")
+	}
+}
+
+func TestDaemon_IsNotKilledWhileItHandsOver(t *testing.T) {
+	for set, want := range map[string]int{
+		"settings.shutdownGrace=30s":                                2*30 + 2*10 + 10,
+		"settings.shutdownGrace=1m30s,settings.failoverTime=20s":    2*90 + 2*20 + 10,
+		"settings.shutdownGrace=1h,settings.failoverTime=1s":        2*3600 + 2*1 + 10,
+		"settings.shutdownGrace=1500ms,settings.failoverTime=1.25s": 2*2 + 2*2 + 10,
+	} {
+		if got := podSpec(t, render(t, set)["Deployment"])["terminationGracePeriodSeconds"]; got != want {
+			t.Errorf("%s: terminationGracePeriodSeconds is %v, want %d", set, got, want)
+		}
+	}
+}
+
+func TestDaemon_HasTheMemoryThatItsBudgetTakes(t *testing.T) {
+	for set, want := range map[string][2]string{
+		"settings.memoryBudget=256MiB":                              {"384Mi", "384Mi"},
+		"settings.memoryBudget=1GiB":                                {"1152Mi", "1152Mi"},
+		"settings.memoryBudget=100MB":                               {"224Mi", "224Mi"}, // 95.4 MiB, rounded up
+		"settings.memoryBudget=268435456":                           {"384Mi", "384Mi"},
+		"resources.limits.memory=1Gi,resources.limits.cpu=2":        {"1Gi", "1Gi"},
+		"resources.limits.memory=352Mi":                             {"352Mi", "352Mi"},
+		"resources.limits.memory=1Gi,resources.requests.memory=1Mi": {"1Gi", "1Mi"},
+	} {
+		r := container(t, render(t, set)["Deployment"])["resources"]
+		if got := [2]string{fmt.Sprint(at(t, r, "limits", "memory")), fmt.Sprint(at(t, r, "requests", "memory"))}; got != want {
+			t.Errorf("%s: limit and request are %v, want %v", set, got, want)
+		}
+		if at(t, r, "requests", "cpu") != "250m" {
+			t.Errorf("%s: the request of CPU is gone", set)
+		}
+	}
+}
+
+func TestDaemon_HasProbesAndAVolumeForItsSpool(t *testing.T) {
+	all := render(t, "settings.httpAddress=:9000", "settings.spoolSize=10GiB")
+	spec, c := podSpec(t, all["Deployment"]), container(t, all["Deployment"])
+	for probe, path := range map[string]string{"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"} {
+		if at(t, c, probe, "httpGet", "path") != path || at(t, c, probe, "httpGet", "port") != "http" {
+			t.Errorf("%s: %v", probe, c[probe])
+		}
+	}
+	// The daemon gives the bucket 5 s to answer.
+	if at(t, c, "readinessProbe", "timeoutSeconds").(int) <= 5 {
+		t.Error("readiness is given up before the daemon answers")
+	}
+	if at(t, c, "ports", 0, "containerPort") != 9000 {
+		t.Errorf("ports: %v", c["ports"])
+	}
+	if got := at(t, spec, "volumes", 0, "emptyDir", "sizeLimit"); got != "11811160064" {
+		t.Errorf("the spool of 10 GiB has a volume of %v", got)
+	}
+	if at(t, c, "volumeMounts", 0, "mountPath") != "/spool" || at(t, spec, "volumes", 0, "name") != "spool" {
+		t.Error("the spool is not mounted")
+	}
+	bare := podSpec(t, render(t, "settings.spoolDir=")["Deployment"])
+	if at(t, bare, "volumes", 0, "name") == "spool" {
+		t.Error("there is a volume for a spool that is off")
+	}
+}
+
+func TestAutoscaling_EndsAtTheShards(t *testing.T) {
+	all := render(t, "autoscaling.enabled=true", "autoscaling.shards=8", "autoscaling.minReplicas=2")
+	hpa := all["HorizontalPodAutoscaler"]
+	if at(t, hpa, "spec", "maxReplicas") != 8 || at(t, hpa, "spec", "minReplicas") != 2 || at(t, hpa, "spec", "metrics", 0, "external", "target", "value") != "60" {
+		t.Errorf("spec: %v", hpa["spec"])
+	}
+	if at(t, all["Deployment"], "spec", "replicas") != nil {
+		t.Error("an upgrade would set the replicas back")
+	}
+	if at(t, hpa, "spec", "scaleTargetRef", "name") != at(t, all["Deployment"], "metadata", "name") {
+		t.Error("it scales something else")
+	}
+	keda := render(t, "autoscaling.enabled=true", "autoscaling.type=keda", "autoscaling.shards=8", "autoscaling.maxReplicas=6",
+		"autoscaling.keda.serverAddress=http://prometheus:9090")["ScaledObject"]
+	query := `max(consumer_shard_behind_latest_seconds{namespace="pipeline",pod=~"trips-consumer-.*"})`
+	if at(t, keda, "spec", "maxReplicaCount") != 6 || at(t, keda, "spec", "triggers", 0, "metadata", "query") != query {
+		t.Errorf("spec: %v", keda["spec"])
+	}
+}
+
+func TestSelectors_FindTheDaemonAlone(t *testing.T) {
+	all := render(t, available(everything)...)
+	labels := func(n node) node { return at(t, n, "spec", "template", "metadata", "labels").(node) }
+	matches := func(selector any, labels node) bool {
+		for key, value := range selector.(node) {
+			if labels[key] != value {
+				return false
+			}
+		}
+		return true
+	}
+	for what, selector := range map[string]any{
+		"Deployment": at(t, all["Deployment"], "spec", "selector", "matchLabels"), "Service": at(t, all["Service"], "spec", "selector"),
+		"PodDisruptionBudget": at(t, all["PodDisruptionBudget"], "spec", "selector", "matchLabels"),
+		"spread":              at(t, podSpec(t, all["Deployment"]), "topologySpreadConstraints", 0, "labelSelector", "matchLabels"),
+	} {
+		if !matches(selector, labels(all["Deployment"])) || matches(selector, labels(all["Job"])) || matches(selector, at(t, all["Pod"], "metadata", "labels").(node)) {
+			t.Errorf("%s selects by %v", what, selector)
+		}
+	}
+	if policy := at(t, all["NetworkPolicy"], "spec", "podSelector", "matchLabels"); !matches(policy, labels(all["Deployment"])) || !matches(policy, labels(all["Job"])) {
+		t.Errorf("the network policy selects by %v", policy)
+	}
+}
+
+// A Job can not be changed: what it sends is part of its name. One that failed must not send again.
+func TestProducer_SendsOnceForEachChange(t *testing.T) {
+	name := func(sets ...string) any {
+		return at(t, render(t, append(sets, "producer.enabled=true")...)["Job"], "metadata", "name")
+	}
+	first := name()
+	if again := name("settings.format=parquet"); again != first {
+		t.Errorf("an upgrade of the daemon sends again: %v, %v", first, again)
+	}
+	for _, change := range []string{"producer.generate=5", "producer.seed=2", "image.tag=v2", "settings.streamName=other"} {
+		if name(change) == first {
+			t.Errorf("%s changes a Job that is there", change)
+		}
+	}
+	if limit := at(t, render(t, "producer.enabled=true")["Job"], "spec", "backoffLimit"); limit != 0 {
+		t.Errorf("backoffLimit is %v", limit)
+	}
+}
+
+func TestFiles_AreServed(t *testing.T) {
+	sets := available([]string{"prometheusRule.enabled=true", "dashboard.enabled=true"})
+	all := render(t, sets...)
+	for _, set := range sets {
+		switch set {
+		case "prometheusRule.enabled=true":
+			var file node
+			if err := yaml.Unmarshal(read(t, "consumer/files/alerts.yaml"), &file); err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(at(t, all["PrometheusRule"], "spec", "groups"), file["groups"]) {
+				t.Error("the PrometheusRule is not what the file says")
+			}
+		default:
+			if at(t, all["ConfigMap"], "data", "consumer.json") != string(read(t, "consumer/files/dashboard.json")) {
+				t.Error("the dashboard is not what the file says")
+			}
+		}
+	}
+	if off := render(t); off["PrometheusRule"] != nil || off["ConfigMap"] != nil {
+		t.Error("rules or dashboard are there without having been asked for")
+	}
+}
