@@ -39,7 +39,16 @@ RUN mkdir -p /bom && for program in consumer producer; do \
 FROM scratch AS sbom
 COPY --from=bom /bom/ /
 
-FROM scratch
+# Kinesis and S3 for the demo on a cluster.
+FROM build AS build-standin
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false -ldflags "-s -w" -o /standin ./helm/demo/standin
+
+FROM scratch AS standin
+COPY --from=build-standin /standin /standin
+USER 65532:65532
+ENTRYPOINT ["/standin"]
+
+FROM scratch AS consumer
 ARG VERSION=
 ARG REVISION=
 ARG SOURCE=

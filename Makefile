@@ -5,7 +5,7 @@ CACHE  := .cache
 
 DURATION ?= 10m
 
-.PHONY: help build functions demo test chaos lint bench fetch vuln clean
+.PHONY: help build functions demo image sbom kind-demo test chaos lint bench fetch vuln clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -18,6 +18,15 @@ functions: ## deployment packages of the Lambda functions in dist/, with their h
 
 demo: ## the whole pipeline on this machine
 	$(GO) run ./cmd/demo
+
+image: ## the image, with docker
+	docker build --build-arg VERSION=$(VERSION) --tag localhost/streaming-pipeline:$(or $(VERSION),dev) .
+
+sbom: ## what is in the image's programs, as CycloneDX files in dist/
+	docker build --target sbom --output dist .
+
+kind-demo: ## the chart on your kind or minikube: image, stand-in for AWS, 20,000 trips, checked
+	$(GO) run ./helm/demo
 
 test: fetch ## all tests, with emulators and readers fetched into .cache/
 	$(GO) test -race -timeout 15m $(PKGS)

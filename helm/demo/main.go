@@ -1,0 +1,292 @@
+// Command demo shows the chart on a Kubernetes of one's own, as kind or minikube: it builds the images, starts stand-ins
+// for AWS, installs the chart, has the producer's Job send trips, and reads the files back. See --help.
+//
+// It exits with 1 if a trip is missing or there twice.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/audit"
+	"aws-streaming-pipeline/consumer/objects"
+	"aws-streaming-pipeline/internal/awshttp"
+)
+
+// Names that values.yaml has, too.
+const (
+	streamName = "taxi-trips"
+	bucketName = "trips"
+	release    = "trips"
+	shards     = 4
+)
+
+// demo is the command line and what runs for it.
+type demo struct {
+	context, namespace, image, standin, dynamodb string
+	records                                      int
+	build, keep                                  bool
+
+	aws         aws.Config
+	kinesis, s3 string // URLs of the stand-ins
+}
+
+func main() {
+	var d demo
+	flag.StringVar(&d.context, "context", "", "context of kubectl; default: the current one, if it is kind's or minikube's")
+	flag.StringVar(&d.namespace, "namespace", "streaming-demo", "namespace, which is made and deleted")
+	flag.StringVar(&d.image, "image", "localhost/streaming-pipeline:demo", "image of the daemon")
+	flag.StringVar(&d.standin, "standin", "localhost/streaming-pipeline-standin:demo", "image of the stand-in for Kinesis and S3")
+	flag.BoolVar(&d.build, "build", true, "build the images with docker and load them into the cluster")
+	flag.StringVar(&d.dynamodb, "dynamodb", "", "URL of a DynamoDB that pods reach; default: DynamoDB Local in the cluster")
+	flag.IntVar(&d.records, "records", 20_000, "trips to send")
+	flag.BoolVar(&d.keep, "keep", false, "leave all of it there")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := d.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+func (d *demo) run(ctx context.Context) (err error) {
+	if err := d.chooseContext(ctx); err != nil {
+		return err
+	}
+	if d.build {
+		for target, image := range map[string]string{"consumer": d.image, "standin": d.standin} {
+			if err := d.loadImage(ctx, target, image); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.kubectl(ctx, "create", "namespace", d.namespace); err != nil {
+		return err
+	}
+	if !d.keep {
+		defer func() {
+			err = errors.Join(err, d.kubectl(context.WithoutCancel(ctx), "delete", "namespace", d.namespace))
+		}()
+	}
+	if err := d.start(ctx, "aws", map[string]string{"IMAGE": d.standin}); err != nil {
+		return err
+	}
+	if d.dynamodb == "" {
+		if err := d.start(ctx, "dynamodb", nil); err != nil {
+			return err
+		}
+		if d.dynamodb, err = d.service(ctx, "dynamodb", "8000"); err != nil {
+			return err
+		}
+	}
+	sets := []string{"extraEnv[0].value=" + d.dynamodb}
+	for i, port := range []string{"4567", "4568"} {
+		url, err := d.service(ctx, "aws", port)
+		if err != nil {
+			return err
+		}
+		sets = append(sets, fmt.Sprintf("extraEnv[%d].value=%s", i+1, url))
+	}
+	for port, url := range map[string]*string{"4567": &d.kinesis, "4568": &d.s3} {
+		address, stop, err := d.forward(ctx, port)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		*url = address
+	}
+	d.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), HTTPClient: awshttp.Keep(nil)}
+	if err := d.makeStreamAndBucket(ctx); err != nil {
+		return err
+	}
+	if err := d.install(ctx, sets...); err != nil {
+		return err
+	}
+	if err := d.show(ctx, "helm", "--kube-context", d.context, "--namespace", d.namespace, "test", release, "--timeout", "2m"); err != nil {
+		return err
+	}
+	if err := d.install(ctx, append(sets, "producer.enabled=true", fmt.Sprintf("producer.generate=%d", d.records))...); err != nil {
+		return err
+	}
+	if err := d.kubectl(ctx, "--namespace", d.namespace, "wait", "--for=condition=complete", "--timeout=5m", "job",
+		"--selector", "app.kubernetes.io/component=producer"); err != nil {
+		return err
+	}
+	if err := d.check(ctx); err != nil || d.keep {
+		return err
+	}
+	return d.show(ctx, "helm", "--kube-context", d.context, "--namespace", d.namespace, "uninstall", release, "--wait")
+}
+
+// chooseContext refuses clusters that are not made for trials, unless the context was named.
+func (d *demo) chooseContext(ctx context.Context) error {
+	if d.context != "" {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, "kubectl", "config", "current-context").Output()
+	if err != nil {
+		return fmt.Errorf("ask kubectl for its context: %w", err)
+	}
+	d.context = strings.TrimSpace(string(out))
+	if !strings.HasPrefix(d.context, "kind-") && d.context != "minikube" {
+		return fmt.Errorf("the context %s is neither kind's nor minikube's: name it with --context if it is meant", d.context)
+	}
+	return nil
+}
+
+// show runs a command before the user's eyes.
+func (d *demo) show(ctx context.Context, name string, args ...string) error {
+	fmt.Printf("+ %s %s\n", name, strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w", name, args[0], err)
+	}
+	return nil
+}
+
+func (d *demo) kubectl(ctx context.Context, args ...string) error {
+	return d.show(ctx, "kubectl", append([]string{"--context", d.context}, args...)...)
+}
+
+func (d *demo) loadImage(ctx context.Context, target, image string) error {
+	if err := d.show(ctx, "docker", "build", "--target", target, "--tag", image, "."); err != nil {
+		return err
+	}
+	if cluster, kind := strings.CutPrefix(d.context, "kind-"); kind {
+		return d.show(ctx, "kind", "load", "docker-image", image, "--name", cluster)
+	}
+	return d.show(ctx, "minikube", "--profile", d.context, "image", "load", image)
+}
+
+// start starts a stand-in from its manifest, in which words are replaced, and waits until it is ready.
+func (d *demo) start(ctx context.Context, name string, replace map[string]string) error {
+	manifest, err := os.ReadFile("helm/demo/" + name + ".yaml")
+	if err != nil {
+		return err
+	}
+	text := string(manifest)
+	for word, by := range replace {
+		text = strings.ReplaceAll(text, " "+word+"\n", " "+by+"\n")
+	}
+	apply := exec.CommandContext(ctx, "kubectl", "--context", d.context, "--namespace", d.namespace, "apply", "--filename", "-")
+	apply.Stdin, apply.Stdout, apply.Stderr = strings.NewReader(text), os.Stdout, os.Stderr
+	if err := apply.Run(); err != nil {
+		return fmt.Errorf("apply %s: %w", name, err)
+	}
+	return d.kubectl(ctx, "--namespace", d.namespace, "rollout", "status", "deployment/"+name, "--timeout=5m")
+}
+
+// service is the URL of a service within the cluster, by its address: not every cluster for trials has DNS.
+func (d *demo) service(ctx context.Context, name, port string) (string, error) {
+	out, err := exec.CommandContext(ctx, "kubectl", "--context", d.context, "--namespace", d.namespace, "get", "service", name,
+		"--output", "jsonpath={.spec.clusterIP}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find service %s: %w", name, err)
+	}
+	return "http://" + net.JoinHostPort(string(out), port), nil
+}
+
+// forward leads from a port of this machine to one of the stand-in.
+func (d *demo) forward(ctx context.Context, port string) (url string, stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	cmd := exec.CommandContext(ctx, "kubectl", "--context", d.context, "--namespace", d.namespace, "port-forward", "service/aws", ":"+port)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		return "", nil, fmt.Errorf("forward a port: %w", err)
+	}
+	stop = func() {
+		cancel()
+		_ = cmd.Wait() // it was ended just now
+	}
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	address := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(line)
+	if err != nil || address == "" {
+		stop()
+		return "", nil, fmt.Errorf("forward a port: kubectl says %q (%v)", line, err)
+	}
+	go io.Copy(io.Discard, lines) // it tells of each connection
+	return "http://" + address, stop, nil
+}
+
+func (d *demo) makeStreamAndBucket(ctx context.Context) error {
+	if _, err := d.buckets().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucketName)}); err != nil {
+		return fmt.Errorf("create bucket %s: %w", bucketName, err)
+	}
+	client := kinesis.NewFromConfig(d.aws, func(o *kinesis.Options) { o.BaseEndpoint = &d.kinesis })
+	if _, err := client.CreateStream(ctx, &kinesis.CreateStreamInput{StreamName: aws.String(streamName), ShardCount: aws.Int32(shards)}); err != nil {
+		return fmt.Errorf("create stream %s: %w", streamName, err)
+	}
+	return kinesis.NewStreamExistsWaiter(client).Wait(ctx, &kinesis.DescribeStreamInput{StreamName: aws.String(streamName)}, time.Minute)
+}
+
+func (d *demo) buckets() *s3.Client {
+	return s3.NewFromConfig(d.aws, func(o *s3.Options) {
+		o.BaseEndpoint, o.UsePathStyle, o.DisableLogOutputChecksumValidationSkipped = &d.s3, true, true
+	})
+}
+
+func (d *demo) install(ctx context.Context, sets ...string) error {
+	colon := strings.LastIndex(d.image, ":")
+	args := []string{"--kube-context", d.context, "--namespace", d.namespace, "upgrade", release, "helm/consumer", "--install", "--wait", "--timeout", "5m",
+		"--values", "helm/demo/values.yaml", "--set", "image.repository=" + d.image[:colon], "--set", "image.tag=" + d.image[colon+1:]}
+	for _, set := range sets {
+		args = append(args, "--set", set)
+	}
+	return d.show(ctx, "helm", args...)
+}
+
+// check reads the files until all is there, and tells whether it is there once. helm test has sent a record to each shard.
+func (d *demo) check(ctx context.Context) error {
+	bucket := objects.Bucket{API: d.buckets(), Name: bucketName}
+	want := d.records + shards
+	for deadline := time.Now().Add(3 * time.Minute); ; {
+		rows, files, ids := 0, 0, make(map[string]bool)
+		for o, err := range bucket.List(ctx, "data/", "") {
+			if err != nil {
+				return err
+			}
+			files++
+			if err := audit.EachID(ctx, bucket, checkpoint.File{Key: *o.Key}, func(id []byte) { rows++; ids[string(id)] = true }); err != nil {
+				return err
+			}
+		}
+		if rows < want && time.Now().Before(deadline) {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(time.Second):
+			}
+			continue
+		}
+		fmt.Printf("\n%d of %d delivered, %d duplicates, in %d files\n", len(ids), want, rows-len(ids), files)
+		if len(ids) != want || rows != len(ids) {
+			return errors.New("records are missing or there more than once")
+		}
+		return nil
+	}
+}
