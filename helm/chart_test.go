@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -412,5 +413,14 @@ func TestFiles_AreServed(t *testing.T) {
 	}
 	if off := render(t); off["PrometheusRule"] != nil || off["ConfigMap"] != nil {
 		t.Error("rules or dashboard are there without having been asked for")
+	}
+}
+
+// The demo's DynamoDB is of the version that the tests run.
+func TestDemo_StartsTheDynamoDBThatIsTested(t *testing.T) {
+	pinned := regexp.MustCompile(`<artifactId>DynamoDBLocal</artifactId>\s*<version>([^<]+)</version>`).FindSubmatch(read(t, "../internal/emulator/java/pom.xml"))
+	image := regexp.MustCompile(`image: docker.io/amazon/dynamodb-local:(\S+)`).FindSubmatch(read(t, "demo/dynamodb.yaml"))
+	if pinned == nil || image == nil || string(pinned[1]) != string(image[1]) {
+		t.Errorf("the demo has %q, the tests %q", image, pinned)
 	}
 }
