@@ -144,8 +144,8 @@ func TestChart_HoldsToTheSchemasOfThreeReleasesOfKubernetes(t *testing.T) {
 	var all []byte
 	for _, sets := range [][]string{
 		nil,
-		available(everything),
-		available(append(everything, "autoscaling.type=keda", "autoscaling.keda.serverAddress=http://prometheus:9090", "monitor.kind=ServiceMonitor", "topologySpread=require")),
+		everything,
+		append(slices.Clone(everything), "autoscaling.type=keda", "autoscaling.keda.serverAddress=http://prometheus:9090", "monitor.kind=ServiceMonitor", "topologySpread=require"),
 	} {
 		text, err := template(t, sets...)
 		if err != nil {
@@ -171,18 +171,6 @@ func TestChart_HoldsToTheSchemasOfThreeReleasesOfKubernetes(t *testing.T) {
 			t.Errorf("the field %sX is let through: %s", field, out)
 		}
 	}
-}
-
-// available leaves out what the chart has no files for.
-func available(sets []string) []string {
-	return slices.DeleteFunc(slices.Clone(sets), func(set string) bool {
-		file := map[string]string{"prometheusRule.enabled=true": "alerts.yaml", "dashboard.enabled=true": "dashboard.json"}[set]
-		if file == "" {
-			return false
-		}
-		_, err := os.Stat(filepath.Join("consumer", "files", file))
-		return err != nil
-	})
 }
 
 func TestChart_RefusesWhatCanNotWork(t *testing.T) {
@@ -246,7 +234,7 @@ func TestDaemon_GetsTheSettings(t *testing.T) {
 }
 
 func TestPods_HoldToTheRestrictedStandard(t *testing.T) {
-	all := render(t, available(everything)...)
+	all := render(t, everything...)
 	for _, kind := range []string{"Deployment", "Job", "Pod"} {
 		spec, c := podSpec(t, all[kind]), container(t, all[kind])
 		for what, pair := range map[string][2]any{
@@ -328,28 +316,54 @@ func TestDaemon_HasProbesAndAVolumeForItsSpool(t *testing.T) {
 	}
 }
 
-func TestAutoscaling_EndsAtTheShards(t *testing.T) {
-	all := render(t, "autoscaling.enabled=true", "autoscaling.shards=8", "autoscaling.minReplicas=2")
-	hpa := all["HorizontalPodAutoscaler"]
-	if at(t, hpa, "spec", "maxReplicas") != 8 || at(t, hpa, "spec", "minReplicas") != 2 || at(t, hpa, "spec", "metrics", 0, "external", "target", "value") != "60" {
-		t.Errorf("spec: %v", hpa["spec"])
+// The chart's own autoscaler is the one that docs/sizing.md shows, and that the simulation there is driven by.
+func TestAutoscaling_IsTheDocumentedOne(t *testing.T) {
+	_, block, _ := strings.Cut(string(read(t, "../docs/sizing.md")), "<!-- autoscaling -->\n```yaml\n")
+	block, _, found := strings.Cut(block, "```\n<!-- /autoscaling -->")
+	var documented node
+	if err := yaml.Unmarshal([]byte(block), &documented); err != nil || !found {
+		t.Fatalf("docs/sizing.md has no autoscaler: %v", err)
+	}
+	all := render(t, "autoscaling.enabled=true", fmt.Sprintf("autoscaling.shards=%v", documented["maxReplicas"]))
+	spec := at(t, all["HorizontalPodAutoscaler"], "spec").(node)
+	target := spec["scaleTargetRef"].(node)
+	delete(spec, "scaleTargetRef")
+	if !reflect.DeepEqual(spec, documented) {
+		t.Errorf("the chart scales by\n%v\nthe docs by\n%v", spec, documented)
+	}
+	if target["name"] != at(t, all["Deployment"], "metadata", "name") || target["kind"] != "Deployment" {
+		t.Errorf("it scales %v", target)
 	}
 	if at(t, all["Deployment"], "spec", "replicas") != nil {
 		t.Error("an upgrade would set the replicas back")
 	}
-	if at(t, hpa, "spec", "scaleTargetRef", "name") != at(t, all["Deployment"], "metadata", "name") {
-		t.Error("it scales something else")
+}
+
+func TestAutoscaling_ByKEDAEndsAtTheShards(t *testing.T) {
+	keda := func(sets ...string) node {
+		return render(t, append(sets, "autoscaling.enabled=true", "autoscaling.type=keda", "autoscaling.shards=8", "autoscaling.keda.serverAddress=http://prometheus:9090")...)["ScaledObject"]
 	}
-	keda := render(t, "autoscaling.enabled=true", "autoscaling.type=keda", "autoscaling.shards=8", "autoscaling.maxReplicas=6",
-		"autoscaling.keda.serverAddress=http://prometheus:9090")["ScaledObject"]
-	query := `max(consumer_shard_behind_latest_seconds{namespace="pipeline",pod=~"trips-consumer-.*"})`
-	if at(t, keda, "spec", "maxReplicaCount") != 6 || at(t, keda, "spec", "triggers", 0, "metadata", "query") != query {
-		t.Errorf("spec: %v", keda["spec"])
+	if most := at(t, keda(), "spec", "maxReplicaCount"); most != 8 {
+		t.Errorf("maxReplicaCount is %v", most)
+	}
+	six := keda("autoscaling.maxReplicas=6")
+	const pods = `{namespace="pipeline",pod=~"trips-consumer-.*"}`
+	for i, want := range []node{
+		{"query": "sum(rate(consumer_read_bytes_total" + pods + "[15m]))", "threshold": "14000000"},
+		{"query": "max(consumer_shard_behind_latest_seconds" + pods + " + (time() - consumer_shard_read_timestamp_seconds" + pods + "))", "threshold": "120"},
+	} {
+		want["serverAddress"] = "http://prometheus:9090"
+		if got := at(t, six, "spec", "triggers", i, "metadata"); !reflect.DeepEqual(got, want) {
+			t.Errorf("trigger %d is %v, want %v", i, got, want)
+		}
+	}
+	if most := at(t, six, "spec", "maxReplicaCount"); most != 6 {
+		t.Errorf("maxReplicaCount is %v", most)
 	}
 }
 
 func TestSelectors_FindTheDaemonAlone(t *testing.T) {
-	all := render(t, available(everything)...)
+	all := render(t, everything...)
 	labels := func(n node) node { return at(t, n, "spec", "template", "metadata", "labels").(node) }
 	matches := func(selector any, labels node) bool {
 		for key, value := range selector.(node) {
@@ -393,23 +407,16 @@ func TestProducer_SendsOnceForEachChange(t *testing.T) {
 }
 
 func TestFiles_AreServed(t *testing.T) {
-	sets := available([]string{"prometheusRule.enabled=true", "dashboard.enabled=true"})
-	all := render(t, sets...)
-	for _, set := range sets {
-		switch set {
-		case "prometheusRule.enabled=true":
-			var file node
-			if err := yaml.Unmarshal(read(t, "consumer/files/alerts.yaml"), &file); err != nil {
-				t.Fatal(err)
-			}
-			if !reflect.DeepEqual(at(t, all["PrometheusRule"], "spec", "groups"), file["groups"]) {
-				t.Error("the PrometheusRule is not what the file says")
-			}
-		default:
-			if at(t, all["ConfigMap"], "data", "consumer.json") != string(read(t, "consumer/files/dashboard.json")) {
-				t.Error("the dashboard is not what the file says")
-			}
-		}
+	all := render(t, "prometheusRule.enabled=true", "dashboard.enabled=true")
+	var file node
+	if err := yaml.Unmarshal(read(t, "consumer/files/alerts.yaml"), &file); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(at(t, all["PrometheusRule"], "spec", "groups"), file["groups"]) {
+		t.Error("the PrometheusRule is not what the file says")
+	}
+	if at(t, all["ConfigMap"], "data", "consumer.json") != string(read(t, "consumer/files/dashboard.json")) {
+		t.Error("the dashboard is not what the file says")
 	}
 	if off := render(t); off["PrometheusRule"] != nil || off["ConfigMap"] != nil {
 		t.Error("rules or dashboard are there without having been asked for")

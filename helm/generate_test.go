@@ -123,7 +123,7 @@ func schemaOf(t *testing.T, v value) map[string]any {
 		s["properties"] = properties
 		// Kubernetes's own objects have more members than the chart sets.
 		open := strings.HasSuffix(v.path, "ecurityContext") || strings.Contains(v.path, "esources") ||
-			strings.Contains(v.path, "ecurityContext.") || v.path == "dashboard.labels"
+			strings.Contains(v.path, "ecurityContext.") || strings.Contains(v.path, ".behavior") || v.path == "dashboard.labels"
 		s["additionalProperties"] = open
 	case n.Kind == yaml.MappingNode:
 		s["type"] = "object"

@@ -167,6 +167,15 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
+{{/* What picks the series of the release's pods. */}}
+{{- define "consumer.series" -}}
+{namespace={{ .Release.Namespace | quote }},pod=~{{ printf "%s-.*" (include "consumer.fullname" .) | quote }}}
+{{- end }}
+
+{{- define "consumer.bytesQuery" -}}
+sum(rate(consumer_read_bytes_total{{ include "consumer.series" . }}[15m]))
+{{- end }}
+
 {{- define "consumer.lagQuery" -}}
-max(consumer_shard_behind_latest_seconds{namespace={{ .Release.Namespace | quote }},pod=~{{ printf "%s-.*" (include "consumer.fullname" .) | quote }}})
+max(consumer_shard_behind_latest_seconds{{ include "consumer.series" . }} + (time() - consumer_shard_read_timestamp_seconds{{ include "consumer.series" . }}))
 {{- end }}
