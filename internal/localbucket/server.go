@@ -14,6 +14,7 @@ package localbucket
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -27,13 +28,24 @@ import (
 type Server struct {
 	folder *folder
 	http   *http.Server
-	addr   string
+	url    string
 	done   chan error
 }
 
 // Start serves the folder, which is made if it is missing, at a loopback address such as "127.0.0.1:0". The caller
 // ends it with Close.
-func Start(addr, dir string) (*Server, error) {
+func Start(addr, dir string) (*Server, error) { return StartWith(addr, dir, Options{}) }
+
+// Options change how a bucket is served.
+type Options struct {
+	// TLS has the certificate to serve with; nil is plain HTTP.
+	TLS *tls.Config
+	// Wrap, if set, returns what answers in place of the bucket, by asking it.
+	Wrap func(http.Handler) http.Handler
+}
+
+// StartWith is Start with options.
+func StartWith(addr, dir string, o Options) (*Server, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("start local bucket: %w", err)
@@ -52,15 +64,21 @@ func Start(addr, dir string) (*Server, error) {
 	s := &Server{
 		folder: f,
 		http:   &http.Server{Handler: handler(f), ReadHeaderTimeout: 10 * time.Second},
-		addr:   l.Addr().String(),
+		url:    "http://" + l.Addr().String(),
 		done:   make(chan error, 1),
+	}
+	if o.Wrap != nil {
+		s.http.Handler = o.Wrap(s.http.Handler)
+	}
+	if o.TLS != nil {
+		l, s.url = tls.NewListener(l, o.TLS), "https://"+l.Addr().String()
 	}
 	go func() { s.done <- s.http.Serve(l) }()
 	return s, nil
 }
 
 // URL is the endpoint. Clients address buckets by path.
-func (s *Server) URL() string { return "http://" + s.addr }
+func (s *Server) URL() string { return s.url }
 
 // CreateBucket makes a bucket; it is no error if there is one.
 func (s *Server) CreateBucket(name string) error {

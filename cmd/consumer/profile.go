@@ -1,0 +1,33 @@
+//go:build profile
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"runtime/pprof"
+)
+
+// With the build tag "profile", "consumer run" writes its CPU profile to the file that CPU_PROFILE names. The benchmark
+// makes default.pgo of it.
+func init() {
+	run := commands[0].run
+	commands[0].run = func(ctx context.Context, args []string, out io.Writer) error {
+		path := os.Getenv("CPU_PROFILE")
+		if path == "" {
+			return run(ctx, args, out)
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		err = run(ctx, args, out)
+		pprof.StopCPUProfile()
+		return errors.Join(err, f.Close())
+	}
+}

@@ -1,0 +1,82 @@
+// Command rival moves a stream into Parquet files in the ways that the benchmark compares the daemon with. Neither way
+// keeps a promise: positions are not stored.
+//
+//	sdk  the AWS SDK's GetRecords, goccy/go-json into structs, parquet-go's GenericWriter: one file for all shards,
+//	     uploaded through the daemon's own sink
+//	kcl  vmware-go-kcl-v2 with a record processor a shard, each with a file of its own made in the same way
+//
+// SIGTERM ends it: files are finished, and a line of JSON says how many allocations were made.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/writers/s3sink"
+)
+
+func main() {
+	if len(os.Args) != 3 {
+		log.Fatal("usage: rival sdk|kcl SET")
+	}
+	if err := run(os.Args[1], os.Args[2]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// site is what both ways work with.
+type site struct {
+	account aws.Config
+	stream  string
+	sink    *s3sink.Sink
+	columns func(file) table
+}
+
+func run(way, set string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	account, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return fmt.Errorf("load AWS configuration: %w", err)
+	}
+	account.HTTPClient = awshttp.Keep(account.HTTPClient)
+	client := s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = true })
+	s := site{account: account, stream: os.Getenv("STREAM_NAME")}
+	if s.sink, err = s3sink.New(client, s3sink.Config{Bucket: os.Getenv("BUCKET"), Budget: budget.New(256<<20, nil)}); err != nil {
+		return err
+	}
+	switch set {
+	case "taxi":
+		s.columns = newTable[taxi]
+	case "narrow":
+		s.columns = newTable[narrow]
+	default:
+		return fmt.Errorf("there are no columns for %q", set)
+	}
+	switch way {
+	case "sdk":
+		err = s.readWithSDK(ctx)
+	case "kcl":
+		err = s.readWithKCL(ctx)
+	default:
+		err = fmt.Errorf("there is no way %q", way)
+	}
+	if err != nil {
+		return err
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return json.NewEncoder(os.Stdout).Encode(map[string]uint64{"mallocs": m.Mallocs})
+}
