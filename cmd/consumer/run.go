@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"text/tabwriter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -37,7 +36,7 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 		return fmt.Errorf("settings are wrong:\n%w", err)
 	}
 	log := newLogger(cfg)
-	limitMemory(cfg)
+	limitMemory(cfg, log)
 	account, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
@@ -70,17 +69,6 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 		return err
 	}
 	return daemon.Run(ctx)
-}
-
-// overhead is what the process needs beside what the budget counts: code, stacks, connections, codecs.
-const overhead = 96 << 20
-
-// limitMemory has the garbage collector keep the process near its budget, unless GOMEMLIMIT says otherwise. The bytes in
-// the budget live long; collecting only when they have doubled would double them.
-func limitMemory(cfg consumer.Config) {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(cfg.MemoryBudget) + overhead)
-	}
 }
 
 func newLogger(cfg consumer.Config) *slog.Logger {
