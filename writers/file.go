@@ -47,8 +47,9 @@ type File struct {
 
 	rows     atomic.Int64
 	placed   atomic.Int64 // encoded bytes handed to the upload
-	pending  atomic.Int64 // memory of the blocks that were sealed and are not placed yet, as it was when they were
-	standing atomic.Int64 // memory of the open block
+	pending  atomic.Int64 // bytes of the blocks that were sealed and are not placed yet, as it was when they were
+	standing atomic.Int64 // bytes of the open block
+	held     atomic.Int64 // memory of the open block
 	own      ratio
 	common   *ratio // of all files of the format
 
@@ -67,7 +68,7 @@ type File struct {
 // sealed is a block on its way to its place.
 type sealed struct {
 	block   Block
-	raw     int64 // memory when it was sealed
+	raw     int64 // bytes when it was sealed
 	held    int64 // what it has in the account Encoding
 	encoded Encoded
 	err     error
@@ -141,8 +142,9 @@ func (f *File) failure() error {
 
 // measure brings the account of the open block up to date.
 func (f *File) measure() {
-	size := int64(f.block.Size())
-	if grown := size - f.standing.Swap(size); grown != 0 {
+	f.standing.Store(int64(f.block.Size()))
+	held := int64(f.block.Held())
+	if grown := held - f.held.Swap(held); grown != 0 {
 		f.shared.budget.Add(budget.Block, grown)
 	}
 }
@@ -200,11 +202,11 @@ func (f *File) trySeal() bool {
 // dispatch takes the open block out and sends it on its way. Its slot goes with it. The caller holds f.mu, which gives
 // the blocks their order.
 func (f *File) dispatch() {
-	raw := f.standing.Swap(0)
-	s := &sealed{block: f.block, raw: raw, held: raw, done: make(chan struct{})}
+	raw, held := f.standing.Swap(0), f.held.Swap(0)
+	s := &sealed{block: f.block, raw: raw, held: held, done: make(chan struct{})}
 	f.block = nil
 	f.pending.Add(raw)
-	f.shared.budget.Move(budget.Block, budget.Encoding, raw)
+	f.shared.budget.Move(budget.Block, budget.Encoding, held)
 	f.work.Go(func() { f.encode(s) })
 	f.queueMu.Lock()
 	defer f.queueMu.Unlock()
@@ -382,7 +384,8 @@ func (f *File) Abandon() checkpoint.File {
 	f.closed = true
 	if f.block != nil {
 		f.block = nil
-		f.shared.budget.Release(budget.Block, f.standing.Swap(0))
+		f.standing.Store(0)
+		f.shared.budget.Release(budget.Block, f.held.Swap(0))
 	}
 	f.mu.Unlock()
 	f.work.Wait()

@@ -116,7 +116,7 @@ func (s *Shared) largest() *File {
 	var largest *File
 	size := int64(smallestSeal - 1)
 	for f := range s.open {
-		if n := f.standing.Load(); n > size {
+		if n := f.held.Load(); n > size {
 			largest, size = f, n
 		}
 	}

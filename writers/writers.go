@@ -51,8 +51,10 @@ type Block interface {
 	Append(r *record.Record) error
 	// Rows is the number of records.
 	Rows() int
-	// Size is the memory in bytes that the records take up, before encoding.
+	// Size is the number of bytes that the records take up, before encoding.
 	Size() int
+	// Held is the memory in bytes that the block has, Size and what lies idle.
+	Held() int
 	// Full tells that the block has reached the size at which it should be encoded.
 	Full() bool
 	// Encode turns the block into bytes; the block must not be used afterwards. It uses a whole core for a while, and

@@ -35,8 +35,11 @@ func (b *block) Append(r *record.Record) error {
 // Rows is writers.Block's.
 func (b *block) Rows() int { return b.rows }
 
-// Size is the capacity of the buffer: that is what the process holds.
-func (b *block) Size() int { return cap(b.buf) }
+// Size is writers.Block's.
+func (b *block) Size() int { return len(b.buf) }
+
+// Held is the capacity of the buffer.
+func (b *block) Held() int { return cap(b.buf) }
 
 // Full keeps a sixteenth of the block size free for the last line, so that it does not double the buffer for its sake.
 func (b *block) Full() bool { return len(b.buf) >= b.format.config.BlockSize/16*15 }

@@ -241,8 +241,8 @@ func TestBlock_IsAsItWasAfterAFault(t *testing.T) {
 func TestBlock_SaysWhatItHolds(t *testing.T) {
 	const blockSize = 256 << 10
 	b := newFormat(t, jsonl.Config{BlockSize: blockSize}).NewLayout().NewBlock()
-	if b.Size() != 0 || b.Full() {
-		t.Fatalf("an empty block has %d bytes, full %t", b.Size(), b.Full())
+	if b.Held() != 0 || b.Full() {
+		t.Fatalf("an empty block has %d bytes, full %t", b.Held(), b.Full())
 	}
 	lines := 0
 	for n := 0; !b.Full(); n++ {
@@ -250,12 +250,12 @@ func TestBlock_SaysWhatItHolds(t *testing.T) {
 			t.Fatal(err)
 		}
 		lines += len(trip(n).Data) + len(`,"event_id":""`) + 56 + 1
-		if b.Size() < lines || b.Size() > max(16<<10, 2*(lines+2<<10)) {
-			t.Fatalf("%d bytes are held for %d bytes of lines", b.Size(), lines)
+		if b.Held() < lines || b.Held() > max(16<<10, 2*(lines+2<<10)) {
+			t.Fatalf("%d bytes are held for %d bytes of lines", b.Held(), lines)
 		}
 	}
-	if b.Size() != blockSize {
-		t.Fatalf("a full block holds %d bytes, not %d", b.Size(), blockSize)
+	if b.Held() != blockSize {
+		t.Fatalf("a full block holds %d bytes, not %d", b.Held(), blockSize)
 	}
 }
 

@@ -115,23 +115,28 @@ func (b *block) Rows() int {
 	return b.shredder.Rows()
 }
 
-// Size is the memory of the vectors, and of the samples for later files.
+// Size is writers.Block's.
 func (b *block) Size() int {
 	if b.shredder == nil {
 		return b.waitingBytes
+	}
+	return b.shredder.Size()
+}
+
+// waitingRecord is the memory of a record that waits, beside its data.
+const waitingRecord = 256
+
+// Held is the memory of the vectors, of the records that wait for them, and of the samples for later files.
+func (b *block) Held() int {
+	if b.shredder == nil {
+		return b.waitingBytes + len(b.waiting)*waitingRecord
 	}
 	return b.shredder.Memory() + b.samplesBytes
 }
 
 // Full tells that the row group is large enough. That depends on its records alone, so that the same records give the same
 // row groups.
-func (b *block) Full() bool {
-	size := b.waitingBytes
-	if b.shredder != nil {
-		size = b.shredder.Size()
-	}
-	return size >= b.layout.format.options.RowGroupBytes
-}
+func (b *block) Full() bool { return b.Size() >= b.layout.format.options.RowGroupBytes }
 
 // Encode makes the row group.
 func (b *block) Encode() (writers.Encoded, error) {
@@ -148,8 +153,7 @@ func (b *block) Encode() (writers.Encoded, error) {
 	e := f.encoders.Get().(*encoder)
 	e.expect(b.shredder.Size())
 	group, err := e.group(b.shredder.Columns(), b.shredder.Rows())
-	b.vectors.put(b.shredder)
-	b.shredder, b.vectors = nil, nil
+	b.letGo()
 	if err != nil {
 		return writers.Encoded{}, err
 	}
@@ -161,8 +165,16 @@ func (b *block) Encode() (writers.Encoded, error) {
 
 func (b *block) encodeNothing() writers.Encoded {
 	if b.shredder != nil {
-		b.vectors.put(b.shredder)
-		b.shredder, b.vectors = nil, nil
+		b.letGo()
 	}
 	return writers.Encoded{Meta: &encodedGroup{}}
+}
+
+// letGo gives the vectors up. Those of a full row group are kept for the next, which needs as much; where blocks are
+// sealed early, because many files are open, kept vectors would be memory that no budget counts.
+func (b *block) letGo() {
+	if b.Full() {
+		b.vectors.put(b.shredder)
+	}
+	b.shredder, b.vectors = nil, nil
 }
