@@ -41,7 +41,7 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
 	}
-	account.HTTPClient = awshttp.Keep(account.HTTPClient)
+	account.HTTPClient = awshttp.Keep(awshttp.Parallel(account.HTTPClient))
 	registry := prometheus.NewRegistry()
 	labelled := metrics.ForApplication(registry, cfg.Application)
 	labelled.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

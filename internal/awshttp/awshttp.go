@@ -1,4 +1,4 @@
-// Package awshttp makes the HTTP clients of the AWS SDK keep their connections.
+// Package awshttp makes the HTTP clients of the AWS SDK keep their connections, and have enough of them.
 package awshttp
 
 import (
@@ -32,12 +32,56 @@ func Bound(client aws.HTTPClient, d time.Duration) aws.HTTPClient {
 		return Keep(sdkhttp.NewBuildableClient().WithTimeout(d))
 	case keeper:
 		return keeper{Bound(c.HTTPClient, d)}
+	case parallel:
+		return parallel{Bound(c.calls, d), Bound(c.streams, d)}
 	case *sdkhttp.BuildableClient:
 		if c.GetTimeout() == 0 {
 			return c.WithTimeout(d)
 		}
 	}
 	return client
+}
+
+// idlePerHost is the number of connections to one service that are kept: one for each shard that is read and each part
+// that is uploaded, for as many as a worker has. The SDK's 10 would have most of them opened anew, with a TLS handshake.
+const idlePerHost = 1024
+
+// Parallel returns a client that gives each call under way a connection of its own, by HTTP/1.1, and keeps as many as it
+// needed. By HTTP/2 all calls of a service share one connection: answers of megabytes are cut into frames of 16 KiB, are
+// copied twice more, and wait for one another. Calls that need HTTP/2, those that answer with a stream of events, have it.
+// A client that is not of the SDK's making is returned as it is; nil stands for the SDK's own.
+func Parallel(client aws.HTTPClient) aws.HTTPClient {
+	if client == nil {
+		client = sdkhttp.NewBuildableClient()
+	}
+	c, ok := client.(*sdkhttp.BuildableClient)
+	if !ok {
+		return client
+	}
+	return parallel{
+		streams: c,
+		calls: c.WithTransportOptions(func(t *http.Transport) {
+			t.Protocols = new(http.Protocols)
+			t.Protocols.SetHTTP1(true)
+			t.ForceAttemptHTTP2, t.TLSNextProto = false, nil
+			if t.TLSClientConfig != nil { // the SDK's transport has already put HTTP/2 into its offer
+				t.TLSClientConfig.NextProtos = []string{"http/1.1"}
+			}
+			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, idlePerHost
+		}),
+	}
+}
+
+type parallel struct{ calls, streams aws.HTTPClient }
+
+// eventStreams are the calls that Kinesis answers by HTTP/2 only, by their header X-Amz-Target.
+const eventStreams = "Kinesis_20131202.SubscribeToShard"
+
+func (p parallel) Do(r *http.Request) (*http.Response, error) {
+	if r.Header.Get("X-Amz-Target") == eventStreams {
+		return p.streams.Do(r)
+	}
+	return p.calls.Do(r)
 }
 
 type keeper struct{ aws.HTTPClient }

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"aws-streaming-pipeline/internal/awshttp"
@@ -91,4 +94,60 @@ type spy struct {
 func (s *spy) Do(r *http.Request) (*http.Response, error) {
 	_, s.writerTo = r.Body.(io.WriterTo)
 	return s.Client.Do(r)
+}
+
+// Thirty calls at a time, twice, over HTTP/1.1: as many connections, none of them opened anew. A call whose answer is a
+// stream of events goes by HTTP/2.
+func TestParallel_GivesEachCallAConnectionAndKeepsIt(t *testing.T) {
+	const calls = 30
+	var opened, streams atomic.Int64
+	var together sync.WaitGroup
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 2 {
+			streams.Add(1)
+			return
+		}
+		together.Done()
+		together.Wait()
+	}))
+	server.EnableHTTP2 = true
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	server.StartTLS()
+	defer server.Close()
+	client := awshttp.Parallel(sdkhttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
+		tr.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+		tr.TLSClientConfig.NextProtos = nil
+	}))
+	for range 2 {
+		together.Add(calls)
+		var done sync.WaitGroup
+		for range calls {
+			done.Go(func() {
+				if err := do(client, server.URL, 10); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		done.Wait()
+	}
+	if opened.Load() != calls {
+		t.Errorf("%d connections were opened for %d calls at a time", opened.Load(), calls)
+	}
+	request, err := http.NewRequest(http.MethodPost, server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("X-Amz-Target", "Kinesis_20131202.SubscribeToShard")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if streams.Load() != 1 {
+		t.Error("a stream of events did not go by HTTP/2")
+	}
 }

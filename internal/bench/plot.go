@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"html"
+	"math"
+	"strings"
+)
+
+// Measures of the plot in pixels.
+const (
+	plotWidth  = 860
+	plotLeft   = 300 // where bars begin
+	plotRight  = 60  // room for the number behind the longest
+	plotTop    = 58
+	barHeight  = 20
+	barGap     = 5
+	groupGap   = 26
+	axisHeight = 40
+)
+
+var colours = map[string]string{daemon: "#1f6feb", sdk: "#8c959f", library: "#b7bfc7", python: "#d4a72c"}
+
+// plot draws the results as bars, a group for each set and format.
+func plot(results []result) string {
+	longest := 0.0
+	groups := 0
+	last := ""
+	for _, r := range results {
+		longest = max(longest, r.rate())
+		if g := r.Set + r.Format; g != last {
+			groups, last = groups+1, g
+		}
+	}
+	step := tick(longest)
+	full := math.Ceil(longest/step) * step
+	scale := float64(plotWidth-plotLeft-plotRight) / full
+	bottom := plotTop + groups*groupGap + len(results)*(barHeight+barGap)
+
+	var b strings.Builder
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="Helvetica, Arial, sans-serif" font-size="13">`+"\n", plotWidth, bottom+axisHeight)
+	b.WriteString(`<rect width="100%" height="100%" fill="#ffffff"/>` + "\n")
+	text := func(x, y int, anchor, more, s string) {
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="%s" fill="#1f2328"%s>%s</text>`+"\n", x, y, anchor, more, html.EscapeString(s))
+	}
+	text(16, 24, "start", ` font-size="16" font-weight="bold"`, "Megabytes of records for each CPU second, stream to published file")
+	text(16, 43, "start", ` fill-opacity="0.7"`, "one core, TLS to the stream and to the bucket; longer is better")
+	for v := 0.0; v <= full; v += step {
+		x := plotLeft + int(v*scale)
+		fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#d0d7de"/>`+"\n", x, plotTop, x, bottom)
+		text(x, bottom+18, "middle", "", fmt.Sprint(v))
+	}
+	y := plotTop
+	last = ""
+	for _, r := range results {
+		if g := r.Set + r.Format; g != last {
+			last = g
+			text(16, y+18, "start", ` font-weight="bold"`, r.Set+" rows into "+formatTitle(r.Format))
+			y += groupGap
+		}
+		width := int(r.rate() * scale)
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s"/>`+"\n", plotLeft, y, width, barHeight, colours[r.Program])
+		text(plotLeft-8, y+15, "end", "", shortTitle[r.Program])
+		text(plotLeft+width+6, y+15, "start", "", fmt.Sprintf("%.0f", r.rate()))
+		y += barHeight + barGap
+	}
+	b.WriteString("</svg>\n")
+	return b.String()
+}
+
+var shortTitle = map[string]string{
+	daemon:  "the daemon",
+	sdk:     "AWS SDK + goccy + parquet-go",
+	library: "vmware-go-kcl-v2 + goccy + parquet-go",
+	python:  "Python, json.loads + json.dumps",
+}
+
+// tick is a round step that gives four to ten lines.
+func tick(longest float64) float64 {
+	step := math.Pow(10, math.Floor(math.Log10(longest)))
+	for longest/step < 4 {
+		step /= 2
+	}
+	return step
+}
