@@ -4,9 +4,9 @@
 // to its account and releases them from the one before. The only step that waits is the first, Acquire: whoever has
 // taken bytes in can always bring them to their end, so waiting for room never waits for itself.
 //
-// The shares are guidance for the steps, in parts of the limit: a half for parts in memory (beyond it they go to disk),
-// a quarter for open blocks once the whole is tight (beyond it the largest are sealed), the rest for what is received
-// and what is being encoded.
+// The shares are guidance for the steps, in parts of the limit: three eighths for what is received, a half for parts in
+// memory, and a quarter once the whole is tight (beyond it they go to disk), a quarter for open blocks once the whole is
+// tight (beyond it the largest are sealed), the rest for what is being encoded.
 package budget
 
 import (
@@ -157,7 +157,12 @@ func (b *Budget) leave(w *waiter) bool {
 	return false
 }
 
-func (b *Budget) fits(n int64) bool { return b.Used()+min(n, b.limit/2) <= b.limit }
+// fits tells whether n bytes may be received: there is room for them, and they leave the other steps theirs. What is
+// received becomes blocks and parts before it is released, so without a share of its own it would be held twice.
+func (b *Budget) fits(n int64) bool {
+	received := b.Held(Received)
+	return b.Used()+min(n, b.limit/2) <= b.limit && (received == 0 || received+n <= b.limit/8*3)
+}
 
 // Starved receives when somebody waits in Acquire and nothing is under way that would make room: what is held stands
 // in open blocks and unfinished parts, and only finishing files frees it.

@@ -43,9 +43,9 @@ func TestAcquire_WaitsForRoomInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(100, nil)
 		b.Add(budget.Encoding, 90)
-		large, _ := acquire(t, t.Context(), b, 40)
+		large, _ := acquire(t, t.Context(), b, 30)
 		if large() {
-			t.Fatal("40 bytes got into 10")
+			t.Fatal("30 bytes got into 10")
 		}
 		small, _ := acquire(t, t.Context(), b, 5)
 		if small() {
@@ -54,16 +54,34 @@ func TestAcquire_WaitsForRoomInTurn(t *testing.T) {
 		if !b.Over() {
 			t.Fatal("nobody is told that somebody waits")
 		}
-		b.Release(budget.Encoding, 30)
+		b.Release(budget.Encoding, 20)
 		if !large() || small() {
-			t.Fatalf("of 40 bytes held for the first, through are: large %t, small %t", large(), small())
+			t.Fatalf("of 30 bytes held for the first, through are: large %t, small %t", large(), small())
 		}
 		b.Release(budget.Encoding, 5)
 		if !small() {
 			t.Fatal("5 bytes did not get into 5")
 		}
-		if b.Used() != 100 || b.Held(budget.Received) != 45 {
+		if b.Used() != 100 || b.Held(budget.Received) != 35 {
 			t.Fatalf("%d bytes are used, %d received", b.Used(), b.Held(budget.Received))
+		}
+	})
+}
+
+// What is received becomes blocks and parts while it is still held: it must leave them their room.
+func TestAcquire_LeavesRoomForWhatBecomesOfTheReceived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := budget.New(800, nil)
+		if first, _ := acquire(t, t.Context(), b, 300); !first() {
+			t.Fatal("three eighths were not let in")
+		}
+		second, _ := acquire(t, t.Context(), b, 1)
+		if second() {
+			t.Fatal("more than three eighths are received")
+		}
+		b.Release(budget.Received, 1)
+		if !second() {
+			t.Fatal("a byte did not get into one")
 		}
 	})
 }

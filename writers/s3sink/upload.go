@@ -208,8 +208,9 @@ func (s *Sink) partSize(number int32) int64 {
 // parts run out.
 func earliest(full int64) int64 { return max(full/8*5, MinPartSize) }
 
-// crowded tells that parts in memory have more than their half of the budget.
+// crowded tells that parts in memory have more than their share of the budget: a half, and a quarter while it is tight.
 func (s *Sink) crowded() bool {
 	b := s.config.Budget
-	return b.Held(budget.Part)+b.Held(budget.Sending) > b.Limit()/2
+	held := b.Held(budget.Part) + b.Held(budget.Sending)
+	return held > b.Limit()/2 || held > b.Limit()/4 && b.Over()
 }
