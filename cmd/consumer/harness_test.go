@@ -108,13 +108,20 @@ type process struct {
 	exited chan error
 }
 
-func (s *surroundings) start(more ...string) *process {
+func (s *surroundings) start(more ...string) *process { return s.startIn("", more...) }
+
+// startIn starts a consumer in the control group that takes its processes in a file, or in none.
+func (s *surroundings) startIn(processes string, more ...string) *process {
 	s.t.Helper()
 	path, err := binary()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p := &process{t: s.t, cmd: exec.Command(path), log: new(bytes.Buffer), exited: make(chan error, 1)}
+	cmd := exec.Command(path)
+	if processes != "" {
+		cmd = exec.Command("sh", "-c", `echo $$ > "$0" && exec "$1"`, processes, path)
+	}
+	p := &process{t: s.t, cmd: cmd, log: new(bytes.Buffer), exited: make(chan error, 1)}
 	p.cmd.Env = s.environment(more...)
 	p.cmd.Stderr = p.log
 	if err := p.cmd.Start(); err != nil {
