@@ -5,10 +5,10 @@ CACHE  := .cache
 
 DURATION ?= 10m
 
-.PHONY: help build functions demo image sbom kind-demo test chaos lint bench fetch vuln clean
+.PHONY: help build functions demo image sbom kind-demo test chaos lint bench bench-check bench-scale pgo cost fetch vuln clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## static binaries in bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
@@ -46,9 +46,23 @@ vuln: ## known vulnerabilities in what we call; left out, with a line that says 
 	@out=$$($(GO) tool govulncheck ./... 2>&1) && echo "$$out" || { echo "$$out"; case "$$out" in \
 	  *"fetching vulnerabilities"*) echo "LEFT OUT: govulncheck: the vulnerability database is out of reach" ;; *) exit 1 ;; esac; }
 
-bench: ## the hot paths: bytes a second, allocations a record
+bench: ## from the stream to the bucket, beside other programs, into docs/benchmarks.md; then stage by stage
+	$(GO) run ./internal/bench -docs
 	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
 	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose
+
+bench-check: ## fail where the daemon has lost its lead over the conventional way, or allocates more
+	$(GO) run ./internal/bench -check
+
+bench-scale: ## shards, cores, memory over time, catching up after a stop
+	$(GO) run ./internal/bench -scale
+
+pgo: ## renew the profile that the daemon is built with
+	$(GO) run ./internal/bench -pgo cmd/consumer/default.pgo
+
+cost: ## renew docs/cost.md from a measurement and the prices in internal/cost
+	$(GO) run ./internal/bench -cost internal/cost/measured.json
+	$(GO) run ./internal/cost > docs/cost.md
 
 clean: ## what was built and fetched
 	rm -rf bin dist $(CACHE) demo-output

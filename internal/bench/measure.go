@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	_ "embed"
 	"encoding/base64"
@@ -40,7 +41,11 @@ type load struct {
 }
 
 func (l load) String() string {
-	return fmt.Sprintf("%s/%s/%s/%d-shards/%d-cores", l.Set, l.Program, l.Format, l.Shards, l.Cores)
+	set := l.Set
+	if l.Record > 0 {
+		set = fmt.Sprintf("%s-%d-bytes", set, l.Record)
+	}
+	return fmt.Sprintf("%s/%s/%s/%d-shards/%d-cores", set, l.Program, l.Format, l.Shards, l.Cores)
 }
 
 // result is what a load took.
@@ -89,7 +94,7 @@ const patience = 4 * time.Minute
 // build compiles the programs that are measured.
 func build(ctx context.Context, dir string, more ...string) error {
 	for path, target := range map[string]string{"consumer": "cmd/consumer", "rival": "internal/bench/rival"} {
-		args := append([]string{"build", "-o", filepath.Join(dir, path)}, more...)
+		args := append([]string{"build", "-tags", "profile", "-o", filepath.Join(dir, path)}, more...)
 		cmd := exec.CommandContext(ctx, "go", append(args, "aws-streaming-pipeline/"+target)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", target, err, out)
@@ -248,7 +253,7 @@ func mallocs(status string) (int64, error) {
 	return metric(status, "go_memstats_mallocs_total")
 }
 
-// metric asks the daemon for a metric without labels.
+// metric asks the daemon for a metric that it has once: with no label but that of the application.
 func metric(status, name string) (int64, error) {
 	r, err := http.Get("http://" + status + "/metrics")
 	if err != nil {
@@ -257,7 +262,8 @@ func metric(status, name string) (int64, error) {
 	defer r.Body.Close()
 	lines := bufio.NewScanner(r.Body)
 	for lines.Scan() {
-		if value, ok := strings.CutPrefix(lines.Text(), name+" "); ok {
+		sample, value, _ := strings.Cut(lines.Text(), " ")
+		if family, _, _ := strings.Cut(sample, "{"); family == name {
 			n, err := strconv.ParseFloat(value, 64)
 			return int64(n), err
 		}
@@ -324,20 +330,32 @@ func countRows(path string) (n, size int64, err error) {
 			return 0, 0, fmt.Errorf("%s: %w", path, err)
 		}
 		return p.NumRows(), info.Size(), nil
-	case ".jsonl":
-		buf := make([]byte, 1<<20)
-		for {
-			read, err := f.Read(buf)
-			n += int64(bytes.Count(buf[:read], []byte{'\n'}))
-			if err == io.EOF {
-				return n, info.Size(), nil
-			}
-			if err != nil {
-				return 0, 0, err
-			}
+	case ".gz":
+		z, err := gzip.NewReader(f)
+		if err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", path, err)
 		}
+		n, err = countLines(z)
+		return n, info.Size(), err
+	case ".jsonl":
+		n, err = countLines(f)
+		return n, info.Size(), err
 	}
 	return 0, 0, fmt.Errorf("%s is of no kind that is counted", path)
+}
+
+func countLines(in io.Reader) (n int64, err error) {
+	buf := make([]byte, 1<<20)
+	for {
+		read, err := in.Read(buf)
+		n += int64(bytes.Count(buf[:read], []byte{'\n'}))
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
 }
 
 //go:embed loop.py
