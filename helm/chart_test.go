@@ -185,7 +185,7 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 		{"settings.checkpointFile=/spool/file", "settings.checkpointFile is for a single worker"},
 		{"settings.httpAddress=", "settings.httpAddress has to name a port"},
 		{"settings.httpAddress=127.0.0.1:8080", "settings.httpAddress is a loopback address"},
-		{"resources.limits.memory=300Mi", "resources.limits.memory is 300Mi, which is less than settings.memoryBudget (256MiB) and 96Mi for the process"},
+		{"resources.limits.memory=300Mi", "resources.limits.memory is 300Mi, too little for settings.memoryBudget (256MiB) and the process"},
 		{"extraEnv[0].name=BUCKET", "extraEnv sets BUCKET: set settings.bucket instead"},
 		{"replicas=-1", "replicas"},
 		{"topologySpread=perhaps", "topologySpread"},
@@ -271,12 +271,13 @@ func TestDaemon_IsNotKilledWhileItHandsOver(t *testing.T) {
 
 func TestDaemon_HasTheMemoryThatItsBudgetTakes(t *testing.T) {
 	for set, want := range map[string][2]string{
-		"settings.memoryBudget=256MiB":                              {"384Mi", "384Mi"},
-		"settings.memoryBudget=1GiB":                                {"1152Mi", "1152Mi"},
-		"settings.memoryBudget=100MB":                               {"224Mi", "224Mi"}, // 95.4 MiB, rounded up
-		"settings.memoryBudget=268435456":                           {"384Mi", "384Mi"},
+		"settings.memoryBudget=256MiB":                              {"389Mi", "389Mi"}, // 1.1 * (72 + 1.1 * 256)
+		"settings.memoryBudget=1GiB":                                {"1319Mi", "1319Mi"},
+		"settings.memoryBudget=100MB":                               {"195Mi", "195Mi"}, // 95.4 MiB
+		"settings.memoryBudget=268435456":                           {"389Mi", "389Mi"},
+		"settings.format=parquet":                                   {"502Mi", "502Mi"}, // 1.1 * (72 + 1.5 * 256)
 		"resources.limits.memory=1Gi,resources.limits.cpu=2":        {"1Gi", "1Gi"},
-		"resources.limits.memory=352Mi":                             {"352Mi", "352Mi"},
+		"resources.limits.memory=329Mi":                             {"329Mi", "329Mi"}, // nine tenths are the budget and 40 MiB
 		"resources.limits.memory=1Gi,resources.requests.memory=1Mi": {"1Gi", "1Mi"},
 	} {
 		r := container(t, render(t, set)["Deployment"])["resources"]

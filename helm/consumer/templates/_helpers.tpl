@@ -61,10 +61,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- ceil $sum | int64 }}
 {{- end }}
 
-{{/* Mebibytes that the daemon needs: what it holds on the way to S3, and 96 MiB for itself, to which its garbage
-     collector keeps it (GOMEMLIMIT). */}}
+{{/* Mebibytes below which the daemon itself warns that its container is too small: the budget and 40 MiB for the Go
+     runtime have to fit into nine tenths of it. */}}
 {{- define "consumer.memoryNeeded" -}}
-{{- addf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 96 | ceil | int64 }}
+{{- divf (addf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 40) 0.9 | ceil | int64 }}
+{{- end }}
+
+{{/* Mebibytes that the process is measured to keep to, and a tenth to spare: 72 MiB and the budget with a tenth on top, or
+     with a half for Parquet, whose open files hold more than what is counted. */}}
+{{- define "consumer.memoryDerived" -}}
+{{- $share := eq (.Values.settings.format | default "jsonl") "parquet" | ternary 1.5 1.1 }}
+{{- mulf (addf (mulf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) $share) 72) 1.1 | ceil | int64 }}
 {{- end }}
 
 {{/* Resources, with the memory that follows from the budget unless it is given. */}}
@@ -72,10 +79,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $needed := include "consumer.memoryNeeded" . | int64 }}
 {{- $limits := .Values.resources.limits | default dict }}
 {{- $requests := .Values.resources.requests | default dict }}
-{{- $derived := printf "%dMi" (add $needed 32) }}
+{{- $derived := printf "%sMi" (include "consumer.memoryDerived" .) }}
 {{- $limit := $limits.memory | default $derived }}
 {{- if lt (include "consumer.bytes" $limit | int64) (mul $needed 1048576) }}
-{{- fail (printf "resources.limits.memory is %v, which is less than settings.memoryBudget (%v) and 96Mi for the process: the pod would be killed under load. Want %dMi or more, or nothing to have it derived" $limit .Values.settings.memoryBudget $needed) }}
+{{- fail (printf "resources.limits.memory is %v, too little for settings.memoryBudget (%v) and the process: the pod would be killed under load. Want %dMi or more, or nothing to have it derived" $limit .Values.settings.memoryBudget $needed) }}
 {{- end }}
 {{- $all := dict "limits" (merge (dict "memory" $limit) $limits) "requests" (merge (dict "memory" ($requests.memory | default $limit)) $requests) }}
 {{- toYaml $all }}
