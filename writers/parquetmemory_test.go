@@ -36,7 +36,8 @@ type memoryRun struct {
 }
 
 // What the budget counts stays within a tenth of it for Parquet files of records wide and narrow, many files or one, and the
-// process within 60 MiB more, as the README promises. No file has fewer records for it: memory seals row groups and closes
+// process follows: within a tenth beside what it takes idle where many files are open, within the README's 60 MiB in all where
+// one large row group is encoded after the other. No file has fewer records for it: memory seals row groups and closes
 // no file.
 func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
@@ -62,8 +63,13 @@ func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
 				t.Errorf("%d bytes were counted, the budget is %d", took.Counted, limit)
 			}
 			// Beside what is counted there are the program, the encoders' buffers and what the collector has not found yet.
-			if !raceEnabled && took.Resident > limit+60*mib {
-				t.Errorf("the process held %d bytes, the budget is %d", took.Resident, limit)
+			// The buffers are as large as a row group, which is small where many files are open.
+			bound := took.Idle + limit + limit/10
+			if run.Files == 1 {
+				bound = limit + 60*mib
+			}
+			if !raceEnabled && took.Resident > bound {
+				t.Errorf("the process held %d bytes, the bound is %d and the budget %d", took.Resident, bound, limit)
 			}
 			if took.MaxRows-took.MinRows > 1 {
 				t.Errorf("files have %d to %d rows and were sent the same", took.MinRows, took.MaxRows)
