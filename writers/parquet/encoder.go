@@ -277,7 +277,7 @@ func (e *encoder) dataPage(c *shred.Column, chunk *encodedChunk, s span, encodin
 		Statistics: format.Statistics{NullCount: int64(s.nulls())},
 	})
 	offset := len(e.out)
-	if err := e.write(chunk, header, page); err != nil {
+	if err := e.write(chunk, header, page, c.Bytes() && encoding == format.Plain); err != nil {
 		return err
 	}
 	chunk.offsetIndex.PageLocations = append(chunk.offsetIndex.PageLocations, format.PageLocation{
@@ -292,12 +292,12 @@ func (e *encoder) dictionaryPage(chunk *encodedChunk) error {
 		NumValues: int32(e.dict.count), Encoding: format.Plain,
 	})
 	e.page = e.dict.appendPlain(e.page[:0], chunk.meta.Type)
-	return e.write(chunk, header, e.page)
+	return e.write(chunk, header, e.page, chunk.meta.Type == format.ByteArray)
 }
 
-// write compresses a page and appends it with its header.
-func (e *encoder) write(chunk *encodedChunk, header format.PageHeader, page []byte) error {
-	body, err := e.codec.compress(e.compressed, page)
+// write compresses a page and appends it with its header. text tells that it holds texts as they are.
+func (e *encoder) write(chunk *encodedChunk, header format.PageHeader, page []byte, text bool) error {
+	body, err := e.codec.compress(e.compressed, page, text)
 	if err != nil {
 		return err
 	}
