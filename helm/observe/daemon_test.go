@@ -336,6 +336,9 @@ func TestQueries_ShowARunningDaemon(t *testing.T) {
 	base := emulator.Prometheus(t, config).URL
 	stopFirst := s.worker(addresses[0])
 	eventually(t, "the first worker reads all shards", func() bool { return metrics.scrape(t, addresses[0])["consumer_leases_held"] == shards })
+	eventually(t, "Prometheus has seen that", func() bool {
+		return len(ask(t, base, "/api/v1/query", url.Values{"query": {fmt.Sprintf("consumer_leases_held == %d", shards)}})) > 0
+	})
 	stopSecond := s.worker(addresses[1]) // to which leases move
 	s.send(15)
 
