@@ -104,7 +104,7 @@ func TestCollected_SumsUpWhatTheCollectorTook(t *testing.T) {
 func TestStageOf_GoesByTheMostTellingFunction(t *testing.T) {
 	for stack, want := range map[string]string{
 		"10ms runtime.memmove\n consumer/record/schema/shred.(*Shredder).Append\n aws-streaming-pipeline/consumer/batch.(*batch).append": "parse into columns",
-		"10ms github.com/golang/snappy.encodeBlock\n aws-streaming-pipeline/writers/parquet.(*encoder).write":                            "compress",
+		"10ms github.com/golang/snappy.encodeBlock\n aws-streaming-pipeline/writers/parquet.(*encoder).write":                            "compress lines, pages of numbers",
 		"10ms runtime.futex": rest,
 	} {
 		if got := stageOf(stack); got != want {

@@ -17,9 +17,9 @@ type stage struct {
 
 var stages = []stage{
 	{"garbage collection", []string{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.bgsweep", "runtime.bgscavenge", "runtime.gcStart"}},
-	{"compress", []string{"github.com/golang/snappy.", "github.com/klauspost/compress/"}},
+	{"compress lines, pages of numbers", []string{"github.com/golang/snappy.", "github.com/klauspost/compress/"}},
 	{"parse into columns", []string{"schema/shred.(*Shredder)"}},
-	{"encode pages", []string{"aws-streaming-pipeline/writers/parquet."}},
+	{"encode and compress pages", []string{"aws-streaming-pipeline/writers/parquet."}},
 	{"make lines", []string{"consumer/record.AppendJSONLine"}},
 	{"upload", []string{"writers/s3sink.", "service/s3.", "net/http.(*persistConn).writeLoop"}},
 	{"receive", []string{"consumer/source.", "service/kinesis.", "net/http.(*persistConn).readLoop", "net/http.(*http2", "net/http.http2"}},
