@@ -562,7 +562,7 @@ func TestReader_ForgetsWhatItReadAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newShard(30, 1)
 		k.perCall = 10
-		b := budget.New(64<<20, nil)
+		b := budget.New(96<<20, nil)
 		s := newSource(k, func(c *Config) { c.Budget = b })
 		r := s.Open("shard", checkpoint.TrimHorizon)
 		f, err := r.Next(t.Context())
@@ -621,7 +621,7 @@ func TestReader_ReadingAheadStarvesNobody(t *testing.T) {
 // A reader whose caller does not come back for what was read ahead leaves the room of a second one alone.
 func TestReader_ReadingAheadTakesOnlyWhatIsToSpare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := budget.New(48<<20, nil)
+		b := budget.New(96<<20, nil)
 		withBudget := func(c *Config) { c.Budget = b }
 		idle := newSource(newShard(40, 1<<20), withBudget).Open("idle", checkpoint.TrimHorizon)
 		defer idle.Close()

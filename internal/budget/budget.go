@@ -129,15 +129,15 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	return ctx.Err()
 }
 
-// AcquireSpare takes n received bytes into account if three quarters of the limit hold them with all the rest, and
-// nobody waits for room. It never waits: it is for what may as well come later, and neither keeps others from their
-// turn nor makes it time to seal blocks.
+// AcquireSpare takes n received bytes into account if three quarters of the limit hold them with all the rest, nobody
+// waits for room, and as many bytes may be received after them. It never waits: it is for what may as well come later,
+// and neither keeps others from their turn nor makes it time to seal blocks.
 //
 // On success the caller owes a Release of n from Received.
 func (b *Budget) AcquireSpare(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.waiters) > 0 || b.Used()+n > b.limit/4*3 {
+	if len(b.waiters) > 0 || b.Used()+n > b.limit/4*3 || b.Held(Received)+2*n > b.receivedShare() {
 		return false
 	}
 	b.Add(Received, n)
@@ -161,8 +161,11 @@ func (b *Budget) leave(w *waiter) bool {
 // received becomes blocks and parts before it is released, so without a share of its own it would be held twice.
 func (b *Budget) fits(n int64) bool {
 	received := b.Held(Received)
-	return b.Used()+min(n, b.limit/2) <= b.limit && (received == 0 || received+n <= b.limit/8*3)
+	return b.Used()+min(n, b.limit/2) <= b.limit && (received == 0 || received+n <= b.receivedShare())
 }
+
+// receivedShare is what may be received while others hold received bytes.
+func (b *Budget) receivedShare() int64 { return b.limit / 8 * 3 }
 
 // Starved receives when somebody waits in Acquire and nothing is under way that would make room: what is held stands
 // in open blocks and unfinished parts, and only finishing files frees it.

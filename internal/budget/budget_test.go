@@ -101,17 +101,20 @@ func TestAcquire_LetsInWhatIsLargerThanTheBudget(t *testing.T) {
 	})
 }
 
-func TestAcquireSpare_LeavesAQuarterAndTakesNobodysTurn(t *testing.T) {
+func TestAcquireSpare_LeavesRoomAndTakesNobodysTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := budget.New(100, nil)
-		if !b.AcquireSpare(75) || b.Over() {
-			t.Error("three quarters are refused, or are time to seal blocks")
+		b := budget.New(100, nil) // 36 of it for what is received
+		if !b.AcquireSpare(18) || b.Over() {
+			t.Error("half of the share is refused, or is time to seal blocks")
 		}
-		if b.AcquireSpare(1) {
+		if b.AcquireSpare(10) {
+			t.Error("the room of another answer is taken for what may as well come later")
+		}
+		b.Release(budget.Received, 18)
+		b.Add(budget.Block, 60)
+		if b.AcquireSpare(16) {
 			t.Error("the last quarter is taken for what may as well come later")
 		}
-		b.Release(budget.Received, 75)
-		b.Add(budget.Block, 60)
 		waits, result := acquire(t, t.Context(), b, 50)
 		if waits() || b.AcquireSpare(1) {
 			t.Error("room is given past somebody who waits")
@@ -120,7 +123,8 @@ func TestAcquireSpare_LeavesAQuarterAndTakesNobodysTurn(t *testing.T) {
 		if err := <-result; err != nil || b.Held(budget.Received) != 50 {
 			t.Errorf("%v, %d bytes held", err, b.Held(budget.Received))
 		}
-		if !b.AcquireSpare(25) {
+		b.Release(budget.Received, 50)
+		if !b.AcquireSpare(18) {
 			t.Error("room that is to spare is refused")
 		}
 	})
