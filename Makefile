@@ -51,8 +51,10 @@ bench: ## from the stream to the bucket, beside other programs, into docs/benchm
 	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
 	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose
 
-bench-check: ## fail where the daemon has lost its lead over the conventional way, or allocates more
+bench-check: ## fail where the daemon has lost its lead, allocates more or holds more; the race detector of make test hides that
 	$(GO) run ./internal/bench -check
+	$(GO) test -count=1 -run 'CostsMuchLess' ./consumer/source
+	$(GO) test -count=1 -run 'ParquetHoldsTheBudget' ./writers
 
 bench-scale: ## shards, cores, memory over time, catching up after a stop
 	$(GO) run ./internal/bench -scale

@@ -449,10 +449,13 @@ func (c *cluster) drain() {
 	c.must(c.kubectl("uncordon", "--selector=kubernetes.io/os=linux"))
 }
 
-// outOfMemory has the kernel kill the daemon for a limit that the chart would refuse.
+// outOfMemory has the kernel kill the daemon for a limit that the chart would refuse. By itself the daemon collects its
+// garbage before it reaches even that, so it is told not to.
 func (c *cluster) outOfMemory(sets []string) {
 	c.t.Helper()
-	patch := `{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null},"template":{"spec":{"containers":[{"name":"consumer","resources":{"limits":{"memory":"26Mi"},"requests":{"memory":"26Mi"}}}]}}}}`
+	patch := `{"spec":{"strategy":{"type":"Recreate","rollingUpdate":null},"template":{"spec":{"containers":[{"name":"consumer",
+		"env":[{"name":"GOGC","value":"off"},{"name":"GOMEMLIMIT","value":"off"}],
+		"resources":{"limits":{"memory":"26Mi"},"requests":{"memory":"26Mi"}}}]}}}}`
 	c.must(c.kubectl("patch", "deployment", release+"-consumer", "--patch", patch))
 	c.await(90*time.Second, "a worker was killed for its memory", func() bool {
 		return slices.ContainsFunc(c.pods(), func(p pod) bool {
@@ -460,6 +463,10 @@ func (c *cluster) outOfMemory(sets []string) {
 				(p.Status.ContainerStatuses[0].LastState.Terminated.Reason == "OOMKilled" || p.Status.ContainerStatuses[0].State.Terminated.Reason == "OOMKilled")
 		})
 	})
+	// Helm leaves alone what it has not set.
+	back := `{"spec":{"template":{"spec":{"containers":[{"name":"consumer",
+		"env":[{"name":"GOGC","$patch":"delete"},{"name":"GOMEMLIMIT","$patch":"delete"}]}]}}}}`
+	c.must(c.kubectl("patch", "deployment", release+"-consumer", "--patch", back))
 	c.install(sets...)
 }
 
