@@ -5,7 +5,7 @@ CACHE  := .cache
 
 DURATION ?= 10m
 
-.PHONY: help build functions demo image sbom kind-demo test chaos lint bench bench-check bench-scale pgo cost fetch vuln clean
+.PHONY: help build functions demo image sbom kind-demo test chaos lint bench bench-check bench-scale cost fetch vuln clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -58,9 +58,6 @@ bench-check: ## fail where the daemon has lost its lead, allocates more or holds
 
 bench-scale: ## shards, cores, memory over time, catching up after a stop
 	$(GO) run ./internal/bench -scale
-
-pgo: ## renew the profile that the daemon is built with
-	$(GO) run ./internal/bench -pgo cmd/consumer/default.pgo
 
 cost: ## renew docs/cost.md from a measurement and the prices in internal/cost
 	$(GO) run ./internal/bench -cost internal/cost/measured.json

@@ -47,7 +47,7 @@ type options struct {
 	megabytes, rounds, shards, cores, seconds int
 	only, settings                            string
 	docs, check, scale                        bool
-	pgo, cost                                 string
+	cost                                      string
 }
 
 func parseFlags() options {
@@ -62,7 +62,6 @@ func parseFlags() options {
 	flag.BoolVar(&o.docs, "docs", false, "write the table and the plot into docs/")
 	flag.BoolVar(&o.check, "check", false, "measure little, and fail where the daemon has fallen behind: see bars")
 	flag.BoolVar(&o.scale, "scale", false, "measure shards, cores, memory over time and catching up")
-	flag.StringVar(&o.pgo, "pgo", "", "write a profile for profile-guided builds to this file")
 	flag.StringVar(&o.cost, "cost", "", "write what a gigabyte takes to this file, for internal/cost")
 	flag.Parse()
 	return o
@@ -88,8 +87,6 @@ func benchmark(ctx context.Context) error {
 		return b.check(ctx, o)
 	case o.scale:
 		return b.scale(ctx, o)
-	case o.pgo != "":
-		return b.renewPGO(ctx, o)
 	case o.cost != "":
 		return b.writeCost(ctx, o)
 	}
@@ -180,26 +177,6 @@ func (b *bench) profile(ctx context.Context, o options, l load) (string, error) 
 	l.Profile = filepath.Join(b.dir, fmt.Sprintf("%s-%s.pprof", l.Set, l.Format))
 	_, err := b.measure(ctx, l)
 	return l.Profile, err
-}
-
-// renewPGO makes the profile that the compiler takes as a guide: what narrow and taxi rows into both formats have in
-// common, without the symbols of rare functions.
-func (b *bench) renewPGO(ctx context.Context, o options) error {
-	args := []string{"tool", "pprof", "-proto", "-output", o.pgo}
-	for _, l := range loads {
-		if l.Program != daemon {
-			continue
-		}
-		profile, err := b.profile(ctx, o, l)
-		if err != nil {
-			return err
-		}
-		args = append(args, profile)
-	}
-	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("merge profiles: %w\n%s", err, out)
-	}
-	return nil
 }
 
 func moduleRoot(ctx context.Context) (string, error) {
