@@ -17,6 +17,8 @@ type budget struct {
 
 	mu     sync.Mutex
 	shards map[*shard]struct{} // those that hold or held segments
+	// refused is closed when a put finds no room; nil if nobody waits for that.
+	refused chan struct{}
 }
 
 func newBudget(max int64, policy Policy) *budget {
@@ -64,6 +66,26 @@ func (b *budget) reserve(bytes int64) bool {
 }
 
 func (b *budget) release(bytes int64) { b.used.Add(-bytes) }
+
+// pressure returns a channel that is closed when a put finds no room.
+func (b *budget) pressure() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refused == nil {
+		b.refused = make(chan struct{})
+	}
+	return b.refused
+}
+
+// refuse tells that a put found no room.
+func (b *budget) refuse() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.refused != nil {
+		close(b.refused)
+		b.refused = nil
+	}
+}
 
 func (b *budget) members() []*shard {
 	b.mu.Lock()

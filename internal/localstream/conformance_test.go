@@ -114,13 +114,17 @@ const checkBound = 4 * time.Minute
 
 var streamCount atomic.Int64
 
-func newClient(url string) *kinesis.Client {
-	return kinesis.New(kinesis.Options{
+func clientOptions(url string) kinesis.Options {
+	return kinesis.Options{
 		BaseEndpoint: aws.String(url),
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "localsecret", ""),
 		Retryer:      aws.NopRetryer{},
-	})
+	}
+}
+
+func newClient(url string) *kinesis.Client {
+	return kinesis.New(clientOptions(url))
 }
 
 // TestConformance holds this package and three independent emulators to one list of rules.

@@ -93,21 +93,41 @@ func (k *Kinesis) addStream(name string, shards int, onDemand bool, maxRecord in
 	return nil
 }
 
+type deleteStreamRequest struct {
+	streamRef
+	EnforceConsumerDeletion bool
+}
+
 func (k *Kinesis) deleteStream(c *call) error {
-	var r streamRef
+	var r deleteStreamRequest
 	if err := c.decode(&r); err != nil {
 		return err
 	}
-	s, err := k.lookup(r, c.now)
+	s, err := k.lookup(r.streamRef, c.now)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	if s.status != statusDeleting {
-		s.status, s.settled = statusDeleting, c.now.Add(k.options.StatusDelay)
+	if err := k.markDeleted(s, r.EnforceConsumerDeletion, c.now); err != nil {
+		return err
 	}
-	s.mu.Unlock()
 	k.reap(s, c.now)
+	return nil
+}
+
+// markDeleted begins the deletion of a stream, and of its consumers if that is allowed.
+func (k *Kinesis) markDeleted(s *stream, withConsumers bool, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	consumers := s.present(now)
+	if len(consumers) > 0 && !withConsumers && s.status != statusDeleting {
+		return errorf(codeInUse, "Stream %s under account %s has %d consumers and EnforceConsumerDeletion is not set.", s.name, k.options.Account, len(consumers))
+	}
+	for _, c := range consumers {
+		c.deregister(now, k.options.StatusDelay, errorf(codeNotFound, "Stream %s under account %s is deleted.", s.name, k.options.Account))
+	}
+	if s.status != statusDeleting {
+		s.status, s.settled = statusDeleting, now.Add(k.options.StatusDelay)
+	}
 	return nil
 }
 

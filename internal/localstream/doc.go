@@ -14,8 +14,11 @@
 // uses, by stream name and by ARN, and answers as the Kinesis API
 // reference and the page "Quotas and limits" of the developer guide describe: CreateStream, DeleteStream,
 // DescribeStream, DescribeStreamSummary, ListStreams, ListShards, GetShardIterator, GetRecords, PutRecord, PutRecords,
-// SplitShard, MergeShards, UpdateShardCount, UpdateMaxRecordSize and the two that change the retention period. A
-// conformance suite runs against it and against independent emulators.
+// SplitShard, MergeShards, UpdateShardCount, UpdateMaxRecordSize and the two that change the retention period; for
+// enhanced fan-out RegisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, DeregisterStreamConsumer and
+// SubscribeToShard, whose events are pushed over HTTP/1.1, which is what a [Server] speaks, as well as over HTTP/2, where
+// a [Kinesis] handles the requests of another server. A conformance suite runs against it and against independent
+// emulators.
 //
 // # Go access
 //
@@ -31,10 +34,10 @@
 // # Faults
 //
 // [Faults] plants throttling, failures, lost and late requests and answers, expired iterators and incomplete listings
-// into the calls by HTTP, and counts what was hit.
+// into the calls by HTTP, breaks the event streams of subscriptions, and counts what was hit.
 //
 // # What is not here
 //
-// Consumers with enhanced fan-out, encryption, tags, policies and authorization; account-wide rate limits, and
-// those on operations other than puts and GetRecords.
+// Encryption, tags, policies and authorization; dry runs; account-wide rate limits, and those on operations other than
+// puts, GetRecords and SubscribeToShard.
 package localstream

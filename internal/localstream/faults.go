@@ -1,8 +1,10 @@
 package localstream
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -32,12 +34,28 @@ const (
 	ThrottleEntries
 	// FailEntries is like ThrottleEntries with InternalFailure.
 	FailEntries
+
+	// The kinds that follow break the events of a SubscribeToShard that began, after Events of them. A stream that ends
+	// before counts as not hit.
+
+	// CutStream drops the connection in the middle of the next event.
+	CutStream
+	// CorruptStream changes a byte of the next event, whose sum is then wrong, and goes on.
+	CorruptStream
+	// FailStream ends the stream with an exception, of which Code is the type.
+	FailStream
+	// EndStream ends the stream as the end of its life does.
+	EndStream
+	// SilentStream writes nothing more and keeps the connection until the client drops it.
+	SilentStream
 )
 
 var faultNames = map[FaultKind]string{
 	Throttle: "throttle", ServerError: "server error", LostRequest: "lost request", LostAnswer: "lost answer",
 	LateAnswer: "late answer", LateRequest: "late request", ExpiredIterator: "expired iterator",
 	MissingShard: "missing shard", ThrottleEntries: "throttled entries", FailEntries: "failed entries",
+	CutStream: "cut stream", CorruptStream: "corrupt stream", FailStream: "failed stream", EndStream: "ended stream",
+	SilentStream: "silent stream",
 }
 
 func (f FaultKind) String() string { return faultNames[f] }
@@ -59,6 +77,10 @@ type Rule struct {
 	Shard string
 	// Entries is how many records ThrottleEntries and FailEntries refuse. 0 means one.
 	Entries int
+	// Events is how many events of SubscribeToShard a fault of its stream lets pass.
+	Events int
+	// Code is the exception of FailStream, like KMSThrottlingException. Empty means InternalFailureException.
+	Code string
 }
 
 // Faults is a set of planted rules. The first planted rule that picks a call has it. It is safe for concurrent use.
@@ -149,6 +171,16 @@ func (f *Fault) picks(random *rand.Rand) bool {
 	return random.Float64() < f.rule.Probability
 }
 
+// missed takes a hit back that has not come to pass.
+func (f *Fault) missed() {
+	f.owner.mu.Lock()
+	defer f.owner.mu.Unlock()
+	f.hits--
+}
+
+// ofStream reports whether the fault meets the events of a subscription.
+func (f *Fault) ofStream() bool { return f != nil && f.rule.Kind >= CutStream }
+
 // is reports whether the call is met by a fault of this kind.
 func (f *Fault) is(kind FaultKind) bool { return f != nil && f.rule.Kind == kind }
 
@@ -188,4 +220,48 @@ func (f *Fault) hides(s *stream, sh *shard) bool {
 		return sh == s.shards[len(s.shards)-1]
 	}
 	return sh.id == f.rule.Shard
+}
+
+// due reports whether a fault of this kind meets the subscription now, and notes that it did.
+func (f *feed) due(kind FaultKind) bool {
+	if !f.c.fault.is(kind) || f.events != f.c.fault.rule.Events {
+		return false
+	}
+	f.c.faultHit = true
+	return true
+}
+
+// faultBetween plays the faults between two events and reports whether the subscription is over.
+func (f *feed) faultBetween() bool {
+	switch {
+	case f.due(FailStream):
+		f.sendException(errorf(cmp.Or(f.c.fault.rule.Code, codeInternalFailure), "Failure (planted)."))
+	case f.due(EndStream):
+	case f.due(SilentStream):
+		f.keepSilent()
+	default:
+		return false
+	}
+	return true
+}
+
+// keepSilent waits for the client to leave. Neither its life nor a takeover ends a silent stream.
+func (f *feed) keepSilent() {
+	<-f.watched
+	_ = f.writer.SetWriteDeadline(time.Time{})
+	select {
+	case <-f.client.Done():
+	case <-f.k.done:
+	}
+}
+
+// faultWithin plays the faults of an event's frame.
+func (f *feed) faultWithin(frame []byte) {
+	if f.due(CorruptStream) {
+		frame[len(frame)/2] ^= 1
+	}
+	if f.due(CutStream) {
+		_ = f.send(frame[:len(frame)/2]) // the connection goes either way
+		panic(http.ErrAbortHandler)
+	}
 }

@@ -186,24 +186,7 @@ const recordOverhead = 192
 func (k *Kinesis) appendPage(c *call, sh *shard, it iterator, p page) {
 	c.reserve(base64.StdEncoding.EncodedLen(p.bytes) + p.records*recordOverhead)
 	out := append(c.out, `{"Records":[`...)
-	first := true
-	for _, run := range p.runs {
-		for _, e := range run.entries {
-			if !first {
-				out = append(out, ',')
-			}
-			first = false
-			out = append(out, `{"ApproximateArrivalTimestamp":`...)
-			out = appendMillis(out, e.arrival)
-			out = append(out, `,"Data":"`...)
-			out = base64.StdEncoding.AppendEncode(out, run.data(e))
-			out = append(out, `","PartitionKey":`...)
-			out = appendQuoted(out, run.key(e))
-			out = append(out, `,"SequenceNumber":"`...)
-			out = sh.stamp.sequence(e.ordinal).append(out)
-			out = append(out, `"}`...)
-		}
-	}
+	out = appendRecords(out, sh, p)
 	out = append(out, `],"MillisBehindLatest":`...)
 	out = appendInt(out, p.behind)
 	if p.end {
@@ -214,6 +197,29 @@ func (k *Kinesis) appendPage(c *call, sh *shard, it iterator, p page) {
 		out = append(it.after(p, c.now).append(out), '"')
 	}
 	c.out = append(out, '}')
+}
+
+// appendRecords appends the elements of an answer's Records.
+func appendRecords(dst []byte, sh *shard, p page) []byte {
+	first := true
+	for _, run := range p.runs {
+		for _, e := range run.entries {
+			if !first {
+				dst = append(dst, ',')
+			}
+			first = false
+			dst = append(dst, `{"ApproximateArrivalTimestamp":`...)
+			dst = appendMillis(dst, e.arrival)
+			dst = append(dst, `,"Data":"`...)
+			dst = base64.StdEncoding.AppendEncode(dst, run.data(e))
+			dst = append(dst, `","PartitionKey":`...)
+			dst = appendQuoted(dst, run.key(e))
+			dst = append(dst, `,"SequenceNumber":"`...)
+			dst = sh.stamp.sequence(e.ordinal).append(dst)
+			dst = append(dst, `"}`...)
+		}
+	}
+	return dst
 }
 
 type childShard struct {

@@ -29,7 +29,10 @@ type call struct {
 	scratch   []byte
 	now       time.Time
 	fault     *Fault
+	faultHit  bool // a fault of the answer's stream has taken effect
 	cbor      bool // the request and the answer are written in CBOR
+	// subscription is what SubscribeToShard has begun; its events are the answer.
+	subscription *subscription
 }
 
 var calls = sync.Pool{New: func() any { return new(call) }}
@@ -80,16 +83,21 @@ var operations = map[string]func(*Kinesis, *call) error{
 	"DecreaseStreamRetentionPeriod": (*Kinesis).decreaseRetention,
 	"DeleteStream":                  (*Kinesis).deleteStream,
 	"DescribeStream":                (*Kinesis).describeStream,
+	"DescribeStreamConsumer":        (*Kinesis).describeStreamConsumer,
 	"DescribeStreamSummary":         (*Kinesis).describeStreamSummary,
+	"DeregisterStreamConsumer":      (*Kinesis).deregisterStreamConsumer,
 	"GetRecords":                    (*Kinesis).getRecords,
 	"GetShardIterator":              (*Kinesis).getShardIterator,
 	"IncreaseStreamRetentionPeriod": (*Kinesis).increaseRetention,
 	"ListShards":                    (*Kinesis).listShards,
+	"ListStreamConsumers":           (*Kinesis).listStreamConsumers,
 	"ListStreams":                   (*Kinesis).listStreams,
 	"MergeShards":                   (*Kinesis).mergeShards,
 	"PutRecord":                     (*Kinesis).putRecord,
 	"PutRecords":                    (*Kinesis).putRecords,
+	"RegisterStreamConsumer":        (*Kinesis).registerStreamConsumer,
 	"SplitShard":                    (*Kinesis).splitShard,
+	"SubscribeToShard":              (*Kinesis).subscribeToShard,
 	"UpdateMaxRecordSize":           (*Kinesis).updateMaxRecordSize,
 	"UpdateShardCount":              (*Kinesis).updateShardCount,
 }
@@ -116,11 +124,16 @@ func (k *Kinesis) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.operation = operation
 	c.fault = k.options.Faults.pick(operation)
-	k.perform(w, c, perform)
+	k.perform(w, r, c, perform)
 }
 
 // perform runs an operation under the fault that meets it.
-func (k *Kinesis) perform(w http.ResponseWriter, c *call, operation func(*Kinesis, *call) error) {
+func (k *Kinesis) perform(w http.ResponseWriter, r *http.Request, c *call, operation func(*Kinesis, *call) error) {
+	defer func() {
+		if c.fault.ofStream() && !c.faultHit {
+			c.fault.missed()
+		}
+	}()
 	if c.fault.is(LostRequest) {
 		panic(http.ErrAbortHandler)
 	}
@@ -137,6 +150,10 @@ func (k *Kinesis) perform(w http.ResponseWriter, c *call, operation func(*Kinesi
 	}
 	if c.fault.is(LostAnswer) {
 		panic(http.ErrAbortHandler)
+	}
+	if c.subscription != nil {
+		k.push(w, r, c)
+		return
 	}
 	k.answer(w, c, err)
 }
@@ -180,13 +197,16 @@ func (k *Kinesis) answer(w http.ResponseWriter, c *call, err error) {
 		status = api.status
 		c.out = c.appendError(c.out[:0], api)
 	}
-	header := w.Header()
-	header.Set("Content-Type", c.contentType())
-	header.Set("Content-Length", strconv.Itoa(len(c.out)))
-	header.Set("X-Amzn-RequestId", fmt.Sprintf("00000000-0000-4000-8000-%012x", k.request.Add(1)))
-	w.WriteHeader(status)
+	w.Header().Set("Content-Length", strconv.Itoa(len(c.out)))
+	k.writeHeader(w, c.contentType(), status)
 	// A caller that is gone needs no answer.
 	_, _ = w.Write(c.out)
+}
+
+func (k *Kinesis) writeHeader(w http.ResponseWriter, contentType string, status int) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Amzn-RequestId", fmt.Sprintf("00000000-0000-4000-8000-%012x", k.request.Add(1)))
+	w.WriteHeader(status)
 }
 
 func (c *call) contentType() string {

@@ -1,6 +1,7 @@
 package localstream
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -14,7 +15,8 @@ import (
 type Options struct {
 	// Region and Account appear in ARNs. Defaults: us-east-1 and 123456789012.
 	Region, Account string
-	// Clock tells the time for arrival, retention, iterators, rate limits and StatusDelay. Default: time.Now.
+	// Clock tells the time for arrival, retention, iterators, rate limits, StatusDelay and SubscribeInterval. Default:
+	// time.Now. Subscriptions live, idle and are paced by the real time.
 	Clock func() time.Time
 	// MaxBytes bounds the memory that records take, keys and bookkeeping included. Default 512 MiB, least 1 MiB. It must be
 	// larger than any record.
@@ -22,11 +24,20 @@ type Options struct {
 	// WhenFull says what happens to a put for which MaxBytes leave no room. Default: KeepUnread.
 	WhenFull Policy
 	// LimitReads and LimitWrites hold every shard to the rates of the service: 5 GetRecords and 2 MiB a second, 1000
-	// records and 1 MiB a second.
+	// records and 1 MiB a second; and every consumer with enhanced fan-out, for each shard, to one SubscribeToShard and
+	// 2 MiB a second, the latter by pacing its events.
 	LimitReads, LimitWrites bool
 	// StatusDelay is how long a stream stays in CREATING, UPDATING or DELETING. The default, 0, lets a caller go on
 	// without waiting. Resharding itself takes effect at once.
 	StatusDelay time.Duration
+	// SubscriptionLife is how long a SubscribeToShard lasts. Default 5 minutes, as the service has it.
+	SubscriptionLife time.Duration
+	// SubscribeInterval is how long after a successful SubscribeToShard another one for the same consumer and shard is
+	// refused with ResourceInUseException, whether or not the first still runs; later ones take over. Default 5 seconds,
+	// as the service has it. With a SubscriptionLife below it, a client that renews its subscription meets the refusal.
+	SubscribeInterval time.Duration
+	// FanOutIdle is after how long without a record a subscription gets an event without any. Default 5 seconds.
+	FanOutIdle time.Duration
 	// Faults are planted into the calls that come by HTTP.
 	Faults *Faults
 }
@@ -37,8 +48,11 @@ type Policy int
 
 const (
 	// KeepUnread forgets records only after a reader has moved past them: it presented the NextShardIterator of the
-	// answer that held them, or it has got the last answer of a closed shard. The reader that is furthest ahead counts.
-	// Puts that find no room are refused as throttled, which holds a producer back until the reader catches up.
+	// answer that held them, or it has got the last answer of a closed shard. A subscription has moved past what lies
+	// before the sequence number that it began with, and past what 8 MiB and more were written after, since less may be
+	// on its way when a connection breaks. The reader that is furthest ahead counts. Puts that find no room are refused
+	// as throttled, which holds a producer back until the reader catches up; they also end subscriptions that have
+	// written all there is and still hold records, so that their clients come back with a sequence number.
 	KeepUnread Policy = iota
 	// KeepUnreleased forgets only what Release has named, for readers that may come back to an earlier position.
 	KeepUnreleased
@@ -49,6 +63,10 @@ const (
 const (
 	defaultMaxBytes = 512 << 20
 	leastMaxBytes   = 1 << 20
+
+	defaultSubscriptionLife  = 5 * time.Minute
+	defaultSubscribeInterval = 5 * time.Second
+	defaultFanOutIdle        = 5 * time.Second
 )
 
 // Kinesis is an http.Handler that answers like the Kinesis API. It is safe for concurrent use.
@@ -76,6 +94,9 @@ func New(options Options) (*Kinesis, error) {
 	if options.Clock == nil {
 		options.Clock = time.Now
 	}
+	options.SubscriptionLife = cmp.Or(options.SubscriptionLife, defaultSubscriptionLife)
+	options.SubscribeInterval = cmp.Or(options.SubscribeInterval, defaultSubscribeInterval)
+	options.FanOutIdle = cmp.Or(options.FanOutIdle, defaultFanOutIdle)
 	if options.Region == "" {
 		options.Region = "us-east-1"
 	}

@@ -626,7 +626,7 @@ func TestHTTP_AnswersWhatIsNoCallWithAnError(t *testing.T) {
 	}{
 		{"no operation", http.MethodPost, "", "{}", "UnknownOperationException"},
 		{"another service", http.MethodPost, "DynamoDB_20120810.PutItem", "{}", "UnknownOperationException"},
-		{"an operation that is missing", http.MethodPost, "Kinesis_20131202.SubscribeToShard", "{}", "UnknownOperationException"},
+		{"an operation that is missing", http.MethodPost, "Kinesis_20131202.StartStreamEncryption", "{}", "UnknownOperationException"},
 		{"another method", http.MethodGet, "Kinesis_20131202.ListStreams", "", "UnknownOperationException"},
 		{"no JSON", http.MethodPost, "Kinesis_20131202.ListStreams", "{", "SerializationException"},
 		{"no JSON for a put", http.MethodPost, "Kinesis_20131202.PutRecord", "{", "SerializationException"},

@@ -20,11 +20,16 @@ const (
 	defaultRetentionHours = 24
 	maxRetentionHours     = 8760
 	onDemandShards        = 4
+	maxConsumers          = 20 // of a stream that is provisioned or on demand without the advantage mode
+	maxCreatingConsumers  = 5  // of an account
+	maxListedConsumers    = 100
+	maxEventBytes         = 1 << 20 // SubscribeToShard: keys and data of an event, unless one record has more
 
 	shardWriteBytes   = 1 << 20 // a second and shard
 	shardWriteRecords = 1000    // a second and shard
 	shardReadBytes    = 2 << 20 // a second and shard
 	shardReadCalls    = 5       // a second and shard
+	consumerReadBytes = 2 << 20 // a second, shard and consumer with enhanced fan-out
 )
 
 // writeLimit holds a shard's writers to a rate of bytes and records with a burst of one second. The zero value is a

@@ -327,7 +327,7 @@ func (k *Kinesis) describeStreamSummary(c *call) error {
 		OpenShardCount     int
 		ConsumerCount      int
 		MaxRecordSizeInKiB int
-	}{describedStream: k.described(s, c.now), MaxRecordSizeInKiB: s.maxRecord >> 10}
+	}{describedStream: k.described(s, c.now), ConsumerCount: len(s.present(c.now)), MaxRecordSizeInKiB: s.maxRecord >> 10}
 	if summary.StreamStatus != statusCreating {
 		summary.OpenShardCount = len(s.open)
 	}

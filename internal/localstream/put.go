@@ -136,6 +136,7 @@ func (k *Kinesis) put(s *stream, e putEntry, key wide, now time.Time, limited bo
 			" in stream " + s.name + " under account " + k.options.Account + "."}
 	}
 	if !target.fits(e.bytes()) && !k.grow(target, e.bytes(), now) {
+		k.budget.refuse()
 		return putResult{code: codeThroughput, message: "No memory left for shard " + target.id +
 			" in stream " + s.name + " under account " + k.options.Account + ": it holds records that are not read yet."}
 	}

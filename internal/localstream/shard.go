@@ -35,6 +35,7 @@ type shard struct {
 	counts   shardCounts
 	writes   writeLimit
 	reads    readLimit
+	grown    chan struct{} // closed with the next record or the end; nil if nobody waits
 }
 
 type shardCounts struct {
@@ -61,7 +62,23 @@ func (s *shard) append(next func() uint64, now time.Time, key, data []byte) uint
 	s.counts.putBytes += bytes
 	s.counts.held++
 	s.counts.heldBytes += bytes
+	s.wake()
 	return s.newest
+}
+
+// more returns a channel that is closed when a record is appended or the shard ends.
+func (s *shard) more() <-chan struct{} {
+	if s.grown == nil {
+		s.grown = make(chan struct{})
+	}
+	return s.grown
+}
+
+func (s *shard) wake() {
+	if s.grown != nil {
+		close(s.grown)
+		s.grown = nil
+	}
 }
 
 // nextArena is the size of the arena that a record of these bytes asks for, if most is the largest for several records.
@@ -196,6 +213,7 @@ func (s *shard) close(ordinal uint64, now time.Time, children ...*shard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed, s.closedAt, s.endsAt, s.children = true, now, ordinal, children
+	s.wake()
 }
 
 // ending returns when the shard was closed and the ordinal of its ending sequence number.

@@ -24,6 +24,8 @@ type stream struct {
 	status        string   // what the stream is doing until settled
 	settled       time.Time
 	minimumSecond uint64
+	// consumers are those registered, by name, and of those that are gone the last of each name.
+	consumers map[string]*consumer
 }
 
 // Values of StreamStatus.
