@@ -46,6 +46,13 @@ func Bound(client aws.HTTPClient, d time.Duration) aws.HTTPClient {
 // that is uploaded, for as many as a worker has. The SDK's 10 would have most of them opened anew, with a TLS handshake.
 const idlePerHost = 1024
 
+// waitingPerStream bounds what a stream of events holds in its connection while nobody reads it. It is what may be under
+// way to a reader, too: 2 MB/s, Kinesis's rate of a shard, as long as the way there and back takes less than 130 ms.
+const waitingPerStream = 256 << 10
+
+// frameBytes is how large the frames of such a stream may be. The default of 16 KiB costs a fifth more processor time.
+const frameBytes = 128 << 10
+
 // Parallel returns a client that gives each call under way a connection of its own, by HTTP/1.1, and keeps as many as it
 // needed. By HTTP/2 all calls of a service share one connection: answers of megabytes are cut into frames of 16 KiB, are
 // copied twice more, and wait for one another. Calls that need HTTP/2, those that answer with a stream of events, have it.
@@ -59,7 +66,9 @@ func Parallel(client aws.HTTPClient) aws.HTTPClient {
 		return client
 	}
 	return parallel{
-		streams: c,
+		streams: c.WithTransportOptions(func(t *http.Transport) {
+			t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: waitingPerStream, MaxReadFrameSize: frameBytes}
+		}),
 		calls: c.WithTransportOptions(func(t *http.Transport) {
 			t.Protocols = new(http.Protocols)
 			t.Protocols.SetHTTP1(true)

@@ -151,3 +151,59 @@ func TestParallel_GivesEachCallAConnectionAndKeepsIt(t *testing.T) {
 		t.Error("a stream of events did not go by HTTP/2")
 	}
 }
+
+// A stream of events that nobody reads holds its sender back before it fills the memory, and the streams beside it go on,
+// more of them than one connection takes.
+func TestParallel_HoldsBackAStreamThatIsNotRead(t *testing.T) {
+	const streams, each = 300, 8 << 20
+	var written atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/read" {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			return
+		}
+		for range each >> 10 {
+			n, err := w.Write(make([]byte, 1<<10))
+			if err != nil {
+				return
+			}
+			written.Add(int64(n))
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client := awshttp.Parallel(sdkhttp.NewBuildableClient().WithTransportOptions(func(tr *http.Transport) {
+		tr.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+		tr.TLSClientConfig.NextProtos = nil
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	open := func(path string) io.ReadCloser {
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Amz-Target", "Kinesis_20131202.SubscribeToShard")
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.Body
+	}
+	idle := open("/unread")
+	defer idle.Close()
+	for range streams {
+		defer open("/read").Close()
+	}
+	for last := int64(-1); written.Load() != last; time.Sleep(100 * time.Millisecond) {
+		last = written.Load()
+	}
+	if n := written.Load(); n < 128<<10 || n > 1<<20 {
+		t.Errorf("%d bytes were sent to who reads none", n)
+	}
+	if n, err := io.Copy(io.Discard, idle); err != nil || n != each {
+		t.Errorf("%d bytes were read then, %v", n, err)
+	}
+}
