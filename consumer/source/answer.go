@@ -15,7 +15,7 @@ import (
 // maxBodyBytes bounds the body of an answer. One of MaxAnswerBytes in base64 with MaxRecords records takes about 16 MiB.
 const maxBodyBytes = 64 << 20
 
-// answer is what one call of GetRecords brought. Its records are views on its body: they are valid until release, and
+// answer is what one call of GetRecords or one event of SubscribeToShard brought. Its records are views on its body: they are valid until release, and
 // whoever keeps a string or a slice of them longer copies it.
 type answer struct {
 	body    *slab[byte]
@@ -25,7 +25,7 @@ type answer struct {
 	filled   bool // an answer was read to its end
 	listed   bool // the answer has a list of records, however short
 	behind   int64
-	next     string // NextShardIterator; empty at the shard's end
+	next     string // NextShardIterator or ContinuationSequenceNumber; empty at the shard's end
 	children []string
 }
 

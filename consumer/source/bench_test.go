@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -58,6 +59,35 @@ func shapeAnswer(count, payload int) *kinesis.GetRecordsOutput {
 	return out
 }
 
+// shapeEvents are the shapes as events of SubscribeToShard.
+func shapeEvents() map[string][]byte {
+	all := map[string][]byte{}
+	for i, s := range shapes {
+		var b bytes.Buffer
+		e := &events{w: &b}
+		for range eventsEach {
+			out := shapeAnswer(s.count/eventsEach, s.payload)
+			list := []map[string]any{}
+			for _, r := range out.Records {
+				list = append(list, map[string]any{
+					"SequenceNumber": r.SequenceNumber, "PartitionKey": r.PartitionKey, "Data": r.Data,
+					"ApproximateArrivalTimestamp": float64(r.ApproximateArrivalTimestamp.UnixMilli()) / 1000,
+				})
+			}
+			if err := e.send("event", "SubscribeToShardEvent", map[string]any{
+				"Records": list, "MillisBehindLatest": 1, "ContinuationSequenceNumber": "1",
+			}); err != nil {
+				panic(err)
+			}
+		}
+		all[strconv.Itoa(i)] = b.Bytes()
+	}
+	return all
+}
+
+// eventsEach is how many events a shape is cut into.
+const eventsEach = 10
+
 // serveAnswers tells its address and certificate on standard output and serves until its standard input ends.
 func serveAnswers() {
 	bodies := map[string][]byte{}
@@ -66,14 +96,25 @@ func serveAnswers() {
 		bodies[strconv.Itoa(i)+contentTypeCBOR] = encodeCBOR(out)
 		bodies[strconv.Itoa(i)+"application/x-amz-json-1.1"] = encodeJSON(out)
 	}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	pushed := shapeEvents()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		format := r.Header.Get("Content-Type")
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), "SubscribeToShard") {
+			w.Header().Set("Content-Type", contentTypeEvents)
+			err := (&events{w: w}).send("event", "initial-response", map[string]any{})
+			for err == nil { // until the reader goes
+				_, err = w.Write(pushed[r.URL.Path[1:2]])
+			}
+			return
+		}
 		body := bodies[r.URL.Path[1:2]+format]
 		w.Header().Set("Content-Type", format)
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		w.Write(body)
 	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
 	json.NewEncoder(os.Stdout).Encode(serverAddress{server.URL, server.Certificate().Raw})
 	io.Copy(io.Discard, os.Stdin)
 }
@@ -114,9 +155,9 @@ func answers(tb testing.TB) (clients []*kinesis.Client) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(certificate)
-	client := awshttp.Keep(&http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots}, DisableCompression: true,
-	}})
+	client := awshttp.Keep(awshttp.Parallel(sdkhttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.TLSClientConfig = &tls.Config{RootCAs: roots}
+	})))
 	for i := range shapes {
 		clients = append(clients, kinesis.New(kinesis.Options{
 			BaseEndpoint: aws.String(at.URL + "/" + strconv.Itoa(i)), Region: "us-east-1", HTTPClient: client,
@@ -163,13 +204,13 @@ func receive(b testing.TB, client *kinesis.Client, inJSON bool) func() (int, err
 	})
 	r := s.Open("shard", checkpoint.TrimHorizon)
 	return func() (int, error) {
-		r.shard.iterator, r.shard.last = aws.String("it"), ""
-		in := &intake{answer: answer{expect: r.shard.count}}
+		p := r.shard.way.(*poll)
+		p.iterator, p.last = aws.String("it"), ""
+		in := &intake{}
 		defer in.release(nil)
-		if err := r.shard.call(context.Background(), in); err != nil {
+		if err := p.read(context.Background(), in, false); err != nil {
 			return 0, err
 		}
-		r.shard.take(in)
 		return in.fetch.Count, nil
 	}
 }
@@ -201,6 +242,107 @@ func BenchmarkGetRecords(b *testing.B) {
 			})
 		}
 	}
+}
+
+// BenchmarkSubscribeToShard receives events over TLS and HTTP/2, by the SDK and by this package; the unit is that of
+// BenchmarkGetRecords.
+func BenchmarkSubscribeToShard(b *testing.B) {
+	clients := answers(b)
+	for i, shape := range shapes {
+		for _, receiver := range subscribers {
+			b.Run(shape.name+"/"+receiver.name, func(b *testing.B) {
+				next, closeAll := receiver.open(b, clients[i])
+				defer closeAll()
+				if _, err := next(); err != nil { // connect
+					b.Fatal(err)
+				}
+				b.SetBytes(int64(shape.count * shape.payload))
+				b.ReportAllocs()
+				before := processorTime()
+				n := 0
+				for b.Loop() {
+					for got := 0; got < shape.count; {
+						count, err := next()
+						if err != nil {
+							b.Fatal(err)
+						}
+						got += count
+						n += count
+					}
+				}
+				took := processorTime() - before
+				b.ReportMetric(took.Seconds()*1e3/(float64(n*shape.payload)/1e6), "cpu-ms/MB")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// subscribers turn some events into records.
+var subscribers = []struct {
+	name string
+	open func(testing.TB, *kinesis.Client) (next func() (count int, err error), closeAll func())
+}{
+	{"stock", func(b testing.TB, client *kinesis.Client) (func() (int, error), func()) {
+		out, err := client.SubscribeToShard(b.Context(), &kinesis.SubscribeToShardInput{
+			ConsumerARN: aws.String("consumer"), ShardId: aws.String("shard"),
+			StartingPosition: &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		var list []record.Record
+		return func() (int, error) {
+			e, ok := <-out.GetStream().Events()
+			if !ok {
+				return 0, out.GetStream().Err()
+			}
+			list = list[:0]
+			for _, r := range e.(*types.SubscribeToShardEventStreamMemberSubscribeToShardEvent).Value.Records {
+				list = append(list, record.Record{
+					SequenceNumber: *r.SequenceNumber, PartitionKey: *r.PartitionKey, Arrival: *r.ApproximateArrivalTimestamp, Data: r.Data,
+				})
+			}
+			return len(list), nil
+		}, func() { out.GetStream().Close() }
+	}},
+	{"push", func(b testing.TB, client *kinesis.Client) (func() (int, error), func()) {
+		decoder, err := record.NewDecoder(record.DecoderOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := newSource(client, func(c *Config) {
+			c.Consumer = "arn:consumer"
+			c.Decoder = func(string) Decoder { return decoder }
+		})
+		r := s.Open("shard", checkpoint.TrimHorizon)
+		p := r.shard.way.(*push)
+		return func() (int, error) {
+			if p.stream == nil {
+				if err := p.subscribe(b.Context()); err != nil {
+					return 0, err
+				}
+			}
+			for {
+				begun, err := p.stream.await(b.Context(), time.Now().Add(time.Minute))
+				if err != nil || !begun {
+					return 0, fmt.Errorf("begun %v: %w", begun, err)
+				}
+				in := &intake{}
+				a := in.answer(p.count)
+				known, err := p.stream.event(a)
+				if err == nil && known {
+					p.last = "" // the events repeat
+					p.take(in, a)
+				}
+				count := len(in.fetch.Records)
+				in.release(nil)
+				if count > 0 || err != nil {
+					return count, err
+				}
+			}
+		}, r.Close
+	}},
 }
 
 // TestGetRecords_CostsMuchLessThanTheSDKs holds the ratio of the benchmark, which is above five, with room for a machine

@@ -10,11 +10,12 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Results of calls, the label of consumer_get_records_total.
+// Results of calls, the label of consumer_get_records_total and consumer_subscriptions_total.
 const (
 	resultOK        = "ok"
 	resultThrottled = "throttled"
 	resultExpired   = "expired"
+	resultInUse     = "in_use"
 	resultError     = "error"
 )
 
@@ -34,6 +35,12 @@ func classify(err error) failure {
 	if throttled(err) {
 		return failure{result: resultThrottled, level: slog.LevelWarn}
 	}
+	if inUse(err) {
+		return failure{result: resultInUse, level: slog.LevelWarn}
+	}
+	if internal(err) {
+		return failure{result: resultError, level: slog.LevelWarn}
+	}
 	if answered, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answered.HTTPStatusCode() >= http.StatusInternalServerError {
 		return failure{result: resultError, level: slog.LevelWarn}
 	}
@@ -42,6 +49,18 @@ func classify(err error) failure {
 		return failure{result: resultError, reopen: true, level: slog.LevelError}
 	}
 	return failure{result: resultError, level: slog.LevelWarn} // no answer
+}
+
+// inUse tells that another subscription to the shard was there first, or has come after.
+func inUse(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && api.ErrorCode() == "ResourceInUseException"
+}
+
+// internal tells that the service failed while it sent events; the code is all that tells it there.
+func internal(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && api.ErrorCode() == "InternalFailureException"
 }
 
 func throttled(err error) bool {

@@ -26,6 +26,8 @@ import (
 // shard is a Kinesis of one shard: a list of records, with the service's limits to its readers. Iterators say how many
 // records lie before them, and live for five minutes.
 type shard struct {
+	FanOut // none: nobody subscribes here
+
 	mu      sync.Mutex
 	records []types.Record
 	closed  bool

@@ -262,7 +262,7 @@ func (r *jsonReader) skip() {
 	r.at = end
 }
 
-// decodeJSON reads the answer of GetRecords in JSON.
+// decodeJSON reads the answer of GetRecords in JSON, or an event of SubscribeToShard.
 func decodeJSON(a *answer) error {
 	r := jsonReader{b: a.body.s}
 	r.expect('{', "the answer")
@@ -279,6 +279,8 @@ func decodeJSON(a *answer) error {
 			}
 		case "NextShardIterator":
 			a.next = r.textOrNull("NextShardIterator")
+		case "ContinuationSequenceNumber":
+			a.next = r.textOrNull("ContinuationSequenceNumber")
 		case "MillisBehindLatest":
 			a.behind = r.integer("MillisBehindLatest")
 		case "ChildShards":

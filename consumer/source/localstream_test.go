@@ -144,6 +144,11 @@ func TestReader_FromALocalStreamGoesOnAfterASavedPosition(t *testing.T) {
 
 func TestReader_FromALocalStreamFollowsASplitAndAMerge(t *testing.T) {
 	l := newLocal(t, nil)
+	followASplitAndAMerge(t, l, newSource(l.client, quick))
+}
+
+func followASplitAndAMerge(t *testing.T, l *local, s *Source) {
+	t.Helper()
 	ctx := t.Context()
 	l.produce(t, 100)
 	if _, err := l.client.SplitShard(ctx, &kinesis.SplitShardInput{
@@ -161,7 +166,6 @@ func TestReader_FromALocalStreamFollowsASplitAndAMerge(t *testing.T) {
 	}
 	l.produce(t, 100)
 
-	s := newSource(l.client, quick)
 	seen := map[string]bool{}
 	const all = 1 << 30
 	if _, end := readLocal(t, s, "shardId-000000000000", checkpoint.TrimHorizon, all, seen); !slices.Equal(end.Children, children) {

@@ -338,7 +338,7 @@ func TestReader_RefusesAClientThatReadsAnswersItself(t *testing.T) {
 	}
 }
 
-type deaf struct{}
+type deaf struct{ FanOut }
 
 func (deaf) GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error) {
 	return &kinesis.GetShardIteratorOutput{ShardIterator: aws.String("it")}, nil

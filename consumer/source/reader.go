@@ -118,6 +118,7 @@ func (r *Reader) Close() {
 		}
 		r.pending = nil
 	}
+	r.shard.way.close()
 	r.source.metrics.BehindLatest.DeleteLabelValues(r.shard.id)
 	r.source.metrics.LastRead.DeleteLabelValues(r.shard.id)
 }

@@ -3,15 +3,10 @@ package source
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
 	"unsafe"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/record"
@@ -32,28 +27,41 @@ type shardState struct {
 	id      string
 	from    checkpoint.Position
 	decoder Decoder
+	way     way
 
-	iterator *string // nil: to be opened, after last or else at from
-	last     string  // sequence number of the last record read, or the position that was a sequence number
+	last  string // sequence number of the last record read, or the position that was a sequence number
+	count int    // of records in the last answer
 
-	count int // of records in the last answer
-
-	called    time.Time // the last call
-	notBefore time.Time // the next call
-	paidAt    time.Time // when the bytes that were read are within the rate
-	tipAt     time.Time // when a call last reached the tip; zero while we are behind
-
-	failures int       // in a row
-	troubled time.Time // when the first failure was that is worth a word; zero if all is well
-	reminded time.Time // when it was logged last
+	notBefore time.Time // the next try
+	failures  int       // in a row
+	troubled  time.Time // when the first failure was that is worth a word; zero if all is well
+	reminded  time.Time // when it was logged last
 }
 
-// intake is what one call brought, with the memory that it takes up until it is released.
+// way is how records come out of Kinesis: a poll asks for them, a push is sent them.
+type way interface {
+	// read waits for what comes next, takes room for it from the budget, and has the shard take it in. To read ahead it
+	// takes no room but what is to spare, and returns errNoRoom where that is too little.
+	read(ctx context.Context, in *intake, ahead bool) error
+	// failed counts an error of read and says what it means. If it is no trouble yet, quiet is true.
+	failed(ctx context.Context, err error) (f failure, quiet bool)
+	// worked counts a read without an error.
+	worked()
+	// close ends what is open.
+	close()
+}
+
+// errNoRoom tells that reading ahead would take room that others need, or that the context has ended while room was
+// waited for.
+var errNoRoom = errors.New("the memory budget has no room to spare")
+
+// intake is what one fetch brought, with the memory that it takes up until it is released.
 type intake struct {
 	fetch   Fetch
-	answer  answer
+	answers []*answer
 	records *slab[record.Record]
 	held    int64 // bytes taken from the budget
+	apart   int   // bytes of records that do not lie in an answer
 }
 
 // records are slices that have been read; shards that are idle hold small ones.
@@ -61,9 +69,38 @@ var records = slabs[record.Record]{least: 64}
 
 const recordBytes = int(unsafe.Sizeof(record.Record{}))
 
+// answer adds an empty answer.
+func (in *intake) answer(expect int) *answer {
+	a := &answer{expect: expect}
+	in.answers = append(in.answers, a)
+	return a
+}
+
+// drop takes back the answer that was added last.
+func (in *intake) drop() {
+	last := len(in.answers) - 1
+	in.answers[last].release()
+	in.answers = in.answers[:last]
+}
+
+// memory is what the intake takes up.
+func (in *intake) memory() int64 {
+	n := in.apart
+	for _, a := range in.answers {
+		n += a.memory()
+	}
+	if in.records != nil {
+		n += cap(in.records.s) * recordBytes
+	}
+	return int64(n)
+}
+
 // release gives back what the intake holds; its records are valid no more.
 func (in *intake) release(b *budget.Budget) {
-	in.answer.release()
+	for _, a := range in.answers {
+		a.release()
+	}
+	in.answers = nil
 	if in.records != nil {
 		clear(in.records.s)
 		records.put(in.records)
@@ -75,24 +112,49 @@ func (in *intake) release(b *budget.Budget) {
 	}
 }
 
-// fetch calls until there is something to tell: records, the shard's end, or that its tip is reached. It returns nil
+// reserve waits until the budget has room for n more bytes. To read ahead it does not wait, and takes no room but what
+// is to spare. It returns false if nothing was reserved.
+func (in *intake) reserve(ctx context.Context, b *budget.Budget, n int64, ahead bool) bool {
+	switch {
+	case b == nil:
+		return true
+	case ahead && !b.AcquireSpare(n):
+		return false
+	case !ahead && b.Acquire(ctx, n) != nil:
+		return false
+	}
+	in.held += n
+	return true
+}
+
+// settle puts what was read in place of what was reserved.
+func (in *intake) settle(b *budget.Budget) {
+	if b == nil {
+		return
+	}
+	n := in.memory()
+	if n > in.held {
+		b.Add(budget.Received, n-in.held)
+	} else {
+		b.Release(budget.Received, in.held-n)
+	}
+	in.held = n
+}
+
+// fetch reads until there is something to tell: records, the shard's end, or that its tip is reached. It returns nil
 // when ctx has ended; and when it was to read ahead and the budget has no room to spare for that.
 func (s *shardState) fetch(ctx context.Context, ahead bool) *intake {
 	for sleepUntil(ctx, s.notBefore) {
-		in := &intake{answer: answer{expect: s.count}}
-		if !s.reserve(ctx, in, ahead) {
-			return nil
-		}
-		err := s.call(ctx, in)
+		in := &intake{}
+		err := s.way.read(ctx, in, ahead)
 		if err == nil {
 			s.recovered(ctx)
-			s.take(in)
 			if f := &in.fetch; f.Count > 0 || f.End || f.Tip {
 				return in
 			}
 		}
 		in.release(s.source.cfg.Budget) // after a failure, and for an empty stretch in the middle of the shard
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, errNoRoom) {
 			return nil
 		}
 		if err != nil {
@@ -102,74 +164,17 @@ func (s *shardState) fetch(ctx context.Context, ahead bool) *intake {
 	return nil
 }
 
-// call makes one call of GetRecords.
-func (s *shardState) call(ctx context.Context, in *intake) error {
-	ctx, cancel := context.WithTimeout(ctx, s.source.cfg.CallTimeout)
-	defer cancel()
-	if s.iterator == nil {
-		if err := s.open(ctx); err != nil {
-			return fmt.Errorf("open iterator of %s: %w", s.id, err)
-		}
-	}
-	s.called = time.Now()
-	s.notBefore = s.called.Add(s.source.cfg.MinInterval)
-	format := s.source.format.request()
-	_, err := s.source.client.GetRecords(ctx, &kinesis.GetRecordsInput{
-		ShardIterator: s.iterator,
-		StreamARN:     s.source.arn,
-		Limit:         aws.Int32(int32(s.source.cfg.MaxRecords)),
-	}, once, func(o *kinesis.Options) {
-		o.Protocol = protocol{ClientProtocol: o.Protocol, request: format, into: &in.answer}
-	})
-	if err == nil && !in.answer.filled {
-		err = errors.New("the client has read the answer by itself")
-	}
-	if err != nil {
-		return fmt.Errorf("get records of %s: %w", s.id, err)
-	}
-	return nil
-}
-
-// once turns the SDK's retries off: this package is the layer that retries.
-func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
-
-// open asks for an iterator after the last record.
-func (s *shardState) open(ctx context.Context) error {
-	in := &kinesis.GetShardIteratorInput{
-		ShardId: &s.id, StreamName: s.source.name, StreamARN: s.source.arn,
-	}
-	if t, ok := s.from.Timestamp(); s.last != "" {
-		in.ShardIteratorType = types.ShardIteratorTypeAfterSequenceNumber
-		in.StartingSequenceNumber = aws.String(s.last)
-	} else if ok {
-		in.ShardIteratorType = types.ShardIteratorTypeAtTimestamp
-		in.Timestamp = &t
-	} else if s.from == checkpoint.TrimHorizon {
-		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
-	} else {
-		return s.from.Validate()
-	}
-	out, err := s.source.client.GetShardIterator(ctx, in, once)
-	if err != nil {
-		return err
-	}
-	if out.ShardIterator == nil {
-		return errors.New("the answer has no iterator")
-	}
-	s.iterator = out.ShardIterator
-	return nil
-}
-
-// take turns an answer into a Fetch and moves on.
-func (s *shardState) take(in *intake) {
-	a, f := &in.answer, &in.fetch
+// take adds the records of an answer to an intake and moves on. It returns the bytes that Kinesis counts as read.
+func (s *shardState) take(in *intake, a *answer) (charged int) {
+	f := &in.fetch
 	// Kinesis documents MillisBehindLatest as optional.
-	*f = Fetch{
-		Behind: time.Duration(a.behind) * time.Millisecond, Tip: a.behind == 0, End: a.next == "", Children: a.children,
+	f.Behind, f.Tip = time.Duration(a.behind)*time.Millisecond, a.behind == 0
+	f.End, f.Children = a.next == "", a.children
+	if in.records == nil {
+		in.records = records.get(len(a.entries.s))
 	}
-	in.records = records.get(len(a.entries.s))
 	taken := in.records.s
-	charged, repeated, made := 0, 0, 0
+	count, repeated := 0, 0
 	last := s.last
 	for i := range a.entries.s {
 		raw := a.record(&a.entries.s[i])
@@ -184,24 +189,20 @@ func (s *shardState) take(in *intake) {
 		}
 		f.LastArrival = raw.Arrival
 		f.Count++
+		count++
 		f.Bytes += len(raw.Data)
 		n := len(taken)
 		taken = s.decode(taken, raw)
-		made += inflated(taken[n:], len(raw.Data))
+		in.apart += inflated(taken[n:], len(raw.Data))
 	}
 	s.count = len(a.entries.s)
 	a.free()
 	in.records.s, f.Records = taken, taken
-	if f.Count > 0 {
+	if count > 0 {
 		s.last = strings.Clone(last) // it outlives the answer
 		f.Last = s.last
 	}
-	s.iterator = nil
-	if !f.End {
-		s.iterator = aws.String(a.next)
-	}
-	s.settle(in, int64(a.memory()+cap(taken)*recordBytes+made))
-	s.pace(charged, f.Tip)
+	in.settle(s.source.cfg.Budget)
 	s.source.metrics.BehindLatest.WithLabelValues(s.id).Set(f.Behind.Seconds())
 	s.source.metrics.LastRead.WithLabelValues(s.id).SetToCurrentTime()
 	if repeated > 0 {
@@ -209,6 +210,7 @@ func (s *shardState) take(in *intake) {
 		s.source.log.Warn("records came twice and were dropped",
 			logkey.Shard, s.id, logkey.Count, repeated, logkey.Sequence, s.last)
 	}
+	return charged
 }
 
 // inflated tells how many bytes records have that can not lie in the payload they came out of.
@@ -235,21 +237,6 @@ func corruptAggregate(r *record.Record) bool {
 	return r.Fault != nil && (r.Fault.Code == record.CodeAggregateCorrupt || r.Fault.Code == record.CodeAggregateTooManyRecords)
 }
 
-// pace sets the time of the next call after an answer of some bytes. Each answer takes its time at the rate of
-// reading, and nothing is saved up while less is read: that is how an answer of 10 MB forbids calls for 5 s
-// ("Quotas and limits" of Kinesis Data Streams). The time counts from the call: the way to the service and back lies
-// between any two calls alike.
-func (s *shardState) pace(bytes int, tip bool) {
-	cost := time.Duration(float64(bytes) / float64(s.source.cfg.BytesPerSecond) * float64(time.Second))
-	s.paidAt = later(s.paidAt, s.called).Add(cost)
-	s.notBefore = later(s.notBefore, s.paidAt)
-	s.tipAt = time.Time{}
-	if tip {
-		s.tipAt = time.Now()
-		s.notBefore = later(s.notBefore, s.tipAt.Add(s.source.cfg.Idle))
-	}
-}
-
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -257,21 +244,12 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// failed decides what follows after a call failed, and says so.
+// failed decides what follows after a read failed, and says so.
 func (s *shardState) failed(ctx context.Context, err error) {
-	if s.source.format.refused(err) {
-		s.source.metrics.GetRecords.WithLabelValues(resultError).Inc()
-		s.source.log.WarnContext(ctx, "Kinesis does not speak CBOR here: reading goes on in JSON", logkey.Shard, s.id, logkey.Error, err)
-		return
-	}
-	f := classify(err)
-	s.source.metrics.GetRecords.WithLabelValues(f.result).Inc()
-	if f.reopen {
-		s.iterator = nil
-	}
 	s.failures++
-	if f.result == resultExpired && s.failures == 1 {
-		return // to be expected after a long wait, and cured by the next call
+	f, quiet := s.way.failed(ctx, err)
+	if quiet {
+		return
 	}
 	now := time.Now()
 	s.notBefore = later(s.notBefore, now.Add(delay(s.failures)))
@@ -290,10 +268,7 @@ func (s *shardState) failed(ctx context.Context, err error) {
 
 // recovered ends what failed began.
 func (s *shardState) recovered(ctx context.Context) {
-	s.source.metrics.GetRecords.WithLabelValues(resultOK).Inc()
-	if s.source.format.request() == wireCBOR {
-		s.source.format.works.Store(true)
-	}
+	s.way.worked()
 	attempts := s.failures
 	s.failures = 0
 	if s.troubled.IsZero() {
@@ -315,61 +290,6 @@ func delay(n int) time.Duration {
 		d = min(d, firstDelay<<(n-1))
 	}
 	return d - rand.N(d/2)
-}
-
-// Memory that an answer takes up while it is received, as bounds: what a record has around its payload and key, in the
-// body and in the list of records, and what a payload is longer in base64.
-const (
-	cborRecord = float64(200 + entryBytes + recordBytes)
-	jsonRecord = float64(220 + entryBytes + recordBytes)
-)
-
-// reserve waits until the budget has room for the largest answer that the next call can bring. To read ahead it does
-// not wait, and takes no room but what is to spare. It returns false if nothing was reserved.
-func (s *shardState) reserve(ctx context.Context, in *intake, ahead bool) bool {
-	b := s.source.cfg.Budget
-	if b == nil {
-		return true
-	}
-	n := s.estimate(time.Now())
-	if ahead {
-		if !b.AcquireSpare(n) {
-			return false
-		}
-	} else if b.Acquire(ctx, n) != nil {
-		return false
-	}
-	in.held = n
-	return true
-}
-
-// estimate bounds the memory of the next answer. At the tip that is what producers can have written since then, with a
-// second to spare; elsewhere it is Kinesis's limit.
-func (s *shardState) estimate(now time.Time) int64 {
-	bytes, count := float64(MaxAnswerBytes), float64(s.source.cfg.MaxRecords)
-	if !s.tipAt.IsZero() {
-		seconds := now.Sub(s.tipAt).Seconds() + 1
-		bytes = min(bytes, seconds*writeBytesPerSecond)
-		count = min(count, seconds*writeRecordsPerSecond)
-	}
-	if s.source.format.request() == wireJSON {
-		return int64(bytes*4/3 + count*jsonRecord)
-	}
-	return int64(bytes + count*cborRecord)
-}
-
-// settle puts what was read in place of what was reserved.
-func (s *shardState) settle(in *intake, n int64) {
-	b := s.source.cfg.Budget
-	if b == nil {
-		return
-	}
-	if n > in.held {
-		b.Add(budget.Received, n-in.held)
-	} else {
-		b.Release(budget.Received, in.held-n)
-	}
-	in.held = n
 }
 
 // sleepUntil waits for a time and tells whether ctx is still alive.

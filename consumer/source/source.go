@@ -1,4 +1,4 @@
-// Package source reads the shards of a Kinesis stream with GetRecords.
+// Package source reads the shards of a Kinesis stream, with GetRecords or by enhanced fan-out.
 //
 // A Reader gives the records of one shard after a position, each once and in order, and does not give up: whatever
 // Kinesis answers, it waits, opens another iterator where that helps, and goes on after the last record that it
@@ -62,6 +62,12 @@ type Config struct {
 	Idle time.Duration
 	// Tick is the longest time that Next waits; default 1 s.
 	Tick time.Duration
+	// Consumer has the records pushed by enhanced fan-out (SubscribeToShard) to the consumer of this name, which is
+	// registered if there is none, or of this ARN. Empty: they are asked for with GetRecords. Each shard then sends 2 MB a
+	// second to this consumer alone, and MaxRecords, MinInterval, BytesPerSecond, Idle and JSON have no meaning.
+	Consumer string
+	// Silence is how long a subscription may say nothing before it is given up; default 35 s.
+	Silence time.Duration
 	// JSON has GetRecords called in AWS JSON 1.1 from the start. Otherwise it is called in CBOR, which costs less, as long
 	// as the service takes it.
 	JSON bool
@@ -84,10 +90,20 @@ type Decoder interface {
 }
 
 // Client are the calls of Kinesis that reading takes, those of *kinesis.Client. What stands before one passes the
-// options on: GetRecords is given a protocol of its own by them, and what it returns is not looked at.
+// options on: GetRecords and SubscribeToShard are given a protocol of their own by them, and what they return is not
+// looked at.
 type Client interface {
 	GetShardIterator(context.Context, *kinesis.GetShardIteratorInput, ...func(*kinesis.Options)) (*kinesis.GetShardIteratorOutput, error)
 	GetRecords(context.Context, *kinesis.GetRecordsInput, ...func(*kinesis.Options)) (*kinesis.GetRecordsOutput, error)
+	FanOut
+}
+
+// FanOut are the calls that enhanced fan-out takes.
+type FanOut interface {
+	SubscribeToShard(context.Context, *kinesis.SubscribeToShardInput, ...func(*kinesis.Options)) (*kinesis.SubscribeToShardOutput, error)
+	DescribeStreamSummary(context.Context, *kinesis.DescribeStreamSummaryInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error)
+	DescribeStreamConsumer(context.Context, *kinesis.DescribeStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.DescribeStreamConsumerOutput, error)
+	RegisterStreamConsumer(context.Context, *kinesis.RegisterStreamConsumerInput, ...func(*kinesis.Options)) (*kinesis.RegisterStreamConsumerOutput, error)
 }
 
 // Source opens readers of one stream. It is safe for concurrent use.
@@ -99,6 +115,8 @@ type Source struct {
 
 	name, arn *string // one of them, for the requests
 	format    format
+	consumer  *registration // of fan-out
+	renewal   renewal
 }
 
 // New makes a Source. Config.Stream and Config.Decoder are required.
@@ -110,6 +128,8 @@ func New(cfg Config, client Client, log *slog.Logger, m *metrics.Metrics) *Sourc
 		s.name = &s.cfg.Stream
 	}
 	s.format.json.Store(cfg.JSON)
+	s.consumer = newRegistration(s)
+	s.renewal = renewal{every: subscribeEvery, again: subscribeAgain}
 	return s
 }
 
@@ -129,6 +149,9 @@ func (c Config) withDefaults() Config {
 	if c.Tick == 0 {
 		c.Tick = defaultTick
 	}
+	if c.Silence == 0 {
+		c.Silence = defaultSilence
+	}
 	if c.CallTimeout == 0 {
 		c.CallTimeout = defaultCallTimeout
 	}
@@ -144,5 +167,10 @@ func (s *Source) Open(shard string, from checkpoint.Position) *Reader {
 		source: s, id: shard, from: from, decoder: s.cfg.Decoder(shard),
 	}
 	r.shard.last, _ = from.SequenceNumber()
+	if s.cfg.Consumer == "" {
+		r.shard.way = &poll{shardState: &r.shard}
+	} else {
+		r.shard.way = &push{shardState: &r.shard}
+	}
 	return r
 }

@@ -9,6 +9,7 @@ const (
 	Bucket      = "bucket"    // S3 bucket
 	Bytes       = "bytes"     // encoded bytes, unless a line says otherwise
 	Code        = "code"      // machine-readable reason
+	Consumer    = "consumer"  // name of an enhanced fan-out consumer
 	Count       = "count"     // number of things named by the message
 	Error       = "error"     // text of an error
 	Files       = "files"     // number of files
@@ -21,6 +22,7 @@ const (
 	Sequence    = "sequence_number"
 	Shard       = "shard"
 	Shards      = "shards" // number of shards
+	Status      = "status" // as the service names it
 	Stream      = "stream"
 	Table       = "table"
 	Took        = "took"   // duration

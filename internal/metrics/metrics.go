@@ -15,6 +15,7 @@ type Metrics struct {
 	BehindLatest   *prometheus.GaugeVec   // shard
 	LastRead       *prometheus.GaugeVec   // shard
 	GetRecords     *prometheus.CounterVec // result
+	Subscriptions  *prometheus.CounterVec // result
 	AggregateFault prometheus.Counter
 	// RecordsRepeated has no labels: it should stay at 0.
 	RecordsRepeated prometheus.Counter
@@ -74,6 +75,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Unix time of the last read of the shard that succeeded: the lag is that of this moment, and grows from it.", "shard"),
 		GetRecords: f.counterVec("consumer_get_records_total",
 			"GetRecords calls by result: ok, throttled, expired, error (Firehose: ThrottledGetRecords).", "result"),
+		Subscriptions: f.counterVec("consumer_subscriptions_total",
+			"Subscriptions to shards by enhanced fan-out by result: ok (opened), in_use, throttled, error (not opened, or broken off).", "result"),
 		AggregateFault: f.counter("consumer_corrupt_aggregates_total",
 			"Records that look like KPL aggregates and can not be taken apart; they go to the error prefix."),
 		RecordsRepeated: f.counter("consumer_repeated_records_total",
@@ -128,6 +131,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		S3Requests: f.counterVec("consumer_s3_requests_total", "S3 requests by operation and result: ok, retried, error.", "operation", "result"),
 	}
 	begin(m.GetRecords, "ok", "throttled", "expired", "error")
+	begin(m.Subscriptions, "ok", "in_use", "throttled", "error")
 	begin(m.LeasesEnded, "shard_end", "handover", "shutdown", "lost", "restart")
 	begin(m.Batches, "published", "dropped", "swept")
 	begin(m.Records, "delivered", "error")

@@ -1,0 +1,160 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+// poll reads a shard with GetRecords.
+type poll struct {
+	*shardState
+	iterator *string   // nil: to be opened, after last or else at from
+	called   time.Time // the last call
+	paidAt   time.Time // when the bytes that were read are within the rate
+	tipAt    time.Time // when a call last reached the tip; zero while we are behind
+}
+
+func (p *poll) read(ctx context.Context, in *intake, ahead bool) error {
+	if !in.reserve(ctx, p.source.cfg.Budget, p.estimate(time.Now()), ahead) {
+		return errNoRoom
+	}
+	a := in.answer(p.count)
+	if err := p.call(ctx, a); err != nil {
+		return err
+	}
+	charged := p.take(in, a)
+	p.iterator = nil
+	if !in.fetch.End {
+		p.iterator = aws.String(a.next)
+	}
+	p.pace(charged, in.fetch.Tip)
+	return nil
+}
+
+// call makes one call of GetRecords.
+func (p *poll) call(ctx context.Context, into *answer) error {
+	ctx, cancel := context.WithTimeout(ctx, p.source.cfg.CallTimeout)
+	defer cancel()
+	if p.iterator == nil {
+		if err := p.open(ctx); err != nil {
+			return fmt.Errorf("open iterator of %s: %w", p.id, err)
+		}
+	}
+	p.called = time.Now()
+	p.notBefore = p.called.Add(p.source.cfg.MinInterval)
+	format := p.source.format.request()
+	_, err := p.source.client.GetRecords(ctx, &kinesis.GetRecordsInput{
+		ShardIterator: p.iterator,
+		StreamARN:     p.source.arn,
+		Limit:         aws.Int32(int32(p.source.cfg.MaxRecords)),
+	}, once, func(o *kinesis.Options) {
+		o.Protocol = protocol{ClientProtocol: o.Protocol, request: format, into: into}
+	})
+	if err == nil && !into.filled {
+		err = errors.New("the client has read the answer by itself")
+	}
+	if err != nil {
+		return fmt.Errorf("get records of %s: %w", p.id, err)
+	}
+	return nil
+}
+
+// once turns the SDK's retries off: this package is the layer that retries.
+func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
+
+// open asks for an iterator after the last record.
+func (p *poll) open(ctx context.Context) error {
+	in := &kinesis.GetShardIteratorInput{
+		ShardId: &p.id, StreamName: p.source.name, StreamARN: p.source.arn,
+	}
+	if t, ok := p.from.Timestamp(); p.last != "" {
+		in.ShardIteratorType = types.ShardIteratorTypeAfterSequenceNumber
+		in.StartingSequenceNumber = aws.String(p.last)
+	} else if ok {
+		in.ShardIteratorType = types.ShardIteratorTypeAtTimestamp
+		in.Timestamp = &t
+	} else if p.from == checkpoint.TrimHorizon {
+		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
+	} else {
+		return p.from.Validate()
+	}
+	out, err := p.source.client.GetShardIterator(ctx, in, once)
+	if err != nil {
+		return err
+	}
+	if out.ShardIterator == nil {
+		return errors.New("the answer has no iterator")
+	}
+	p.iterator = out.ShardIterator
+	return nil
+}
+
+// pace sets the time of the next call after an answer of some bytes. Each answer takes its time at the rate of
+// reading, and nothing is saved up while less is read: that is how an answer of 10 MB forbids calls for 5 s
+// ("Quotas and limits" of Kinesis Data Streams). The time counts from the call: the way to the service and back lies
+// between any two calls alike.
+func (p *poll) pace(bytes int, tip bool) {
+	cost := time.Duration(float64(bytes) / float64(p.source.cfg.BytesPerSecond) * float64(time.Second))
+	p.paidAt = later(p.paidAt, p.called).Add(cost)
+	p.notBefore = later(p.notBefore, p.paidAt)
+	p.tipAt = time.Time{}
+	if tip {
+		p.tipAt = time.Now()
+		p.notBefore = later(p.notBefore, p.tipAt.Add(p.source.cfg.Idle))
+	}
+}
+
+func (p *poll) failed(ctx context.Context, err error) (f failure, quiet bool) {
+	if p.source.format.refused(err) {
+		p.source.metrics.GetRecords.WithLabelValues(resultError).Inc()
+		p.source.log.WarnContext(ctx, "Kinesis does not speak CBOR here: reading goes on in JSON", logkey.Shard, p.id, logkey.Error, err)
+		return f, true
+	}
+	f = classify(err)
+	p.source.metrics.GetRecords.WithLabelValues(f.result).Inc()
+	if f.reopen {
+		p.iterator = nil
+	}
+	// To be expected after a long wait, and cured by the next call.
+	return f, f.result == resultExpired && p.failures == 1
+}
+
+func (p *poll) worked() {
+	p.source.metrics.GetRecords.WithLabelValues(resultOK).Inc()
+	if p.source.format.request() == wireCBOR {
+		p.source.format.works.Store(true)
+	}
+}
+
+func (*poll) close() {}
+
+// Memory that an answer takes up while it is received, as bounds: what a record has around its payload and key, in the
+// body and in the list of records, and what a payload is longer in base64.
+const (
+	cborRecord = float64(200 + entryBytes + recordBytes)
+	jsonRecord = float64(220 + entryBytes + recordBytes)
+)
+
+// estimate bounds the memory of the next answer. At the tip that is what producers can have written since then, with a
+// second to spare; elsewhere it is Kinesis's limit.
+func (p *poll) estimate(now time.Time) int64 {
+	bytes, count := float64(MaxAnswerBytes), float64(p.source.cfg.MaxRecords)
+	if !p.tipAt.IsZero() {
+		seconds := now.Sub(p.tipAt).Seconds() + 1
+		bytes = min(bytes, seconds*writeBytesPerSecond)
+		count = min(count, seconds*writeRecordsPerSecond)
+	}
+	if p.source.format.request() == wireJSON {
+		return int64(bytes*4/3 + count*jsonRecord)
+	}
+	return int64(bytes + count*cborRecord)
+}

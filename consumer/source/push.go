@@ -1,0 +1,197 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+// Limits of enhanced fan-out (AWS, API reference of SubscribeToShard), for each consumer and shard.
+const (
+	// subscribeEvery is the least time between two calls.
+	subscribeEvery = time.Second
+	// subscribeAgain is how long after a call that succeeded the next one is refused.
+	subscribeAgain = 5 * time.Second
+)
+
+// renewal is how fast subscriptions follow one another.
+type renewal struct{ every, again time.Duration }
+
+const (
+	// defaultSilence is how long a subscription may say nothing. Kinesis sends an event without records every few seconds.
+	defaultSilence = 35 * time.Second
+	// gatherFor and gatherBytes bound what a fetch gathers. Events come as soon as there is a record, and are small then;
+	// whoever works on them wants them by the fifth of a second.
+	gatherFor   = 200 * time.Millisecond
+	gatherBytes = 4 << 20
+	// inUsePatience is how many refusals in a row are no trouble because a subscription is in use: another worker may have
+	// held the shard until a moment ago.
+	inUsePatience = 8
+)
+
+// push reads a shard with SubscribeToShard (enhanced fan-out): the service sends what is written, at a rate that the
+// shard's other readers have no part in. A subscription ends after five minutes, or at any time, and the next one begins
+// where it ended.
+type push struct {
+	*shardState
+	stream *subscription // nil: none is open
+	// resume is where the last event ended, which may lie behind the last record.
+	resume string
+	called time.Time // the last call
+	opened time.Time // the last call that succeeded
+}
+
+// read gathers the events that come within gatherFor of the first one with records.
+func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
+	if p.stream == nil {
+		if err := p.subscribe(ctx); err != nil {
+			return err
+		}
+	}
+	b, f := p.source.cfg.Budget, &in.fetch
+	deadline := time.Now().Add(p.source.cfg.Silence)
+	for {
+		gathered := f.Count > 0
+		begun, err := p.stream.await(ctx, deadline)
+		switch {
+		case gathered && (err != nil || !begun):
+			return nil // the error stays for the next read
+		case errors.Is(err, io.EOF) && p.stream.events > 0:
+			p.close()
+			if err := p.subscribe(ctx); err != nil {
+				return err
+			}
+			deadline = time.Now().Add(p.source.cfg.Silence)
+			continue
+		case err != nil:
+			return p.failure(err)
+		case !begun:
+			return p.failure(fmt.Errorf("no event for %v", p.source.cfg.Silence))
+		}
+		if !in.reserve(ctx, b, p.stream.memory(), ahead || gathered) {
+			if gathered {
+				return nil
+			}
+			return errNoRoom
+		}
+		a := in.answer(p.count)
+		known, err := p.stream.event(a)
+		if err != nil || !known {
+			in.drop()
+			in.settle(b)
+			if err != nil && !gathered {
+				return p.failure(err)
+			}
+			continue
+		}
+		p.take(in, a)
+		p.resume = a.next
+		if f.Count == 0 || f.End || f.Bytes >= gatherBytes {
+			return nil
+		}
+		if !gathered {
+			deadline = time.Now().Add(gatherFor)
+		}
+	}
+}
+
+func (p *push) failure(err error) error {
+	return fmt.Errorf("subscription to %s: %w", p.id, err)
+}
+
+// subscribe opens a subscription behind what was read.
+func (p *push) subscribe(ctx context.Context) error {
+	at := p.called.Add(p.source.renewal.every)
+	if !p.opened.IsZero() {
+		at = later(at, p.opened.Add(p.source.renewal.again))
+	}
+	if !sleepUntil(ctx, at) {
+		return ctx.Err()
+	}
+	consumer, err := p.source.consumer.arn(ctx)
+	if err != nil {
+		return err
+	}
+	from, err := p.start()
+	if err != nil {
+		return err
+	}
+	p.called = time.Now()
+	// The call's context is that of the stream it leaves open, so its bound is a timer.
+	ctx, cancel := context.WithCancel(ctx)
+	bound := time.AfterFunc(p.source.cfg.CallTimeout, cancel)
+	var body io.ReadCloser
+	_, err = p.source.client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
+		ConsumerARN: &consumer, ShardId: &p.id, StartingPosition: from,
+	}, once, func(o *kinesis.Options) {
+		o.Protocol = eventProtocol{ClientProtocol: o.Protocol, into: &body}
+	})
+	switch late := !bound.Stop(); {
+	case err != nil && late:
+		err = fmt.Errorf("no answer within %v: %w", p.source.cfg.CallTimeout, err)
+	case err == nil && late:
+		err = fmt.Errorf("no answer within %v", p.source.cfg.CallTimeout)
+	case err == nil && body == nil:
+		err = errors.New("the client has read the events by itself")
+	}
+	if err != nil {
+		cancel()
+		if body != nil {
+			body.Close()
+		}
+		p.source.consumer.refused(consumer, err)
+		return fmt.Errorf("subscribe to %s: %w", p.id, err)
+	}
+	p.opened = p.called
+	p.stream = openSubscription(body, cancel)
+	p.source.metrics.Subscriptions.WithLabelValues(resultOK).Inc()
+	return nil
+}
+
+// start is the position behind what was read.
+func (p *push) start() (*types.StartingPosition, error) {
+	after := p.last
+	if p.resume != "" {
+		after = p.resume
+	}
+	if after != "" {
+		return &types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: aws.String(after)}, nil
+	}
+	if t, ok := p.from.Timestamp(); ok {
+		return &types.StartingPosition{Type: types.ShardIteratorTypeAtTimestamp, Timestamp: &t}, nil
+	}
+	if p.from == checkpoint.TrimHorizon {
+		return &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}, nil
+	}
+	return nil, p.from.Validate()
+}
+
+func (p *push) failed(ctx context.Context, err error) (f failure, quiet bool) {
+	p.close()
+	f = classify(err)
+	p.source.metrics.Subscriptions.WithLabelValues(f.result).Inc()
+	if f.result != resultInUse || p.failures > inUsePatience {
+		return f, false
+	}
+	p.source.log.DebugContext(ctx, "another subscription to the shard is in use", logkey.Shard, p.id, logkey.Attempt, p.failures)
+	return f, true
+}
+
+func (*push) worked() {}
+
+// close ends the subscription; the next read opens another one.
+func (p *push) close() {
+	if p.stream != nil {
+		p.stream.close()
+		p.stream = nil
+	}
+}

@@ -1,0 +1,140 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+const (
+	// statusEvery is the time between two looks at a consumer that is being made or deleted.
+	statusEvery = time.Second
+	// failureHolds is how long a failure to find the consumer holds for all shards, which else would ask one by one. Kinesis
+	// takes 20 calls of DescribeStreamConsumer a second, and 5 of RegisterStreamConsumer (their API references).
+	failureHolds = time.Second
+)
+
+// registration finds the fan-out consumer of a stream by its name, and registers it if there is none. All workers of an
+// application share it. It is never taken back: another worker may be reading.
+type registration struct {
+	source *Source
+	turn   chan struct{} // holds one token: whoever has it may touch what follows
+
+	found    string // ARN; empty if it is not known
+	err      error
+	failedAt time.Time
+}
+
+func newRegistration(s *Source) *registration {
+	return &registration{source: s, turn: make(chan struct{}, 1)}
+}
+
+// arn returns the ARN of the consumer once it is active.
+func (r *registration) arn(ctx context.Context) (string, error) {
+	select {
+	case r.turn <- struct{}{}:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	defer func() { <-r.turn }()
+	if r.found != "" {
+		return r.found, nil
+	}
+	if r.err != nil && time.Since(r.failedAt) < failureHolds {
+		return "", r.err
+	}
+	found, err := r.find(ctx)
+	if err != nil && ctx.Err() != nil {
+		return "", err // of this shard only
+	}
+	r.found, r.err, r.failedAt = found, err, time.Now()
+	return found, err
+}
+
+// refused takes note that a subscription of the consumer failed. If it is gone, it is looked for again.
+func (r *registration) refused(arn string, err error) {
+	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); !gone {
+		return
+	}
+	select {
+	case r.turn <- struct{}{}:
+	default:
+		return // somebody is looking for it
+	}
+	if r.found == arn {
+		r.found = ""
+	}
+	<-r.turn
+}
+
+func (r *registration) find(ctx context.Context) (string, error) {
+	name := r.source.cfg.Consumer
+	if strings.HasPrefix(name, "arn:") {
+		return name, nil
+	}
+	var stream string
+	for first := true; ; first = false {
+		if !first && !sleepUntil(ctx, time.Now().Add(statusEvery)) {
+			return "", ctx.Err()
+		}
+		if stream == "" {
+			var err error
+			if stream, err = r.stream(ctx); err != nil {
+				return "", err
+			}
+		}
+		arn, status, err := r.describe(ctx, stream)
+		if err != nil {
+			return "", fmt.Errorf("fan-out consumer %q: %w", name, err)
+		}
+		if status == types.ConsumerStatusActive {
+			return arn, nil
+		}
+		if first {
+			r.source.log.InfoContext(ctx, "waiting for the fan-out consumer", logkey.Consumer, name, logkey.Status, string(status))
+		}
+	}
+}
+
+func (r *registration) stream(ctx context.Context) (string, error) {
+	if r.source.arn != nil {
+		return *r.source.arn, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.source.cfg.CallTimeout)
+	defer cancel()
+	out, err := r.source.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: r.source.name})
+	if err != nil {
+		return "", fmt.Errorf("ARN of the stream: %w", err)
+	}
+	return *out.StreamDescriptionSummary.StreamARN, nil
+}
+
+// describe looks at the consumer, and registers it if there is none.
+func (r *registration) describe(ctx context.Context, stream string) (arn string, status types.ConsumerStatus, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.source.cfg.CallTimeout)
+	defer cancel()
+	name := r.source.cfg.Consumer
+	out, err := r.source.client.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: &stream, ConsumerName: &name})
+	if err == nil {
+		return *out.ConsumerDescription.ConsumerARN, out.ConsumerDescription.ConsumerStatus, nil
+	}
+	if _, none := errors.AsType[*types.ResourceNotFoundException](err); !none {
+		return "", "", err
+	}
+	made, err := r.source.client.RegisterStreamConsumer(ctx, &kinesis.RegisterStreamConsumerInput{StreamARN: &stream, ConsumerName: &name})
+	if inUse(err) {
+		return "", types.ConsumerStatusCreating, nil // another worker was faster
+	}
+	if err != nil {
+		return "", "", err
+	}
+	r.source.log.InfoContext(ctx, "fan-out consumer registered", logkey.Consumer, name)
+	return *made.Consumer.ConsumerARN, made.Consumer.ConsumerStatus, nil
+}
