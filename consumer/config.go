@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -63,6 +64,7 @@ type Config struct {
 	SplitLogEvents string        `envconfig:"SPLIT_LOG_EVENTS" default:"none" desc:"take CloudWatch Logs messages apart, one record a log event: none, message (its text) or event (its object with the log's names)"`
 	KPLHashFilter  bool          `envconfig:"KPL_HASH_FILTER" default:"false" desc:"drop KPL aggregates that a reshard sent to another shard, which the KPL sends again; loses records of producers that aggregate without regard to shards"`
 	Protocol       string        `envconfig:"KINESIS_PROTOCOL" default:"cbor" desc:"how records are fetched: cbor (what the AWS SDK for Java speaks; costs least, and changes to json by itself where it is not understood) or json"`
+	FanOutConsumer string        `envconfig:"FAN_OUT_CONSUMER" desc:"have Kinesis push the records by enhanced fan-out, to the consumer of this name (registered if there is none) or ARN: 2 MB/s of each shard for this application alone, at a price of its own; empty: records are fetched"`
 	ReadInterval   time.Duration `envconfig:"READ_INTERVAL" default:"250ms" desc:"shortest time between two reads of a shard; Kinesis allows 5 reads a second, of all applications together"`
 
 	HTTPAddress   string        `envconfig:"HTTP_ADDRESS" default:":8080" desc:"address of the status page, /metrics, /healthz and /readyz; empty: none"`
@@ -70,6 +72,12 @@ type Config struct {
 	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
 	LogFormat     string        `envconfig:"LOG_FORMAT" default:"json" desc:"json or text"`
 }
+
+// A fan-out consumer, by the API reference of RegisterStreamConsumer.
+var (
+	consumerName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+	consumerARN  = regexp.MustCompile(`^arn:[^:]+:kinesis:[^:]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]+/consumer/[a-zA-Z0-9_.-]+:[0-9]+$`)
+)
 
 // LoadConfig reads the environment. Its error names every fault at once: variable, value, and what would be right.
 func LoadConfig() (Config, error) {
@@ -105,6 +113,8 @@ func (c *Config) Validate() error {
 	}
 	check(c.RowGroupSize >= 1<<20 && c.RowGroupSize <= 1<<30, "ROW_GROUP_SIZE", c.RowGroupSize, "1MiB to 1GiB")
 	oneOf("KINESIS_PROTOCOL", c.Protocol, "cbor", "json")
+	check(c.FanOutConsumer == "" || consumerName.MatchString(c.FanOutConsumer) || consumerARN.MatchString(c.FanOutConsumer), "FAN_OUT_CONSUMER", c.FanOutConsumer,
+		"a name of 1 to 128 letters, digits, _, . and -, or the ARN of a consumer of the stream")
 	oneOf("SPLIT_RECORDS", c.SplitRecords, "none", "json", "lines")
 	oneOf("SPLIT_LOG_EVENTS", c.SplitLogEvents, "none", "message", "event")
 	oneOf("S3_ENCRYPTION", c.Encryption, "none", "AES256", "aws:kms")

@@ -11,7 +11,7 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 	for name, value := range map[string]string{
 		"START_POSITION": "yesterday", "FORMAT": "xml", "FILE_SIZE": "huge", "COMMIT_INTERVAL": "soon", "PART_SIZE": "1MiB",
 		"MAX_LEASES": "-1", "TIME_ZONE": "Mars/Olympus", "S3_PATH_STYLE": "maybe", "MANIFEST_PREFIX": "m/!{timestamp:yyyy}",
-		"SPOOL_DIR": "/does/not/exist", "HTTP_ADDRESS": "8080",
+		"SPOOL_DIR": "/does/not/exist", "HTTP_ADDRESS": "8080", "FAN_OUT_CONSUMER": "arn:aws:kinesis:eu-west-1:123456789012:stream/trips",
 	} {
 		t.Setenv(name, value)
 	}
@@ -23,7 +23,7 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"STREAM_NAME is required", "BUCKET is required", `START_POSITION="yesterday"`, `FORMAT="xml"`, `FILE_SIZE="huge"`,
 		`COMMIT_INTERVAL="soon"`, `PART_SIZE="1MiB"`, `MAX_LEASES="-1"`, `TIME_ZONE="Mars/Olympus"`, `S3_PATH_STYLE="maybe"`,
-		"MANIFEST_PREFIX", "SPOOL_DIR", "HTTP_ADDRESS",
+		"MANIFEST_PREFIX", "SPOOL_DIR", "HTTP_ADDRESS", `FAN_OUT_CONSUMER="arn:aws:`,
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not name %s:\n%v", want, err)

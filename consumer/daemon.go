@@ -186,7 +186,7 @@ func (d *Daemon) wireEngine(svc Services) error {
 		pipeline: d.pipeline,
 		open:     make(map[string]*session),
 		source: source.New(source.Config{
-			Stream: d.cfg.stream(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Budget: d.budget, Trouble: d.trouble.kinesis,
+			Stream: d.cfg.stream(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: d.cfg.FanOutConsumer, Budget: d.budget, Trouble: d.trouble.kinesis,
 			Decoder: func(shard string) source.Decoder { return d.decoder(decoder, shard) },
 		}, svc.Kinesis, d.log, d.metrics),
 	}
