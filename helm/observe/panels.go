@@ -141,9 +141,12 @@ var rows = []row{
 			queries: []query{{`sum by (instance) (rate(process_cpu_seconds_total{$chosen}[$__rate_interval]))`, "{{instance}}"}}},
 	}},
 	{title: "AWS", width: 8, height: 8, panels: []panel{
-		{title: "Kinesis: GetRecords", unit: "reqps",
-			about:   "Throttled: others read the stream, too, or shards are too few.",
-			queries: []query{{`sum by (result) (rate(consumer_get_records_total{$chosen}[$__rate_interval]))`, "{{result}}"}}},
+		{title: "Kinesis: reads", unit: "reqps",
+			about: "GetRecords, or subscriptions with enhanced fan-out. Throttled: others read the stream, too, or shards are too few.",
+			queries: []query{
+				{`sum by (result) (rate(consumer_get_records_total{$chosen}[$__rate_interval]))`, "GetRecords {{result}}"},
+				{`sum by (result) (rate(consumer_subscriptions_total{$chosen}[5m]))`, "subscription {{result}}"},
+			}},
 		{title: "S3: requests", unit: "reqps",
 			about: "By result, and the operations that were retried or failed.",
 			queries: []query{
