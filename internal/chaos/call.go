@@ -28,6 +28,7 @@ const (
 	Abort     = "AbortMultipartUpload"
 	Put       = "PutObject"
 	Read      = "GetRecords"
+	Subscribe = "SubscribeToShard"
 )
 
 // call is one request of one daemon.

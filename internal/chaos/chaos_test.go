@@ -122,7 +122,9 @@ func stream(t *testing.T) string {
 	if *elder {
 		return emulator.Kinesalite(t).URL
 	}
-	server, err := localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 2 << 30})
+	server, err := localstream.Start("127.0.0.1:0", localstream.Options{
+		MaxBytes: 2 << 30, SubscriptionLife: 4 * time.Second, SubscribeInterval: time.Second, FanOutIdle: 500 * time.Millisecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +159,10 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 	c.Account = []string{
 		"AWS_REGION=" + s.bucket.Region, "AWS_ACCESS_KEY_ID=" + s.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.bucket.SecretKey,
 	}
+	ways := []string{"", "files"} // to read: asked for, or pushed
+	if *elder {
+		ways = ways[:1]
+	}
 	c.Settings = func(pick func(...string) string) []string {
 		return []string{
 			"STREAM_NAME=" + name, "BUCKET=" + name, "CHECKPOINT_TABLE=" + name, "APPLICATION_NAME=" + name,
@@ -168,7 +174,7 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 			"COMMIT_SIZE=" + pick("1MiB", "4MiB"),
 			"FILE_SIZE=" + pick("16KiB", "128KiB", "1MiB"),
 			"COMPRESSION=" + pick("none", "gzip", "zstd"),
-			"KINESIS_PROTOCOL=" + pick("cbor", "json"),
+			"KINESIS_PROTOCOL=" + pick("cbor", "json"), "FAN_OUT_CONSUMER=" + pick(ways...),
 			"PREFIX=" + dataPrefix + pick("", "!{timestamp:mm}/", "year=!{timestamp:yyyy}/month=!{timestamp:MM}/", "!{firehose:random-string}/"),
 		}
 	}

@@ -129,7 +129,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case LostRequest:
 		drop()
 	case LostAnswer:
-		send()
+		send().discard()
 		drop()
 	case TornAnswer:
 		send().tear(w, r)
@@ -141,7 +141,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.later(f.delay, send)
 		drop()
 	case Doubled:
-		send()
+		send().discard()
 		send().write(w, r)
 	case Echoed:
 		a := send()
@@ -166,7 +166,7 @@ func (p *proxy) spring(w http.ResponseWriter, r *http.Request, f fate, send func
 		p.later(f.delay, send)
 		drop()
 	case killAfter:
-		send()
+		send().discard()
 		p.victim.kill(why)
 		drop()
 	}
@@ -201,7 +201,7 @@ func (p *proxy) spring(w http.ResponseWriter, r *http.Request, f fate, send func
 func (p *proxy) later(delay time.Duration, send func() answer) {
 	p.late.Go(func() {
 		time.Sleep(delay)
-		send()
+		send().discard()
 	})
 }
 
@@ -234,12 +234,15 @@ func (p *proxy) forward(r *http.Request, body []byte) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	in.Header.Del("Connection")
+	if target(r) == Subscribe && in.StatusCode == http.StatusOK {
+		return answer{status: in.StatusCode, header: in.Header, events: in.Body}, nil
+	}
 	content, err := io.ReadAll(in.Body)
 	if err = errors.Join(err, in.Body.Close()); err != nil {
 		return answer{}, err
 	}
-	in.Header.Del("Connection")
-	return answer{in.StatusCode, in.Header, content}, nil
+	return answer{status: in.StatusCode, header: in.Header, body: content}, nil
 }
 
 // reserve binds a port of loopback without listening, so that connections to it are refused and nobody else gets it.

@@ -217,6 +217,7 @@ func TestIdentify_NamesOperations(t *testing.T) {
 		want    string
 	}{
 		{Kinesis, "Kinesis_20131202.GetRecords", `{}`, Read},
+		{Kinesis, "Kinesis_20131202.SubscribeToShard", `{}`, Subscribe},
 		{DynamoDB, "DynamoDB_20120810.Scan", `{}`, "Scan"},
 		{DynamoDB, "DynamoDB_20120810.PutItem", strings.ReplaceAll(item, "%", "#batch/1"), Tombstone},
 		{DynamoDB, "DynamoDB_20120810.PutItem", strings.ReplaceAll(item, "%", "#worker/1"), Heartbeat},

@@ -49,6 +49,7 @@ var requestKinds = []Kind{
 // around.
 var odds = map[string]float64{
 	Commit: 0.35, Tombstone: 0.35, Complete: 0.12, Put: 0.2, Forget: 0.2, Create: 0.05, Part: 0.07, Abort: 0.2, Acquire: 0.1,
+	Subscribe: 0.3,
 }
 
 const otherOdds = 0.02
