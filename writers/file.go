@@ -91,7 +91,7 @@ func OpenFile(ctx context.Context, spec FileSpec, shared *Shared) *File {
 // the file, whether or not the record went in.
 //
 // Append waits while as many blocks as the process allows are sealed and not yet handed on, if its own block is full or
-// the memory budget is exceeded by open blocks. Sealed blocks move on by themselves as long as S3 takes bytes, and the
+// the memory budget is nearly used up by open blocks. Sealed blocks move on by themselves as long as S3 takes bytes, and the
 // file's context ends the wait.
 func (f *File) Append(r *record.Record) error {
 	if err := f.append(r); err != nil {
@@ -238,9 +238,9 @@ func (f *File) encode(s *sealed) {
 		return
 	}
 	s.encoded = encoded
-	size := int64(len(encoded.Data))
-	f.shared.budget.Add(budget.Encoding, size-s.held)
-	s.held = size
+	size, held := int64(len(encoded.Data)), int64(cap(encoded.Data))
+	f.shared.budget.Add(budget.Encoding, held-s.held)
+	s.held = held
 	f.own.observe(s.raw, size)
 	f.common.observe(s.raw, size)
 }

@@ -80,11 +80,12 @@ func (s *Shared) Relieve() bool {
 	return relieved
 }
 
-// relieve does what Relieve does, and waits for slots while the budget is exceeded and not only tight. Slots become
-// free by themselves: a sealed block waits for a core and for parts that are on their way, never for an appender.
+// relieve does what Relieve does, and waits for slots while the budget is nearly used up and not only tight: the last
+// sixteenth is for what encoding adds, and for what nobody counts. Slots become free by themselves: a sealed block waits
+// for a core and for parts that are on their way, never for an appender.
 func (s *Shared) relieve(ctx context.Context) error {
 	s.Relieve()
-	for s.tight() && s.budget.Used() > s.budget.Limit() {
+	for s.tight() && s.budget.Used() > s.budget.Limit()/16*15 {
 		if err := s.takeSlot(ctx); err != nil {
 			return err
 		}

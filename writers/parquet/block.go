@@ -2,7 +2,6 @@ package parquet
 
 import (
 	"slices"
-	"strings"
 
 	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/consumer/record/schema"
@@ -21,9 +20,8 @@ type block struct {
 	shredder *shred.Shredder
 
 	// waiting are the records that came before the columns of the file were known.
-	waiting      []record.Record
-	waitingBytes int
-	checker      *shred.Shredder // has no columns, and so only checks the JSON
+	waiting waiting
+	checker *shred.Shredder // has no columns, and so only checks the JSON
 	// samples are records with members that have no column.
 	samples      [][]byte
 	samplesBytes int
@@ -61,14 +59,8 @@ func (b *block) wait(r *record.Record) error {
 	if fault := b.checker.Append(r); fault != nil {
 		return fault
 	}
-	kept := *r
-	// Of a record only the time of Append is sure: its strings, too, may lie in a buffer that is used again.
-	kept.Data = slices.Clone(r.Data)
-	kept.SequenceNumber, kept.PartitionKey = strings.Clone(r.SequenceNumber), strings.Clone(r.PartitionKey)
-	kept.ExplicitHashKey = strings.Clone(r.ExplicitHashKey)
-	b.waiting = append(b.waiting, kept)
-	b.waitingBytes += len(r.Data)
-	if len(b.waiting) >= b.layout.format.options.InferRows || b.waitingBytes >= maxSampleBytes {
+	b.waiting.add(r)
+	if b.waiting.rows >= b.layout.format.options.InferRows || b.waiting.bytes >= maxSampleBytes {
 		b.infer()
 	}
 	return nil
@@ -76,18 +68,13 @@ func (b *block) wait(r *record.Record) error {
 
 // infer settles the columns with the records that wait.
 func (b *block) infer() {
-	samples := make([][]byte, len(b.waiting))
-	for i := range b.waiting {
-		samples[i] = b.waiting[i].Data
-	}
-	b.settle(b.layout.infer(samples))
+	b.settle(b.layout.infer(b.waiting.data()))
 }
 
 // settle takes the columns, and the records that have waited for them.
 func (b *block) settle(v *vectors) {
 	b.use(v)
-	for i := range b.waiting {
-		r := &b.waiting[i]
+	b.waiting.take(func(r *record.Record) {
 		if fault := b.shredder.Append(r); fault != nil {
 			// The checker has taken the same JSON, and inferred columns refuse nothing else. To go on would lose a record.
 			panic("parquet: a record that was taken is refused: " + fault.Error())
@@ -95,8 +82,8 @@ func (b *block) settle(v *vectors) {
 		if b.shredder.HasExtra() {
 			b.sample(r.Data)
 		}
-	}
-	b.waiting, b.waitingBytes, b.checker = nil, 0, nil
+	})
+	b.checker = nil
 }
 
 // sample keeps a record for the columns of later files.
@@ -110,7 +97,7 @@ func (b *block) sample(data []byte) {
 // Rows is the number of records.
 func (b *block) Rows() int {
 	if b.shredder == nil {
-		return len(b.waiting)
+		return b.waiting.rows
 	}
 	return b.shredder.Rows()
 }
@@ -118,18 +105,15 @@ func (b *block) Rows() int {
 // Size is writers.Block's.
 func (b *block) Size() int {
 	if b.shredder == nil {
-		return b.waitingBytes
+		return b.waiting.bytes
 	}
 	return b.shredder.Size()
 }
 
-// waitingRecord is the memory of a record that waits, beside its data.
-const waitingRecord = 256
-
 // Held is the memory of the vectors, of the records that wait for them, and of the samples for later files.
 func (b *block) Held() int {
 	if b.shredder == nil {
-		return b.waitingBytes + len(b.waiting)*waitingRecord
+		return b.waiting.held
 	}
 	return b.shredder.Memory() + b.samplesBytes
 }
@@ -150,16 +134,19 @@ func (b *block) Encode() (writers.Encoded, error) {
 	if len(b.samples) > 0 {
 		f.inferred.learn(b.samples)
 	}
-	e := f.encoders.Get().(*encoder)
+	e := f.takeEncoder()
 	e.expect(b.shredder.Size())
 	group, err := e.group(b.shredder.Columns(), b.shredder.Rows())
 	b.letGo()
+	out := e.out
+	e.out = nil
+	f.giveEncoder(e)
 	if err != nil {
 		return writers.Encoded{}, err
 	}
 	return writers.Encoded{
-		Data: e.out, Rows: group.rows, Meta: group,
-		Release: func() { f.encoders.Put(e) },
+		Data: out, Rows: group.rows, Meta: group,
+		Release: func() { f.outputs.Put(&out) },
 	}, nil
 }
 
@@ -172,8 +159,11 @@ func (b *block) encodeNothing() writers.Encoded {
 
 // letGo gives the vectors up. Those of a full row group are kept for the next, which needs as much; where blocks are
 // sealed early, because many files are open, kept vectors would be memory that no budget counts.
+// Their long text goes to the pools of all blocks in any case.
 func (b *block) letGo() {
-	if b.Full() {
+	full := b.Full()
+	b.shredder.Reset()
+	if full {
 		b.vectors.put(b.shredder)
 	}
 	b.shredder, b.vectors = nil, nil

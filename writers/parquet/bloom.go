@@ -19,10 +19,10 @@ func (e *encoder) bloom(c *shred.Column, chunk *encodedChunk) error {
 		return nil
 	}
 	filter := make(bloom.SplitBlockFilter, bloom.NumSplitBlocksOf(int64(c.Values()), bloomBits))
+	e.load(c)
 	if c.Bytes() {
-		insertText(filter, c)
+		insertText(filter, c, e.chunks)
 	} else {
-		e.load(c)
 		e.page = appendWords(e.page[:0], e.words, chunk.meta.Type)
 		size := width(chunk.meta.Type)
 		for at := 0; at < len(e.page); at += size {
@@ -45,8 +45,8 @@ func (e *encoder) bloom(c *shred.Column, chunk *encodedChunk) error {
 	return nil
 }
 
-func insertText(filter bloom.SplitBlockFilter, c *shred.Column) {
-	for _, chunk := range c.Chunks() {
+func insertText(filter bloom.SplitBlockFilter, c *shred.Column, chunks []shred.Chunk) {
+	for _, chunk := range chunks {
 		for rest := chunk.Data[shred.Headroom:]; len(rest) > 0; {
 			start, n := 0, 16
 			if !c.WideDecimal() {

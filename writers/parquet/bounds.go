@@ -92,9 +92,9 @@ func (b *bounds) extremes(e *encoder, s span, dictionary bool) (least, most valu
 	case c.Bytes() && dictionary:
 		return b.entryExtremes(e, s)
 	case c.WideDecimal():
-		return b.wideExtremes(c.Chunks()[s.chunk].Data[shred.Headroom:])
+		return b.wideExtremes(e.chunks[s.chunk].Data[shred.Headroom:])
 	case c.Bytes():
-		return textExtremes(c.Chunks()[s.chunk].Data[shred.Headroom:])
+		return textExtremes(e.chunks[s.chunk].Data[shred.Headroom:])
 	case b.kind == schema.Boolean:
 		low, high := extremes(c.Bools[s.values:s.valuesEnd])
 		return value{number: int64(low)}, value{number: int64(high)}

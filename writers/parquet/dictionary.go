@@ -36,8 +36,13 @@ type dictionary struct {
 	odd, mask uint64
 }
 
-// build tells whether the column is better off with a dictionary, and makes it.
-func (d *dictionary) build(c *shred.Column, words []int64) bool {
+// memory is what the dictionary holds.
+func (d *dictionary) memory() int {
+	return 4*cap(d.indexes) + 8*cap(d.numbers) + cap(d.plain) + 4*cap(d.starts) + 4*cap(d.table) + 4*cap(d.hashes)
+}
+
+// build tells whether the column is better off with a dictionary, and makes it. Its values are words or chunks of text.
+func (d *dictionary) build(c *shred.Column, words []int64, chunks []shred.Chunk) bool {
 	if d.odd == 0 {
 		d.odd, d.mask = rand.Uint64()|1, rand.Uint64()
 		d.seed = maphash.MakeSeed()
@@ -49,13 +54,13 @@ func (d *dictionary) build(c *shred.Column, words []int64) bool {
 	case c.Values() == 0 || c.Field.Kind == schema.Boolean || c.WideDecimal():
 		return false
 	case c.Bytes():
-		return d.addChunks(c.Chunks()) && d.pays(textBytes(c))
+		return d.addChunks(chunks) && d.pays(textBytes(chunks))
 	}
 	return d.addNumbers(words) && d.pays(len(words)*width(physicalType(c.Field)))
 }
 
-func textBytes(c *shred.Column) (size int) {
-	for _, chunk := range c.Chunks() {
+func textBytes(chunks []shred.Chunk) (size int) {
+	for _, chunk := range chunks {
 		size += len(chunk.Data) - shred.Headroom
 	}
 	return size

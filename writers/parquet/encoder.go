@@ -20,7 +20,8 @@ import (
 // pageLevels is the number of values, nulls included, of a page whose values are small: 1 MiB of 8-byte numbers.
 const pageLevels = 128 << 10
 
-// encoder turns columns into pages. It keeps its memory from row group to row group.
+// encoder turns columns into pages. It keeps its memory from row group to row group, but for that of out, which waits with the
+// row group to be written.
 type encoder struct {
 	format *Format
 	codec  codec
@@ -33,6 +34,8 @@ type encoder struct {
 	words      []int64 // the values of a number column, doubles by their bits; not the encoder's own for integers
 	floats     []int64 // memory of words for doubles
 	ints       []int32
+	text       shred.Text
+	chunks     []shred.Chunk // the values of a text column
 	dict       dictionary
 	spans      []span
 }
@@ -98,13 +101,24 @@ func (e *encoder) expect(size int) {
 	if e.format.options.Compression != Uncompressed {
 		size /= 2
 	}
+	if out, ok := e.format.outputs.Get().(*[]byte); ok {
+		e.out = *out
+	}
 	e.out = slices.Grow(e.out[:0], size)
+}
+
+// memory is about what the encoder holds beside out.
+func (e *encoder) memory() int {
+	return cap(e.page) + cap(e.compressed) + cap(e.coded) + cap(e.levels) + 8*cap(e.floats) + 4*cap(e.ints) + e.text.Memory() + e.dict.memory()
 }
 
 // group encodes a row group into out.
 func (e *encoder) group(columns []*shred.Column, rows int) (*encodedGroup, error) {
 	e.out = e.out[:0]
-	defer func() { e.words = nil }() // they are the columns' own
+	defer func() { // they are the columns' own
+		e.words, e.chunks = nil, nil
+		e.text.Forget()
+	}()
 	g := &encodedGroup{rows: int64(rows)}
 	for _, c := range columns {
 		chunk, err := e.column(c)
@@ -131,7 +145,7 @@ func (e *encoder) column(c *shred.Column) (*encodedChunk, error) {
 		Type: physicalType(c.Field), PathInSchema: c.Path, Codec: e.format.codec, NumValues: int64(c.Levels()),
 	}}
 	e.load(c)
-	chunk.dictionary = e.dict.build(c, e.words)
+	chunk.dictionary = e.dict.build(c, e.words, e.chunks)
 	encoding := e.encoding(c, chunk.dictionary)
 	e.split(c, chunk.dictionary)
 	if chunk.dictionary {
@@ -165,9 +179,13 @@ func (c *encodedChunk) noteEncodings(encoding format.Encoding, pages int) {
 	c.meta.EncodingStats = append(c.meta.EncodingStats, data)
 }
 
-// load brings number columns into words.
+// load brings number columns into words, and text columns into chunks.
 func (e *encoder) load(c *shred.Column) {
 	e.words = c.Ints
+	if c.Bytes() {
+		e.chunks = e.text.Chunks(c)
+		return
+	}
 	if len(c.Doubles) == 0 {
 		return
 	}
@@ -199,11 +217,11 @@ func (e *encoder) encoding(c *shred.Column, dictionary bool) format.Encoding {
 // split decides which levels and values go into which page. A page begins with a record.
 func (e *encoder) split(c *shred.Column, dictionary bool) {
 	e.spans = e.spans[:0]
-	if chunks := c.Chunks(); c.Bytes() && !dictionary && len(chunks) > 0 {
-		for i := range chunks {
+	if c.Bytes() && !dictionary && len(e.chunks) > 0 {
+		for i := range e.chunks {
 			end := c.Levels()
-			if i+1 < len(chunks) {
-				end = chunks[i+1].FirstLevel
+			if i+1 < len(e.chunks) {
+				end = e.chunks[i+1].FirstLevel
 			}
 			e.addSpan(c, end, i)
 		}
@@ -375,7 +393,7 @@ func (e *encoder) encodeValues(c *shred.Column, s span, encoding format.Encoding
 	case encoding == format.DeltaBinaryPacked:
 		return e.appendDeltas(c, s)
 	case c.Bytes():
-		return e.wrapChunk(c, s), nil
+		return e.wrapChunk(s), nil
 	case c.Field.Kind == schema.Boolean:
 		e.page = appendBits(e.page, c.Bools[s.values:s.valuesEnd])
 	default:
@@ -416,12 +434,11 @@ func (e *encoder) appendDeltas(c *shred.Column, s span) ([]byte, error) {
 }
 
 // wrapChunk puts the levels before a chunk's values: in place, where they fit into its headroom.
-func (e *encoder) wrapChunk(c *shred.Column, s span) []byte {
-	chunks := c.Chunks()
-	if len(chunks) == 0 || s.values == s.valuesEnd {
+func (e *encoder) wrapChunk(s span) []byte {
+	if len(e.chunks) == 0 || s.values == s.valuesEnd {
 		return e.page
 	}
-	data := chunks[s.chunk].Data
+	data := e.chunks[s.chunk].Data
 	if room := shred.Headroom - len(e.page); room >= 0 {
 		copy(data[room:], e.page)
 		return data[room:]

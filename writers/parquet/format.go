@@ -88,7 +88,37 @@ type Format struct {
 	codec    format.CompressionCodec
 	free     *vectors // of the schema's columns; nil without a schema
 	inferred *inferred
-	encoders sync.Pool
+	outputs  sync.Pool // *[]byte with row groups that have been written
+
+	mu       sync.Mutex
+	encoders []*encoder // that rest; never more than have been at work at the same time
+}
+
+// restingEncoder is the memory in bytes that an encoder may keep while it rests. One of that size serves row groups of any number
+// of open files. What huge row groups have made larger goes.
+const restingEncoder = 8 << 20
+
+// takeEncoder returns the encoder that rested last, or a new one. The garbage collector runs often while memory is short, and
+// would empty a pool of its own just then.
+func (f *Format) takeEncoder() *encoder {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.encoders)
+	if n == 0 {
+		return newEncoder(f)
+	}
+	e := f.encoders[n-1]
+	f.encoders = f.encoders[:n-1]
+	return e
+}
+
+func (f *Format) giveEncoder(e *encoder) {
+	if e.memory() > restingEncoder {
+		*e = encoder{format: f, codec: e.codec}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.encoders = append(f.encoders, e)
 }
 
 // New returns the format. An error names every option that is wrong.
@@ -123,7 +153,6 @@ func New(o Options) (*Format, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	f.encoders.New = func() any { return newEncoder(f) }
 	return f, nil
 }
 
@@ -169,7 +198,5 @@ func newVectors(s *schema.Schema, eventID bool) *vectors {
 
 func (v *vectors) get() *shred.Shredder { return v.pool.Get().(*shred.Shredder) }
 
-func (v *vectors) put(s *shred.Shredder) {
-	s.Reset()
-	v.pool.Put(s)
-}
+// put takes a Shredder back that has been reset.
+func (v *vectors) put(s *shred.Shredder) { v.pool.Put(s) }

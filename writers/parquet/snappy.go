@@ -43,7 +43,7 @@ const (
 // encode compresses src into dst's memory where it suffices.
 func (e *snappyEncoder) encode(dst, src []byte) []byte {
 	if most := 32 + len(src) + len(src)/6; cap(dst) < most { // the format's own bound
-		dst = make([]byte, most)
+		dst = make([]byte, most+snappyFragment) // the next page of an early sealed row group is a little larger
 	}
 	dst = dst[:cap(dst)]
 	n := binary.PutUvarint(dst, uint64(len(src)))

@@ -7,16 +7,12 @@ import (
 	"sync"
 
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/pieces"
 	"aws-streaming-pipeline/writers/spool"
 )
 
-// chunkSize is the granularity in which parts take memory: small, because hundreds of open files each hold one chunk
-// that is half full on average.
-const chunkSize = 32 << 10
-
-type chunk [chunkSize]byte
-
-var chunks = sync.Pool{New: func() any { return new(chunk) }}
+// chunkSize is the granularity in which parts take memory.
+const chunkSize = pieces.Size
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -34,7 +30,7 @@ type part struct {
 	freed bool
 
 	disk   *spool.File // nil until the first spill
-	chunks []*chunk
+	chunks []*pieces.Piece
 	tail   int // bytes in chunks
 }
 
@@ -61,7 +57,7 @@ func (p *part) append(b []byte) {
 	for len(b) > 0 {
 		free := p.tail % chunkSize
 		if free == 0 {
-			p.chunks = append(p.chunks, chunks.Get().(*chunk))
+			p.chunks = append(p.chunks, pieces.Get())
 			p.budget.Add(p.account, chunkSize)
 		}
 		n := copy(p.chunks[len(p.chunks)-1][free:], b)
@@ -93,7 +89,7 @@ func (p *part) spill(s *spool.Spool) error {
 // drop gives back the first n chunks.
 func (p *part) drop(n int) {
 	for i := range n {
-		chunks.Put(p.chunks[i])
+		pieces.Put(p.chunks[i])
 		p.chunks[i] = nil
 	}
 	p.chunks = p.chunks[n:]

@@ -2,9 +2,11 @@ package shred
 
 import (
 	"encoding/binary"
+	"slices"
 	"sync"
 
 	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/internal/pieces"
 )
 
 const (
@@ -12,8 +14,8 @@ const (
 	ChunkBytes = 1 << 20
 	// Headroom is the number of unused bytes before a chunk's values, where a page's levels may be put.
 	Headroom = 64
-	// smallChunk is the memory that a text column begins with, so that many empty columns cost little.
-	smallChunk = 4 << 10
+	// smallPiece is the memory that a text column begins with, so that many empty columns cost little.
+	smallPiece = 4 << 10
 )
 
 // Column is the vector of one leaf of the schema: the values of all rows that have one, and which rows those are.
@@ -33,12 +35,15 @@ type Column struct {
 	// chunks has the values of text columns, each with its length in four bytes before it (Parquet's PLAIN encoding),
 	// and of decimals above 18 digits, as 16 bytes big-endian.
 	chunks []Chunk
-	buf    []byte // the last chunk's data
-	spare  []byte // a small chunk to use again, or nil
-	values int    // of text columns
-	closed int    // bytes of the chunks before the last
-	limit  int    // length that buf may have without a call of grow
-	undo   int    // length of buf before the last value
+	buf    []byte   // the last chunk's data, or the last piece of it
+	values int      // of text columns
+	limit  int      // length that buf may have without a call of grow
+	undo   int      // length of buf before the last value
+	closed int      // bytes of the chunks before the last
+	before [][]byte // the pieces that the first chunk of a flat column has before its last one
+	full   int      // bytes of the last chunk that are in pieces before buf
+	spares [][]byte // small pieces to use again
+	grown  *int     // bytes of memory that all columns of the Shredder have taken for text since its last measure
 
 	// Nulls are the rows without a value. Only flat columns, which have at most one value a row, have them.
 	Nulls []uint32
@@ -92,8 +97,37 @@ func (c *Column) Levels() int {
 	return len(c.Defs)
 }
 
-// Chunks returns the values of a text column or a wide decimal. They are valid until the next Append.
-func (c *Column) Chunks() []Chunk {
+// Text gives the values of text columns and wide decimals in one run for each chunk, one column after the other. The zero
+// value is ready. It keeps memory of about ChunkBytes, in which it joins what lies in pieces.
+type Text struct {
+	chunks []Chunk
+	joined []byte
+}
+
+// Chunks returns the values of a text column or a wide decimal. They are valid until the next call, and the next Append
+// to the column.
+func (t *Text) Chunks(c *Column) []Chunk {
+	t.chunks = append(t.chunks[:0], c.ownChunks()...)
+	if len(c.before) == 0 {
+		return t.chunks
+	}
+	t.joined = t.joined[:0]
+	for _, piece := range c.before {
+		t.joined = append(t.joined, piece...)
+	}
+	t.joined = append(t.joined, t.chunks[0].Data...)
+	t.chunks[0].Data = t.joined
+	return t.chunks
+}
+
+// Memory is the number of bytes that it keeps.
+func (t *Text) Memory() int { return cap(t.joined) }
+
+// Forget lets go of the column.
+func (t *Text) Forget() { clear(t.chunks[:cap(t.chunks)]) }
+
+// ownChunks are the chunks. The first is without its pieces.
+func (c *Column) ownChunks() []Chunk {
 	if len(c.chunks) == 0 {
 		return nil
 	}
@@ -103,15 +137,21 @@ func (c *Column) Chunks() []Chunk {
 
 // size is what the values and levels take up, whatever memory they lie in.
 func (c *Column) size() int {
-	return 8*len(c.Ints) + 8*len(c.Doubles) + len(c.Bools) + c.closed + len(c.buf) +
+	return 8*len(c.Ints) + 8*len(c.Doubles) + len(c.Bools) + c.closed + c.full + len(c.buf) +
 		4*len(c.Nulls) + len(c.Defs) + len(c.Reps)
 }
 
 // memory is what the column holds.
 func (c *Column) memory() int {
-	n := 8*cap(c.Ints) + 8*cap(c.Doubles) + cap(c.Bools) + 4*cap(c.Nulls) + cap(c.Defs) + cap(c.Reps) + cap(c.buf) + cap(c.spare)
+	n := 8*cap(c.Ints) + 8*cap(c.Doubles) + cap(c.Bools) + 4*cap(c.Nulls) + cap(c.Defs) + cap(c.Reps) + cap(c.buf)
 	for i := range len(c.chunks) - 1 {
 		n += cap(c.chunks[i].Data)
+	}
+	for _, piece := range c.before {
+		n += cap(piece)
+	}
+	for _, piece := range c.spares {
+		n += cap(piece)
 	}
 	return n
 }
@@ -120,35 +160,53 @@ func (c *Column) memory() int {
 // sit on the memory of one that had many, and to the garbage collector.
 var wholeChunks sync.Pool
 
-func wholeChunk() []byte {
-	if chunk, ok := wholeChunks.Get().(*[ChunkBytes]byte); ok {
-		return chunk[:]
+// allocate returns at least so many bytes for a chunk or a piece of one.
+func (c *Column) allocate(capacity int) []byte {
+	for i, spare := range c.spares {
+		if cap(spare) >= capacity {
+			c.spares = slices.Delete(c.spares, i, i+1)
+			return spare
+		}
 	}
-	return make([]byte, ChunkBytes)
-}
-
-// newChunk returns a chunk of so many bytes.
-func newChunk(capacity int) []byte {
-	if capacity == ChunkBytes {
-		return wholeChunk()
+	*c.grown += capacity
+	switch capacity {
+	case ChunkBytes:
+		if chunk, ok := wholeChunks.Get().(*[ChunkBytes]byte); ok {
+			return chunk[:]
+		}
+	case pieces.Size:
+		return pieces.Get()[:]
 	}
 	return make([]byte, capacity)
 }
 
-// free takes back a chunk. Whole ones are for all; of the others, which are a column's first ones or hold a huge value, the
-// column keeps one that is small.
-func (c *Column) free(chunk []byte) {
+// free takes back a chunk or a piece. Whole ones are for all; of the others, which are a column's first ones or hold a huge
+// value, the column keeps those that are small.
+func (c *Column) free(b []byte) {
 	switch {
-	case cap(chunk) == ChunkBytes:
-		wholeChunks.Put((*[ChunkBytes]byte)(chunk[:ChunkBytes]))
-	case cap(chunk) < ChunkBytes:
-		c.spare = chunk[:Headroom]
+	case cap(b) == ChunkBytes:
+		wholeChunks.Put((*[ChunkBytes]byte)(b[:ChunkBytes]))
+	case cap(b) == pieces.Size && c.Flat():
+		pieces.Put((*pieces.Piece)(b[:pieces.Size]))
+	case cap(b) < pieces.Size, cap(b) < ChunkBytes && !c.Flat():
+		c.spares = append(c.spares, b[:cap(b)])
 	}
+}
+
+// freePieces takes back the pieces of the first chunk that are full.
+func (c *Column) freePieces() {
+	for _, piece := range c.before {
+		c.free(piece)
+	}
+	clear(c.before)
+	c.before, c.full = c.before[:0], 0
 }
 
 // reset empties the column and keeps the memory of a small one.
 func (c *Column) reset() {
-	for _, chunk := range c.Chunks() {
+	chunks := c.ownChunks()
+	c.freePieces()
+	for _, chunk := range chunks {
 		c.free(chunk.Data)
 	}
 	clear(c.chunks)
@@ -210,44 +268,44 @@ func (c *Column) reserve(size int) int {
 // grow makes place for a value of size bytes. Where a chunk ends depends on what it holds, not on the memory that it
 // happens to have, so that equal records give equal chunks.
 func (c *Column) grow(size int) {
+	used := c.full + len(c.buf)
 	switch {
 	case len(c.chunks) == 0:
 		c.beginChunk(size)
-	case c.Flat() && len(c.buf)+size > ChunkBytes && len(c.buf) > Headroom:
+	case c.Flat() && used+size > ChunkBytes && used > Headroom:
 		c.beginChunk(size)
+	case c.Flat() && len(c.chunks) == 1:
+		c.before = append(c.before, c.buf)
+		c.full = used
+		c.use(c.allocate(max(size, min(smallPiece<<min(len(c.before), 8), pieces.Size)))[:0])
 	default:
 		// Of a column in a group or list a chunk may only end with a record; endRecord sees to that.
 		capacity := max(len(c.buf)+size, min(2*cap(c.buf), ChunkBytes), cap(c.buf)+cap(c.buf)/4)
-		bigger := newChunk(capacity)[:len(c.buf)]
+		bigger := c.allocate(capacity)[:len(c.buf)]
 		copy(bigger, c.buf)
 		c.use(bigger)
 	}
 }
 
-// use makes buf the last chunk's memory.
+// use makes buf the last chunk's memory, behind the pieces that are full.
 func (c *Column) use(buf []byte) {
 	c.buf, c.limit = buf, cap(buf)
 	if c.Flat() {
-		c.limit = min(c.limit, ChunkBytes)
+		c.limit = min(c.limit, ChunkBytes-c.full)
 	}
 }
 
 // beginChunk closes the last chunk and begins one with place for a value of size bytes.
 func (c *Column) beginChunk(size int) {
-	capacity := smallChunk
+	capacity := smallPiece
 	if n := len(c.chunks); n > 0 {
 		c.chunks[n-1].Data = c.buf
-		c.closed += len(c.buf)
+		c.closed += c.full + len(c.buf)
+		c.full = 0
 		capacity = ChunkBytes
 	}
 	c.chunks = append(c.chunks, Chunk{FirstLevel: c.Levels(), FirstValue: c.values})
-	capacity = max(capacity, Headroom+size)
-	if len(c.chunks) == 1 && cap(c.spare) >= capacity {
-		c.use(c.spare)
-		c.spare = nil
-		return
-	}
-	c.use(newChunk(capacity)[:Headroom])
+	c.use(c.allocate(max(capacity, Headroom+size))[:Headroom])
 }
 
 // popChunk takes back a chunk that has no value.
@@ -255,8 +313,13 @@ func (c *Column) popChunk() {
 	n := len(c.chunks)
 	c.free(c.buf)
 	c.chunks = c.chunks[:n-1]
+	if n == 2 {
+		for _, piece := range c.before {
+			c.full += len(piece)
+		}
+	}
 	c.use(c.chunks[n-2].Data)
-	c.closed -= len(c.buf)
+	c.closed -= c.full + len(c.buf)
 }
 
 // level notes that the value just added stands at these levels.
@@ -301,7 +364,7 @@ func (c *Column) rollBackFlat(row uint32) {
 	c.values = want
 	c.buf = c.buf[:c.undo]
 	switch {
-	case c.undo > Headroom:
+	case c.full+c.undo > Headroom:
 	case len(c.chunks) > 1:
 		c.popChunk()
 	default:
@@ -311,6 +374,7 @@ func (c *Column) rollBackFlat(row uint32) {
 
 func (c *Column) dropFirstChunk() {
 	c.free(c.buf)
+	c.freePieces()
 	c.chunks = c.chunks[:0]
 	c.use(nil)
 }

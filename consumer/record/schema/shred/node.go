@@ -41,7 +41,10 @@ type Node struct {
 }
 
 // plan builds the tree of nodes and the list of columns.
-type plan struct{ columns []*Column }
+type plan struct {
+	columns []*Column
+	grown   *int // of the Shredder
+}
 
 // group adds a group's fields. def is the group's own definition level, rep the repetition level it stands at.
 func (p *plan) group(fields []*schema.Field, path []string, def, rep uint8) []*Node {
@@ -122,7 +125,7 @@ func (p *plan) leaf(f *schema.Field, path []string, def, rep uint8) *Node {
 }
 
 func (p *plan) column(n *Node, path []string, def, rep uint8) {
-	n.Column = &Column{Field: n.Field, Path: path, MaxDef: def, MaxRep: rep}
+	n.Column = &Column{Field: n.Field, Path: path, MaxDef: def, MaxRep: rep, grown: p.grown}
 	n.flat = n.Column.Flat()
 	p.columns = append(p.columns, n.Column)
 }

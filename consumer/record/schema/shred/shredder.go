@@ -29,6 +29,7 @@ type Shredder struct {
 	rows      int
 	size      int // as of the last measure
 	memory    int // as of the last measure
+	grown     int // memory for text since then
 	unsized   int // bytes of records since then
 	unsizedIn int // records since then
 
@@ -45,11 +46,12 @@ type Shredder struct {
 // New returns an empty Shredder for the schema's columns, with _extra if the schema keeps it, and event_id behind them
 // if it is wanted.
 func New(s *schema.Schema, eventID bool) *Shredder {
-	p := &plan{}
+	shredder := &Shredder{schema: s}
+	p := &plan{grown: &shredder.grown}
 	root := &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group, Fields: s.Fields, Closed: s.Closed}, kind: schema.Group}
 	root.Children = p.group(s.Fields, nil, 0, 0)
 	root.index()
-	shredder := &Shredder{schema: s, root: root}
+	shredder.root = root
 	if s.Extra {
 		n := p.node(&schema.Field{Name: schema.ExtraColumn, Kind: schema.JSON}, []string{schema.ExtraColumn}, 1, 0)
 		shredder.extra = n.Column
@@ -90,7 +92,7 @@ func (s *Shredder) Rows() int { return s.rows }
 func (s *Shredder) Size() int { return s.size + s.unsized }
 
 // Memory is the number of bytes that the vectors take up with the room that they have for more.
-func (s *Shredder) Memory() int { return max(s.memory, s.Size()) }
+func (s *Shredder) Memory() int { return max(s.memory+s.grown, s.Size()) }
 
 // Reset empties the vectors and keeps their memory but for that of long text.
 func (s *Shredder) Reset() {
@@ -181,7 +183,7 @@ func (s *Shredder) endRecord(r *record.Record) {
 }
 
 func (s *Shredder) measure() {
-	s.size, s.memory, s.unsized, s.unsizedIn = 0, 0, 0, 0
+	s.size, s.memory, s.grown, s.unsized, s.unsizedIn = 0, 0, 0, 0, 0
 	for _, c := range s.columns {
 		s.size += c.size()
 		s.memory += c.memory()
