@@ -275,9 +275,9 @@ func TestDaemon_HasTheMemoryThatItsBudgetTakes(t *testing.T) {
 		"settings.memoryBudget=1GiB":                                {"1319Mi", "1319Mi"},
 		"settings.memoryBudget=100MB":                               {"195Mi", "195Mi"}, // 95.4 MiB
 		"settings.memoryBudget=268435456":                           {"389Mi", "389Mi"},
-		"settings.format=parquet":                                   {"502Mi", "502Mi"}, // 1.1 * (72 + 1.5 * 256)
+		"settings.format=parquet":                                   {"389Mi", "389Mi"}, // the same
 		"resources.limits.memory=1Gi,resources.limits.cpu=2":        {"1Gi", "1Gi"},
-		"resources.limits.memory=329Mi":                             {"329Mi", "329Mi"}, // nine tenths are the budget and 40 MiB
+		"resources.limits.memory=329Mi":                             {"329Mi", "329Mi"}, // nine tenths are 33/32 of the budget and 32 MiB
 		"resources.limits.memory=1Gi,resources.requests.memory=1Mi": {"1Gi", "1Mi"},
 	} {
 		r := container(t, render(t, set)["Deployment"])["resources"]

@@ -14,7 +14,7 @@ func TestMemoryLimit_KeepsBelowTheContainer(t *testing.T) {
 		{"no container", 256 * mib, 0, 296 * mib, false},
 		{"no bound, as version 1 of control groups has it", 256 * mib, 1<<63 - 4096, 296 * mib, false},
 		{"roomy", 256 * mib, 512 * mib, 296 * mib, false},
-		{"just enough", 50 * mib, 100 * mib, 90 * mib, false},
+		{"just enough", 64 * mib, 111 * mib, 98 * mib, false},
 		{"too small", 256 * mib, 200 * mib, 200 * mib / 10 * 9, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -10,9 +10,10 @@ import (
 	"aws-streaming-pipeline/consumer"
 )
 
-// runtimeShare is what the Go heap and its surroundings may take up beside what the budget counts: garbage not yet
-// collected, stacks, connections, codecs. The program's code comes on top; the README's formula has both.
-const runtimeShare = 40 << 20
+// runtimeShare is what the Go heap and its surroundings may take up beside a budget of so many bytes: garbage not yet
+// collected, stacks, connections, codecs, and a part that grows with what lies in pools. The program's code comes on top; the
+// README's formula has both.
+func runtimeShare(budget int64) int64 { return 32<<20 + budget/32 }
 
 // limitMemory has the garbage collector keep the process near its budget and below its container's limit, unless
 // GOMEMLIMIT says otherwise. The bytes in the budget live long; collecting only when they have doubled would double
@@ -37,7 +38,7 @@ func limitMemory(cfg consumer.Config, log *slog.Logger) {
 // the container is left to what the runtime does not count: code, and the kernel's buffers of sockets and files. Short
 // tells that the container is too small for the budget.
 func memoryLimit(budget int64, container uint64) (limit int64, short bool) {
-	limit = budget + runtimeShare
+	limit = budget + runtimeShare(budget)
 	if container == 0 || uint64(limit) <= container/10*9 {
 		return limit, false
 	}

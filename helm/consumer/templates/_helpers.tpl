@@ -61,17 +61,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- ceil $sum | int64 }}
 {{- end }}
 
-{{/* Mebibytes below which the daemon itself warns that its container is too small: the budget and 40 MiB for the Go
-     runtime have to fit into nine tenths of it. */}}
+{{/* Mebibytes below which the daemon itself warns that its container is too small: the budget, a thirty-second of it and
+     32 MiB for the Go runtime have to fit into nine tenths of it. */}}
 {{- define "consumer.memoryNeeded" -}}
-{{- divf (addf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 40) 0.9 | ceil | int64 }}
+{{- divf (addf (mulf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 1.03125) 32) 0.9 | ceil | int64 }}
 {{- end }}
 
-{{/* Mebibytes that the process is measured to keep to, and a tenth to spare: 72 MiB and the budget with a tenth on top, or
-     with a half for Parquet, whose open files hold more than what is counted. */}}
+{{/* Mebibytes that the process is measured to keep to, and a tenth to spare: 72 MiB and the budget with a tenth on top. */}}
 {{- define "consumer.memoryDerived" -}}
-{{- $share := eq (.Values.settings.format | default "jsonl") "parquet" | ternary 1.5 1.1 }}
-{{- mulf (addf (mulf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) $share) 72) 1.1 | ceil | int64 }}
+{{- mulf (addf (mulf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 1.1) 72) 1.1 | ceil | int64 }}
 {{- end }}
 
 {{/* Resources, with the memory that follows from the budget unless it is given. */}}
