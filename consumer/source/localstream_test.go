@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -189,11 +190,15 @@ func followASplitAndAMerge(t *testing.T, l *local, s *Source) {
 type direct struct {
 	kinesis http.Handler
 	way     time.Duration
-	calls   map[string]int // answers of GetRecords by status
+	late    func() time.Duration // on the way there, beside; may be nil
+	calls   map[string]int       // answers of GetRecords by status
 }
 
 func (d *direct) Do(r *http.Request) (*http.Response, error) {
 	time.Sleep(d.way)
+	if d.late != nil {
+		time.Sleep(d.late())
+	}
 	w := httptest.NewRecorder()
 	d.kinesis.ServeHTTP(w, r)
 	time.Sleep(d.way)
@@ -203,7 +208,7 @@ func (d *direct) Do(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// Kinesis gives a shard's readers 2 MiB and five calls a second. A reader takes 95 % of it, by the bytes or by its own
+// Kinesis gives a shard's readers 2 MB and five calls a second. A reader takes 99 % of it, by the bytes or by its own
 // four calls, and is refused nothing: from the start, and after a time in which there was nothing to read.
 func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 	for _, test := range []struct {
@@ -212,8 +217,8 @@ func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 		n           int // records
 		least, most float64
 	}{
-		{"answers of 10 MB", MaxRecords, 4500, 0.95 * (2 << 20), 2 << 20},
-		{"answers of 1 MB", 100, 1500, 0.95 * (2 << 20), 2 << 20},
+		{"answers of 10 MB", MaxRecords, 4500, 0.99 * ReadBytesPerSecond, 2 << 20},
+		{"answers of 1 MB", 100, 1500, 0.99 * ReadBytesPerSecond, 2 << 20},
 		{"answers of 300 kB", 30, 600, 1.19e6, 1.2e6}, // the calls are the limit
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -270,6 +275,71 @@ func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 				r.Close() // it reads ahead
 				if len(d.calls) != 1 || d.calls["200 OK"] == 0 {
 					t.Errorf("answers of Kinesis: %v", d.calls)
+				}
+			})
+		})
+	}
+}
+
+// Kinesis counts when a call arrives, which may be long after it was made. Those that follow must not come too early for
+// that, be it by their number or by the bytes of a large answer.
+func TestReader_IsNotThrottledWhereCallsArriveLate(t *testing.T) {
+	for _, test := range []struct {
+		name             string
+		n, bytes, answer int // records, of some bytes, so many in an answer
+		least            float64
+	}{
+		{"small answers", 3000, 10, 10, 3 * 10 * 10},
+		{"answers of 2.5 MB", 10_000, 10_000, 250, 1.8e6},
+		{"answers of 10 MB", 20_000, 10_000, MaxRecords, 1.9e6},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				k, err := localstream.New(localstream.Options{LimitReads: true})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := k.CreateStream(localName, 1); err != nil {
+					t.Fatal(err)
+				}
+				for range test.n {
+					if _, _, err := k.Put(localName, localstream.Entry{PartitionKey: "key", Data: make([]byte, test.bytes)}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				random := rand.New(rand.NewPCG(1, 1))
+				late := 0
+				d := &direct{kinesis: k, way: 5 * time.Millisecond, calls: map[string]int{}, late: func() time.Duration {
+					if random.IntN(4) > 0 {
+						return 0
+					}
+					late++
+					return time.Duration(random.Int64N(int64(400 * time.Millisecond)))
+				}}
+				client := kinesis.New(kinesis.Options{
+					BaseEndpoint: aws.String("http://local"), Region: "us-east-1", HTTPClient: d,
+					Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+				})
+				s := newSource(client, func(c *Config) { c.Stream, c.MaxRecords = localName, test.answer })
+				r := s.Open("shardId-000000000000", checkpoint.TrimHorizon)
+				began := time.Now()
+				bytes := 0
+				for got := 0; got < test.n; {
+					f, err := r.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got += f.Count; got < test.n {
+						bytes += f.Bytes // the last answer's share of the time is still to come
+					}
+				}
+				took := time.Since(began)
+				r.Close()
+				if len(d.calls) != 1 || late < 3 {
+					t.Errorf("answers of Kinesis: %v, %d calls late", d.calls, late)
+				}
+				if rate := float64(bytes) / took.Seconds(); rate < test.least {
+					t.Errorf("%.0f bytes a second", rate)
 				}
 			})
 		})

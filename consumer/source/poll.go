@@ -101,10 +101,15 @@ func (p *poll) open(ctx context.Context) error {
 // pace sets the time of the next call after an answer of some bytes. Each answer takes its time at the rate of
 // reading, and nothing is saved up while less is read: that is how an answer of 10 MB forbids calls for 5 s
 // ("Quotas and limits" of Kinesis Data Streams). The time counts from the call: the way to the service and back lies
-// between any two calls alike.
+// between any two calls alike. After an answer of more than a second's bytes the service refuses what comes too early, and its
+// time counts from when the call arrived, which was at the latest now.
 func (p *poll) pace(bytes int, tip bool) {
 	cost := time.Duration(float64(bytes) / float64(p.source.cfg.BytesPerSecond) * float64(time.Second))
-	p.paidAt = later(p.paidAt, p.called).Add(cost)
+	from := p.called
+	if cost > time.Second {
+		from = time.Now()
+	}
+	p.paidAt = later(p.paidAt, from).Add(cost)
 	p.notBefore = later(p.notBefore, p.paidAt)
 	p.tipAt = time.Time{}
 	if tip {
