@@ -72,6 +72,8 @@ func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
 			}
 			deadline = time.Now().Add(p.source.cfg.Silence)
 			continue
+		case errors.Is(err, io.EOF):
+			return p.failure(errors.New("it ended before its first event"))
 		case err != nil:
 			return p.failure(err)
 		case !begun:
