@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/internal/awshttp"
 )
 
 // wireClient returns a client whose calls the handler answers.
@@ -20,6 +22,7 @@ func wireClient(t *testing.T, handler http.HandlerFunc) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		BaseEndpoint: &server.URL,
 		Region:       "us-east-1",
+		HTTPClient:   awshttp.Keep(nil),
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
 }

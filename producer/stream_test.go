@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/producer"
 )
@@ -35,6 +36,7 @@ func startStream(t testing.TB, shards int, options localstream.Options) (*locals
 	return server, kinesis.New(kinesis.Options{
 		BaseEndpoint: aws.String(server.URL()),
 		Region:       "us-east-1",
+		HTTPClient:   awshttp.Keep(nil),
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 	})
 }

@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/internal/awshttp"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/trips"
@@ -35,7 +37,7 @@ func endpoint(t *testing.T, answer func(w http.ResponseWriter, operation string,
 	}))
 	t.Cleanup(server.Close)
 	return kinesis.New(kinesis.Options{
-		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 1,
+		Region: "us-east-1", BaseEndpoint: aws.String(server.URL), RetryMaxAttempts: 1, HTTPClient: awshttp.Keep(nil),
 		Credentials: credentials.NewStaticCredentialsProvider("k", "s", ""),
 	})
 }

@@ -20,6 +20,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
 )
@@ -109,9 +110,11 @@ func newSurroundings(t *testing.T) *surroundings {
 	s.backends = map[Service]string{DynamoDB: emulator.DynamoDBLocal(t).URL, S3: s.bucket.URL, Kinesis: stream(t)}
 	s.kinesis = kinesis.New(kinesis.Options{
 		BaseEndpoint: aws.String(s.backends[Kinesis]), Region: s.bucket.Region, Credentials: s.credentials(),
+		HTTPClient: awshttp.Keep(nil),
 	})
 	s.s3 = s3.New(s3.Options{
 		BaseEndpoint: aws.String(s.bucket.URL), Region: s.bucket.Region, Credentials: s.credentials(), UsePathStyle: true,
+		HTTPClient: awshttp.Keep(nil),
 	})
 	return s
 }

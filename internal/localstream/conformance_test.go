@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
 )
@@ -152,6 +153,7 @@ func clientOptions(url string) kinesis.Options {
 		Region:       "us-east-1",
 		Credentials:  credentials.NewStaticCredentialsProvider("local", "localsecret", ""),
 		Retryer:      aws.NopRetryer{},
+		HTTPClient:   awshttp.Keep(nil),
 	}
 }
 

@@ -17,12 +17,6 @@ const deliveryLagBytes = 8 << 20
 // endGrace is how long a subscription that is over may take to tell so to a client that does not read.
 const endGrace = time.Second
 
-// beginDelay is how long a stream over HTTP/1 is held back at its beginning. When an answer begins, the SDK for Go closes
-// the body of the request, and if net/http has not looked yet whether more of it follows, it takes that for a failure of
-// the request and drops the connection. An answer of one piece has arrived by then, a stream has not. The service is
-// never so quick.
-const beginDelay = 10 * time.Millisecond
-
 // seat is what a consumer has at a shard: one subscription at a time. It is guarded by the consumer's lock.
 type seat struct {
 	holder *subscription // the last, which may have left; nil if there was none, or it was ended
@@ -177,9 +171,6 @@ func (k *Kinesis) push(w http.ResponseWriter, r *http.Request, c *call) {
 		_ = f.writer.SetWriteDeadline(time.Time{})
 		f.idle.Stop()
 	}()
-	if r.ProtoMajor == 1 {
-		k.sleep(beginDelay)
-	}
 	k.writeHeader(w, contentTypeEvents, http.StatusOK)
 	f.run()
 }
