@@ -200,7 +200,7 @@ func TestFunction_AnswersABatchAsFailedWhileS3IsDown(t *testing.T) {
 	s := newStage(t)
 	f := s.start(t)
 	s.s3.Fail(lambdatest.Unavailable)
-	a := lambdatest.Answer[answer](f, lambdatest.Trips, 2*time.Second)
+	a := lambdatest.Answer[answer](f, lambdatest.Trips, 8*time.Second)
 	if a.S3Path != "" || len(a.BatchItemFailures) != 1 || a.BatchItemFailures[0].ItemIdentifier != "49590338271490256608559692538361571095921575989136588898" {
 		t.Errorf("answer %+v", a)
 	}
