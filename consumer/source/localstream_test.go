@@ -188,10 +188,39 @@ func followASplitAndAMerge(t *testing.T, l *local, s *Source) {
 
 // direct calls a Kinesis without a network, so that time is the test's, and each way takes some of it.
 type direct struct {
-	kinesis http.Handler
+	kinesis *localstream.Kinesis
 	way     time.Duration
 	late    func() time.Duration // on the way there, beside; may be nil
 	calls   map[string]int       // answers of GetRecords by status
+}
+
+// newDirect makes one with a stream of one shard that has the limits of Kinesis.
+func newDirect(t *testing.T, way time.Duration) *direct {
+	t.Helper()
+	k, err := localstream.New(localstream.Options{LimitReads: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := k.CreateStream(localName, 1); err != nil {
+		t.Fatal(err)
+	}
+	return &direct{kinesis: k, way: way, calls: map[string]int{}}
+}
+
+func (d *direct) client() *kinesis.Client {
+	return kinesis.New(kinesis.Options{
+		BaseEndpoint: aws.String("http://local"), Region: "us-east-1", HTTPClient: d,
+		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+	})
+}
+
+func (d *direct) put(t *testing.T, n, bytes int) {
+	t.Helper()
+	for range n {
+		if _, _, err := d.kinesis.Put(localName, localstream.Entry{PartitionKey: "key", Data: make([]byte, bytes)}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func (d *direct) Do(r *http.Request) (*http.Response, error) {
@@ -223,29 +252,14 @@ func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k, err := localstream.New(localstream.Options{LimitReads: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := k.CreateStream(localName, 1); err != nil {
-					t.Fatal(err)
-				}
-				d := &direct{kinesis: k, way: 10 * time.Millisecond, calls: map[string]int{}}
-				client := kinesis.New(kinesis.Options{
-					BaseEndpoint: aws.String("http://local"), Region: "us-east-1", HTTPClient: d,
-					Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-				})
-				s := newSource(client, func(c *Config) {
+				d := newDirect(t, 10*time.Millisecond)
+				s := newSource(d.client(), func(c *Config) {
 					c.Stream, c.MaxRecords, c.Budget = localName, test.max, budget.New(256<<20, nil)
 				})
 				r := s.Open("shardId-000000000000", checkpoint.TrimHorizon)
 				defer r.Close()
 				for range 2 {
-					for range test.n {
-						if _, _, err := k.Put(localName, localstream.Entry{PartitionKey: "key", Data: make([]byte, 10_000)}); err != nil {
-							t.Fatal(err)
-						}
-					}
+					d.put(t, test.n, 10_000)
 					var first, last time.Time
 					got, bytes := 0, 0
 					for got < test.n {
@@ -295,32 +309,18 @@ func TestReader_IsNotThrottledWhereCallsArriveLate(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				k, err := localstream.New(localstream.Options{LimitReads: true})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := k.CreateStream(localName, 1); err != nil {
-					t.Fatal(err)
-				}
-				for range test.n {
-					if _, _, err := k.Put(localName, localstream.Entry{PartitionKey: "key", Data: make([]byte, test.bytes)}); err != nil {
-						t.Fatal(err)
-					}
-				}
+				d := newDirect(t, 5*time.Millisecond)
+				d.put(t, test.n, test.bytes)
 				random := rand.New(rand.NewPCG(1, 1))
 				late := 0
-				d := &direct{kinesis: k, way: 5 * time.Millisecond, calls: map[string]int{}, late: func() time.Duration {
+				d.late = func() time.Duration {
 					if random.IntN(4) > 0 {
 						return 0
 					}
 					late++
 					return time.Duration(random.Int64N(int64(400 * time.Millisecond)))
-				}}
-				client := kinesis.New(kinesis.Options{
-					BaseEndpoint: aws.String("http://local"), Region: "us-east-1", HTTPClient: d,
-					Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
-				})
-				s := newSource(client, func(c *Config) { c.Stream, c.MaxRecords = localName, test.answer })
+				}
+				s := newSource(d.client(), func(c *Config) { c.Stream, c.MaxRecords = localName, test.answer })
 				r := s.Open("shardId-000000000000", checkpoint.TrimHorizon)
 				began := time.Now()
 				bytes := 0
