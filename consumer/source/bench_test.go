@@ -301,7 +301,7 @@ var subscribers = []struct {
 			b.Fatal(err)
 		}
 		s := newSource(client, func(c *Config) {
-			c.Consumer = "arn:consumer"
+			c.Stream, c.Consumer = "arn:stream", "arn:stream/consumer/files:1"
 			c.Decoder = func(string) Decoder { return decoder }
 		})
 		r := s.Open("shard", checkpoint.TrimHorizon)

@@ -93,6 +93,9 @@ func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
 			if err != nil && !gathered {
 				return p.failure(err)
 			}
+			if !gathered {
+				deadline = time.Now().Add(p.source.cfg.Silence) // room may have been long in coming
+			}
 			continue
 		}
 		p.take(in, a)

@@ -495,7 +495,7 @@ func TestRegistration_FindsOrMakesTheConsumer(t *testing.T) {
 		described int
 		made      int
 	}{
-		{"an ARN is taken as it is", "arn:given", true, nil, "arn:given", 0, 0},
+		{"an ARN is taken as it is", "arn:stream/consumer/given:1", true, nil, "arn:stream/consumer/given:1", 0, 0},
 		{"a consumer that is there", "files", true, nil, "arn:consumer/files:0", 1, 0},
 		{"one that is being made", "files", true, []types.ConsumerStatus{"CREATING", "CREATING"}, "arn:consumer/files:0", 3, 0},
 		{"none", "files", false, []types.ConsumerStatus{"CREATING"}, "arn:consumer/files:1", 3, 1},
@@ -519,6 +519,29 @@ func TestRegistration_FindsOrMakesTheConsumer(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestRegistration_RefusesTheConsumerOfAnotherStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := pushed(func(e *events) error { return errors.Join(e.records(0, 1), e.idle(time.Hour)) })
+		told := make(chan error, 100)
+		r := newSource(k, func(c *Config) {
+			c.Consumer = "arn:stream2/consumer/files:0"
+			c.Trouble = func(_ string, err error) { told <- err }
+		}).Open("shard", checkpoint.TrimHorizon)
+		for range 5 {
+			if f, err := r.Next(t.Context()); err != nil || f.Count > 0 {
+				t.Fatalf("%d records, %v", f.Count, err)
+			}
+		}
+		r.Close()
+		if err := <-told; !strings.Contains(err.Error(), "arn:stream2/consumer/files:0") || !strings.Contains(err.Error(), "not one of the stream arn:stream") {
+			t.Errorf("trouble: %v", err)
+		}
+		if len(k.called) > 0 {
+			t.Errorf("%d subscriptions", len(k.called))
+		}
+	})
 }
 
 func TestRegistration_LooksAgainForAConsumerThatIsGone(t *testing.T) {

@@ -76,19 +76,20 @@ func (r *registration) refused(arn string, err error) {
 
 func (r *registration) find(ctx context.Context) (string, error) {
 	name := r.source.cfg.Consumer
+	stream, err := r.stream(ctx)
+	if err != nil {
+		return "", err
+	}
 	if strings.HasPrefix(name, "arn:") {
+		// Shards of all streams have the same names: one of another stream would be read without a word.
+		if !strings.HasPrefix(name, stream+"/consumer/") {
+			return "", fmt.Errorf("fan-out consumer %q: not one of the stream %s", name, stream)
+		}
 		return name, nil
 	}
-	var stream string
 	for first := true; ; first = false {
 		if !first && !sleepUntil(ctx, time.Now().Add(statusEvery)) {
 			return "", ctx.Err()
-		}
-		if stream == "" {
-			var err error
-			if stream, err = r.stream(ctx); err != nil {
-				return "", err
-			}
 		}
 		arn, status, err := r.describe(ctx, stream)
 		if err != nil {
