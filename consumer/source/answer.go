@@ -15,8 +15,8 @@ import (
 // maxBodyBytes bounds the body of an answer. One of MaxAnswerBytes in base64 with MaxRecords records takes about 16 MiB.
 const maxBodyBytes = 64 << 20
 
-// answer is what one call of GetRecords or one event of SubscribeToShard brought. Its records are views on its body: they are valid until release, and
-// whoever keeps a string or a slice of them longer copies it.
+// answer is what one call of GetRecords or one event of SubscribeToShard brought. Its records are views on its body: they
+// are valid until release, and whoever keeps a string or a slice of them longer copies it.
 type answer struct {
 	body    *slab[byte]
 	entries *slab[entry]

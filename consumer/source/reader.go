@@ -33,7 +33,7 @@ type Fetch struct {
 
 // Reader reads one shard. Its methods are called by one goroutine at a time.
 //
-// It reads ahead by one call: while a Fetch is being worked on, the next one is under way, if the budget has room to
+// It reads ahead by one fetch: while a Fetch is being worked on, the next one is under way, if the budget has room to
 // spare for it. What was read ahead and not returned by Next is forgotten by Close, as if it had not been read.
 type Reader struct {
 	source *Source
@@ -107,7 +107,7 @@ func (r *Reader) release() {
 	}
 }
 
-// Close ends the call that is under way and frees what the reader holds. Nothing may be called after it but Close.
+// Close ends the call or the subscription that is under way and frees what the reader holds. Nothing may be called after it but Close.
 func (r *Reader) Close() {
 	r.cancel()
 	r.wait.Wait()

@@ -64,10 +64,10 @@ func BenchmarkPutRecords(b *testing.B) {
 	}
 }
 
-// BenchmarkSubscribeToShard pushes 70,000 trips, about 80 MB, without a network; MB/s count payloads.
-func BenchmarkSubscribeToShard(b *testing.B) {
-	const records = 70_000
-	k, err := localstream.New(localstream.Options{SubscribeInterval: 1})
+// filled is a Kinesis with so many trips in one shard.
+func filled(b *testing.B, options localstream.Options, records int) *localstream.Kinesis {
+	b.Helper()
+	k, err := localstream.New(options)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -79,6 +79,13 @@ func BenchmarkSubscribeToShard(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	return k
+}
+
+// BenchmarkSubscribeToShard pushes 70,000 trips, about 80 MB, without a network; MB/s count payloads.
+func BenchmarkSubscribeToShard(b *testing.B) {
+	const records = 70_000
+	k := filled(b, localstream.Options{SubscribeInterval: 1}, records)
 	// The end of the shard is that of the subscription.
 	serve(b, k, "SplitShard", []byte(`{"StreamName":"`+trips+`","ShardToSplit":"shardId-000000000000","NewStartingHashKey":"1000"}`))
 	var registered struct{ Consumer struct{ ConsumerARN string } }
@@ -100,18 +107,7 @@ func BenchmarkSubscribeToShard(b *testing.B) {
 // BenchmarkGetRecords answers with pages of 7,000 trips, about 8 MB; MB/s count payloads.
 func BenchmarkGetRecords(b *testing.B) {
 	const records = 7000
-	k, err := localstream.New(localstream.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := k.CreateStream(trips, 1); err != nil {
-		b.Fatal(err)
-	}
-	for i := range records {
-		if _, _, err := k.Put(trips, localstream.Entry{PartitionKey: strconv.Itoa(i), Data: make([]byte, tripBytes)}); err != nil {
-			b.Fatal(err)
-		}
-	}
+	k := filled(b, localstream.Options{}, records)
 	answer := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(
 		`{"StreamName":"`+trips+`","ShardId":"shardId-000000000000","ShardIteratorType":"TRIM_HORIZON"}`))
