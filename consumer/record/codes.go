@@ -10,9 +10,11 @@ const (
 	CodeJSONInvalidUTF8         = "Json.InvalidUTF8"
 	CodeJSONMalformed           = "Json.Malformed"
 	CodeJSONNotAnObject         = "Json.NotAnObject"
+	CodeJSONNumberTooLarge      = "Json.NumberTooLarge"
 	CodeJSONTooDeep             = "Json.TooDeep"
 	CodeJSONTrailingData        = "Json.TrailingData"
 	CodeJSONTruncated           = "Json.Truncated"
+	CodeRecordPanicked          = "Record.Panicked"
 	CodeSplitTooLarge           = "Split.TooLarge"
 	CodeSplitTooManyRecords     = "Split.TooManyRecords"
 )
@@ -35,9 +37,11 @@ func Codes() []Code {
 		{CodeJSONInvalidUTF8, ProcessingFailed, "a JSON string with bytes that are not UTF-8"},
 		{CodeJSONMalformed, ProcessingFailed, "not JSON: a byte that may not stand where it stands"},
 		{CodeJSONNotAnObject, ProcessingFailed, "a JSON value other than an object"},
+		{CodeJSONNumberTooLarge, ProcessingFailed, "a number of more than 400 digits, or with an exponent beyond 400, where a schema or a query computes with it"},
 		{CodeJSONTooDeep, ProcessingFailed, "objects and arrays nested deeper than MaxDepth"},
 		{CodeJSONTrailingData, ProcessingFailed, "something other than white space behind the object"},
 		{CodeJSONTruncated, ProcessingFailed, "the payload ends within the object"},
+		{CodeRecordPanicked, ProcessingFailed, "this program failed on the record: please report it, with the message"},
 		{CodeSplitTooLarge, ProcessingFailed, "log events that take up more than the bound after splitting"},
 		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound"},
 	}

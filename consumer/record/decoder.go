@@ -108,14 +108,15 @@ func (d *Decoder) WithRange(r HashRange) *Decoder {
 // each payload is inflated, then split. The order is that of the payload's bytes. Their data share memory with raw's
 // where nothing was inflated.
 //
-// What can not be taken apart is appended with a Fault and the bytes as far as they could be taken apart; Append drops
-// nothing, and fails for nothing. The one exception is WithRange: of an aggregate dropped by it nothing is appended.
+// What cannot be taken apart is appended with a Fault and the bytes as far as they could be taken apart; Append drops
+// nothing, and fails for nothing: a panic becomes a Fault of the whole Kinesis record. The one exception is WithRange: of an aggregate dropped by it nothing is appended.
 //
 // In a payload that holds several JSON values, those before a fault are user records, and the rest from the beginning
 // of the faulty value is one with a Fault: where the next value begins can not be told. A payload that holds no more
 // than one user record gives that one, without a part number.
-func (d *Decoder) Append(dst []Record, raw Record) []Record {
+func (d *Decoder) Append(dst []Record, raw Record) (all []Record) {
 	first := len(dst)
+	defer keepWhole(&all, dst, &raw)
 	dst, dropped := appendUserRecords(dst, raw, d.o.MaxRecords, d.in)
 	if dropped || !d.opens() {
 		return dst
@@ -130,6 +131,15 @@ func (d *Decoder) Append(dst []Record, raw Record) []Record {
 		dst = d.open(dst, u, &left)
 	}
 	return dst
+}
+
+// keepWhole, deferred, turns a panic into a Fault of the record, whatever parts of it were appended.
+func keepWhole(all *[]Record, before []Record, raw *Record) {
+	if v := recover(); v != nil {
+		whole := *raw
+		whole.Fault = Panicked(v)
+		*all = append(before, whole)
+	}
 }
 
 // budget is what opening the payloads of one Kinesis record may still use up.

@@ -423,3 +423,21 @@ func zone(name string) *time.Location {
 	}
 	return z
 }
+
+// The interpreter computes with arbitrary precision, for which a few bytes can ask for gigabytes.
+func TestRouter_GivesNoHugeNumbersToAQuery(t *testing.T) {
+	r := router(t, prefix.Config{Data: "c=!{partitionKeyFromQuery:c}/", Error: errorPrefix, Query: `{c:(.c|.+1)}`})
+	for _, c := range []struct {
+		number string
+		fits   bool
+	}{
+		{"1e400", true}, {"1e401", false}, {"1E-401", false}, {"1e-1000001", false}, {"1e99999999999999999999", false},
+		{strings.Repeat("7", 400), true}, {strings.Repeat("7", 401), false}, {"0." + strings.Repeat("0", 1_000_000) + "1", false},
+	} {
+		_, err := r.Partition(&record.Record{Arrival: evaluated, Data: []byte(`{"c":1,"d":[{"e":` + c.number + `}]}`)})
+		fault, refused := errors.AsType[*record.Fault](err)
+		if refused == c.fits || refused && fault.Code != record.CodeJSONNumberTooLarge {
+			t.Errorf("number %.20s…: error %v, want it to fit: %v", c.number, err, c.fits)
+		}
+	}
+}

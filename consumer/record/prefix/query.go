@@ -112,6 +112,9 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 	if err != nil {
 		return nil, extractionFault("the payload is not one JSON value")
 	}
+	if !record.NumbersBounded(input) {
+		return nil, record.NumberTooLarge()
+	}
 	object, fault := q.object(input, freeSteps+len(payload))
 	if fault != nil {
 		return nil, fault
@@ -130,10 +133,10 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 // object runs the query, which has to have one result, an object. The interpreter's own errors stay here: their texts
 // show values.
 func (q *query) object(input any, steps int) (object map[string]any, fault *record.Fault) {
-	// A payload that the interpreter can not bear would take down one worker after another.
+	// A payload that the interpreter cannot bear would take down one worker after another.
 	defer func() {
-		if recover() != nil {
-			object, fault = nil, extractionFault("the query broke off for this payload")
+		if v := recover(); v != nil {
+			object, fault = nil, record.Panicked(v)
 		}
 	}()
 	results := q.code.RunWithContext(&stepLimit{left: steps}, input)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/itchyny/gojq"
+
+	"aws-streaming-pipeline/consumer/record"
 )
 
 // differs lists the rows of testdata/jq16/golden.tsv where the package documentation says that results are not jq 1.6's,
@@ -91,7 +93,8 @@ func TestQuery_SurvivesAPayloadThatUpsetsTheInterpreter(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, fault := q.values([]byte(`{}`), nil)
-	if hit != 1 || fault == nil || fault.Code != CodeMetadataExtractionFailed || strings.Contains(fault.Message, "planted") {
+	if hit != 1 || fault == nil || fault.Code != record.CodeRecordPanicked || strings.Contains(fault.Message, "planted") ||
+		!strings.Contains(fault.Message, "TestQuery_SurvivesAPayloadThatUpsetsTheInterpreter") {
 		t.Errorf("%d calls, fault %v", hit, fault)
 	}
 }
@@ -221,6 +224,9 @@ func checkPaths(t *testing.T, q *query, source string, payload []byte) bool {
 		return false
 	}
 	want, fault := q.run(payload)
+	if fault != nil && fault.Code == record.CodeJSONNumberTooLarge {
+		return false // paths compute nothing, so they take it
+	}
 	if fault != nil {
 		t.Fatalf("%s of %q: taken, and the interpreter says %v", source, payload, fault)
 	}

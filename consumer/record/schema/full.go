@@ -54,11 +54,17 @@ func (noLoader) Load(url string) (any, error) {
 }
 
 // Validate checks the whole document against a record, after coercion. It is for schemas where NeedsFull holds and for
-// records that are JSON objects already; it takes tens of microseconds.
-func (s *Schema) Validate(data []byte) *record.Fault {
+// records that are JSON objects already; it takes tens of microseconds. A record on which the validator panics has the
+// fault record.CodeRecordPanicked.
+func (s *Schema) Validate(data []byte) (fault *record.Fault) {
 	if s.full == nil {
 		return nil
 	}
+	defer func() {
+		if v := recover(); v != nil {
+			fault = record.Panicked(v)
+		}
+	}()
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var members map[string]any
@@ -69,6 +75,9 @@ func (s *Schema) Validate(data []byte) *record.Fault {
 		coerceMembers(s.Fields, members)
 	}
 	delete(members, EventIDColumn)
+	if !record.NumbersBounded(members) { // after the coercion, which makes numbers of texts
+		return record.NumberTooLarge()
+	}
 	err := s.full.Validate(members)
 	if err == nil {
 		return nil
