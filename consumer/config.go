@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/record/prefix"
 	"aws-streaming-pipeline/internal/settings"
 )
@@ -111,6 +112,7 @@ func (c *Config) Validate() error {
 	if err := prefix.ValidateExtension(c.FileExtension); err != nil {
 		faults.Add(fmt.Errorf("FILE_EXTENSION: %w", err))
 	}
+	check(!layout.IsFileEnding(c.FileExtension), "FILE_EXTENSION", c.FileExtension, "an extension that does not hold the time and the id of a batch, as a key does")
 	check(c.RowGroupSize >= 1<<20 && c.RowGroupSize <= 1<<30, "ROW_GROUP_SIZE", c.RowGroupSize, "1MiB to 1GiB")
 	oneOf("KINESIS_PROTOCOL", c.Protocol, "cbor", "json")
 	check(c.FanOutConsumer == "" || consumerName.MatchString(c.FanOutConsumer) || consumerARN.MatchString(c.FanOutConsumer), "FAN_OUT_CONSUMER", c.FanOutConsumer,

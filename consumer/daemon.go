@@ -22,6 +22,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/batch"
 	"aws-streaming-pipeline/consumer/kcl"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/consumer/record/prefix"
@@ -145,7 +146,7 @@ func (d *Daemon) wirePipeline(svc Services) error {
 		Limits: batch.Limits{
 			FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval, OpenFiles: d.cfg.MaxOpenFiles,
 		},
-		NewID: func() string { return uuid.Must(uuid.NewV7()).String() },
+		NewID: layout.NewBatchID,
 	}, batch.Parts{
 		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
 	})

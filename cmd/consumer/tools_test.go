@@ -20,7 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"aws-streaming-pipeline/consumer/objects"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/internal/emulator"
 )
 
@@ -89,8 +89,8 @@ func (s *surroundings) manifested() bool {
 			s.t.Fatal(err)
 		}
 		for _, f := range files {
-			_, batch, _ := objects.KeyTime(f)
-			if !slices.ContainsFunc(manifests, func(m string) bool { return strings.Contains(m, batch) }) {
+			file, _ := layout.ParseFile(f)
+			if !slices.ContainsFunc(manifests, func(m string) bool { return strings.Contains(m, file.Batch) }) {
 				return false
 			}
 		}

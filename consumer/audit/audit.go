@@ -22,7 +22,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +30,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/batch"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/objects"
 )
 
@@ -44,7 +43,7 @@ type Config struct {
 	// first manifest, a zero To now.
 	From, To time.Time
 	// Prefixes are the fixed beginnings of the keys of data and error files. Objects under them that no manifest names
-	// are warned of.
+	// are warned of: those with a key of a file as orphans of the pipeline, all others as somebody else's.
 	Prefixes []string
 	// Deep reads the files.
 	Deep bool
@@ -59,11 +58,13 @@ const (
 	// longestFill is how long a batch may have been open before it was sealed, with a day for the longest commit interval.
 	longestFill = 25 * time.Hour
 
-	chunk      = 64      // manifests fetched at a time
-	parallel   = 16      // requests at a time
-	downloads  = 4       // files read at a time
-	maxBody    = 8 << 20 // of a manifest, in bytes
-	hourLayout = "2006/01/02/15/"
+	// longestOutbox is the age from which the list of a batch's files is reported that is still in the outbox.
+	longestOutbox = 24 * time.Hour
+
+	chunk     = 64      // manifests fetched at a time
+	parallel  = 16      // requests at a time
+	downloads = 4       // files read at a time
+	maxBody   = 8 << 20 // of a manifest, in bytes
 	// newLooks is how often the bucket is looked through for manifests that have appeared meanwhile, if one is missed.
 	newLooks = 3
 )
@@ -71,12 +72,11 @@ const (
 // Run audits the bucket. An error means that it could not be done, or not to its end; the report then holds what was
 // found until then.
 func Run(ctx context.Context, c Config) (*Report, error) {
-	now := time.Now
-	if c.Now != nil {
-		now = c.Now
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	if c.To.IsZero() {
-		c.To = now()
+		c.To = c.Now()
 	}
 	a := &auditor{
 		Config: c, seed: maphash.MakeSeed(),
@@ -111,8 +111,7 @@ func (a *auditor) run(ctx context.Context) error {
 	if err := a.readMoves(ctx); err != nil {
 		return err
 	}
-	var ends []Finding
-	var unnamed []Finding
+	var ends, unnamed []Finding
 	// While the bucket is read, batches are published. A manifest that appears behind the place where the listing is
 	// leaves an apparent gap, so what seems to be missing is looked for again.
 	for look := range newLooks {
@@ -131,7 +130,11 @@ func (a *auditor) run(ctx context.Context) error {
 			break
 		}
 	}
-	for _, f := range slices.Concat(ends, unnamed) {
+	left, err := a.leftInOutbox(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range slices.Concat(ends, unnamed, left) {
 		a.found(f)
 	}
 	a.listShards()
@@ -149,7 +152,7 @@ func (a *auditor) found(f Finding) {
 
 // readMoves reads the notes of positions that were moved on purpose. They are few.
 func (a *auditor) readMoves(ctx context.Context) error {
-	for o, err := range a.Bucket.List(ctx, movesPrefix(a.ManifestPrefix), "") {
+	for o, err := range a.Bucket.List(ctx, layout.MovesFolder(a.ManifestPrefix), "") {
 		if err != nil {
 			return err
 		}
@@ -194,9 +197,9 @@ func (a *auditor) readManifests(ctx context.Context) (fresh int, err error) {
 func (a *auditor) manifestKeys(ctx context.Context) func(yield func(string, error) bool) {
 	after := ""
 	if !a.From.IsZero() {
-		after = a.ManifestPrefix + a.From.Add(-skew).UTC().Format(hourLayout)
+		after = layout.ManifestFolder(a.ManifestPrefix, a.From.Add(-skew))
 	}
-	last := a.ManifestPrefix + a.To.Add(longestFill).UTC().Format(hourLayout)
+	last := layout.ManifestFolder(a.ManifestPrefix, a.To.Add(longestFill))
 	return func(yield func(string, error) bool) {
 		for o, err := range a.Bucket.List(ctx, a.ManifestPrefix, after) {
 			if err != nil {
@@ -206,13 +209,13 @@ func (a *auditor) manifestKeys(ctx context.Context) func(yield func(string, erro
 			if *o.Key > last && !strings.HasPrefix(*o.Key, last) {
 				return
 			}
-			hour, ok := a.hour(*o.Key)
+			hour, batch, ok := layout.ParseManifest(a.ManifestPrefix, *o.Key)
 			hash := a.hash(*o.Key)
 			if _, known := a.seen[hash]; !ok || known {
 				continue
 			}
 			a.seen[hash] = struct{}{}
-			a.batches[a.hash(batchOf(*o.Key))] = false
+			a.batches[a.hash(batch)] = false
 			if hour.After(a.To.Add(skew)) {
 				continue
 			}
@@ -222,18 +225,6 @@ func (a *auditor) manifestKeys(ctx context.Context) func(yield func(string, erro
 		}
 	}
 }
-
-// hour is the hour that a manifest's key names; false if the key is not that of a manifest.
-func (a *auditor) hour(key string) (time.Time, bool) {
-	name := strings.TrimPrefix(key, a.ManifestPrefix)
-	if len(name) <= len(hourLayout) || !strings.HasSuffix(name, ".json") {
-		return time.Time{}, false
-	}
-	t, err := time.Parse(hourLayout, name[:len(hourLayout)])
-	return t, err == nil
-}
-
-func batchOf(manifestKey string) string { return strings.TrimSuffix(path.Base(manifestKey), ".json") }
 
 func (a *auditor) hash(s string) uint64 { return maphash.String(a.seed, s) }
 
@@ -286,7 +277,7 @@ func (a *auditor) read(ctx context.Context, key string) (*manifest, error) {
 	if err := m.batch.Validate(); err != nil {
 		return bad("%v", err)
 	}
-	if want := batch.ManifestKey(a.ManifestPrefix, m.batch); want != key {
+	if want := layout.ManifestKey(a.ManifestPrefix, m.batch.Created, m.batch.ID); want != key {
 		return bad("it says that it is %s: it was copied or changed", want)
 	}
 	m.inWindow = !m.batch.Created.Before(a.From) && m.batch.Created.Before(a.To)

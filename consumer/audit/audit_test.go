@@ -16,6 +16,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/audit"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
@@ -80,7 +81,7 @@ func TestRun_FindsAndNames(t *testing.T) {
 		{"a file that was deleted", false, func(s *site) []string {
 			key := s.key("data/y/")
 			s.remove(key)
-			return []string{key, "batch-002"}
+			return []string{key, nth(2)}
 		}, []audit.Kind{audit.MissingFile}, false},
 		{"a file that was cut off", false, func(s *site) []string {
 			key := s.key("data/y/")
@@ -101,75 +102,75 @@ func TestRun_FindsAndNames(t *testing.T) {
 		}, []audit.Kind{audit.ForeignFile}, false},
 		{"a manifest that was removed from the middle", false, func(s *site) []string {
 			key := s.key("data/y/")
-			s.remove(s.key("manifests/", "batch-002"))
+			s.remove(s.key("manifests/", nth(2)))
 			return []string{"shard-1", "(" + sequence(30) + ", " + sequence(60) + "]", key}
 		}, []audit.Kind{audit.Gap, audit.Unnamed}, false},
 		{"a manifest that was removed from the end", false, func(s *site) []string {
-			s.remove(s.key("manifests/", "batch-004"))
-			return []string{s.key("data/z/"), "batch-004", "outbox"}
+			s.remove(s.key("manifests/", nth(4)))
+			return []string{s.key("data/z/"), nth(4), "outbox"}
 		}, []audit.Kind{audit.Unnamed}, true},
 		{"a batch that was delivered twice", false, func(s *site) []string {
-			s.editManifest("batch-002", func(b *checkpoint.Batch) { b.ID = "batch-902" })
-			return []string{"shard-1", "batch-902", "of batch batch-002 hold the same records"}
+			s.editManifest(nth(2), func(b *checkpoint.Batch) { b.ID = strings.Replace(b.ID, nth(2), nth(902), 1) })
+			return []string{"shard-1", nth(902), nth(2) + " hold the same records"}
 		}, []audit.Kind{audit.ForeignFile, audit.Overlap}, false},
 		{"a manifest that was copied", false, func(s *site) []string {
-			body, metadata := s.get(s.key("manifests/", "batch-002"))
+			body, metadata := s.get(s.key("manifests/", nth(2)))
 			s.put("manifests/2026/03/14/10/copy.json", body, metadata)
-			return []string{"copy.json", "batch-002.json"}
+			return []string{"copy.json", nth(2) + ".json"}
 		}, []audit.Kind{audit.BadManifest}, false},
 		{"a manifest that is no JSON", false, func(s *site) []string {
 			s.put("manifests/2026/03/14/10/other.json", []byte("{"), nil)
 			return []string{"other.json"}
 		}, []audit.Kind{audit.BadManifest}, false},
 		{"a gap inside a shard", false, func(s *site) []string {
-			s.editManifest("batch-003", func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.Position(sequence(65)) })
-			return []string{"shard-1", "(" + sequence(60) + ", " + sequence(65) + "]", "batch-003"}
+			s.editManifest(nth(3), func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.Position(sequence(65)) })
+			return []string{"shard-1", "(" + sequence(60) + ", " + sequence(65) + "]", nth(3)}
 		}, []audit.Kind{audit.Gap}, false},
 		{"ranges that overlap", false, func(s *site) []string {
-			s.editManifest("batch-003", func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.Position(sequence(55)) })
-			return []string{"shard-1", "batch-003", "batch-002"}
+			s.editManifest(nth(3), func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.Position(sequence(55)) })
+			return []string{"shard-1", nth(3), nth(2)}
 		}, []audit.Kind{audit.Overlap}, false},
 		{"a number of rows that was changed in the manifest", false, func(s *site) []string {
-			s.editManifest("batch-002", func(b *checkpoint.Batch) { b.Files[0].Rows++ })
-			return []string{"batch-002", "records", "rows"}
+			s.editManifest(nth(2), func(b *checkpoint.Batch) { b.Files[0].Rows++ })
+			return []string{nth(2), "records", "rows"}
 		}, []audit.Kind{audit.WrongCount}, false},
 		{"a file without its last row", true, func(s *site) []string {
 			key := s.key("data/y/")
-			s.change("batch-002", key, func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] })
+			s.change(nth(2), key, func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] })
 			return []string{key, "rows, the manifest says"}
 		}, []audit.Kind{audit.WrongRows}, false},
 		{"a record that is in a file twice", true, func(s *site) []string {
 			key := s.key("data/y/")
-			s.change("batch-002", key, func(b []byte) []byte { return append(b, b[:bytes.IndexByte(b, '\n')+1]...) })
+			s.change(nth(2), key, func(b []byte) []byte { return append(b, b[:bytes.IndexByte(b, '\n')+1]...) })
 			return []string{key, sequence(31)}
 		}, []audit.Kind{audit.Double, audit.WrongRows}, false},
 		{"a record in the place of another", true, func(s *site) []string {
 			key := s.key("data/y/")
-			s.change("batch-002", key, func(b []byte) []byte { return bytes.Replace(b, []byte(sequence(31)), []byte(sequence(32)), 1) })
+			s.change(nth(2), key, func(b []byte) []byte { return bytes.Replace(b, []byte(sequence(31)), []byte(sequence(32)), 1) })
 			return []string{key, sequence(32)}
 		}, []audit.Kind{audit.Double}, false},
 		{"a record of another batch", true, func(s *site) []string {
 			key := s.key("data/y/")
-			s.change("batch-002", key, func(b []byte) []byte { return bytes.Replace(b, []byte(sequence(31)), []byte(sequence(30)), 1) })
+			s.change(nth(2), key, func(b []byte) []byte { return bytes.Replace(b, []byte(sequence(31)), []byte(sequence(30)), 1) })
 			return []string{key, sequence(30)}
 		}, []audit.Kind{audit.OutOfRange}, false},
 		{"a row without an event id", true, func(s *site) []string {
 			key := s.key("data/y/")
-			s.change("batch-002", key, func(b []byte) []byte { return bytes.Replace(b, []byte(`"event_id"`), []byte(`"eventsid"`), 1) })
+			s.change(nth(2), key, func(b []byte) []byte { return bytes.Replace(b, []byte(`"event_id"`), []byte(`"eventsid"`), 1) })
 			return []string{key, "1 rows have no event id"}
 		}, []audit.Kind{audit.Unreadable}, false},
 		{"an error record that is there twice", true, func(s *site) []string {
-			key := s.key("errors/", "batch-002")
-			s.change("batch-002", key, func(b []byte) []byte { return append(b, b[:bytes.IndexByte(b, '\n')+1]...) })
+			key := s.key("errors/", nth(2))
+			s.change(nth(2), key, func(b []byte) []byte { return append(b, b[:bytes.IndexByte(b, '\n')+1]...) })
 			return []string{key, sequence(40)}
 		}, []audit.Kind{audit.Double, audit.WrongRows}, false},
 		{"a file that no batch has written", false, func(s *site) []string {
-			key := "data/y/trips-1-2026-03-14-09-50-00-batch-777-000.jsonl"
+			key := fileOf(begin.Add(40*time.Minute), 777, 0)
 			s.put(key, []byte("{}\n"), nil)
 			return []string{key}
 		}, []audit.Kind{audit.Unnamed}, true},
 		{"a file that its batch does not name", false, func(s *site) []string {
-			key := "data/y/trips-1-2026-03-14-09-50-00-batch-002-009.jsonl"
+			key := fileOf(begin.Add(40*time.Minute), 2, 9)
 			s.put(key, []byte("{}\n"), nil)
 			return []string{key, "does not name it"}
 		}, []audit.Kind{audit.Unnamed}, true},
@@ -208,7 +209,7 @@ func TestRun_FindsDamageWithinCompressedFiles(t *testing.T) {
 		{"Parquet cut off", goodSite(t, columns(t)), cut},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			test.site.change("batch-002", test.site.key("data/y/"), test.edit)
+			test.site.change(nth(2), test.site.key("data/y/"), test.edit)
 			if got := listed(test.site.audit(deep)); !slices.Contains(got, audit.Unreadable) {
 				t.Errorf("found %q, want %q", got, audit.Unreadable)
 			}
@@ -221,7 +222,7 @@ func TestRun_FindsRecordsOfAnotherBatchInParquet(t *testing.T) {
 	// The rows of batch 2 in place of those of batch 4.
 	key := s.key("data/z/")
 	other, _ := s.get(s.key("data/y/"))
-	s.change("batch-004", key, func([]byte) []byte { return other })
+	s.change(nth(4), key, func([]byte) []byte { return other })
 	if got, want := listed(s.audit(deep)), []audit.Kind{audit.OutOfRange, audit.WrongRows}; !slices.Equal(got, want) {
 		t.Errorf("found %q, want %q", got, want)
 	}
@@ -233,7 +234,7 @@ func TestRun_LooksAtTheIDsOfALargeBatchInTurns(t *testing.T) {
 	wantSound(t, s.audit(deep))
 	s = goodSite(t, lines(t, jsonl.None))
 	key := s.key("data/y/")
-	s.change("batch-002", key, func(b []byte) []byte {
+	s.change(nth(2), key, func(b []byte) []byte {
 		return bytes.Replace(b, []byte(sequence(36)), []byte(sequence(37)), 1)
 	})
 	r := s.audit(deep)
@@ -328,8 +329,8 @@ func TestRun_JudgesAWindow(t *testing.T) {
 // Clocks of workers differ: a batch in the middle of the chain may bear a time outside of the window.
 func TestRun_JoinsTheChainWithBatchesJustOutsideOfTheWindow(t *testing.T) {
 	s := goodSite(t, lines(t, jsonl.None))
-	s.editManifest("batch-003", func(b *checkpoint.Batch) { b.Created = time.Date(2026, 3, 14, 9, 5, 0, 0, time.UTC) })
-	s.remove("manifests/2026/03/14/10/batch-003.json")
+	s.editManifest(nth(3), func(b *checkpoint.Batch) { b.Created = time.Date(2026, 3, 14, 9, 5, 0, 0, time.UTC) })
+	s.remove(s.key("manifests/2026/03/14/10/", nth(3)))
 	r := s.audit(func(c *audit.Config) { c.From = time.Date(2026, 3, 14, 9, 45, 0, 0, time.UTC) })
 	if !r.Sound || r.Batches != 2 {
 		t.Errorf("%d batches\n%s", r.Batches, text(t, r))
@@ -355,7 +356,7 @@ func (h *hiding) ListObjectsV2(ctx context.Context, in *s3.ListObjectsV2Input, o
 }
 
 func TestRun_LooksAgainForManifestsThatAppearWhileItReads(t *testing.T) {
-	for _, id := range []string{"batch-002", "batch-004"} {
+	for _, id := range []string{nth(2), nth(4)} {
 		s := goodSite(t, lines(t, jsonl.None))
 		h := &hiding{Client: s.client, key: s.key("manifests/", id)}
 		r := s.audit(func(c *audit.Config) { c.Bucket.API = h })
@@ -399,7 +400,7 @@ func (b *broken) GetObject(ctx context.Context, in *s3.GetObjectInput, o ...func
 
 func TestRun_DoesNotCallSoundWhatItCouldNotCheck(t *testing.T) {
 	s := goodSite(t, lines(t, jsonl.None))
-	for _, part := range []string{"data/y/", "batch-003.json"} {
+	for _, part := range []string{"data/y/", nth(3) + ".json"} {
 		for _, deep := range []bool{true, false} {
 			b := &broken{Client: s.client, part: part}
 			c := s.config()
@@ -443,12 +444,31 @@ func TestReport_IsBounded(t *testing.T) {
 	}
 }
 
+// The list of a batch's files is no manifest and no file. One that nobody has removed for a day is warned of.
+func TestRun_LooksAtListsInTheOutbox(t *testing.T) {
+	s := goodSite(t, lines(t, jsonl.None))
+	fresh := layout.OutboxKey("manifests/", batchID(s.clock().Add(-time.Hour), 801))
+	s.put(fresh, []byte("list"), nil)
+	s.put("manifests/outbox/notes.txt", nil, nil)
+	everything := func(c *audit.Config) { c.Prefixes = []string{""} }
+	if r := s.audit(everything); len(r.Findings)+len(r.Warnings) > 0 {
+		t.Errorf("not clean:\n%s", text(t, r))
+	}
+	old := layout.OutboxKey("manifests/", batchID(s.clock().Add(-25*time.Hour), 802))
+	s.put(old, []byte("list"), nil)
+	r := s.audit(everything)
+	if len(r.Warnings) != 1 || r.Warnings[0].Kind != audit.OldOutbox || r.Warnings[0].Key != old || !r.Sound {
+		t.Errorf("warnings are %+v", r.Warnings)
+	}
+}
+
 func TestKinds_AreExplainedToOperators(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/operations.md")
 	must(t, err)
 	for _, k := range []audit.Kind{
 		audit.Gap, audit.Overlap, audit.BadManifest, audit.WrongCount, audit.MissingFile, audit.WrongSize, audit.Replaced, audit.ForeignFile,
 		audit.Unreadable, audit.WrongRows, audit.Double, audit.OutOfRange, audit.Unnamed, audit.Unknown,
+		audit.OldOutbox,
 	} {
 		if !bytes.Contains(doc, []byte("| `"+string(k)+"` |")) {
 			t.Errorf("docs/operations.md does not say what to do about %s", k)

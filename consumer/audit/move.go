@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/layout"
 )
 
 // Move is the note of an operator's deliberate change of a position. It is written before the position moves. An audit
@@ -24,7 +25,7 @@ type Move struct {
 
 // Key is where the note lies, beside the manifests. The id keeps notes of repeated attempts apart.
 func (m Move) Key(manifestPrefix, id string) string {
-	return fmt.Sprintf("%s%s/%s-%d-%s.json", movesPrefix(manifestPrefix), m.At.UTC().Format("2006/01/02"), m.Shard, m.Counter, id)
+	return layout.MoveKey(manifestPrefix, m.At, m.Shard, m.Counter, id)
 }
 
 // Encode returns the note's body.
@@ -32,8 +33,6 @@ func (m Move) Encode() ([]byte, error) {
 	body, err := json.MarshalIndent(m, "", "  ")
 	return append(body, '\n'), err
 }
-
-func movesPrefix(manifestPrefix string) string { return manifestPrefix + "moves/" }
 
 func parseMove(body []byte) (Move, error) {
 	var m Move

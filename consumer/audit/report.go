@@ -32,9 +32,13 @@ const (
 
 // Warnings: they disprove nothing.
 const (
-	Unnamed Kind = "unnamed-file"   // a file of the pipeline that no manifest names
-	Unknown Kind = "unknown-object" // an object whose key the pipeline does not make
+	Unnamed   Kind = "unnamed-file"   // a file of the pipeline that no manifest names
+	Unknown   Kind = "unknown-object" // an object whose key the pipeline does not make
+	OldOutbox Kind = "old-outbox"     // the list of files of a batch that should have left the outbox
 )
+
+// warns tells that a finding of the kind disproves nothing.
+func (k Kind) warns() bool { return k == Unnamed || k == Unknown || k == OldOutbox }
 
 // Finding is one thing that is wrong.
 type Finding struct {
@@ -91,7 +95,7 @@ func (r *Report) add(f Finding) {
 	if r.Counts[f.Kind] > maxListed {
 		return
 	}
-	if f.Kind == Unnamed || f.Kind == Unknown {
+	if f.Kind.warns() {
 		r.Warnings = append(r.Warnings, f)
 		return
 	}
@@ -101,7 +105,7 @@ func (r *Report) add(f Finding) {
 // total counts findings without warnings.
 func (r *Report) total() (findings, warnings int64) {
 	for kind, n := range r.Counts {
-		if kind == Unnamed || kind == Unknown {
+		if kind.warns() {
 			warnings += n
 			continue
 		}

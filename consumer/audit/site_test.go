@@ -24,6 +24,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer/audit"
 	"aws-streaming-pipeline/consumer/batch"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/objects"
 	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/awshttp"
@@ -53,6 +54,19 @@ type site struct {
 }
 
 var begin = time.Date(2026, 3, 14, 9, 10, 0, 0, time.UTC)
+
+// batchID is a batch's id that tells when it was begun and which of the site it is; nth is the part that tells which.
+func batchID(begun time.Time, n int) string {
+	ms := begun.UnixMilli()
+	return fmt.Sprintf("%08x-%04x%s", ms>>16, ms&0xffff, nth(n))
+}
+
+func nth(n int) string { return fmt.Sprintf("-7000-8000-%012d", n) }
+
+// fileOf is the key of a file of a batch under data/y/.
+func fileOf(begun time.Time, batch, n int) string {
+	return layout.File{Name: "data/y/trips", Clock: begun, Batch: batchID(begun, batch), Number: n, Extension: ".jsonl"}.Key()
+}
 
 func newSite(t *testing.T, format writers.Format) *site {
 	t.Helper()
@@ -131,7 +145,7 @@ func (s *site) worker(name string) (p *batch.Pipeline, stop func()) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.batches++
-			return fmt.Sprintf("batch-%03d", s.batches)
+			return batchID(s.now, s.batches)
 		},
 	}, batch.Parts{
 		Store: s.store, Sink: s.sink, Shared: shared, Data: s.format, Errors: faults, Router: router{},
@@ -220,9 +234,9 @@ func goodSite(t *testing.T, format writers.Format) *site {
 	a, stopA := s.worker("a")
 	one, two := s.open(a, "shard-1", "a"), s.open(a, "shard-2", "a")
 	must(t, two.Append(t.Context(), s.intake("x", 5000, 5020)))
-	s.deliver(one, s.intake("x", 1, 30)) // batch-001: both shards
+	s.deliver(one, s.intake("x", 1, 30)) // batch 1: both shards
 	s.advance(40 * time.Minute)
-	s.deliver(one, s.intake("y", 31, 60)) // batch-002
+	s.deliver(one, s.intake("y", 31, 60)) // batch 2
 	stopA()
 	s.advance(40 * time.Minute)
 	b, _ := s.worker("b")
@@ -230,9 +244,9 @@ func goodSite(t *testing.T, format writers.Format) *site {
 	end := s.intake("x", 5021, 5040)
 	end.End = true
 	must(t, two.Append(t.Context(), end))
-	s.deliver(one, s.intake("x", 61, 90)) // batch-003: the end of shard 2
+	s.deliver(one, s.intake("x", 61, 90)) // batch 3: the end of shard 2
 	s.advance(40 * time.Minute)
-	s.deliver(one, s.intake("z", 91, 120)) // batch-004
+	s.deliver(one, s.intake("z", 91, 120)) // batch 4
 	s.advance(time.Minute)
 	return s
 }
@@ -332,7 +346,7 @@ func (s *site) editManifest(batchID string, edit func(*checkpoint.Batch)) {
 	edit(&b)
 	body, err := json.Marshal(b)
 	must(s.t, err)
-	s.put(batch.ManifestKey("manifests/", b), body, metadata)
+	s.put(layout.ManifestKey("manifests/", b.Created, b.ID), body, metadata)
 }
 
 // path is where an object lies as a file.

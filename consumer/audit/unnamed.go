@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"aws-streaming-pipeline/consumer/objects"
+	"aws-streaming-pipeline/consumer/layout"
 )
 
 // unnamed looks for objects under the prefixes that no manifest names.
@@ -21,11 +21,11 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 				return nil, err
 			}
 			key := *o.Key
-			if strings.HasPrefix(key, a.ManifestPrefix) && a.ManifestPrefix != "" {
+			if a.isBookkeeping(key) {
 				continue
 			}
 			a.report.Listed++
-			begun, batch, ok := objects.KeyTime(key)
+			file, ok := layout.ParseFile(key)
 			if !ok {
 				if a.within(*o.LastModified) {
 					unknown++
@@ -33,10 +33,11 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 				}
 				continue
 			}
+			begun, _ := layout.BatchTime(file.Batch)
 			if !a.within(begun) || a.isNamed(key) {
 				continue
 			}
-			if f, ok := a.unnamedFile(key, batch); ok && len(found) < 10*maxListed {
+			if f, ok := a.unnamedFile(key, file.Batch); ok && len(found) < 10*maxListed {
 				found = append(found, f)
 			}
 		}
@@ -44,6 +45,31 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 	if unknown > 0 {
 		found = append(found, Finding{Kind: Unknown, Key: example,
 			Message: fmt.Sprintf("%d objects have keys that the pipeline does not make; this is one of them", unknown)})
+	}
+	return found, nil
+}
+
+// isBookkeeping tells that a key is one of those that stand beside the files: manifests, notes of moves, lists of files.
+// Data may lie under the prefix of manifests, so the prefix alone does not tell.
+func (a *auditor) isBookkeeping(key string) bool {
+	_, _, manifest := layout.ParseManifest(a.ManifestPrefix, key)
+	return manifest || strings.HasPrefix(key, layout.MovesFolder(a.ManifestPrefix)) || strings.HasPrefix(key, layout.OutboxFolder(a.ManifestPrefix))
+}
+
+// leftInOutbox looks for lists of files of batches that should have been published long ago. The list of a batch that is
+// on its way is none of this audit's.
+func (a *auditor) leftInOutbox(ctx context.Context) ([]Finding, error) {
+	var found []Finding
+	for o, err := range a.Bucket.List(ctx, layout.OutboxFolder(a.ManifestPrefix), "") {
+		if err != nil {
+			return nil, err
+		}
+		batch, ok := layout.ParseOutbox(a.ManifestPrefix, *o.Key)
+		begun, _ := layout.BatchTime(batch)
+		if ok && a.Now().Sub(begun) > longestOutbox {
+			found = append(found, Finding{Kind: OldOutbox, Key: *o.Key, Batch: batch,
+				Message: "the batch was begun more than a day ago, and the list of its files has not been removed"})
+		}
 	}
 	return found, nil
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
@@ -62,7 +63,7 @@ type Config struct {
 	ManifestPrefix string
 	// Now tells the time; nil for time.Now.
 	Now func() time.Time
-	// NewID makes the id of a batch, unique for all workers and times.
+	// NewID makes the id of a batch, unique for all workers and times. Tools know files by ids of layout.NewBatchID.
 	NewID func() string
 }
 
@@ -422,18 +423,14 @@ func (p *Pipeline) openFile(b *batch, id fileID, n int) *writers.File {
 		format = p.parts.Errors
 	}
 	return writers.OpenFile(b.ctx, writers.FileSpec{
-		Format:    format,
-		Sink:      p.parts.Sink,
-		Key:       objectKey(p.parts.Router.KeyPrefix(id.partition), p.cfg.Stream, b.opened.In(p.cfg.Zone), b.id, n, format.Object().Extension),
+		Format: format,
+		Sink:   p.parts.Sink,
+		Key: layout.File{
+			Name: p.parts.Router.KeyPrefix(id.partition) + p.cfg.Stream, Clock: b.opened.In(p.cfg.Zone), Batch: b.id, Number: n,
+			Extension: format.Object().Extension,
+		}.Key(),
 		BatchID:   b.id,
 		Partition: id.partition,
 		Error:     id.err != "",
 	}, p.parts.Shared)
-}
-
-// objectKey has the form of Firehose's keys (Amazon Data Firehose, "Amazon S3 object name format"): prefix, stream,
-// configuration version, time, id. The version is always 1, since settings have no history here; the id is the batch's
-// with the number of the file in it, so a key is never used twice.
-func objectKey(prefix, stream string, t time.Time, batch string, n int, extension string) string {
-	return fmt.Sprintf("%s%s-1-%s-%s-%03d%s", prefix, stream, t.Format("2006-01-02-15-04-05"), batch, n, extension)
 }

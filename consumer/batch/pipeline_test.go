@@ -607,11 +607,6 @@ func TestPipeline_TakesOnlyAsManyShardsIntoABatchAsACommitHolds(t *testing.T) {
 	})
 }
 
-func TestObjectKey_HasFirehosesFormWithTheBatchInItsPlaceOfTheUUID(t *testing.T) {
-	got := objectKey("data/", "trips", time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), "id", 7, ".jsonl.gz")
-	want(t, "key", got, "data/trips-1-2026-01-02-03-04-05-id-007.jsonl.gz")
-}
-
 func BenchmarkCursor_Append(b *testing.B) {
 	for _, size := range []int{300, 1200} {
 		b.Run(fmt.Sprint(size, " bytes"), func(b *testing.B) {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/writers"
 )
@@ -212,15 +213,10 @@ func (p *Pipeline) manifest(b checkpoint.Batch) (writers.ObjectSpec, []byte, err
 	}
 	body, err := json.MarshalIndent(b, "", "  ")
 	return writers.ObjectSpec{
-		Key:         ManifestKey(p.cfg.ManifestPrefix, b),
+		Key:         layout.ManifestKey(p.cfg.ManifestPrefix, b.Created, b.ID),
 		ContentType: "application/json",
 		Metadata:    map[string]string{writers.MetadataBatchID: b.ID},
 	}, append(body, '\n'), err
-}
-
-// ManifestKey is where the manifest of a batch lies: by the hour of its sealing.
-func ManifestKey(prefix string, b checkpoint.Batch) string {
-	return prefix + b.Created.UTC().Format("2006/01/02/15/") + b.ID + ".json"
 }
 
 // observePublished counts what has become visible.

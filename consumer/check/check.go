@@ -19,6 +19,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/audit"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/objects"
 	"aws-streaming-pipeline/consumer/shardmap"
 )
@@ -80,7 +81,7 @@ func Run(ctx context.Context, c Config) ([]Record, error) {
 	if c.Sent != nil {
 		c.Sent(sent)
 	}
-	w := wait{Config: c, after: c.ManifestPrefix + began.Add(-skew).UTC().Format("2006/01/02/15/"), seen: make(map[string]bool)}
+	w := wait{Config: c, after: layout.ManifestFolder(c.ManifestPrefix, began.Add(-skew)), seen: make(map[string]bool)}
 	for {
 		if err := w.look(ctx, sent); err != nil && ctx.Err() == nil {
 			return sent, err
@@ -145,7 +146,7 @@ func (w *wait) look(ctx context.Context, sent []Record) error {
 			return err
 		}
 		key := *o.Key
-		if w.seen[key] || !strings.HasSuffix(key, ".json") {
+		if _, _, ok := layout.ParseManifest(w.ManifestPrefix, key); !ok || w.seen[key] {
 			continue
 		}
 		body, _, err := w.Bucket.Read(ctx, key, maxManifest)

@@ -9,9 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
-	"regexp"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -163,16 +161,3 @@ func info(size *int64, etag *string, metadata map[string]string) Info {
 
 // Unquote takes the quotes of HTTP from an ETag.
 func Unquote(etag string) string { return strings.Trim(etag, `"`) }
-
-var fileKey = regexp.MustCompile(`-1-(\d{4}(?:-\d{2}){5})-([0-9A-Za-z-]+)-\d{3,}\.[a-z0-9.]+$`)
-
-// KeyTime returns the time, the batch's id and true if a key has the form in which the pipeline names its files:
-// prefix, stream, version, time of the batch's beginning, id of the batch, number of the file, extension.
-func KeyTime(key string) (begun time.Time, batch string, ok bool) {
-	m := fileKey.FindStringSubmatch(key)
-	if m == nil {
-		return time.Time{}, "", false
-	}
-	begun, err := time.Parse("2006-01-02-15-04-05", m[1])
-	return begun, m[2], err == nil
-}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -98,22 +97,5 @@ func TestLines_StopsAtTheFirstErrorOfTheCaller(t *testing.T) {
 	})
 	if !errors.Is(err, stop) || calls != 2 {
 		t.Errorf("error %v after %d calls", err, calls)
-	}
-}
-
-func TestKeyTime_KnowsThePipelinesKeys(t *testing.T) {
-	begun := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for key, batch := range map[string]string{
-		"data/trips-1-2026-01-02-03-04-05-01a20527-214f-712e-bae4-36df22ed3c71-007.jsonl.gz":          "01a20527-214f-712e-bae4-36df22ed3c71",
-		"trips-1-2026-01-02-03-04-05-b-1234.parquet":                                                  "b",
-		"data/year=2026/a.b-1-2026-01-02-03-04-05-01a20527-214f-712e-bae4-36df22ed3c71-000.jsonl.zst": "01a20527-214f-712e-bae4-36df22ed3c71",
-		"data/trips-1-2026-01-02-03-04-05-01a20527-214f-712e-bae4-36df22ed3c71":                       "", // Firehose's
-		"data/trips-1-2026-13-02-03-04-05-b-000.jsonl":                                                "",
-		"data/notes.txt": "",
-	} {
-		at, got, ok := objects.KeyTime(key)
-		if ok != (batch != "") || ok && (got != batch || !at.Equal(begun)) {
-			t.Errorf("%s: %v, %q, %v; want %q", key, at, got, ok, batch)
-		}
 	}
 }
