@@ -5,6 +5,7 @@
 // file is there, with the size and the ETag that S3 gave when it was completed, what was delivered is still there. A
 // deep audit also reads the files: their rows are as many as the ranges have records, no event id is in a batch twice,
 // and each belongs to a range of its batch. As ranges do not overlap, an id that is once in its batch is once in all.
+// Where shards count their sequence numbers by themselves, as in some emulators, an id is in a batch once per shard.
 //
 // What it can not see: a manifest and its files that are gone from one end of the window, since nothing says that the
 // chain went on; and what a producer sent twice, which is two records. Ranges of shards that share a manifest prefix

@@ -16,7 +16,9 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/audit"
+	"aws-streaming-pipeline/consumer/batch"
 	"aws-streaming-pipeline/consumer/layout"
+	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
@@ -240,6 +242,54 @@ func TestRun_LooksAtTheIDsOfALargeBatchInTurns(t *testing.T) {
 	r := s.audit(deep)
 	if got := listed(r); !slices.Equal(got, []audit.Kind{audit.Double}) || r.Counts[audit.Double] != 1 {
 		t.Errorf("found %q\n%s", got, text(t, r))
+	}
+}
+
+// Some emulators count the sequence numbers of each shard from 1. What two shards have under the same id is two records;
+// what goes beyond that is a double, however it is hidden.
+func TestRun_KnowsRecordsOfShardsThatCountByThemselves(t *testing.T) {
+	without := func(in batch.Intake, n int) batch.Intake {
+		in.Records = slices.DeleteFunc(in.Records, func(r record.Record) bool { return r.SequenceNumber == sequence(n) })
+		return in
+	}
+	for _, test := range []struct {
+		name        string
+		one, two    func(*site) batch.Intake
+		place, with int // the row of one record is replaced by that of another
+		want        []audit.Kind
+		says        string
+	}{
+		{name: "the same numbers in both",
+			one: func(s *site) batch.Intake { return s.intake("x", 1, 30) }, two: func(s *site) batch.Intake { return s.intake("x", 1, 30) }},
+		{name: "some of the numbers in both",
+			one: func(s *site) batch.Intake { return s.intake("x", 1, 20) }, two: func(s *site) batch.Intake { return s.intake("x", 11, 39) }},
+		{name: "one three times",
+			one: func(s *site) batch.Intake { return s.intake("x", 1, 30) }, two: func(s *site) batch.Intake { return s.intake("x", 1, 30) },
+			place: 4, with: 5, want: []audit.Kind{audit.Double}, says: sequence(5)},
+		{name: "one twice that only one shard can have",
+			one: func(s *site) batch.Intake { return s.intake("x", 1, 19) }, two: func(s *site) batch.Intake { return s.intake("x", 1, 39) },
+			place: 33, with: 32, want: []audit.Kind{audit.Double}, says: sequence(32)},
+		{name: "one twice that both may have, in the place of one that they have not",
+			one: func(s *site) batch.Intake { return without(s.intake("x", 1, 19), 15) }, two: func(s *site) batch.Intake { return s.intake("x", 1, 39) },
+			place: 33, with: 15, want: []audit.Kind{audit.Double}, says: "shard-"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSite(t, lines(t, jsonl.None))
+			p, _ := s.worker("a")
+			one, two := s.open(p, "shard-1", "a"), s.open(p, "shard-2", "a")
+			must(t, two.Append(t.Context(), test.two(s)))
+			s.deliver(one, test.one(s))
+			if test.place > 0 {
+				s.change(nth(1), s.key("data/"), func(b []byte) []byte {
+					return bytes.Replace(b, []byte(sequence(test.place)), []byte(sequence(test.with)), 1)
+				})
+			}
+			s.advance(time.Minute)
+			r := s.audit(deep)
+			if got := listed(r); !slices.Equal(got, test.want) || !strings.Contains(text(t, r), test.says) {
+				t.Errorf("found %q, want %q naming %q\n%s", got, test.want, test.says, text(t, r))
+			}
+		})
 	}
 }
 

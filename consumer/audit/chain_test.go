@@ -2,7 +2,6 @@ package audit
 
 import (
 	"fmt"
-	"hash/maphash"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -167,12 +166,27 @@ func TestFinder_TakesTheIDOfTheObjectAndNoOther(t *testing.T) {
 	}
 }
 
+// The numbers of AWS are unique in their stream although the ranges of its shards lie over one another.
+func TestIDs_AreOnceInAStreamOfAWS(t *testing.T) {
+	const number = "49590338271490256608559692538361571095921575989136588"
+	s := newIDs([]checkpoint.Range{
+		{Shard: "a", Start: number + "100", Last: number + "300", Records: 1}, {Shard: "b", Start: number + "150", Last: number + "400", Records: 1},
+	}, 1)
+	s.begin(0, 2)
+	guess := 0
+	for i, want := range []bool{false, true} {
+		if inside, again := s.add([]byte(number+"200-3"), &guess); !inside || again != want {
+			t.Errorf("time %d: inside %v, again %v", i, inside, again)
+		}
+	}
+}
+
 func BenchmarkTally_Row(b *testing.B) {
 	line := []byte(`{"TRIP_ID":"1372636858620000589","CALL_TYPE":"C","POLYLINE":"[[-8.618643,41.141412]]","event_id":"49590338271490256608559692538361571095921575989136588898-17"}`)
-	s := &ids{
-		ranges: []checkpoint.Range{{Start: "1", Last: "2"}, {Start: checkpoint.TrimHorizon, Last: "49590338271490256608559692538361571095921575989136588999"}},
-		turns:  1, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, seen: make(map[[2]uint64]struct{}), most: 1 << 20,
-	}
+	s := newIDs([]checkpoint.Range{
+		{Start: "1", Last: "2"}, {Start: checkpoint.TrimHorizon, Last: "49590338271490256608559692538361571095921575989136588999"},
+	}, 1)
+	s.begin(0, 1<<20)
 	t := tally{ids: s}
 	find := newFinder("event_id")
 	b.SetBytes(int64(len(line)))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -29,13 +30,9 @@ func (a *auditor) readBatch(ctx context.Context, b checkpoint.Batch) error {
 	for _, f := range b.Files {
 		rows += f.Rows
 	}
-	turns := uint64(rows/idsAtOnce) + 1
-	seeds := [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-	for turn := range turns {
-		ids := &ids{
-			ranges: b.Ranges, turn: turn, turns: turns, seeds: seeds, most: int(2 * idsAtOnce),
-			seen: make(map[[2]uint64]struct{}, rows/int64(turns)),
-		}
+	ids := newIDs(b.Ranges, uint64(rows/idsAtOnce)+1)
+	for turn := range ids.turns {
+		ids.begin(turn, rows)
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(downloads)
 		for _, f := range b.Files {
@@ -44,6 +41,10 @@ func (a *auditor) readBatch(ctx context.Context, b checkpoint.Batch) error {
 		if err := g.Wait(); err != nil {
 			return err
 		}
+	}
+	for _, r := range ids.short() {
+		a.found(Finding{Kind: Double, Batch: b.ID, Shard: r.Shard, Message: fmt.Sprintf(
+			"the range %s has %d records, and the files have fewer different event ids that fit it", span(r.Start, r.End), r.Records)})
 	}
 	return nil
 }
@@ -70,7 +71,7 @@ func (a *auditor) readFile(ctx context.Context, batch string, f checkpoint.File,
 		a.found(Finding{Kind: k, Batch: batch, Key: f.Key, Message: fmt.Sprintf(format, args...)})
 	}
 	if t.double.n > 0 {
-		report(Double, "%d event ids are there for the second time in the batch: %s", t.double.n, t.double)
+		report(Double, "%d event ids are there once too often in the batch: %s", t.double.n, t.double)
 	}
 	if !first {
 		return nil
@@ -261,33 +262,102 @@ func (f *finder) id(line []byte) []byte {
 	return []byte(id)
 }
 
+// maxCounter is the most digits that a number of 64 bits has.
+const maxCounter = 20
+
+// ownNumbers tells that a sequence number can be there in several shards. Those of AWS are unique in their stream (Amazon
+// Kinesis API Reference, PutRecord: "unique across all records in the stream") and have 56 digits. Some emulators count
+// in each shard from 1.
+func ownNumbers(sequence string) bool { return len(sequence) <= maxCounter }
+
 // ids are the event ids of one batch, or in one turn of several those whose hash is that turn's.
+//
+// An id has no shard in it. Where shards count by themselves, it may be that of a record of each shard whose range it
+// fits, and may be there so often. If the place of another record is taken by a double, which that lets pass, the ids
+// that fit a range are fewer than its records; short tells that.
 type ids struct {
 	ranges      []checkpoint.Range
 	turn, turns uint64
 	seeds       [2]maphash.Seed
 
 	mu   sync.Mutex
-	seen map[[2]uint64]struct{} // 128 bits of hash: no two ids of a batch will ever share them
+	seen map[[2]uint64]uint8 // how often, by 128 bits of hash: no two ids of a batch will ever share them
 	// most bounds seen. A file with so many more rows than its manifest says is a finding, whatever its ids are.
-	most int
+	most  int
+	rows  int64 // in all turns
+	found bool  // a double, or an id that fits no range
+	// fitting are the different ids that fit each range, in all turns; kept where shards count by themselves.
+	fitting []int64
 }
 
-// add takes an id in. It tells whether the record lies in a range of the batch, and whether it was there before. guess
-// is the caller's memory of the range that the last id was in.
+func newIDs(ranges []checkpoint.Range, turns uint64) *ids {
+	return &ids{
+		ranges: ranges, turns: turns, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
+		most: int(2 * idsAtOnce), fitting: make([]int64, len(ranges)),
+	}
+}
+
+// begin begins a turn. rows are those of the batch.
+func (s *ids) begin(turn uint64, rows int64) {
+	s.turn, s.seen = turn, make(map[[2]uint64]uint8, rows/int64(s.turns))
+}
+
+// add takes an id in. It tells whether the record lies in a range of the batch, and whether it was there so often before
+// that it must be a double. guess is the caller's memory of the range that the last id was in.
 func (s *ids) add(id []byte, guess *int) (inside, again bool) {
-	sequence, _, _ := bytes.Cut(id, []byte{'-'})
-	inside = s.inRange(string(sequence), guess)
+	cut, _, _ := bytes.Cut(id, []byte{'-'})
+	sequence := string(cut)
+	inside = s.inRange(sequence, guess)
 	h := [2]uint64{maphash.Bytes(s.seeds[0], id), maphash.Bytes(s.seeds[1], id)}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if h[0]%s.turns != s.turn {
 		return inside, false
 	}
-	if _, again = s.seen[h]; !again && len(s.seen) < s.most {
-		s.seen[h] = struct{}{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rows++
+	before, known := s.seen[h]
+	if before < math.MaxUint8 && (known || len(s.seen) < s.most) {
+		s.seen[h] = before + 1
 	}
+	once := uint8(1)
+	if inside && ownNumbers(sequence) {
+		once = s.fit(sequence, before == 0)
+	}
+	again = before >= once
+	s.found = s.found || again || !inside
 	return inside, again
+}
+
+// fit tells how many ranges a sequence number fits, and counts it for them if it is new.
+func (s *ids) fit(sequence string, isNew bool) (n uint8) {
+	for i := range s.ranges {
+		if s.ranges[i].Contains(sequence) {
+			n++
+			if isNew {
+				s.fitting[i]++
+			}
+		}
+	}
+	return n
+}
+
+// short returns the ranges that have more records than there are ids that fit them. It looks only where nothing else was
+// found: as many rows as records, no double, and none that fits no range.
+func (s *ids) short() []checkpoint.Range {
+	var records int64
+	for _, r := range s.ranges {
+		records += r.Records
+	}
+	if records != s.rows || s.found {
+		return nil
+	}
+	var list []checkpoint.Range
+	for i, r := range s.ranges {
+		if s.fitting[i] < r.Records && ownNumbers(r.Last) {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 func (s *ids) inRange(sequence string, guess *int) bool {

@@ -167,10 +167,11 @@ func (w *wait) look(ctx context.Context, sent []Record) error {
 
 // find looks for those of the records that the batch covers.
 func (w *wait) find(ctx context.Context, b checkpoint.Batch, sent []Record) error {
-	covered := make(map[string]*Record)
+	// By sequence number: where shards count by themselves, several records have the same.
+	covered := make(map[string][]*Record)
 	for i, r := range sent {
 		if slices.ContainsFunc(b.Ranges, func(in checkpoint.Range) bool { return in.Shard == r.Shard && in.Contains(r.Sequence) }) {
-			covered[r.Sequence] = &sent[i]
+			covered[r.Sequence] = append(covered[r.Sequence], &sent[i])
 		}
 	}
 	if len(covered) == 0 {
@@ -181,8 +182,9 @@ func (w *wait) find(ctx context.Context, b checkpoint.Batch, sent []Record) erro
 		err := audit.EachID(ctx, w.Bucket, f, func(id []byte) {
 			unnamed = unnamed || len(id) == 0
 			sequence, _, _ := bytes.Cut(id, []byte{'-'}) // of a record that was taken apart
-			if r := covered[string(sequence)]; r != nil {
-				r.Key, r.Error = f.Key, f.Error
+			same := covered[string(sequence)]
+			if i := slices.IndexFunc(same, func(r *Record) bool { return r.Key == "" }); i >= 0 {
+				same[i].Key, same[i].Error = f.Key, f.Error
 			}
 		})
 		if err != nil {
@@ -190,12 +192,14 @@ func (w *wait) find(ctx context.Context, b checkpoint.Batch, sent []Record) erro
 		}
 	}
 	var faults []error
-	for _, r := range covered {
-		if r.Key != "" {
-			continue
-		}
-		if r.Unnamed = unnamed; !unnamed {
-			faults = append(faults, fmt.Errorf("it covers record %s of shard %s, and none of its files has it", r.Sequence, r.Shard))
+	for _, same := range covered {
+		for _, r := range same {
+			if r.Key != "" {
+				continue
+			}
+			if r.Unnamed = unnamed; !unnamed {
+				faults = append(faults, fmt.Errorf("it covers record %s of shard %s, and none of its files has it", r.Sequence, r.Shard))
+			}
 		}
 	}
 	return errors.Join(faults...)
