@@ -83,10 +83,9 @@ func auditKeys(t *testing.T, st *stage, adjust func(*Config)) {
 
 	client := s3.NewFromConfig(st.account, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String(st.bucket.URL()), true })
 	bucket := objects.Bucket{API: client, Name: "bucket"}
-	fixed := func(prefix string) string { before, _, _ := strings.Cut(prefix, "!{"); return before }
 	report := func() *audit.Report {
 		r, err := audit.Run(t.Context(), audit.Config{
-			Bucket: bucket, ManifestPrefix: cfg.ManifestPrefix, Prefixes: []string{fixed(cfg.Prefix), fixed(cfg.ErrorPrefix)},
+			Bucket: bucket, ManifestPrefix: cfg.ManifestPrefix, Prefixes: []string{layout.Fixed(cfg.Prefix), layout.Fixed(cfg.ErrorPrefix)},
 			Now: func() time.Time { return time.Now().Add(time.Minute) },
 		})
 		if err != nil {

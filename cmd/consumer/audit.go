@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"aws-streaming-pipeline/consumer/audit"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/objects"
 )
 
@@ -38,8 +39,8 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	f.BoolVar(&o.strict, "strict", false, "take warnings for findings")
 	f.StringVar(&o.bucket, "bucket", cfg.Bucket, "`name` of the bucket (BUCKET)")
 	f.StringVar(&o.manifests, "manifest-prefix", cfg.ManifestPrefix, "`prefix` of the manifests (MANIFEST_PREFIX)")
-	f.StringVar(&o.data, "prefix", fixed(cfg.Prefix), "`prefix` under which to look for files that no manifest names (from PREFIX)")
-	f.StringVar(&o.errs, "error-prefix", fixed(cfg.ErrorPrefix), "the same for error files (from ERROR_PREFIX)")
+	f.StringVar(&o.data, "prefix", layout.Fixed(cfg.Prefix), "`prefix` under which to look for files that no manifest names (from PREFIX)")
+	f.StringVar(&o.errs, "error-prefix", layout.Fixed(cfg.ErrorPrefix), "the same for error files (from ERROR_PREFIX)")
 	if err := parse(f, args); err != nil {
 		return undone(unlessHelp(err))
 	}

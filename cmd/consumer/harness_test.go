@@ -57,6 +57,7 @@ type surroundings struct {
 	stream  *localstream.Server
 	bucket  *localbucket.Server
 	kinesis *kinesis.Client
+	s3      *s3.Client
 	dir     string
 }
 
@@ -74,11 +75,11 @@ func newSurroundings(t *testing.T, shards int32) *surroundings {
 	t.Cleanup(func() { s.bucket.Close() })
 	account := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: awshttp.Keep(nil)}
 	s.kinesis = kinesis.NewFromConfig(account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(s.stream.URL()) })
-	buckets := s3.NewFromConfig(account, func(o *s3.Options) {
+	s.s3 = s3.NewFromConfig(account, func(o *s3.Options) {
 		o.BaseEndpoint = aws.String(s.bucket.URL())
 		o.UsePathStyle = true
 	})
-	if _, err := buckets.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucketName)}); err != nil {
+	if _, err := s.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucketName)}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.kinesis.CreateStream(t.Context(), &kinesis.CreateStreamInput{

@@ -28,6 +28,7 @@ var commands = []command{
 	{"checkpoint", "show the lease table, move positions, import another consumer's", checkpoints},
 	{"check", "send a record to each shard and wait for the files that hold them", checkDelivery},
 	{"redrive", "send error records back to a stream", redriveErrors},
+	{"policy", "print the least IAM policy for these settings, of the daemon or with --operator of these commands", printPolicy},
 	{"probe", "ask the daemon with these settings on this host whether it is alive", probe},
 	{"settings", "list the environment variables, as text or with --markdown", settings},
 	{"version", "print the version", func(_ context.Context, _ []string, out io.Writer) error {

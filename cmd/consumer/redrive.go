@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/uuid"
 
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/redrive"
 )
 
@@ -34,8 +35,8 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("redrive", redriveUsage, out)
 	f.StringVar(&c.Stream, "stream", "", "`name` or ARN of the stream to send to (required)")
 	f.StringVar(&c.Bucket, "bucket", cfg.Bucket, "`name` of the bucket (BUCKET)")
-	f.StringVar(&c.Prefix, "prefix", fixed(cfg.ErrorPrefix), "`prefix` of the error objects (from ERROR_PREFIX)")
-	f.StringVar(&c.MarkerPrefix, "marker-prefix", "redriven/", "`prefix` of the markers; the same in all runs")
+	f.StringVar(&c.Prefix, "prefix", layout.Fixed(cfg.ErrorPrefix), "`prefix` of the error objects (from ERROR_PREFIX)")
+	f.StringVar(&c.MarkerPrefix, "marker-prefix", layout.RedriveFolder, "`prefix` of the markers; the same in all runs")
 	f.Var(&codes, "code", "only lines with this error `code`; may be given several times")
 	f.Var(&from, "from", "only records that arrived at this `time` or later: "+momentForms)
 	f.Var(&to, "to", "only records that arrived before this `time`")

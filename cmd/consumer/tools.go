@@ -59,12 +59,6 @@ func toolSettings() consumer.Config {
 	return c
 }
 
-// fixed is the beginning of a prefix that has no expressions.
-func fixed(prefix string) string {
-	before, _, _ := strings.Cut(prefix, "!{")
-	return before
-}
-
 func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
 	f := flag.NewFlagSet(name, flag.ContinueOnError)
 	f.SetOutput(out)

@@ -222,6 +222,23 @@ func TestTools_NeedOnlyTheirOwnSettings(t *testing.T) {
 	}
 }
 
+// foreignTable makes the table of another consumer, with one item.
+func foreignTable(t *testing.T, endpoint, name, key string, item map[string]types.AttributeValue) {
+	t.Helper()
+	db := dynamodb.NewFromConfig(aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")},
+		func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint })
+	if _, err := db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: &key, AttributeType: types.ScalarAttributeTypeS}},
+		KeySchema:            []types.KeySchemaElement{{AttributeName: &key, KeyType: types.KeyTypeHash}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: item}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestTools_ImportGoesOnWhereAnotherConsumerStopped(t *testing.T) {
 	endpoint := emulator.DynamoDBLocal(t).URL
 	s := newSurroundings(t, 1)
@@ -232,22 +249,11 @@ func TestTools_ImportGoesOnWhereAnotherConsumerStopped(t *testing.T) {
 			last = r.SequenceNumber
 		}
 	}
-	db := dynamodb.NewFromConfig(aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")},
-		func(o *dynamodb.Options) { o.BaseEndpoint = &endpoint })
 	name := "stock-" + filepath.Base(s.dir)
-	if _, err := db.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-		TableName: &name, BillingMode: types.BillingModePayPerRequest,
-		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("ShardID"), AttributeType: types.ScalarAttributeTypeS}},
-		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("ShardID"), KeyType: types.KeyTypeHash}},
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &name, Item: map[string]types.AttributeValue{
+	foreignTable(t, endpoint, name, "ShardID", map[string]types.AttributeValue{
 		"ShardID":    &types.AttributeValueMemberS{Value: "shardId-000000000000"},
 		"Checkpoint": &types.AttributeValueMemberS{Value: last},
-	}}); err != nil {
-		t.Fatal(err)
-	}
+	})
 	environment := append(s.environment(), "CHECKPOINT_FILE=", "CHECKPOINT_TABLE=ours-"+name, "AWS_ENDPOINT_URL_DYNAMODB="+endpoint)
 	for range 2 { // again does no harm
 		if out, code := s.tool(environment, "checkpoint", "import", "--from", name); code != 0 || !strings.Contains(out, "1 shards taken over") {

@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +14,7 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 	var found []Finding
 	a.report.Listed = 0
 	unknown, example := 0, ""
-	for _, prefix := range disjoint(a.Prefixes) {
+	for _, prefix := range layout.Disjoint(a.Prefixes) {
 		for o, err := range a.Bucket.List(ctx, prefix, "") {
 			if err != nil {
 				return nil, err
@@ -92,16 +91,4 @@ func (a *auditor) unnamedFile(key, batch string) (Finding, bool) {
 	}
 	return Finding{Kind: Unnamed, Key: key, Batch: batch,
 		Message: "its batch has no manifest: the manifest was removed, or its worker has not come so far and the batch is in the outbox"}, true
-}
-
-// disjoint drops prefixes that lie under others, and doubles.
-func disjoint(prefixes []string) []string {
-	sorted := slices.Compact(slices.Sorted(slices.Values(prefixes)))
-	var list []string
-	for _, p := range sorted {
-		if len(list) == 0 || !strings.HasPrefix(p, list[len(list)-1]) {
-			list = append(list, p)
-		}
-	}
-	return list
 }

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/consumer/policy"
+)
+
+const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [--bucket-key KEY] [--operator] ...
+
+Prints the least IAM policy for the settings in the environment: every call that the daemon makes with them, on the
+resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint and
+redrive instead. Nothing is asked of AWS. What is not known stands as REGION and ACCOUNT in the policy.
+
+A change of BUCKET, PREFIX, ERROR_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID needs the permissions of before, too, until
+all workers have the new settings and the outbox is empty: what was begun is finished where it was begun.`
+
+func printPolicy(ctx context.Context, args []string, out io.Writer) error {
+	var place policy.Place
+	f := newFlags("policy", policyUsage, out)
+	f.StringVar(&place.Account, "account", "", "`id` of the account of stream, table and keys; default: ACCOUNT as a placeholder")
+	f.StringVar(&place.Region, "region", "", "`name` of the region; default: AWS_REGION or that of the profile, or else REGION as a placeholder")
+	f.StringVar(&place.Partition, "partition", "", "`name` of the partition; default: that of the region, aws if there is none")
+	f.StringVar(&place.StreamKey, "stream-key", "", "customer managed KMS `key` (ARN, id or alias) that encrypts the stream")
+	f.StringVar(&place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
+	operator := f.Bool("operator", false, "print the policy for the operators' commands")
+	oldTable := f.String("import-table", "", "with --operator: `name` of the table that checkpoint import reads")
+	if err := parse(f, args); err != nil {
+		return unlessHelp(err)
+	}
+	cfg, err := consumer.LoadConfig()
+	if err != nil {
+		return fmt.Errorf("settings are wrong:\n%w", err)
+	}
+	if *oldTable != "" && !*operator {
+		return fmt.Errorf("--import-table=%q: want it with --operator", *oldTable)
+	}
+	if place.Region == "" {
+		account, err := awsconfig.LoadDefaultConfig(ctx)
+		if err != nil {
+			return fmt.Errorf("load AWS configuration: %w", err)
+		}
+		place.Region = account.Region
+	}
+	p := policy.Daemon(&cfg, place)
+	if *operator {
+		p = policy.Operator(&cfg, place, *oldTable)
+	}
+	document, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(out, "%s\n", document); err != nil {
+		return err
+	}
+	for placeholder, flag := range map[string]string{policy.Region: "--region", policy.Account: "--account"} {
+		if strings.Contains(string(document), ":"+placeholder+":") {
+			fmt.Fprintf(os.Stderr, "%s stands for what is not known: give %s, or put yours in its place\n", placeholder, flag)
+		}
+	}
+	return nil
+}
