@@ -221,7 +221,19 @@ func plain(n *yaml.Node) *yaml.Node {
 	return &c
 }
 
-// The settings in values.yaml follow from the program, and the schema and README from values.yaml.
+// fill puts a text between the marks of a name.
+func fill(t *testing.T, document []byte, name, text string) []byte {
+	t.Helper()
+	open, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
+	before, rest, opens := bytes.Cut(document, []byte(open))
+	_, after, ends := bytes.Cut(rest, []byte(end))
+	if !opens || !ends {
+		t.Fatalf("there is no place for %s", name)
+	}
+	return []byte(string(before) + open + text + end + string(after))
+}
+
+// The settings in values.yaml follow from the program, the schema from values.yaml, and the README from both.
 func TestChart_IsMadeFromItsSources(t *testing.T) {
 	values := withSettings(read(t, valuesFile))
 	var document yaml.Node
@@ -229,17 +241,12 @@ func TestChart_IsMadeFromItsSources(t *testing.T) {
 		t.Fatal(err)
 	}
 	root := document.Content[0]
-	readme := read(t, "consumer/README.md")
-	const open, end = "<!-- values -->\n", "<!-- /values -->\n"
-	before, rest, opens := bytes.Cut(readme, []byte(open))
-	_, after, ends := bytes.Cut(rest, []byte(end))
-	if !opens || !ends {
-		t.Fatal("consumer/README.md has no place for the table of values")
-	}
+	readme := fill(t, read(t, "consumer/README.md"), "values", makeTable(t, root))
+	readme = fill(t, readme, "policy", makePolicies())
 	for path, want := range map[string][]byte{
 		valuesFile:                    values,
 		"consumer/values.schema.json": makeSchema(t, root),
-		"consumer/README.md":          []byte(string(before) + open + makeTable(t, root) + end + string(after)),
+		"consumer/README.md":          readme,
 	} {
 		if *update {
 			if err := os.WriteFile(path, want, 0o644); err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/consumer/policy"
+	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/producer"
 )
@@ -178,12 +181,9 @@ func TestFunctions_WriteErrorsWhereTheyMay(t *testing.T) {
 	}
 }
 
-func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
+// The policy that the daemon prints is what its code calls, in the union of all settings.
+func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	want := actionsOf("kinesis", methods(reflect.TypeFor[consumer.Kinesis]()))
-	want = slices.DeleteFunc(want, func(action string) bool {
-		// FAN_OUT_CONSUMER is an ARN: the stack registers the consumer.
-		return action == "kinesis:DescribeStreamConsumer" || action == "kinesis:RegisterStreamConsumer"
-	})
 	for _, call := range calls(t, "../writers/s3sink", reflect.TypeFor[*s3.Client]()) {
 		want = append(want, s3Actions[call]...)
 		if s3Actions[call] == nil {
@@ -191,27 +191,113 @@ func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
 		}
 	}
 	for _, call := range calls(t, "../checkpoint/dynamo", reflect.TypeFor[*dynamodb.Client]()) {
-		// CHECKPOINT_TABLE_CREATE is false: the stack makes the table.
-		if call == "CreateTable" || call == "UpdateContinuousBackups" {
-			continue
-		}
 		if call == "TransactWriteItems" {
 			want = append(want, "dynamodb:PutItem", "dynamodb:UpdateItem")
 			continue
 		}
 		want = append(want, "dynamodb:"+call)
 	}
-	// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
-	want = append(want, "logs:CreateLogStream", "logs:PutLogEvents")
+	want = append(want, "s3:DeleteObject") // of the lists that batches of very many files have
+	cfg := consumer.Defaults()
+	cfg.Stream, cfg.Bucket, cfg.Schema = "trips", "out", "s3://deploy/schema/trips.json"
+	got := policy.Daemon(&cfg, policy.Place{}).Actions()
+	cfg.FanOutConsumer = "push"
+	got = append(got, policy.Daemon(&cfg, policy.Place{}).Actions()...)
+	sameActions(t, "consumer policy", got, want)
+}
+
+// The role of the daemon allows what the policy for the task's settings allows, with and without fan-out, and no action
+// that neither has.
+func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
-	sameActions(t, "ConsumerRole", actions(t, tpl.resources["ConsumerRole"]), want)
-	if environment(container(t, tpl, "ConsumerTask", "consumer"))["CHECKPOINT_TABLE_CREATE"] != "false" {
+	const stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/streaming-pipeline-dev"
+	values := map[string]string{
+		"Project": "streaming-pipeline", "Stage": "dev", "ManifestPrefix": "manifests/",
+		"streaming-pipeline-dev-StreamArn":           stream,
+		"streaming-pipeline-dev-OutputBucketArn":     "arn:aws:s3:::output",
+		"streaming-pipeline-dev-DeploymentBucketArn": "arn:aws:s3:::deployment",
+		"CheckpointTable.Arn":                        "arn:aws:dynamodb:eu-west-1:123456789012:table/checkpoints",
+		"FanOutConsumer.ConsumerARN":                 stream + "/consumer/consumer:1",
+		"MetricsLogGroup.Arn":                        "arn:aws:logs:eu-west-1:123456789012:log-group:metrics:*",
+	}
+	role := iam.Policy{Version: iam.Version}
+	for _, g := range grants(t, tpl.resources["ConsumerRole"]) {
+		s := iam.Statement{Sid: g.sid, Effect: iam.Allow, Action: g.actions}
+		for _, r := range g.resources {
+			s.Resource = append(s.Resource, resolve(t, r, values))
+		}
+		role.Statement = append(role.Statement, s)
+	}
+
+	env := environment(container(t, tpl, "ConsumerTask", "consumer"))
+	if env["CHECKPOINT_TABLE_CREATE"] != "false" {
 		t.Error("the daemon would make a table, which it is not allowed to")
 	}
-	named := text(environment(container(t, tpl, "ConsumerTask", "consumer"))["FAN_OUT_CONSUMER"])
-	if !strings.Contains(named, "FanOutConsumer.ConsumerARN") && !strings.Contains(named, "FanOutConsumer ConsumerARN") {
+	if named := text(env["FAN_OUT_CONSUMER"]); !strings.Contains(named, "FanOutConsumer.ConsumerARN") && !strings.Contains(named, "FanOutConsumer ConsumerARN") {
 		t.Errorf("FAN_OUT_CONSUMER is %s, not the ARN of the consumer that the stack registers", named)
 	}
+	cfg := consumer.Defaults()
+	cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
+	cfg.Schema = "s3://deployment/schema/trips.json"
+	// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
+	want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
+	for _, cfg.FanOutConsumer = range []string{"", values["FanOutConsumer.ConsumerARN"]} { // fan-out off and on
+		p := policy.Daemon(&cfg, policy.Place{Region: "eu-west-1", Account: "123456789012"})
+		want = append(want, p.Actions()...)
+		for _, s := range p.Statement {
+			for _, action := range s.Action {
+				for _, r := range s.Resource {
+					if need := (iam.Need{Action: action, Resource: strings.ReplaceAll(r, "*", "anything")}); !role.Allows(need) {
+						t.Errorf("the role does not allow %s, which is for %s", need, s.Sid)
+					}
+				}
+			}
+		}
+	}
+	sameActions(t, "ConsumerRole", role.Actions(), want)
+}
+
+// resolve returns a text of a template with the values of what it refers to.
+func resolve(t *testing.T, v any, values map[string]string) string {
+	t.Helper()
+	find := func(name string) string {
+		if values[name] == "" {
+			t.Errorf("the test does not know %s", name)
+		}
+		return values[name]
+	}
+	n, ok := v.(node)
+	if !ok {
+		return text(v)
+	}
+	switch {
+	case n["Ref"] != nil:
+		return find(text(n["Ref"]))
+	case n["Fn::ImportValue"] != nil:
+		return find(resolve(t, n["Fn::ImportValue"], values))
+	case n["Fn::GetAtt"] != nil:
+		var parts []string
+		for _, p := range list(n["Fn::GetAtt"]) {
+			parts = append(parts, text(p))
+		}
+		return find(strings.Join(parts, "."))
+	case n["Fn::Sub"] != nil:
+		args := list(n["Fn::Sub"])
+		known := maps.Clone(values)
+		if len(args) > 1 {
+			for name, value := range asNode(args[1]) {
+				known[name] = resolve(t, value, values)
+			}
+		}
+		return os.Expand(text(args[0]), func(name string) string {
+			if known[name] == "" {
+				t.Errorf("the test does not know %s", name)
+			}
+			return known[name]
+		})
+	}
+	t.Fatalf("the test does not know what %v is", v)
+	return ""
 }
 
 // The transactions hold no writes of other kinds, whose actions the role would need.

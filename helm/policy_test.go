@@ -1,0 +1,77 @@
+package helm_test
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/consumer/policy"
+	"aws-streaming-pipeline/internal/iam"
+)
+
+// makePolicies are the tables of what the daemon's role has to be allowed, and of what settings change about it.
+func makePolicies() string {
+	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
+	with := func(adjust func(*consumer.Config, *policy.Place)) iam.Policy {
+		cfg, p := consumer.Defaults(), place
+		cfg.Stream, cfg.Bucket = "taxi-trips", "my-bucket"
+		adjust(&cfg, &p)
+		return policy.Daemon(&cfg, p)
+	}
+	base := with(func(*consumer.Config, *policy.Place) {})
+	var b strings.Builder
+	b.WriteString("| statement | actions | resources |\n|---|---|---|\n")
+	for _, s := range base.Statement {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", s.Sid, code(s.Action), code(s.Resource))
+	}
+	b.WriteString("\n| with | more | less |\n|---|---|---|\n")
+	for _, v := range []struct {
+		setting string
+		adjust  func(*consumer.Config, *policy.Place)
+	}{
+		{"`settings.checkpointTableCreate=false`", func(c *consumer.Config, _ *policy.Place) { c.CheckpointCreate = false }},
+		{"`settings.fanOutConsumer=push`", func(c *consumer.Config, _ *policy.Place) { c.FanOutConsumer = "push" }},
+		{"`settings.fanOutConsumer` as an ARN", func(c *consumer.Config, _ *policy.Place) {
+			c.FanOutConsumer = "arn:aws:kinesis:eu-west-1:123456789012:stream/taxi-trips/consumer/push:1767225600"
+		}},
+		{"`settings.schema=s3://config/trips.json`", func(c *consumer.Config, _ *policy.Place) { c.Schema = "s3://config/trips.json" }},
+		{"`settings.s3Encryption=aws:kms`, `settings.s3KmsKeyId=alias/files`", func(c *consumer.Config, _ *policy.Place) {
+			c.Encryption, c.KMSKey = "aws:kms", "alias/files"
+		}},
+		{"a bucket encrypted with a key of yours: `--bucket-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.BucketKey = "KEY" }},
+		{"a stream encrypted with a key of yours: `--stream-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.StreamKey = "KEY" }},
+	} {
+		changed := with(v.adjust)
+		var less []string
+		for _, s := range beyond(base, changed) {
+			less = append(less, s.Sid)
+		}
+		var more []string
+		for _, s := range beyond(changed, base) {
+			more = append(more, describe(s))
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", v.setting, strings.Join(more, "; "), strings.Join(less, ", "))
+	}
+	return b.String()
+}
+
+// beyond returns the statements of a policy that another has not.
+func beyond(p, other iam.Policy) []iam.Statement {
+	return slices.DeleteFunc(slices.Clone(p.Statement), func(s iam.Statement) bool {
+		return slices.ContainsFunc(other.Statement, func(o iam.Statement) bool { return reflect.DeepEqual(s, o) })
+	})
+}
+
+func describe(s iam.Statement) string {
+	text := fmt.Sprintf("%s: %s on %s", s.Sid, code(s.Action), code(s.Resource))
+	for _, keys := range s.Condition {
+		for key, values := range keys {
+			text += fmt.Sprintf(" where `%s` is %s", key, code(values))
+		}
+	}
+	return text
+}
+
+func code(texts []string) string { return "`" + strings.Join(texts, "` `") + "`" }
