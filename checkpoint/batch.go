@@ -12,8 +12,8 @@ import (
 var ErrInvalidBatch = errors.New("invalid batch")
 
 // Validate tells whether b may be committed at all: it has an id and at least one range, at most MaxRanges of them, one
-// a shard, each held by a lease, and each moves its checkpoint forward. A range that stands still is refused because the
-// move is what keeps a late repetition of the same commit from being applied twice.
+// a shard, each held by a lease, and each moves its checkpoint forward; a list of files names its object. A range that
+// stands still is refused because the move is what keeps a late repetition of the same commit from being applied twice.
 func (b Batch) Validate() error {
 	switch {
 	case b.ID == "":
@@ -22,6 +22,11 @@ func (b Batch) Validate() error {
 		return fmt.Errorf("%w %s: it has no ranges", ErrInvalidBatch, b.ID)
 	case len(b.Ranges) > MaxRanges:
 		return fmt.Errorf("%w %s: it has %d ranges, more than the %d that one transaction takes", ErrInvalidBatch, b.ID, len(b.Ranges), MaxRanges)
+	}
+	if b.List != nil {
+		if err := b.List.validate(); err != nil {
+			return fmt.Errorf("%w %s: list of files: %w", ErrInvalidBatch, b.ID, err)
+		}
 	}
 	seen := make(map[string]bool, len(b.Ranges))
 	for _, r := range b.Ranges {

@@ -157,6 +157,8 @@ type Batch struct {
 	Created time.Time `json:"created"` // when the batch was sealed, for people and metrics
 	Ranges  []Range   `json:"ranges"`
 	Files   []File    `json:"files"`
+	// List is where Files are kept if the item of the outbox does not hold them; nil if it does.
+	List *FileList `json:"file_list,omitempty"`
 }
 
 // Snapshot is one reading of the whole table, not atomic across items.
@@ -174,11 +176,11 @@ type Snapshot struct {
 // the batch's own (AWS, "Amazon DynamoDB Transactions: How it works").
 const MaxRanges = 99
 
-// MaxBatchItem is the size in bytes that the encoded files of a batch may have, below DynamoDB's limit of 400 KB an
-// item with room for the rest.
+// MaxBatchItem is the size in bytes that the encoded files of a batch may have in its item, below DynamoDB's limit of
+// 400 KB an item with room for the rest. A longer list goes to an object (FileList).
 const MaxBatchItem = 360 << 10
 
-// FileItemSize estimates, from above, what a file needs in the batch's item.
+// FileItemSize estimates, from above, what a file needs in the batch's item or list.
 func FileItemSize(f File) int64 {
 	n := 160 + len(f.Bucket) + len(f.Key) + len(f.UploadID) + len(f.Partition)
 	for _, p := range f.Parts {
@@ -231,14 +233,17 @@ type Store interface {
 	// under its id, and moves each range's checkpoint from Start to End, provided that it is at Start and that the
 	// lease is still held by LeaseOwner with LeaseCounter. ErrConflict: a condition failed. After any error, ErrConflict
 	// included, the outcome is open until Bury has answered. ErrInvalidBatch: nothing was sent, and no repetition helps.
+	//
+	// With a List the item holds that in place of the files. Releases that do not know lists do not see such a batch: they
+	// would publish it without its files.
 	Commit(ctx context.Context, b Batch) error
 	// Bury puts a tombstone under the batch's id if nothing is there, so that a commit that is still under way can
 	// never win. It returns true if the batch turns out to be committed. It returns false if it is buried, and also if it
 	// was committed, published and forgotten before the call; to abort its uploads and to start again from the stored
 	// checkpoints is right in both cases.
 	Bury(ctx context.Context, id, worker string) (committed bool, err error)
-	// Batch reads one batch of the outbox with all its fields, consistently; ErrNotFound if it is not there (published
-	// and forgotten, or never committed).
+	// Batch reads one batch of the outbox as its item holds it, consistently; ErrNotFound if it is not there (published
+	// and forgotten, or never committed). The files of a batch with a List are not in it: LoadBatch reads those, too.
 	Batch(ctx context.Context, id string) (Batch, error)
 	// Forget removes a batch or a tombstone from the outbox. It is no error if there is none.
 	Forget(ctx context.Context, id string) error

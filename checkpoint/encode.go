@@ -1,41 +1,123 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/klauspost/compress/zstd"
 )
 
-// ErrBatchTooLarge is the ErrInvalidBatch of files that exceed MaxBatchItem when they are encoded.
-var ErrBatchTooLarge = fmt.Errorf("%w: its files exceed what one item can hold", ErrInvalidBatch)
+// ErrBatchTooLarge is the ErrInvalidBatch of files that exceed MaxBatchItem when they are encoded, and have no List.
+var ErrBatchTooLarge = fmt.Errorf("%w: its files exceed what its item may hold", ErrInvalidBatch)
 
-// maxDecoded bounds what a damaged item can make a reader allocate; a full item decodes to a few MiB.
-const maxDecoded = 64 << 20
+// maxDecoded bounds what a damaged item or object can make a reader go through: 250,000 files (of one Kinesis record,
+// record.DefaultMaxRecords) with the longest keys take 600 MB. Only the files are held in memory, not their text.
+const maxDecoded = 1 << 30
 
 // window is how far back the compression looks: over a few hundred files.
 const window = 1 << 20
 
-// EncodeFiles returns the files of a batch as an item of the outbox holds them: JSON, compressed with zstd. The same
-// files give the same bytes. It fails with ErrBatchTooLarge above MaxBatchItem bytes.
+// EncodeFiles returns the files of a batch as an item of the outbox or the object of a FileList holds them: a JSON array,
+// compressed with zstd. The same files give the same bytes.
 func EncodeFiles(files []File) ([]byte, error) {
-	data, err := encode(files)
+	data, err := encodeFiles(files)
 	if err != nil {
 		return nil, fmt.Errorf("encode files: %w", err)
-	}
-	if len(data) > MaxBatchItem {
-		return nil, fmt.Errorf("encode %d files in %d bytes, at most %d: %w", len(files), len(data), MaxBatchItem, ErrBatchTooLarge)
 	}
 	return data, nil
 }
 
+// EncodeItemFiles is EncodeFiles for an item. It fails with ErrBatchTooLarge above MaxBatchItem bytes.
+func EncodeItemFiles(files []File) ([]byte, error) {
+	data, err := EncodeFiles(files)
+	if err == nil && len(data) > MaxBatchItem {
+		return nil, fmt.Errorf("encode %d files in %d bytes, at most %d: %w", len(files), len(data), MaxBatchItem, ErrBatchTooLarge)
+	}
+	return data, err
+}
+
+// encodeFiles goes file by file: the text of many thousands is never in memory as a whole.
+func encodeFiles(files []File) ([]byte, error) {
+	if files == nil {
+		return encode(files)
+	}
+	var out bytes.Buffer
+	w, err := newEncoder(&out)
+	if err != nil {
+		return nil, err
+	}
+	separator := "["
+	for i := range files {
+		text, err := json.Marshal(&files[i])
+		if err != nil {
+			return nil, err
+		}
+		// The encoder writes to a buffer, which never fails; Close would tell.
+		_, _ = io.WriteString(w, separator)
+		_, _ = w.Write(text)
+		separator = ","
+	}
+	if len(files) == 0 {
+		_, _ = io.WriteString(w, "[")
+	}
+	_, _ = io.WriteString(w, "]")
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
 // DecodeFiles is the reverse of EncodeFiles.
 func DecodeFiles(data []byte) ([]File, error) {
-	var files []File
-	if err := decode(data, &files); err != nil {
+	files, err := decodeFiles(data)
+	if err != nil {
 		return nil, fmt.Errorf("decode files: %w", err)
 	}
 	return files, nil
+}
+
+func decodeFiles(data []byte) (files []File, err error) {
+	r, err := newDecoder(data)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	text := json.NewDecoder(io.LimitReader(r, maxDecoded))
+	begin, err := text.Token()
+	if err != nil {
+		return nil, err
+	}
+	if begin == json.Delim('[') {
+		files = []File{}
+		for text.More() {
+			var f File
+			if err := text.Decode(&f); err != nil {
+				return nil, err
+			}
+			files = append(files, f)
+		}
+		if _, err := text.Token(); err != nil {
+			return nil, err
+		}
+	} else if begin != nil {
+		return nil, fmt.Errorf("it begins with %v: want a list", begin)
+	}
+	return files, atEnd(text)
+}
+
+// atEnd tells whether nothing but white space follows.
+func atEnd(text *json.Decoder) error {
+	switch _, err := text.Token(); {
+	case err == nil:
+		return errors.New("something follows the end")
+	case errors.Is(err, io.EOF):
+		return nil
+	default:
+		return err
+	}
 }
 
 // EncodeRanges returns the ranges of a batch as an item of the outbox holds them, JSON compressed with zstd: 99 ranges
@@ -57,14 +139,12 @@ func DecodeRanges(data []byte) ([]Range, error) {
 	return ranges, nil
 }
 
-// encode makes an encoder for each call, which a commit a minute can afford. One that is shared keeps channels, and a
-// channel does not cross the border of a synctest bubble.
 func encode(v any) ([]byte, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window))
+	encoder, err := newEncoder(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +152,24 @@ func encode(v any) ([]byte, error) {
 }
 
 func decode(data []byte, v any) error {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxDecoded))
+	r, err := newDecoder(data)
 	if err != nil {
 		return err
 	}
-	defer decoder.Close()
-	text, err := decoder.DecodeAll(data, nil)
-	if err != nil {
+	defer r.Close()
+	text := json.NewDecoder(io.LimitReader(r, maxDecoded))
+	if err := text.Decode(v); err != nil {
 		return err
 	}
-	return json.Unmarshal(text, v)
+	return atEnd(text)
+}
+
+// newEncoder makes an encoder for each call, which a commit a minute can afford. One that is shared keeps channels, and a
+// channel does not cross the border of a synctest bubble.
+func newEncoder(w io.Writer) (*zstd.Encoder, error) {
+	return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window))
+}
+
+func newDecoder(data []byte) (*zstd.Decoder, error) {
+	return zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(8*window))
 }

@@ -88,6 +88,10 @@ func testCommitInvalid(t *testing.T, s checkpoint.Store) {
 		"no end":                  func(b *checkpoint.Batch) { b.Ranges[0].End = "" },
 		"an end that is no place": func(b *checkpoint.Batch) { b.Ranges[0].End = checkpoint.TrimHorizon },
 		"a range that stands":     func(b *checkpoint.Batch) { b.Ranges[0].Start, b.Ranges[0].End = "100", "100" },
+		"a list without a key":    func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("lake", "", 1, []byte("x")) },
+		"a list without a bucket": func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("", "k", 1, []byte("x")) },
+		"a list of no files":      func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("lake", "k", 0, []byte("x")) },
+		"a list without its sum":  func(b *checkpoint.Batch) { b.List = &checkpoint.FileList{Bucket: "lake", Key: "k", Files: 1, Bytes: 1} },
 		"a range that goes back":  func(b *checkpoint.Batch) { b.Ranges[0].Start, b.Ranges[0].End = "100", "99" },
 	} {
 		b := batchOf("b", sequence(5), held)
@@ -115,12 +119,77 @@ func testCommitTooLarge(t *testing.T, s checkpoint.Store) {
 	}
 
 	b = batchOf("large", sequence(5), held)
-	b.Files = Files(200, 30)
+	b.Files = Files(150, 4)
 	must(t, s.Commit(t.Context(), b))
 	got, err := s.Batch(t.Context(), "large")
 	must(t, err)
 	if !reflect.DeepEqual(got.Files, b.Files) {
 		t.Error("a large batch came back with other files")
+	}
+}
+
+// What no item holds is committed with a list, and has all the life of another batch.
+func testCommitListed(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	held := makeHeld(t, s, 1, "w1")
+	b := batchOf("b", sequence(5), held...)
+	b.Files = Files(3000, 3)
+	data, err := checkpoint.EncodeFiles(b.Files)
+	must(t, err)
+	b.List = checkpoint.NewFileList("lake", "manifests/outbox/b.json.zst", len(b.Files), data)
+	must(t, s.Commit(ctx, b))
+	if got := read(t, s, shardID(0)).Checkpoint; got != sequence(5) {
+		t.Errorf("the shard is at %s, want %s", got, sequence(5))
+	}
+
+	want := b
+	want.Files = nil
+	got, err := s.Batch(ctx, "b")
+	must(t, err)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("Batch returned\n%+v, want\n%+v", got, want)
+	}
+	header := checkpoint.Batch{ID: b.ID, Worker: b.Worker, Created: b.Created}
+	if got := scan(t, s).Batches; !reflect.DeepEqual(got, []checkpoint.Batch{header}) {
+		t.Errorf("Scan returned the batches %+v, want %+v", got, header)
+	}
+	committed, err := s.Bury(ctx, "b", "w2")
+	must(t, err)
+	if !committed {
+		t.Error("the batch was buried")
+	}
+	// The same commit again, and another batch of the same id.
+	if err := s.Commit(ctx, b); err != nil && !errors.Is(err, checkpoint.ErrConflict) {
+		t.Errorf("the repeated Commit: %v", err)
+	}
+	other := batchOf("b", sequence(6), read(t, s, shardID(0)))
+	wantConflict(t, "Commit of another batch under the same id", s.Commit(ctx, other))
+	other = batchOf("b", sequence(5), held...)
+	other.List = checkpoint.NewFileList("lake", "manifests/outbox/b.json.zst", len(b.Files), []byte("other files"))
+	wantConflict(t, "Commit of another list under the same id", s.Commit(ctx, other))
+
+	must(t, s.Forget(ctx, "b"))
+	if _, err := s.Batch(ctx, "b"); !errors.Is(err, checkpoint.ErrNotFound) {
+		t.Errorf("Batch after Forget: %v, want ErrNotFound", err)
+	}
+	if got := scan(t, s).Batches; len(got) != 0 {
+		t.Errorf("after Forget there are %+v", got)
+	}
+}
+
+// A tombstone keeps a batch with a list out as it does any other.
+func testCommitListedAfterBury(t *testing.T, s checkpoint.Store) {
+	held := makeHeld(t, s, 1, "w1")
+	committed, err := s.Bury(t.Context(), "b", "w1")
+	must(t, err)
+	if committed {
+		t.Fatal("a batch that was never sent is committed")
+	}
+	b := batchOf("b", sequence(5), held...)
+	b.List = checkpoint.NewFileList("lake", "k", 1, []byte("x"))
+	wantConflict(t, "Commit", s.Commit(t.Context(), b))
+	if got := scan(t, s); len(got.Batches) != 0 || !slices.Equal(got.Tombstones, []string{"b"}) {
+		t.Errorf("the outbox holds %+v and the tombstones %q", got.Batches, got.Tombstones)
 	}
 }
 

@@ -47,6 +47,8 @@ var (
 		{"Commit takes as many ranges as a transaction holds", testCommitMaxRanges},
 		{"Commit refuses batches that break the rules", testCommitInvalid},
 		{"Commit of files that exceed an item is refused and can be buried", testCommitTooLarge},
+		{"a batch whose files are in an object is committed, found and forgotten", testCommitListed},
+		{"a tombstone keeps a batch whose files are in an object out", testCommitListedAfterBury},
 		{"Commit applied twice counts once", testCommitTwice},
 		{"Commit after Bury conflicts for ever", testCommitAfterBury},
 		{"Commit after Rewind conflicts, even to the same position", testCommitAfterRewind},

@@ -173,7 +173,7 @@ func (r *reader) javaLease() foreignLease {
 	if (entity != "" && entity != typeLease) || !r.has(attrCheckpoint) {
 		return foreignLease{other: true} // coordination rows of version 3
 	}
-	f := foreignLease{shard: r.str(attrKey), parents: slices.Sorted(slices.Values(r.list(attrParents))), checkpoint: r.str(attrCheckpoint)}
+	f := foreignLease{shard: r.str(attrKey), parents: slices.Sorted(slices.Values(r.strings(attrParents))), checkpoint: r.str(attrCheckpoint)}
 	if r.has(attrSubSequence) {
 		f.subSequence = r.num(attrSubSequence)
 	}

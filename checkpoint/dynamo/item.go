@@ -34,6 +34,12 @@ const (
 	attrRangeCount = "rangeCount"
 	attrFileCount  = "fileCount"
 
+	// Of a batch whose files are in an object.
+	attrListBucket = "listBucket"
+	attrListKey    = "listKey"
+	attrListBytes  = "listBytes"
+	attrListSHA256 = "listSha256"
+
 	attrApplication   = "application"
 	attrStream        = "stream"
 	attrStreamARN     = "streamArn"
@@ -53,6 +59,7 @@ const (
 	typeLease       = "LEASE"
 	typeWorker      = "WORKER"
 	typeBatch       = "BATCH"
+	typeListed      = "LISTED_BATCH" // with its files in an object; releases that do not know lists pass it over
 	typeTombstone   = "TOMBSTONE"
 	typeApplication = "APPLICATION"
 )
@@ -129,21 +136,33 @@ func applicationItem(a checkpoint.Application) item {
 }
 
 func batchItem(b checkpoint.Batch) (item, error) {
-	files, err := checkpoint.EncodeFiles(b.Files)
-	if err != nil {
-		return nil, err
-	}
 	ranges, err := checkpoint.EncodeRanges(b.Ranges)
 	if err != nil {
 		return nil, err
 	}
 	it := item{
-		attrKey: str(keyBatch + b.ID), attrType: str(typeBatch), attrFiles: binary(files), attrRanges: binary(ranges),
+		attrKey: str(keyBatch + b.ID), attrType: str(typeBatch), attrRanges: binary(ranges),
 		attrRangeCount: num(int64(len(b.Ranges))), attrFileCount: num(int64(len(b.Files))),
 	}
 	it.setString(attrWorker, b.Worker)
 	it.setTime(attrCreated, b.Created)
+	if b.List != nil {
+		it.setList(*b.List)
+		return it, nil
+	}
+	files, err := checkpoint.EncodeItemFiles(b.Files)
+	if err != nil {
+		return nil, err
+	}
+	it[attrFiles] = binary(files)
 	return it, nil
+}
+
+// setList has the item point to its files.
+func (it item) setList(l checkpoint.FileList) {
+	it[attrType], it[attrFileCount] = str(typeListed), num(int64(l.Files))
+	it[attrListBucket], it[attrListKey] = str(l.Bucket), str(l.Key)
+	it[attrListBytes], it[attrListSHA256] = num(l.Bytes), str(l.SHA256)
 }
 
 // reader takes the attributes of an item and keeps the first fault.
@@ -177,6 +196,16 @@ func (it item) entity() string {
 		return ""
 	}
 	return s.Value
+}
+
+func (it item) isBatch() bool { return it.entity() == typeBatch || it.entity() == typeListed }
+
+// files is what tells the files of a batch from others: the encoded files, or the checksum of those in an object.
+func (it item) files() []byte {
+	if s, ok := it[attrListSHA256].(*types.AttributeValueMemberS); ok {
+		return []byte(s.Value)
+	}
+	return it.bytes(attrFiles)
 }
 
 // bytes returns a binary attribute, nil if it is none.
@@ -253,8 +282,8 @@ func (r *reader) position(name string) checkpoint.Position {
 	return p
 }
 
-// list returns a list or a set of strings; an attribute that is not there is empty.
-func (r *reader) list(name string) []string {
+// strings returns a list or a set of strings; an attribute that is not there is empty.
+func (r *reader) strings(name string) []string {
 	switch v := r.item[name].(type) {
 	case nil:
 		return nil
@@ -279,7 +308,7 @@ func (r *reader) list(name string) []string {
 func (r *reader) lease() checkpoint.Lease {
 	return checkpoint.Lease{
 		Shard:      r.str(attrKey),
-		Parents:    r.list(attrParents),
+		Parents:    r.strings(attrParents),
 		Owner:      r.str(attrOwner),
 		Counter:    r.num(attrCounter),
 		Checkpoint: r.position(attrCheckpoint),
@@ -311,16 +340,30 @@ func (r *reader) batchHeader() checkpoint.Batch {
 
 func (r *reader) batch() checkpoint.Batch {
 	b := r.batchHeader()
-	files, ranges := r.binary(attrFiles), r.binary(attrRanges)
-	if r.err != nil {
-		return b
-	}
-	var err error
-	if b.Files, err = checkpoint.DecodeFiles(files); err != nil {
-		r.err = err
-	}
-	if b.Ranges, err = checkpoint.DecodeRanges(ranges); err != nil {
-		r.err = errors.Join(r.err, err)
+	b.Ranges = decoded(r, attrRanges, checkpoint.DecodeRanges)
+	if r.item.entity() == typeListed {
+		b.List = r.list()
+	} else {
+		b.Files = decoded(r, attrFiles, checkpoint.DecodeFiles)
 	}
 	return b
+}
+
+func (r *reader) list() *checkpoint.FileList {
+	return &checkpoint.FileList{
+		Bucket: r.str(attrListBucket), Key: r.str(attrListKey), Files: int(r.num(attrFileCount)),
+		Bytes: r.num(attrListBytes), SHA256: r.str(attrListSHA256),
+	}
+}
+
+// decoded returns what a binary attribute holds, which must be there.
+func decoded[T any](r *reader, name string, decode func([]byte) (T, error)) T {
+	var v T
+	data := r.binary(name)
+	if data == nil {
+		return v
+	}
+	v, err := decode(data)
+	r.err = errors.Join(r.err, err)
+	return v
 }

@@ -75,7 +75,7 @@ func (s *Store) advance(r checkpoint.Range) *types.Update {
 // came under the same id with other content is another request, for the condition on its id to refuse.
 func (s *Store) requestToken(b checkpoint.Batch, it item) string {
 	h := sha256.New()
-	for _, part := range [][]byte{[]byte(*s.table), []byte(b.ID), it.bytes(attrRanges), it.bytes(attrFiles)} {
+	for _, part := range [][]byte{[]byte(*s.table), []byte(b.ID), it.bytes(attrRanges), it.files()} {
 		sum := sha256.Sum256(part)
 		h.Write(sum[:])
 	}
@@ -113,10 +113,10 @@ func (s *Store) bury(ctx context.Context, id, worker string) (committed bool, er
 	if err != nil {
 		return false, err
 	}
-	switch it.entity() {
-	case typeBatch:
+	switch {
+	case it.isBatch():
 		return true, nil
-	case typeTombstone:
+	case it.entity() == typeTombstone:
 		return false, nil
 	}
 	return false, fmt.Errorf("item %q has the entityType %q", it.key(), it.entity())
@@ -125,7 +125,7 @@ func (s *Store) bury(ctx context.Context, id, worker string) (committed bool, er
 // Batch implements checkpoint.Store.
 func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) {
 	it, err := s.get(ctx, "batch", keyBatch+id)
-	if err == nil && it.entity() != typeBatch {
+	if err == nil && !it.isBatch() {
 		err = checkpoint.ErrNotFound // a tombstone
 	}
 	if err != nil {

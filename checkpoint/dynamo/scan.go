@@ -90,7 +90,7 @@ func take(snap *checkpoint.Snapshot, it item) (err error) {
 		return appendTo(&snap.Leases, it, (*reader).lease)
 	case typeWorker:
 		return appendTo(&snap.Workers, it, (*reader).worker)
-	case typeBatch:
+	case typeBatch, typeListed:
 		return appendTo(&snap.Batches, it, (*reader).batchHeader)
 	case typeTombstone:
 		snap.Tombstones = append(snap.Tombstones, strings.TrimPrefix(it.key(), keyBatch))

@@ -19,6 +19,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/checkpointtest"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/internal/metrics"
 )
@@ -524,5 +525,75 @@ func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// typesBeforeLists are the entityTypes that releases know which do not know lists: Scan passes others over, so that
+// such a release never sweeps a batch whose files it does not see.
+var typesBeforeLists = []string{"LEASE", "WORKER", "BATCH", "TOMBSTONE", "APPLICATION"}
+
+func TestCommit_OlderReleasesDoNotSeeABatchWithAList(t *testing.T) {
+	b := checkpoint.Batch{ID: "b", Worker: "w1", Files: checkpointtest.Files(2000, 1), Ranges: []checkpoint.Range{
+		{Shard: heldLease.Shard, Start: heldLease.Checkpoint, End: "200", LeaseOwner: heldLease.Owner, LeaseCounter: heldLease.Counter},
+	}}
+	b.List = checkpoint.NewFileList("lake", "manifests/outbox/b.json.zst", len(b.Files), []byte("list"))
+	store, asked := scripted(t, answer{operation: "TransactWriteItems", body: "{}"})
+	must(t, store.Commit(t.Context(), b))
+	it := putItem(asked)
+	kind := it["entityType"].(map[string]any)["S"].(string)
+	if slices.Contains(typesBeforeLists, kind) {
+		t.Errorf("its entityType is %s, which older releases sweep", kind)
+	}
+	if _, inline := it["files"]; inline {
+		t.Error("the item holds the files, too")
+	}
+	for name, want := range map[string]string{"listBucket": "map[S:lake]", "listKey": "map[S:manifests/outbox/b.json.zst]", "fileCount": "map[N:2000]"} {
+		if got := fmt.Sprint(it[name]); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+}
+
+// putItem is the item that the last transaction puts.
+func putItem(s *script) map[string]any {
+	last := s.asked[len(s.asked)-1].body
+	return last["TransactItems"].([]any)[0].(map[string]any)["Put"].(map[string]any)["Item"].(map[string]any)
+}
+
+// DynamoDB takes 400 KB an item and 4 MB a transaction (Amazon DynamoDB Developer Guide, "Quotas"). The largest batch
+// keeps far below both, whether its files are in its item or not. Requests carry binary values in base64, which takes
+// four bytes for three.
+func TestCommit_KeepsBelowDynamoDBsLimits(t *testing.T) {
+	const item, transaction = 400 << 10, 4 << 20
+	var ranges []checkpoint.Range
+	for i := range checkpoint.MaxRanges {
+		sequence := func(n int) string { return fmt.Sprintf("4966%052d", 7919*n+i) }
+		ranges = append(ranges, checkpoint.Range{
+			Shard: fmt.Sprintf("shardId-%012d", i), Start: checkpoint.Position(sequence(1)), End: checkpoint.Position(sequence(2)),
+			LeaseOwner: strings.Repeat("worker", 10), LeaseCounter: 1 << 40, Records: 1 << 40, Last: sequence(2),
+			FirstArrival: time.Now(), LastArrival: time.Now(),
+		})
+	}
+	largest := checkpointtest.Files(3000, 1)
+	for _, err := checkpoint.EncodeItemFiles(largest); err != nil; _, err = checkpoint.EncodeItemFiles(largest) {
+		largest = largest[:len(largest)-10]
+	}
+	many := checkpointtest.Files(20_000, 2)
+	encoded, err := checkpoint.EncodeFiles(many)
+	must(t, err)
+	for name, b := range map[string]checkpoint.Batch{
+		"the most files in an item": {Files: largest},
+		"20,000 files in an object": {Files: many, List: checkpoint.NewFileList("lake", strings.Repeat("k", 1024), len(many), encoded)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b.ID, b.Worker, b.Created, b.Ranges = "0193a6e2-7f00-7000-8000-000000000000", "w1", time.Now(), ranges
+			store, asked := scripted(t, answer{operation: "TransactWriteItems", body: "{}"})
+			must(t, store.Commit(t.Context(), b))
+			ofItem, of := len(canonical(t, putItem(asked))), len(canonical(t, asked.asked[len(asked.asked)-1].body))
+			t.Logf("%d files: item %d bytes, transaction %d bytes", len(b.Files), ofItem, of)
+			if ofItem > item/3*4 || of > transaction/4 {
+				t.Errorf("the item has %d bytes, the transaction %d", ofItem, of)
+			}
+		})
 	}
 }

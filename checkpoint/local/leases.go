@@ -50,7 +50,10 @@ func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 				snap.Tombstones = append(snap.Tombstones, id)
 				continue
 			}
-			snap.Batches = append(snap.Batches, checkpoint.Batch{ID: id, Worker: row.Worker, Created: row.Created})
+			snap.Batches = append(snap.Batches, row.header(id))
+		}
+		for _, id := range t.listed.sorted() {
+			snap.Batches = append(snap.Batches, t.listed.rows[id].header(id))
 		}
 		return nil
 	})

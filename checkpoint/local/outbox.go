@@ -19,7 +19,7 @@ func (s *Store) Commit(ctx context.Context, b checkpoint.Batch) error {
 		return fmt.Errorf("commit: batch %s: %w", b.ID, err)
 	}
 	return s.change(ctx, "commit", func(c *change) error {
-		if row, ok := s.tables.outbox.rows[b.ID]; ok {
+		if row, ok := s.tables.batch(b.ID); ok {
 			return fmt.Errorf("batch %s is in the outbox already (tombstone: %t): %w", b.ID, row.Tombstone, checkpoint.ErrConflict)
 		}
 		for _, r := range b.Ranges {
@@ -27,7 +27,11 @@ func (s *Store) Commit(ctx context.Context, b checkpoint.Batch) error {
 				return fmt.Errorf("batch %s: %w", b.ID, err)
 			}
 		}
-		return s.tables.outbox.put(c, b.ID, outboxRow{Worker: b.Worker, Created: b.Created.UTC(), Batch: body})
+		into := &s.tables.outbox
+		if b.List != nil {
+			into = &s.tables.listed
+		}
+		return into.put(c, b.ID, outboxRow{Worker: b.Worker, Created: b.Created.UTC(), Batch: body})
 	})
 }
 
@@ -50,11 +54,14 @@ func (s *Store) advance(c *change, r checkpoint.Range) error {
 // encodeBatch encodes b, and holds it to the limit that a shared table has, so that the embedded store accepts nothing
 // that production refuses.
 func encodeBatch(b checkpoint.Batch) (json.RawMessage, error) {
+	if b.List != nil {
+		b.Files = nil
+	}
 	body, err := json.Marshal(b)
 	if err != nil || len(body) <= checkpoint.MaxBatchItem {
 		return body, err
 	}
-	_, err = checkpoint.EncodeFiles(b.Files)
+	_, err = checkpoint.EncodeItemFiles(b.Files)
 	return body, err
 }
 
@@ -64,7 +71,7 @@ func (s *Store) Bury(ctx context.Context, id, worker string) (committed bool, er
 		return false, errors.New("bury: the batch has no id")
 	}
 	err = s.change(ctx, "bury", func(c *change) error {
-		row, ok := s.tables.outbox.rows[id]
+		row, ok := s.tables.batch(id)
 		if ok {
 			committed = !row.Tombstone
 			return nil
@@ -81,7 +88,7 @@ func (s *Store) Bury(ctx context.Context, id, worker string) (committed bool, er
 func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) {
 	var b checkpoint.Batch
 	err := s.call(ctx, "batch", func() error {
-		row, ok := s.tables.outbox.rows[id]
+		row, ok := s.tables.batch(id)
 		if !ok || row.Tombstone {
 			return fmt.Errorf("batch %s: %w", id, checkpoint.ErrNotFound)
 		}
@@ -97,6 +104,7 @@ func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) 
 func (s *Store) Forget(ctx context.Context, id string) error {
 	return s.change(ctx, "forget", func(c *change) error {
 		s.tables.outbox.remove(c, id)
+		s.tables.listed.remove(c, id)
 		return nil
 	})
 }

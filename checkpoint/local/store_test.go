@@ -341,3 +341,32 @@ func BenchmarkCommit(b *testing.B) {
 		})
 	}
 }
+
+// A release that does not know lists reads the table "outbox" of the file alone. It must not find a batch there whose
+// files are in an object: it would publish it without them.
+func TestCommit_OlderReleasesDoNotSeeABatchWithAList(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "checkpoint.db")
+	s := open(t, path)
+	fill(t, s)
+	l, err := s.Lease(t.Context(), "s1")
+	must(t, err)
+	b := batch("listed", l, "8")
+	b.List = checkpoint.NewFileList("lake", "k", len(b.Files), []byte("list"))
+	must(t, s.Commit(t.Context(), b))
+	must(t, s.Close())
+
+	db, err := bolt.Open(path, 0o600, nil)
+	must(t, err)
+	must(t, db.View(func(tx *bolt.Tx) error {
+		if row := tx.Bucket([]byte("outbox")).Get([]byte("listed")); row != nil {
+			t.Errorf("older releases sweep %s", row)
+		}
+		return nil
+	}))
+	must(t, db.Close())
+	got, err := open(t, path).Batch(t.Context(), "listed")
+	must(t, err)
+	if got.List == nil || *got.List != *b.List || got.Files != nil {
+		t.Errorf("after opening again the batch is %+v, want the list %+v", got, b.List)
+	}
+}

@@ -19,6 +19,9 @@ type tables struct {
 	leases      table[checkpoint.Lease]
 	workers     table[checkpoint.Worker]
 	outbox      table[outboxRow]
+	// listed are the batches of the outbox whose files are in an object. Releases that do not know lists do not read this
+	// table: they would publish such a batch without its files.
+	listed table[outboxRow]
 }
 
 // outboxRow is a batch that is committed and not yet forgotten, or a tombstone.
@@ -26,8 +29,13 @@ type outboxRow struct {
 	Tombstone bool      `json:"tombstone,omitempty"`
 	Worker    string    `json:"worker"`
 	Created   time.Time `json:"created,omitzero"`
-	// Batch is the whole batch. It stays encoded, so that callers share no memory with the store.
+	// Batch is the whole batch, without its files if it has a list. It stays encoded, so that callers share no memory with the store.
 	Batch json.RawMessage `json:"batch,omitempty"`
+}
+
+// header is the batch as Scan shows it.
+func (r outboxRow) header(id string) checkpoint.Batch {
+	return checkpoint.Batch{ID: id, Worker: r.Worker, Created: r.Created}
 }
 
 // theApplication is the key of the only row of its table.
@@ -39,14 +47,24 @@ func newTables() tables {
 		leases:      newTable[checkpoint.Lease]("leases"),
 		workers:     newTable[checkpoint.Worker]("workers"),
 		outbox:      newTable[outboxRow]("outbox"),
+		listed:      newTable[outboxRow]("listed"),
 	}
 }
 
 // load reads the file, and makes the buckets that it lacks.
 func (t *tables) load(db *bolt.DB) error {
 	return db.Update(func(tx *bolt.Tx) error {
-		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx))
+		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx), t.listed.load(tx))
 	})
+}
+
+// batch finds a batch or a tombstone by its id.
+func (t *tables) batch(id string) (outboxRow, bool) {
+	if row, ok := t.listed.rows[id]; ok {
+		return row, true
+	}
+	row, ok := t.outbox.rows[id]
+	return row, ok
 }
 
 type table[T any] struct {
