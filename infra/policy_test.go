@@ -327,6 +327,7 @@ var s3Actions = map[string][]string{
 	"ListParts":               {"s3:ListMultipartUploadParts"},
 	"PutObject":               {"s3:PutObject"},
 	"GetObject":               {"s3:GetObject"},
+	"DeleteObject":            {"s3:DeleteObject"},
 	"HeadObject":              {"s3:GetObject"},
 	"HeadBucket":              {"s3:ListBucket"},
 	"ListObjectsV2":           {"s3:ListBucket"},

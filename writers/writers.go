@@ -101,6 +101,11 @@ type Sink interface {
 	Abort(ctx context.Context, f checkpoint.File) error
 	// Put writes a small object at once, replacing one of the same key.
 	Put(ctx context.Context, spec ObjectSpec, body []byte) error
+	// ReadList returns the content of a list's object and the id of the batch that has written it with Put, empty if none
+	// has. It reads the bucket that l names. checkpoint.ErrNotFound means that there is no such object.
+	ReadList(ctx context.Context, l checkpoint.FileList) (data []byte, batchID string, err error)
+	// DeleteList removes a list's object from the bucket that l names. It is no error if there is none.
+	DeleteList(ctx context.Context, l checkpoint.FileList) error
 	// Check tells whether the bucket answers and may be written to, for readiness.
 	Check(ctx context.Context) error
 }

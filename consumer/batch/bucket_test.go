@@ -102,6 +102,25 @@ func (b *bucket) Put(_ context.Context, spec writers.ObjectSpec, body []byte) er
 	})
 }
 
+func (b *bucket) ReadList(_ context.Context, l checkpoint.FileList) (data []byte, batch string, err error) {
+	err = b.call("read list", l.Key, func() error {
+		o, ok := b.objects[l.Key]
+		if !ok {
+			return checkpoint.ErrNotFound
+		}
+		data, batch = bytes.Clone(o.body), o.batch
+		return nil
+	})
+	return data, batch, err
+}
+
+func (b *bucket) DeleteList(_ context.Context, l checkpoint.FileList) error {
+	return b.call("delete list", l.Key, func() error {
+		delete(b.objects, l.Key)
+		return nil
+	})
+}
+
 func (b *bucket) Check(context.Context) error { return nil }
 
 // lines returns the lines of all objects under a prefix, ordered.

@@ -105,6 +105,10 @@ func operation(r *http.Request) string {
 		return "PutObject"
 	case r.Method == http.MethodHead:
 		return "HeadObject"
+	case r.Method == http.MethodGet:
+		return "GetObject"
+	case r.Method == http.MethodDelete:
+		return "DeleteObject"
 	}
 	return r.Method
 }

@@ -1,6 +1,7 @@
 package s3sink
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,14 +96,15 @@ func (b Backoff) after(attempts int, o outcome) time.Duration {
 // request is one call of S3 with all its attempts.
 type request struct {
 	operation string // as the S3 API names it
+	bucket    string // empty for the sink's
 	key       string
-	// body is the number of bytes to be sent: a larger one has more time.
+	// body is the number of bytes to be sent or received: a larger one has more time.
 	body int64
 	do   func(context.Context) error
 }
 
-// slowestUpload is the speed in bytes per second below which an attempt counts as hanging.
-const slowestUpload = 64 << 10
+// slowestTransfer is the speed in bytes per second below which an attempt counts as hanging.
+const slowestTransfer = 64 << 10
 
 // try makes attempts until one succeeds, S3 says that none ever can, or the context ends. It is the only layer that
 // retries: the SDK's own retryer is off, so that what is counted and shown is what goes over the wire.
@@ -135,7 +137,7 @@ func (s *Sink) try(ctx context.Context, r request) error {
 
 // attempt makes one request, which ends in bounded time even if S3 says nothing.
 func (s *Sink) attempt(ctx context.Context, r request) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptTimeout+time.Duration(r.body/slowestUpload)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptTimeout+time.Duration(r.body/slowestTransfer)*time.Second)
 	defer cancel()
 	return r.do(ctx)
 }
@@ -147,7 +149,7 @@ func (s *Sink) explain(ctx context.Context, r request, err error) error {
 	} else if errorCode(err) == "NoSuchUpload" {
 		err = fmt.Errorf("%w: %w", writers.ErrUploadGone, err)
 	}
-	return fmt.Errorf("%s s3://%s/%s: %w", r.operation, s.config.Bucket, r.key, err)
+	return fmt.Errorf("%s s3://%s/%s: %w", r.operation, cmp.Or(r.bucket, s.config.Bucket), r.key, err)
 }
 
 // logFailure logs the attempts 1, 2, 4, 8 ... of one request: an outage of an hour is to be seen, not to fill a disk.

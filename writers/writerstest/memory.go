@@ -15,10 +15,13 @@ import (
 // memoryPart is the size of the parts that Memory cuts uploads into.
 const memoryPart = 5 << 20
 
+// memoryBucket is the name of a Memory.
+const memoryBucket = "memory"
+
 // Memory is a bucket in memory for tests. Make it with NewMemory.
 type Memory struct {
 	// Fault, if set before the first call, is asked before every call: an error is that call's answer, and nothing has
-	// happened. The operations are Begin, Write, Finish, Publish, Abort, Put and Check.
+	// happened. The operations are Begin, Write, Finish, Publish, Abort, Put, ReadList, DeleteList and Check.
 	Fault func(operation, key string) error
 
 	mu      sync.Mutex
@@ -134,6 +137,33 @@ func (m *Memory) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) 
 	return nil
 }
 
+// ReadList is writers.Sink's. There is no bucket but "memory".
+func (m *Memory) ReadList(ctx context.Context, l checkpoint.FileList) ([]byte, string, error) {
+	if err := m.fault(ctx, "ReadList", l.Key); err != nil {
+		return nil, "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o, ok := m.objects[l.Key]
+	if !ok || l.Bucket != memoryBucket {
+		return nil, "", fmt.Errorf("read %s: %w", &l, checkpoint.ErrNotFound)
+	}
+	return slices.Clone(o.body), o.spec.Metadata[writers.MetadataBatchID], nil
+}
+
+// DeleteList is writers.Sink's.
+func (m *Memory) DeleteList(ctx context.Context, l checkpoint.FileList) error {
+	if err := m.fault(ctx, "DeleteList", l.Key); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if l.Bucket == memoryBucket {
+		delete(m.objects, l.Key)
+	}
+	return nil
+}
+
 // Check is writers.Sink's.
 func (m *Memory) Check(ctx context.Context) error { return m.fault(ctx, "Check", "") }
 
@@ -177,7 +207,7 @@ func (u *memoryUpload) Abandon() checkpoint.File {
 }
 
 func (u *memoryUpload) file() checkpoint.File {
-	f := checkpoint.File{Bucket: "memory", Key: u.spec.Key, UploadID: u.id, Bytes: int64(len(u.body))}
+	f := checkpoint.File{Bucket: memoryBucket, Key: u.spec.Key, UploadID: u.id, Bytes: int64(len(u.body))}
 	for rest := len(u.body); rest > 0; rest -= memoryPart {
 		f.Parts = append(f.Parts, checkpoint.Part{ETag: fmt.Sprintf("%s-%d", u.id, len(f.Parts)+1), Bytes: int64(min(rest, memoryPart))})
 	}

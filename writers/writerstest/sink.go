@@ -43,6 +43,7 @@ func TestSink(t *testing.T, open func(t *testing.T) Bucket) {
 		"an object of the batch with another size is not the file":          otherSize,
 		"an abandoned upload leaves nothing visible":                        abandon,
 		"put replaces an object":                                            putReplaces,
+		"a list is read and deleted by any worker":                          lists,
 		"the end of the context ends an upload":                             contextEnds,
 		"check tells a bucket from none":                                    check,
 	}
@@ -247,6 +248,41 @@ func putReplaces(t *testing.T, b Bucket) {
 		if o := b.Get(t, s.Key); o == nil || string(o.Body) != body || o.ContentType != s.ContentType {
 			t.Fatalf("object is %+v, not %s", o, body)
 		}
+	}
+}
+
+func lists(t *testing.T, b Bucket) {
+	bucket := stage(t, b, spec("staged"), []byte("staged\n")).Bucket
+	content := random(3, 100_000)
+	s := writers.ObjectSpec{Key: "manifests/outbox/b.json.zst", Metadata: map[string]string{writers.MetadataBatchID: batchID}}
+	if err := b.Sink.Put(t.Context(), s, content); err != nil {
+		t.Fatal(err)
+	}
+	l := *checkpoint.NewFileList(bucket, s.Key, 1, content)
+	for name, sink := range map[string]writers.Sink{"its own sink": b.Sink, "another": b.Other} {
+		got, id, err := sink.ReadList(t.Context(), l)
+		if err != nil || !bytes.Equal(got, content) || id != batchID {
+			t.Fatalf("%s read %d bytes of batch %q: %v", name, len(got), id, err)
+		}
+	}
+	elsewhere := l
+	elsewhere.Key += "x"
+	if _, _, err := b.Sink.ReadList(t.Context(), elsewhere); !errors.Is(err, checkpoint.ErrNotFound) {
+		t.Fatalf("reading an object that is not there: %v", err)
+	}
+	if err := b.Sink.DeleteList(t.Context(), elsewhere); err != nil {
+		t.Fatalf("deleting an object that is not there: %v", err)
+	}
+	for range 2 {
+		if err := b.Other.DeleteList(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.Get(t, s.Key) != nil {
+		t.Fatal("the deleted object is there")
+	}
+	if _, _, err := b.Sink.ReadList(t.Context(), l); !errors.Is(err, checkpoint.ErrNotFound) {
+		t.Fatalf("reading the deleted object: %v", err)
 	}
 }
 
