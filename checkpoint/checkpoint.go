@@ -176,9 +176,11 @@ type Snapshot struct {
 // the batch's own (AWS, "Amazon DynamoDB Transactions: How it works").
 const MaxRanges = 99
 
-// MaxBatchItem is the size in bytes that the encoded files of a batch may have in its item, below DynamoDB's limit of
-// 400 KB an item with room for the rest. A longer list goes to an object (FileList).
-const MaxBatchItem = 360 << 10
+// MaxBatchItem is the size in bytes that the encoded files of a batch may have in its item: some 300 files of one part,
+// or 2,000 parts. A longer list goes to an object (FileList), so that a commit stays far below DynamoDB's limits, 400 KB an
+// item and 1,000 write units a second and partition, of which a transaction takes two a kilobyte (Amazon DynamoDB
+// Developer Guide, "Quotas" and "DynamoDB throughput capacity"), and so that those who scan the table pay little for it.
+const MaxBatchItem = 48 << 10
 
 // FileItemSize estimates, from above, what a file needs in the batch's item or list.
 func FileItemSize(f File) int64 {

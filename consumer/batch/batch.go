@@ -20,11 +20,11 @@ type batch struct {
 	cancel context.CancelCauseFunc
 	lane   *lane
 
-	encoded atomic.Int64 // bytes of all files, estimated where not yet encoded
-	records atomic.Int64
-	item    atomic.Int64 // estimated size of the outbox item
-	turns   atomic.Int64 // runs of records appended, orders the files by their last use
-	due     atomic.Pointer[string]
+	encoded   atomic.Int64 // bytes of all files, estimated where not yet encoded
+	records   atomic.Int64
+	described atomic.Int64 // estimated size of what the outbox holds of its files
+	turns     atomic.Int64 // runs of records appended, orders the files by their last use
+	due       atomic.Pointer[string]
 
 	mu       sync.Mutex
 	entered  int           // shards that are appending
@@ -38,8 +38,12 @@ type batch struct {
 	oldest   time.Time // earliest arrival of its records
 }
 
-// openFileItem is what an open file is taken to need in the outbox item, until it is known.
-const openFileItem = 600
+// maxDescribed bounds what describes the files of a batch, in bytes: it is held in memory until the batch is published,
+// and fills its manifest. It is enough for some 10,000 files of one part, or 80,000 parts.
+const maxDescribed = 5 << 20
+
+// describedOpen is what an open file is taken to need in the outbox, until it is known.
+func describedOpen(id fileID) int64 { return int64(500 + 2*len(id.partition)) }
 
 // fileID tells the open files of a batch apart.
 type fileID struct {
@@ -159,7 +163,7 @@ func (b *batch) find(id fileID) (f *openFile, surplus found) {
 	if !ok {
 		f = &openFile{file: b.lane.p.openFile(b, id, b.started)}
 		b.started++
-		b.item.Add(openFileItem)
+		b.described.Add(describedOpen(id))
 		b.open[id] = f
 		if limit := b.lane.p.cfg.Limits.OpenFiles; limit > 0 && len(b.open) > limit {
 			surplus = b.leastRecentlyUsed(id)
@@ -179,7 +183,8 @@ func (b *batch) leastRecentlyUsed(id fileID) (oldest found) {
 	return oldest
 }
 
-// close takes a file out of the open ones and finishes it in the background.
+// close takes a file out of the open ones and finishes it in the background. It waits while many others are being
+// finished, which end by themselves.
 func (b *batch) close(id fileID, f *openFile, reason string) {
 	f.mu.Lock()
 	if f.closed {
@@ -192,13 +197,15 @@ func (b *batch) close(id fileID, f *openFile, reason string) {
 	b.mu.Lock()
 	delete(b.open, id)
 	b.mu.Unlock()
+	release := b.lane.p.takeFinisher(b.ctx)
 	b.finished.Go(func() {
+		defer release()
 		staged, err := f.file.Finish(b.ctx)
 		if err != nil {
 			b.cancel(fmt.Errorf("finish file of partition %q: %w", id.partition, err))
 			staged = f.file.Abandon()
 		}
-		b.item.Add(-openFileItem)
+		b.described.Add(-describedOpen(id))
 		if staged.UploadID == "" {
 			b.encoded.Add(-f.size.Swap(0))
 			return // it got no record, or none that fits its format: there is nothing in S3
@@ -207,7 +214,7 @@ func (b *batch) close(id fileID, f *openFile, reason string) {
 		b.mu.Lock()
 		b.done = append(b.done, staged)
 		b.mu.Unlock()
-		b.item.Add(checkpoint.FileItemSize(staged))
+		b.described.Add(checkpoint.FileItemSize(staged))
 		size := staged.Bytes
 		b.encoded.Add(size - f.size.Swap(size))
 	})
@@ -274,6 +281,9 @@ func (b *batch) covers(shard string) bool {
 	_, in := b.ranges[shard]
 	return in
 }
+
+// crowded tells that the batch has as many files and parts as it may have.
+func (b *batch) crowded() bool { return b.described.Load() >= maxDescribed }
 
 // room tells whether one more shard fits into a commit.
 func (b *batch) room() bool {

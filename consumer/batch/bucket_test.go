@@ -3,9 +3,12 @@ package batch
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +25,8 @@ type bucket struct {
 	objects map[string]object        // by key
 	// fault is asked before (applied false) and after each call; its error takes the place of the answer.
 	fault func(operation, key string, applied bool) error
+	// likeS3 gives uploads ids, parts, ETags and checksums that are as long as S3's and compress as little.
+	likeS3 bool
 }
 
 type object struct {
@@ -66,6 +71,9 @@ func (b *bucket) Begin(_ context.Context, spec writers.ObjectSpec) (writers.Uplo
 	err := b.call("begin", spec.Key, func() error {
 		b.next++
 		u.id = fmt.Sprint("upload-", b.next)
+		if b.likeS3 {
+			u.id = random(b.next, 96)
+		}
 		b.uploads[u.id] = new(bytes.Buffer)
 		return nil
 	})
@@ -177,5 +185,17 @@ func (u *upload) Finish(ctx context.Context) (checkpoint.File, error) {
 func (u *upload) Abandon() checkpoint.File { return u.file() }
 
 func (u *upload) file() checkpoint.File {
-	return checkpoint.File{Bucket: "memory", Key: u.key, UploadID: u.id, Bytes: u.bytes}
+	f := checkpoint.File{Bucket: "memory", Key: u.key, UploadID: u.id, Bytes: u.bytes}
+	if u.bucket.likeS3 {
+		etag := fmt.Sprintf("%q", hex.EncodeToString([]byte(u.id[:16])))
+		f.Parts = []checkpoint.Part{{ETag: etag, Bytes: u.bytes, Checksum: u.id[:6] + "=="}}
+	}
+	return f
+}
+
+// random returns n bytes in base64 that follow from the seed.
+func random(seed, n int) string {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), byte(seed >> 16)}).Read(b) // never fails
+	return base64.RawURLEncoding.EncodeToString(b)
 }

@@ -32,18 +32,30 @@ type Cursor struct {
 	moved     chan struct{} // closed and replaced when committed or dropped change
 }
 
-// Append takes records in. It returns when they are in the open batch's files, not when they are durable. After an
+// Append takes records in. It returns when they are in the files of open batches, not when they are durable. After an
 // error nothing more is taken in, and the shard starts again from its checkpoint.
+//
+// Records go to more than one batch where they lie in so many partitions that one would have too many files.
 func (c *Cursor) Append(ctx context.Context, in Intake) error {
 	if c.isDropped() {
 		return ErrRestart
 	}
-	if in.Last == "" && !in.End {
-		return nil
+	for !in.none() {
+		rest, err := c.take(ctx, in)
+		if err != nil {
+			return err
+		}
+		in = rest
 	}
+	return nil
+}
+
+// take puts records into the open batch: all, or as many as it has room for their files. The rest begins with another
+// Kinesis record.
+func (c *Cursor) take(ctx context.Context, in Intake) (rest Intake, err error) {
 	b, err := c.lane.acquire(ctx, c)
 	if err != nil {
-		return err
+		return Intake{}, err
 	}
 	defer b.leave()
 	whole := false
@@ -53,9 +65,11 @@ func (c *Cursor) Append(ctx context.Context, in Intake) error {
 		}
 	}()
 	p := c.lane.p
-	if err := p.fill(b, c.shard, in.Records); err != nil {
-		return err
+	n, err := p.fill(b, c.shard, in.Records)
+	if err != nil {
+		return Intake{}, err
 	}
+	in, rest = in.split(n)
 	end := checkpoint.Position(in.Last)
 	if in.End {
 		end = checkpoint.ShardEnd
@@ -66,14 +80,14 @@ func (c *Cursor) Append(ctx context.Context, in Intake) error {
 	if c.isDropped() {
 		// Whoever dropped the records before these may have looked at the batch too early to find them in it.
 		b.cancel(ErrRestart)
-		return ErrRestart
+		return Intake{}, ErrRestart
 	}
 	b.records.Add(int64(len(in.Records)))
 	p.taken.Add(int64(len(in.Records)))
 	if b.idle() {
 		c.lane.seal(b, "size")
 	}
-	return nil
+	return rest, nil
 }
 
 // Drain has everything that was taken in committed, and returns when it is.
@@ -154,27 +168,37 @@ func (c *Cursor) notify() {
 	c.moved = make(chan struct{})
 }
 
-// fill appends records to the files of their partitions, a run of one partition at a time.
-func (p *Pipeline) fill(b *batch, shard string, records []record.Record) error {
+// fill appends records to the files of their partitions, a run of one partition at a time. It returns how many it has
+// appended: it stops between two Kinesis records when the batch has too many files.
+func (p *Pipeline) fill(b *batch, shard string, records []record.Record) (n int, err error) {
 	for start := 0; start < len(records); {
+		if b.endsBefore(records, start) {
+			return start, nil
+		}
 		id, fault := p.route(&records[start])
 		if fault != nil {
 			if err := p.appendFault(b, shard, &records[start], fault); err != nil {
-				return err
+				return 0, err
 			}
 			start++
 			continue
 		}
 		end := start + 1
-		for end < len(records) && p.routesTo(id, &records[end]) {
+		for end < len(records) && !b.endsBefore(records, end) && p.routesTo(id, &records[end]) {
 			end++
 		}
 		if err := p.appendRun(b, id, shard, records[start:end]); err != nil {
-			return err
+			return 0, err
 		}
 		start = end
 	}
-	return nil
+	return len(records), nil
+}
+
+// endsBefore tells that the batch has too many files to take the i-th record, and that a Kinesis record ends before it: one
+// that was begun is taken in whole.
+func (b *batch) endsBefore(records []record.Record, i int) bool {
+	return b.crowded() && i > 0 && records[i].SequenceNumber != records[i-1].SequenceNumber
 }
 
 func (p *Pipeline) routesTo(id fileID, r *record.Record) bool {

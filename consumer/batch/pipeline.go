@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,10 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers"
 )
+
+// finishing is how many files are finished at the same time, of all batches. Each keeps what it has in memory until S3
+// has taken it, so without a bound thousands of partitions in one answer of Kinesis would all be held at once.
+const finishing = 32
 
 // Limits say when files and batches are closed.
 type Limits struct {
@@ -99,6 +104,18 @@ type Lease interface {
 	Restart(reason string)
 }
 
+// split cuts the intake in front of its n-th record, with which another Kinesis record begins.
+func (in Intake) split(n int) (head, rest Intake) {
+	if n == len(in.Records) {
+		return in, Intake{}
+	}
+	head = Intake{Records: in.Records[:n], Last: strings.Clone(in.Records[n-1].SequenceNumber)}
+	return head, Intake{Records: in.Records[n:], Last: in.Last, End: in.End}
+}
+
+// none tells that there is nothing to take in.
+func (in Intake) none() bool { return in.Last == "" && !in.End }
+
 // ErrRestart is what a Cursor answers after its records were dropped.
 var ErrRestart = errors.New("the batch was dropped: the shard starts again from its checkpoint")
 
@@ -108,6 +125,9 @@ type Pipeline struct {
 	parts Parts
 	board board
 	taken atomic.Int64 // user records
+	// finishers has one element for each file that is being finished.
+	finishers chan struct{}
+	room      int // of the outbox's item for files, in bytes
 
 	ctx    context.Context // of all batches; ends with Run
 	cancel context.CancelCauseFunc
@@ -126,7 +146,7 @@ func New(cfg Config, parts Parts) *Pipeline {
 	if cfg.Zone == nil {
 		cfg.Zone = time.UTC
 	}
-	p := &Pipeline{cfg: cfg, parts: parts}
+	p := &Pipeline{cfg: cfg, parts: parts, finishers: make(chan struct{}, finishing), room: checkpoint.MaxBatchItem}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	return p
 }
@@ -231,7 +251,7 @@ func (p *Pipeline) Sweep(ctx context.Context, s checkpoint.Snapshot, dead func(w
 }
 
 func (p *Pipeline) sweep(ctx context.Context, id, result string) error {
-	b, err := p.parts.Store.Batch(ctx, id)
+	b, err := checkpoint.LoadBatch(ctx, p.parts.Store, p.parts.Sink, id)
 	if errors.Is(err, checkpoint.ErrNotFound) {
 		return nil
 	}
@@ -406,14 +426,25 @@ func (l *lane) full(b *batch, c *Cursor) bool {
 	switch {
 	case b.encoded.Load() >= l.p.cfg.Limits.Bytes:
 		l.seal(b, "bytes")
-	case b.item.Load() >= checkpoint.MaxBatchItem:
-		l.seal(b, "item size")
+	case b.crowded():
+		l.seal(b, "files")
 	case !b.covers(c.shard) && !b.room():
 		l.seal(b, "shards")
 	default:
 		return false
 	}
 	return true
+}
+
+// takeFinisher waits for the right to finish a file. It waits no longer than ctx: files of a batch that has ended finish
+// at once.
+func (p *Pipeline) takeFinisher(ctx context.Context) (release func()) {
+	select {
+	case p.finishers <- struct{}{}:
+		return func() { <-p.finishers }
+	case <-ctx.Done():
+		return func() {}
+	}
 }
 
 // openFile begins the n-th file of a batch.

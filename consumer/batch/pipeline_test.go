@@ -30,15 +30,17 @@ type world struct {
 	store   *local.Store
 	given   checkpoint.Store // what the pipelines get: the store, unless a test puts something between
 	bucket  *bucket
+	router  Router
 	limits  Limits
 	batches int
+	room    int // of an item for files in bytes, in place of checkpoint.MaxBatchItem; 0 for that
 
 	mu   sync.Mutex
 	hook local.Hook
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, bucket: newBucket(), limits: Limits{FileBytes: 1 << 20, Bytes: 4 << 20, Interval: time.Minute}}
+	w := &world{t: t, bucket: newBucket(), router: byKind{}, limits: Limits{FileBytes: 1 << 20, Bytes: 4 << 20, Interval: time.Minute}}
 	w.store = local.OpenMemory(local.WithHook(func(operation string, applied bool) error {
 		w.mu.Lock()
 		hook := w.hook
@@ -100,9 +102,12 @@ func (w *world) worker(name string) (p *Pipeline, stop func()) {
 			return fmt.Sprintf("batch-%s-%d", name, w.batches)
 		},
 	}, Parts{
-		Store: w.given, Sink: w.bucket, Shared: shared, Data: data, Errors: faults, Router: byKind{},
+		Store: w.given, Sink: w.bucket, Shared: shared, Data: data, Errors: faults, Router: w.router,
 		Log: slog.New(slog.DiscardHandler), Metrics: m,
 	})
+	if w.room > 0 {
+		p.room = w.room
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) })

@@ -41,6 +41,10 @@ func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 	}
 	phase("seal")
 
+	if err := p.list(b.ctx, &out); err != nil {
+		l.drop(ctx, b, out, err)
+		return
+	}
 	committed, err := p.commit(ctx, b.ctx, out)
 	switch {
 	case err != nil:
@@ -141,6 +145,7 @@ func (l *lane) drop(ctx context.Context, b *batch, out checkpoint.Batch, cause e
 		})
 	}
 	_ = g.Wait() // the functions return no errors
+	p.unlist(ctx, out)
 }
 
 // restart sends the batch's shards back to their checkpoints. Records that they have put into the open batch since
@@ -201,13 +206,14 @@ func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
 	if err := retry(ctx, func() error { return p.parts.Store.Forget(ctx, b.ID) }, never); err != nil {
 		return fmt.Errorf("take batch out of the outbox: %w", err)
 	}
+	p.unlist(ctx, b)
 	p.observePublished(b)
 	return nil
 }
 
 // manifest is the object that lists what a batch holds. It is what an audit reads; uploads and parts are of no use then.
 func (p *Pipeline) manifest(b checkpoint.Batch) (writers.ObjectSpec, []byte, error) {
-	b.Files = slices.Clone(b.Files)
+	b.Files, b.List = slices.Clone(b.Files), nil
 	for i := range b.Files {
 		b.Files[i].UploadID, b.Files[i].Parts = "", nil
 	}

@@ -1,0 +1,47 @@
+package batch
+
+import (
+	"context"
+	"fmt"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/writers"
+)
+
+// list writes the files of a batch to an object, and has the batch point to it, if they are too many for its item. It is
+// called before the commit: whoever finds the batch in the outbox finds the object, too.
+func (p *Pipeline) list(ctx context.Context, b *checkpoint.Batch) error {
+	data, err := checkpoint.EncodeFiles(b.Files)
+	if err != nil || len(data) <= p.room || len(b.Files) == 0 {
+		return err
+	}
+	// The sink has put the files into its bucket, and does so with the list.
+	b.List = checkpoint.NewFileList(b.Files[0].Bucket, listKey(p.cfg.ManifestPrefix, b.ID), len(b.Files), data)
+	err = p.parts.Sink.Put(ctx, writers.ObjectSpec{
+		Key:         b.List.Key,
+		ContentType: "application/zstd", // RFC 8878, section 7.1
+		Metadata:    map[string]string{writers.MetadataBatchID: b.ID},
+	}, data)
+	if err != nil {
+		return fmt.Errorf("write list of files %s: %w", b.List, err)
+	}
+	return nil
+}
+
+// listKey is where the list of a batch lies until the batch is published. It has neither the place nor the extension of a
+// manifest.
+func listKey(manifestPrefix, id string) string { return manifestPrefix + "outbox/" + id + ".json.zst" }
+
+// unlist deletes the list of a batch that is forgotten, or that can not be committed any more. One that is left over
+// takes up space and does no harm, so nothing waits for it long.
+func (p *Pipeline) unlist(ctx context.Context, b checkpoint.Batch) {
+	if b.List == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	defer cancel()
+	if err := p.parts.Sink.DeleteList(ctx, *b.List); err != nil {
+		p.parts.Log.Warn("list of files not deleted, nobody needs it any more", logkey.Bucket, b.List.Bucket, logkey.Key, b.List.Key, logkey.Batch, b.ID, logkey.Error, err)
+	}
+}
