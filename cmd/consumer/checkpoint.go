@@ -16,6 +16,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/consumer/objects"
 )
 
 const checkpointUsage = `usage: consumer checkpoint <command> [flags]
@@ -81,7 +82,7 @@ func showTable(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	if *batch != "" {
-		b, err := store.Batch(ctx, *batch)
+		b, err := checkpoint.LoadBatch(ctx, store, lists{toolSettings()}, *batch)
 		if err != nil {
 			return fmt.Errorf("batch %s: %w", *batch, err)
 		}
@@ -93,6 +94,18 @@ func showTable(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	t := newTable(snap, time.Now())
 	return printReport(out, *asJSON, t, t.writeText)
+}
+
+// lists reads the files of batches that do not have them in the table. Only then is an account needed.
+type lists struct{ cfg consumer.Config }
+
+// ReadList implements checkpoint.Lists.
+func (l lists) ReadList(ctx context.Context, list checkpoint.FileList) ([]byte, string, error) {
+	account, err := loadAccount(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	return objects.Bucket{API: bucketClient(account, l.cfg)}.ReadList(ctx, list)
 }
 
 // table is what show prints.

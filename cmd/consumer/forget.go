@@ -49,11 +49,16 @@ func forgetBatch(ctx context.Context, args []string, out io.Writer) (err error) 
 
 // forget shows what becomes of a batch, asks, and removes it. A nil ask is a yes.
 func forget(ctx context.Context, store checkpoint.Store, bucket objects.Bucket, id string, ask io.Reader, out io.Writer) error {
-	b, err := store.Batch(ctx, id)
-	if err != nil {
+	b, err := checkpoint.LoadBatch(ctx, store, bucket, id)
+	noList := errors.Is(err, checkpoint.ErrNoList)
+	if err != nil && !noList {
 		return fmt.Errorf("batch %s: %w", id, err)
 	}
 	missing := 0
+	if noList {
+		fmt.Fprintf(out, "%v\nWhich of its %d files are there can not be told: their keys contain %s.\n", err, b.List.Files, b.ID)
+		missing = b.List.Files
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "FILE\tROWS\tSTATE")
 	for _, f := range b.Files {
@@ -86,6 +91,9 @@ func forget(ctx context.Context, store checkpoint.Store, bucket objects.Bucket, 
 	}
 	if err := store.Forget(ctx, b.ID); err != nil {
 		return fmt.Errorf("batch %s: %w", b.ID, err)
+	}
+	if b.List != nil && !noList {
+		fmt.Fprintf(out, "nobody needs %s any more, the list of its files: delete it\n", b.List)
 	}
 	_, err = fmt.Fprintf(out, "batch %s is out of the outbox\n", b.ID)
 	return err

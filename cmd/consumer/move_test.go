@@ -261,6 +261,61 @@ func TestForget_RemovesABatchOnlyIfItCanNotBePublished(t *testing.T) {
 	}
 }
 
+func TestForget_OfABatchWhoseFilesAreInAnObject(t *testing.T) {
+	s := newStage(t, "", false)
+	row := s.lease("shard-2")
+	files := []checkpoint.File{{Bucket: "out", Key: "data/lost-0", Rows: 3}, {Bucket: "out", Key: "data/lost-1", Rows: 4}}
+	data, err := checkpoint.EncodeFiles(files)
+	must(t, err)
+	list := checkpoint.NewFileList("out", "manifests/outbox/lost.json.zst", len(files), data)
+	must(t, s.store.Commit(t.Context(), checkpoint.Batch{
+		ID: "lost", Worker: "worker", Created: time.Now(), Files: files, List: list,
+		Ranges: []checkpoint.Range{{Shard: "shard-2", Start: row.Checkpoint, End: "300", LeaseOwner: row.Owner, LeaseCounter: row.Counter}},
+	}))
+	put := func(key string, body []byte) {
+		_, err := s.mover.notes.client.PutObject(t.Context(), &s3.PutObjectInput{
+			Bucket: aws.String("out"), Key: &key, Metadata: map[string]string{writers.MetadataBatchID: "lost"}, Body: bytes.NewReader(body),
+		})
+		must(t, err)
+	}
+	says := func(text string) {
+		t.Helper()
+		if !strings.Contains(s.out.String(), text) {
+			t.Errorf("it did not say %q:\n%s", text, s.out.String())
+		}
+		s.out.Reset()
+	}
+	forgets := func(answer string) error {
+		return forget(t.Context(), s.store, s.bucket, "lost", strings.NewReader(answer), &s.out)
+	}
+
+	// Without its list nobody can publish the batch, and it has to be possible to clear it out.
+	if err := forgets("no"); err == nil {
+		t.Error("removed without a yes")
+	}
+	says("there is no object s3://out/manifests/outbox/lost.json.zst")
+	put(list.Key, append(data, "more"...))
+	if err := forgets("no"); err == nil {
+		t.Error("removed without a yes")
+	}
+	says("the list of files is lost")
+
+	put(list.Key, data)
+	put("data/lost-0", nil)
+	put("data/lost-1", nil)
+	if err := forgets("yes"); err == nil || !strings.Contains(err.Error(), "every file") {
+		t.Errorf("a batch whose files are all there: error %v", err)
+	}
+	_, err = s.mover.notes.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("out"), Key: aws.String("data/lost-1")})
+	must(t, err)
+	s.out.Reset()
+	must(t, forgets("yes"))
+	says("nobody needs s3://out/manifests/outbox/lost.json.zst any more")
+	if _, err := s.store.Batch(t.Context(), "lost"); !errors.Is(err, checkpoint.ErrNotFound) {
+		t.Errorf("the batch is in the outbox: %v", err)
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	finding, warning := []audit.Finding{{Kind: audit.Gap}}, []audit.Finding{{Kind: audit.Unnamed}}
 	for _, test := range []struct {

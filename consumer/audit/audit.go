@@ -62,10 +62,10 @@ const (
 	// longestOutbox is the age from which the list of a batch's files is reported that is still in the outbox.
 	longestOutbox = 24 * time.Hour
 
-	chunk     = 64      // manifests fetched at a time
-	parallel  = 16      // requests at a time
-	downloads = 4       // files read at a time
-	maxBody   = 8 << 20 // of a manifest, in bytes
+	chunk     = 64 // manifests fetched at a time
+	parallel  = 16 // requests at a time
+	downloads = 4  // files read at a time
+	maxBody   = layout.MaxManifest
 	// newLooks is how often the bucket is looked through for manifests that have appeared meanwhile, if one is missed.
 	newLooks = 3
 )

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/writers"
 )
@@ -17,7 +18,7 @@ func (p *Pipeline) list(ctx context.Context, b *checkpoint.Batch) error {
 		return err
 	}
 	// The sink has put the files into its bucket, and does so with the list.
-	b.List = checkpoint.NewFileList(b.Files[0].Bucket, listKey(p.cfg.ManifestPrefix, b.ID), len(b.Files), data)
+	b.List = checkpoint.NewFileList(b.Files[0].Bucket, layout.OutboxKey(p.cfg.ManifestPrefix, b.ID), len(b.Files), data)
 	err = p.parts.Sink.Put(ctx, writers.ObjectSpec{
 		Key:         b.List.Key,
 		ContentType: "application/zstd", // RFC 8878, section 7.1
@@ -28,10 +29,6 @@ func (p *Pipeline) list(ctx context.Context, b *checkpoint.Batch) error {
 	}
 	return nil
 }
-
-// listKey is where the list of a batch lies until the batch is published. It has neither the place nor the extension of a
-// manifest.
-func listKey(manifestPrefix, id string) string { return manifestPrefix + "outbox/" + id + ".json.zst" }
 
 // unlist deletes the list of a batch that is forgotten, or that can not be committed any more. One that is left over
 // takes up space and does no harm, so nothing waits for it long.

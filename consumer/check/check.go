@@ -60,8 +60,7 @@ type Record struct {
 const (
 	lookEvery = 2 * time.Second
 	// skew is how far a worker's clock, which names manifests, may be behind ours.
-	skew        = time.Hour
-	maxManifest = 8 << 20 // bytes
+	skew = time.Hour
 )
 
 // Run sends the records and waits for them until ctx ends. It returns what was sent, also with an error.
@@ -149,7 +148,7 @@ func (w *wait) look(ctx context.Context, sent []Record) error {
 		if _, _, ok := layout.ParseManifest(w.ManifestPrefix, key); !ok || w.seen[key] {
 			continue
 		}
-		body, _, err := w.Bucket.Read(ctx, key, maxManifest)
+		body, _, err := w.Bucket.Read(ctx, key, layout.MaxManifest)
 		if err != nil {
 			return err
 		}

@@ -16,6 +16,10 @@ const (
 	listSuffix     = ".json.zst"
 )
 
+// MaxManifest bounds the size of a manifest in bytes, for its readers. Most have a few kilobytes; that of one aggregate
+// with 250,000 partitions (record.DefaultMaxRecords) of the longest keys has some 600 MB.
+const MaxManifest = 1 << 30
+
 // ManifestKey is where the manifest of a batch lies: by the hour, of UTC, in which the batch was sealed.
 func ManifestKey(prefix string, sealed time.Time, batch string) string {
 	return ManifestFolder(prefix, sealed) + batch + manifestSuffix

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/writers"
 )
 
@@ -27,6 +28,8 @@ type API interface {
 
 // ErrNotFound means that there is no object of that key.
 var ErrNotFound = errors.New("there is no such object")
+
+var errTooLarge = errors.New("it is larger")
 
 // Bucket is a bucket that is only read. It is safe for concurrent use.
 type Bucket struct {
@@ -90,9 +93,22 @@ func (b Bucket) Read(ctx context.Context, key string, limit int64) ([]byte, Info
 		return nil, Info{}, b.explain("get", key, err)
 	}
 	if int64(len(body)) > limit {
-		return nil, Info{}, fmt.Errorf("get s3://%s/%s: it is larger than %d bytes", b.Name, key, limit)
+		return nil, Info{}, fmt.Errorf("get s3://%s/%s: %w than %d bytes", b.Name, key, errTooLarge, limit)
 	}
 	return body, info(out.ContentLength, out.ETag, out.Metadata), nil
+}
+
+// ReadList reads the object that holds the files of a batch, in the bucket that l names: Bucket is a checkpoint.Lists.
+func (b Bucket) ReadList(ctx context.Context, l checkpoint.FileList) (data []byte, batchID string, err error) {
+	b.Name = l.Bucket
+	data, found, err := b.Read(ctx, l.Key, l.Bytes)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		err = fmt.Errorf("%w: %w", checkpoint.ErrNotFound, err)
+	case errors.Is(err, errTooLarge):
+		err = fmt.Errorf("%w: %w", checkpoint.ErrNoList, err)
+	}
+	return data, found.BatchID, err
 }
 
 // File is an object's content in a temporary file that has no name any more: Close removes it.
