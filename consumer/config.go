@@ -41,7 +41,7 @@ type Config struct {
 
 	FileSize       Bytes         `envconfig:"FILE_SIZE" default:"128MiB" desc:"encoded size at which a file is closed"`
 	CommitInterval time.Duration `envconfig:"COMMIT_INTERVAL" default:"5m" desc:"longest time that a record waits for its commit"`
-	CommitSize     Bytes         `envconfig:"COMMIT_SIZE" default:"1GiB" desc:"encoded size of all files of a batch at which it is committed although files are open"`
+	CommitSize     Bytes         `envconfig:"COMMIT_SIZE" default:"1GiB" desc:"encoded size of all files of a batch at which it is committed although files are open; at most 80,000 times PART_SIZE"`
 
 	MaxOpenFiles int `envconfig:"MAX_OPEN_FILES" default:"500" desc:"most partitions that have a file open at the same time; beyond it the one used least recently is closed early"`
 
@@ -94,6 +94,10 @@ func Defaults() Config {
 	return c
 }
 
+// maxBatchParts bounds COMMIT_SIZE in parts. Each part of an open batch is described in memory, and later in what is
+// committed, by some 70 bytes.
+const maxBatchParts = 80_000
+
 // Validate names every value that can not be right.
 func (c *Config) Validate() error {
 	var faults settings.Faults
@@ -125,6 +129,7 @@ func (c *Config) Validate() error {
 	check(c.KMSKey == "" || c.Encryption == "aws:kms", "S3_KMS_KEY_ID", c.KMSKey, "no key unless S3_ENCRYPTION=aws:kms")
 	check(c.FileSize >= 1<<10, "FILE_SIZE", c.FileSize, "1KiB or more")
 	check(c.CommitSize >= c.FileSize, "COMMIT_SIZE", c.CommitSize, "at least FILE_SIZE")
+	check(c.CommitSize <= maxBatchParts*c.PartSize, "COMMIT_SIZE", c.CommitSize, fmt.Sprintf("at most %s, %d times PART_SIZE", maxBatchParts*c.PartSize, maxBatchParts))
 	check(c.PartSize >= 5<<20 && c.PartSize <= 5<<30, "PART_SIZE", c.PartSize, "5MiB to 5GiB")
 	check(c.MemoryBudget >= 32<<20, "MEMORY_BUDGET", c.MemoryBudget, "32MiB or more")
 	check(c.UploadConcurrency >= 1 && c.UploadConcurrency <= 256, "UPLOAD_CONCURRENCY", c.UploadConcurrency, "1 to 256")

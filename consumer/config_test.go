@@ -31,6 +31,25 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 	}
 }
 
+// Every part of a batch takes memory and room in what is committed.
+func TestConfig_BoundsCommitSizeByTheNumberOfParts(t *testing.T) {
+	for _, c := range []struct {
+		commit, part Bytes
+		says         string // empty for no error
+	}{
+		{5 << 40, 8 << 20, `COMMIT_SIZE="5TiB": want at most 625GiB, 80000 times PART_SIZE`},
+		{625<<30 + 1, 8 << 20, "want at most 625GiB"},
+		{625 << 30, 8 << 20, ""},
+		{5 << 40, 128 << 20, ""},
+	} {
+		cfg := Defaults()
+		cfg.Stream, cfg.Bucket, cfg.CommitSize, cfg.PartSize = "s", "b", c.commit, c.part
+		if err := cfg.Validate(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("COMMIT_SIZE=%s PART_SIZE=%s: %v, want %q", c.commit, c.part, err, c.says)
+		}
+	}
+}
+
 func TestLoadConfig_TakesDefaultsThatAreValid(t *testing.T) {
 	t.Setenv("STREAM_NAME", "s")
 	t.Setenv("BUCKET", "b")
