@@ -283,7 +283,7 @@ func (b *batch) covers(shard string) bool {
 }
 
 // crowded tells that the batch has as many files and parts as it may have.
-func (b *batch) crowded() bool { return b.described.Load() >= maxDescribed }
+func (b *batch) crowded() bool { return b.described.Load() >= b.lane.p.crowd }
 
 // room tells whether one more shard fits into a commit.
 func (b *batch) room() bool {

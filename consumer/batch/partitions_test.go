@@ -115,7 +115,10 @@ func (w *world) deliver(in Intake) {
 }
 
 func TestPipeline_DeliversAnAnswerOfAnyNumberOfPartitions(t *testing.T) {
-	const records = 20_000
+	records := 20_000
+	if raceEnabled { // it takes twenty times as long then
+		records = 12_000
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWideWorld(t)
 		w.deliver(wide(records, 2))
@@ -142,7 +145,10 @@ func described(b checkpoint.Batch) (n int64) {
 
 // An aggregate can not be divided between batches: a range ends only where the sequence number changes.
 func TestPipeline_DeliversAnAggregateOfAnyNumberOfPartitionsInOneBatch(t *testing.T) {
-	const records = 20_000
+	records := 20_000
+	if raceEnabled {
+		records = 4000
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWideWorld(t)
 		listed := 0
@@ -161,9 +167,10 @@ func TestPipeline_DeliversAnAggregateOfAnyNumberOfPartitionsInOneBatch(t *testin
 // Where each aggregate begins in the partition in which the one before has ended, no run of a partition begins with a
 // sequence number.
 func TestPipeline_CutsAnAnswerWithinARunOfOnePartition(t *testing.T) {
-	const aggregates, size = 1500, 11
+	const aggregates, size = 100, 11
 	synctest.Test(t, func(t *testing.T) {
 		w := newWideWorld(t)
+		w.crowd = 100 << 10
 		in := wide(aggregates*size, size)
 		for i := range in.Records {
 			in.Records[i].PartitionKey = fmt.Sprintf("%05d", i-i/size) // the last of an aggregate and the first of the next share one

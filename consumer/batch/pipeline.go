@@ -4,6 +4,9 @@
 //	Cursor.Append -> files of the open batch -> seal (every byte durable in S3, nothing visible)
 //	              -> commit (one atomic write moves the checkpoints) -> publish -> manifest -> forget
 //
+// The commit names the files of the batch. Where these are too many for one item of the store, they are written to an
+// object before, and the commit names that.
+//
 // A batch whose commit fails is dropped: its uploads are aborted and its shards start again from their checkpoints. An
 // answer that was lost is not a failure: what has become of a batch is only known when the store has buried it or
 // shown it to be committed, and nothing is aborted before.
@@ -127,7 +130,8 @@ type Pipeline struct {
 	taken atomic.Int64 // user records
 	// finishers has one element for each file that is being finished.
 	finishers chan struct{}
-	room      int // of the outbox's item for files, in bytes
+	room      int   // of the outbox's item for files, in bytes
+	crowd     int64 // bytes of descriptions with which a batch has too many files
 
 	ctx    context.Context // of all batches; ends with Run
 	cancel context.CancelCauseFunc
@@ -146,7 +150,7 @@ func New(cfg Config, parts Parts) *Pipeline {
 	if cfg.Zone == nil {
 		cfg.Zone = time.UTC
 	}
-	p := &Pipeline{cfg: cfg, parts: parts, finishers: make(chan struct{}, finishing), room: checkpoint.MaxBatchItem}
+	p := &Pipeline{cfg: cfg, parts: parts, finishers: make(chan struct{}, finishing), room: checkpoint.MaxBatchItem, crowd: maxDescribed}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	return p
 }

@@ -33,7 +33,8 @@ type world struct {
 	router  Router
 	limits  Limits
 	batches int
-	room    int // of an item for files in bytes, in place of checkpoint.MaxBatchItem; 0 for that
+	room    int   // of an item for files in bytes, in place of checkpoint.MaxBatchItem; 0 for that
+	crowd   int64 // in place of maxDescribed; 0 for that
 
 	mu   sync.Mutex
 	hook local.Hook
@@ -107,6 +108,9 @@ func (w *world) worker(name string) (p *Pipeline, stop func()) {
 	})
 	if w.room > 0 {
 		p.room = w.room
+	}
+	if w.crowd > 0 {
+		p.crowd = w.crowd
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -86,6 +86,9 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	if seed%2 == 1 {
 		s.room = 1 // all files are listed in objects
 	}
+	if seed%4 > 1 {
+		s.crowd = 1500 // of two or three files
+	}
 	s.limits = Limits{FileBytes: 2000, Bytes: 8000, Interval: 10 * time.Second}
 	s.faults(s.strike)
 	s.bucket.plant(func(operation, _ string, applied bool) error { return s.strike(operation, applied) })
