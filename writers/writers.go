@@ -71,12 +71,20 @@ type Encoded struct {
 	Release func()
 }
 
-// ErrUploadGone means that an upload or its parts do not exist any more: it was aborted, or the bucket's lifecycle
-// rule removed it. The batch that holds it can not be committed.
-var ErrUploadGone = errors.New("the multipart upload does not exist any more")
+var (
+	// ErrUploadGone means that an upload or its parts do not exist any more: it was aborted, the bucket's lifecycle rule
+	// removed it, or it was completed. A batch that holds it and is not committed cannot be committed.
+	ErrUploadGone = errors.New("the multipart upload does not exist any more")
+	// ErrForeignObject means that an object of the file's key exists which the batch has not written. Keys carry the
+	// batch's id, so somebody has put it there on purpose.
+	ErrForeignObject = errors.New("an object that the batch has not written is in the place of its file")
+	// ErrRefused means that the bucket refuses a request: somebody has to change a permission, a key or a bucket first.
+	ErrRefused = errors.New("refused")
+)
 
 // ObjectSpec says what an upload is to become.
 type ObjectSpec struct {
+	Bucket          string // empty for the sink's own
 	Key             string
 	ContentType     string
 	ContentEncoding string
@@ -88,14 +96,20 @@ type ObjectSpec struct {
 // MetadataBatchID is the metadata key that holds the id of the batch.
 const MetadataBatchID = "batch-id"
 
-// Sink is a bucket. Its calls retry what is worth a retry until their context ends; other errors come back at once.
-// It is safe for concurrent use.
+// Sink is a bucket for what is begun, and reaches the buckets of files that were begun under other settings. Its calls
+// retry what is worth a retry: Begin, Abort and an Upload's until their context ends, Publish, Written and Put for a
+// bounded time, since whoever calls them can come back later. Other errors come back at once. It is safe for concurrent
+// use.
 type Sink interface {
 	// Begin starts a multipart upload. Nothing is visible until Publish.
 	Begin(ctx context.Context, spec ObjectSpec) (Upload, error)
-	// Publish completes the upload of a file and returns the object's ETag. It may be called any number of times, by
-	// any worker: an upload that is already completed is recognised by its object, which must carry batchID and the
-	// size of f. ErrUploadGone means that neither the upload nor the object is there.
+	// Publish completes the upload of a file in the file's bucket and returns the object's ETag. It may be called any
+	// number of times, by any worker: an upload that is already completed is recognised by its object, which must carry
+	// batchID and the size of f, or by what the bucket has kept of an object that was deleted; then the ETag is empty.
+	// ErrUploadGone means that neither the upload nor the object is there: the object was completed and then moved or
+	// deleted by somebody, or the upload was removed before it was completed. ErrForeignObject: the object that is there
+	// has another batch's id, none, or another size. ErrRefused: the bucket refuses the request, and has done so for a
+	// while.
 	Publish(ctx context.Context, f checkpoint.File, batchID string) (etag string, err error)
 	// Abort drops an upload that will never be published. It is no error if there is none.
 	Abort(ctx context.Context, f checkpoint.File) error
@@ -106,6 +120,9 @@ type Sink interface {
 	ReadList(ctx context.Context, l checkpoint.FileList) (data []byte, batchID string, err error)
 	// DeleteList removes a list's object from the bucket that l names. It is no error if there is none.
 	DeleteList(ctx context.Context, l checkpoint.FileList) error
+	// Written tells whether the batch has written an object of that key, or had before it was deleted, as far as the
+	// bucket still knows.
+	Written(ctx context.Context, bucket, key, batchID string) (bool, error)
 	// Check tells whether the bucket answers and may be written to, for readiness.
 	Check(ctx context.Context) error
 }

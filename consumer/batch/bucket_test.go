@@ -27,11 +27,13 @@ type bucket struct {
 	fault func(operation, key string, applied bool) error
 	// likeS3 gives uploads ids, parts, ETags and checksums that are as long as S3's and compress as little.
 	likeS3 bool
+	hang   string // an operation that is not answered
 }
 
 type object struct {
-	body  []byte
-	batch string
+	body   []byte
+	batch  string
+	bucket string // where it was put to by name; empty for the sink's own
 }
 
 func newBucket() *bucket {
@@ -89,14 +91,18 @@ func (b *bucket) Publish(_ context.Context, f checkpoint.File, batch string) (et
 		if !ok {
 			return writers.ErrUploadGone
 		}
-		b.objects[f.Key] = object{body.Bytes(), batch}
+		b.objects[f.Key] = object{body: body.Bytes(), batch: batch}
 		delete(b.uploads, f.UploadID)
 		return nil
 	})
 	return "etag-" + f.UploadID, err
 }
 
-func (b *bucket) Abort(_ context.Context, f checkpoint.File) error {
+func (b *bucket) Abort(ctx context.Context, f checkpoint.File) error {
+	if b.hang == "abort" {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	return b.call("abort", f.Key, func() error {
 		delete(b.uploads, f.UploadID)
 		return nil
@@ -105,7 +111,7 @@ func (b *bucket) Abort(_ context.Context, f checkpoint.File) error {
 
 func (b *bucket) Put(_ context.Context, spec writers.ObjectSpec, body []byte) error {
 	return b.call("put", spec.Key, func() error {
-		b.objects[spec.Key] = object{bytes.Clone(body), spec.Metadata[writers.MetadataBatchID]}
+		b.objects[spec.Key] = object{bytes.Clone(body), spec.Metadata[writers.MetadataBatchID], spec.Bucket}
 		return nil
 	})
 }
@@ -127,6 +133,14 @@ func (b *bucket) DeleteList(_ context.Context, l checkpoint.FileList) error {
 		delete(b.objects, l.Key)
 		return nil
 	})
+}
+
+func (b *bucket) Written(_ context.Context, _, key, batch string) (written bool, err error) {
+	err = b.call("written", key, func() error {
+		written = b.objects[key].batch == batch
+		return nil
+	})
+	return written, err
 }
 
 func (b *bucket) Check(context.Context) error { return nil }

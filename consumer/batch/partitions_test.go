@@ -308,7 +308,7 @@ func TestPipeline_PublishesNothingWithoutTheList(t *testing.T) {
 			}
 			p.Sweep(context.Background(), s, func(worker string) bool { return worker == "a" })
 		}
-		for _, damaged := range []*object{nil, {list.body, "another batch"}, {list.body[1:], list.batch}} {
+		for _, damaged := range []*object{nil, {body: list.body, batch: "another batch"}, {body: list.body[1:], batch: list.batch}} {
 			delete(w.bucket.objects, key)
 			if damaged != nil {
 				w.bucket.objects[key] = *damaged

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -178,8 +179,13 @@ func newEnv(t *testing.T, adjust func(*s3sink.Config), faults ...*fault) *env {
 }
 
 func (e *env) get(t *testing.T, key string) *writerstest.Object {
-	return writerstest.Get(t, writerstest.Client(e.endpoint, "key", "secret", nil), bucket, key)
+	return writerstest.Get(t, e.client(), bucket, key)
 }
+
+// client is one without faults.
+func (e *env) client() *s3.Client { return writerstest.Client(e.endpoint, "key", "secret", nil) }
+
+func createBucket(name string) *s3.CreateBucketInput { return &s3.CreateBucketInput{Bucket: &name} }
 
 // requests is what the metric says.
 func (e *env) requests(operation, result string) int {
@@ -336,7 +342,7 @@ func TestSink_LooksAtTheObjectInItsWay(t *testing.T) {
 		if err := e.sink.Put(t.Context(), foreign, body(100)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := e.sink.Publish(t.Context(), f, batchID); !errors.Is(err, s3sink.ErrForeignObject) {
+		if _, err := e.sink.Publish(t.Context(), f, batchID); !errors.Is(err, writers.ErrForeignObject) {
 			t.Fatalf("publishing gave %v", err)
 		}
 		if o := e.get(t, "trips/a"); o.Metadata[writers.MetadataBatchID] != "" {
@@ -369,7 +375,7 @@ func TestSink_BelievesTheObjectRatherThanTheAnswer(t *testing.T) {
 		if err := e.sink.Put(t.Context(), writers.ObjectSpec{Key: "trips/a"}, body(100)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := e.sink.Publish(t.Context(), f, batchID); !errors.Is(err, s3sink.ErrForeignObject) {
+		if _, err := e.sink.Publish(t.Context(), f, batchID); !errors.Is(err, writers.ErrForeignObject) {
 			t.Fatalf("publishing gave %v", err)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 // Trouble is a request that S3 refuses or does not answer, and that is being retried.
 type Trouble struct {
 	Operation string
+	Bucket    string
 	Key       string
 	Since     time.Time // of the first failed attempt
 	Attempts  int       // so far
@@ -16,7 +17,7 @@ type Trouble struct {
 }
 
 func (t *Trouble) Error() string {
-	return fmt.Sprintf("%s %s fails since %s, %d attempts: %v", t.Operation, t.Key, t.Since.UTC().Format(time.RFC3339), t.Attempts, t.Err)
+	return fmt.Sprintf("%s s3://%s/%s fails since %s, %d attempts: %v", t.Operation, t.Bucket, t.Key, t.Since.UTC().Format(time.RFC3339), t.Attempts, t.Err)
 }
 
 func (t *Trouble) Unwrap() error { return t.Err }

@@ -16,7 +16,7 @@ import (
 // ReadList is writers.Sink's. It needs s3:GetObject for the key.
 func (s *Sink) ReadList(ctx context.Context, l checkpoint.FileList) (data []byte, batchID string, err error) {
 	found := true
-	err = s.try(ctx, request{operation: "GetObject", bucket: l.Bucket, key: l.Key, body: l.Bytes, do: func(ctx context.Context) error {
+	err = s.try(ctx, request{operation: "GetObject", bucket: l.Bucket, key: l.Key, body: l.Bytes, bounded: true, do: func(ctx context.Context) error {
 		out, err := s.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &l.Bucket, Key: &l.Key}, s.options)
 		if _, absent := errors.AsType[*types.NoSuchKey](err); absent {
 			found = false
@@ -42,7 +42,7 @@ func (s *Sink) ReadList(ctx context.Context, l checkpoint.FileList) (data []byte
 
 // DeleteList is writers.Sink's. It needs s3:DeleteObject for the key.
 func (s *Sink) DeleteList(ctx context.Context, l checkpoint.FileList) error {
-	return s.try(ctx, request{operation: "DeleteObject", bucket: l.Bucket, key: l.Key, do: func(ctx context.Context) error {
+	return s.try(ctx, request{operation: "DeleteObject", bucket: l.Bucket, key: l.Key, bounded: true, do: func(ctx context.Context) error {
 		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &l.Bucket, Key: &l.Key}, s.options)
 		return err
 	}})

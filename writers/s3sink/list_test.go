@@ -35,10 +35,10 @@ func TestSink_ReadsAndDeletesListsWhereTheyLie(t *testing.T) {
 func TestSink_OutlastsFaultsOfLists(t *testing.T) {
 	content := body(300_000)
 	for name, strike := range map[string]func(http.RoundTripper, *http.Request) (*http.Response, error){
-		"service is busy": refuse(503, "SlowDown"),
-		"access denied":   refuse(403, "AccessDenied"),
-		"a lost answer":   lose,
-		"a torn answer":   tear,
+		"service is busy":    refuse(503, "SlowDown"),
+		"access denied":      refuse(403, "AccessDenied"),
+		"a lost answer":      lose,
+		"a brokenOff answer": breakOff,
 	} {
 		for _, operation := range []string{"GetObject", "DeleteObject"} {
 			t.Run(operation+" "+name, func(t *testing.T) {
@@ -64,22 +64,22 @@ func TestSink_OutlastsFaultsOfLists(t *testing.T) {
 	}
 }
 
-// tear is a strike that lets the request through and breaks the answer off in the middle.
-func tear(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+// breakOff is a strike that lets the request through and breaks the answer off in the middle.
+func breakOff(next http.RoundTripper, r *http.Request) (*http.Response, error) {
 	resp, err := next.RoundTrip(r)
 	if err != nil || resp.ContentLength <= 0 {
 		return lose(next, r)
 	}
-	resp.Body = torn{io.LimitReader(resp.Body, resp.ContentLength/2), resp.Body}
+	resp.Body = brokenOff{io.LimitReader(resp.Body, resp.ContentLength/2), resp.Body}
 	return resp, nil
 }
 
-type torn struct {
+type brokenOff struct {
 	io.Reader
 	io.Closer
 }
 
-func (t torn) Read(p []byte) (int, error) {
+func (t brokenOff) Read(p []byte) (int, error) {
 	n, err := t.Reader.Read(p)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF

@@ -1,7 +1,6 @@
 package s3sink
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,27 +95,31 @@ func (b Backoff) after(attempts int, o outcome) time.Duration {
 // request is one call of S3 with all its attempts.
 type request struct {
 	operation string // as the S3 API names it
-	bucket    string // empty for the sink's
+	bucket    string
 	key       string
 	// body is the number of bytes to be sent or received: a larger one has more time.
 	body int64
-	do   func(context.Context) error
+	// timeout bounds one attempt; 0 for the usual time.
+	timeout time.Duration
+	// bounded gives the request up when it has failed for Config.Patience. Others are repeated until their context ends.
+	bounded bool
+	do      func(context.Context) error
 }
 
 // slowestTransfer is the speed in bytes per second below which an attempt counts as hanging.
 const slowestTransfer = 64 << 10
 
-// try makes attempts until one succeeds, S3 says that none ever can, or the context ends. It is the only layer that
-// retries: the SDK's own retryer is off, so that what is counted and shown is what goes over the wire.
+// try makes attempts until one succeeds, S3 says that none ever can, the request's bound is reached, or the context ends.
+// It is the only layer that retries: the SDK's own retryer is off, so that what is counted and shown is what goes over the wire.
 func (s *Sink) try(ctx context.Context, r request) error {
-	trouble := &Trouble{Operation: r.operation, Key: r.key}
+	trouble := &Trouble{Operation: r.operation, Bucket: r.bucket, Key: r.key}
 	defer s.health.over(trouble)
 	for {
 		err := s.attempt(ctx, r)
 		if err == nil {
 			s.count(r.operation, "ok")
 			if trouble.Attempts > 0 {
-				s.log.Info("s3 request succeeded after retries", logkey.Reason, r.operation, logkey.Key, r.key, logkey.Attempt, trouble.Attempts+1)
+				s.log.Info("s3 request succeeded after retries", logkey.Reason, r.operation, logkey.Bucket, r.bucket, logkey.Key, r.key, logkey.Attempt, trouble.Attempts+1)
 			}
 			return nil
 		}
@@ -125,9 +128,16 @@ func (s *Sink) try(ctx context.Context, r request) error {
 			s.count(r.operation, "error")
 			return s.explain(ctx, r, err)
 		}
-		s.count(r.operation, "retried")
 		attempts := s.health.failed(trouble, err)
 		wait := s.config.Backoff.after(attempts, kind)
+		if r.bounded && time.Since(trouble.Since)+wait > s.config.Patience {
+			s.count(r.operation, "error")
+			if kind == refused {
+				err = fmt.Errorf("%w: %w", writers.ErrRefused, err)
+			}
+			return s.explain(ctx, r, err)
+		}
+		s.count(r.operation, "retried")
 		s.logFailure(r, err, kind, attempts, wait)
 		if err := sleep(ctx, wait); err != nil {
 			return s.explain(ctx, r, err)
@@ -137,7 +147,11 @@ func (s *Sink) try(ctx context.Context, r request) error {
 
 // attempt makes one request, which ends in bounded time even if S3 says nothing.
 func (s *Sink) attempt(ctx context.Context, r request) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.AttemptTimeout+time.Duration(r.body/slowestTransfer)*time.Second)
+	timeout := r.timeout
+	if timeout == 0 {
+		timeout = s.config.AttemptTimeout + time.Duration(r.body/slowestTransfer)*time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return r.do(ctx)
 }
@@ -149,7 +163,7 @@ func (s *Sink) explain(ctx context.Context, r request, err error) error {
 	} else if errorCode(err) == "NoSuchUpload" {
 		err = fmt.Errorf("%w: %w", writers.ErrUploadGone, err)
 	}
-	return fmt.Errorf("%s s3://%s/%s: %w", r.operation, cmp.Or(r.bucket, s.config.Bucket), r.key, err)
+	return fmt.Errorf("%s s3://%s/%s: %w", r.operation, r.bucket, r.key, err)
 }
 
 // logFailure logs the attempts 1, 2, 4, 8 ... of one request: an outage of an hour is to be seen, not to fill a disk.
@@ -162,7 +176,7 @@ func (s *Sink) logFailure(r request, err error, kind outcome, attempts int, wait
 		level = slog.LevelError
 	}
 	s.log.Log(context.Background(), level, "s3 request failed and will be repeated", logkey.Reason, r.operation,
-		logkey.Key, r.key, logkey.Code, errorCode(err), logkey.Attempt, attempts, "wait", wait, logkey.Error, err.Error())
+		logkey.Bucket, r.bucket, logkey.Key, r.key, logkey.Code, errorCode(err), logkey.Attempt, attempts, "wait", wait, logkey.Error, err.Error())
 }
 
 func (s *Sink) count(operation, result string) {

@@ -2,11 +2,13 @@
 //
 // S3 is never a reason to lose a record. A request that S3 does not answer, throttles or refuses is repeated until its
 // context ends, also where somebody has taken a permission away: giving it back heals the pipeline without a restart.
+// What publishes a batch gives up earlier: the batch is safe in the outbox, and others must not wait for it.
 // What is wrong meanwhile is told by Health, the log and consumer_s3_requests_total.
 package s3sink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -20,6 +22,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/budget"
@@ -29,15 +32,20 @@ import (
 	"aws-streaming-pipeline/writers/spool"
 )
 
-// ErrForeignObject means that an object of the file's key exists which the batch has not written. Keys carry the
-// batch's id, so somebody has put it there on purpose.
-var ErrForeignObject = errors.New("an object that the batch has not written is in the place of its file")
+// errNoResult means that S3 answered a completion with 200 and neither a result nor an error: the connection, or
+// something between, has ended the answer early.
+var errNoResult = errors.New("the answer ended before its result")
 
 // Defaults and bounds.
 const (
 	DefaultPartSize       = 8 << 20
 	DefaultConcurrency    = 4
 	DefaultAttemptTimeout = 30 * time.Second
+	DefaultPatience       = time.Minute
+
+	// completionTimeout bounds a completion whose answer goes on coming. S3 works "several minutes" on a large one
+	// (Amazon S3 API reference, CompleteMultipartUpload).
+	completionTimeout = 20 * time.Minute
 
 	// MinPartSize is the least that S3 takes for a part that is not the last, and maxParts the most parts of an upload
 	// (Amazon S3 User Guide, "Amazon S3 multipart upload limits").
@@ -68,9 +76,12 @@ type Config struct {
 	// IfNoneMatch completes an upload only if there is no object of its key yet. Batches never share keys, so this
 	// guards against strangers; not every store knows it.
 	IfNoneMatch bool
-	// AttemptTimeout bounds one attempt of a request that sends no body; one more second is given for each 64 KiB.
+	// AttemptTimeout bounds one attempt of a request that sends no body; one more second is given for each 64 KiB. An
+	// attempt to complete an upload may last longer, as long as a byte of the answer comes within this time.
 	AttemptTimeout time.Duration
 	Backoff        Backoff
+	// Patience is how long Publish, Written and Put repeat a request that fails before they return its error.
+	Patience time.Duration
 
 	Budget *budget.Budget
 	// Spool takes parts that memory has no room for; nil keeps them in memory. Without it unfinished parts of many
@@ -106,6 +117,9 @@ func New(client *s3.Client, c Config) (*Sink, error) {
 	if c.Backoff == (Backoff{}) {
 		c.Backoff = DefaultBackoff
 	}
+	if c.Patience == 0 {
+		c.Patience = DefaultPatience
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -115,7 +129,7 @@ func New(client *s3.Client, c Config) (*Sink, error) {
 	return &Sink{
 		client: client,
 		config: c,
-		log:    c.Log.With(logkey.Bucket, c.Bucket),
+		log:    c.Log,
 		health: newHealth(),
 		slots:  make(chan struct{}, c.Concurrency),
 	}, nil
@@ -135,6 +149,9 @@ func (c Config) validate() error {
 	}
 	if c.AttemptTimeout < 0 {
 		fault("attempt timeout %s is negative", c.AttemptTimeout)
+	}
+	if c.Patience < 0 {
+		fault("patience %s is negative", c.Patience)
 	}
 	if c.Backoff.Min <= 0 || c.Backoff.Max < c.Backoff.Min {
 		fault("backoff from %s to %s is no range", c.Backoff.Min, c.Backoff.Max)
@@ -163,8 +180,9 @@ func (s *Sink) Health() error {
 
 // Begin is writers.Sink's. The context is that of the whole upload: when it ends, so does every part on its way.
 func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Upload, error) {
+	bucket := cmp.Or(spec.Bucket, s.config.Bucket)
 	in := &s3.CreateMultipartUploadInput{
-		Bucket:               &s.config.Bucket,
+		Bucket:               &bucket,
 		Key:                  &spec.Key,
 		ContentType:          optional(spec.ContentType),
 		ContentEncoding:      optional(spec.ContentEncoding),
@@ -177,7 +195,7 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
 	}
 	var id string
-	err := s.try(ctx, request{operation: "CreateMultipartUpload", key: spec.Key, do: func(ctx context.Context) error {
+	err := s.try(ctx, request{operation: "CreateMultipartUpload", bucket: bucket, key: spec.Key, do: func(ctx context.Context) error {
 		out, err := s.client.CreateMultipartUpload(ctx, in, s.options)
 		if err == nil {
 			id = aws.ToString(out.UploadId)
@@ -187,11 +205,10 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 	if err != nil {
 		return nil, err
 	}
-	return newUpload(ctx, s, spec.Key, id), nil
+	return newUpload(ctx, s, bucket, spec.Key, id), nil
 }
 
-// Publish is writers.Sink's. An object of the file's key with another batch's id, none or another size is
-// ErrForeignObject.
+// Publish is writers.Sink's.
 //
 // Whatever the completion was answered, the object decides: S3 answers the second completion of an upload with success
 // for a while and with NoSuchUpload later, and stores that speak S3's protocol have been seen to answer success where
@@ -201,6 +218,7 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 // The caller needs s3:GetObject for the key, and s3:ListBucket for the bucket: without the latter S3 answers 403 for
 // an object that is not there (Amazon S3 API reference, HeadObject), and Publish goes on asking.
 func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
+	f.Bucket = cmp.Or(f.Bucket, s.config.Bucket)
 	etag, err := s.complete(ctx, f, f.Parts)
 	if errorCode(err) == "InvalidPart" {
 		etag, err = s.completeAsListed(ctx, f, err)
@@ -208,20 +226,27 @@ func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (
 	if err != nil && (ctx.Err() != nil || !decidedByObject(err)) {
 		return "", err
 	}
-	found, headErr := s.recognise(ctx, f, batchID)
+	found, headErr := s.head(ctx, f.Bucket, f.Key)
 	switch {
 	case headErr != nil:
 		return "", headErr
-	case found != "":
-		return found, nil
+	case found.there:
+		if found.batch != batchID || found.size != f.Bytes {
+			return "", fmt.Errorf("publish s3://%s/%s of batch %s with %d bytes: %w: batch %q, %d bytes",
+				f.Bucket, f.Key, batchID, f.Bytes, writers.ErrForeignObject, found.batch, found.size)
+		}
+		return found.etag, nil
+	case found.deleted:
+		return etag, nil
 	}
 	return etag, err
 }
 
-// complete makes an upload visible.
+// complete makes an upload visible. A success without an ETag is none: the SDK takes an answer that ends before its
+// document for an empty one.
 func (s *Sink) complete(ctx context.Context, f checkpoint.File, parts []checkpoint.Part) (etag string, err error) {
 	in := &s3.CompleteMultipartUploadInput{
-		Bucket:          &s.config.Bucket,
+		Bucket:          &f.Bucket,
 		Key:             &f.Key,
 		UploadId:        &f.UploadID,
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: completedParts(parts)},
@@ -229,13 +254,18 @@ func (s *Sink) complete(ctx context.Context, f checkpoint.File, parts []checkpoi
 	if s.config.IfNoneMatch {
 		in.IfNoneMatch = aws.String("*")
 	}
-	err = s.try(ctx, request{operation: "CompleteMultipartUpload", key: f.Key, do: func(ctx context.Context) error {
-		out, err := s.client.CompleteMultipartUpload(ctx, in, s.options)
-		if err == nil {
-			etag = aws.ToString(out.ETag)
+	r := request{operation: "CompleteMultipartUpload", bucket: f.Bucket, key: f.Key, bounded: true, timeout: completionTimeout}
+	r.do = func(ctx context.Context) error {
+		out, err := s.client.CompleteMultipartUpload(ctx, in, s.options, s.listen)
+		if err != nil {
+			return err
 		}
-		return err
-	}})
+		if etag = aws.ToString(out.ETag); etag == "" {
+			return errNoResult
+		}
+		return nil
+	}
+	err = s.try(ctx, r)
 	return etag, err
 }
 
@@ -259,10 +289,10 @@ func (s *Sink) completeAsListed(ctx context.Context, f checkpoint.File, refusal 
 	parts := make([]checkpoint.Part, len(f.Parts))
 	copy(parts, f.Parts)
 	unseen := len(parts)
-	in := &s3.ListPartsInput{Bucket: &s.config.Bucket, Key: &f.Key, UploadId: &f.UploadID}
+	in := &s3.ListPartsInput{Bucket: &f.Bucket, Key: &f.Key, UploadId: &f.UploadID}
 	for more := true; more; {
 		var out *s3.ListPartsOutput
-		err := s.try(ctx, request{operation: "ListParts", key: f.Key, do: func(ctx context.Context) (err error) {
+		err := s.try(ctx, request{operation: "ListParts", bucket: f.Bucket, key: f.Key, bounded: true, do: func(ctx context.Context) (err error) {
 			out, err = s.client.ListParts(ctx, in, s.options)
 			return err
 		}})
@@ -283,7 +313,7 @@ func (s *Sink) completeAsListed(ctx context.Context, f checkpoint.File, refusal 
 	if unseen != 0 {
 		return "", refusal
 	}
-	s.log.Warn("parts were replaced by late attempts with the same content", logkey.Key, f.Key, logkey.Count, len(parts))
+	s.log.Warn("parts were replaced by late attempts with the same content", logkey.Bucket, f.Bucket, logkey.Key, f.Key, logkey.Count, len(parts))
 	return s.complete(ctx, f, parts)
 }
 
@@ -293,31 +323,44 @@ func sameContent(written checkpoint.Part, listed types.Part) bool {
 		written.Bytes == aws.ToInt64(listed.Size)
 }
 
-// decidedByObject tells whether an upload that can not be completed may be so because its object is there already.
+// decidedByObject tells whether an upload that cannot be completed may be so because its object is there already.
 func decidedByObject(err error) bool {
 	return errors.Is(err, writers.ErrUploadGone) || errorCode(err) == "PreconditionFailed"
 }
 
-// recognise returns the ETag of the object that a file has become; it is empty if there is no object.
-func (s *Sink) recognise(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
-	var found *s3.HeadObjectOutput
-	err := s.try(ctx, request{operation: "HeadObject", key: f.Key, do: func(ctx context.Context) (err error) {
-		found, err = s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &s.config.Bucket, Key: &f.Key}, s.options)
-		var absent *types.NotFound
-		if errors.As(err, &absent) {
-			found, err = nil, nil
+// Written is writers.Sink's.
+func (s *Sink) Written(ctx context.Context, bucket, key, batchID string) (bool, error) {
+	found, err := s.head(ctx, cmp.Or(bucket, s.config.Bucket), key)
+	return found.deleted || found.there && found.batch == batchID, err
+}
+
+// headed is what S3 says of a key.
+type headed struct {
+	there bool
+	batch string // id of the batch that has written the object
+	size  int64
+	etag  string
+	// deleted tells that an object was there: a bucket with versions keeps a delete marker in its place, and says so
+	// with its 404 (Amazon S3 API reference, HeadObject, "Versioning").
+	deleted bool
+}
+
+func (s *Sink) head(ctx context.Context, bucket, key string) (headed, error) {
+	var found headed
+	err := s.try(ctx, request{operation: "HeadObject", bucket: bucket, key: key, bounded: true, do: func(ctx context.Context) error {
+		out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key}, s.options)
+		if _, absent := errors.AsType[*types.NotFound](err); absent {
+			answer, ok := errors.AsType[*smithyhttp.ResponseError](err)
+			found = headed{deleted: ok && answer.Response.Header.Get("X-Amz-Delete-Marker") == "true"}
+			return nil
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		found = headed{there: true, batch: out.Metadata[writers.MetadataBatchID], size: aws.ToInt64(out.ContentLength), etag: aws.ToString(out.ETag)}
+		return nil
 	}})
-	if err != nil || found == nil {
-		return "", err
-	}
-	id, size := found.Metadata[writers.MetadataBatchID], aws.ToInt64(found.ContentLength)
-	if id != batchID || size != f.Bytes {
-		return "", fmt.Errorf("publish s3://%s/%s of batch %s with %d bytes: %w: batch %q, %d bytes",
-			s.config.Bucket, f.Key, batchID, f.Bytes, ErrForeignObject, id, size)
-	}
-	return aws.ToString(found.ETag), nil
+	return found, err
 }
 
 // Abort is writers.Sink's. A file without an upload has nothing to abort.
@@ -325,9 +368,10 @@ func (s *Sink) Abort(ctx context.Context, f checkpoint.File) error {
 	if f.UploadID == "" {
 		return nil
 	}
-	err := s.try(ctx, request{operation: "AbortMultipartUpload", key: f.Key, do: func(ctx context.Context) error {
+	bucket := cmp.Or(f.Bucket, s.config.Bucket)
+	err := s.try(ctx, request{operation: "AbortMultipartUpload", bucket: bucket, key: f.Key, do: func(ctx context.Context) error {
 		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-			Bucket: &s.config.Bucket, Key: &f.Key, UploadId: &f.UploadID,
+			Bucket: &bucket, Key: &f.Key, UploadId: &f.UploadID,
 		}, s.options)
 		if errorCode(err) == "NoSuchUpload" {
 			return nil
@@ -339,8 +383,9 @@ func (s *Sink) Abort(ctx context.Context, f checkpoint.File) error {
 
 // Put is writers.Sink's. Repeating it does no harm.
 func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) error {
+	bucket := cmp.Or(spec.Bucket, s.config.Bucket)
 	in := &s3.PutObjectInput{
-		Bucket:               &s.config.Bucket,
+		Bucket:               &bucket,
 		Key:                  &spec.Key,
 		ContentType:          optional(spec.ContentType),
 		ContentEncoding:      optional(spec.ContentEncoding),
@@ -351,7 +396,7 @@ func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) er
 		StorageClass:         s.config.StorageClass,
 		ChecksumCRC32C:       s.checksum(crc32.Checksum(body, castagnoli)),
 	}
-	return s.try(ctx, request{operation: "PutObject", key: spec.Key, body: int64(len(body)), do: func(ctx context.Context) error {
+	return s.try(ctx, request{operation: "PutObject", bucket: bucket, key: spec.Key, body: int64(len(body)), bounded: true, do: func(ctx context.Context) error {
 		in.Body = bytes.NewReader(body)
 		_, err := s.client.PutObject(ctx, in, s.options, unsignedPayload)
 		return err

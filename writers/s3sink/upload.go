@@ -15,9 +15,10 @@ import (
 
 // upload is a writers.Upload. Write, Finish and Abandon are for one goroutine at a time.
 type upload struct {
-	sink *Sink
-	key  string
-	id   string
+	sink   *Sink
+	bucket string
+	key    string
+	id     string
 
 	ctx     context.Context // of all parts on their way
 	cancel  context.CancelCauseFunc
@@ -32,8 +33,8 @@ type upload struct {
 
 var _ writers.Upload = (*upload)(nil)
 
-func newUpload(ctx context.Context, s *Sink, key, id string) *upload {
-	u := &upload{sink: s, key: key, id: id}
+func newUpload(ctx context.Context, s *Sink, bucket, key, id string) *upload {
+	u := &upload{sink: s, bucket: bucket, key: key, id: id}
 	u.ctx, u.cancel = context.WithCancelCause(ctx)
 	return u
 }
@@ -59,7 +60,7 @@ func (u *upload) fill(p []byte) (int, error) {
 	if u.open == nil {
 		number := len(u.parts) + 1
 		if number > maxParts {
-			return 0, u.fail(fmt.Errorf("write s3://%s/%s: the upload has %d parts already", u.sink.config.Bucket, u.key, maxParts))
+			return 0, u.fail(fmt.Errorf("write s3://%s/%s: the upload has %d parts already", u.bucket, u.key, maxParts))
 		}
 		u.open = newPart(int32(number), u.sink.config.Budget)
 	}
@@ -125,14 +126,14 @@ func (u *upload) put(p *part) error {
 		return u.failure()
 	}
 	in := &s3.UploadPartInput{
-		Bucket:         &u.sink.config.Bucket,
+		Bucket:         &u.bucket,
 		Key:            &u.key,
 		UploadId:       &u.id,
 		PartNumber:     &p.number,
 		ContentLength:  aws.Int64(p.size()),
 		ChecksumCRC32C: u.sink.checksum(p.crc),
 	}
-	return u.sink.try(u.ctx, request{operation: "UploadPart", key: u.key, body: p.size(), do: func(ctx context.Context) error {
+	return u.sink.try(u.ctx, request{operation: "UploadPart", bucket: u.bucket, key: u.key, body: p.size(), do: func(ctx context.Context) error {
 		in.Body = p.body()
 		out, err := u.sink.client.UploadPart(ctx, in, u.sink.options, unsignedPayload)
 		if err != nil {
@@ -154,7 +155,7 @@ func (u *upload) Finish(ctx context.Context) (checkpoint.File, error) {
 		return checkpoint.File{}, err
 	}
 	if u.bytes == 0 {
-		return checkpoint.File{}, fmt.Errorf("finish s3://%s/%s: nothing was written to the upload", u.sink.config.Bucket, u.key)
+		return checkpoint.File{}, fmt.Errorf("finish s3://%s/%s: nothing was written to the upload", u.bucket, u.key)
 	}
 	if u.open != nil {
 		if err := u.send(); err != nil {
@@ -181,7 +182,7 @@ func (u *upload) Abandon() checkpoint.File {
 }
 
 func (u *upload) file() checkpoint.File {
-	return checkpoint.File{Bucket: u.sink.config.Bucket, Key: u.key, UploadID: u.id, Parts: u.parts, Bytes: u.bytes}
+	return checkpoint.File{Bucket: u.bucket, Key: u.key, UploadID: u.id, Parts: u.parts, Bytes: u.bytes}
 }
 
 // fail ends the upload; the first error is the one that counts.

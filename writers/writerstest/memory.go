@@ -21,7 +21,7 @@ const memoryBucket = "memory"
 // Memory is a bucket in memory for tests. Make it with NewMemory.
 type Memory struct {
 	// Fault, if set before the first call, is asked before every call: an error is that call's answer, and nothing has
-	// happened. The operations are Begin, Write, Finish, Publish, Abort, Put, ReadList, DeleteList and Check.
+	// happened. The operations are Begin, Write, Finish, Publish, Abort, Put, Written, ReadList, DeleteList and Check.
 	Fault func(operation, key string) error
 
 	mu      sync.Mutex
@@ -109,7 +109,7 @@ func (m *Memory) Publish(ctx context.Context, f checkpoint.File, batchID string)
 		return "", fmt.Errorf("publish %s: %w", f.Key, writers.ErrUploadGone)
 	}
 	if o.spec.Metadata[writers.MetadataBatchID] != batchID || int64(len(o.body)) != f.Bytes {
-		return "", fmt.Errorf("publish %s: somebody else's object is there", f.Key)
+		return "", fmt.Errorf("publish %s: %w", f.Key, writers.ErrForeignObject)
 	}
 	return o.etag, nil
 }
@@ -162,6 +162,17 @@ func (m *Memory) DeleteList(ctx context.Context, l checkpoint.FileList) error {
 		delete(m.objects, l.Key)
 	}
 	return nil
+}
+
+// Written is writers.Sink's.
+func (m *Memory) Written(ctx context.Context, _, key, batchID string) (bool, error) {
+	if err := m.fault(ctx, "Written", key); err != nil {
+		return false, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o, ok := m.objects[key]
+	return ok && o.spec.Metadata[writers.MetadataBatchID] == batchID, nil
 }
 
 // Check is writers.Sink's.

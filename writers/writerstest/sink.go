@@ -44,6 +44,7 @@ func TestSink(t *testing.T, open func(t *testing.T) Bucket) {
 		"an abandoned upload leaves nothing visible":                        abandon,
 		"put replaces an object":                                            putReplaces,
 		"a list is read and deleted by any worker":                          lists,
+		"an object is known by the batch that has written it":               written,
 		"the end of the context ends an upload":                             contextEnds,
 		"check tells a bucket from none":                                    check,
 	}
@@ -283,6 +284,21 @@ func lists(t *testing.T, b Bucket) {
 	}
 	if _, _, err := b.Sink.ReadList(t.Context(), l); !errors.Is(err, checkpoint.ErrNotFound) {
 		t.Fatalf("reading the deleted object: %v", err)
+	}
+}
+
+func written(t *testing.T, b Bucket) {
+	s := spec("manifest")
+	for _, want := range []bool{false, true} {
+		if got, err := b.Other.Written(t.Context(), s.Bucket, s.Key, batchID); err != nil || got != want {
+			t.Fatalf("written: %t, %v; want %t", got, err, want)
+		}
+		if err := b.Sink.Put(t.Context(), s, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := b.Other.Written(t.Context(), s.Bucket, s.Key, "another batch"); err != nil || got {
+		t.Fatalf("written by another batch: %t, %v", got, err)
 	}
 }
 
