@@ -159,7 +159,20 @@ type Batch struct {
 	Files   []File    `json:"files"`
 	// List is where Files are kept if the item of the outbox does not hold them; nil if it does.
 	List *FileList `json:"file_list,omitempty"`
+	// Manifest is where the batch's manifest is to be written, decided when the batch was sealed: settings may change
+	// before it is published. Batches of workers that did not know it have none.
+	Manifest Place `json:"manifest,omitzero"`
+	// Published are the files, by their index in Files and in order, that NotePublished was told of.
+	Published []int `json:"-"`
 }
+
+// Place is where an object lies.
+type Place struct {
+	Bucket string `json:"bucket"`
+	Key    string `json:"key"`
+}
+
+func (p Place) String() string { return "s3://" + p.Bucket + "/" + p.Key }
 
 // Snapshot is one reading of the whole table, not atomic across items.
 type Snapshot struct {
@@ -247,6 +260,9 @@ type Store interface {
 	// Batch reads one batch of the outbox as its item holds it, consistently; ErrNotFound if it is not there (published
 	// and forgotten, or never committed). The files of a batch with a List are not in it: LoadBatch reads those, too.
 	Batch(ctx context.Context, id string) (Batch, error)
+	// NotePublished adds files, by their index in Files, to those that are known to have become visible: whoever reads a
+	// file may move it away before the whole batch is published. ErrNotFound if the batch is not in the outbox.
+	NotePublished(ctx context.Context, id string, files []int) error
 	// Forget removes a batch or a tombstone from the outbox. It is no error if there is none.
 	Forget(ctx context.Context, id string) error
 

@@ -304,6 +304,38 @@ func testBury(t *testing.T, s checkpoint.Store) {
 	}
 }
 
+func testNotePublished(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	held := makeHeld(t, s, 2, "w1")
+	b := batchOf("b", sequence(5), held[0])
+	b.Files = Files(4, 1)
+	must(t, s.Commit(ctx, b))
+	listed := batchOf("listed", sequence(5), held[1])
+	listed.List = checkpoint.NewFileList("lake", "manifests/outbox/listed.json.zst", 4, []byte("files"))
+	must(t, s.Commit(ctx, listed))
+	for _, want := range []checkpoint.Batch{b, listed} {
+		for _, files := range [][]int{{2}, nil, {0, 2}, {3}} {
+			must(t, s.NotePublished(ctx, want.ID, files))
+		}
+		got, err := s.Batch(ctx, want.ID)
+		must(t, err)
+		if want.Published = []int{0, 2, 3}; !reflect.DeepEqual(got, want) {
+			t.Errorf("Batch returned\n%+v, want\n%+v", got, want)
+		}
+		must(t, s.Forget(ctx, want.ID))
+	}
+	_, err := s.Bury(ctx, "t", "w1")
+	must(t, err)
+	for _, id := range []string{"b", "listed", "t", "never"} {
+		if err := s.NotePublished(ctx, id, []int{1}); !errors.Is(err, checkpoint.ErrNotFound) {
+			t.Errorf("NotePublished of %q, which is not a batch of the outbox: %v, want ErrNotFound", id, err)
+		}
+	}
+	if snap := scan(t, s); len(snap.Batches) != 0 || len(snap.Tombstones) != 1 {
+		t.Errorf("the outbox holds %+v and %q", snap.Batches, snap.Tombstones)
+	}
+}
+
 func testForget(t *testing.T, s checkpoint.Store) {
 	ctx := t.Context()
 	held := makeHeld(t, s, 1, "w1")

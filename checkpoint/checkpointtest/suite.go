@@ -55,6 +55,7 @@ var (
 		{"Commit of a former holder conflicts", testCommitZombie},
 		{"Commit repeated after Forget conflicts", testCommitAfterForget},
 		{"Bury tells what was decided", testBury},
+		{"NotePublished adds to what is known of a batch of the outbox", testNotePublished},
 		{"Forget removes batches and tombstones", testForget},
 		{"Calls end with their context", testContext},
 	}
@@ -268,6 +269,7 @@ func fullBatch(held checkpoint.Lease) checkpoint.Batch {
 			Parts:     []checkpoint.Part{{ETag: `"d41d8cd98f00b204e9800998ecf8427e"`, Bytes: 5 << 20, Checksum: "yZRlqg=="}, {ETag: "e2", Bytes: 1}},
 			Partition: "day=03", Reason: "size", ETag: "x-2",
 		}, {Bucket: "lake", Key: "errors/b", Rows: 1, Error: true}},
+		Manifest: checkpoint.Place{Bucket: "lake", Key: "manifests/0193-batch.json"},
 	}
 }
 

@@ -28,6 +28,7 @@ type expression struct {
 	conditions []string
 	sets       []string
 	removes    []string
+	adds       []string
 	names      map[string]string
 	values     map[string]types.AttributeValue
 }
@@ -58,6 +59,11 @@ func (e *expression) absent(attribute string) {
 	e.conditions = append(e.conditions, "attribute_not_exists("+e.name(attribute)+")")
 }
 
+// present adds the condition that an attribute is there.
+func (e *expression) present(attribute string) {
+	e.conditions = append(e.conditions, "attribute_exists("+e.name(attribute)+")")
+}
+
 // owned adds the condition that a lease has this owner and counter. Nobody is an attribute that is not there.
 func (e *expression) owned(owner string, counter int64) {
 	e.equal(attrCounter, num(counter))
@@ -76,6 +82,11 @@ func (e *expression) remove(attribute string) {
 	e.removes = append(e.removes, e.name(attribute))
 }
 
+// add puts the members of a set into the attribute's.
+func (e *expression) add(attribute string, v types.AttributeValue) {
+	e.adds = append(e.adds, e.name(attribute)+" "+e.value("new_"+attribute, v))
+}
+
 func (e *expression) condition() *string {
 	s := strings.Join(e.conditions, " AND ")
 	return &s
@@ -88,6 +99,9 @@ func (e *expression) update() *string {
 	}
 	if len(e.removes) > 0 {
 		clauses = append(clauses, "REMOVE "+strings.Join(e.removes, ", "))
+	}
+	if len(e.adds) > 0 {
+		clauses = append(clauses, "ADD "+strings.Join(e.adds, ", "))
 	}
 	s := strings.Join(clauses, " ")
 	return &s

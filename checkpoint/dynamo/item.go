@@ -3,6 +3,7 @@ package dynamo
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,10 @@ const (
 	attrListKey    = "listKey"
 	attrListBytes  = "listBytes"
 	attrListSHA256 = "listSha256"
+
+	attrManifestBucket = "manifestBucket"
+	attrManifestKey    = "manifestKey"
+	attrPublished      = "published" // indexes of files
 
 	attrApplication   = "application"
 	attrStream        = "stream"
@@ -77,6 +82,14 @@ func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Va
 
 func num(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
+}
+
+func numbers(values []int) types.AttributeValue {
+	set := make([]string, len(values))
+	for i, n := range values {
+		set[i] = strconv.Itoa(n)
+	}
+	return &types.AttributeValueMemberNS{Value: set}
 }
 
 func binary(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
@@ -146,6 +159,8 @@ func batchItem(b checkpoint.Batch) (item, error) {
 	}
 	it.setString(attrWorker, b.Worker)
 	it.setTime(attrCreated, b.Created)
+	it.setString(attrManifestBucket, b.Manifest.Bucket)
+	it.setString(attrManifestKey, b.Manifest.Key)
 	if b.List != nil {
 		it.setList(*b.List)
 		return it, nil
@@ -305,6 +320,29 @@ func (r *reader) strings(name string) []string {
 	return nil
 }
 
+// numbers returns a set of numbers in order; an attribute that is not there is empty.
+func (r *reader) numbers(name string) []int {
+	if !r.has(name) {
+		return nil
+	}
+	v, ok := r.item[name].(*types.AttributeValueMemberNS)
+	if !ok {
+		r.fail(name, "is not a set of numbers")
+		return nil
+	}
+	numbers := make([]int, len(v.Value))
+	for i, text := range v.Value {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			r.fail(name, "has a member that is not an integer")
+			return nil
+		}
+		numbers[i] = n
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
 func (r *reader) lease() checkpoint.Lease {
 	return checkpoint.Lease{
 		Shard:      r.str(attrKey),
@@ -340,6 +378,8 @@ func (r *reader) batchHeader() checkpoint.Batch {
 
 func (r *reader) batch() checkpoint.Batch {
 	b := r.batchHeader()
+	b.Manifest = checkpoint.Place{Bucket: r.str(attrManifestBucket), Key: r.str(attrManifestKey)}
+	b.Published = r.numbers(attrPublished)
 	b.Ranges = decoded(r, attrRanges, checkpoint.DecodeRanges)
 	if r.item.entity() == typeListed {
 		b.List = r.list()

@@ -138,6 +138,32 @@ func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) 
 	return b, nil
 }
 
+// NotePublished implements checkpoint.Store. To add to a set twice is to add once.
+func (s *Store) NotePublished(ctx context.Context, id string, files []int) error {
+	if len(files) == 0 {
+		return nil // DynamoDB has no empty sets
+	}
+	var e expression
+	e.present(attrRanges) // a tombstone has none
+	e.add(attrPublished, numbers(files))
+	in := &dynamodb.UpdateItemInput{
+		TableName: s.table, Key: item{attrKey: str(keyBatch + id)},
+		ConditionExpression: e.condition(), UpdateExpression: e.update(),
+		ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+	}
+	err := s.call(ctx, "note published", func() error {
+		_, err := s.db.UpdateItem(ctx, in)
+		return err
+	})
+	if errors.Is(err, checkpoint.ErrConflict) {
+		err = checkpoint.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("note published files: batch %s: %w", id, err)
+	}
+	return nil
+}
+
 // Forget implements checkpoint.Store.
 func (s *Store) Forget(ctx context.Context, id string) error {
 	if err := s.remove(ctx, "forget", keyBatch+id, expression{}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"aws-streaming-pipeline/checkpoint"
 )
@@ -92,12 +93,27 @@ func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) 
 		if !ok || row.Tombstone {
 			return fmt.Errorf("batch %s: %w", id, checkpoint.ErrNotFound)
 		}
+		b.Published = slices.Clone(row.Published)
 		return json.Unmarshal(row.Batch, &b)
 	})
 	if err != nil {
 		return checkpoint.Batch{}, err
 	}
 	return b, nil
+}
+
+// NotePublished implements checkpoint.Store.
+func (s *Store) NotePublished(ctx context.Context, id string, files []int) error {
+	return s.change(ctx, "note published", func(c *change) error {
+		row, ok := s.tables.batch(id)
+		if !ok || row.Tombstone {
+			return fmt.Errorf("batch %s: %w", id, checkpoint.ErrNotFound)
+		}
+		known := append(slices.Clone(row.Published), files...)
+		slices.Sort(known)
+		row.Published = slices.Compact(known)
+		return s.tables.of(id).put(c, id, row)
+	})
 }
 
 // Forget implements checkpoint.Store.

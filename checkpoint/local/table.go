@@ -31,6 +31,8 @@ type outboxRow struct {
 	Created   time.Time `json:"created,omitzero"`
 	// Batch is the whole batch, without its files if it has a list. It stays encoded, so that callers share no memory with the store.
 	Batch json.RawMessage `json:"batch,omitempty"`
+	// Published is the batch's.
+	Published []int `json:"published,omitempty"`
 }
 
 // header is the batch as Scan shows it.
@@ -58,12 +60,17 @@ func (t *tables) load(db *bolt.DB) error {
 	})
 }
 
+// of is the table that a batch or a tombstone is in, if there is one.
+func (t *tables) of(id string) *table[outboxRow] {
+	if _, ok := t.listed.rows[id]; ok {
+		return &t.listed
+	}
+	return &t.outbox
+}
+
 // batch finds a batch or a tombstone by its id.
 func (t *tables) batch(id string) (outboxRow, bool) {
-	if row, ok := t.listed.rows[id]; ok {
-		return row, true
-	}
-	row, ok := t.outbox.rows[id]
+	row, ok := t.of(id).rows[id]
 	return row, ok
 }
 
