@@ -163,7 +163,7 @@ type Batch struct {
 	// before it is published. Batches of workers that did not know it have none.
 	Manifest Place `json:"manifest,omitzero"`
 	// Published are the files, by their index in Files and in order, that NotePublished was told of.
-	Published []int `json:"-"`
+	Published []int `json:"published,omitempty"`
 }
 
 // Place is where an object lies.

@@ -76,7 +76,6 @@ type Daemon struct {
 	engine   *kcl.Engine
 	shards   *shards
 	trouble  trouble
-	sweeps   chan lease.Scan
 
 	mu       sync.Mutex
 	stopping bool
@@ -87,7 +86,7 @@ type Daemon struct {
 func New(cfg Config, svc Services) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, version: svc.Version, started: time.Now(), worker: workerID(), store: svc.Store, sink: svc.Sink,
-		registry: svc.Registry, metrics: svc.Metrics, budget: svc.Budget, sweeps: make(chan lease.Scan, 1),
+		registry: svc.Registry, metrics: svc.Metrics, budget: svc.Budget,
 	}
 	d.log = svc.Log.With(logkey.Worker, d.worker)
 	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())
@@ -142,7 +141,7 @@ func (d *Daemon) wirePipeline(svc Services) error {
 		return err
 	}
 	d.pipeline = batch.New(batch.Config{
-		Worker: d.worker, Stream: d.cfg.Stream, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
+		Worker: d.worker, Stream: d.cfg.Stream, Bucket: d.cfg.Bucket, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
 		Limits: batch.Limits{
 			FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval, OpenFiles: d.cfg.MaxOpenFiles,
 		},
@@ -248,7 +247,6 @@ func (d *Daemon) Run(ctx context.Context) error {
 			fail(engineErr)
 		}
 	})
-	rest.Go(func() { d.sweep(pipelineCtx) })
 	rest.Go(func() { d.observe(pipelineCtx) })
 	rest.Go(func() { d.announceStop(failed) })
 
@@ -283,28 +281,12 @@ func (d *Daemon) announceStop(ctx context.Context) {
 	d.stopping = true
 }
 
-// scanned takes a reading of the table; the sweep works on the latest one.
+// scanned takes a reading of the table, and has published what workers that are gone have left in the outbox.
 func (d *Daemon) scanned(s lease.Scan) {
 	d.mu.Lock()
 	d.scan = s
 	d.mu.Unlock()
-	select {
-	case <-d.sweeps:
-	default:
-	}
-	d.sweeps <- s
-}
-
-// sweep publishes what workers that are gone have left in the outbox.
-func (d *Daemon) sweep(ctx context.Context) {
-	for {
-		select {
-		case s := <-d.sweeps:
-			d.pipeline.Sweep(ctx, s.Snapshot, func(worker string) bool { return s.Dead[worker] })
-		case <-ctx.Done():
-			return
-		}
-	}
+	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
 }
 
 // observe keeps the gauges up to date that follow the clock.

@@ -29,9 +29,12 @@ type stage struct {
 	bucket  *localbucket.Server
 	store   *local.Store
 	account aws.Config
-	folder  string         // of the bucket
-	schema  *schema.Schema // of the daemons; nil for none
-	sink    writers.Sink   // instead of the bucket; nil for the bucket
+	folder  string                          // of the bucket
+	schema  *schema.Schema                  // of the daemons; nil for none
+	sink    writers.Sink                    // instead of the bucket; nil for the bucket
+	wrap    func(writers.Sink) writers.Sink // puts something before the bucket; nil for nothing
+	// patience is the bucket's; 0 for the default
+	patience time.Duration
 }
 
 func newStage(t *testing.T, shards int, options localstream.Options, storeOptions ...local.Option) *stage {
@@ -71,13 +74,16 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	log := slog.New(slog.DiscardHandler)
 	bucket, err := s3sink.New(s3.NewFromConfig(st.account, func(o *s3.Options) {
 		o.BaseEndpoint, o.UsePathStyle = aws.String(st.bucket.URL()), true
-	}), s3sink.Config{Bucket: cfg.Bucket, Budget: held, Metrics: m, Log: log})
+	}), s3sink.Config{Bucket: cfg.Bucket, Patience: st.patience, Budget: held, Metrics: m, Log: log})
 	if err != nil {
 		st.t.Fatal(err)
 	}
 	sink := writers.Sink(bucket)
 	if st.sink != nil {
 		sink = st.sink
+	}
+	if st.wrap != nil {
+		sink = st.wrap(sink)
 	}
 	d, err := New(cfg, Services{
 		Kinesis: kinesis.NewFromConfig(st.account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) }),

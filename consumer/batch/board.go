@@ -1,6 +1,8 @@
 package batch
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,8 @@ type Status struct {
 	Faults    []FaultSeen     `json:"faults"`          // newest first
 	Totals    Totals          `json:"totals"`
 	Outbox    int             `json:"outbox"`
+	// Unpublished are the batches that this worker has tried to publish and could not, the oldest first.
+	Unpublished []UnpublishedBatch `json:"unpublished_batches"`
 }
 
 // Totals count since the start of the process.
@@ -52,6 +56,26 @@ type PublishedFile struct {
 	Error  bool      `json:"error,omitempty"`
 }
 
+// UnpublishedBatch is a committed batch that could not be published.
+type UnpublishedBatch struct {
+	Batch    string    `json:"batch"`
+	Worker   string    `json:"worker"` // that has committed it
+	Sealed   time.Time `json:"sealed"`
+	Attempts int       `json:"attempts"`
+	Tried    time.Time `json:"tried"` // the last time
+	Reason   string    `json:"reason"`
+	Error    string    `json:"error"`
+}
+
+// pause is the time between the last attempt to publish a batch and the next. What is gone comes back only by hand.
+func (u UnpublishedBatch) pause() time.Duration {
+	longest := time.Minute
+	if u.Reason == reasonGone {
+		longest = 10 * time.Minute
+	}
+	return min(5*time.Second<<min(u.Attempts, 10), longest)
+}
+
 // FaultSeen is a record that went to the error prefix.
 type FaultSeen struct {
 	At       time.Time `json:"at"`
@@ -70,7 +94,7 @@ type board struct {
 	box    int
 	seen   map[string]bool      // batches of the outbox at the last scan
 	oldest map[string]time.Time // oldest arrival of committed batches that are not published
-	failed map[string]bool      // batches of this worker that are committed and could not be published
+	failed map[string]UnpublishedBatch
 }
 
 func (b *board) published(now time.Time, done checkpoint.Batch) {
@@ -96,21 +120,43 @@ func (b *board) forget(id string) {
 	delete(b.failed, id)
 }
 
-// unpublished notes that a batch of this worker could not be published.
-func (b *board) unpublished(id string) {
+// forgotten drops what is remembered of a batch that another worker has published.
+func (b *board) forgotten(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(id)
+}
+
+// unpublished notes that a batch could not be published once more.
+func (b *board) unpublished(now time.Time, batch checkpoint.Batch, err error) UnpublishedBatch {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.failed == nil {
-		b.failed = make(map[string]bool)
+		b.failed = make(map[string]UnpublishedBatch)
 	}
-	b.failed[id] = true
+	u := UnpublishedBatch{
+		Batch: batch.ID, Worker: batch.Worker, Sealed: batch.Created, Attempts: b.failed[batch.ID].Attempts + 1, Tried: now,
+		Reason: reasonOf(err), Error: err.Error(),
+	}
+	b.failed[batch.ID] = u
+	return u
 }
 
-// isUnpublished tells whether that is so still.
-func (b *board) isUnpublished(id string) bool {
+// failure tells how it went when the batch was tried to be published.
+func (b *board) failure(id string) (u UnpublishedBatch, tried bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.failed[id]
+	u, tried = b.failed[id]
+	return u, tried
+}
+
+// failures returns the batches that could not be published, the oldest first.
+func (b *board) failures() []UnpublishedBatch {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.SortedFunc(maps.Values(b.failed), func(a, b UnpublishedBatch) int {
+		return cmp.Or(a.Sealed.Compare(b.Sealed), strings.Compare(a.Batch, b.Batch))
+	})
 }
 
 // committed notes the arrival of the oldest record of a batch that is not visible yet.
@@ -171,6 +217,8 @@ func (p *Pipeline) Status() Status {
 		Outbox:    p.board.box,
 	}
 	p.board.mu.Unlock()
+	s.Unpublished = p.board.failures()
+	s.Unpublished = s.Unpublished[:min(len(s.Unpublished), remembered)]
 	for _, b := range p.uncommitted() {
 		for id, f := range b.openFiles() {
 			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != ""})
@@ -193,6 +241,13 @@ func (p *Pipeline) Observe() {
 	m.OpenFiles.Set(float64(files))
 	m.OldestUnwritten.Set(unwritten.Seconds())
 	m.Freshness.Set(p.Freshness().Seconds())
+	failed := make(map[string]int)
+	for _, u := range p.board.failures() {
+		failed[u.Reason]++
+	}
+	for _, reason := range reasons {
+		m.OutboxFailed.WithLabelValues(reason).Set(float64(failed[reason]))
+	}
 }
 
 // Freshness is the age of the oldest record that was read and is not visible yet, by its arrival in Kinesis.

@@ -69,7 +69,8 @@ func TestFreshness_CountsABatchInTheOutboxUntilItIsTakenOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, p := range []*Pipeline{p, other} {
-				p.Sweep(context.Background(), s, func(string) bool { return false })
+				p.Sweep(s, func(string) bool { return false })
+				synctest.Wait()
 				p.Observe()
 			}
 			return s
@@ -112,11 +113,15 @@ func TestPipeline_PublishesABatchOfItsOwnWhenTheCauseIsMended(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.Sweep(context.Background(), s, func(string) bool { return false })
+			p.Sweep(s, func(string) bool { return false })
+			synctest.Wait()
 		}
 		look()
-		want(t, "tried again", tries >= 2, true)
+		want(t, "tries", tries, 2)
+		look()
+		want(t, "tries, at once after the last", tries, 2)
 		w.bucket.plant(nil)
+		time.Sleep(time.Minute)
 		look()
 		look()
 		want(t, "records", len(w.bucket.lines("data/")), 5)

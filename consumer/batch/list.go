@@ -11,19 +11,21 @@ import (
 )
 
 // list writes the files of a batch to an object, and has the batch point to it, if they are too many for its item. It is
-// called before the commit: whoever finds the batch in the outbox finds the object, too.
+// called before the commit: whoever finds the batch in the outbox finds the object, too. Like the upload of parts, it
+// goes on until ctx ends.
 func (p *Pipeline) list(ctx context.Context, b *checkpoint.Batch) error {
 	data, err := checkpoint.EncodeFiles(b.Files)
 	if err != nil || len(data) <= p.room || len(b.Files) == 0 {
 		return err
 	}
-	// The sink has put the files into its bucket, and does so with the list.
 	b.List = checkpoint.NewFileList(b.Files[0].Bucket, layout.OutboxKey(p.cfg.ManifestPrefix, b.ID), len(b.Files), data)
-	err = p.parts.Sink.Put(ctx, writers.ObjectSpec{
+	spec := writers.ObjectSpec{
+		Bucket:      b.List.Bucket,
 		Key:         b.List.Key,
 		ContentType: "application/zstd", // RFC 8878, section 7.1
 		Metadata:    map[string]string{writers.MetadataBatchID: b.ID},
-	}, data)
+	}
+	err = retry(ctx, func() error { return p.parts.Sink.Put(ctx, spec, data) }, never)
 	if err != nil {
 		return fmt.Errorf("write list of files %s: %w", b.List, err)
 	}

@@ -18,7 +18,6 @@ package batch
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -29,7 +28,6 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers"
 )
@@ -64,6 +62,7 @@ type Router interface {
 type Config struct {
 	Worker string // id of this worker, unique for each start
 	Stream string // name of the stream, part of the keys
+	Bucket string // of the manifests, and of the files that the sink begins
 	Limits Limits
 	// Zone is the time zone of the time in keys; nil for UTC.
 	Zone *time.Location
@@ -124,10 +123,11 @@ var ErrRestart = errors.New("the batch was dropped: the shard starts again from 
 
 // Pipeline takes records in and makes them durable. It is safe for concurrent use.
 type Pipeline struct {
-	cfg   Config
-	parts Parts
-	board board
-	taken atomic.Int64 // user records
+	cfg     Config
+	parts   Parts
+	board   board
+	sweeper *sweeper
+	taken   atomic.Int64 // user records
 	// finishers has one element for each file that is being finished.
 	finishers chan struct{}
 	room      int   // of the outbox's item for files, in bytes
@@ -139,7 +139,7 @@ type Pipeline struct {
 	mu      sync.Mutex
 	running bool
 	lanes   []*lane
-	wait    sync.WaitGroup // of the lanes that run
+	wait    sync.WaitGroup // of the lanes and sweeps that run
 }
 
 // New makes a Pipeline. Nothing is committed before Run is called.
@@ -150,7 +150,7 @@ func New(cfg Config, parts Parts) *Pipeline {
 	if cfg.Zone == nil {
 		cfg.Zone = time.UTC
 	}
-	p := &Pipeline{cfg: cfg, parts: parts, finishers: make(chan struct{}, finishing), room: checkpoint.MaxBatchItem, crowd: maxDescribed}
+	p := &Pipeline{cfg: cfg, parts: parts, sweeper: newSweeper(), finishers: make(chan struct{}, finishing), room: checkpoint.MaxBatchItem, crowd: maxDescribed}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	return p
 }
@@ -163,6 +163,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	p.running = true
 	for _, l := range p.lanes {
 		p.start(l)
+	}
+	for range sweeping {
+		p.wait.Go(func() { p.sweep(p.ctx) })
 	}
 	p.mu.Unlock()
 	for {
@@ -189,24 +192,6 @@ func (p *Pipeline) Run(ctx context.Context) error {
 
 func (p *Pipeline) start(l *lane) { p.wait.Go(func() { l.run(p.ctx) }) }
 
-// AwaitPublished waits until every batch that was sealed is published or dropped. Whoever has drained all cursors has
-// nothing in the outbox then.
-func (p *Pipeline) AwaitPublished(ctx context.Context) error {
-	p.mu.Lock()
-	lanes := slices.Clone(p.lanes)
-	p.mu.Unlock()
-	for _, l := range lanes {
-		if settled := l.settling(); settled != nil {
-			select {
-			case <-settled:
-			case <-ctx.Done():
-				return fmt.Errorf("a committed batch is not published yet, another worker will do it: %w", context.Cause(ctx))
-			}
-		}
-	}
-	return nil
-}
-
 // Open begins to take in the records of a shard after the checkpoint of its lease.
 func (p *Pipeline) Open(l Lease) *Cursor {
 	lease := l.Lease()
@@ -229,45 +214,6 @@ func (p *Pipeline) Open(l Lease) *Cursor {
 
 // Taken is the number of user records that were taken in since the start. Those of dropped batches count each time.
 func (p *Pipeline) Taken() int64 { return p.taken.Load() }
-
-// Sweep publishes the batches that dead workers left in the outbox, and this worker's own that could not be published
-// before. Those of the living are their own to publish; it would do no harm to take one for dead.
-func (p *Pipeline) Sweep(ctx context.Context, s checkpoint.Snapshot, dead func(worker string) bool) {
-	p.board.outbox(p.cfg.Now(), s.Batches, p.parts.Metrics)
-	for _, head := range s.Batches {
-		if ctx.Err() != nil {
-			return
-		}
-		result := "swept"
-		if head.Worker == p.cfg.Worker {
-			result = "published"
-			if !p.board.isUnpublished(head.ID) {
-				continue
-			}
-		} else if !dead(head.Worker) {
-			continue
-		}
-		if err := p.sweep(ctx, head.ID, result); err != nil && ctx.Err() == nil {
-			p.parts.Log.Error("batch in the outbox not published, will be tried again",
-				logkey.Batch, head.ID, logkey.Worker, head.Worker, logkey.Error, err)
-		}
-	}
-}
-
-func (p *Pipeline) sweep(ctx context.Context, id, result string) error {
-	b, err := checkpoint.LoadBatch(ctx, p.parts.Store, p.parts.Sink, id)
-	if errors.Is(err, checkpoint.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if err := p.publish(ctx, b); err != nil {
-		return err
-	}
-	p.parts.Metrics.Batches.WithLabelValues(result).Inc()
-	return nil
-}
 
 // lane is a line of batches, one after the other.
 type lane struct {

@@ -548,10 +548,13 @@ func TestPipeline_LeavesABatchInTheOutboxAndAnotherWorkerPublishesIt(t *testing.
 				if err != nil {
 					t.Fatal(err)
 				}
-				p.Sweep(context.Background(), s, func(worker string) bool { return false })
+				p.Sweep(s, func(worker string) bool { return false })
+				synctest.Wait()
 				want(t, "published for a worker that lives", len(w.bucket.keys("manifests/")), 0)
-				p.Sweep(context.Background(), s, func(worker string) bool { return worker == "a" })
-				p.Sweep(context.Background(), s, func(worker string) bool { return worker == "a" })
+				for range 2 {
+					p.Sweep(s, func(worker string) bool { return worker == "a" })
+					synctest.Wait()
+				}
 				want(t, "records", len(w.bucket.lines("data/")), 5)
 				want(t, "manifests", len(w.bucket.keys("manifests/")), 1)
 				batches, _ = w.outbox()

@@ -3,7 +3,6 @@ package batch
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -12,21 +11,22 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/internal/logkey"
-	"aws-streaming-pipeline/writers"
 )
 
 const (
-	// publishing is how many uploads of a batch are completed at the same time.
-	publishing = 8
+	// aborting bounds the aborting of what a dropped batch has uploaded. The lane's next batch waits for it, and the
+	// bucket's rule for incomplete uploads takes what is left.
+	aborting = time.Minute
 	// lastWord bounds the calls that settle a batch after the pipeline was told to stop.
 	lastWord = 5 * time.Second
 )
 
-// settle takes a sealed batch to its end: published, or dropped.
+// settle takes a sealed batch to its end: published, left in the outbox, or dropped.
 func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 	p := l.p
+	p.sweeper.hold(b.id)
+	defer p.sweeper.release(b.id)
 	phase := p.stopwatch()
 	p.parts.Metrics.BatchSeconds.WithLabelValues("fill").Observe(p.cfg.Now().Sub(b.opened).Seconds())
 
@@ -40,6 +40,7 @@ func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 		return
 	}
 	phase("seal")
+	out.Manifest = ManifestPlace(out, p.cfg.Bucket, p.cfg.ManifestPrefix)
 
 	if err := p.list(b.ctx, &out); err != nil {
 		l.drop(ctx, b, out, err)
@@ -61,14 +62,13 @@ func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 	}
 	p.board.committed(out)
 	l.committed()
+	b.cancel(nil)
 
 	if err := p.publish(ctx, out); err != nil {
-		p.board.unpublished(b.id)
-		p.parts.Log.Error("batch committed and not published, it stays in the outbox", logkey.Batch, b.id, logkey.Error, err)
+		p.unpublished(out, err)
 		return
 	}
 	phase("publish")
-	b.cancel(nil)
 	p.parts.Metrics.Batches.WithLabelValues("published").Inc()
 	p.parts.Log.Info("batch published", logkey.Batch, b.id, logkey.Reason, reason, logkey.Files, len(out.Files),
 		logkey.Records, b.records.Load(), logkey.Bytes, totalBytes(out.Files), logkey.Shards, len(out.Ranges),
@@ -130,6 +130,8 @@ func (l *lane) drop(ctx context.Context, b *batch, out checkpoint.Batch, cause e
 
 	ctx, cancel := lingering(ctx)
 	defer cancel()
+	ctx, cancelAborts := context.WithTimeout(ctx, aborting)
+	defer cancelAborts()
 	var g errgroup.Group
 	g.SetLimit(publishing)
 	for _, f := range out.Files {
@@ -175,70 +177,6 @@ func (l *lane) abandon(ctx context.Context) {
 	b.cancel(context.Cause(ctx)) // it ends with ctx, but maybe not yet
 	out, err := b.finish(l.p.cfg.Worker, "stopped", l.p.cfg.Now())
 	l.drop(ctx, b, out, err)
-}
-
-// publish makes the files of a committed batch visible, writes its manifest and takes it out of the outbox. Every step
-// may have been done before, by anybody.
-func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(publishing)
-	for i := range b.Files {
-		f := &b.Files[i]
-		g.Go(func() error {
-			etag, err := p.parts.Sink.Publish(gctx, *f, b.ID)
-			if err != nil {
-				return fmt.Errorf("publish %s: %w", f.Key, err)
-			}
-			f.ETag = etag
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	spec, body, err := p.manifest(b)
-	if err != nil {
-		return err
-	}
-	if err := p.parts.Sink.Put(ctx, spec, body); err != nil {
-		return fmt.Errorf("write manifest %s: %w", spec.Key, err)
-	}
-	if err := retry(ctx, func() error { return p.parts.Store.Forget(ctx, b.ID) }, never); err != nil {
-		return fmt.Errorf("take batch out of the outbox: %w", err)
-	}
-	p.unlist(ctx, b)
-	p.observePublished(b)
-	return nil
-}
-
-// manifest is the object that lists what a batch holds. It is what an audit reads; uploads and parts are of no use then.
-func (p *Pipeline) manifest(b checkpoint.Batch) (writers.ObjectSpec, []byte, error) {
-	b.Files, b.List = slices.Clone(b.Files), nil
-	for i := range b.Files {
-		b.Files[i].UploadID, b.Files[i].Parts = "", nil
-	}
-	body, err := json.MarshalIndent(b, "", "  ")
-	return writers.ObjectSpec{
-		Key:         layout.ManifestKey(p.cfg.ManifestPrefix, b.Created, b.ID),
-		ContentType: "application/json",
-		Metadata:    map[string]string{writers.MetadataBatchID: b.ID},
-	}, append(body, '\n'), err
-}
-
-// observePublished counts what has become visible.
-func (p *Pipeline) observePublished(b checkpoint.Batch) {
-	m := p.parts.Metrics
-	for _, f := range b.Files {
-		kind, fate := "data", "delivered"
-		if f.Error {
-			kind, fate = "error", "error"
-		}
-		m.Files.WithLabelValues(kind, f.Reason).Inc()
-		m.FileBytes.WithLabelValues(kind).Observe(float64(f.Bytes))
-		m.Records.WithLabelValues(fate).Add(float64(f.Rows))
-		m.BytesWritten.Add(float64(f.Bytes))
-	}
-	p.board.published(p.cfg.Now(), b)
 }
 
 // lingering is ctx, or a short time to settle things if it has ended.

@@ -1,0 +1,245 @@
+package batch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/layout"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/writers"
+)
+
+const (
+	// publishing is how many uploads of a batch are completed at the same time.
+	publishing = 8
+	// publishBound bounds one attempt to publish a batch. S3 may take minutes for a large file; what is done by then
+	// stays done, and the batch stays in the outbox.
+	publishBound = 30 * time.Minute
+	// forgetBound bounds the attempts to take a published batch out of the outbox.
+	forgetBound = time.Minute
+	// noteEvery is how long files that have become visible may go without being noted while others are completed. Most
+	// batches are published before.
+	noteEvery = 5 * time.Second
+	// maxNoted is how many files of a batch may be noted: all of any batch but one of a single hostile aggregate, and
+	// with 4 bytes each (Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats") far below what an item holds.
+	maxNoted = 40_000
+	// namedFiles is how many files an error names.
+	namedFiles = 3
+)
+
+// publish makes the files of a committed batch visible, writes its manifest and takes it out of the outbox. Every step
+// may have been done before, by anybody. It ends in bounded time: the batch is safe in the outbox, and is tried again.
+func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, publishBound, fmt.Errorf("not done after %s", publishBound))
+	defer cancel()
+	gone, err := p.complete(ctx, b)
+	if err != nil {
+		return err
+	}
+	place := ManifestPlace(b, p.cfg.Bucket, p.cfg.ManifestPrefix)
+	if len(gone) > 0 {
+		// A manifest is written when all files are complete: then they were, and their readers have moved them since.
+		published, err := p.parts.Sink.Written(ctx, place.Bucket, place.Key, b.ID)
+		if err != nil {
+			return fmt.Errorf("look for manifest %s: %w", place, err)
+		}
+		if !published {
+			return goneError(b, gone, p.cfg.Now())
+		}
+	} else if err := p.writeManifest(ctx, b, place); err != nil {
+		return err
+	}
+	if err := p.forget(ctx, b.ID); err != nil {
+		return err
+	}
+	p.unlist(ctx, b)
+	if len(gone) > 0 {
+		p.board.forgotten(b.ID)
+		return nil
+	}
+	p.observePublished(b)
+	return nil
+}
+
+// complete makes the files of a batch visible and fills in their ETags. Files of which neither the upload nor the object
+// is there, and of which nothing is known, are returned: they keep none of the others from being completed.
+func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch) (gone []checkpoint.File, err error) {
+	var mu sync.Mutex
+	notes := notes{p: p, batch: b.ID}
+	stopNotes := notes.keep(ctx)
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(publishing)
+	for i := range b.Files {
+		f := &b.Files[i]
+		_, known := slices.BinarySearch(b.Published, i)
+		g.Go(func() error {
+			etag, err := p.parts.Sink.Publish(gctx, *f, b.ID)
+			switch {
+			case err == nil:
+				f.ETag = etag
+				if !known && i < maxNoted {
+					notes.add(i)
+				}
+			case errors.Is(err, writers.ErrUploadGone):
+				if !known {
+					mu.Lock()
+					defer mu.Unlock()
+					gone = append(gone, *f)
+				}
+			default:
+				return fmt.Errorf("publish %s: %w", f.Key, err)
+			}
+			return nil
+		})
+	}
+	err = g.Wait()
+	stopNotes()
+	if err != nil || len(gone) > 0 {
+		notes.write(ctx)
+	}
+	return gone, err
+}
+
+// goneError says what cannot be told apart from here: readers may move a file as soon as it is visible, which is before
+// the manifest shows that it was.
+func goneError(b checkpoint.Batch, gone []checkpoint.File, now time.Time) error {
+	sortFiles(gone)
+	var keys []string
+	for _, f := range gone[:min(len(gone), namedFiles)] {
+		keys = append(keys, "s3://"+f.Bucket+"/"+f.Key)
+	}
+	return fmt.Errorf("%d of %d files (%s) have neither an upload nor an object, and the batch has no manifest: "+
+		"either they were published and their readers have moved or deleted them since, "+
+		"or their uploads were removed, by the bucket's lifecycle rule or by hand; the batch was sealed %s ago: %w",
+		len(gone), len(b.Files), strings.Join(keys, ", "), now.Sub(b.Created).Round(time.Second), writers.ErrUploadGone)
+}
+
+// notes tell the store which files of a batch have become visible, for whoever publishes the rest.
+type notes struct {
+	p     *Pipeline
+	batch string
+
+	mu    sync.Mutex
+	fresh []int // not noted yet
+}
+
+func (n *notes) add(file int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fresh = append(n.fresh, file)
+}
+
+// keep writes now and then, until stop is called or ctx ends.
+func (n *notes) keep(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		tick := time.NewTicker(noteEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				n.write(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		writing.Wait()
+	}
+}
+
+// write notes what is fresh, also if ctx has ended.
+func (n *notes) write(ctx context.Context) {
+	n.mu.Lock()
+	fresh := n.fresh
+	n.fresh = nil
+	n.mu.Unlock()
+	if len(fresh) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+	defer cancel()
+	err := n.p.parts.Store.NotePublished(ctx, n.batch, fresh)
+	if err != nil && !errors.Is(err, checkpoint.ErrNotFound) { // not found: another worker has published all of it
+		n.p.parts.Log.Warn("published files not noted", logkey.Batch, n.batch, logkey.Count, len(fresh), logkey.Error, err)
+	}
+}
+
+func (p *Pipeline) writeManifest(ctx context.Context, b checkpoint.Batch, place checkpoint.Place) error {
+	body, err := Manifest(b)
+	if err != nil {
+		return err
+	}
+	err = p.parts.Sink.Put(ctx, writers.ObjectSpec{
+		Bucket: place.Bucket, Key: place.Key, ContentType: "application/json",
+		Metadata: map[string]string{writers.MetadataBatchID: b.ID},
+	}, body)
+	if err != nil {
+		return fmt.Errorf("write manifest %s: %w", place, err)
+	}
+	return nil
+}
+
+// forget takes a published batch out of the outbox, also in the moment in which the pipeline stops.
+func (p *Pipeline) forget(ctx context.Context, id string) error {
+	ctx, cancel := lingering(ctx)
+	defer cancel()
+	ctx, cancelBound := context.WithTimeout(ctx, forgetBound)
+	defer cancelBound()
+	if err := retry(ctx, func() error { return p.parts.Store.Forget(ctx, id) }, never); err != nil {
+		return fmt.Errorf("take batch out of the outbox: %w", err)
+	}
+	return nil
+}
+
+// Manifest is the text of the object that lists what a batch holds. It is what an audit reads; uploads and parts are of
+// no use then.
+func Manifest(b checkpoint.Batch) ([]byte, error) {
+	b.Manifest, b.Published, b.List = checkpoint.Place{}, nil, nil
+	b.Files = slices.Clone(b.Files)
+	for i := range b.Files {
+		b.Files[i].UploadID, b.Files[i].Parts = "", nil
+	}
+	body, err := json.MarshalIndent(b, "", "  ")
+	return append(body, '\n'), err
+}
+
+// ManifestPlace is where the manifest of a batch lies: where it was to lie when the batch was sealed. A batch that does
+// not say so has it in the bucket of its files, or the given one, under the given prefix.
+func ManifestPlace(b checkpoint.Batch, bucket, prefix string) checkpoint.Place {
+	if b.Manifest != (checkpoint.Place{}) {
+		return b.Manifest
+	}
+	if len(b.Files) > 0 {
+		bucket = b.Files[0].Bucket
+	}
+	return checkpoint.Place{Bucket: bucket, Key: layout.ManifestKey(prefix, b.Created, b.ID)}
+}
+
+// observePublished counts what has become visible.
+func (p *Pipeline) observePublished(b checkpoint.Batch) {
+	m := p.parts.Metrics
+	for _, f := range b.Files {
+		kind, fate := "data", "delivered"
+		if f.Error {
+			kind, fate = "error", "error"
+		}
+		m.Files.WithLabelValues(kind, f.Reason).Inc()
+		m.FileBytes.WithLabelValues(kind).Observe(float64(f.Bytes))
+		m.Records.WithLabelValues(fate).Add(float64(f.Rows))
+		m.BytesWritten.Add(float64(f.Bytes))
+	}
+	p.board.published(p.cfg.Now(), b)
+}
