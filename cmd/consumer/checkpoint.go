@@ -24,7 +24,7 @@ const checkpointUsage = `usage: consumer checkpoint <command> [flags]
   show      print the table: shards with their positions, workers, the outbox
   rewind    move shards back to an earlier position: what lies behind it is delivered again
   set       move shards to any position, also ahead: what lies between is lost to the bucket
-  forget    take a batch out of the outbox whose uploads are gone
+  forget    take a batch out of the outbox that cannot be published any more
   import    go on where vmware-go-kcl or the Java KCL stopped, from its lease table
 
 The table is CHECKPOINT_TABLE (default: APPLICATION_NAME) in DynamoDB, or the file CHECKPOINT_FILE, which only one

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +18,6 @@ import (
 	"aws-streaming-pipeline/consumer/objects"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localbucket"
-	"aws-streaming-pipeline/writers"
 )
 
 func must(t *testing.T, err error) {
@@ -223,96 +221,6 @@ func TestMover_NamesAShardThatIsNotThere(t *testing.T) {
 	s := newStage(t, "100", false)
 	if err := s.mover.run(t.Context(), []string{"shard-9"}, nil); err == nil || !strings.Contains(err.Error(), "shard-9") {
 		t.Errorf("error %v", err)
-	}
-}
-
-func TestForget_RemovesABatchOnlyIfItCanNotBePublished(t *testing.T) {
-	s := newStage(t, "", false)
-	row := s.lease("shard-2")
-	must(t, s.store.Commit(t.Context(), checkpoint.Batch{
-		ID: "lost", Worker: "worker", Created: time.Now(), Files: []checkpoint.File{{Key: "data/lost-0", Rows: 3}, {Key: "data/lost-1", Rows: 4}},
-		Ranges: []checkpoint.Range{{Shard: "shard-2", Start: row.Checkpoint, End: "300", LeaseOwner: row.Owner, LeaseCounter: row.Counter}},
-	}))
-	put := func(key, batch string) {
-		_, err := s.mover.notes.client.PutObject(t.Context(), &s3.PutObjectInput{
-			Bucket: aws.String("out"), Key: &key, Metadata: map[string]string{writers.MetadataBatchID: batch},
-		})
-		must(t, err)
-	}
-	inOutbox := func() bool {
-		_, err := s.store.Batch(context.Background(), "lost")
-		return err == nil
-	}
-	put("data/lost-0", "lost")
-	put("data/lost-1", "lost")
-	if err := forget(t.Context(), s.store, s.bucket, "lost", nil, &s.out); err == nil || !inOutbox() {
-		t.Errorf("a batch whose files are all there: error %v", err)
-	}
-	put("data/lost-1", "somebody else's")
-	if err := forget(t.Context(), s.store, s.bucket, "lost", strings.NewReader("no"), &s.out); err == nil || !inOutbox() {
-		t.Errorf("without a yes: error %v", err)
-	}
-	must(t, forget(t.Context(), s.store, s.bucket, "lost", strings.NewReader("yes"), &s.out))
-	if inOutbox() || !strings.Contains(s.out.String(), "rewind --shard shard-2 --to 200") {
-		t.Errorf("in the outbox: %v; it said\n%s", inOutbox(), s.out.String())
-	}
-	if err := forget(t.Context(), s.store, s.bucket, "lost", nil, &s.out); !errors.Is(err, checkpoint.ErrNotFound) {
-		t.Errorf("the second time: error %v", err)
-	}
-}
-
-func TestForget_OfABatchWhoseFilesAreInAnObject(t *testing.T) {
-	s := newStage(t, "", false)
-	row := s.lease("shard-2")
-	files := []checkpoint.File{{Bucket: "out", Key: "data/lost-0", Rows: 3}, {Bucket: "out", Key: "data/lost-1", Rows: 4}}
-	data, err := checkpoint.EncodeFiles(files)
-	must(t, err)
-	list := checkpoint.NewFileList("out", "manifests/outbox/lost.json.zst", len(files), data)
-	must(t, s.store.Commit(t.Context(), checkpoint.Batch{
-		ID: "lost", Worker: "worker", Created: time.Now(), Files: files, List: list,
-		Ranges: []checkpoint.Range{{Shard: "shard-2", Start: row.Checkpoint, End: "300", LeaseOwner: row.Owner, LeaseCounter: row.Counter}},
-	}))
-	put := func(key string, body []byte) {
-		_, err := s.mover.notes.client.PutObject(t.Context(), &s3.PutObjectInput{
-			Bucket: aws.String("out"), Key: &key, Metadata: map[string]string{writers.MetadataBatchID: "lost"}, Body: bytes.NewReader(body),
-		})
-		must(t, err)
-	}
-	says := func(text string) {
-		t.Helper()
-		if !strings.Contains(s.out.String(), text) {
-			t.Errorf("it did not say %q:\n%s", text, s.out.String())
-		}
-		s.out.Reset()
-	}
-	forgets := func(answer string) error {
-		return forget(t.Context(), s.store, s.bucket, "lost", strings.NewReader(answer), &s.out)
-	}
-
-	// Without its list nobody can publish the batch, and it has to be possible to clear it out.
-	if err := forgets("no"); err == nil {
-		t.Error("removed without a yes")
-	}
-	says("there is no object s3://out/manifests/outbox/lost.json.zst")
-	put(list.Key, append(data, "more"...))
-	if err := forgets("no"); err == nil {
-		t.Error("removed without a yes")
-	}
-	says("the list of files is lost")
-
-	put(list.Key, data)
-	put("data/lost-0", nil)
-	put("data/lost-1", nil)
-	if err := forgets("yes"); err == nil || !strings.Contains(err.Error(), "every file") {
-		t.Errorf("a batch whose files are all there: error %v", err)
-	}
-	_, err = s.mover.notes.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: aws.String("out"), Key: aws.String("data/lost-1")})
-	must(t, err)
-	s.out.Reset()
-	must(t, forgets("yes"))
-	says("nobody needs s3://out/manifests/outbox/lost.json.zst any more")
-	if _, err := s.store.Batch(t.Context(), "lost"); !errors.Is(err, checkpoint.ErrNotFound) {
-		t.Errorf("the batch is in the outbox: %v", err)
 	}
 }
 
