@@ -102,9 +102,10 @@ var rows = []row{
 			about:   "Uploads that nobody completes are taken away by the bucket's rule, after 7 days.",
 			queries: []query{{`max by (application) (consumer_outbox_oldest_seconds{$chosen})`, "{{application}}"}}},
 		{title: "Outbox and open files", unit: "short",
-			about: "Batches committed and not visible yet; files being written.",
+			about: "Batches committed and not visible yet, and those of them that could not be published when a worker tried; files being written.",
 			queries: []query{
 				{`max by (application) (consumer_outbox_batches{$chosen})`, "{{application}} batches in the outbox"},
+				{`max by (application, reason) (consumer_outbox_failed_batches{$chosen})`, "{{application}} not published: {{reason}}"},
 				{`sum by (application) (consumer_open_files{$chosen})`, "{{application}} open files"},
 			}},
 	}},
