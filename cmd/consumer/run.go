@@ -10,7 +10,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -21,7 +20,6 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/version"
@@ -37,11 +35,10 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	}
 	log := newLogger(cfg)
 	limitMemory(cfg, log)
-	account, err := awsconfig.LoadDefaultConfig(ctx)
+	account, err := loadAccount(ctx)
 	if err != nil {
-		return fmt.Errorf("load AWS configuration: %w", err)
+		return err
 	}
-	account.HTTPClient = awshttp.Keep(awshttp.Parallel(account.HTTPClient))
 	registry := prometheus.NewRegistry()
 	labelled := metrics.ForApplication(registry, cfg.Application)
 	labelled.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/consumer/record/schema"
@@ -93,9 +92,9 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	}
 	var client *s3.Client
 	if strings.HasPrefix(*file, "s3://") {
-		account, err := awsconfig.LoadDefaultConfig(ctx)
+		account, err := loadAccount(ctx)
 		if err != nil {
-			return fmt.Errorf("load AWS configuration: %w", err)
+			return err
 		}
 		client = s3.NewFromConfig(account)
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/consumer"
@@ -132,14 +131,8 @@ func (l *list) Set(text string) error {
 	return nil
 }
 
-func loadAccount(ctx context.Context) (aws.Config, error) {
-	account, err := awsconfig.LoadDefaultConfig(ctx)
-	if err != nil {
-		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
-	}
-	account.HTTPClient = awshttp.Keep(account.HTTPClient)
-	return account, nil
-}
+// loadAccount loads the AWS configuration of the daemon and the tools.
+func loadAccount(ctx context.Context) (aws.Config, error) { return awshttp.Account(ctx) }
 
 func bucketClient(account aws.Config, cfg consumer.Config) *s3.Client {
 	return s3.NewFromConfig(account, func(o *s3.Options) {

@@ -114,7 +114,7 @@ func setStage(ctx context.Context, o options) (st *stage, err error) {
 	if st.store, err = local.Open(filepath.Join(o.out, "checkpoints.db")); err != nil {
 		return st, err
 	}
-	st.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), HTTPClient: awshttp.Keep(nil)}
+	st.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), HTTPClient: awshttp.Client(nil)}
 	if _, err = st.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucketName)}); err != nil {
 		return st, fmt.Errorf("create bucket %s: %w", bucketName, err)
 	}

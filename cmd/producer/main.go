@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 
-	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
@@ -56,19 +54,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	return send(ctx, s, client, stdout, stderr)
 }
 
-// newClient returns a client of the service. The connections are kept for as many calls as are in flight.
+// newClient returns a client of the service.
 func newClient(ctx context.Context, s settings) (*kinesis.Client, error) {
-	loaded, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.region), config.WithHTTPClient(
-		sdkhttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-			t.MaxIdleConnsPerHost = max(t.MaxIdleConnsPerHost, s.producer.InFlight)
-		})))
+	loaded, err := awshttp.Account(ctx, config.WithRegion(s.region))
 	if err != nil {
-		return nil, fmt.Errorf("the AWS settings can not be read: %w", err)
+		return nil, err
 	}
 	if loaded.Region == "" {
 		return nil, errors.New(`--region is "", want a region here, in AWS_REGION or in the profile`)
 	}
-	loaded.HTTPClient = awshttp.Keep(loaded.HTTPClient)
 	return kinesis.NewFromConfig(loaded, func(o *kinesis.Options) {
 		if s.endpointURL != "" {
 			o.BaseEndpoint = &s.endpointURL

@@ -113,7 +113,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 		defer stop()
 		*url = address
 	}
-	d.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), HTTPClient: awshttp.Keep(nil)}
+	d.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), HTTPClient: awshttp.Client(nil)}
 	if err := d.makeStreamAndBucket(ctx); err != nil {
 		return err
 	}

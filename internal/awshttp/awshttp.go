@@ -1,10 +1,10 @@
-// Package awshttp makes the HTTP clients of the AWS SDK keep their connections, and have enough of them.
+// Package awshttp makes the HTTP clients of the AWS SDK keep their connections, have enough of them, and give up calls
+// that are not answered.
 package awshttp
 
 import (
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -22,24 +22,6 @@ func Keep(client aws.HTTPClient) aws.HTTPClient {
 		client = sdkhttp.NewBuildableClient()
 	}
 	return keeper{client}
-}
-
-// Bound returns a client that gives up an attempt after d. A client that is not of the SDK's making, or has a bound
-// already, is returned as it is.
-func Bound(client aws.HTTPClient, d time.Duration) aws.HTTPClient {
-	switch c := client.(type) {
-	case nil:
-		return Keep(sdkhttp.NewBuildableClient().WithTimeout(d))
-	case keeper:
-		return keeper{Bound(c.HTTPClient, d)}
-	case parallel:
-		return parallel{Bound(c.calls, d), Bound(c.streams, d)}
-	case *sdkhttp.BuildableClient:
-		if c.GetTimeout() == 0 {
-			return c.WithTimeout(d)
-		}
-	}
-	return client
 }
 
 // idlePerHost is the number of connections to one service that are kept: one for each shard that is read and each part
@@ -83,11 +65,13 @@ func Parallel(client aws.HTTPClient) aws.HTTPClient {
 
 type parallel struct{ calls, streams aws.HTTPClient }
 
-// eventStreams are the calls that Kinesis answers by HTTP/2 only, by their header X-Amz-Target.
-const eventStreams = "Kinesis_20131202.SubscribeToShard"
+// isEventStream tells the call that Kinesis answers with a stream of events, and by HTTP/2 only.
+func isEventStream(r *http.Request) bool {
+	return r.Header.Get("X-Amz-Target") == "Kinesis_20131202.SubscribeToShard"
+}
 
 func (p parallel) Do(r *http.Request) (*http.Response, error) {
-	if r.Header.Get("X-Amz-Target") == eventStreams {
+	if isEventStream(r) {
 		return p.streams.Do(r)
 	}
 	return p.calls.Do(r)

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -67,22 +66,6 @@ func TestKeep_HidesTheWriterToOfTheBodyAndNothingElse(t *testing.T) {
 	}
 	if !spy.writerTo {
 		t.Error("the SDK's body is no io.WriterTo any more: Keep can go")
-	}
-}
-
-func TestBound_GivesUpAnAttempt(t *testing.T) {
-	held := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-held }))
-	defer server.Close()
-	defer close(held)
-	own := &http.Client{}
-	if awshttp.Bound(own, time.Millisecond) != aws.HTTPClient(own) {
-		t.Error("a client of the caller's making is not left alone")
-	}
-	for name, client := range map[string]aws.HTTPClient{"none": nil, "kept": awshttp.Keep(nil)} {
-		if err := do(awshttp.Bound(client, 50*time.Millisecond), server.URL, 1); err == nil {
-			t.Errorf("%s: no error from a service that does not answer", name)
-		}
 	}
 }
 

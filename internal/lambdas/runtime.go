@@ -13,7 +13,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/logkey"
@@ -59,13 +58,17 @@ func reportInitError(cause error) error {
 	return response.Body.Close()
 }
 
+// silence is how long a call may say nothing. It leaves time for another attempt within the minute that infra/stream.yml
+// gives the functions.
+const silence = 15 * time.Second
+
 // Account loads the AWS configuration of the function's environment.
 func Account(ctx context.Context) (aws.Config, error) {
-	account, err := awsconfig.LoadDefaultConfig(ctx)
+	account, err := awshttp.Account(ctx)
 	if err != nil {
-		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
+		return aws.Config{}, err
 	}
-	account.HTTPClient = awshttp.Keep(account.HTTPClient)
+	account.HTTPClient = awshttp.Attend(account.HTTPClient, silence)
 	return account, nil
 }
 
