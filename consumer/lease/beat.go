@@ -24,9 +24,7 @@ func (k *Keeper) beat(life context.Context) {
 		ID: k.cfg.Worker, Beat: k.beats, Address: k.cfg.Address, Version: k.cfg.Version,
 	})
 	if err == nil {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.beaten = began
+		k.done(beaten, began)
 		return
 	}
 	if life.Err() != nil {
@@ -43,5 +41,5 @@ func (k *Keeper) beat(life context.Context) {
 func (k *Keeper) recentlyBeaten() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.beaten.IsZero() && time.Since(k.beaten) < k.cfg.Failover
+	return !k.last[beaten].IsZero() && time.Since(k.last[beaten]) < k.cfg.Failover
 }

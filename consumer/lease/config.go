@@ -82,6 +82,9 @@ func (c *Config) validate() error {
 	return errors.Join(faults...)
 }
 
+// streamTimeout bounds a call of the stream, of several pages as it may be.
+func (c *Config) streamTimeout() time.Duration { return 2 * c.ListEvery }
+
 // quick is the time between scans, and between listings, while something is in flow.
 func (c *Config) quick() time.Duration { return c.ScanEvery / 5 }
 

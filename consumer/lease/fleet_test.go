@@ -376,6 +376,29 @@ type stream struct {
 	created time.Time
 	lists   int
 	err     error
+	silent  map[string]bool // calls that are not answered until their context ends
+}
+
+// hush has a call of the stream accepted and not answered, or answered again.
+func (s *stream) hush(call string, silent bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.silent == nil {
+		s.silent = make(map[string]bool)
+	}
+	s.silent[call] = silent
+}
+
+// answers waits for the end of ctx if the call is not to be answered.
+func (s *stream) answers(ctx context.Context, call string) error {
+	s.mu.Lock()
+	silent := s.silent[call]
+	s.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
 }
 
 func shardID(n int) string { return fmt.Sprintf("shardId-%012d", n) }
@@ -388,7 +411,10 @@ func newStream(shards int) *stream {
 	return s
 }
 
-func (s *stream) ListShards(context.Context) ([]shardmap.Shard, error) {
+func (s *stream) ListShards(ctx context.Context) ([]shardmap.Shard, error) {
+	if err := s.answers(ctx, "list"); err != nil {
+		return nil, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists++
@@ -406,7 +432,10 @@ func (s *stream) ListShards(context.Context) ([]shardmap.Shard, error) {
 	return listed, nil
 }
 
-func (s *stream) Describe(context.Context) (shardmap.Stream, error) {
+func (s *stream) Describe(ctx context.Context) (shardmap.Stream, error) {
+	if err := s.answers(ctx, "describe"); err != nil {
+		return shardmap.Stream{}, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return shardmap.Stream{

@@ -52,9 +52,9 @@ type Keeper struct {
 	released map[string]int64 // counters under which this worker gave leases back
 	ended    map[string]bool  // shards whose end this worker has committed
 	stopping bool
-	started  time.Time // when Run began
-	beaten   time.Time // when the last heartbeat was written
-	scanned  time.Time // when the last scan was read
+	started  time.Time       // when Run began
+	last     [acts]time.Time // when each act was last done
+	coming   *listing        // the one that begins next
 	snapshot Snapshot
 
 	beats int64 // written or tried; belongs to the goroutine that beats
@@ -81,6 +81,7 @@ func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m 
 		holds:    make(map[string]*Hold),
 		released: make(map[string]int64),
 		ended:    make(map[string]bool),
+		coming:   newListing(),
 		watch:    newWatch(cfg.Failover, cfg.ScanEvery),
 		chores:   newChores(),
 	}, nil
@@ -92,7 +93,11 @@ func (k *Keeper) OnScan(f func(Scan)) { k.onScan = append(k.onScan, f) }
 
 // Bind ties the table to the application and the stream, and returns the table's own item. Run does so if it has not
 // been done. It fails with checkpoint.ErrForeignTable if the table belongs to something else.
+//
+// It ends in bounded time, an answer or not.
 func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.streamTimeout())
+	defer cancel()
 	about, err := k.stream.Describe(ctx)
 	if err != nil {
 		return checkpoint.Application{}, err
@@ -113,6 +118,7 @@ func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 	if err != nil {
 		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: %w", about.Name, err)
 	}
+	k.done(described, time.Now())
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.app, k.about = app, about
@@ -141,7 +147,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { k.beatUntil(life) })
 	k.list(ctx)
-	wg.Go(func() { k.listUntil(life, stop) })
+	wg.Go(func() { k.listUntil(life) })
+	wg.Go(func() { k.describeUntil(life, stop) })
 
 	k.scanUntil(ctx, life)
 	k.log.Info("worker stops", logkey.Reason, context.Cause(ctx).Error())
@@ -201,27 +208,6 @@ func (k *Keeper) Take(shard string) (*Hold, bool) {
 	}
 	h.taken = true
 	return h, true
-}
-
-// Health returns nil if the worker's heartbeat was written and the table read within the last Failover. Otherwise
-// others may be taking its leases; what it holds stays held, since commits are safe without.
-func (k *Keeper) Health() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.started.IsZero() {
-		return errors.New("the worker has not started")
-	}
-	var faults []error
-	for _, act := range []struct {
-		name string
-		last time.Time
-	}{{"heartbeat", k.beaten}, {"reading of the lease table", k.scanned}} {
-		since := max(0, time.Since(latest(act.last, k.started)))
-		if since > k.cfg.Failover || act.last.IsZero() {
-			faults = append(faults, fmt.Errorf("no %s for %v", act.name, since.Round(time.Second)))
-		}
-	}
-	return errors.Join(faults...)
 }
 
 func latest(a, b time.Time) time.Time {

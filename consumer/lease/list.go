@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
@@ -12,9 +13,39 @@ import (
 // describeEvery is the time between two looks at the stream's retention, and at whether it is still the same stream.
 const describeEvery = 5 * time.Minute
 
-// listUntil keeps the map of shards fresh. It calls stop when the stream turns out to be another one.
-func (k *Keeper) listUntil(life context.Context, stop context.CancelCauseFunc) {
-	described := time.Now()
+// listing is one look at the stream's shards.
+type listing struct {
+	done chan struct{} // closed when it has ended
+	err  error         // valid then
+}
+
+func newListing() *listing { return &listing{done: make(chan struct{})} }
+
+// Closed tells whether a shard takes no more records, by a listing that begins after the call: it shows where the shard
+// ends, or the shard has left the stream. It waits for that listing until ctx ends. Listings are asked for at a bounded
+// rate, whoever asks.
+func (k *Keeper) Closed(ctx context.Context, shard string) (bool, error) {
+	k.mu.Lock()
+	coming := k.coming
+	k.mu.Unlock()
+	signal(k.listNow)
+	select {
+	case <-coming.done:
+	case <-ctx.Done():
+		return false, fmt.Errorf("wait for a listing of the shards: %w", context.Cause(ctx))
+	}
+	if coming.err != nil {
+		return false, coming.err
+	}
+	if s, listed := k.shards.Shard(shard); listed && s.Closed {
+		return true, nil // which it stays
+	}
+	_, absent := k.shards.Absent(shard)
+	return absent, nil
+}
+
+// listUntil keeps the map of shards fresh.
+func (k *Keeper) listUntil(life context.Context) {
 	for {
 		wait := jitter(k.cfg.ListEvery)
 		if k.shards.Uncertain() {
@@ -24,10 +55,16 @@ func (k *Keeper) listUntil(life context.Context, stop context.CancelCauseFunc) {
 			return
 		}
 		k.list(life)
-		if time.Since(described) < describeEvery {
-			continue
+	}
+}
+
+// describeUntil looks at the stream itself from time to time. It calls stop when the stream turns out to be another one.
+func (k *Keeper) describeUntil(life context.Context, stop context.CancelCauseFunc) {
+	for {
+		wait := jitter(describeEvery)
+		if !pause(life, wait, wait, nil) {
+			return
 		}
-		described = time.Now()
 		if _, err := k.Bind(life); errors.Is(err, checkpoint.ErrForeignTable) {
 			k.log.Error("the stream is another one now: the worker stops", logkey.Error, err.Error())
 			stop(err)
@@ -39,10 +76,16 @@ func (k *Keeper) listUntil(life context.Context, stop context.CancelCauseFunc) {
 
 // list takes in one complete listing, if there is an answer.
 func (k *Keeper) list(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 2*k.cfg.ListEvery)
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.streamTimeout())
 	defer cancel()
+	k.mu.Lock()
+	this := k.coming
+	k.coming = newListing()
+	k.mu.Unlock()
+	defer close(this.done)
 	shards, err := k.stream.ListShards(ctx)
 	if err != nil {
+		this.err = err
 		if !errors.Is(ctx.Err(), context.Canceled) {
 			k.log.Warn("shards could not be listed", logkey.Error, err.Error())
 		}
@@ -51,4 +94,5 @@ func (k *Keeper) list(ctx context.Context) {
 	if k.shards.Update(time.Now(), shards) {
 		signal(k.scanNow)
 	}
+	k.done(listed, time.Now())
 }

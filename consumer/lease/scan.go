@@ -80,9 +80,7 @@ func (k *Keeper) read(life context.Context) (checkpoint.Snapshot, error) {
 	if err != nil {
 		return checkpoint.Snapshot{}, err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.scanned = time.Now()
+	k.done(scanned, time.Now())
 	return snap, nil
 }
 

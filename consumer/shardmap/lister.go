@@ -28,6 +28,8 @@ const (
 	// listAttempts bounds how often a listing starts over because its token expired (after 300 seconds, says the API
 	// reference of ListShards).
 	listAttempts = 2
+	// callTimeout bounds one call with the SDK's attempts; the service answers within a second.
+	callTimeout = 10 * time.Second
 )
 
 // Lister asks Kinesis for the shards of one stream. It is safe for concurrent use.
@@ -89,7 +91,7 @@ func (l *Lister) list(ctx context.Context) ([]Shard, error) {
 func (l *Lister) page(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
 	pause := firstPause
 	for attempt := 1; ; attempt++ {
-		out, err := l.api.ListShards(ctx, in)
+		out, err := l.ask(ctx, in)
 		if err == nil || attempt == pageAttempts || !throttled(err) {
 			return out, err
 		}
@@ -102,6 +104,12 @@ func (l *Lister) page(ctx context.Context, in *kinesis.ListShardsInput) (*kinesi
 	}
 }
 
+func (l *Lister) ask(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return l.api.ListShards(ctx, in)
+}
+
 func throttled(err error) bool {
 	if _, ok := errors.AsType[*types.LimitExceededException](err); ok {
 		return true
@@ -112,6 +120,8 @@ func throttled(err error) bool {
 
 // Describe asks for the stream's identity, retention and the service's time.
 func (l *Lister) Describe(ctx context.Context) (Stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	out, err := l.api.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: l.name, StreamARN: l.arn})
 	if err != nil {
 		return Stream{}, fmt.Errorf("describe stream %s: %w", l.stream(), err)

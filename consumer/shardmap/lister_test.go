@@ -189,3 +189,31 @@ func TestLister_StopsWaitingWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// silent accepts calls and does not answer.
+type silent struct{}
+
+func (silent) ListShards(ctx context.Context, _ *kinesis.ListShardsInput, _ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (silent) DescribeStreamSummary(ctx context.Context, _ *kinesis.DescribeStreamSummaryInput, _ ...func(*kinesis.Options)) (*kinesis.DescribeStreamSummaryOutput, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestLister_GivesUpCallsThatAreNotAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLister(silent{}, "stream")
+		for name, call := range map[string]func() error{
+			"ListShards": func() error { _, err := l.ListShards(t.Context()); return err },
+			"Describe":   func() error { _, err := l.Describe(t.Context()); return err },
+		} {
+			began := time.Now()
+			if err := call(); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != callTimeout {
+				t.Errorf("%s: %v after %v", name, err, time.Since(began))
+			}
+		}
+	})
+}

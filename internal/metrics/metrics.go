@@ -31,6 +31,7 @@ type Metrics struct {
 	RetentionUsed prometheus.Gauge
 	Retention     prometheus.Gauge
 	RetentionGaps prometheus.Counter
+	LastDone      *prometheus.GaugeVec   // act
 	StoreRequests *prometheus.CounterVec // operation, result
 
 	// Daemon
@@ -98,6 +99,9 @@ func New(reg prometheus.Registerer) *Metrics {
 		RetentionUsed: f.gauge("consumer_retention_used_ratio",
 			"Greatest age of a held shard's checkpoint as a share of the stream's retention; shards read to their tip count as young."),
 		Retention: f.gauge("consumer_retention_seconds", "How long the stream keeps a record; 0 until it is known."),
+		LastDone: f.gaugeVec("consumer_last_done_timestamp_seconds",
+			"Unix time at which this worker last wrote its heartbeat, read the lease table (scan), listed the stream's shards (listing) and "+
+				"described the stream (description); 0 before. The check leases fails when one is too long ago.", "act"),
 		StoreRequests: f.counterVec("consumer_checkpoint_requests_total",
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
@@ -133,6 +137,9 @@ func New(reg prometheus.Registerer) *Metrics {
 		Freshness: f.gauge("consumer_data_freshness_seconds",
 			"Age of the oldest record read and not yet published, by its arrival in Kinesis (Firehose: DeliveryToS3.DataFreshness)."),
 		S3Requests: f.counterVec("consumer_s3_requests_total", "S3 requests by operation and result: ok, retried, error.", "operation", "result"),
+	}
+	for _, act := range []string{"heartbeat", "scan", "listing", "description"} {
+		m.LastDone.WithLabelValues(act)
 	}
 	begin(m.GetRecords, "ok", "throttled", "expired", "error")
 	begin(m.Subscriptions, "ok", "in_use", "throttled", "error")
