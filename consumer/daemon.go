@@ -187,28 +187,29 @@ func (d *Daemon) wireEngine(svc Services) error {
 		open:     make(map[string]*session),
 		source: source.New(source.Config{
 			Stream: d.cfg.stream(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: d.cfg.FanOutConsumer, Budget: d.budget, Trouble: d.trouble.kinesis,
-			Decoder: func(shard string) source.Decoder { return d.decoder(decoder, shard) },
+			Decoder: func(shard string) (source.Decoder, error) { return d.decoder(decoder, shard) },
+			Closed:  d.keeper.Closed,
 		}, svc.Kinesis, d.log, d.metrics),
 	}
 	d.engine = kcl.New(d.shards, kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log})
 	return nil
 }
 
-// decoder returns what takes the records of a shard apart. With KPL_HASH_FILTER it drops what belongs to another shard.
-func (d *Daemon) decoder(all *record.Decoder, shard string) *record.Decoder {
+// decoder returns what takes the records of a shard apart. With KPL_HASH_FILTER it drops what belongs to another shard,
+// and cannot be had before the shard's range of hash keys is known: without it, records would come twice.
+func (d *Daemon) decoder(all *record.Decoder, shard string) (*record.Decoder, error) {
 	if !d.cfg.KPLHashFilter {
-		return all
+		return all, nil
 	}
 	listed, ok := d.keeper.Listed(shard)
 	if !ok {
-		return all
+		return nil, errors.New("KPL_HASH_FILTER=true: no listing of the stream has shown the shard's range of hash keys yet")
 	}
 	hashes, err := record.ParseHashRange(listed.HashStart, listed.HashEnd)
 	if err != nil {
-		d.log.Error("hash range not understood, nothing is filtered", logkey.Shard, shard, logkey.Error, err)
-		return all
+		return nil, fmt.Errorf("KPL_HASH_FILTER=true: range of hash keys %q to %q: %w", listed.HashStart, listed.HashEnd, err)
 	}
-	return all.WithRange(hashes)
+	return all.WithRange(hashes), nil
 }
 
 // Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, gives its leases

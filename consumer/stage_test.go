@@ -35,6 +35,7 @@ type stage struct {
 	wrap    func(writers.Sink) writers.Sink // puts something before the bucket; nil for nothing
 	// patience is the bucket's; 0 for the default
 	patience time.Duration
+	kinesis  func(Kinesis) Kinesis // what stands before the stream; nil for nothing
 }
 
 func newStage(t *testing.T, shards int, options localstream.Options, storeOptions ...local.Option) *stage {
@@ -85,8 +86,12 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	if st.wrap != nil {
 		sink = st.wrap(sink)
 	}
+	stream := Kinesis(kinesis.NewFromConfig(st.account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) }))
+	if st.kinesis != nil {
+		stream = st.kinesis(stream)
+	}
 	d, err := New(cfg, Services{
-		Kinesis: kinesis.NewFromConfig(st.account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) }),
+		Kinesis: stream,
 		Store:   st.store, Sink: sink, Budget: held, Metrics: m, Registry: registry, Log: log, Schema: st.schema, Version: "test",
 	})
 	if err != nil {

@@ -200,9 +200,12 @@ func receive(b testing.TB, client *kinesis.Client, inJSON bool) func() (int, err
 	}
 	s := newSource(client, func(c *Config) {
 		c.JSON = inJSON
-		c.Decoder = func(string) Decoder { return decoder }
+		c.Decoder = func(string) (Decoder, error) { return decoder, nil }
 	})
 	r := s.Open("shard", checkpoint.TrimHorizon)
+	if err := r.shard.prepare(); err != nil {
+		b.Fatal(err)
+	}
 	return func() (int, error) {
 		p := r.shard.way.(*poll)
 		p.iterator, p.last = aws.String("it"), ""
@@ -302,7 +305,7 @@ var subscribers = []struct {
 		}
 		s := newSource(client, func(c *Config) {
 			c.Stream, c.Consumer = "arn:stream", "arn:stream/consumer/files:1"
-			c.Decoder = func(string) Decoder { return decoder }
+			c.Decoder = func(string) (Decoder, error) { return decoder, nil }
 		})
 		r := s.Open("shard", checkpoint.TrimHorizon)
 		p := r.shard.way.(*push)

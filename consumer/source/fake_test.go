@@ -236,7 +236,7 @@ type raw struct{}
 
 func (raw) Append(dst []record.Record, r record.Record) []record.Record { return append(dst, r) }
 
-func noDecoder(string) Decoder { return raw{} }
+func noDecoder(string) (Decoder, error) { return raw{}, nil }
 
 // read calls Next until n Kinesis records have come, and returns their sequence numbers.
 func read(t *testing.T, r *Reader, n int) []string {

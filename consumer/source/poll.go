@@ -21,6 +21,7 @@ type poll struct {
 	called   time.Time // the last call
 	paidAt   time.Time // when the bytes that were read are within the rate
 	tipAt    time.Time // when a call last reached the tip; zero while we are behind
+	endings  int       // answers since the last record that looked like the shard's end
 }
 
 func (p *poll) read(ctx context.Context, in *intake, ahead bool) error {
@@ -32,13 +33,46 @@ func (p *poll) read(ctx context.Context, in *intake, ahead bool) error {
 		return err
 	}
 	charged := p.take(in, a)
-	p.iterator = nil
-	if !in.fetch.End {
-		p.iterator = aws.String(a.next)
-	}
 	p.pace(charged, in.fetch.Tip)
+	if in.fetch.Count > 0 {
+		p.endings = 0
+	}
+	p.iterator = nil
+	switch {
+	case a.next != "":
+		p.iterator = aws.String(a.next)
+	case !in.fetch.End:
+		return p.doubt(ctx, &in.fetch)
+	}
 	return nil
 }
+
+// doubt takes an answer that has neither an iterator nor the shards that follow. Kinesis names them at the end of a shard,
+// and not all that speak its protocol do. So an iterator is opened again, after the last record; if that leads to such an
+// answer once more, without a record on the way, a listing decides. What it does not confirm is a failure, which sets the
+// pace.
+func (p *poll) doubt(ctx context.Context, f *Fetch) error {
+	if p.endings++; p.endings == 1 {
+		p.source.log.InfoContext(ctx, "an answer has neither an iterator nor child shards: the shard is asked again", logkey.Shard, p.id)
+		return nil
+	}
+	if p.source.cfg.Closed == nil {
+		return fmt.Errorf("%s: %w", p.id, errNoIterator)
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.source.cfg.CallTimeout)
+	defer cancel()
+	closed, err := p.source.cfg.Closed(ctx, p.id)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w, and whether the shard is closed is unknown: %w", p.id, errNoIterator, err)
+	case !closed:
+		return fmt.Errorf("%s: %w, and the stream lists the shard as open", p.id, errNoIterator)
+	}
+	f.End = true
+	return nil
+}
+
+var errNoIterator = errors.New("an answer of GetRecords has neither an iterator nor child shards")
 
 // call makes one call of GetRecords.
 func (p *poll) call(ctx context.Context, into *answer) error {

@@ -26,7 +26,7 @@ type shardState struct {
 	source  *Source
 	id      string
 	from    checkpoint.Position
-	decoder Decoder
+	decoder Decoder // nil before the first read
 	way     way
 
 	last  string // sequence number of the last record read, or the position that was a sequence number
@@ -146,7 +146,10 @@ func (in *intake) settle(b *budget.Budget) {
 func (s *shardState) fetch(ctx context.Context, ahead bool) *intake {
 	for sleepUntil(ctx, s.notBefore) {
 		in := &intake{}
-		err := s.way.read(ctx, in, ahead)
+		err := s.prepare()
+		if err == nil {
+			err = s.way.read(ctx, in, ahead)
+		}
 		if err == nil {
 			s.recovered(ctx)
 			if f := &in.fetch; f.Count > 0 || f.End || f.Tip {
@@ -164,12 +167,27 @@ func (s *shardState) fetch(ctx context.Context, ahead bool) *intake {
 	return nil
 }
 
-// take adds the records of an answer to an intake and moves on. It returns the bytes that Kinesis counts as read.
+// prepare makes the decoder.
+func (s *shardState) prepare() error {
+	if s.decoder != nil {
+		return nil
+	}
+	decoder, err := s.source.cfg.Decoder(s.id)
+	if err != nil {
+		return err
+	}
+	s.decoder = decoder
+	return nil
+}
+
+// take adds the records of an answer to an intake and moves on. It returns the bytes that Kinesis counts as read. The
+// shard has ended if the answer says so without a doubt, by its children (see GetRecords in the API reference of Kinesis):
+// an end can not be taken back.
 func (s *shardState) take(in *intake, a *answer) (charged int) {
 	f := &in.fetch
 	// Kinesis documents MillisBehindLatest as optional.
 	f.Behind, f.Tip = time.Duration(a.behind)*time.Millisecond, a.behind == 0
-	f.End, f.Children = a.next == "", a.children
+	f.End, f.Children = a.next == "" && len(a.children) > 0, a.children
 	if in.records == nil {
 		in.records = records.get(len(a.entries.s))
 	}

@@ -73,8 +73,13 @@ type Config struct {
 	JSON bool
 	// CallTimeout bounds one call of Kinesis; default 30 s.
 	CallTimeout time.Duration
-	// Decoder makes what takes the Kinesis records of a shard apart. It is called by each Open.
-	Decoder func(shard string) Decoder
+	// Decoder makes what takes the Kinesis records of a shard apart. A reader asks for it before it reads for the first
+	// time; while it fails, nothing is read, and it is asked again as after a failed call.
+	Decoder func(shard string) (Decoder, error)
+	// Closed tells whether the shard takes no more records, by a listing that began after it was asked. It is asked where
+	// an answer looks like the end of the shard and does not name the shards that follow. With nil such an answer is never
+	// taken for the end.
+	Closed func(ctx context.Context, shard string) (bool, error)
 	// Budget takes account of what is read, from the call to the end of the Fetch; nil for no bound. Reading waits
 	// while it is used up.
 	Budget *budget.Budget
@@ -164,7 +169,7 @@ func (s *Source) Open(shard string, from checkpoint.Position) *Reader {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Reader{source: s, ctx: ctx, cancel: cancel, ended: from == checkpoint.ShardEnd}
 	r.shard = shardState{
-		source: s, id: shard, from: from, decoder: s.cfg.Decoder(shard),
+		source: s, id: shard, from: from,
 	}
 	r.shard.last, _ = from.SequenceNumber()
 	if s.cfg.Consumer == "" {

@@ -507,7 +507,7 @@ func TestReader_CorruptAggregateIsARecordWithItsFault(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newSource(k, func(c *Config) { c.Decoder = func(string) Decoder { return decoder } })
+		s := newSource(k, func(c *Config) { c.Decoder = func(string) (Decoder, error) { return decoder, nil } })
 		r := s.Open("shard", checkpoint.TrimHorizon)
 		defer r.Close()
 		f, err := r.Next(t.Context())

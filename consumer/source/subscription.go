@@ -158,7 +158,6 @@ func (s *subscription) read(a *answer) (known bool, err error) {
 	if err := a.decode(wireJSON); err != nil {
 		return false, err
 	}
-	// The end of a shard can not be taken back, so it must be told without a doubt: by its children.
 	if a.next == "" && len(a.children) == 0 {
 		return false, errors.New("an event has neither ContinuationSequenceNumber nor ChildShards")
 	}
