@@ -76,6 +76,7 @@ type Daemon struct {
 	engine   *kcl.Engine
 	shards   *shards
 	trouble  trouble
+	bucket   *bucketWatch
 
 	mu       sync.Mutex
 	stopping bool
@@ -89,6 +90,7 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 		registry: svc.Registry, metrics: svc.Metrics, budget: svc.Budget,
 	}
 	d.log = svc.Log.With(logkey.Worker, d.worker)
+	d.bucket = newBucketWatch(cfg.Bucket, d.sink.Check, d.log)
 	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())
 	for _, code := range faultCodes() {
 		d.metrics.Faults.WithLabelValues(code) // at 0, so that its first increase is seen
@@ -221,6 +223,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	defer d.watchBucket(ctx)()
 	err = Patiently(ctx, d.log, "bind the table to the stream", func() error {
 		_, err := d.keeper.Bind(ctx)
 		return err
@@ -288,6 +291,17 @@ func (d *Daemon) scanned(s lease.Scan) {
 	d.scan = s
 	d.mu.Unlock()
 	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
+}
+
+// watchBucket looks at the bucket until the function that it returns is called.
+func (d *Daemon) watchBucket(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { d.bucket.run(ctx) })
+	return func() {
+		cancel()
+		watching.Wait()
+	}
 }
 
 // observe keeps the gauges up to date that follow the clock.

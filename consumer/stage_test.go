@@ -36,6 +36,7 @@ type stage struct {
 	// patience is the bucket's; 0 for the default
 	patience time.Duration
 	kinesis  func(Kinesis) Kinesis // what stands before the stream; nil for nothing
+	log      *slog.Logger          // of the daemons; nil for none
 }
 
 func newStage(t *testing.T, shards int, options localstream.Options, storeOptions ...local.Option) *stage {
@@ -72,7 +73,10 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry)
 	held := budget.New(int64(cfg.MemoryBudget), m)
-	log := slog.New(slog.DiscardHandler)
+	log := st.log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	bucket, err := s3sink.New(s3.NewFromConfig(st.account, func(o *s3.Options) {
 		o.BaseEndpoint, o.UsePathStyle = aws.String(st.bucket.URL()), true
 	}), s3sink.Config{Bucket: cfg.Bucket, Patience: st.patience, Budget: held, Metrics: m, Log: log})
