@@ -112,9 +112,9 @@ func (d *Daemon) checks() []Check {
 		return strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	return []Check{
-		{Name: "leases", Problem: problem(d.keeper.Health())},
+		{Name: "leases", Problem: problem(errors.Join(d.keeper.Health(), healthOf(d.store)))},
 		{Name: "kinesis", Problem: problem(d.trouble.get())},
-		{Name: "s3", Problem: problem(d.sinkHealth())},
+		{Name: "s3", Problem: problem(healthOf(d.sink))},
 		{Name: "bucket", Problem: problem(d.bucket.health())},
 	}
 }
@@ -130,11 +130,9 @@ func (d *Daemon) observeChecks() {
 	}
 }
 
-// healthReporter is a sink that knows how its last requests went.
-type healthReporter interface{ Health() error }
-
-func (d *Daemon) sinkHealth() error {
-	if h, ok := d.sink.(healthReporter); ok {
+// healthOf asks a sink or a store how its last requests went, if it knows.
+func healthOf(part any) error {
+	if h, ok := part.(interface{ Health() error }); ok {
 		return h.Health()
 	}
 	return nil

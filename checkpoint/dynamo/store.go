@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
@@ -63,6 +64,7 @@ type Store struct {
 	segments   int32
 	metrics    *metrics.Metrics
 	log        *slog.Logger
+	health     *health
 }
 
 var _ checkpoint.Store = (*Store)(nil)
@@ -80,6 +82,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		segments:   int32(min(max(cfg.Segments, 1), maxSegments)),
 		metrics:    cfg.Metrics,
 		log:        cfg.Log,
+		health:     &health{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -109,7 +112,15 @@ func newClient(cfg Config) *dynamodb.Client {
 
 // call sends one request, counts it, and puts its error into our terms. It sends it again after errors that say that
 // nothing was applied and that the next moment may be better; the SDK has already repeated what is worth it otherwise.
-func (s *Store) call(ctx context.Context, operation string, send func() error) error {
+func (s *Store) call(ctx context.Context, operation string, send func() error) (err error) {
+	end := s.health.begin(operation)
+	defer func() {
+		if answered(err) || ctx.Err() == context.Canceled {
+			end(nil)
+			return
+		}
+		end(err)
+	}()
 	for attempt := 0; ; attempt++ {
 		err, again := translate(send())
 		s.count(operation, err)
@@ -120,6 +131,13 @@ func (s *Store) call(ctx context.Context, operation string, send func() error) e
 			return fmt.Errorf("%w, last answer: %w", wait, err)
 		}
 	}
+}
+
+// answered tells that the table gave the answer that an error stands for.
+func answered(err error) bool {
+	_, none := errors.AsType[*types.ResourceNotFoundException](err)
+	_, there := errors.AsType[*types.ResourceInUseException](err)
+	return none || there || errors.Is(err, checkpoint.ErrConflict)
 }
 
 // backoff returns a random time below a bound that doubles from 25 ms to a second. Attempts count from 0.
