@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -18,29 +20,44 @@ type answer struct {
 	events io.ReadCloser
 }
 
+type words struct {
+	status int
+	code   string
+}
+
+// refusals are what services say when they do not do what they are asked ("Common errors" and the errors of the operations
+// in the API references of Kinesis and DynamoDB; "Error responses" in that of S3).
+var refusals = map[Service]map[Kind]words{
+	Kinesis: {
+		ServerError: {500, "InternalFailureException"},
+		Unavailable: {503, "ServiceUnavailable"},
+		Throttled:   {400, "ProvisionedThroughputExceededException"},
+		Expired:     {400, "ExpiredTokenException"},
+		Forbidden:   {400, "AccessDeniedException"},
+	},
+	DynamoDB: {
+		ServerError: {500, "InternalServerError"},
+		Unavailable: {503, "ServiceUnavailable"},
+		Throttled:   {400, "ThrottlingException"},
+		Exhausted:   {400, "ProvisionedThroughputExceededException"},
+		Expired:     {400, "ExpiredTokenException"},
+		Forbidden:   {400, "AccessDeniedException"},
+		Conflict:    {400, "TransactionCanceledException"},
+	},
+	S3: {
+		ServerError: {500, "InternalError"},
+		Unavailable: {503, "ServiceUnavailable"},
+		Throttled:   {503, "SlowDown"},
+		Expired:     {400, "ExpiredToken"},
+		Forbidden:   {403, "AccessDenied"},
+		Barred:      {403, "AccessDenied"},
+		LateError:   {200, "InternalError"},
+	},
+}
+
 // refusal is an answer by which the service would say that it has applied nothing.
 func refusal(c call, kind Kind) answer {
-	type words struct {
-		status int
-		code   string
-	}
-	said := map[Service]map[Kind]words{
-		Kinesis: {
-			ServerError: {500, "InternalFailureException"},
-			Unavailable: {503, "ServiceUnavailable"},
-			Throttled:   {400, "ProvisionedThroughputExceededException"},
-		},
-		DynamoDB: {
-			ServerError: {500, "InternalServerError"},
-			Unavailable: {503, "ServiceUnavailable"},
-			Throttled:   {400, "ThrottlingException"},
-		},
-		S3: {
-			ServerError: {500, "InternalError"},
-			Unavailable: {503, "ServiceUnavailable"},
-			Throttled:   {503, "SlowDown"},
-		},
-	}[c.service][kind]
+	said := refusals[c.service][kind]
 	header := http.Header{"X-Amz-Request-Id": {"planted"}, "X-Amzn-Requestid": {"planted"}}
 	if c.service == S3 {
 		header.Set("Content-Type", "application/xml")
@@ -48,7 +65,17 @@ func refusal(c call, kind Kind) answer {
 		return answer{status: said.status, header: header, body: body}
 	}
 	header.Set("Content-Type", "application/x-amz-json-1.1")
-	return answer{status: said.status, header: header, body: fmt.Appendf(nil, `{"__type":%q,"message":"planted"}`, said.code)}
+	return answer{status: said.status, header: header, body: fmt.Appendf(nil, `{"__type":%q,"message":"planted"%s}`, said.code, reasons(c, kind))}
+}
+
+// reasons are those of a cancelled transaction, one an item: the row of the first shard is held by another.
+func reasons(c call, kind Kind) string {
+	if kind != Conflict {
+		return ""
+	}
+	const fine, failed = `{"Code":"None"}`, `{"Code":"ConditionalCheckFailed","Message":"The conditional request failed"}`
+	list := append([]string{fine, failed}, slices.Repeat([]string{fine}, max(len(c.shards)-1, 0))...)
+	return `,"CancellationReasons":[` + strings.Join(list, ",") + "]"
 }
 
 // write gives the whole answer.
@@ -127,6 +154,23 @@ func (a answer) trickle(w http.ResponseWriter, r *http.Request, took time.Durati
 		_ = http.NewResponseController(w).Flush()
 		time.Sleep(took / pieces)
 	}
+}
+
+// stall gives half of the answer, or nothing of what has no body, and leaves the connection open.
+func (a answer) stall(w http.ResponseWriter, r *http.Request) {
+	defer a.discard()
+	if a.events != nil || r.Method != http.MethodHead && len(a.body) > 1 {
+		a.writeHeader(w, r)
+		_, _ = w.Write(a.body[:len(a.body)/2])
+		_ = http.NewResponseController(w).Flush()
+	}
+	hang(r)
+}
+
+// hang says nothing until the daemon gives up.
+func hang(r *http.Request) {
+	<-r.Context().Done()
+	drop()
 }
 
 // drop ends the connection without another word.

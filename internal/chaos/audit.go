@@ -31,8 +31,8 @@ func (v *verdict) ok() bool {
 	return len(v.lost)+len(v.double)+len(v.misplaced)+len(v.strange)+len(v.faults) == 0
 }
 
-// inspect reads the whole bucket and looks for every record that was accepted.
-func inspect(ctx context.Context, b bucket, accepted map[string]place, manifested bool) (*verdict, error) {
+// inspect reads all buckets and looks for every record that was accepted.
+func inspect(ctx context.Context, b buckets, accepted map[string]place, manifested bool) (*verdict, error) {
 	v := &verdict{sent: len(accepted), where: map[string][]string{}}
 	sizes := map[string]int64{}
 	rows := map[string]int64{}
@@ -123,14 +123,15 @@ func (v *verdict) compare(manifests map[string]manifest, sizes, rows map[string]
 	for _, m := range manifests {
 		var inFiles, inRanges int64
 		for _, f := range m.Files {
-			if named[f.Key] {
-				v.faults = append(v.faults, f.Key+" is in two manifests")
+			object := f.Bucket + "/" + f.Key
+			if named[object] {
+				v.faults = append(v.faults, object+" is in two manifests")
 			}
-			named[f.Key] = true
+			named[object] = true
 			inFiles += f.Rows
-			if sizes[f.Key] != f.Bytes || rows[f.Key] != f.Rows {
+			if sizes[object] != f.Bytes || rows[object] != f.Rows {
 				v.faults = append(v.faults, fmt.Sprintf("%s has %d bytes and %d rows, batch %s says %d and %d",
-					f.Key, sizes[f.Key], rows[f.Key], m.Batch, f.Bytes, f.Rows))
+					object, sizes[object], rows[object], m.Batch, f.Bytes, f.Rows))
 			}
 		}
 		for _, r := range m.Ranges {

@@ -20,8 +20,8 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 	manifests := func() map[string]manifest {
 		var first, second manifest
 		for text, m := range map[string]*manifest{
-			`{"batch":"x","ranges":[{"shard":"s","start":"TRIM_HORIZON","end":"5","records":2}],"files":[{"key":"data/a","rows":1,"bytes":10},{"key":"errors/b","rows":1,"bytes":20}]}`: &first,
-			`{"batch":"y","ranges":[{"shard":"s","start":"5","end":"SHARD_END","records":1}],"files":[{"key":"data/c","rows":1,"bytes":30}]}`:                                           &second,
+			`{"batch":"x","ranges":[{"shard":"s","start":"TRIM_HORIZON","end":"5","records":2}],"files":[{"bucket":"b","key":"data/a","rows":1,"bytes":10},{"bucket":"b","key":"errors/b","rows":1,"bytes":20}]}`: &first,
+			`{"batch":"y","ranges":[{"shard":"s","start":"5","end":"SHARD_END","records":1}],"files":[{"bucket":"b","key":"data/c","rows":1,"bytes":30}]}`:                                                        &second,
 		} {
 			if err := json.Unmarshal([]byte(text), m); err != nil {
 				t.Fatal(err)
@@ -40,17 +40,21 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 		want   string // in the evidence; empty if all is well
 	}{
 		{"all is well", func(*store) {}, ""},
-		{"a record is missing", func(s *store) { s.lines["data/c"] = nil }, "lost: " + two},
-		{"a record is there twice", func(s *store) { s.lines["data/c"] = append(s.lines["data/c"], data(one)) }, "double: " + one},
-		{"a record lies in the error prefix", func(s *store) { s.lines["errors/b"] = [][]byte{broken(one)} }, "misplaced: " + one},
-		{"a record was never sent", func(s *store) { s.lines["data/a"] = append(s.lines["data/a"], data("chaos-000000009")) }, `strange: "chaos-000000009"`},
-		{"an object is in no manifest", func(s *store) { s.sizes["data/d"] = 1 }, "data/d is in no manifest"},
-		{"an object is missing", func(s *store) { delete(s.sizes, "data/c") }, "data/c has 0 bytes"},
+		{"a record is missing", func(s *store) { s.lines["b/data/c"] = nil }, "lost: " + two},
+		{"a record is there twice", func(s *store) { s.lines["b/data/c"] = append(s.lines["b/data/c"], data(one)) }, "double: " + one},
+		{"a record lies in the error prefix", func(s *store) { s.lines["b/errors/b"] = [][]byte{broken(one)} }, "misplaced: " + one},
+		{"a record was never sent", func(s *store) { s.lines["b/data/a"] = append(s.lines["b/data/a"], data("chaos-000000009")) }, `strange: "chaos-000000009"`},
+		{"an object is in no manifest", func(s *store) { s.sizes["b/data/d"] = 1 }, "data/d is in no manifest"},
+		{"an object is missing", func(s *store) { delete(s.sizes, "b/data/c") }, "data/c has 0 bytes"},
 		{"an object is in two manifests", func(s *store) {
 			m := s.manifests["y"]
 			m.Files = append(m.Files, s.manifests["x"].Files[0])
 			s.manifests["y"] = m
 		}, "data/a is in two manifests"},
+		{"an object is in another bucket than its manifest says", func(s *store) {
+			delete(s.sizes, "b/data/c")
+			s.sizes["a/data/c"] = 30
+		}, "b/data/c has 0 bytes"},
 		{"a range is missing", func(s *store) { delete(s.manifests, "x") }, "0 of 1 ranges join"},
 		{"two ranges begin at one place", func(s *store) { s.manifests["y"].Ranges[0].Start = "TRIM_HORIZON" }, "two ranges begin at TRIM_HORIZON"},
 		{"a range ends where none begins", func(s *store) { s.manifests["x"].Ranges[0].End = "4" }, "1 of 2 ranges join, the chain breaks at 4"},
@@ -59,15 +63,15 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := store{
-				lines:     map[string][][]byte{"data/a": {data(one)}, "data/c": {data(two)}, "errors/b": {broken(bad)}},
-				sizes:     map[string]int64{"data/a": 10, "errors/b": 20, "data/c": 30},
+				lines:     map[string][][]byte{"b/data/a": {data(one)}, "b/data/c": {data(two)}, "b/errors/b": {broken(bad)}},
+				sizes:     map[string]int64{"b/data/a": 10, "b/errors/b": 20, "b/data/c": 30},
 				manifests: manifests(),
 			}
 			tt.change(&s)
 			v := &verdict{where: map[string][]string{}}
 			rows := map[string]int64{}
 			for key, lines := range s.lines {
-				prefix, _, _ := strings.Cut(key, "/")
+				prefix, _, _ := strings.Cut(strings.TrimPrefix(key, "b/"), "/")
 				for _, line := range lines {
 					v.take(prefix+"/", key, line, accepted)
 				}

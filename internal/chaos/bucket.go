@@ -23,52 +23,56 @@ const (
 	manifestPrefix = "manifests/"
 )
 
-// bucket reads what the daemons have written, past the proxies and without any code of theirs.
-type bucket struct {
+// buckets read what the daemons have written, past the proxies and without any code of theirs. Objects are named by
+// bucket and key, with a slash between.
+type buckets struct {
 	client *s3.Client
-	name   string
+	names  []string
 }
 
-// list returns the sizes of all objects by key.
-func (b bucket) list(ctx context.Context, prefix string) (map[string]int64, error) {
+// list returns the sizes of all objects.
+func (b buckets) list(ctx context.Context, prefix string) (map[string]int64, error) {
 	sizes := map[string]int64{}
-	pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &b.name, Prefix: &prefix})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", prefix, err)
-		}
-		for _, object := range page.Contents {
-			sizes[aws.ToString(object.Key)] = aws.ToInt64(object.Size)
+	for _, name := range b.names {
+		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &name, Prefix: &prefix})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return nil, fmt.Errorf("list %s of %s: %w", prefix, name, err)
+			}
+			for _, object := range page.Contents {
+				sizes[name+"/"+aws.ToString(object.Key)] = aws.ToInt64(object.Size)
+			}
 		}
 	}
 	return sizes, nil
 }
 
-func (b bucket) get(ctx context.Context, key string) (content []byte, err error) {
-	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.name, Key: &key})
+func (b buckets) get(ctx context.Context, object string) (content []byte, err error) {
+	name, key, _ := strings.Cut(object, "/")
+	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &name, Key: &key})
 	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", key, err)
+		return nil, fmt.Errorf("get %s: %w", object, err)
 	}
 	defer func() { err = errors.Join(err, out.Body.Close()) }()
 	return io.ReadAll(out.Body)
 }
 
 // lines returns the lines of an object, decompressed as its name says.
-func (b bucket) lines(ctx context.Context, key string) ([][]byte, error) {
-	content, err := b.get(ctx, key)
+func (b buckets) lines(ctx context.Context, object string) ([][]byte, error) {
+	content, err := b.get(ctx, object)
 	if err != nil {
 		return nil, err
 	}
 	var in io.Reader = bytes.NewReader(content)
 	switch {
-	case strings.HasSuffix(key, ".gz"):
+	case strings.HasSuffix(object, ".gz"):
 		in, err = gzip.NewReader(in)
-	case strings.HasSuffix(key, ".zst"):
+	case strings.HasSuffix(object, ".zst"):
 		in, err = zstd.NewReader(in, zstd.WithDecoderConcurrency(1))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
+		return nil, fmt.Errorf("read %s: %w", object, err)
 	}
 	var lines [][]byte
 	scanner := bufio.NewScanner(in)
@@ -77,7 +81,7 @@ func (b bucket) lines(ctx context.Context, key string) ([][]byte, error) {
 		lines = append(lines, bytes.Clone(scanner.Bytes()))
 	}
 	if err := scanner.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
+		return nil, fmt.Errorf("read %s: %w", object, err)
 	}
 	return lines, nil
 }
@@ -93,31 +97,32 @@ type manifest struct {
 		Records int64  `json:"records"`
 	} `json:"ranges"`
 	Files []struct {
-		Key   string `json:"key"`
-		Rows  int64  `json:"rows"`
-		Bytes int64  `json:"bytes"`
+		Bucket string `json:"bucket"`
+		Key    string `json:"key"`
+		Rows   int64  `json:"rows"`
+		Bytes  int64  `json:"bytes"`
 	} `json:"files"`
 }
 
-// manifests reads those that known does not have, into known by key.
-func (b bucket) manifests(ctx context.Context, known map[string]manifest) error {
-	keys, err := b.list(ctx, manifestPrefix)
+// manifests reads those that known does not have, into known by their objects.
+func (b buckets) manifests(ctx context.Context, known map[string]manifest) error {
+	objects, err := b.list(ctx, manifestPrefix)
 	if err != nil {
 		return err
 	}
-	for key := range keys {
-		if _, ok := known[key]; ok {
+	for object := range objects {
+		if _, ok := known[object]; ok {
 			continue
 		}
-		content, err := b.get(ctx, key)
+		content, err := b.get(ctx, object)
 		if err != nil {
 			return err
 		}
 		var m manifest
 		if err := json.Unmarshal(content, &m); err != nil {
-			return fmt.Errorf("manifest %s: %w", key, err)
+			return fmt.Errorf("manifest %s: %w", object, err)
 		}
-		known[key] = m
+		known[object] = m
 	}
 	return nil
 }

@@ -37,6 +37,7 @@ type call struct {
 	service   Service
 	operation string
 	shards    []string // that a commit moves
+	object    string   // of S3: bucket and key; empty for a bucket
 }
 
 // identify finds out what a request is.
@@ -44,7 +45,7 @@ func identify(worker int, service Service, r *http.Request, body []byte) call {
 	c := call{worker: worker, service: service}
 	switch service {
 	case S3:
-		c.operation = bucketOperation(r)
+		c.operation, c.object = bucketOperation(r), object(r)
 	case DynamoDB:
 		c.operation, c.shards = tableOperation(target(r), body)
 	default:
@@ -59,10 +60,18 @@ func target(r *http.Request) string {
 	return operation
 }
 
+// object is the bucket and the key in a request of S3, in path style.
+func object(r *http.Request) string {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	if _, key, _ := strings.Cut(path, "/"); key == "" {
+		return ""
+	}
+	return path
+}
+
 // bucketOperation tells the operations of S3 apart, which have no names on the wire (Amazon S3 API reference).
 func bucketOperation(r *http.Request) string {
 	q := r.URL.Query()
-	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	switch {
 	case r.Method == http.MethodPost && q.Has("uploads"):
 		return Create
@@ -76,7 +85,7 @@ func bucketOperation(r *http.Request) string {
 		return "ListParts"
 	case r.Method == http.MethodPut:
 		return Put
-	case r.Method == http.MethodHead && key == "":
+	case r.Method == http.MethodHead && object(r) == "":
 		return "HeadBucket"
 	case r.Method == http.MethodHead:
 		return "HeadObject"

@@ -3,9 +3,18 @@
 //
 //	              load ────────────────────────────┐
 //	                                               ▼
-//	daemon 0..n ──► proxy (one a daemon and service) ──► Kinesis, DynamoDB, S3
-//	    ▲             │ faults by operation: refused, lost, late, doubled, torn ...
+//	daemon 0..n ──► proxy (one per daemon and service) ──► Kinesis, DynamoDB, S3
+//	    ▲             │ faults by operation: refused, lost, late, doubled, torn, never answered ...
 //	    └── kill -9, SIGSTOP, SIGTERM, other settings, at a chosen request or at any moment
+//
+// Beside faults of a single request there are conditions that last (spells): credentials expire, a permission is lost and
+// given back, S3 denies access to a file of one batch, DynamoDB throttles nearly everything. Restarted daemons have other
+// settings, such as another of two buckets. Parts and completions take as long as they may on AWS: the long form has real
+// times, the short form a few seconds.
+//
+// A storm has goals: each kind of fault once, and each step of a batch with a daemon that is killed or frozen at it. What
+// serves a goal that is not met comes first, requests that are rare are brought about, and the storm goes on, within a
+// bound, until all goals are met. The report counts what was hit, by kind and operation.
 //
 // At the end the weather is calm, the daemons catch up and stop, and every user record that the stream has accepted is
 // looked for in the bucket: it must be there once, as data or as an error record, and the ranges of the manifests must
@@ -15,7 +24,8 @@
 // Two controls run in the same weather and must fail: a consumer on vmware-go-kcl-v2 with its own checkpointer, and the
 // daemon with the conditions taken out of its commits by the proxy. A storm that they survive would prove nothing.
 //
-// The short form is part of the tests. The long form, which has to have met every step, is
+// The short form is part of the tests. The long form, which has to kill and freeze a daemon at every step and to leave
+// every request without an answer, is
 //
 //	go test -run TestStorm -timeout 2h -v ./internal/chaos -args -chaos.duration 10m
 //

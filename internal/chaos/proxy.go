@@ -39,6 +39,8 @@ type proxy struct {
 	victim victim
 	// rewrite changes the body of a request on its way; nil leaves it.
 	rewrite func(c call, body []byte) []byte
+	// allow tells whether the daemon may make a request; those that it may not are denied. Nil allows all.
+	allow func(c call, r *http.Request, body []byte) bool
 	// applied is told of every request that the service has accepted.
 	applied func(c call)
 
@@ -114,6 +116,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return // the sender has gone in the middle of it
 	}
 	c := identify(p.worker, p.service, r, body)
+	if p.allow != nil && !p.allow(c, r, body) {
+		refusal(c, Forbidden).write(w, r)
+		return
+	}
 	if p.rewrite != nil {
 		body = p.rewrite(c, body)
 	}
@@ -149,6 +155,14 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.write(w, r)
 	case SlowAnswer:
 		send().trickle(w, r, f.delay/4)
+	case SlowPart:
+		f.wait()
+		send().write(w, r)
+	case SlowComplete:
+		p.complete(w, r, f, send)
+	case FalseError:
+		send().discard()
+		refusal(c, LateError).write(w, r)
 	default:
 		refusal(c, f.kind).write(w, r)
 	}
@@ -156,6 +170,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // spring does to the daemon what its trap says.
 func (p *proxy) spring(w http.ResponseWriter, r *http.Request, f fate, send func() answer) {
+	defer close(f.trap.over)
 	why := fmt.Sprintf("%s %s", f.trap.action, f.trap.operation)
 	switch f.trap.action {
 	case killBefore:
@@ -169,6 +184,15 @@ func (p *proxy) spring(w http.ResponseWriter, r *http.Request, f fate, send func
 		send().discard()
 		p.victim.kill(why)
 		drop()
+	}
+	switch f.trap.action {
+	case ignore:
+		hang(r)
+	case hush:
+		send().discard()
+		hang(r)
+	case stall:
+		send().stall(w, r)
 	}
 	// Who is frozen by another already is thawed by that one.
 	pause := func() {

@@ -1,11 +1,13 @@
 package chaos
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,6 +83,13 @@ func TestProxy_DoesWhatTheKindSays(t *testing.T) {
 		{Doubled, 200, 2, 2},
 		{Echoed, 200, 1, 2},
 		{SlowAnswer, 200, 1, 1},
+		{SlowPart, 200, 1, 1},
+		{SlowComplete, 200, 1, 1},
+		{LateError, 200, 0, 0},
+		{FalseError, 200, 1, 1},
+		{Expired, 400, 0, 0},
+		{Forbidden, 403, 0, 0},
+		{Barred, 403, 0, 0},
 	}
 	covered := map[Kind]bool{}
 	for _, tt := range tests {
@@ -94,14 +103,19 @@ func TestProxy_DoesWhatTheKindSays(t *testing.T) {
 			if dropped := err != nil; dropped != (tt.status == 0) || !dropped && status != tt.status {
 				t.Errorf("status %d, error %v; want %d (0: dropped)", status, err, tt.status)
 			}
-			if tt.status == 200 && body != said {
-				t.Errorf("answer %q", body)
+			want := said
+			switch tt.kind {
+			case LateError, FalseError:
+				want = "<Code>InternalError</Code>"
+			}
+			if tt.status == 200 && !strings.Contains(body, want) {
+				t.Errorf("answer %q, want %q", body, want)
 			}
 			// A late request may be early for us if this test is late.
 			if applied != tt.atOnce && took < delay {
 				t.Errorf("applied %d times when the answer came, want %d", applied, tt.atOnce)
 			}
-			if tt.kind == LateAnswer && took < delay {
+			if slow := tt.kind == LateAnswer || tt.kind == SlowPart || tt.kind == SlowComplete; slow && took < delay {
 				t.Errorf("answered after %v, before %v", took, delay)
 			}
 			if err := p.close(); err != nil {
@@ -112,7 +126,7 @@ func TestProxy_DoesWhatTheKindSays(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range requestKinds {
+	for _, kind := range slices.Concat(requestKinds, completeKinds) {
 		if !covered[kind] {
 			t.Errorf("kind %q is in no test", kind)
 		}
@@ -161,7 +175,7 @@ func TestProxy_SpringsTraps(t *testing.T) {
 			b := newBackend(t)
 			s := &subject{backend: b}
 			p := newProxy(t, DynamoDB, b, fate{
-				trap: &trap{action: tt.action, freeze: 10 * time.Millisecond}, delay: 10 * time.Millisecond,
+				trap: newTrap(strike{action: tt.action}, 10*time.Millisecond), delay: 10 * time.Millisecond,
 			}, s)
 			_, _, err := ask(p)
 			if (err == nil) != tt.answers {
@@ -182,6 +196,124 @@ func TestProxy_SpringsTraps(t *testing.T) {
 				t.Errorf("applied %d times, want %d", n, tt.applied)
 			}
 		})
+	}
+}
+
+// Who is not answered waits until it gives up, and what it asked for is done or not.
+func TestProxy_LeavesRequestsWithoutAnAnswer(t *testing.T) {
+	tests := []struct {
+		action  action
+		body    string // what comes of the answer
+		applied int32
+	}{
+		{ignore, "", 0},
+		{hush, "", 1},
+		{stall, said[:len(said)/2], 1},
+	}
+	if len(tests) != len(silences) {
+		t.Errorf("%d ways, %d tests", len(silences), len(tests))
+	}
+	for _, tt := range tests {
+		t.Run(string(tt.action), func(t *testing.T) {
+			b := newBackend(t)
+			p := newProxy(t, S3, b, fate{trap: newTrap(strike{action: tt.action}, 0)}, nil)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url(), strings.NewReader("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			const patience = 100 * time.Millisecond
+			var got []byte
+			if tt.body == "" {
+				time.AfterFunc(patience, cancel)
+			}
+			in, err := http.DefaultClient.Do(r)
+			if err == nil {
+				got = make([]byte, len(tt.body))
+				if _, err := io.ReadFull(in.Body, got); err != nil {
+					t.Error(err)
+				}
+				time.AfterFunc(patience, cancel)
+				if rest, ended := io.ReadAll(in.Body); len(rest) > 0 || !errors.Is(ended, context.Canceled) {
+					t.Errorf("then came %q and %v", rest, ended)
+				}
+				_ = in.Body.Close()
+			} else if !errors.Is(err, context.Canceled) {
+				t.Errorf("the request ended with %v", err)
+			}
+			if string(got) != tt.body {
+				t.Errorf("%q came, want %q", got, tt.body)
+			}
+			if err := p.close(); err != nil {
+				t.Error(err)
+			}
+			if n := b.applied.Load(); n != tt.applied {
+				t.Errorf("applied %d times, want %d", n, tt.applied)
+			}
+		})
+	}
+}
+
+// While S3 works, white space keeps the connection alive. What it has begun it ends without the sender, too.
+func TestProxy_CompletesSlowly(t *testing.T) {
+	const delay = 200 * time.Millisecond
+	b := newBackend(t)
+	p := newProxy(t, S3, b, fate{kind: SlowComplete, delay: delay}, nil)
+	_, body, err := ask(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	white, _, _ := strings.Cut(body, said)
+	if _, white, _ = strings.Cut(white, "?>"); len(white) < 3 || strings.TrimSpace(white) != "" {
+		t.Errorf("before the document came %q, want some white space", white)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url(), strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.StatusCode != http.StatusOK || b.applied.Load() != 1 {
+		t.Errorf("status %d, applied %d times at the beginning of the second, want 200 and 1", in.StatusCode, b.applied.Load())
+	}
+	cancel()
+	_ = in.Body.Close()
+	for end := time.Now().Add(30 * time.Second); b.applied.Load() < 2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("what was begun is not finished when the sender goes")
+		}
+	}
+	if err := p.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestProxy_DeniesWhatIsNotAllowed(t *testing.T) {
+	b := newBackend(t)
+	p := newProxy(t, DynamoDB, b, fate{}, nil)
+	var asked []string
+	p.allow = func(c call, r *http.Request, body []byte) bool {
+		asked = append(asked, string(c.service)+" "+r.Method+" "+string(body))
+		return len(asked) == 2
+	}
+	for i, want := range []int{400, 200} {
+		status, body, err := ask(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status != want || want == 400 && !strings.Contains(body, "AccessDeniedException") {
+			t.Errorf("request %d: status %d, %s, want %d", i, status, body, want)
+		}
+	}
+	if err := p.close(); err != nil {
+		t.Error(err)
+	}
+	if b.applied.Load() != 1 || asked[0] != "DynamoDB POST {}" {
+		t.Errorf("applied %d times, asked %q", b.applied.Load(), asked)
 	}
 }
 

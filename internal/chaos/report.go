@@ -24,7 +24,8 @@ func (s *storm) report(v *verdict, caughtUp time.Duration) string {
 		fmt.Fprintf(&b, "%-22s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("seed", "%d", s.cfg.Seed)
-	line("storm", "%v, then %v until all was delivered", s.cfg.Duration, caughtUp.Round(100*time.Millisecond))
+	line("storm", "%v, then %v until all was delivered", s.blew.Round(100*time.Millisecond), caughtUp.Round(100*time.Millisecond))
+	line("goals", "%d of %d met after %v", len(s.cfg.Goals)-len(s.weather.unmet(s.cfg.Goals)), len(s.cfg.Goals), s.met.Round(100*time.Millisecond))
 	line("daemons", "%d places, %d starts, %d ended by themselves", s.cfg.Workers, s.starts, len(s.exits))
 	line("faults", "%d of %d kinds", faults, kinds)
 	b.WriteString(s.weather.table())
@@ -32,6 +33,7 @@ func (s *storm) report(v *verdict, caughtUp time.Duration) string {
 	b.WriteString(s.weather.trapTable())
 	line("reshards", "%d (%s)", reshards, strings.Join(how, ", "))
 	line("commits", "%d requests applied, doubled ones among them", s.commits.count)
+	line("beside a refused one", "%d batches published", s.meanwhile)
 	line("death to next commit", "%s", s.commits.recovery())
 	line("files, manifests", "%d, %d", v.files, v.batches)
 	line("Kinesis records", "%d accepted, %d refused and sent again", s.load.entries, s.load.refused)

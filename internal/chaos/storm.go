@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"net/http"
 	"sync"
 	"time"
 
@@ -16,12 +16,15 @@ import (
 type config struct {
 	Seed     uint64
 	Duration time.Duration
+	// Goals are what the storm does before it ends, for which it may take as long again as Overtime. Optional.
+	Goals    []goal
+	Overtime time.Duration
 	Workers  int
 	Rate     int // Kinesis records a second
 
 	Binary string // the daemon
 	Dir    string // takes the daemons' logs
-	// Settings are the daemon's environment beside AWS's variables, made anew at each start.
+	// Settings are the daemon's environment beside the bucket and AWS's variables, made anew at each start.
 	Settings func(pick func(choices ...string) string) []string
 	// Grace is how long a daemon may take to stop.
 	Grace time.Duration
@@ -31,7 +34,7 @@ type config struct {
 	// Credentials and region are variables of the AWS SDK.
 	Account []string
 	Stream  string
-	Bucket  string
+	Buckets []string        // one of which a daemon starts with
 	Kinesis *kinesis.Client // past the proxies
 	S3      *s3.Client      // past the proxies
 
@@ -51,10 +54,28 @@ type config struct {
 	Actions []action
 	// Traps is how many of them wait or last at the same time; more than there are daemons to spare leave none alone.
 	Traps int
+	// Silenced are the operations that are left without an answer, one request at a time. Optional.
+	Silenced []string
+	// Times are how long lasts what lasts.
+	Times times
 	// Quiet leaves services and requests without faults other than these. Optional.
 	Quiet bool
 	// Rewrite changes requests on their way. Optional.
 	Rewrite func(c call, body []byte) []byte
+	// Allow tells whether daemons may make a request. Those that they may not are denied, and fail the storm. Optional.
+	Allow func(service Service, r *http.Request, body []byte) bool
+}
+
+// times are the mean times between strikes, and the lengths of what lasts.
+type times struct {
+	Strike     time.Duration
+	Silence    time.Duration // from one request without an answer to the next
+	Freeze     time.Duration // at least; others have taken over then, mostly
+	Part       time.Duration // that takes long
+	Completion time.Duration // that takes long
+	Spell      time.Duration // without a permission or with expired credentials, at most
+	Throttle   time.Duration
+	Batch      time.Duration // that is refused
 }
 
 // storm is one run.
@@ -66,12 +87,16 @@ type storm struct {
 	load    *load
 	workers []*worker
 	began   time.Time
+	blew    time.Duration // how long the last storm took
+	met     time.Duration // when all goals were met
 
-	mu       sync.Mutex
-	faults   []error
-	exits    []string // of daemons that ended by themselves
-	starts   int
-	reshards map[string]int
+	mu     sync.Mutex
+	faults []error
+	exits  []string // of daemons that ended by themselves
+	starts int
+	// meanwhile is how many batches were published while another one was refused.
+	meanwhile int
+	reshards  map[string]int
 }
 
 func newStorm(cfg config) *storm {
@@ -103,9 +128,11 @@ func (s *storm) begin() error {
 	return nil
 }
 
-// blow sends records and lets everything happen until the duration is over. When it returns the weather is calm.
+// blow sends records and lets everything happen until the duration is over and all goals are met. When it returns the
+// weather is calm.
 func (s *storm) blow(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Duration)
+	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -120,70 +147,54 @@ func (s *storm) blow(ctx context.Context) {
 	if !s.cfg.Quiet {
 		wg.Go(func() { s.outagesUntil(ctx) })
 	}
-	wg.Go(func() { s.strikeUntil(ctx) })
+	wg.Go(func() { s.play(ctx, s.strikes, s.cfg.Traps, s.cfg.Times.Strike) })
+	if len(s.cfg.Silenced) > 0 {
+		wg.Go(func() { s.play(ctx, s.silences, 1, s.cfg.Times.Silence) })
+	}
+	s.last(ctx, began)
+	cancel()
 	wg.Wait()
 	s.weather.settle()
+	s.blew = time.Since(began)
 }
 
-// strike is one thing that happens to a daemon.
-type strike struct {
-	kind      Kind
-	operation string // of a trap
-	action    action
-}
-
-// deck is everything that can happen to daemons, shuffled: each step with each action once, and between them what
-// happens at any moment. Every step comes once before one comes a second time.
-func (s *storm) deck() []strike {
-	rows := make([][]action, len(s.cfg.Steps))
-	for i := range rows {
-		rows[i] = slices.Clone(s.cfg.Actions)
-		shuffle(s.dice, rows[i])
-	}
-	var deck []strike
-	for round := range s.cfg.Actions {
-		var part []strike
-		for _, kind := range s.cfg.Strikes {
-			part = append(part, strike{kind: kind})
+// last waits until the storm may end.
+func (s *storm) last(ctx context.Context, began time.Time) {
+	for sleep(ctx, 100*time.Millisecond) {
+		passed, unmet := time.Since(began), len(s.weather.unmet(s.cfg.Goals))
+		if unmet == 0 && s.met == 0 {
+			s.met = passed
 		}
-		for i, operation := range s.cfg.Steps {
-			part = append(part, strike{kind: rows[i][round].kind(), operation: operation, action: rows[i][round]})
+		if passed >= s.cfg.Duration+s.cfg.Overtime || passed >= s.cfg.Duration && unmet == 0 {
+			return
 		}
-		shuffle(s.dice, part)
-		deck = append(deck, part...)
 	}
-	return deck
 }
 
-// strikeUntil plays the deck until ctx ends.
-func (s *storm) strikeUntil(ctx context.Context) {
-	slots := make(chan struct{}, s.cfg.Traps)
+// play lets the strikes of a deck happen until ctx ends, and deals another one when it is used up. What has met nothing
+// comes again. Of strikes that are laid at a request, no more than some wait or last at the same time.
+func (s *storm) play(ctx context.Context, deal func() []strike, most int, pace time.Duration) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	var deck []strike
-	for sleep(ctx, s.dice.between(400*time.Millisecond, 1400*time.Millisecond)) {
-		if len(deck) == 0 {
-			deck = s.deck()
+	slots := make(chan struct{}, most)
+	possible := func(next strike) bool {
+		return (next.operation == "" || len(slots) < most) && !s.weather.waits(next)
+	}
+	var d deck
+	for sleep(ctx, s.dice.between(pace/2, pace*3/2)) {
+		if d.empty() {
+			d.put(deal()...)
 		}
-		next := deck[0]
-		deck = deck[1:]
+		next, ok := d.draw(s.weather.unmet(s.cfg.Goals), possible)
 		switch {
-		case next.operation == Tombstone || next.operation == Abort:
-			// These come only after something else went wrong: whoever makes one, as late as it may be.
-			wg.Go(func() { s.lay(ctx, next, anyWorker, s.cfg.Duration) })
+		case !ok:
 		case next.operation == "":
-			if w := s.target(ctx); w != nil {
-				wg.Go(func() { s.hit(ctx, next.kind, w) })
-			}
-		case len(slots) == s.cfg.Traps:
-			deck = slices.Insert(deck, min(2, len(deck)), next)
+			wg.Go(func() { d.putUnless(s.hit(ctx, next), next) })
 		default:
 			slots <- struct{}{} // this loop alone fills it
 			wg.Go(func() {
 				defer func() { <-slots }()
-				if w := s.target(ctx); w != nil {
-					s.lay(ctx, next, w.number, 8*time.Second)
-				}
+				d.putUnless(s.lay(ctx, next), next)
 			})
 		}
 	}
@@ -207,59 +218,147 @@ func (s *storm) target(ctx context.Context) *worker {
 	}
 }
 
-// lay sets a trap and waits until it has sprung, for some time, and until the daemon is awake again.
-func (s *storm) lay(ctx context.Context, what strike, worker int, within time.Duration) {
-	t := &trap{worker: worker, operation: what.operation, action: what.action, freeze: s.freeze()}
+const (
+	// patience is how long a trap waits for its request, and a spell for its first.
+	patience = 8 * time.Second
+	// nudge is how long a request may take to come by itself; then something is done that brings it about, and done again
+	// after nudgeAgain.
+	nudge      = 1500 * time.Millisecond
+	nudgeAgain = 4 * time.Second
+)
+
+// lay sets a trap and waits until it has sprung, for some time, and until the daemon is awake again. It tells whether the
+// trap has sprung.
+func (s *storm) lay(ctx context.Context, what strike) bool {
+	t := newTrap(what, s.freeze())
 	s.weather.arm(t)
 	defer s.weather.disarm(t)
-	select {
-	case <-t.sprung:
-		if t.action.kind() == FreezeIn {
-			sleep(ctx, t.freeze)
+	within, late := time.After(patience), time.NewTimer(nudge)
+	defer late.Stop()
+	for {
+		select {
+		case <-t.sprung:
+			t.wait(ctx)
+			return true
+		case <-late.C:
+			s.provoke(ctx, what.operation)
+			late.Reset(nudgeAgain)
+		case <-ctx.Done():
+			return false
+		case <-within:
+			return false
 		}
-	case <-ctx.Done():
-	case <-time.After(within):
 	}
 }
 
-// freeze is a time after which others have taken over, mostly.
-func (s *storm) freeze() time.Duration { return s.dice.between(5*time.Second, 8*time.Second) }
+// provoke brings about a request that comes only after something else has happened.
+func (s *storm) provoke(ctx context.Context, operation string) {
+	switch operation {
+	case Tombstone, Abort:
+		s.hit(ctx, strike{kind: Conflict})
+	case Acquire, "DeleteItem worker", "DescribeTable", "GetItem application", "DescribeStreamSummary", "DescribeStreamConsumer", "HeadBucket":
+		// What a daemon leaves when it stops, and what another does first.
+		s.hit(ctx, strike{kind: Restart})
+	}
+}
 
-// hit does something to a daemon at no particular moment.
-func (s *storm) hit(ctx context.Context, kind Kind, w *worker) {
+func (s *storm) freeze() time.Duration {
+	return s.dice.between(s.cfg.Times.Freeze, s.cfg.Times.Freeze*8/5)
+}
+
+// hit does something at no particular moment, and tells whether it has happened.
+func (s *storm) hit(ctx context.Context, what strike) bool {
+	w := s.target(ctx)
+	if w == nil {
+		return false
+	}
 	where := fmt.Sprintf("daemon %d", w.number)
-	switch kind {
+	switch what.kind {
 	case Killed:
-		s.weather.count(kind, where)
+		s.weather.count(Killed, where)
 		w.kill("kill -9 at random")
 	case Frozen:
 		if !w.freeze() {
-			return
+			return false
 		}
-		s.weather.count(kind, where)
+		s.weather.count(Frozen, where)
 		sleep(ctx, s.freeze())
 		w.thaw()
 	case Restart:
-		if p := w.process(); p != nil && p.running() {
-			s.weather.count(kind, where)
-			// How it ends in a storm says nothing.
-			_ = p.terminate(s.cfg.Grace)
+		p := w.process()
+		if p == nil || !p.running() {
+			return false
 		}
+		s.weather.count(Restart, where)
+		// How it ends in a storm says nothing.
+		_ = p.terminate(s.cfg.Grace)
 	case Stepped:
 		// Farther than most clocks ever jump, back and forth; beyond 15 minutes AWS refuses signatures.
 		by := s.dice.between(10*time.Second, 30*time.Minute)
 		if s.dice.below(2) == 0 {
 			by = -by
 		}
-		s.weather.count(kind, where)
+		s.weather.count(Stepped, where)
 		s.step(w, by)
 		sleep(ctx, s.dice.between(2*time.Second, 15*time.Second))
 		s.step(w, 0)
 	case Refused:
 		service := []Service{Kinesis, DynamoDB, S3}[s.dice.below(3)]
-		s.weather.count(kind, string(service))
+		s.weather.count(Refused, string(service))
 		s.refuse(ctx, service, s.dice.between(500*time.Millisecond, 4*time.Second), w)
+	default:
+		return s.enchant(ctx, what.kind, w.number)
 	}
+	return true
+}
+
+// enchant casts a spell of a kind, and waits until it has met a request, for some time, and is over. It tells whether it
+// has met any.
+func (s *storm) enchant(ctx context.Context, kind Kind, worker int) bool {
+	sp, lasts := s.spellOf(kind, worker)
+	s.weather.cast(sp)
+	defer s.weather.lift(sp)
+	select {
+	case <-sp.met:
+		sleep(ctx, lasts)
+		return true
+	case <-ctx.Done():
+	case <-time.After(patience):
+	}
+	return false
+}
+
+// spellOf is the next spell of a kind, and how long it lasts from the first request that it meets.
+func (s *storm) spellOf(kind Kind, worker int) (sp *spell, lasts time.Duration) {
+	sp = &spell{kind: kind, worker: anyWorker}
+	t := s.cfg.Times
+	switch kind {
+	case Expired:
+		sp.worker = worker
+		return sp, s.dice.between(t.Spell/4, t.Spell)
+	case Forbidden:
+		sp.operation = s.dice.pick(requests...)
+		return sp, s.dice.between(t.Spell/4, t.Spell)
+	case Barred:
+		sp.operation, sp.binds = Complete, true
+		return sp, t.Batch
+	case Exhausted:
+		sp.service, sp.share = DynamoDB, 7./8
+		if s.dice.below(2) == 0 {
+			sp.worker = worker
+		}
+		return sp, t.Throttle
+	case SlowPart:
+		sp.operation, sp.delay, sp.times = Part, t.Part, 1
+		return sp, t.Part
+	case SlowComplete:
+		sp.operation, sp.delay, sp.times = Complete, t.Completion, 1
+		return sp, t.Completion
+	case Conflict:
+		sp.operation, sp.times = Commit, 1
+		return sp, 0
+	}
+	panic("no spell is of the kind " + string(kind))
 }
 
 // step puts a daemon's clock wrong by d.
@@ -322,6 +421,9 @@ func (s *storm) close() error {
 	return errors.Join(faults...)
 }
 
+// bucket is that of the next daemon that starts.
+func (s *storm) bucket() string { return s.dice.pick(s.cfg.Buckets...) }
+
 // environment are the variables of a daemon that starts.
 func (s *storm) environment(w *worker) []string {
 	s.mu.Lock()
@@ -332,15 +434,30 @@ func (s *storm) environment(w *worker) []string {
 		"AWS_ENDPOINT_URL_DYNAMODB=" + w.proxies[DynamoDB].url(),
 		"AWS_ENDPOINT_URL_S3=" + w.proxies[S3].url(),
 		"AWS_EC2_METADATA_DISABLED=true", "HOME=" + s.cfg.Dir, "GOMAXPROCS=2", w.clock.environment(),
+		"BUCKET=" + w.bucket,
 	}, s.cfg.Account...)
 	return append(env, s.cfg.Settings(s.dice.pick)...)
 }
 
 // applied is told by the proxies of requests that a service has accepted.
 func (s *storm) applied(c call) {
-	if c.operation == Commit {
+	switch {
+	case c.operation == Commit:
 		s.commits.made(c.worker, c.shards, time.Now())
+	case c.operation == Forget && s.weather.under(Barred):
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.meanwhile++
 	}
+}
+
+// allowed tells whether a daemon may make a request. That it may not is a fault of the policy.
+func (s *storm) allowed(c call, r *http.Request, body []byte) bool {
+	if s.cfg.Allow == nil || s.cfg.Allow(c.service, r, body) {
+		return true
+	}
+	s.fail("daemon %d is not allowed to call %s of %s", c.worker, c.operation, c.service)
+	return false
 }
 
 // buried notes how a daemon has ended.

@@ -1,6 +1,9 @@
 package chaos
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // action is what a trap does to the daemon whose request springs it.
 type action string
@@ -9,17 +12,29 @@ const (
 	killBefore   action = "killed before"        // the request is lost with it
 	killInFlight action = "killed in flight"     // the request is applied seconds after the death
 	killAfter    action = "killed after"         // the request is applied, its answer never seen
-	freezeBefore action = "frozen before"        // applied when others have taken over, answered to a daemon that comes back
+	freezeBefore action = "frozen before"        // applied when others have taken over, requests to a daemon that comes back
 	freezeAfter  action = "frozen after"         // applied, the answer seen when others have taken over
 	thawLate     action = "frozen, request late" // as frozen before, but applied only when the daemon is awake again
 )
 
-var actions = []action{killBefore, killInFlight, killAfter, freezeBefore, freezeAfter, thawLate}
+// What a trap may do to the request instead: the connection stays open for as long as the daemon holds it.
+const (
+	ignore action = "never answered, lost"    // nothing is applied
+	hush   action = "never answered, applied" // applied
+	stall  action = "answer never ends"       // applied, and half of the answer comes
+)
+
+var (
+	actions  = []action{killBefore, killInFlight, killAfter, freezeBefore, freezeAfter, thawLate}
+	silences = []action{ignore, hush, stall}
+)
 
 func (a action) kind() Kind {
 	switch a {
 	case killBefore, killInFlight, killAfter:
 		return KillIn
+	case ignore, hush, stall:
+		return Silent
 	}
 	return FreezeIn
 }
@@ -31,20 +46,43 @@ var steps = []string{Commit, Tombstone, Complete, Put, Forget, Part, Heartbeat, 
 // strikes are what happens to daemons between requests.
 var strikes = []Kind{Killed, Frozen, Restart, Refused, Refused}
 
-const anyWorker = -1
+// spells are what happens to many requests, or to one for long.
+var spells = []Kind{Expired, Forbidden, Barred, Exhausted, SlowPart, SlowComplete, Conflict}
 
-// trap waits for the next request of an operation.
+// requests are all that daemons make in a storm; each of them is left without an answer in turn.
+var requests = []string{
+	Commit, Tombstone, Complete, Put, Forget, Part, Heartbeat, Acquire, Create, Abort,
+	Read, Subscribe, "GetShardIterator", "ListShards", "DescribeStreamSummary", "DescribeStreamConsumer",
+	"Scan", "GetItem application", "GetItem batch", "PutItem lease", "DeleteItem worker", "DescribeTable",
+	"HeadObject", "HeadBucket",
+}
+
+// trap waits for the next request of an operation, whoever makes it.
 type trap struct {
-	worker    int
 	operation string
 	action    action
 	freeze    time.Duration
 	sprung    chan struct{} // closed when it has met its request
+	over      chan struct{} // closed when the request has its fate
+}
+
+func newTrap(what strike, freeze time.Duration) *trap {
+	return &trap{
+		operation: what.operation, action: what.action, freeze: freeze,
+		sprung: make(chan struct{}), over: make(chan struct{}),
+	}
+}
+
+// wait waits until the request that sprang the trap has had its fate.
+func (t *trap) wait(ctx context.Context) {
+	select {
+	case <-t.over:
+	case <-ctx.Done():
+	}
 }
 
 // arm lays a trap.
 func (w *weather) arm(t *trap) {
-	t.sprung = make(chan struct{})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.calm {

@@ -26,6 +26,10 @@ const (
 	Doubled     Kind = "doubled"       // applied twice, the second answer is given
 	Echoed      Kind = "doubled later" // answered, and applied again seconds later
 	SlowAnswer  Kind = "slow body"     // the answer trickles
+
+	// Only CompleteMultipartUpload: an error in the body of a 200 (Amazon S3 API reference, CompleteMultipartUpload).
+	LateError  Kind = "error in a 200" // nothing applied
+	FalseError Kind = "applied, error in a 200"
 )
 
 // Faults of a daemon or a service.
@@ -37,13 +41,29 @@ const (
 	Restart  Kind = "graceful restart"
 	KillIn   Kind = "kill at a request"
 	FreezeIn Kind = "freeze at a request"
-	Stepped  Kind = "clock stepped" // the wall clock of a daemon's host jumps, and later back
+	Stepped  Kind = "clock stepped"  // the wall clock of a daemon's host jumps, and later back
+	Silent   Kind = "never answered" // a request is accepted, and the connection stays open
+	Moved    Kind = "changed bucket" // a daemon restarts with another bucket
+)
+
+// Spells.
+const (
+	Expired      Kind = "expired credentials" // of one daemon
+	Forbidden    Kind = "lost permission"     // of all daemons, for one operation
+	Barred       Kind = "refused batch"       // S3 denies all access to one file of a batch
+	Exhausted    Kind = "long throttle"       // DynamoDB lets few requests through
+	SlowPart     Kind = "slow part"
+	SlowComplete Kind = "slow completion" // a 200 at once, then white space, then the answer
+	Conflict     Kind = "refused commit"  // as if the lease were lost, nothing applied
 )
 
 // requestKinds come round for every operation in turn.
 var requestKinds = []Kind{
 	ServerError, Unavailable, Throttled, LostRequest, LostAnswer, TornAnswer, LateAnswer, LateRequest, Doubled, Echoed, SlowAnswer,
 }
+
+// completeKinds come round for CompleteMultipartUpload beside them.
+var completeKinds = []Kind{LateError, FalseError}
 
 // odds is the chance of a request to meet a fault. What decides about records meets more of them than what looks
 // around.
@@ -58,18 +78,21 @@ const otherOdds = 0.02
 type weather struct {
 	mu     sync.Mutex
 	rng    *rand.Rand
-	calm   bool                      // nothing happens any more
-	quiet  bool                      // only traps happen
-	decks  map[string][]Kind         // what is left of the kinds, by operation
-	counts map[Kind]map[string]int   // by kind and operation
-	traps  map[*trap]bool            // that wait
-	sprung map[string]map[action]int // by operation
+	calm   bool                    // nothing happens any more
+	quiet  bool                    // only traps happen
+	decks  map[string][]Kind       // what is left of the kinds, by operation
+	counts map[Kind]map[string]int // by kind and operation
+	traps  map[*trap]bool          // that wait
+	spells []*spell                // that are on
+	// settled is closed when the weather settles.
+	settled chan struct{}
+	sprung  map[string]map[action]int // by operation
 }
 
 func newWeather(seed uint64) *weather {
 	return &weather{
 		rng: rand.New(rand.NewPCG(seed, 1)), decks: map[string][]Kind{}, counts: map[Kind]map[string]int{},
-		traps: map[*trap]bool{}, sprung: map[string]map[action]int{},
+		traps: map[*trap]bool{}, sprung: map[string]map[action]int{}, settled: make(chan struct{}),
 	}
 }
 
@@ -78,6 +101,16 @@ type fate struct {
 	kind  Kind
 	delay time.Duration
 	trap  *trap
+	// settled ends what lasts long before its time; nil if nothing does.
+	settled <-chan struct{}
+}
+
+// wait lasts for the delay, or until the weather settles.
+func (f fate) wait() {
+	select {
+	case <-time.After(f.delay):
+	case <-f.settled:
+	}
 }
 
 // meet decides about a request.
@@ -90,13 +123,16 @@ func (w *weather) meet(c call) fate {
 	u := w.rng.Float64() // mostly short, sometimes longer than a takeover
 	delay := 200*time.Millisecond + time.Duration(u*u*float64(7*time.Second))
 	for t := range w.traps {
-		if t.operation == c.operation && (t.worker == c.worker || t.worker == anyWorker) {
+		if t.operation == c.operation {
 			delete(w.traps, t)
 			w.countLocked(t.action.kind(), c.operation)
 			w.sprungLocked(t)
 			close(t.sprung)
 			return fate{trap: t, delay: delay}
 		}
+	}
+	if s := w.boundLocked(c); s != nil {
+		return fate{kind: s.kind, delay: s.delay, settled: w.settled}
 	}
 	chance, ok := odds[c.operation]
 	if !ok {
@@ -116,6 +152,9 @@ func (w *weather) drawLocked(operation string) Kind {
 	deck := w.decks[operation]
 	if len(deck) == 0 {
 		deck = slices.Clone(requestKinds)
+		if operation == Complete {
+			deck = append(deck, completeKinds...)
+		}
 		w.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 	}
 	rarest := 0
@@ -157,11 +196,16 @@ func (w *weather) sprungLocked(t *trap) {
 	w.sprung[t.operation][t.action]++
 }
 
-// settle ends all faults: nothing happens to requests any more.
+// settle ends all faults: nothing happens to requests any more. Those that are never answered stay so.
 func (w *weather) settle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.calm {
+		return
+	}
 	w.calm = true
+	close(w.settled)
+	w.spells = nil
 	clear(w.traps)
 }
 
@@ -170,6 +214,7 @@ func (w *weather) stir() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.calm = false
+	w.settled = make(chan struct{})
 }
 
 // faults is the number of faults so far, and of the kinds among them.
@@ -181,19 +226,6 @@ func (w *weather) faults() (total, kinds int) {
 		total += w.totalLocked(kind)
 	}
 	return total, kinds
-}
-
-// unhit names the planned kinds that have met nothing.
-func (w *weather) unhit(planned []Kind) []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var names []string
-	for _, kind := range planned {
-		if len(w.counts[kind]) == 0 {
-			names = append(names, string(kind))
-		}
-	}
-	return names
 }
 
 // table lists the counts.
@@ -218,7 +250,7 @@ func (w *weather) trapTable() string {
 	var b strings.Builder
 	for _, operation := range slices.Sorted(maps.Keys(w.sprung)) {
 		var what []string
-		for _, a := range actions {
+		for _, a := range slices.Concat(actions, silences) {
 			if n := w.sprung[operation][a]; n > 0 {
 				what = append(what, fmt.Sprintf("%s %d", a, n))
 			}

@@ -18,6 +18,7 @@ type worker struct {
 
 	mu      sync.Mutex
 	current *process
+	bucket  string // of the current process
 	starts  int
 	closing bool
 	ended   sync.WaitGroup // the supervisor
@@ -36,7 +37,7 @@ func newWorker(s *storm, number int) (*worker, error) {
 		}
 		p := &proxy{
 			worker: number, service: service, backend: parsed, meet: s.weather.meet, victim: w,
-			rewrite: s.cfg.Rewrite, applied: s.applied,
+			rewrite: s.cfg.Rewrite, allow: s.allowed, applied: s.applied,
 		}
 		if err := p.start(); err != nil {
 			return nil, errors.Join(err, w.closeProxies())
@@ -74,6 +75,11 @@ func (w *worker) launch() (*process, error) {
 	}
 	w.starts++
 	log := filepath.Join(w.storm.cfg.Dir, fmt.Sprintf("daemon-%d-%03d.log", w.number, w.starts))
+	before := w.bucket
+	w.bucket = w.storm.bucket()
+	if before != "" && before != w.bucket {
+		w.storm.weather.count(Moved, w.bucket)
+	}
 	p, err := launch(w.storm.cfg.Binary, log, w.storm.environment(w))
 	if err != nil {
 		return nil, err
