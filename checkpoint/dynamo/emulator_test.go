@@ -12,11 +12,12 @@ import (
 	"aws-streaming-pipeline/checkpoint/checkpointtest"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/limits"
 )
 
 // TestStore_OnDynamoDBLocal runs on AWS's own emulator.
 func TestStore_OnDynamoDBLocal(t *testing.T) {
-	endpoint := emulator.DynamoDBLocal(t).URL
+	_, endpoint := limits.Before(t, limits.DynamoDB, emulator.DynamoDBLocal(t).URL)
 	t.Run("KeepsTheContract", func(t *testing.T) {
 		checkpointtest.Run(t, func(t *testing.T) checkpoint.Store { return open(t, config(endpoint)) })
 	})
@@ -26,7 +27,7 @@ func TestStore_OnDynamoDBLocal(t *testing.T) {
 // TestStore_OnMoto runs on an independent implementation. It checks conditions and applies writes in two steps, between
 // which other requests come, so it is spared calls at the same time.
 func TestStore_OnMoto(t *testing.T) {
-	endpoint := emulator.Moto(t).URL
+	_, endpoint := limits.Before(t, limits.DynamoDB, emulator.Moto(t).URL)
 	t.Run("KeepsTheContract", func(t *testing.T) {
 		checkpointtest.RunSequential(t, func(t *testing.T) checkpoint.Store { return open(t, config(endpoint)) })
 	})

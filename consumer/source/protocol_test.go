@@ -24,6 +24,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/limits"
 	"aws-streaming-pipeline/internal/localstream"
 )
 
@@ -94,7 +95,8 @@ func TestProtocol_ReadsWhatTheSDKReads(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			client := clientOf(test.start(t))
+			_, endpoint := limits.Before(t, limits.Kinesis, test.start(t))
+			client := clientOf(endpoint)
 			stream := "protocol"
 			if _, err := client.CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: &stream, ShardCount: aws.Int32(1)}); err != nil {
 				t.Fatal(err)

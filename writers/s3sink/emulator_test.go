@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/limits"
 	"aws-streaming-pipeline/writers/s3sink"
 	"aws-streaming-pipeline/writers/writerstest"
 )
@@ -15,7 +16,8 @@ import (
 // gone and another object has its key.)
 func TestSink_OnVersitygw(t *testing.T) {
 	server := emulator.Versitygw(t)
-	client := writerstest.Client(server.URL, server.AccessKey, server.SecretKey, nil)
+	_, endpoint := limits.Before(t, limits.S3, server.URL)
+	client := writerstest.Client(endpoint, server.AccessKey, server.SecretKey, nil)
 	buckets := 0
 	writerstest.TestSink(t, func(t *testing.T) writerstest.Bucket {
 		buckets++

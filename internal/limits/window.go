@@ -1,0 +1,28 @@
+package limits
+
+import "time"
+
+// window holds calls to a number in any second.
+type window struct{ calls []time.Time }
+
+// take tells whether a call is within the limit, and counts it if so.
+func (w *window) take(now time.Time, most int) bool {
+	for len(w.calls) > 0 && now.Sub(w.calls[0]) >= time.Second {
+		w.calls = w.calls[1:]
+	}
+	if len(w.calls) >= most {
+		return false
+	}
+	w.calls = append(w.calls, now)
+	return true
+}
+
+// windows are those of many, by name.
+type windows map[string]*window
+
+func (w windows) take(name string, now time.Time, most int) bool {
+	if w[name] == nil {
+		w[name] = &window{}
+	}
+	return w[name].take(now, most)
+}
