@@ -22,6 +22,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/limits"
 	"aws-streaming-pipeline/internal/localstream"
 )
 
@@ -157,7 +158,10 @@ func (s *surroundings) credentials() aws.CredentialsProvider {
 func (s *surroundings) fill(t *testing.T, c config, name, binary string) config {
 	t.Helper()
 	c.Seed, c.Binary, c.Dir = s.seed, binary, filepath.Join(s.dir, name)
-	c.Backends, c.Kinesis, c.S3, c.Stream = s.backends, s.kinesis, s.s3, name
+	c.Kinesis, c.S3, c.Stream = s.kinesis, s.s3, name
+	if c.Backends == nil {
+		c.Backends = s.backends
+	}
 	if len(c.Buckets) == 0 {
 		c.Buckets = []string{name}
 	}
@@ -228,20 +232,23 @@ var (
 	unbounded = []string{"DescribeStreamSummary"}
 )
 
-func (s *surroundings) deliver(t *testing.T) {
-	c := config{Duration: 25 * time.Second, Overtime: time.Minute, Workers: 3, Rate: 120, Reshard: 5 * time.Second, Rewrite: forgetful}
+// weatherOf is the storm that the daemon has to survive: with a duration the long form, and without the short one.
+func weatherOf(duration time.Duration) config {
+	c := config{Duration: 25 * time.Second, Overtime: time.Minute, Workers: 4, Rate: 120, Reshard: 5 * time.Second, Rewrite: forgetful}
 	c.Strikes, c.Steps, c.Actions, c.Traps = slices.Concat(strikes, spells), steps, actions, 2
+	c.Permitted = permittedBrief
 	c.Silenced, c.Buckets = requests, []string{"trips", "trips-2"}
 	c.Times = times{
-		Strike: 500 * time.Millisecond, Silence: 6 * time.Second, Freeze: 4 * time.Second,
-		Part: 3 * time.Second, Completion: 4 * time.Second, Spell: 3 * time.Second, Throttle: 5 * time.Second, Batch: 8 * time.Second,
+		Strike: 400 * time.Millisecond, Silence: 15 * time.Second, Freeze: 3 * time.Second, Recovery: 1500 * time.Millisecond, Outage: 15 * time.Second,
+		Part: 2 * time.Second, Completion: 3 * time.Second, Spell: 2 * time.Second, Throttle: 3 * time.Second, Batch: 8 * time.Second,
 	}
-	if long() {
-		c.Duration, c.Overtime, c.Workers, c.Reshard = *duration, 10*time.Minute, 4, 12*time.Second
+	if duration > 0 {
+		c.Duration, c.Overtime, c.Workers, c.Reshard = duration, 10*time.Minute, 4, 12*time.Second
 		c.Strikes = append(c.Strikes, Stepped)
+		c.Permitted = permitted
 		c.Times = times{
-			Strike: 900 * time.Millisecond, Silence: time.Second, Freeze: 5 * time.Second,
-			Part: 20 * time.Second, Completion: 90 * time.Second, Spell: 30 * time.Second, Throttle: 2 * time.Minute, Batch: *duration / 3,
+			Strike: 900 * time.Millisecond, Silence: time.Second, Freeze: 5 * time.Second, Recovery: 3 * time.Second, Outage: 10 * time.Second,
+			Part: 20 * time.Second, Completion: 90 * time.Second, Spell: 30 * time.Second, Throttle: 2 * time.Minute, Batch: duration / 3,
 		}
 	}
 	c.Strikes = without(c.Strikes, awaited)
@@ -252,7 +259,22 @@ func (s *surroundings) deliver(t *testing.T) {
 	if *elder {
 		c.Silenced = without(c.Silenced, []string{Subscribe, "DescribeStreamConsumer"})
 	}
-	c.Goals = goals(c, long())
+	c.Goals = goals(c, duration > 0)
+	return c
+}
+
+func (s *surroundings) deliver(t *testing.T) {
+	c := weatherOf(*duration)
+	c.Backends = map[Service]string{}
+	limited := map[Service]*limits.Proxy{}
+	// Clocks that are stepped sign at another time, and who has waited for long begins anew with its iterator.
+	expected := []string{"signature age", "iterator age"}
+	if !long() {
+		expected = nil
+	}
+	for service, backend := range s.backends {
+		limited[service], c.Backends[service] = limits.Before(t, limits.Service(service), backend, expected...)
+	}
 	st := s.begin(t, s.fill(t, c, "trips", s.daemon))
 	st.blow(t.Context())
 	took, err := st.catchUp(t.Context(), buckets{s.s3, c.Buckets}, calmBound)
@@ -270,6 +292,11 @@ func (s *surroundings) deliver(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("\n%s", st.report(v, took))
+	for service, p := range limited {
+		if refused := p.Refused(); len(refused) > 0 {
+			t.Logf("%s would have refused: %v", service, refused)
+		}
+	}
 	for _, exit := range st.exits {
 		t.Logf("ended by itself: %s", exit)
 	}
@@ -354,7 +381,7 @@ func without[T comparable](list, left []T) []T {
 // control runs a storm that must not be survived, until it is seen that it is not.
 func (s *surroundings) control(t *testing.T, name, binary string, c config) {
 	c.Duration, c.Workers, c.Rate, c.Traps = 15*time.Second, 2, 60, 1
-	c.Times = times{Strike: 900 * time.Millisecond, Freeze: 5 * time.Second}
+	c.Times = times{Strike: 900 * time.Millisecond, Freeze: 5 * time.Second, Outage: 10 * time.Second}
 	st := s.begin(t, s.fill(t, c, name, binary))
 	const attempts = 4
 	for attempt := 1; ; attempt++ {

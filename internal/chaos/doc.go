@@ -3,7 +3,7 @@
 //
 //	              load ────────────────────────────┐
 //	                                               ▼
-//	daemon 0..n ──► proxy (one per daemon and service) ──► Kinesis, DynamoDB, S3
+//	daemon 0..n ──► proxy (one per daemon and service) ──► limits ──► Kinesis, DynamoDB, S3
 //	    ▲             │ faults by operation: refused, lost, late, doubled, torn, never answered ...
 //	    └── kill -9, SIGSTOP, SIGTERM, other settings, at a chosen request or at any moment
 //
@@ -12,8 +12,11 @@
 // settings, such as another of two buckets. Parts and completions take as long as they may on AWS: the long form has real
 // times, the short form a few seconds.
 //
+// In front of the stand-ins, package limits refuses what AWS would refuse and they do not. A daemon that is refused for
+// another reason than a rate fails the storm.
+//
 // A storm has goals: each kind of fault once, and each step of a batch with a daemon that is killed or frozen at it. What
-// serves a goal that is not met comes first, requests that are rare are brought about, and the storm goes on, within a
+// serves a goal that is not met comes first, rare requests are brought about, and the storm goes on, within a
 // bound, until all goals are met. The report counts what was hit, by kind and operation.
 //
 // At the end the weather is calm, the daemons catch up and stop, and every user record that the stream has accepted is

@@ -37,11 +37,13 @@ func (s strike) serves(g goal) bool {
 	return slices.Contains(g.kinds, s.kind) && (g.where == "" || g.where == s.operation)
 }
 
+func (s strike) servesAny(goals []goal) bool { return slices.ContainsFunc(goals, s.serves) }
+
 // goals of a storm: each kind once, and at each step a daemon that is killed or frozen. A thorough storm does both at
 // each step, and leaves each request without an answer.
 func goals(c config, thorough bool) []goal {
 	var all []goal
-	kinds := slices.Concat(requestKinds, completeKinds, c.Strikes, []Kind{Outage, KillIn, FreezeIn})
+	kinds := slices.Concat(requestKinds, c.Strikes, []Kind{Outage, KillIn, FreezeIn})
 	if len(c.Silenced) > 0 {
 		kinds = append(kinds, Silent)
 	}
@@ -119,18 +121,26 @@ func (d *deck) empty() bool {
 	return len(d.cards) == 0
 }
 
-// draw takes the first possible strike that serves a goal, or else the one on top, if that is possible.
+// draw takes the first possible strike that serves a goal. Once no strike of the deck does, it takes the one on top, if
+// that is possible.
 func (d *deck) draw(goals []goal, possible func(strike) bool) (next strike, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	at := slices.IndexFunc(d.cards, func(card strike) bool {
-		return slices.ContainsFunc(goals, card.serves) && possible(card)
-	})
-	if at < 0 {
-		if len(d.cards) == 0 || !possible(d.cards[0]) {
-			return strike{}, false
+	at, serving := 0, false
+	for i, card := range d.cards {
+		if !card.servesAny(goals) {
+			continue
 		}
-		at = 0
+		if serving = true; possible(card) {
+			at, ok = i, true
+			break
+		}
+	}
+	if !serving {
+		ok = len(d.cards) > 0 && possible(d.cards[0])
+	}
+	if !ok {
+		return strike{}, false
 	}
 	next = d.cards[at]
 	d.cards = slices.Delete(d.cards, at, at+1)

@@ -25,7 +25,11 @@ func (s *storm) report(v *verdict, caughtUp time.Duration) string {
 	}
 	line("seed", "%d", s.cfg.Seed)
 	line("storm", "%v, then %v until all was delivered", s.blew.Round(100*time.Millisecond), caughtUp.Round(100*time.Millisecond))
-	line("goals", "%d of %d met after %v", len(s.cfg.Goals)-len(s.weather.unmet(s.cfg.Goals)), len(s.cfg.Goals), s.met.Round(100*time.Millisecond))
+	if unmet := len(s.weather.unmet(s.cfg.Goals)); unmet > 0 {
+		line("goals", "%d of %d met", len(s.cfg.Goals)-unmet, len(s.cfg.Goals))
+	} else {
+		line("goals", "all %d met after %v", len(s.cfg.Goals), s.met.Round(100*time.Millisecond))
+	}
 	line("daemons", "%d places, %d starts, %d ended by themselves", s.cfg.Workers, s.starts, len(s.exits))
 	line("faults", "%d of %d kinds", faults, kinds)
 	b.WriteString(s.weather.table())

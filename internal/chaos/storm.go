@@ -52,10 +52,12 @@ type config struct {
 	// Steps are the operations at which daemons are killed and frozen, Actions how.
 	Steps   []string
 	Actions []action
-	// Traps is how many of them wait or last at the same time; more than there are daemons to spare leave none alone.
+	// Traps is how many strikes last at the same time, gentle ones aside; more than there are daemons to spare leave none alone.
 	Traps int
 	// Silenced are the operations that are left without an answer, one request at a time. Optional.
 	Silenced []string
+	// Permitted are the operations for which the permission is lost, one at a time. Optional without such strikes.
+	Permitted []string
 	// Times are how long lasts what lasts.
 	Times times
 	// Quiet leaves services and requests without faults other than these. Optional.
@@ -71,6 +73,8 @@ type times struct {
 	Strike     time.Duration
 	Silence    time.Duration // from one request without an answer to the next
 	Freeze     time.Duration // at least; others have taken over then, mostly
+	Recovery   time.Duration // of a daemon that has started anew, before more may happen in its place
+	Outage     time.Duration // from the end of one to the next
 	Part       time.Duration // that takes long
 	Completion time.Duration // that takes long
 	Spell      time.Duration // without a permission or with expired credentials, at most
@@ -86,6 +90,7 @@ type storm struct {
 	commits *commits
 	load    *load
 	workers []*worker
+	fleet   []daemon // the same, as strikes see them
 	began   time.Time
 	blew    time.Duration // how long the last storm took
 	met     time.Duration // when all goals were met
@@ -120,7 +125,7 @@ func (s *storm) begin() error {
 		if err != nil {
 			return err
 		}
-		s.workers = append(s.workers, w)
+		s.workers, s.fleet = append(s.workers, w), append(s.fleet, w)
 	}
 	for _, w := range s.workers {
 		w.supervise()
@@ -131,7 +136,6 @@ func (s *storm) begin() error {
 // blow sends records and lets everything happen until the duration is over and all goals are met. When it returns the
 // weather is calm.
 func (s *storm) blow(ctx context.Context) {
-	began := time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -144,6 +148,17 @@ func (s *storm) blow(ctx context.Context) {
 	if s.cfg.Reshard > 0 {
 		wg.Go(func() { s.reshardUntil(ctx) })
 	}
+	s.rage(ctx)
+	cancel()
+	wg.Wait()
+}
+
+// rage strikes the fleet until the duration is over and all goals are met, and settles the weather.
+func (s *storm) rage(ctx context.Context) {
+	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
 	if !s.cfg.Quiet {
 		wg.Go(func() { s.outagesUntil(ctx) })
 	}
@@ -172,39 +187,59 @@ func (s *storm) last(ctx context.Context, began time.Time) {
 }
 
 // play lets the strikes of a deck happen until ctx ends, and deals another one when it is used up. What has met nothing
-// comes again. Of strikes that are laid at a request, no more than some wait or last at the same time.
+// comes again. No more than some of them last at the same time, beside those that leave daemons at work: a storm in which
+// nothing gets done tries nothing.
 func (s *storm) play(ctx context.Context, deal func() []strike, most int, pace time.Duration) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	slots := make(chan struct{}, most)
-	possible := func(next strike) bool {
-		return (next.operation == "" || len(slots) < most) && !s.weather.waits(next)
-	}
 	var d deck
 	for sleep(ctx, s.dice.between(pace/2, pace*3/2)) {
 		if d.empty() {
 			d.put(deal()...)
 		}
-		next, ok := d.draw(s.weather.unmet(s.cfg.Goals), possible)
-		switch {
-		case !ok:
-		case next.operation == "":
-			wg.Go(func() { d.putUnless(s.hit(ctx, next), next) })
-		default:
-			slots <- struct{}{} // this loop alone fills it
-			wg.Go(func() {
-				defer func() { <-slots }()
-				d.putUnless(s.lay(ctx, next), next)
-			})
+		unmet := s.weather.unmet(s.cfg.Goals)
+		next, ok := d.draw(unmet, func(next strike) bool {
+			// A trap that serves a goal may wait for its slot.
+			waits := next.operation != "" && next.servesAny(unmet) && s.weather.waiting() < most
+			return (waits || next.kind.gentle() || len(slots) < most) && !s.weather.waits(next)
+		})
+		if !ok {
+			continue
 		}
+		wg.Go(func() { d.putUnless(s.happen(ctx, next, slots), next) })
 	}
 }
 
+// happen does what a strike is, in a slot, and tells whether it has met anything.
+func (s *storm) happen(ctx context.Context, what strike, slots chan struct{}) (met bool) {
+	switch {
+	case what.operation != "":
+		met = s.lay(ctx, newTrap(what, s.freeze(), slots))
+	case what.kind.gentle():
+		return s.hit(ctx, what)
+	default:
+		select {
+		case slots <- struct{}{}:
+		default:
+			return false // a trap was faster
+		}
+		met = s.hit(ctx, what)
+	}
+	if what.operation == "" || met {
+		if what.kind.ends() {
+			sleep(ctx, s.cfg.Times.Recovery)
+		}
+		<-slots
+	}
+	return met
+}
+
 // target picks a daemon that is awake, waiting for one. It returns nil if ctx ends before.
-func (s *storm) target(ctx context.Context) *worker {
+func (s *storm) target(ctx context.Context) daemon {
 	for {
-		var awake []*worker
-		for _, w := range s.workers {
+		var awake []daemon
+		for _, w := range s.fleet {
 			if w.alive() {
 				awake = append(awake, w)
 			}
@@ -227,12 +262,10 @@ const (
 	nudgeAgain = 4 * time.Second
 )
 
-// lay sets a trap and waits until it has sprung, for some time, and until the daemon is awake again. It tells whether the
-// trap has sprung.
-func (s *storm) lay(ctx context.Context, what strike) bool {
-	t := newTrap(what, s.freeze())
+// lay sets a trap and waits until it has sprung, for some time, and until the request has had its fate. It tells whether
+// the trap has sprung; it has taken its slot then.
+func (s *storm) lay(ctx context.Context, t *trap) bool {
 	s.weather.arm(t)
-	defer s.weather.disarm(t)
 	within, late := time.After(patience), time.NewTimer(nudge)
 	defer late.Stop()
 	for {
@@ -241,11 +274,18 @@ func (s *storm) lay(ctx context.Context, what strike) bool {
 			t.wait(ctx)
 			return true
 		case <-late.C:
-			s.provoke(ctx, what.operation)
+			s.provoke(ctx, t.operation)
 			late.Reset(nudgeAgain)
+			continue
 		case <-ctx.Done():
-			return false
 		case <-within:
+		}
+		s.weather.disarm(t)
+		select {
+		case <-t.sprung: // just now
+			t.wait(ctx)
+			return true
+		default:
 			return false
 		}
 	}
@@ -256,9 +296,12 @@ func (s *storm) provoke(ctx context.Context, operation string) {
 	switch operation {
 	case Tombstone, Abort:
 		s.hit(ctx, strike{kind: Conflict})
-	case Acquire, "DeleteItem worker", "DescribeTable", "GetItem application", "DescribeStreamSummary", "DescribeStreamConsumer", "HeadBucket":
-		// What a daemon leaves when it stops, and what another does first.
+	case Acquire, "DeleteItem worker", "DescribeTable", "GetItem application", "DescribeStreamSummary", "DescribeStreamConsumer":
+		// A daemon gives up its leases when it stops, and another one begins with the rest.
 		s.hit(ctx, strike{kind: Restart})
+	case "GetItem batch":
+		// Whoever finds the batch of a dead daemon reads it.
+		s.hit(ctx, strike{kind: Killed})
 	}
 }
 
@@ -272,7 +315,7 @@ func (s *storm) hit(ctx context.Context, what strike) bool {
 	if w == nil {
 		return false
 	}
-	where := fmt.Sprintf("daemon %d", w.number)
+	where := fmt.Sprintf("daemon %d", w.place())
 	switch what.kind {
 	case Killed:
 		s.weather.count(Killed, where)
@@ -285,13 +328,8 @@ func (s *storm) hit(ctx context.Context, what strike) bool {
 		sleep(ctx, s.freeze())
 		w.thaw()
 	case Restart:
-		p := w.process()
-		if p == nil || !p.running() {
-			return false
-		}
 		s.weather.count(Restart, where)
-		// How it ends in a storm says nothing.
-		_ = p.terminate(s.cfg.Grace)
+		w.restart()
 	case Stepped:
 		// Farther than most clocks ever jump, back and forth; beyond 15 minutes AWS refuses signatures.
 		by := s.dice.between(10*time.Second, 30*time.Minute)
@@ -307,7 +345,7 @@ func (s *storm) hit(ctx context.Context, what strike) bool {
 		s.weather.count(Refused, string(service))
 		s.refuse(ctx, service, s.dice.between(500*time.Millisecond, 4*time.Second), w)
 	default:
-		return s.enchant(ctx, what.kind, w.number)
+		return s.enchant(ctx, what.kind, w.place())
 	}
 	return true
 }
@@ -337,7 +375,7 @@ func (s *storm) spellOf(kind Kind, worker int) (sp *spell, lasts time.Duration) 
 		sp.worker = worker
 		return sp, s.dice.between(t.Spell/4, t.Spell)
 	case Forbidden:
-		sp.operation = s.dice.pick(requests...)
+		sp.operation = s.dice.pick(s.cfg.Permitted...)
 		return sp, s.dice.between(t.Spell/4, t.Spell)
 	case Barred:
 		sp.operation, sp.binds = Complete, true
@@ -354,6 +392,9 @@ func (s *storm) spellOf(kind Kind, worker int) (sp *spell, lasts time.Duration) 
 	case SlowComplete:
 		sp.operation, sp.delay, sp.times = Complete, t.Completion, 1
 		return sp, t.Completion
+	case LateError, FalseError:
+		sp.operation, sp.times = Complete, 1
+		return sp, 0
 	case Conflict:
 		sp.operation, sp.times = Commit, 1
 		return sp, 0
@@ -362,9 +403,9 @@ func (s *storm) spellOf(kind Kind, worker int) (sp *spell, lasts time.Duration) 
 }
 
 // step puts a daemon's clock wrong by d.
-func (s *storm) step(w *worker, d time.Duration) {
-	if err := w.clock.step(d); err != nil {
-		s.fail("step the clock of daemon %d: %w", w.number, err)
+func (s *storm) step(w daemon, d time.Duration) {
+	if err := w.step(d); err != nil {
+		s.fail("step the clock of daemon %d: %w", w.place(), err)
 	}
 }
 
@@ -372,23 +413,23 @@ func (s *storm) step(w *worker, d time.Duration) {
 func (s *storm) outagesUntil(ctx context.Context) {
 	services := []Service{Kinesis, DynamoDB, S3}
 	shuffle(s.dice, services)
-	for i := 0; sleep(ctx, s.dice.between(8*time.Second, 12*time.Second)); i++ {
+	for i := 0; sleep(ctx, s.dice.between(s.cfg.Times.Outage*4/5, s.cfg.Times.Outage*6/5)); i++ {
 		service := services[i%len(services)]
 		s.weather.count(Outage, string(service))
-		s.refuse(ctx, service, s.dice.between(2*time.Second, 4*time.Second), s.workers...)
+		s.refuse(ctx, service, s.dice.between(2*time.Second, 4*time.Second), s.fleet...)
 	}
 }
 
-// refuse has workers' connections to a service refused for some time.
-func (s *storm) refuse(ctx context.Context, service Service, d time.Duration, workers ...*worker) {
-	for _, w := range workers {
-		if err := w.proxies[service].shut(); err != nil {
+// refuse has daemons' connections to a service refused for some time.
+func (s *storm) refuse(ctx context.Context, service Service, d time.Duration, fleet ...daemon) {
+	for _, w := range fleet {
+		if err := w.shut(service); err != nil {
 			s.fail("%w", err)
 		}
 	}
 	sleep(ctx, d)
-	for _, w := range workers {
-		if err := w.proxies[service].open(); err != nil {
+	for _, w := range fleet {
+		if err := w.open(service); err != nil {
 			s.fail("%w", err)
 		}
 	}

@@ -47,14 +47,33 @@ var steps = []string{Commit, Tombstone, Complete, Put, Forget, Part, Heartbeat, 
 var strikes = []Kind{Killed, Frozen, Restart, Refused, Refused}
 
 // spells are what happens to many requests, or to one for long.
-var spells = []Kind{Expired, Forbidden, Barred, Exhausted, SlowPart, SlowComplete, Conflict}
+var spells = []Kind{Expired, Forbidden, Barred, Exhausted, SlowPart, SlowComplete, LateError, FalseError, Conflict}
+
+// gentle tells that daemons go on with their work beside a strike of the kind.
+func (k Kind) gentle() bool {
+	switch k {
+	case Barred, SlowPart, SlowComplete, LateError, FalseError, Conflict:
+		return true
+	}
+	return false
+}
+
+// ends tells that a daemon ends by a strike of the kind.
+func (k Kind) ends() bool { return k == Killed || k == Restart || k == KillIn }
+
+// permitted are the requests for which the permission is lost: those that daemons make all the time. A request that S3 has
+// denied is repeated after 10 to 20 seconds, for which a short storm has no time.
+var (
+	permitted      = []string{Commit, Heartbeat, Read, "Scan", "ListShards", Complete, Put, Part, Create, "HeadObject"}
+	permittedBrief = permitted[:5]
+)
 
 // requests are all that daemons make in a storm; each of them is left without an answer in turn.
 var requests = []string{
 	Commit, Tombstone, Complete, Put, Forget, Part, Heartbeat, Acquire, Create, Abort,
 	Read, Subscribe, "GetShardIterator", "ListShards", "DescribeStreamSummary", "DescribeStreamConsumer",
 	"Scan", "GetItem application", "GetItem batch", "PutItem lease", "DeleteItem worker", "DescribeTable",
-	"HeadObject", "HeadBucket",
+	"HeadObject",
 }
 
 // trap waits for the next request of an operation, whoever makes it.
@@ -62,13 +81,14 @@ type trap struct {
 	operation string
 	action    action
 	freeze    time.Duration
+	slots     chan struct{} // one of which it takes when it springs; it waits while there is none
 	sprung    chan struct{} // closed when it has met its request
 	over      chan struct{} // closed when the request has its fate
 }
 
-func newTrap(what strike, freeze time.Duration) *trap {
+func newTrap(what strike, freeze time.Duration, slots chan struct{}) *trap {
 	return &trap{
-		operation: what.operation, action: what.action, freeze: freeze,
+		operation: what.operation, action: what.action, freeze: freeze, slots: slots,
 		sprung: make(chan struct{}), over: make(chan struct{}),
 	}
 }
@@ -95,4 +115,31 @@ func (w *weather) disarm(t *trap) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.traps, t)
+}
+
+// waiting is how many traps wait.
+func (w *weather) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.traps)
+}
+
+// springLocked returns the trap that a call springs, which takes its slot; nil if there is none.
+func (w *weather) springLocked(operation string) *trap {
+	for t := range w.traps {
+		if t.operation != operation {
+			continue
+		}
+		select {
+		case t.slots <- struct{}{}:
+		default:
+			continue
+		}
+		delete(w.traps, t)
+		w.countLocked(t.action.kind(), operation)
+		w.sprungLocked(t)
+		close(t.sprung)
+		return t
+	}
+	return nil
 }

@@ -26,10 +26,6 @@ const (
 	Doubled     Kind = "doubled"       // applied twice, the second answer is given
 	Echoed      Kind = "doubled later" // answered, and applied again seconds later
 	SlowAnswer  Kind = "slow body"     // the answer trickles
-
-	// Only CompleteMultipartUpload: an error in the body of a 200 (Amazon S3 API reference, CompleteMultipartUpload).
-	LateError  Kind = "error in a 200" // nothing applied
-	FalseError Kind = "applied, error in a 200"
 )
 
 // Faults of a daemon or a service.
@@ -55,15 +51,15 @@ const (
 	SlowPart     Kind = "slow part"
 	SlowComplete Kind = "slow completion" // a 200 at once, then white space, then the answer
 	Conflict     Kind = "refused commit"  // as if the lease were lost, nothing applied
+	// An error in the body of a 200 (Amazon S3 API reference, CompleteMultipartUpload).
+	LateError  Kind = "error in a 200" // nothing applied
+	FalseError Kind = "applied, error in a 200"
 )
 
 // requestKinds come round for every operation in turn.
 var requestKinds = []Kind{
 	ServerError, Unavailable, Throttled, LostRequest, LostAnswer, TornAnswer, LateAnswer, LateRequest, Doubled, Echoed, SlowAnswer,
 }
-
-// completeKinds come round for CompleteMultipartUpload beside them.
-var completeKinds = []Kind{LateError, FalseError}
 
 // odds is the chance of a request to meet a fault. What decides about records meets more of them than what looks
 // around.
@@ -122,14 +118,8 @@ func (w *weather) meet(c call) fate {
 	}
 	u := w.rng.Float64() // mostly short, sometimes longer than a takeover
 	delay := 200*time.Millisecond + time.Duration(u*u*float64(7*time.Second))
-	for t := range w.traps {
-		if t.operation == c.operation {
-			delete(w.traps, t)
-			w.countLocked(t.action.kind(), c.operation)
-			w.sprungLocked(t)
-			close(t.sprung)
-			return fate{trap: t, delay: delay}
-		}
+	if t := w.springLocked(c.operation); t != nil {
+		return fate{trap: t, delay: delay}
 	}
 	if s := w.boundLocked(c); s != nil {
 		return fate{kind: s.kind, delay: s.delay, settled: w.settled}
@@ -152,9 +142,6 @@ func (w *weather) drawLocked(operation string) Kind {
 	deck := w.decks[operation]
 	if len(deck) == 0 {
 		deck = slices.Clone(requestKinds)
-		if operation == Complete {
-			deck = append(deck, completeKinds...)
-		}
 		w.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 	}
 	rarest := 0

@@ -9,6 +9,21 @@ import (
 	"time"
 )
 
+// daemon is the place of one, as strikes see it.
+type daemon interface {
+	victim
+	place() int
+	// alive tells whether a daemon runs here and is awake.
+	alive() bool
+	// restart ends the daemon gracefully; another one starts.
+	restart()
+	// step puts its clock wrong.
+	step(time.Duration) error
+	// shut has connections to a service refused until open.
+	shut(Service) error
+	open(Service) error
+}
+
 // worker is the place of one daemon: its proxies, and the processes that follow one another behind them.
 type worker struct {
 	number  int
@@ -94,7 +109,20 @@ func (w *worker) process() *process {
 	return w.current
 }
 
-// alive tells whether a daemon runs here and is awake.
+func (w *worker) place() int                 { return w.number }
+func (w *worker) step(d time.Duration) error { return w.clock.step(d) }
+func (w *worker) shut(service Service) error { return w.proxies[service].shut() }
+func (w *worker) open(service Service) error { return w.proxies[service].open() }
+
+// restart is daemon's.
+func (w *worker) restart() {
+	if p := w.process(); p != nil {
+		// How it ends in a storm says nothing.
+		_ = p.terminate(w.storm.cfg.Grace)
+	}
+}
+
+// alive is daemon's.
 func (w *worker) alive() bool {
 	p := w.process()
 	return p != nil && p.running()
