@@ -96,7 +96,10 @@ type Lease struct {
 	Counter int64
 	// Checkpoint is the position up to which records are committed. Only Commit and Rewind change it.
 	Checkpoint Position
-	// Arrival is the arrival time of the last committed record; zero before the first.
+	// Begin is where reading of the shard began, or where it was moved to since. Children without a row inherit it, see
+	// Heir. Rows that an earlier release has made lack it.
+	Begin Position
+	// Arrival is the arrival time of the last record committed since Begin; zero before the first.
 	Arrival time.Time
 }
 
@@ -238,8 +241,8 @@ type Store interface {
 	Acquire(ctx context.Context, l Lease, owner string) (Lease, error)
 	// Release clears the owner if Owner and Counter are still those of l; ErrConflict otherwise.
 	Release(ctx context.Context, l Lease) error
-	// Rewind sets the checkpoint to another position, raises Counter and clears the owner, if Owner, Counter and
-	// Checkpoint are still those of l. Whoever held the lease can not commit any more.
+	// Rewind makes the row l.Moved(to), if Owner, Counter and Checkpoint are still those of l. Whoever held the lease
+	// cannot commit any more.
 	Rewind(ctx context.Context, l Lease, to Position) (Lease, error)
 	// DeleteLease removes the row of a shard that is at its end and no longer listed, if it is still as l says.
 	DeleteLease(ctx context.Context, l Lease) error

@@ -1,9 +1,11 @@
 package checkpoint
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // ValidateNew tells whether l may be the row of a shard that has none: nobody holds it yet.
@@ -21,6 +23,53 @@ func (l Lease) ValidateNew() error {
 		return fmt.Errorf("lease of shard %s: a new row can not have the owner %s; acquire it", l.Shard, l.Owner)
 	}
 	return nil
+}
+
+// Heir is where a child of the shard begins that has no row of its own. If records of the shard are wanted from a time
+// on, those of the child are, too: of a child that is older than that time nothing before it is wanted, and a younger
+// one has nothing before it. Once a record of the shard is committed the child is known to be younger. Otherwise
+// everything of the child is wanted.
+func (l Lease) Heir() Position {
+	_, committed := l.Checkpoint.SequenceNumber()
+	begin := cmp.Or(l.Begin, l.Checkpoint)
+	if _, isTime := begin.Timestamp(); isTime && !committed && l.Arrival.IsZero() {
+		return begin
+	}
+	return TrimHorizon
+}
+
+// Earliest returns the one of two beginnings, TRIM_HORIZON or a time, that leaves nothing out; the empty position is
+// none.
+func Earliest(a, b Position) Position {
+	ta, isTime := a.Timestamp()
+	tb, other := b.Timestamp()
+	switch {
+	case a == "":
+		return b
+	case b == "":
+		return a
+	case isTime && other && tb.Before(ta), isTime && !other:
+		return b
+	}
+	return a
+}
+
+// Moved returns the row as it is after its position was moved on purpose: nobody holds it, and nothing has been
+// committed from there. Children without a row follow to where it goes. But to give up a shard, and to read one again
+// that had ended, takes nothing from them.
+func (l Lease) Moved(to Position) Lease {
+	switch {
+	case to == ShardEnd:
+		l.Begin = l.Heir()
+	case l.Checkpoint == ShardEnd:
+		l.Begin = Earliest(l.Heir(), Lease{Checkpoint: to}.Heir())
+	default:
+		l.Begin = to
+	}
+	l.Checkpoint, l.Arrival = to, time.Time{}
+	l.Owner = ""
+	l.Counter++
+	return l
 }
 
 // ValidateDelete tells whether the row of l may be removed: only a shard that is at its end has nothing to lose.

@@ -40,6 +40,7 @@ var (
 		{"CreateLeases makes rows and leaves those that exist", testCreateLeases},
 		{"Every field survives the way through the store", testRoundTrip},
 		{"Acquire, Release and Rewind follow owner and counter", testLeaseLife},
+		{"Rewind keeps where a shard begins", testRewindBegin},
 		{"DeleteLease removes only a shard at its end", testDeleteLease},
 		{"Calls on a shard without a row conflict", testNoRow},
 		{"Commit moves all checkpoints or none", testCommitAtomic},
@@ -225,7 +226,7 @@ func testCreateLeases(t *testing.T, s checkpoint.Store) {
 func testRoundTrip(t *testing.T, s checkpoint.Store) {
 	ctx := t.Context()
 	lease := checkpoint.Lease{Shard: shardID(7), Parents: []string{shardID(3), shardID(2)}, Counter: 41,
-		Checkpoint: checkpoint.AtTimestamp(arrival), Arrival: arrival}
+		Checkpoint: checkpoint.AtTimestamp(arrival), Begin: checkpoint.TrimHorizon, Arrival: arrival}
 	must(t, s.CreateLeases(ctx, []checkpoint.Lease{lease}))
 	if got := read(t, s, lease.Shard); !reflect.DeepEqual(got, lease) {
 		t.Errorf("Lease returned\n%+v, want\n%+v", got, lease)
@@ -321,6 +322,36 @@ func testLeaseLife(t *testing.T, s checkpoint.Store) {
 	}
 	if got := read(t, s, shardID(0)); !reflect.DeepEqual(got, rewound) {
 		t.Errorf("after Rewind the row is %+v, want %+v", got, rewound)
+	}
+}
+
+// Whoever makes the rows of a shard's children has to find in the shard's own what they inherit.
+func testRewindBegin(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	begin := checkpoint.AtTimestamp(arrival)
+	must(t, s.CreateLeases(ctx, []checkpoint.Lease{{Shard: shardID(0), Checkpoint: begin, Begin: begin}, {Shard: shardID(1), Checkpoint: begin}}))
+	held := acquire(t, s, shardID(0), "w1")
+	batch := fullBatch(held)
+	must(t, s.Commit(ctx, batch))
+	row := read(t, s, shardID(0))
+	if row.Begin != begin || row.Arrival.IsZero() {
+		t.Errorf("after Commit the row is %+v, want it to begin at %s, with an arrival", row, begin)
+	}
+	earlier, later := checkpoint.AtTimestamp(arrival.Add(-time.Hour)), checkpoint.AtTimestamp(arrival.Add(time.Hour))
+	for _, move := range []struct{ to, begin checkpoint.Position }{
+		{later, later}, {checkpoint.ShardEnd, later}, {earlier, earlier}, {checkpoint.ShardEnd, earlier}, {later, earlier},
+		{sequence(3), sequence(3)}, {checkpoint.ShardEnd, checkpoint.TrimHorizon}, {begin, checkpoint.TrimHorizon},
+	} {
+		got, err := s.Rewind(ctx, read(t, s, shardID(0)), move.to)
+		must(t, err)
+		if got.Begin != move.begin || !got.Arrival.IsZero() || !reflect.DeepEqual(got, read(t, s, shardID(0))) {
+			t.Errorf("after Rewind to %s the row is %+v, want it to begin at %s, without an arrival", move.to, got, move.begin)
+		}
+	}
+	ended, err := s.Rewind(ctx, read(t, s, shardID(1)), checkpoint.ShardEnd)
+	must(t, err)
+	if ended.Begin != begin {
+		t.Errorf("a row of an earlier release that was moved to its end is %+v, want it to begin at %s", ended, begin)
 	}
 }
 

@@ -22,6 +22,7 @@ const (
 	attrCounter    = "leaseCounter"
 	attrCheckpoint = "checkpoint"
 	attrParents    = "parentShardId"
+	attrBegin      = "begin"
 	attrArrival    = "lastArrival"
 
 	attrBeat    = "heartbeat"
@@ -55,7 +56,7 @@ const (
 
 // scanned are the attributes that Scan asks for: all but the body of batches.
 var scanned = []string{
-	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrArrival, attrBeat, attrAddress, attrVersion,
+	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
 }
 
@@ -124,6 +125,7 @@ func leaseItem(l checkpoint.Lease) item {
 		attrKey: str(l.Shard), attrType: str(typeLease), attrCounter: num(l.Counter), attrCheckpoint: str(string(l.Checkpoint)),
 	}
 	it.setString(attrOwner, l.Owner)
+	it.setString(attrBegin, string(l.Begin))
 	it.setTime(attrArrival, l.Arrival)
 	if len(l.Parents) > 0 {
 		it[attrParents] = list(l.Parents)
@@ -297,6 +299,14 @@ func (r *reader) position(name string) checkpoint.Position {
 	return p
 }
 
+// optionalPosition is position; an attribute that is not there is the empty position.
+func (r *reader) optionalPosition(name string) checkpoint.Position {
+	if !r.has(name) {
+		return ""
+	}
+	return r.position(name)
+}
+
 // strings returns a list or a set of strings; an attribute that is not there is empty.
 func (r *reader) strings(name string) []string {
 	switch v := r.item[name].(type) {
@@ -350,6 +360,7 @@ func (r *reader) lease() checkpoint.Lease {
 		Owner:      r.str(attrOwner),
 		Counter:    r.num(attrCounter),
 		Checkpoint: r.position(attrCheckpoint),
+		Begin:      r.optionalPosition(attrBegin),
 		Arrival:    r.time(attrArrival),
 	}
 }

@@ -106,14 +106,17 @@ func (s *Store) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Po
 	if err := to.Validate(); err != nil {
 		return checkpoint.Lease{}, fmt.Errorf("rewind: shard %s: %w", l.Shard, err)
 	}
+	moved := l.Moved(to)
 	var e expression
 	e.owned(l.Owner, l.Counter)
 	e.equal(attrCheckpoint, str(string(l.Checkpoint)))
-	e.set(attrCheckpoint, str(string(to)))
-	e.set(attrCounter, num(l.Counter+1))
+	e.set(attrCheckpoint, str(string(moved.Checkpoint)))
+	e.set(attrBegin, str(string(moved.Begin)))
+	e.set(attrCounter, num(moved.Counter))
 	e.remove(attrOwner)
+	e.remove(attrArrival)
 	return s.updateLease(ctx, "rewind", l, e, func(row checkpoint.Lease) bool {
-		return row.Owner == "" && row.Counter == l.Counter+1 && row.Checkpoint == to
+		return row.Owner == "" && row.Counter == moved.Counter && row.Checkpoint == to
 	})
 }
 

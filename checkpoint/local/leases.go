@@ -145,9 +145,7 @@ func (s *Store) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Po
 		if row.Checkpoint != l.Checkpoint {
 			return conflict(l, *row)
 		}
-		row.Checkpoint = to
-		row.Owner = ""
-		row.Counter++
+		*row = row.Moved(to)
 		return nil
 	})
 }

@@ -85,27 +85,17 @@ func (k *Keeper) createChunk(life context.Context, rows []checkpoint.Lease) erro
 	return k.store.CreateLeases(ctx, rows)
 }
 
-// missingRows makes the rows of listed shards that have none. Children, too, begin at the application's first
-// position: after a timestamp they lose nothing, since they are younger.
+// missingRows makes the rows of listed shards that have none, unless the listing is too old for that.
 func (k *Keeper) missingRows(rows []checkpoint.Lease) []checkpoint.Lease {
 	listed, at := k.shards.Listed()
 	if time.Since(at) > listingAge {
 		return nil
 	}
-	known := make(map[string]bool, len(rows))
-	for _, row := range rows {
-		known[row.Shard] = true
-	}
 	k.mu.Lock()
 	initial := k.app.Initial
 	k.mu.Unlock()
-	var missing []checkpoint.Lease
-	for _, s := range listed {
-		if !known[s.ID] {
-			missing = append(missing, checkpoint.Lease{Shard: s.ID, Parents: s.Parents, Checkpoint: initial})
-		}
-	}
-	return missing
+	b := newBeginnings(rows, listed, initial)
+	return b.missing(listed)
 }
 
 func (k *Keeper) endedParent(row checkpoint.Lease) bool {

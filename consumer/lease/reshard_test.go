@@ -242,18 +242,23 @@ func TestKeeper_TheRowOfAFinishedShardIsRemovedLongAfterItHasLeftTheStream(t *te
 
 func TestKeeper_LatestIsTheTimeOfTheFirstStartForChildrenToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, 1)
+		f := newFleet(t, 2)
 		defer f.end()
 		latest := func(c *lease.Config) { c.Initial = lease.Latest }
-		want := checkpoint.AtTimestamp(time.Now().Truncate(time.Second))
+		first := checkpoint.AtTimestamp(time.Now().Truncate(time.Second))
 		a := f.start("a", latest)
 		time.Sleep(time.Minute)
-		f.stream.reshard([]int{0}, 1)
-		f.finish(a, 0)
+		f.stream.reshard([]int{0}, 2)
+		f.stream.reshard([]int{1}, 3)
+		f.finish(a, 0) // with a record, so that the child is known to be younger
+		time.Sleep(time.Minute)
 		f.start("b", latest)
 		time.Sleep(time.Minute)
-		if got := f.rows()[shardID(1)].Checkpoint; got != want {
-			t.Errorf("the child starts at %s, want %s", got, want)
+		rows := f.rows()
+		for n, want := range map[int]checkpoint.Position{1: first, 2: checkpoint.TrimHorizon, 3: first} {
+			if got := rows[shardID(n)].Checkpoint; got != want {
+				t.Errorf("shard %d starts at %s, want %s", n, got, want)
+			}
 		}
 	})
 }

@@ -1,0 +1,63 @@
+package lease
+
+import (
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/shardmap"
+)
+
+// beginnings works out where listed shards begin that have no row. A child inherits from its parents, whatever way the
+// table came to be as it is: by a first start, an import, a move, from a backup. Only a shard without a parent that is
+// known begins at the application's first position.
+type beginnings struct {
+	rows    map[string]checkpoint.Lease
+	listed  map[string]shardmap.Shard
+	initial checkpoint.Position
+	found   map[string]checkpoint.Position
+}
+
+func newBeginnings(rows []checkpoint.Lease, listed []shardmap.Shard, initial checkpoint.Position) beginnings {
+	b := beginnings{
+		rows: make(map[string]checkpoint.Lease, len(rows)), listed: make(map[string]shardmap.Shard, len(listed)),
+		initial: initial, found: make(map[string]checkpoint.Position),
+	}
+	for _, row := range rows {
+		b.rows[row.Shard] = row
+	}
+	for _, s := range listed {
+		b.listed[s.ID] = s
+	}
+	return b
+}
+
+// missing makes the rows of the shards that have none.
+func (b *beginnings) missing(listed []shardmap.Shard) []checkpoint.Lease {
+	var missing []checkpoint.Lease
+	for _, s := range listed {
+		if _, known := b.rows[s.ID]; known {
+			continue
+		}
+		begin := b.of(s)
+		missing = append(missing, checkpoint.Lease{Shard: s.ID, Parents: s.Parents, Checkpoint: begin, Begin: begin})
+	}
+	return missing
+}
+
+// of is where a shard without a row begins: at the earliest of what its parents leave it.
+func (b *beginnings) of(s shardmap.Shard) checkpoint.Position {
+	if begin, ok := b.found[s.ID]; ok {
+		return begin
+	}
+	var begin checkpoint.Position
+	for _, id := range s.Parents {
+		if row, ok := b.rows[id]; ok {
+			begin = checkpoint.Earliest(begin, row.Heir())
+		} else if parent, ok := b.listed[id]; ok {
+			begin = checkpoint.Earliest(begin, b.of(parent))
+		}
+	}
+	if begin == "" {
+		begin = b.initial
+	}
+	b.found[s.ID] = begin
+	return begin
+}
