@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint"
@@ -69,7 +66,7 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	}
 	source := dynamo.Source{Table: *from}
 	if *reread {
-		source.Before = arrivals{stream, name}.before
+		source.Before = arrivals{stream, name, log}.before
 	}
 	n, err := store.Import(ctx, source)
 	if err != nil {
@@ -88,35 +85,4 @@ func initial(p consumer.StartPosition) checkpoint.Position {
 		return checkpoint.AtTimestamp(p.Time)
 	}
 	return checkpoint.TrimHorizon
-}
-
-// arrivals asks a stream when records have arrived.
-type arrivals struct {
-	client *kinesis.Client
-	stream string // name or ARN
-}
-
-// before returns the time of a record's arrival as a position: reading begins with that record, or with others that
-// arrived in the same millisecond.
-func (a arrivals) before(ctx context.Context, shard, sequence string) (checkpoint.Position, error) {
-	in := &kinesis.GetShardIteratorInput{
-		ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: &sequence,
-	}
-	if strings.HasPrefix(a.stream, "arn:") {
-		in.StreamARN = &a.stream
-	} else {
-		in.StreamName = &a.stream
-	}
-	at, err := a.client.GetShardIterator(ctx, in)
-	if err != nil {
-		return "", err
-	}
-	out, err := a.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: at.ShardIterator, StreamARN: in.StreamARN, Limit: aws.Int32(1)})
-	if err != nil {
-		return "", err
-	}
-	if len(out.Records) == 0 || aws.ToString(out.Records[0].SequenceNumber) != sequence {
-		return "", fmt.Errorf("the stream does not hold the record %s any more", sequence)
-	}
-	return checkpoint.AtTimestamp(aws.ToTime(out.Records[0].ApproximateArrivalTimestamp)), nil
 }

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+const (
+	// arrivalPause is the time between two reads of a shard, which takes five a second from all of its readers together
+	// ("Quotas and limits" of Kinesis Data Streams).
+	arrivalPause = 300 * time.Millisecond
+	// arrivalWait bounds the search for one record.
+	arrivalWait = 2 * time.Minute
+	// arrivalTips is how many answers in a row have to tell that nothing more is there until that is believed: what is
+	// passed over then is never read.
+	arrivalTips = 3
+)
+
+// arrivals asks a stream when records have arrived.
+type arrivals struct {
+	client *kinesis.Client
+	stream string // name or ARN
+	log    *slog.Logger
+}
+
+// before returns the time of a record's arrival as a position: reading begins with that record, or with others that
+// arrived in the same millisecond. If the stream has dropped the record, it returns the position after it, and says so
+// in the log: what the stream still holds begins there. An error means that neither is known.
+func (a arrivals) before(ctx context.Context, shard, sequence string) (checkpoint.Position, error) {
+	deadline, cancel := context.WithTimeout(ctx, arrivalWait)
+	defer cancel()
+	r, err := a.find(deadline, shard, sequence)
+	switch {
+	case errors.Is(err, errTrimmed):
+		a.log.Warn("the record of a checkpoint has left the stream: the shard begins after it", logkey.Shard, shard, logkey.Sequence, sequence)
+		return checkpoint.Position(sequence), nil
+	case err != nil && deadline.Err() != nil && ctx.Err() == nil:
+		return "", fmt.Errorf("the record was not found within %v: try again: %w", arrivalWait, err)
+	case err != nil:
+		return "", err
+	}
+	return checkpoint.AtTimestamp(aws.ToTime(r.ApproximateArrivalTimestamp)), nil
+}
+
+// errTrimmed means that a record has outlived the stream's retention.
+var errTrimmed = errors.New("the stream holds the record no more")
+
+// find reads from a record's place until it meets the record, a later one, or the end of what the shard holds: an answer
+// may be empty although there are records further on.
+func (a arrivals) find(ctx context.Context, shard, sequence string) (types.Record, error) {
+	in := &kinesis.GetShardIteratorInput{
+		ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: &sequence,
+	}
+	if strings.HasPrefix(a.stream, "arn:") {
+		in.StreamARN = &a.stream
+	} else {
+		in.StreamName = &a.stream
+	}
+	var iterator *string
+	err := unthrottled(ctx, func() error {
+		at, err := a.client.GetShardIterator(ctx, in)
+		if err == nil {
+			iterator = at.ShardIterator
+		}
+		return err
+	})
+	for tips := 0; err == nil && iterator != nil && tips < arrivalTips; {
+		var out *kinesis.GetRecordsOutput
+		err = unthrottled(ctx, func() (err error) {
+			out, err = a.client.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: iterator, StreamARN: in.StreamARN, Limit: aws.Int32(1)})
+			return err
+		})
+		switch {
+		case err != nil:
+		case len(out.Records) > 0 && record.CompareSequence(aws.ToString(out.Records[0].SequenceNumber), sequence) == 0:
+			return out.Records[0], nil
+		case len(out.Records) > 0: // a later record
+			return types.Record{}, errTrimmed
+		default:
+			tips++
+			if aws.ToInt64(out.MillisBehindLatest) > 0 {
+				tips = 0
+			}
+			iterator = out.NextShardIterator
+			err = wait(ctx, arrivalPause)
+		}
+	}
+	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); err == nil || gone {
+		return types.Record{}, errTrimmed // nothing is left up to the tip or the shard's end, or the shard itself is gone
+	}
+	return types.Record{}, err
+}
+
+// unthrottled calls f until it is not throttled, or ctx ends.
+func unthrottled(ctx context.Context, f func() error) error {
+	for pause := arrivalPause; ; pause = min(2*pause, 5*time.Second) {
+		err := f()
+		_, busy := errors.AsType[*types.ProvisionedThroughputExceededException](err)
+		_, limited := errors.AsType[*types.LimitExceededException](err)
+		if !busy && !limited {
+			return err
+		}
+		if waited := wait(ctx, pause); waited != nil {
+			return errors.Join(waited, err)
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
