@@ -85,6 +85,9 @@ type Application struct {
 	Initial Position
 	// SchemaVersion is the layout of the items.
 	SchemaVersion int
+	// Importing is the table of another consumer whose import into this one has begun and not been finished. As long as
+	// it is set, rows may be missing or at the wrong position, and no worker may use them.
+	Importing string
 }
 
 // Lease is the row of one shard.

@@ -44,6 +44,8 @@ var cases = []struct {
 	{"Import_GoesOnWhereTheOthersStopped", testImport_GoesOnWhereTheOthersStopped},
 	{"Import_WritesNothingWhenItRefuses", testImport_WritesNothingWhenItRefuses},
 	{"Import_AsksForThePositionBeforeAnAggregate", testImport_AsksForThePositionBeforeAnAggregate},
+	{"Import_KeepsWorkersOutUntilItHasFinished", testImport_KeepsWorkersOutUntilItHasFinished},
+	{"Import_RefusesWhileAWorkerRuns", testImport_RefusesWhileAWorkerRuns},
 	{"Faults_LeaseCallsWithALostAnswer", testFaults_LeaseCallsWithALostAnswer},
 	{"Faults_DeleteLeaseWithALostAnswer", testFaults_DeleteLeaseWithALostAnswer},
 	{"Faults_CommitIsDecidedOnce", testFaults_CommitIsDecidedOnce},

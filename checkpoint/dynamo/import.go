@@ -6,73 +6,158 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/takeover"
 )
 
-// Attributes and values of foreign lease tables, as their libraries write them.
+// Attributes of foreign lease tables, as their libraries write them.
 const (
 	attrSubSequence = "checkpointSubSequenceNumber" // Java KCL
 	stockCheckpoint = "Checkpoint"                  // vmware-go-kcl
 	stockParent     = "ParentShardId"
-	latest          = "LATEST"
-	atTimestamp     = "AT_TIMESTAMP"
 )
 
 // Source names a lease table of another consumer of the same stream.
 type Source struct {
 	// Table was made by vmware-go-kcl's own checkpointer or by the Kinesis Client Library for Java, version 2 or 3.
 	Table string
+	// Listed are the shards of a complete listing of the stream, each with its parents.
+	Listed map[string][]string
+	// Failover is how long a worker's heartbeat may stand still until the worker is dead.
+	Failover time.Duration
 	// Before returns a position before the record with this sequence number, for example the time of its arrival. It
-	// is asked for checkpoints inside a KPL aggregate, which our positions can not express: the whole aggregate is
+	// is asked for checkpoints inside a KPL aggregate, which our positions cannot express: the whole aggregate is
 	// then read again, and what the other consumer had done of it comes twice. Without it such checkpoints are
 	// refused.
 	Before func(ctx context.Context, shard, sequenceNumber string) (checkpoint.Position, error)
 }
 
 // Import makes leases from another consumer's table, so that this application goes on where that one stopped, and
-// returns how many shards it took over. The other consumer must be stopped for good.
+// returns what it has made of them: package takeover says where each shard begins. The other consumer must be stopped
+// for good.
 //
-// Bind comes first: shards on which the other consumer had no progress (LATEST, AT_TIMESTAMP; the tables do not
-// hold the time) start at the application's initial position. Import refuses to replace the checkpoint of a
-// lease that has progress of its own. After an error it may be called again.
-func (s *Store) Import(ctx context.Context, from Source) (int, error) {
-	n, err := s.importFrom(ctx, from)
+// Bind comes first, since shards on which the other consumer had no progress begin at the application's initial
+// position. Import refuses to replace the checkpoint of a lease that has progress of its own, or to write while
+// workers run; then nothing is written. After another error, or when the process has died, workers refuse the table
+// until Import has been called again, from the same table, and has returned nil.
+func (s *Store) Import(ctx context.Context, from Source) (takeover.Plan, error) {
+	p, err := s.importFrom(ctx, from)
 	if err != nil {
-		return 0, fmt.Errorf("import table %s into %s: %w", from.Table, *s.table, err)
+		return takeover.Plan{}, fmt.Errorf("import table %s into %s: %w", from.Table, *s.table, err)
 	}
-	return n, nil
+	return p, nil
 }
 
-func (s *Store) importFrom(ctx context.Context, from Source) (int, error) {
+func (s *Store) importFrom(ctx context.Context, from Source) (takeover.Plan, error) {
 	app, err := s.application(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read the application: %w", err)
+		return takeover.Plan{}, fmt.Errorf("read the application: %w", err)
 	}
-	leases, err := s.foreignLeases(ctx, from, app.Initial)
+	if app.Importing != "" && app.Importing != from.Table {
+		return takeover.Plan{}, fmt.Errorf("an import from table %s was not finished: finish it, or take a new table", app.Importing)
+	}
+	table, err := s.foreignTable(ctx, from)
 	if err != nil {
-		return 0, err
+		return takeover.Plan{}, err
+	}
+	plan, err := table.Plan(from.Listed, app.Initial)
+	if err != nil {
+		return takeover.Plan{}, err
 	}
 	ours, err := s.ownLeases(ctx)
 	if err != nil {
-		return 0, err
+		return takeover.Plan{}, err
 	}
-	for _, l := range leases {
+	for _, l := range plan.Leases {
 		if own, ok := ours[l.Shard]; ok && own.Checkpoint != l.Checkpoint && (progress(own.Checkpoint) || own.Owner != "") {
-			return 0, fmt.Errorf("shard %s is at %s here, held by %q, and at %s there: refused, nothing was written",
+			return takeover.Plan{}, fmt.Errorf("shard %s is at %s here, held by %q, and would begin at %s: refused, nothing was written",
 				l.Shard, own.Checkpoint, own.Owner, l.Checkpoint)
 		}
 	}
-	for _, l := range leases {
-		if err := s.importLease(ctx, l, ours); err != nil {
-			return 0, fmt.Errorf("shard %s: %w", l.Shard, err)
+	return plan, s.write(ctx, app, from, plan.Leases, ours)
+}
+
+// write writes the rows while workers are kept from the table.
+func (s *Store) write(ctx context.Context, app checkpoint.Application, from Source, leases []checkpoint.Lease, ours map[string]checkpoint.Lease) error {
+	if app.Importing == "" {
+		if err := s.mark(ctx, "", from.Table); err != nil {
+			return fmt.Errorf("note that the import has begun: %w; repeat it", err)
 		}
 	}
-	return len(leases), nil
+	if err := s.nobodyWorks(ctx, from.Failover); err != nil {
+		if app.Importing == "" {
+			err = errors.Join(err, s.mark(ctx, from.Table, ""))
+		}
+		return err
+	}
+	for _, l := range leases {
+		if err := s.importLease(ctx, l, ours); err != nil {
+			return fmt.Errorf("shard %s: %w; workers refuse the table until the import has been repeated", l.Shard, err)
+		}
+	}
+	if err := s.mark(ctx, from.Table, ""); err != nil {
+		return fmt.Errorf("note that the import has ended: %w; repeat it", err)
+	}
+	return nil
+}
+
+// mark moves the note of an import that has begun. No table is none.
+func (s *Store) mark(ctx context.Context, before, after string) error {
+	var e expression
+	e.equal(attrType, str(typeApplication))
+	if before == "" {
+		e.absent(attrImporting)
+		e.set(attrImporting, str(after))
+	} else {
+		e.equal(attrImporting, str(before))
+		e.remove(attrImporting)
+	}
+	_, err := s.update(ctx, "import", keyApplication, e)
+	if errors.Is(err, checkpoint.ErrConflict) {
+		// An earlier sending of this call may have been applied, and its answer lost.
+		if app, readErr := s.application(ctx); readErr == nil && app.Importing == after {
+			return nil
+		}
+	}
+	return err
+}
+
+// nobodyWorks fails if a heartbeat moves. Those of dead workers may stay for long.
+func (s *Store) nobodyWorks(ctx context.Context, failover time.Duration) error {
+	before, err := s.heartbeats(ctx)
+	if err != nil || len(before) == 0 {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(failover):
+	}
+	after, err := s.heartbeats(ctx)
+	if err != nil {
+		return err
+	}
+	for worker, beat := range after {
+		if was, known := before[worker]; !known || was != beat {
+			return fmt.Errorf("worker %s is running: stop all workers first; nothing was written", worker)
+		}
+	}
+	return nil
+}
+
+func (s *Store) heartbeats(ctx context.Context) (map[string]int64, error) {
+	snap, err := s.scanConsistently(ctx)
+	beats := make(map[string]int64, len(snap.Workers))
+	for _, w := range snap.Workers {
+		beats[w.ID] = w.Beat
+	}
+	return beats, err
 }
 
 // progress tells whether a checkpoint says that records were delivered.
@@ -81,10 +166,14 @@ func progress(p checkpoint.Position) bool {
 	return sequence || p == checkpoint.ShardEnd
 }
 
-func (s *Store) ownLeases(ctx context.Context) (map[string]checkpoint.Lease, error) {
+func (s *Store) scanConsistently(ctx context.Context) (checkpoint.Snapshot, error) {
 	consistent := *s
 	consistent.consistent = true
-	snap, err := consistent.Scan(ctx)
+	return consistent.Scan(ctx)
+}
+
+func (s *Store) ownLeases(ctx context.Context) (map[string]checkpoint.Lease, error) {
+	snap, err := s.scanConsistently(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -109,23 +198,31 @@ func (s *Store) importLease(ctx context.Context, l checkpoint.Lease, ours map[st
 	} else {
 		e.absent(attrKey)
 	}
-	return s.put(ctx, "import", leaseItem(l), e)
+	err := s.put(ctx, "import", leaseItem(l), e)
+	if errors.Is(err, checkpoint.ErrConflict) {
+		// An earlier sending of this call may have been applied, and its answer lost.
+		if row, readErr := s.Lease(ctx, l.Shard); readErr == nil && row.Checkpoint == l.Checkpoint {
+			return nil
+		}
+	}
+	return err
 }
 
-// foreignLeases reads the other table.
-func (s *Store) foreignLeases(ctx context.Context, from Source, initial checkpoint.Position) ([]checkpoint.Lease, error) {
+// foreignTable reads the other table.
+func (s *Store) foreignTable(ctx context.Context, from Source) (takeover.Table, error) {
+	var table takeover.Table
 	description, err := s.describe(ctx, from.Table)
 	if err != nil {
-		return nil, err
+		return table, err
 	}
 	var translate func(r *reader) foreignLease
 	switch key := partitionKey(description); key {
 	case stockKey + ":S":
-		translate = (*reader).stockLease
+		translate, table.KeepsFinished = (*reader).stockLease, true
 	case attrKey + ":S":
 		translate = (*reader).javaLease
 	default:
-		return nil, fmt.Errorf("its key is %s: neither vmware-go-kcl nor the Kinesis Client Library has made it", key)
+		return table, fmt.Errorf("its key is %s: neither vmware-go-kcl nor the Kinesis Client Library has made it", key)
 	}
 	var foreign []foreignLease
 	in := &dynamodb.ScanInput{TableName: aws.String(from.Table), ConsistentRead: aws.Bool(true)}
@@ -142,26 +239,25 @@ func (s *Store) foreignLeases(ctx context.Context, from Source, initial checkpoi
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return table, err
 	}
-	return resolve(ctx, foreign, from, initial)
+	table.Rows, err = resolve(ctx, foreign, from)
+	return table, err
 }
 
 // foreignLease is a row of another consumer's table.
 type foreignLease struct {
-	shard       string
-	parents     []string
-	checkpoint  string
+	takeover.Row
 	subSequence int64
 	other       bool // the row is not a shard's
 }
 
 func (r *reader) stockLease() foreignLease {
-	f := foreignLease{shard: r.str(stockKey), checkpoint: r.str(stockCheckpoint)}
+	row := takeover.Row{Shard: r.str(stockKey), Checkpoint: r.str(stockCheckpoint)}
 	if parent := r.str(stockParent); parent != "" {
-		f.parents = []string{parent}
+		row.Parents = []string{parent}
 	}
-	return f
+	return foreignLease{Row: row}
 }
 
 func (r *reader) javaLease() foreignLease {
@@ -173,51 +269,39 @@ func (r *reader) javaLease() foreignLease {
 	if (entity != "" && entity != typeLease) || !r.has(attrCheckpoint) {
 		return foreignLease{other: true} // coordination rows of version 3
 	}
-	f := foreignLease{shard: r.str(attrKey), parents: slices.Sorted(slices.Values(r.strings(attrParents))), checkpoint: r.str(attrCheckpoint)}
+	f := foreignLease{Row: takeover.Row{
+		Shard: r.str(attrKey), Parents: slices.Sorted(slices.Values(r.strings(attrParents))), Checkpoint: r.str(attrCheckpoint),
+	}}
 	if r.has(attrSubSequence) {
 		f.subSequence = r.num(attrSubSequence)
 	}
-	if strings.Contains(f.shard, ":") {
-		r.fail(attrKey, "names a stream: tables of several streams can not be imported")
+	if strings.Contains(f.Shard, ":") {
+		r.fail(attrKey, "names a stream: tables of several streams cannot be imported")
 	}
 	return f
 }
 
-// resolve turns the rows into leases.
-func resolve(ctx context.Context, foreign []foreignLease, from Source, initial checkpoint.Position) ([]checkpoint.Lease, error) {
+// resolve puts positions in the place of checkpoints inside aggregates.
+func resolve(ctx context.Context, foreign []foreignLease, from Source) ([]takeover.Row, error) {
 	var inside []string
-	leases := make([]checkpoint.Lease, 0, len(foreign))
+	rows := make([]takeover.Row, 0, len(foreign))
 	for _, f := range foreign {
-		position, err := f.position(initial)
-		if err != nil {
-			return nil, err
-		}
 		if f.subSequence > 0 {
 			if from.Before == nil {
-				inside = append(inside, f.shard)
+				inside = append(inside, f.Shard)
 				continue
 			}
-			if position, err = from.Before(ctx, f.shard, f.checkpoint); err != nil {
-				return nil, fmt.Errorf("shard %s: find the position before %s: %w", f.shard, f.checkpoint, err)
+			before, err := from.Before(ctx, f.Shard, f.Checkpoint)
+			if err != nil {
+				return nil, fmt.Errorf("shard %s: find the position before %s: %w", f.Shard, f.Checkpoint, err)
 			}
+			f.Checkpoint = string(before)
 		}
-		leases = append(leases, checkpoint.Lease{Shard: f.shard, Parents: f.parents, Checkpoint: position})
+		rows = append(rows, f.Row)
 	}
 	if len(inside) > 0 {
 		return nil, fmt.Errorf("the checkpoints of %d shards lie inside aggregates, where this pipeline has no positions: %s",
 			len(inside), strings.Join(inside, ", "))
 	}
-	return leases, nil
-}
-
-func (f foreignLease) position(initial checkpoint.Position) (checkpoint.Position, error) {
-	switch f.checkpoint {
-	case "", latest, atTimestamp:
-		return initial, nil
-	}
-	p := checkpoint.Position(f.checkpoint)
-	if err := p.Validate(); err != nil {
-		return "", fmt.Errorf("shard %s: %w", f.shard, err)
-	}
-	return p, nil
+	return rows, nil
 }

@@ -52,12 +52,14 @@ const (
 	attrStreamCreated = "streamCreated"
 	attrInitial       = "initialPosition"
 	attrSchema        = "schemaVersion"
+	attrImporting     = "importing"
 )
 
 // scanned are the attributes that Scan asks for: all but the body of batches.
 var scanned = []string{
 	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
+	attrImporting,
 }
 
 // Values of entityType. Items of another type belong to a later release and are passed over.
@@ -379,6 +381,7 @@ func (r *reader) application() checkpoint.Application {
 		},
 		Initial:       r.position(attrInitial),
 		SchemaVersion: int(r.num(attrSchema)),
+		Importing:     r.str(attrImporting),
 	}
 }
 

@@ -1,11 +1,14 @@
 package dynamo_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,6 +79,9 @@ func stockRow(shard, position, parent string) row {
 	return r
 }
 
+// listed is a stream of three shards that do not descend from each other.
+var listed = map[string][]string{"shardId-1": nil, "shardId-2": nil, "shardId-3": nil}
+
 // foreignTable makes a table with that key and those rows, and returns its name.
 func foreignTable(t *testing.T, cfg dynamo.Config, key string, rows ...row) string {
 	t.Helper()
@@ -127,44 +133,54 @@ func testBind_RefusesTablesOfOthers(t *testing.T, endpoint string) {
 
 func testImport_GoesOnWhereTheOthersStopped(t *testing.T, endpoint string) {
 	for name, c := range map[string]struct {
-		key  string
-		rows []row
-		want []checkpoint.Lease
+		key    string
+		rows   []row
+		listed map[string][]string
+		want   []checkpoint.Lease
 	}{
 		"vmware-go-kcl": {"ShardID", []row{
 			stockRow("shardId-0", "SHARD_END", ""), stockRow("shardId-1", "495", "shardId-0"), stockRow("shardId-2", "", "shardId-0"),
 			stockRow("shardId-3", "TRIM_HORIZON", ""), stockRow("shardId-4", "LATEST", ""),
-		}, []checkpoint.Lease{
-			{Shard: "shardId-0", Checkpoint: checkpoint.ShardEnd}, {Shard: "shardId-1", Checkpoint: "495", Parents: []string{"shardId-0"}},
-			{Shard: "shardId-2", Checkpoint: application.Initial, Parents: []string{"shardId-0"}},
-			{Shard: "shardId-3", Checkpoint: checkpoint.TrimHorizon}, {Shard: "shardId-4", Checkpoint: application.Initial},
-		}},
+		}, map[string][]string{"shardId-1": {"shardId-0"}, "shardId-2": {"shardId-0"}, "shardId-3": nil, "shardId-4": nil, "shardId-5": {"shardId-1", "shardId-2"}},
+			[]checkpoint.Lease{
+				{Shard: "shardId-0", Checkpoint: checkpoint.ShardEnd}, {Shard: "shardId-1", Checkpoint: "495", Parents: []string{"shardId-0"}},
+				{Shard: "shardId-2", Checkpoint: checkpoint.TrimHorizon, Parents: []string{"shardId-0"}},
+				{Shard: "shardId-3", Checkpoint: checkpoint.TrimHorizon}, {Shard: "shardId-4", Checkpoint: application.Initial},
+				{Shard: "shardId-5", Checkpoint: checkpoint.TrimHorizon, Parents: []string{"shardId-1", "shardId-2"}},
+			}},
 		"Kinesis Client Library for Java": {"leaseKey", []row{
 			javaRow("shardId-0", "SHARD_END"), javaRow("shardId-1", "SHARD_END"), javaRow("shardId-2", "495").children("shardId-1", "shardId-0"),
 			javaRow("shardId-3", "TRIM_HORIZON"), javaRow("shardId-4", "LATEST").with("entityType", "LEASE"), javaRow("shardId-5", "AT_TIMESTAMP"),
 			{"leaseKey": s("Migration3.0"), "entityType": s("COORDINATOR_STATE")},
-		}, []checkpoint.Lease{
-			{Shard: "shardId-0", Checkpoint: checkpoint.ShardEnd}, {Shard: "shardId-1", Checkpoint: checkpoint.ShardEnd},
-			{Shard: "shardId-2", Checkpoint: "495", Parents: []string{"shardId-0", "shardId-1"}},
-			{Shard: "shardId-3", Checkpoint: checkpoint.TrimHorizon}, {Shard: "shardId-4", Checkpoint: application.Initial},
-			{Shard: "shardId-5", Checkpoint: application.Initial},
-		}},
+		}, map[string][]string{"shardId-2": {"shardId-0", "shardId-1"}, "shardId-3": {"shardId-6"}, "shardId-4": nil, "shardId-5": nil, "shardId-6": {"gone"}, "shardId-7": {"shardId-2"}},
+			[]checkpoint.Lease{
+				{Shard: "shardId-0", Checkpoint: checkpoint.ShardEnd}, {Shard: "shardId-1", Checkpoint: checkpoint.ShardEnd},
+				{Shard: "shardId-2", Checkpoint: "495", Parents: []string{"shardId-0", "shardId-1"}},
+				{Shard: "shardId-3", Checkpoint: checkpoint.TrimHorizon, Parents: []string{"shardId-6"}}, {Shard: "shardId-4", Checkpoint: application.Initial},
+				{Shard: "shardId-5", Checkpoint: application.Initial},
+				{Shard: "shardId-6", Checkpoint: checkpoint.ShardEnd, Parents: []string{"gone"}},
+				{Shard: "shardId-7", Checkpoint: checkpoint.TrimHorizon, Parents: []string{"shardId-2"}},
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, from := importing(t, endpoint, c.key, c.rows...)
 			must(t, store.CreateLeases(t.Context(), []checkpoint.Lease{{Shard: "shardId-1", Checkpoint: application.Initial}}))
 			for range 2 { // to repeat it is safe
-				count, err := store.Import(t.Context(), dynamo.Source{Table: from})
+				plan, err := store.Import(t.Context(), dynamo.Source{Table: from, Listed: c.listed})
 				must(t, err)
-				if count != len(c.want) {
-					t.Errorf("imported %d shards, want %d", count, len(c.want))
+				if len(plan.Leases) != len(c.want) {
+					t.Errorf("imported %d shards, want %d", len(plan.Leases), len(c.want))
 				}
 			}
 			got := leases(t, store)
-			for i := range got { // a replaced row counts on
-				if got[i].Shard == "shardId-1" && got[i].Counter == 1 {
+			for i := range got {
+				if got[i].Shard == "shardId-1" && got[i].Counter == 1 { // a replaced row counts on
 					got[i].Counter = 0
 				}
+				if got[i].Begin != got[i].Checkpoint {
+					t.Errorf("shard %s is at %s, its row says that it begins at %s", got[i].Shard, got[i].Checkpoint, got[i].Begin)
+				}
+				got[i].Begin = ""
 			}
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("the leases are\n%+v, want\n%+v", got, c.want)
@@ -216,7 +232,7 @@ func testImport_WritesNothingWhenItRefuses(t *testing.T, endpoint string) {
 				must(t, store.CreateLeases(t.Context(), []checkpoint.Lease{{Shard: "shardId-1", Checkpoint: c.own}}))
 			}
 			before := leases(t, store)
-			_, err := store.Import(t.Context(), dynamo.Source{Table: from})
+			_, err := store.Import(t.Context(), dynamo.Source{Table: from, Listed: listed})
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want an error with %q", err, c.says)
 			}
@@ -227,14 +243,14 @@ func testImport_WritesNothingWhenItRefuses(t *testing.T, endpoint string) {
 	}
 	t.Run("no such table", func(t *testing.T) {
 		store, _ := importing(t, endpoint, "leaseKey")
-		if _, err := store.Import(t.Context(), dynamo.Source{Table: "missing"}); !errors.Is(err, checkpoint.ErrNotFound) {
+		if _, err := store.Import(t.Context(), dynamo.Source{Table: "missing", Listed: listed}); !errors.Is(err, checkpoint.ErrNotFound) {
 			t.Errorf("%v, want ErrNotFound", err)
 		}
 	})
 	t.Run("not bound", func(t *testing.T) {
 		cfg := config(endpoint)
 		from := foreignTable(t, cfg, "leaseKey", javaRow("shardId-1", "1"))
-		if _, err := open(t, cfg).Import(t.Context(), dynamo.Source{Table: from}); !errors.Is(err, checkpoint.ErrNotFound) {
+		if _, err := open(t, cfg).Import(t.Context(), dynamo.Source{Table: from, Listed: listed}); !errors.Is(err, checkpoint.ErrNotFound) {
 			t.Errorf("%v, want ErrNotFound for the application", err)
 		}
 	})
@@ -244,19 +260,105 @@ func testImport_AsksForThePositionBeforeAnAggregate(t *testing.T, endpoint strin
 	store, from := importing(t, endpoint, "leaseKey", javaRow("shardId-1", "495").subSequence("3"), javaRow("shardId-2", "600"))
 	before := checkpoint.AtTimestamp(time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC))
 	asked := []string{}
-	_, err := store.Import(t.Context(), dynamo.Source{Table: from, Before: positionBefore(&asked, before, nil)})
+	_, err := store.Import(t.Context(), dynamo.Source{Table: from, Listed: listed, Before: positionBefore(&asked, before, nil)})
 	must(t, err)
 	if !slices.Equal(asked, []string{"shardId-1 495"}) {
 		t.Errorf("asked for %q", asked)
 	}
-	want := []checkpoint.Lease{{Shard: "shardId-1", Checkpoint: before}, {Shard: "shardId-2", Checkpoint: "600"}}
+	want := []checkpoint.Lease{
+		{Shard: "shardId-1", Checkpoint: before, Begin: before}, {Shard: "shardId-2", Checkpoint: "600", Begin: "600"},
+		{Shard: "shardId-3", Checkpoint: application.Initial, Begin: application.Initial},
+	}
 	if got := leases(t, store); !reflect.DeepEqual(got, want) {
 		t.Errorf("the leases are %+v, want %+v", got, want)
 	}
 
 	store, from = importing(t, endpoint, "leaseKey", javaRow("shardId-1", "495").subSequence("3"))
 	trimmed := errors.New("trimmed")
-	if _, err := store.Import(t.Context(), dynamo.Source{Table: from, Before: positionBefore(&asked, "", trimmed)}); !errors.Is(err, trimmed) {
+	if _, err := store.Import(t.Context(), dynamo.Source{Table: from, Listed: listed, Before: positionBefore(&asked, "", trimmed)}); !errors.Is(err, trimmed) {
 		t.Errorf("%v, want the cause", err)
 	}
 }
+
+// Between the first row and the last the table is wrong. Nobody may use it then, whether the import still runs or died.
+func testImport_KeepsWorkersOutUntilItHasFinished(t *testing.T, endpoint string) {
+	cfg := config(endpoint)
+	store := open(t, cfg)
+	_, err := store.Bind(t.Context(), application)
+	must(t, err)
+	rows := []row{javaRow("shardId-1", "495"), javaRow("shardId-2", "600"), javaRow("shardId-3", "700")}
+	source := dynamo.Source{Table: foreignTable(t, cfg, "leaseKey", rows...), Listed: listed, Failover: time.Second}
+	importing := func() string {
+		app, err := store.Bind(t.Context(), application)
+		must(t, err)
+		return app.Importing
+	}
+
+	dying := cfg
+	dying.Create = false
+	ctx, die := context.WithCancel(t.Context())
+	puts := 0
+	dying.AWS.HTTPClient = doer(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutItem") {
+			puts++
+		}
+		if puts == 2 {
+			die()
+		}
+		return http.DefaultClient.Do(r)
+	})
+	if _, err := open(t, dying).Import(ctx, source); err == nil || !strings.Contains(err.Error(), "repeated") {
+		t.Errorf("the import that dies: %v", err)
+	}
+	if len(leases(t, store)) != 1 || importing() != source.Table {
+		t.Fatalf("after an import that died there are the leases %+v, and %q is being imported", leases(t, store), importing())
+	}
+	snap, err := store.Scan(t.Context())
+	must(t, err)
+	if snap.Application.Importing != source.Table {
+		t.Errorf("workers that run do not see the import: %+v", snap.Application)
+	}
+	other := dynamo.Source{Table: foreignTable(t, cfg, "leaseKey", rows...), Listed: listed}
+	if _, err := store.Import(t.Context(), other); err == nil || !strings.Contains(err.Error(), source.Table) {
+		t.Errorf("an import from another table meanwhile: %v", err)
+	}
+	_, err = store.Import(t.Context(), source)
+	must(t, err)
+	if len(leases(t, store)) != 3 || importing() != "" {
+		t.Errorf("after the repetition there are the leases %+v, and %q is being imported", leases(t, store), importing())
+	}
+}
+
+func testImport_RefusesWhileAWorkerRuns(t *testing.T, endpoint string) {
+	store, from := importing(t, endpoint, "leaseKey", javaRow("shardId-1", "495"))
+	source := dynamo.Source{Table: from, Listed: listed, Failover: 500 * time.Millisecond}
+	must(t, store.Heartbeat(t.Context(), checkpoint.Worker{ID: "dead", Beat: 7}))
+	ctx, stop := context.WithCancel(t.Context())
+	var beating sync.WaitGroup
+	beating.Go(func() {
+		for beat := int64(1); ctx.Err() == nil; beat++ {
+			if err := store.Heartbeat(context.WithoutCancel(ctx), checkpoint.Worker{ID: "running", Beat: beat}); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	_, err := store.Import(t.Context(), source)
+	stop()
+	beating.Wait()
+	if err == nil || !strings.Contains(err.Error(), "running") {
+		t.Errorf("%v, want an error that names the worker", err)
+	}
+	app, err := store.Bind(t.Context(), application)
+	must(t, err)
+	if len(leases(t, store)) > 0 || app.Importing != "" {
+		t.Errorf("the refused import left %+v and the note %q", leases(t, store), app.Importing)
+	}
+	if _, err := store.Import(t.Context(), source); err != nil {
+		t.Errorf("after the worker has stopped: %v", err)
+	}
+}
+
+// doer is an HTTP client.
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(r *http.Request) (*http.Response, error) { return d(r) }

@@ -123,6 +123,7 @@ type application struct {
 	StreamARN     string              `json:"stream_arn,omitempty"`
 	StreamCreated time.Time           `json:"stream_created"`
 	Initial       checkpoint.Position `json:"initial"`
+	Importing     string              `json:"importing,omitempty"`
 }
 
 type shardRow struct {
@@ -153,7 +154,7 @@ type batchRow struct {
 func newTable(snap checkpoint.Snapshot, now time.Time) table {
 	a := snap.Application
 	t := table{
-		Application: application{a.Application, a.Stream, a.StreamARN, a.StreamCreated, a.Initial},
+		Application: application{a.Application, a.Stream, a.StreamARN, a.StreamCreated, a.Initial, a.Importing},
 		Shards:      []shardRow{}, Workers: []workerRow{}, Outbox: []batchRow{}, Tombstones: slices.Sorted(slices.Values(snap.Tombstones)),
 	}
 	held := make(map[string]int)
@@ -180,6 +181,9 @@ func newTable(snap checkpoint.Snapshot, now time.Time) table {
 func (t table) writeText(out io.Writer) error {
 	a := t.Application
 	fmt.Fprintf(out, "application %s, stream %s created %s, first position %s\n\n", a.Name, a.Stream, a.StreamCreated.UTC().Format(time.RFC3339), a.Initial)
+	if a.Importing != "" {
+		fmt.Fprintf(out, "the import from table %s is not finished: daemons wait for it\n\n", a.Importing)
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SHARD\tOWNER\tCOUNTER\tAGE\tCHECKPOINT")
 	for _, s := range t.Shards {

@@ -8,22 +8,25 @@ import (
 	"io"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/checkpoint/takeover"
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/shardmap"
-	"aws-streaming-pipeline/internal/metrics"
 )
 
 const importUsage = `checkpoint import --from TABLE [--reread-aggregates]
 
 Takes over the positions of another consumer of the same stream: a lease table of vmware-go-kcl's own checkpointer, or of
-the Kinesis Client Library for Java, version 2 or 3. That consumer must be stopped for good. The daemon's settings must
-be set as they will be: the table is bound to STREAM_NAME, and shards on which the other had no progress begin at
-START_POSITION. Nothing is written if any shard here has progress of its own.`
+the Kinesis Client Library for Java, version 2 or 3. That consumer must be stopped for good, and no daemon may run. The
+daemon's settings must be set as they will be: the table is bound to STREAM_NAME, and shards on which the other had no
+progress begin at START_POSITION. The stream is listed, and every shard gets its row: those that the other had finished,
+and those that follow a shard it had begun, included. See docs/operations.md.
+
+Nothing is written if any shard here has progress of its own. If the command fails or dies while it writes, daemons refuse
+the table; run it again.`
 
 func importTable(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("checkpoint import", importUsage, out)
@@ -55,24 +58,52 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	stream, name := kinesis.NewFromConfig(account), cmp.Or(cfg.StreamARN, cfg.Stream)
-	keeper, err := lease.New(lease.Config{
-		Worker: "import", Application: cfg.Application, Initial: initial(cfg.StartPosition),
-	}, store, shardmap.NewLister(stream, name), log, metrics.New(prometheus.NewRegistry()))
-	if err != nil {
+	lister := shardmap.NewLister(stream, name)
+	if _, _, err := lease.Bind(ctx, store, lister, cfg.Application, initial(cfg.StartPosition)); err != nil {
 		return err
 	}
-	if _, err := keeper.Bind(ctx); err != nil {
+	source := dynamo.Source{Table: *from, Failover: cfg.Failover}
+	if source.Listed, err = parents(ctx, lister); err != nil {
 		return err
 	}
-	source := dynamo.Source{Table: *from}
 	if *reread {
 		source.Before = arrivals{stream, name, log}.before
 	}
-	n, err := store.Import(ctx, source)
+	plan, err := store.Import(ctx, source)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(out, "%d shards taken over from %s into %s; consumer checkpoint show prints them\n", n, *from, cfg.Table())
+	return printTakeover(out, plan, *from, cfg.Table())
+}
+
+// parents lists the shards of a stream with their parents.
+func parents(ctx context.Context, lister *shardmap.Lister) (map[string][]string, error) {
+	shards, err := lister.ListShards(ctx)
+	listed := make(map[string][]string, len(shards))
+	for _, s := range shards {
+		listed[s.ID] = s.Parents
+	}
+	return listed, err
+}
+
+func printTakeover(out io.Writer, p takeover.Plan, from, to string) error {
+	fmt.Fprintf(out, "%d shards taken over from %s into %s\n", p.Taken, from, to)
+	for _, line := range []struct {
+		count int
+		text  string
+	}{
+		{p.Finished, "shards without a lease there were finished and are not read again"},
+		{p.Following, "shards without a lease there follow those and begin at their oldest record"},
+		{p.Unrelated, "shards without a lease there are related to none and begin at START_POSITION"},
+	} {
+		if line.count > 0 {
+			fmt.Fprintf(out, "%d %s\n", line.count, line.text)
+		}
+	}
+	for _, shard := range p.Lost {
+		fmt.Fprintf(out, "shard %s was not finished and has left the stream: what it held after its checkpoint is lost\n", shard)
+	}
+	_, err := fmt.Fprintln(out, "consumer checkpoint show prints them")
 	return err
 }
 

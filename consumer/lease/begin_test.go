@@ -60,7 +60,7 @@ func TestBeginnings_AChildInheritsFromItsParents(t *testing.T) {
 		{"relatives that are no parents", []checkpoint.Lease{row("a", "12", "12")}, "a b", at(0), "b=0h"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			listed := listing(test.listed)
+			listed := tree(test.listed)
 			b := newBeginnings(test.rows, listed, test.initial)
 			var got []string
 			for _, l := range b.missing(listed) {
@@ -80,8 +80,8 @@ func TestBeginnings_AChildInheritsFromItsParents(t *testing.T) {
 	}
 }
 
-// listing makes shards from ids.
-func listing(ids string) []shardmap.Shard {
+// tree makes shards from ids.
+func tree(ids string) []shardmap.Shard {
 	var shards []shardmap.Shard
 	for _, id := range strings.Fields(ids) {
 		id, parents, _ := strings.Cut(id, "<")

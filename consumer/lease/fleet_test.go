@@ -146,6 +146,7 @@ type worker struct {
 	stop     context.CancelFunc
 	done     chan struct{}
 	err      error
+	deliver  func(h *lease.Hold) // what a reader does until its hold ends or is to be drained; nil for nothing
 
 	mu      sync.Mutex
 	readers map[string]*lease.Hold
@@ -176,6 +177,9 @@ func (w *worker) engine() {
 }
 
 func (w *worker) read(shard string, h *lease.Hold) {
+	if w.deliver != nil {
+		w.deliver(h)
+	}
 	select {
 	case <-h.Context().Done():
 	case <-h.Draining():
@@ -270,7 +274,9 @@ type faultyStore struct {
 	before   func(operation string) error // the call is not applied
 	after    func(operation string) error // it is, but the answer is lost
 	frozen   chan struct{}
-	scanTime time.Duration // from the reading of the rows to the answer
+	rewrite  func(rows []checkpoint.Lease) // changes the rows that are to be created
+	imports  string                        // the table whose import a scan shows
+	scanTime time.Duration                 // from the reading of the rows to the answer
 	lastBeat time.Time
 }
 
@@ -329,6 +335,7 @@ func (s *faultyStore) Scan(ctx context.Context) (snap checkpoint.Snapshot, err e
 	err = s.do(ctx, "scan", func() error { snap, err = s.Store.Scan(ctx); return err })
 	s.mu.Lock()
 	took := s.scanTime
+	snap.Application.Importing = s.imports
 	s.mu.Unlock()
 	time.Sleep(took)
 	return snap, err
@@ -343,6 +350,9 @@ func (s *faultyStore) Leave(ctx context.Context, id string) error {
 }
 
 func (s *faultyStore) CreateLeases(ctx context.Context, rows []checkpoint.Lease) error {
+	if s.rewrite != nil {
+		s.rewrite(rows)
+	}
 	return s.do(ctx, "create", func() error { return s.Store.CreateLeases(ctx, rows) })
 }
 

@@ -91,32 +91,45 @@ func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m 
 // It is to be called before Run.
 func (k *Keeper) OnScan(f func(Scan)) { k.onScan = append(k.onScan, f) }
 
-// Bind ties the table to the application and the stream, and returns the table's own item. Run does so if it has not
-// been done. It fails with checkpoint.ErrForeignTable if the table belongs to something else.
+// Bind ties a table to an application and a stream, and returns the table's own item. If it was tied before, the
+// initial position stays what it is. Bind fails with checkpoint.ErrForeignTable if the table belongs to something else.
+func Bind(ctx context.Context, store checkpoint.Store, stream Stream, application string, initial checkpoint.Position) (checkpoint.Application, shardmap.Stream, error) {
+	about, err := stream.Describe(ctx)
+	if err != nil {
+		return checkpoint.Application{}, about, err
+	}
+	if initial == Latest {
+		if about.ServerTime.IsZero() {
+			return checkpoint.Application{}, about, fmt.Errorf("start application %s at LATEST: the answer of stream %s has no date", application, about.Name)
+		}
+		initial = checkpoint.AtTimestamp(about.ServerTime)
+	}
+	app, err := store.Bind(ctx, checkpoint.Application{
+		Identity: checkpoint.Identity{
+			Application: application, Stream: about.Name, StreamARN: about.ARN, StreamCreated: about.Created,
+		},
+		Initial: initial,
+	})
+	if err != nil {
+		return checkpoint.Application{}, about, fmt.Errorf("bind table to stream %s: %w", about.Name, err)
+	}
+	return app, about, nil
+}
+
+// Bind ties the table to the application and the stream, as the function Bind does, and returns the table's own item.
+// It fails as long as an import into the table is not finished. Run calls it if that has not been done.
 //
 // It ends in bounded time, an answer or not.
 func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.streamTimeout())
 	defer cancel()
-	about, err := k.stream.Describe(ctx)
+	app, about, err := Bind(ctx, k.store, k.stream, k.cfg.Application, k.cfg.Initial)
 	if err != nil {
 		return checkpoint.Application{}, err
 	}
-	initial := k.cfg.Initial
-	if initial == Latest {
-		if about.ServerTime.IsZero() {
-			return checkpoint.Application{}, fmt.Errorf("start application %s at LATEST: the answer of stream %s has no date", k.cfg.Application, about.Name)
-		}
-		initial = checkpoint.AtTimestamp(about.ServerTime)
-	}
-	app, err := k.store.Bind(ctx, checkpoint.Application{
-		Identity: checkpoint.Identity{
-			Application: k.cfg.Application, Stream: about.Name, StreamARN: about.ARN, StreamCreated: about.Created,
-		},
-		Initial: initial,
-	})
-	if err != nil {
-		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: %w", about.Name, err)
+	if app.Importing != "" {
+		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: the import from table %s is not finished: if it does not run any more, repeat it",
+			about.Name, app.Importing)
 	}
 	k.done(described, time.Now())
 	k.mu.Lock()

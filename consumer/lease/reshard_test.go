@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -286,6 +287,46 @@ func TestKeeper_ATableOfAnotherStreamIsRefused(t *testing.T) {
 		}
 		if !errors.Is(a.err, checkpoint.ErrForeignTable) {
 			t.Errorf("Run() = %v, want ErrForeignTable", a.err)
+		}
+	})
+}
+
+func TestKeeper_ATableIsNotUsedBeforeItsImportHasFinished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		defer f.end()
+		a := f.start("a")
+		time.Sleep(10 * time.Second)
+		a.store.mu.Lock()
+		a.store.imports = "others"
+		a.store.mu.Unlock()
+		f.stream.reshard([]int{0}, 1)
+		f.finish(a, 0)
+		time.Sleep(time.Minute)
+		if rows := f.rows(); len(rows) != 1 {
+			t.Errorf("a worker that runs made rows: %+v", rows)
+		}
+		a.store.mu.Lock()
+		a.store.imports = ""
+		a.store.mu.Unlock()
+		time.Sleep(time.Minute)
+		f.reads(a, 1)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		about, err := f.stream.Describe(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.table.Bind(t.Context(), checkpoint.Application{
+			Identity: checkpoint.Identity{Application: "app", Stream: about.Name, StreamCreated: about.Created},
+			Initial:  checkpoint.TrimHorizon, Importing: "others",
+		}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.prepare("a").Bind(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "others") || errors.Is(err, checkpoint.ErrForeignTable) {
+			t.Errorf("Bind() = %v, want an error that names the table and may pass", err)
 		}
 	})
 }

@@ -41,6 +41,8 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 		k.log.Warn("lease table could not be read", logkey.Error, err.Error())
 		return jitter(k.cfg.ScanEvery)
 	}
+	// A worker that was there first must not make rows that an import is about to make.
+	acquire = acquire && snap.Application.Importing == ""
 	k.watch.observe(began, time.Now(), snap)
 	k.expectShards(snap.Leases)
 	k.scans++

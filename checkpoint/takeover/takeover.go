@@ -1,0 +1,194 @@
+// Package takeover works out where an application begins that takes the place of another consumer of the same stream,
+// from that one's lease table and a complete listing of the stream. It reads and writes nothing.
+//
+// What is delivered is what the other consumer would have delivered from there on: no record is left out, and none
+// comes twice but what the other had delivered after its last checkpoint.
+//
+// # The Kinesis Client Library for Java, versions 1 to 3
+//
+// It makes leases in three ways. At its first start: for the shards that are open at its initial position (version 1
+// and early 2: for all that are listed), at LATEST, TRIM_HORIZON or AT_TIMESTAMP; the table does not hold the time. At
+// the end of a shard: for its children, at TRIM_HORIZON (early versions when it first lists them, at AT_TIMESTAMP if
+// that is the initial position). And for a hash range that no lease covers, at the initial position
+// (HierarchicalShardSyncer, ShutdownTask). A shard is not read before its parents' leases are at SHARD_END or gone
+// (BlockOnParentShardTask). The lease of a finished shard is deleted once all its children have leases and are past
+// TRIM_HORIZON, and those of its own parents are deleted (LeaseCleanupManager), while the stream lists the shard until
+// its retention time is over. So:
+//
+//	the lease is at                             | the shard begins at
+//	a sequence number, TRIM_HORIZON, SHARD_END  | the same, whether the stream lists it or not
+//	LATEST, AT_TIMESTAMP                        | TRIM_HORIZON if an ancestor's lease is at a sequence number:
+//	                                            | then it is younger than a record that was delivered.
+//	                                            | Otherwise the application's initial position
+//
+//	no lease, and the stream lists the shard    |
+//	a descendant has a lease                    | SHARD_END: it was finished and its lease deleted, or it had ended
+//	                                            | before a first start at LATEST or AT_TIMESTAMP
+//	an ancestor has one, and no descendant      | TRIM_HORIZON: its lease would have been made at its parent's end
+//	neither                                     | the application's initial position, as in a lease for a hash range
+//	                                            | that none covers: nothing says that the other was to read it.
+//	                                            | But TRIM_HORIZON if the stream has dropped parents of it, and shards
+//	                                            | that were not finished, too: it may descend from them
+//
+// A child of a merge has a lease as soon as one of its parents has ended; the other parent's own lease then says where
+// that one is. A lease that is not finished of a shard that the stream lists no more tells of records that are lost
+// already: it is taken over as it is, for the operator to see, and its children begin at TRIM_HORIZON.
+//
+// # vmware-go-kcl
+//
+// It makes a row for each listed shard when it first gets the lease, and none before; it deletes rows only of shards
+// that are not listed any more. It begins to read a child whose parent has no row, and begins every shard, children
+// too, at its initial position (Worker.eventLoop, commonShardConsumer). A row without a checkpoint is of a shard that
+// has begun or waits, so:
+//
+//	the row has a checkpoint                    | the same
+//	it has none, or there is no row             |
+//	an ancestor has a row                       | TRIM_HORIZON: vmware-go-kcl itself would skip what came before it
+//	                                            | first reads it, if its initial position is LATEST
+//	none has                                    | the application's initial position, parents of others included
+package takeover
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Checkpoints that are no positions, as both libraries write them.
+const (
+	Latest      = "LATEST"
+	AtTimestamp = "AT_TIMESTAMP"
+)
+
+// Row is a lease of another consumer.
+type Row struct {
+	Shard   string
+	Parents []string
+	// Checkpoint is a checkpoint.Position, Latest, AtTimestamp, or empty if there is none.
+	Checkpoint string
+}
+
+// Table is what another consumer has left.
+type Table struct {
+	Rows []Row
+	// KeepsFinished tells that rows stay as long as the stream lists their shard, as vmware-go-kcl's do: a listed shard
+	// without one was not read. Otherwise the rows of finished shards go when their children are under way.
+	KeepsFinished bool
+}
+
+// Plan says with which leases the application begins.
+type Plan struct {
+	// Leases has a lease for each row and each listed shard, ordered by shard.
+	Leases []checkpoint.Lease
+	// Taken is the number of rows taken over. Of the shards without a row, Finished have nothing left to read,
+	// Following begin at their oldest record, and Unrelated at the initial position.
+	Taken, Finished, Following, Unrelated int
+	// Lost are shards that are not finished and not listed any more.
+	Lost []string
+}
+
+// Plan works the leases out from a complete listing of the stream: the parents of each listed shard.
+func (t Table) Plan(listed map[string][]string, initial checkpoint.Position) (Plan, error) {
+	if len(listed) == 0 {
+		return Plan{}, errors.New("the listing of the stream has no shard")
+	}
+	f := family{parents: make(map[string][]string, len(listed)+len(t.Rows)), rows: make(map[string]Row, len(t.Rows))}
+	maps.Copy(f.parents, listed)
+	for _, r := range t.Rows {
+		f.rows[r.Shard] = r
+		if _, ok := listed[r.Shard]; !ok {
+			f.parents[r.Shard] = r.Parents
+		}
+	}
+	finished := f.ancestorsOfRows()
+	var p Plan
+	for _, shard := range slices.Sorted(maps.Keys(f.rows)) {
+		if _, ok := listed[shard]; !ok && f.rows[shard].Checkpoint != string(checkpoint.ShardEnd) {
+			p.Lost = append(p.Lost, shard)
+		}
+	}
+	anyRow := func(ancestor string) bool { _, ok := f.rows[ancestor]; return ok }
+	unknown := func(ancestor string) bool { _, ok := f.parents[ancestor]; return !ok }
+	for _, shard := range slices.Sorted(maps.Keys(f.parents)) {
+		row, has := f.rows[shard]
+		var position checkpoint.Position
+		switch {
+		case has:
+			p.Taken++
+			var err error
+			if position, err = t.begin(row, f, initial); err != nil {
+				return Plan{}, fmt.Errorf("shard %s: %w", shard, err)
+			}
+		case finished[shard] && !t.KeepsFinished:
+			p.Finished++
+			position = checkpoint.ShardEnd
+		case f.descends(shard, anyRow), len(p.Lost) > 0 && f.descends(shard, unknown):
+			p.Following++
+			position = checkpoint.TrimHorizon
+		default:
+			p.Unrelated++
+			position = initial
+		}
+		p.Leases = append(p.Leases, checkpoint.Lease{Shard: shard, Parents: f.parents[shard], Checkpoint: position, Begin: position})
+	}
+	return p, nil
+}
+
+// begin is where a shard begins that has a row.
+func (t Table) begin(row Row, f family, initial checkpoint.Position) (checkpoint.Position, error) {
+	switch row.Checkpoint {
+	case "", Latest, AtTimestamp:
+		if f.descends(row.Shard, func(ancestor string) bool {
+			r, ok := f.rows[ancestor]
+			return ok && (t.KeepsFinished || begun(r))
+		}) {
+			return checkpoint.TrimHorizon, nil
+		}
+		return initial, nil
+	}
+	p := checkpoint.Position(row.Checkpoint)
+	return p, p.Validate()
+}
+
+// begun tells whether a record of the shard was delivered and its end was not reached.
+func begun(r Row) bool {
+	_, sequence := checkpoint.Position(r.Checkpoint).SequenceNumber()
+	return sequence
+}
+
+// family is how shards descend from each other.
+type family struct {
+	parents map[string][]string
+	rows    map[string]Row
+}
+
+// descends tells whether the shard has such an ancestor.
+func (f family) descends(shard string, such func(ancestor string) bool) bool {
+	found := false
+	f.climb(shard, make(map[string]bool), func(ancestor string) { found = found || such(ancestor) })
+	return found
+}
+
+// ancestorsOfRows are the shards of which a descendant has a row.
+func (f family) ancestorsOfRows() map[string]bool {
+	ancestors := make(map[string]bool)
+	for shard := range f.rows {
+		f.climb(shard, ancestors, func(string) {})
+	}
+	return ancestors
+}
+
+// climb visits the ancestors of a shard that are not in seen, and adds them.
+func (f family) climb(shard string, seen map[string]bool, visit func(ancestor string)) {
+	for _, parent := range f.parents[shard] {
+		if seen[parent] {
+			continue
+		}
+		seen[parent] = true
+		visit(parent)
+		f.climb(parent, seen, visit)
+	}
+}
