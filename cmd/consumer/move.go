@@ -33,7 +33,7 @@ commit from before can come late; workers take the shard up again by themselves.
 
 A shard that is not behind the position stays as it is. A shard at SHARD_END is read again as long as the stream holds
 it. Children that are being read go on meanwhile, so that the order between parent and child is not kept; children that
-have not begun wait for it.
+have not begun wait for it. Children that have no row yet begin at the same time, or at their oldest record.
 
 Before a position moves, a note is written beside the manifests, by which an audit tells the rewind from a fault.`
 
@@ -41,7 +41,7 @@ const setUsage = `checkpoint set --shard S|--all --to POSITION [--yes]
 
 Moves shards to any position. Ahead means LOSS: the records between the old position and the new one are never
 delivered to the bucket, unless the shard is rewound while the stream still holds them. SHARD_END gives up the rest of
-a shard, and lets its children begin. Otherwise as rewind.`
+a shard, with what an open one is still to receive, and lets its children begin. Otherwise as rewind.`
 
 func rewindShards(ctx context.Context, args []string, out io.Writer) error {
 	return moveShards(ctx, "rewind", rewindUsage, args, out)
@@ -203,7 +203,7 @@ func direction(l checkpoint.Lease, to checkpoint.Position) way {
 	switch {
 	case to == from:
 		return stays
-	case isTime && from == checkpoint.ShardEnd && at.After(l.Arrival):
+	case isTime && from == checkpoint.ShardEnd && !l.Arrival.IsZero() && at.After(l.Arrival):
 		return stays // the shard has no records behind that
 	case to == checkpoint.TrimHorizon, from == checkpoint.ShardEnd:
 		return back

@@ -50,8 +50,8 @@ func TestDirection(t *testing.T) {
 		{"100", time.Time{}, at(-1), ahead}, // nothing tells when the record arrived: to be careful, records may be lost
 		{checkpoint.ShardEnd, arrived, "100", back},
 		{checkpoint.ShardEnd, arrived, at(0), back},
-		{checkpoint.ShardEnd, arrived, at(1), stays}, // it has no records behind that
-		{checkpoint.ShardEnd, time.Time{}, at(0), stays},
+		{checkpoint.ShardEnd, arrived, at(1), stays},    // it has no records behind that
+		{checkpoint.ShardEnd, time.Time{}, at(0), back}, // nothing tells that it has none: it was imported, or given up
 		{checkpoint.ShardEnd, arrived, checkpoint.ShardEnd, stays},
 		{checkpoint.TrimHorizon, time.Time{}, checkpoint.TrimHorizon, stays},
 		{checkpoint.TrimHorizon, time.Time{}, "100", ahead},
