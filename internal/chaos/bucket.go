@@ -104,14 +104,15 @@ type manifest struct {
 	} `json:"files"`
 }
 
-// manifests reads those that known does not have, into known by their objects.
+// manifests reads those that known does not have, into known by their objects. Lists of files of batches that are in the
+// outbox are not manifests.
 func (b buckets) manifests(ctx context.Context, known map[string]manifest) error {
 	objects, err := b.list(ctx, manifestPrefix)
 	if err != nil {
 		return err
 	}
 	for object := range objects {
-		if _, ok := known[object]; ok {
+		if _, ok := known[object]; ok || !strings.HasSuffix(object, ".json") {
 			continue
 		}
 		content, err := b.get(ctx, object)

@@ -225,13 +225,6 @@ func (s *surroundings) begin(t *testing.T, c config) *storm {
 	return st
 }
 
-// awaited are kinds that the daemon does not survive yet. They are left out, and so are requests of unbounded without an
-// answer.
-var (
-	awaited   = []Kind{Moved}
-	unbounded = []string{"DescribeStreamSummary"}
-)
-
 // weatherOf is the storm that the daemon has to survive: with a duration the long form, and without the short one.
 func weatherOf(duration time.Duration) config {
 	c := config{Duration: 25 * time.Second, Overtime: time.Minute, Workers: 4, Rate: 120, Reshard: 5 * time.Second, Rewrite: forgetful}
@@ -250,11 +243,6 @@ func weatherOf(duration time.Duration) config {
 			Strike: 900 * time.Millisecond, Silence: time.Second, Freeze: 5 * time.Second, Recovery: 3 * time.Second, Outage: 10 * time.Second,
 			Part: 20 * time.Second, Completion: 90 * time.Second, Spell: 30 * time.Second, Throttle: 2 * time.Minute, Batch: duration / 3,
 		}
-	}
-	c.Strikes = without(c.Strikes, awaited)
-	c.Silenced = without(c.Silenced, unbounded)
-	if slices.Contains(awaited, Moved) {
-		c.Buckets = c.Buckets[:1]
 	}
 	if *elder {
 		c.Silenced = without(c.Silenced, []string{Subscribe, "DescribeStreamConsumer"})
@@ -275,7 +263,9 @@ func (s *surroundings) deliver(t *testing.T) {
 	for service, backend := range s.backends {
 		limited[service], c.Backends[service] = limits.Before(t, limits.Service(service), backend, expected...)
 	}
-	st := s.begin(t, s.fill(t, c, "trips", s.daemon))
+	c = s.fill(t, c, "trips", s.daemon)
+	c.Allow = published(s.bucket.Region, c.Stream, c.Buckets)
+	st := s.begin(t, c)
 	st.blow(t.Context())
 	took, err := st.catchUp(t.Context(), buckets{s.s3, c.Buckets}, calmBound)
 	if err != nil {
