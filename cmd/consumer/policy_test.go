@@ -208,8 +208,10 @@ func TestPolicy_IsEnoughForOperators(t *testing.T) {
 	tool(append(slices.Clone(environment), "CHECKPOINT_TABLE=imported"), "checkpoint", "import", "--from", old, "--reread-aggregates")
 	wantNone()
 	still := b.idle()
+	// checkpoint forget needs these, of a batch that is stuck.
+	forget := []string{"MovePositions dynamodb:DeleteItem", "SeeUploads s3:ListMultipartUploadParts"}
 	for _, permission := range idle {
-		if slices.Contains(still, permission) && permission != "MovePositions dynamodb:DeleteItem" { // forget, of a batch that is stuck
+		if slices.Contains(still, permission) && !slices.Contains(forget, permission) {
 			t.Errorf("%s is allowed, and nothing needs it", permission)
 		}
 	}

@@ -13,7 +13,9 @@ func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 	stream := []string{b.stream()}
 	b.allow("ReadBucket", b.objects(append(b.files(), cfg.ManifestPrefix, layout.RedriveFolder)...), "s3:GetObject")
 	b.allow("ListBucket", []string{b.bucket()}, "s3:ListBucket")
-	b.allow("NoteMoves", b.objects(layout.MovesFolder(cfg.ManifestPrefix)), "s3:PutObject")
+	// Notes of moves, and manifests of batches that are known to have been delivered.
+	b.allow("WriteManifests", b.objects(cfg.ManifestPrefix), "s3:PutObject")
+	b.allow("SeeUploads", b.objects(b.files()...), "s3:ListMultipartUploadParts")
 	b.allow("MarkRedrives", b.objects(layout.RedriveFolder), "s3:PutObject")
 	b.allow("SendRecords", stream, "kinesis:ListShards", "kinesis:PutRecord", "kinesis:PutRecords")
 	if cfg.CheckpointFile == "" {
