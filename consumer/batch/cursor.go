@@ -169,13 +169,17 @@ func (c *Cursor) notify() {
 }
 
 // fill appends records to the files of their partitions, a run of one partition at a time. It returns how many it has
-// appended: it stops between two Kinesis records when the batch has too many files.
+// appended: it stops between two Kinesis records when the batch has too many files. A panic is an error, and is not met
+// again: its record is remembered.
 func (p *Pipeline) fill(b *batch, shard string, records []record.Record) (n int, err error) {
+	var at *record.Record // the one that is worked on
+	defer p.survive(shard, &at, &err)
 	for start := 0; start < len(records); {
 		if b.endsBefore(records, start) {
 			return start, nil
 		}
-		id, fault := p.route(&records[start])
+		at = &records[start]
+		id, fault := p.route(shard, at)
 		if fault != nil {
 			if err := p.appendFault(b, shard, &records[start], fault); err != nil {
 				return 0, err
@@ -184,10 +188,14 @@ func (p *Pipeline) fill(b *batch, shard string, records []record.Record) (n int,
 			continue
 		}
 		end := start + 1
-		for end < len(records) && !b.endsBefore(records, end) && p.routesTo(id, &records[end]) {
+		for end < len(records) && !b.endsBefore(records, end) {
+			at = &records[end]
+			if next, fault := p.route(shard, at); fault != nil || next != id {
+				break
+			}
 			end++
 		}
-		if err := p.appendRun(b, id, shard, records[start:end]); err != nil {
+		if err := p.appendRun(b, id, shard, records[start:end], &at); err != nil {
 			return 0, err
 		}
 		start = end
@@ -201,15 +209,13 @@ func (b *batch) endsBefore(records []record.Record, i int) bool {
 	return b.crowded() && i > 0 && records[i].SequenceNumber != records[i-1].SequenceNumber
 }
 
-func (p *Pipeline) routesTo(id fileID, r *record.Record) bool {
-	next, fault := p.route(r)
-	return fault == nil && next == id
-}
-
 // route finds the file of a record, or why it has none.
-func (p *Pipeline) route(r *record.Record) (fileID, *record.Fault) {
+func (p *Pipeline) route(shard string, r *record.Record) (fileID, *record.Fault) {
 	if r.Fault != nil {
 		return fileID{}, r.Fault
+	}
+	if fault := p.poison.fault(shard, r); fault != nil {
+		return fileID{}, fault
 	}
 	partition, err := p.parts.Router.Partition(r)
 	if err != nil {
@@ -218,8 +224,9 @@ func (p *Pipeline) route(r *record.Record) (fileID, *record.Fault) {
 	return fileID{partition: partition}, nil
 }
 
-// appendRun appends records of one partition. Those that do not fit the format go to the error file.
-func (p *Pipeline) appendRun(b *batch, id fileID, shard string, records []record.Record) error {
+// appendRun appends records of one partition, and keeps at on the one that is worked on. Those that do not fit the format
+// go to the error file.
+func (p *Pipeline) appendRun(b *batch, id fileID, shard string, records []record.Record, at **record.Record) error {
 	type misfit struct {
 		r *record.Record
 		f *record.Fault
@@ -227,7 +234,8 @@ func (p *Pipeline) appendRun(b *batch, id fileID, shard string, records []record
 	var misfits []misfit
 	err := b.append(id, func(f *writers.File) error {
 		for i := range records {
-			err := f.Append(&records[i])
+			*at = &records[i]
+			err := f.Append(*at)
 			if err == nil {
 				continue
 			}
@@ -235,7 +243,7 @@ func (p *Pipeline) appendRun(b *batch, id fileID, shard string, records []record
 			if !ok {
 				return err
 			}
-			misfits = append(misfits, misfit{&records[i], fault})
+			misfits = append(misfits, misfit{*at, fault})
 		}
 		return nil
 	}, p.cfg.Limits.FileBytes)

@@ -2,6 +2,8 @@ package batch
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,15 +13,15 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// bomb panics at one record, the first time that it sees it.
+// bomb panics at one record, each time that it sees it.
 type bomb struct {
-	at   string // sequence number
-	gone bool
+	at    string // sequence number
+	times int
 }
 
 func (b *bomb) pass(r *record.Record) {
-	if r.SequenceNumber == b.at && !b.gone {
-		b.gone = true
+	if r.SequenceNumber == b.at {
+		b.times++
 		panic("bomb")
 	}
 }
@@ -34,9 +36,9 @@ func (b bombedRouter) Partition(r *record.Record) (string, error) {
 	return b.byKind.Partition(r)
 }
 
-// Whoever drives the shards recovers from a panic and reads the shard again from its checkpoint. What the panic has
-// left in the open files must not be delivered then, and must not keep anything from going on.
-func TestCursor_RecordsTakenInBeforeAPanicAreDropped(t *testing.T) {
+// A record that makes the program panic costs itself and one batch: it goes to the error prefix when its shard is read
+// again. What the panic has left in the open files must not be delivered, and must not keep anything from going on.
+func TestCursor_SurvivesARecordThatMakesTheProgramPanic(t *testing.T) {
 	places := map[string]func(*testing.T, *Pipeline, *bomb){
 		"in the router": func(_ *testing.T, p *Pipeline, b *bomb) { p.parts.Router = bombedRouter{bomb: b} },
 		"in the format": func(t *testing.T, p *Pipeline, b *bomb) {
@@ -65,11 +67,8 @@ func TestCursor_RecordsTakenInBeforeAPanicAreDropped(t *testing.T) {
 				in.Records = append(in.Records, intake("c", 4, 4).Records...)
 				in.Last = "100004"
 				c := p.Open(w.acquire("shard-0", "one"))
-				func() {
-					defer func() { _ = recover() }()
-					_ = c.Append(context.Background(), in)
-				}()
-				want(t, "the bomb went off", bomb.gone, true)
+				err := c.Append(context.Background(), in)
+				want(t, "the panic is an error of the append", errors.Is(err, errPanicked), true)
 				c.Close()
 				time.Sleep(2 * w.limits.Interval)
 				want(t, "checkpoint of the shard", w.checkpoint("shard-0"), checkpoint.TrimHorizon)
@@ -83,7 +82,11 @@ func TestCursor_RecordsTakenInBeforeAPanicAreDropped(t *testing.T) {
 					}
 				}
 				stop()
-				want(t, "records delivered", len(w.bucket.lines("data/")), 6)
+				want(t, "panics", bomb.times, 1)
+				want(t, "records delivered", len(w.bucket.lines("data/")), 5)
+				lines := w.bucket.lines("errors/")
+				want(t, "error records", len(lines), 1)
+				want(t, "the error record is that of the panic: "+lines[0], strings.Contains(lines[0], record.CodeRecordPanicked), true)
 			})
 		})
 	}

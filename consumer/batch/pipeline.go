@@ -127,6 +127,7 @@ type Pipeline struct {
 	parts   Parts
 	board   board
 	sweeper *sweeper
+	poison  poison
 	taken   atomic.Int64 // user records
 	// finishers has one element for each file that is being finished.
 	finishers chan struct{}
