@@ -17,10 +17,11 @@ import (
 
 // unreachable are permissions that no test here can need, each with the reason.
 var unreachable = map[string]string{
-	"KeepLists s3:DeleteObject": "only batches of thousands of files have lists",
-	"KeepLists s3:GetObject":    "only batches of thousands of files have lists",
-	"KeepLists s3:PutObject":    "only batches of thousands of files have lists",
-	"DecryptStream kms:Decrypt": "Kinesis asks KMS for the daemon, which emulators do not",
+	"KeepLists s3:DeleteObject":   "only batches of thousands of files have lists",
+	"KeepLists s3:GetObject":      "only batches of thousands of files have lists",
+	"KeepLists s3:PutObject":      "only batches of thousands of files have lists",
+	"WriteManifests s3:GetObject": "only if readers move files before their manifest is there",
+	"DecryptStream kms:Decrypt":   "Kinesis asks KMS for the daemon, which emulators do not",
 }
 
 const schemaObject = "s3://config/schemas/a*b.json"

@@ -38,12 +38,12 @@ func (b *builder) readStream() {
 }
 
 // writeFiles is what writers/s3sink calls: the calls of multipart uploads need PutObject but for those that abort and
-// list; HeadObject, which recognises a file that was published before, needs GetObject; HeadBucket needs ListBucket, and
+// list; HeadObject, which recognises a file or a manifest that was published before, needs GetObject; HeadBucket needs ListBucket, and
 // so does HeadObject to answer "not found" in place of "forbidden".
 func (b *builder) writeFiles() {
 	b.allow("WriteFiles", b.objects(b.files()...),
 		"s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject")
-	b.allow("WriteManifests", b.objects(b.cfg.ManifestPrefix), "s3:PutObject")
+	b.allow("WriteManifests", b.objects(b.cfg.ManifestPrefix), "s3:GetObject", "s3:PutObject")
 	// Lists of the files of batches that have more of them than an item of the table holds.
 	b.allow("KeepLists", b.objects(layout.OutboxFolder(b.cfg.ManifestPrefix)), "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 	b.allow("SeeBucket", []string{b.bucket()}, "s3:ListBucket")
