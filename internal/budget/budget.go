@@ -99,7 +99,7 @@ func (b *Budget) Over() bool { return b.queued.Load() > 0 || b.Used() > b.limit/
 // served first. An n of more than half the limit waits until that half is free, so it gets in at last and oversteps
 // the limit by what it exceeds the half.
 //
-// On success the caller owes a Release of n from Received. The only error is the context's.
+// On success the caller owes a Release of n from Received. The only error is the cause of the context's end.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	b.mu.Lock()
 	if len(b.waiters) == 0 && b.fits(n) {
@@ -123,10 +123,10 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	}
 	if b.leave(w) {
 		b.wake() // those behind it may fit
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	b.Release(Received, n) // admitted at the same moment
-	return ctx.Err()
+	return context.Cause(ctx)
 }
 
 // AcquireSpare takes n received bytes into account if three quarters of the limit hold them with all the rest, nobody
@@ -194,10 +194,11 @@ func (b *Budget) Move(from, to Account, n int64) {
 }
 
 // AwaitRoom waits while the limit is exceeded and parts are on their way to S3, which makes room without anybody's
-// doing. With nothing on its way it returns at once: then waiting would not help. The only error is the context's.
+// doing. With nothing on its way it returns at once: then waiting would not help. The only error is the cause of
+// the context's end.
 func (b *Budget) AwaitRoom(ctx context.Context) error {
 	if !b.sendingMakesRoom() {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	b.waiting.Add(1)
 	defer b.waiting.Add(-1)
@@ -209,12 +210,12 @@ func (b *Budget) AwaitRoom(ctx context.Context) error {
 		room := b.room
 		b.mu.Unlock()
 		if !b.sendingMakesRoom() {
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		}
 	}
 }

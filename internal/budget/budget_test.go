@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -134,7 +135,7 @@ func TestAcquire_EndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(100, nil)
 		b.Add(budget.Sending, 90)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancelCause(t.Context())
 		first, result := acquire(t, ctx, b, 50)
 		if first() {
 			t.Fatal("50 bytes got into 10")
@@ -143,8 +144,9 @@ func TestAcquire_EndsWithItsContext(t *testing.T) {
 		if behind() {
 			t.Fatal("a small one went past a large one that came first")
 		}
-		cancel()
-		if err := <-result; !errors.Is(err, context.Canceled) {
+		stopped := errors.New("stopped")
+		cancel(stopped)
+		if err := <-result; err != stopped {
 			t.Fatalf("acquire gave %v", err)
 		}
 		if !behind() {
@@ -224,11 +226,17 @@ func TestAwaitRoom_WaitsOnlyForWhatIsOnItsWay(t *testing.T) {
 			t.Fatal("it waits for parts that nobody sends")
 		}
 
+		// The context of an upload ends with what went wrong with it, and that is what its caller has to hear.
+		gone := errors.New("the upload is gone")
+		ctx, cancel := context.WithCancelCause(t.Context())
 		b.Add(budget.Sending, 60)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := b.AwaitRoom(ctx); !errors.Is(err, context.Canceled) {
+		time.AfterFunc(time.Second, func() { cancel(gone) })
+		if err := b.AwaitRoom(ctx); err != gone {
 			t.Fatalf("awaiting room gave %v", err)
+		}
+		b.Release(budget.Sending, 60)
+		if err := b.AwaitRoom(ctx); err != gone {
+			t.Fatalf("with nothing on its way, awaiting room gave %v", err)
 		}
 	})
 }
