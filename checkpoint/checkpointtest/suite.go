@@ -360,6 +360,11 @@ func testDeleteLease(t *testing.T, s checkpoint.Store) {
 	makeLeases(t, s, 1)
 	held := acquire(t, s, shardID(0), "w1")
 	if err := s.DeleteLease(ctx, held); err == nil || errors.Is(err, checkpoint.ErrConflict) {
+		t.Errorf("DeleteLease of a shard at its beginning: %v, want an error of the argument", err)
+	}
+	must(t, s.Commit(ctx, batchOf("a", sequence(5), held)))
+	held = read(t, s, shardID(0))
+	if err := s.DeleteLease(ctx, held); err == nil || errors.Is(err, checkpoint.ErrConflict) {
 		t.Errorf("DeleteLease of a shard in the middle: %v, want an error of the argument", err)
 	}
 	pretended := held

@@ -1,0 +1,175 @@
+package dynamo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/dynamo"
+)
+
+// What two emulators show to be right by what comes of it, this says word for word: each condition here is one that
+// records are lost or doubled without.
+func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
+	free := checkpoint.Lease{Shard: heldLease.Shard, Counter: 4, Checkpoint: "100"}
+	ended := checkpoint.Lease{Shard: heldLease.Shard, Counter: 4, Checkpoint: checkpoint.ShardEnd}
+	two := oneRange("200")
+	two.Ranges[0].LastArrival = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	two.Ranges = append(two.Ranges, checkpoint.Range{Shard: "shardId-000000000002", Start: checkpoint.TrimHorizon,
+		End: checkpoint.ShardEnd, LeaseOwner: "w1", LeaseCounter: 7})
+	row := `{"Attributes":` + leaseJSON("w1", 5, "100") + `}`
+	for name, c := range map[string]struct {
+		call    func(ctx context.Context, s *dynamo.Store) error
+		answers []answer
+		want    string
+	}{
+		"Commit": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.Commit(ctx, two) },
+			[]answer{{operation: "TransactWriteItems", body: "{}"}},
+			"put #batch/0193 if attribute_not_exists(leaseKey)\n" +
+				"update shardId-000000000001 SET checkpoint = 200, lastArrival = 2026-01-02T03:04:05Z " +
+				"if checkpoint = 100 AND leaseCounter = 4 AND leaseOwner = w1\n" +
+				"update shardId-000000000002 SET checkpoint = SHARD_END " +
+				"if checkpoint = TRIM_HORIZON AND leaseCounter = 7 AND leaseOwner = w1",
+		},
+		"Bury": {
+			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Bury(ctx, "0193", "w1"); return err },
+			[]answer{{operation: "PutItem", body: "{}"}},
+			"put #batch/0193 if attribute_not_exists(leaseKey)",
+		},
+		"Batch": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.Batch(ctx, "0193")
+				if !errors.Is(err, checkpoint.ErrNotFound) {
+					return fmt.Errorf("a tombstone is no batch, and Batch gave %w", err)
+				}
+				return nil
+			},
+			[]answer{{operation: "GetItem", body: `{"Item":{"leaseKey":{"S":"#batch/0193"},"entityType":{"S":"TOMBSTONE"}}}`}},
+			"get #batch/0193 consistently",
+		},
+		"Acquire of a held lease": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.Acquire(ctx, heldLease, "w2")
+				return err
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update shardId-000000000001 SET leaseOwner = w2, leaseCounter = 5 if leaseCounter = 4 AND leaseOwner = w1",
+		},
+		"Acquire of a free lease": {
+			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Acquire(ctx, free, "w2"); return err },
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update shardId-000000000001 SET leaseOwner = w2, leaseCounter = 5 if leaseCounter = 4 AND attribute_not_exists(leaseOwner)",
+		},
+		"Release": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.Release(ctx, heldLease) },
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update shardId-000000000001 REMOVE leaseOwner if leaseCounter = 4 AND leaseOwner = w1",
+		},
+		"Rewind": {
+			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Rewind(ctx, heldLease, "50"); return err },
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update shardId-000000000001 SET checkpoint = 50, leaseCounter = 5 REMOVE leaseOwner " +
+				"if leaseCounter = 4 AND leaseOwner = w1 AND checkpoint = 100",
+		},
+		"DeleteLease": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.DeleteLease(ctx, ended) },
+			[]answer{{operation: "DeleteItem", body: "{}"}},
+			"delete shardId-000000000001 if leaseCounter = 4 AND attribute_not_exists(leaseOwner) AND checkpoint = SHARD_END",
+		},
+		"CreateLeases": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				return s.CreateLeases(ctx, []checkpoint.Lease{{Shard: "shardId-000000000001", Checkpoint: checkpoint.TrimHorizon}})
+			},
+			[]answer{{operation: "PutItem", body: "{}"}},
+			"put shardId-000000000001 if attribute_not_exists(leaseKey)",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, asked := scripted(t, c.answers...)
+			must(t, c.call(t.Context(), s))
+			var lines []string
+			for _, r := range asked.asked[1:] { // after the look at the table
+				lines = append(lines, writes(r)...)
+			}
+			if got := strings.Join(lines, "\n"); got != c.want {
+				t.Errorf("asked for\n%s\nwant\n%s", got, c.want)
+			}
+		})
+	}
+}
+
+// writes says what a request asks for, an item a line, with names and values in their places.
+func writes(r request) []string {
+	verbs := map[string]string{"PutItem": "put", "UpdateItem": "update", "DeleteItem": "delete", "GetItem": "get"}
+	if r.operation != "TransactWriteItems" {
+		return []string{write(verbs[r.operation], r.body)}
+	}
+	var lines []string
+	for _, item := range r.body["TransactItems"].([]any) {
+		for verb, body := range item.(map[string]any) {
+			lines = append(lines, write(strings.ToLower(verb), body.(map[string]any)))
+		}
+	}
+	return lines
+}
+
+func write(verb string, body map[string]any) string {
+	at := body["Key"]
+	if at == nil {
+		at = body["Item"]
+	}
+	line := verb + " " + scalar(at.(map[string]any)["leaseKey"])
+	if update, ok := body["UpdateExpression"].(string); ok {
+		line += " " + update
+	}
+	if condition, ok := body["ConditionExpression"].(string); ok {
+		line += " if " + condition
+	}
+	if body["ConsistentRead"] == true {
+		line += " consistently"
+	}
+	values, _ := body["ExpressionAttributeValues"].(map[string]any)
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(values))) { // longer names before those that they begin with
+		line = strings.ReplaceAll(line, name, scalar(values[name]))
+	}
+	names, _ := body["ExpressionAttributeNames"].(map[string]any)
+	for name, attribute := range names {
+		line = strings.ReplaceAll(line, name, attribute.(string))
+	}
+	return line
+}
+
+// scalar is the value of an attribute of any type.
+func scalar(attribute any) string {
+	for _, v := range attribute.(map[string]any) {
+		return fmt.Sprint(v)
+	}
+	return ""
+}
+
+func TestScan_JoinsWhatItsSegmentsFind(t *testing.T) {
+	page := func(n int) answer { // each segment has one item of each kind
+		return answer{operation: "Scan", body: fmt.Sprintf(`{"Items":[
+			{"leaseKey":{"S":"shardId-%[1]d"},"entityType":{"S":"LEASE"},"leaseCounter":{"N":"1"},"checkpoint":{"S":"100"}},
+			{"leaseKey":{"S":"#worker/w%[1]d"},"entityType":{"S":"WORKER"},"heartbeat":{"N":"1"}},
+			{"leaseKey":{"S":"#batch/b%[1]d"},"entityType":{"S":"BATCH"},"worker":{"S":"w1"}},
+			{"leaseKey":{"S":"#batch/t%[1]d"},"entityType":{"S":"TOMBSTONE"}}]}`, n)}
+	}
+	script := &script{t: t, answers: []answer{{operation: "DescribeTable", body: tableActive}, page(1), page(2)}}
+	cfg := scriptedConfig(script)
+	cfg.Segments = 2
+	s, err := dynamo.Open(t.Context(), cfg)
+	must(t, err)
+	snap, err := s.Scan(t.Context())
+	must(t, err)
+	if len(snap.Leases) != 2 || len(snap.Workers) != 2 || len(snap.Batches) != 2 || len(snap.Tombstones) != 2 {
+		t.Errorf("found %+v, want two of each", snap)
+	}
+}
