@@ -486,6 +486,7 @@ func TestPipeline_DropsABatchWhoseLeaseIsLostAndTheOneBehindIt(t *testing.T) {
 		want(t, "files", len(w.bucket.keys("")), 0)
 		want(t, "uploads left", w.bucket.pending(), 0)
 		want(t, "both restarted", h1.wasRestarted() && h2.wasRestarted(), true)
+		want(t, "batches dropped", value(t, p.parts.Metrics.Batches.WithLabelValues("dropped")), 2)
 		if err := two.Append(context.Background(), intake("x", 21, 22)); !errors.Is(err, ErrRestart) {
 			t.Errorf("append after the drop: got %v, want ErrRestart", err)
 		}
@@ -603,6 +604,9 @@ func TestPipeline_KeepsSeveralLanesForMoreShardsThanACommitHolds(t *testing.T) {
 		synctest.Wait()
 		want(t, "records", len(w.bucket.lines("data/")), shards)
 		want(t, "files", len(w.bucket.keys("data/")), 3)
+		for _, f := range p.Status().Published { // nobody had to wait until another shard's batch was committed
+			want(t, "reason of "+f.Key, f.Reason, "interval")
+		}
 	})
 }
 
