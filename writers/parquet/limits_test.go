@@ -1,0 +1,104 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	parquetgo "github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"aws-streaming-pipeline/consumer/record"
+)
+
+func openFile(t *testing.T, data []byte) *parquetgo.File {
+	t.Helper()
+	file, err := parquetgo.OpenFile(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// Query engines answer count(*) from these numbers, without reading a page.
+func TestFooter_CountsTheRowsOfTheFileAndOfEachRowGroup(t *testing.T) {
+	const rows = 5
+	f := mustFormat(t, Options{RowGroupBytes: 1, Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"}}}`)})
+	var list []record.Record
+	for i := range rows {
+		list = append(list, *newRecord(i, fmt.Sprintf(`{"n":%d}`, i)))
+	}
+	meta := openFile(t, writeFile(t, f, list)).Metadata()
+	if meta.NumRows != rows || len(meta.RowGroups) != rows {
+		t.Errorf("the file counts %d rows in %d row groups, want %d in as many", meta.NumRows, len(meta.RowGroups), rows)
+	}
+	for i, group := range meta.RowGroups {
+		if group.NumRows != 1 || group.Columns[0].MetaData.NumValues != 1 {
+			t.Errorf("row group %d counts %d rows and %d values, want 1", i, group.NumRows, group.Columns[0].MetaData.NumValues)
+		}
+	}
+}
+
+// An index takes one bit more from 3, 5, ... 257 and 513 entries on.
+func TestDictionary_IndexesOfEveryWidthAreReadBack(t *testing.T) {
+	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"},"s":{"type":"string"}}}`)})
+	for _, entries := range []int{1, 2, 3, 4, 5, 8, 9, 255, 256, 257, 512, 513} {
+		t.Run(fmt.Sprint(entries, " entries"), func(t *testing.T) {
+			var list []record.Record
+			var want []string
+			for i := range 4 * entries {
+				n := i % entries
+				row := fmt.Sprintf(`"n":%d,"s":"some text %d"`, n, n)
+				list = append(list, *newRecord(i, "{"+row+"}"))
+				want = append(want, "{"+row+`,"event_id":`+quoteJSON(list[i].EventID())+"}")
+			}
+			data := writeFile(t, f, list)
+			for _, column := range openFile(t, data).Metadata().RowGroups[0].Columns {
+				path := strings.Join(column.MetaData.PathInSchema, ".")
+				if dictionary := slices.Contains(column.MetaData.Encoding, format.RLEDictionary); path != "event_id" && !dictionary {
+					t.Errorf("column %s has no dictionary", path)
+				}
+			}
+			compareRows(t, readWithParquetGo(t, data), want)
+		})
+	}
+}
+
+// Readers that look for -0 or 0 skip what their bounds leave out, and take the two for different (parquet.thrift,
+// ColumnOrder: a min of +0 has to be written as -0, a max of -0 as +0).
+func TestBounds_OfZeroTakeInBothZeros(t *testing.T) {
+	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"d":{"type":"array","items":{"type":"number"}}}}`)})
+	page := func(zero string) string { return `{"d":[` + zero + strings.Repeat(","+zero, pageLevels-1) + `]}` }
+	negative, positive := math.Float64bits(math.Copysign(0, -1)), uint64(0)
+	for name, payloads := range map[string][]string{
+		"0":                       {`{"d":[0]}`},
+		"-0":                      {`{"d":[-0.0]}`},
+		"a page of 0, then of -0": {page("0"), page("-0.0")},
+		"a page of -0, then of 0": {page("-0.0"), page("0")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var list []record.Record
+			for i, data := range payloads {
+				list = append(list, *newRecord(i, data))
+			}
+			file := openFile(t, writeFile(t, f, list))
+			least, most := [][]byte{}, [][]byte{}
+			stats := file.Metadata().RowGroups[0].Columns[0].MetaData.Statistics
+			least, most = append(least, stats.MinValue), append(most, stats.MaxValue)
+			index := file.ColumnIndexes()[0]
+			if len(index.MinValues) != len(payloads) {
+				t.Fatalf("%d pages, want %d", len(index.MinValues), len(payloads))
+			}
+			least, most = append(least, index.MinValues...), append(most, index.MaxValues...)
+			for i := range least {
+				if low, high := binary.LittleEndian.Uint64(least[i]), binary.LittleEndian.Uint64(most[i]); low != negative || high != positive {
+					t.Errorf("bounds %d of chunk and pages are %x and %x, want -0 and 0", i, low, high)
+				}
+			}
+		})
+	}
+}
