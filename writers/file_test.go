@@ -474,3 +474,39 @@ func TestShared_SealsTheLargestBlocksWhenMemoryIsTight(t *testing.T) {
 	}
 	checkNothingHeld(t, held)
 }
+
+// Three blocks wait for the sink, and all of them are encoded when it goes on.
+func TestFile_LaysBlocksDownInTheOrderInWhichTheyWereFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held := budget.New(64<<20, nil)
+		sink := writerstest.NewMemory()
+		open := make(chan struct{})
+		sink.Fault = func(operation, _ string) error {
+			if operation == "Write" {
+				<-open
+			}
+			return nil
+		}
+		spec := fileSpec(newFormat(t, jsonl.None, 16<<10), sink)
+		f := writers.OpenFile(t.Context(), spec, newShared(t, held, 2))
+		for n := range 4 {
+			if err := f.Append(trip(0, n)); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Seal(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		close(open)
+		staged, err := f.Finish(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sink.Publish(t.Context(), staged, spec.BatchID); err != nil {
+			t.Fatal(err)
+		}
+		checkTrips(t, sink.Object(spec.Key).Body, 1, 4)
+		checkNothingHeld(t, held)
+	})
+}

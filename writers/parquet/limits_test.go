@@ -102,3 +102,64 @@ func TestBounds_OfZeroTakeInBothZeros(t *testing.T) {
 		})
 	}
 }
+
+// Nulls of a column are kept by their rows in the row group: each page and each row group has to find its own.
+func TestFlat_NullsAreReadBackInTheirPlaces(t *testing.T) {
+	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"}}}`)})
+	const rows = pageLevels + 20
+	null := map[int]bool{0: true, 5: true, pageLevels - 1: true, pageLevels + 3: true, rows - 1: true}
+	layout := f.NewLayout()
+	data := bytes.Clone(layout.Begin())
+	for group := range 2 {
+		block := layout.NewBlock()
+		for i := range rows {
+			payload := fmt.Sprintf(`{"n":%d}`, group*rows+i)
+			if null[i] {
+				payload = `{}`
+			}
+			if err := block.Append(newRecord(i, payload)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var placed int64
+		data = append(data, place(t, layout, block, &placed)...)
+	}
+	end, err := layout.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = append(data, end...)
+	type row struct {
+		N *int64 `parquet:"n,optional"`
+	}
+	read, err := parquetgo.Read[row](bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(read) != 2*rows {
+		t.Fatalf("%d rows are read back, want %d", len(read), 2*rows)
+	}
+	for i, r := range read {
+		switch want := null[i%rows]; {
+		case want != (r.N == nil):
+			t.Errorf("row %d is null: %t, want %t", i, r.N == nil, want)
+		case r.N != nil && *r.N != int64(i):
+			t.Fatalf("row %d has %d", i, *r.N)
+		}
+	}
+}
+
+func TestBounds_OfAChunkTakeInAllItsPages(t *testing.T) {
+	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"array","items":{"type":"integer"}}}}`)})
+	list := []record.Record{
+		*newRecord(0, `{"n":[5`+strings.Repeat(",5", pageLevels-1)+`]}`),
+		*newRecord(1, `{"n":[9`+strings.Repeat(",9", pageLevels-1)+`]}`),
+		*newRecord(2, `{"n":[1,7]}`),
+	}
+	file := openFile(t, writeFile(t, f, list))
+	stats := file.Metadata().RowGroups[0].Columns[0].MetaData.Statistics
+	least, most := binary.LittleEndian.Uint64(stats.MinValue), binary.LittleEndian.Uint64(stats.MaxValue)
+	if pages := len(file.ColumnIndexes()[0].MinValues); pages != 3 || least != 1 || most != 9 {
+		t.Errorf("bounds of %d pages are %d and %d, want 1 and 9 of 3", pages, least, most)
+	}
+}
