@@ -4,8 +4,10 @@ PKGS   ?= ./...
 CACHE  := .cache
 
 DURATION ?= 10m
+# of make mutants: -run lease, -rotate 6, -list
+MUTANTS ?=
 
-.PHONY: help build functions demo image sbom kind-demo test chaos lint bench bench-check bench-scale cost fetch vuln clean
+.PHONY: help build functions demo image sbom kind-demo test chaos mutants lint bench bench-check bench-scale cost fetch vuln clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -33,6 +35,9 @@ test: fetch ## all tests, with emulators and readers fetched into .cache/
 
 chaos: fetch ## daemons in a storm of faults, DURATION=10m: every record exactly once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/chaos -args -chaos.duration $(DURATION)
+
+mutants: ## single faults in the code that keeps the promise, each with the test that notices it
+	$(GO) run ./internal/mutants $(MUTANTS)
 
 fetch: ## emulators and readers for the tests
 	$(GO) run ./internal/emulator/fetch
