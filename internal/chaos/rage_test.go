@@ -14,8 +14,10 @@ import (
 // proxy has daemons bear it. It is there to try storms in virtual time.
 type puppet struct {
 	number  int
+	storm   *storm
 	weather *weather
 	dice    *dice
+	bucket  string // of the life that goes on
 
 	mu     sync.Mutex
 	cancel context.CancelFunc // of the life that goes on
@@ -88,7 +90,7 @@ func (p *puppet) call(life context.Context, service Service, operation string) b
 			continue
 		}
 		c := call{worker: p.number, service: service, operation: operation}
-		if service == S3 && operation != Put { // manifests are other objects
+		if service == S3 && operation != Put && operation != "HeadBucket" { // manifests are other objects
 			c.object = fmt.Sprintf("bucket/%d-%d", p.number, p.begun)
 		}
 		f := p.weather.meet(c)
@@ -140,12 +142,17 @@ func (p *puppet) spring(life context.Context, service Service, t *trap) {
 // live has one life follow another until ctx ends.
 func (p *puppet) live(ctx context.Context) {
 	for ctx.Err() == nil {
+		before := p.bucket
+		p.bucket = p.storm.bucket()
+		if before != "" && before != p.bucket {
+			p.weather.count(Moved, p.bucket)
+		}
 		life, cancel := context.WithCancel(ctx)
 		p.mu.Lock()
 		p.cancel = cancel
 		p.mu.Unlock()
 		var wg sync.WaitGroup
-		for _, work := range []func(context.Context){p.beat, p.look, p.read, p.write} {
+		for _, work := range []func(context.Context){p.beat, p.look, p.watch, p.read, p.write} {
 			wg.Go(func() { work(life) })
 		}
 		wg.Wait()
@@ -163,6 +170,12 @@ func (p *puppet) look(life context.Context) {
 	for sleep(life, time.Second) {
 		p.call(life, DynamoDB, "Scan")
 		p.call(life, Kinesis, "ListShards")
+	}
+}
+
+func (p *puppet) watch(life context.Context) {
+	for p.call(life, S3, "HeadBucket"); sleep(life, 15*time.Second); {
+		p.call(life, S3, "HeadBucket")
 	}
 }
 
@@ -213,7 +226,7 @@ func rage(t *testing.T, c config) (s *storm, published int) {
 		s = newStorm(c)
 		var puppets []*puppet
 		for i := range c.Workers {
-			p := &puppet{number: i, weather: s.weather, dice: newDice(c.Seed, uint64(10+i)), shuts: map[Service]int{}}
+			p := &puppet{number: i, storm: s, weather: s.weather, dice: newDice(c.Seed, uint64(10+i)), shuts: map[Service]int{}}
 			puppets, s.fleet = append(puppets, p), append(s.fleet, p)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
