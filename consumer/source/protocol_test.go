@@ -326,7 +326,7 @@ func TestReader_RefusesAClientThatReadsAnswersItself(t *testing.T) {
 	var told error
 	s := newSource(deaf{}, func(c *Config) {
 		c.Tick = time.Millisecond
-		c.Trouble = func(_ string, err error) { told = err }
+		c.Trouble = func(_ string, err error) { told = errors.Join(told, err) }
 	})
 	r := s.Open("shard", checkpoint.TrimHorizon)
 	for range 100 {

@@ -119,6 +119,7 @@ func (r *Reader) Close() {
 		r.pending = nil
 	}
 	r.shard.way.close()
+	r.shard.forgotten()
 	r.source.metrics.BehindLatest.DeleteLabelValues(r.shard.id)
 	r.source.metrics.LastRead.DeleteLabelValues(r.shard.id)
 }

@@ -300,6 +300,14 @@ func (s *shardState) recovered(ctx context.Context) {
 	}
 }
 
+// forgotten ends what failed began if the shard is not read here any more: nobody would say that it works again.
+func (s *shardState) forgotten() {
+	if !s.troubled.IsZero() && s.source.cfg.Trouble != nil {
+		s.source.cfg.Trouble(s.id, nil)
+	}
+	s.troubled = time.Time{}
+}
+
 // delay is the wait after the nth failure in a row: it doubles up to a bound, less up to a half by chance, so that
 // shards that failed together do not call together.
 func delay(n int) time.Duration {

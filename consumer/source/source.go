@@ -83,8 +83,9 @@ type Config struct {
 	// Budget takes account of what is read, from the call to the end of the Fetch; nil for no bound. Reading waits
 	// while it is used up.
 	Budget *budget.Budget
-	// Trouble is told of failed calls, and with a nil error of the first success after them. An iterator that has
-	// expired once is no trouble. Readers call it at the same time; it must not wait. It may be nil.
+	// Trouble is told of failed calls, and with a nil error of the first success after them, or of the end of a reader
+	// that had none. An iterator that has expired once is no trouble. Readers call it at the same time; it must not wait.
+	// It may be nil.
 	Trouble func(shard string, err error)
 }
 

@@ -155,6 +155,33 @@ func TestReader_AnIteratorExpiredByAWaitIsNoTrouble(t *testing.T) {
 	})
 }
 
+// The shard may have left the stream, or be another worker's now: whoever was told of the trouble must not keep it.
+func TestReader_TakesItsTroubleBackWhenItIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newShard(1, 1)
+		k.faults = []fault{{errDenied}, {errDenied}, {errDenied}, {errDenied}, {errDenied}, {errDenied}}
+		troubles := make(map[string]error)
+		r := newSource(k, func(c *Config) {
+			c.Trouble = func(shard string, err error) {
+				if troubles[shard] = err; err == nil {
+					delete(troubles, shard)
+				}
+			}
+		}).Open("shard", checkpoint.TrimHorizon)
+		if _, err := r.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(troubles) != 1 {
+			t.Fatalf("troubles are %v while the shard is refused", troubles)
+		}
+		r.Close()
+		if len(troubles) != 0 {
+			t.Errorf("troubles are %v after the reader was closed", troubles)
+		}
+	})
+}
+
 func TestReader_DropsAndCountsRecordsThatComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newShard(30, 1)
@@ -240,7 +267,7 @@ func TestReader_AnInvalidPositionIsTroubleAndNeverRead(t *testing.T) {
 		k := newShard(1, 1)
 		var told error
 		r := newSource(k, func(c *Config) {
-			c.Trouble = func(_ string, err error) { told = err }
+			c.Trouble = func(_ string, err error) { told = errors.Join(told, err) }
 		}).Open("shard", "LATEST")
 		f, err := r.Next(t.Context())
 		r.Close()
