@@ -23,6 +23,9 @@ func TestPatiently_WaitsForWhatPassesAndForNothingElse(t *testing.T) {
 		{"no connection", errors.New("dial tcp: connection refused"), true},
 		{"the service fails", &smithy.GenericAPIError{Code: "InternalServerError", Fault: smithy.FaultServer}, true},
 		{"throttled", fmt.Errorf("describe: %w", &smithy.GenericAPIError{Code: "ThrottlingException", Fault: smithy.FaultClient}), true},
+		{"credentials have expired", fmt.Errorf("describe: %w", &smithy.GenericAPIError{Code: "ExpiredTokenException", Fault: smithy.FaultClient}), true},
+		{"those of the identity have", fmt.Errorf("assume role: %w", &smithy.GenericAPIError{Code: "ExpiredToken", Fault: smithy.FaultClient}), true},
+		{"credentials that nobody knows", fmt.Errorf("describe: %w", &smithy.GenericAPIError{Code: "UnrecognizedClientException", Fault: smithy.FaultClient}), false},
 		{"denied", fmt.Errorf("describe: %w", &smithy.GenericAPIError{Code: "AccessDeniedException", Fault: smithy.FaultClient}), false},
 		{"somebody else's table", fmt.Errorf("bind: %w", checkpoint.ErrForeignTable), false},
 	} {
