@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -28,10 +27,14 @@ func (l Lease) ValidateNew() error {
 // Heir is where a child of the shard begins that has no row of its own. If records of the shard are wanted from a time
 // on, those of the child are, too: of a child that is older than that time nothing before it is wanted, and a younger
 // one has nothing before it. Once a record of the shard is committed the child is known to be younger. Otherwise
-// everything of the child is wanted.
+// everything of the child is wanted. Earlier releases move a checkpoint without Begin: it does not count where the
+// checkpoint lies before it.
 func (l Lease) Heir() Position {
 	_, committed := l.Checkpoint.SequenceNumber()
-	begin := cmp.Or(l.Begin, l.Checkpoint)
+	begin := l.Begin
+	if begin == "" || l.Checkpoint != ShardEnd {
+		begin = Earliest(begin, l.Checkpoint)
+	}
 	if _, isTime := begin.Timestamp(); isTime && !committed && l.Arrival.IsZero() {
 		return begin
 	}
