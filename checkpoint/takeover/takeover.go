@@ -67,7 +67,8 @@ const (
 type Row struct {
 	Shard   string
 	Parents []string
-	// Checkpoint is a checkpoint.Position, Latest, AtTimestamp, or empty if there is none.
+	// Checkpoint is a checkpoint.Position, Latest, AtTimestamp, or empty if there is none. A time is that of a record of
+	// which a part was delivered.
 	Checkpoint string
 }
 
@@ -153,10 +154,12 @@ func (t Table) begin(row Row, f family, initial checkpoint.Position) (checkpoint
 	return p, p.Validate()
 }
 
-// begun tells whether a record of the shard was delivered and its end was not reached.
+// begun tells whether a record of the shard was delivered and its end was not reached. The time of a record stands for a
+// part of it.
 func begun(r Row) bool {
 	_, sequence := checkpoint.Position(r.Checkpoint).SequenceNumber()
-	return sequence
+	_, inside := checkpoint.Position(r.Checkpoint).Timestamp()
+	return sequence || inside
 }
 
 // family is how shards descend from each other.

@@ -54,6 +54,7 @@ func TestPlan_SaysWhereEachShardBegins(t *testing.T) {
 		{"and a split since", "b:LATEST", "a b<a c<b", "a:SHARD_END b:START c:TRIM_HORIZON"},
 		{"a first start at a time", "b:AT_TIMESTAMP", "a b<a c<b", "a:SHARD_END b:START c:TRIM_HORIZON"},
 		{"a time, in early versions for children too", "a:12 b:AT_TIMESTAMP c:AT_TIMESTAMP", "a b<a c<b", "a:12 b:TRIM_HORIZON c:TRIM_HORIZON"},
+		{"the same, stopped inside an aggregate", "a:AT_TIMESTAMP:2026-10-01T00:00:00.000Z b:AT_TIMESTAMP", "a b<a", "a:AT_TIMESTAMP:2026-10-01T00:00:00.000Z b:TRIM_HORIZON"},
 		{"a time, and a parent that ended perhaps before it", "a:SHARD_END b:AT_TIMESTAMP", "a b<a", "a:SHARD_END b:START"},
 		{"a tree that nobody has begun", "a:12", "a b c<b", "a:12 b:START c:START"},
 		{"a merge with such a tree", "a:12", "a b c<a,b", "a:12 b:START c:TRIM_HORIZON"},
