@@ -16,9 +16,15 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 )
 
-func positionBefore(asked *[]string, p checkpoint.Position, err error) func(context.Context, string, string) (checkpoint.Position, error) {
-	return func(_ context.Context, shard, sequence string) (checkpoint.Position, error) {
-		*asked = append(*asked, shard+" "+sequence)
+func positionBefore(asked *[]string, p checkpoint.Position, err error) func(context.Context, string, string, int64) (checkpoint.Position, error) {
+	var mu sync.Mutex
+	return func(_ context.Context, shard, sequence string, user int64) (checkpoint.Position, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		*asked = append(*asked, fmt.Sprint(shard, " ", sequence, ".", user))
+		if shard == "shardId-2" {
+			return "", nil // nothing is left of its record
+		}
 		return p, err
 	}
 }

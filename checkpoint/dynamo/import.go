@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/takeover"
@@ -23,6 +24,9 @@ const (
 	stockParent     = "ParentShardId"
 )
 
+// lookingAtOnce bounds the records that are looked at at the same time.
+const lookingAtOnce = 8
+
 // Source names a lease table of another consumer of the same stream.
 type Source struct {
 	// Table was made by vmware-go-kcl's own checkpointer or by the Kinesis Client Library for Java, version 2 or 3.
@@ -31,11 +35,14 @@ type Source struct {
 	Listed map[string][]string
 	// Failover is how long a worker's heartbeat may stand still until the worker is dead.
 	Failover time.Duration
-	// Before returns a position before the record with this sequence number, for example the time of its arrival. It
-	// is asked for checkpoints inside a KPL aggregate, which our positions cannot express: the whole aggregate is
-	// then read again, and what the other consumer had done of it comes twice. Without it such checkpoints are
-	// refused.
-	Before func(ctx context.Context, shard, sequenceNumber string) (checkpoint.Position, error)
+	// Before looks at the record at a checkpoint of the Java library, which counts user records. If it is a KPL aggregate
+	// with more user records after the one with this number, Before returns a position before it, for example the time of
+	// its arrival, and otherwise none. It is called for several shards at the same time. If it is nil, checkpoints at the
+	// first user record are taken for whole records, and those at others are refused.
+	Before func(ctx context.Context, shard, sequenceNumber string, user int64) (checkpoint.Position, error)
+	// Reread has shards whose checkpoint lies inside an aggregate, which our positions cannot express, begin before it: what
+	// the other consumer had done of it comes twice. Without it such checkpoints are refused.
+	Reread bool
 }
 
 // Import makes leases from another consumer's table, so that this application goes on where that one stopped, and
@@ -248,8 +255,8 @@ func (s *Store) foreignTable(ctx context.Context, from Source) (takeover.Table, 
 // foreignLease is a row of another consumer's table.
 type foreignLease struct {
 	takeover.Row
-	subSequence int64
-	other       bool // the row is not a shard's
+	user  int64 // number of the user record at the checkpoint; -1 if the library counts none
+	other bool  // the row is not a shard's
 }
 
 func (r *reader) stockLease() foreignLease {
@@ -257,7 +264,7 @@ func (r *reader) stockLease() foreignLease {
 	if parent := r.str(stockParent); parent != "" {
 		row.Parents = []string{parent}
 	}
-	return foreignLease{Row: row}
+	return foreignLease{Row: row, user: -1}
 }
 
 func (r *reader) javaLease() foreignLease {
@@ -273,7 +280,7 @@ func (r *reader) javaLease() foreignLease {
 		Shard: r.str(attrKey), Parents: slices.Sorted(slices.Values(r.strings(attrParents))), Checkpoint: r.str(attrCheckpoint),
 	}}
 	if r.has(attrSubSequence) {
-		f.subSequence = r.num(attrSubSequence)
+		f.user = r.num(attrSubSequence)
 	}
 	if strings.Contains(f.Shard, ":") {
 		r.fail(attrKey, "names a stream: tables of several streams cannot be imported")
@@ -281,23 +288,36 @@ func (r *reader) javaLease() foreignLease {
 	return f
 }
 
-// resolve puts positions in the place of checkpoints inside aggregates.
+// resolve puts positions in the place of checkpoints inside aggregates. Those of the Java library are at a user record:
+// even that of the first one may leave others of the same record undone (ExtendedSequenceNumber, ProcessTask).
 func resolve(ctx context.Context, foreign []foreignLease, from Source) ([]takeover.Row, error) {
-	var inside []string
-	rows := make([]takeover.Row, 0, len(foreign))
-	for _, f := range foreign {
-		if f.subSequence > 0 {
-			if from.Before == nil {
-				inside = append(inside, f.Shard)
-				continue
-			}
-			before, err := from.Before(ctx, f.Shard, f.Checkpoint)
-			if err != nil {
-				return nil, fmt.Errorf("shard %s: find the position before %s: %w", f.Shard, f.Checkpoint, err)
-			}
-			f.Checkpoint = string(before)
+	before := make([]checkpoint.Position, len(foreign))
+	g, looking := errgroup.WithContext(ctx)
+	g.SetLimit(lookingAtOnce)
+	for i, f := range foreign {
+		if _, record := checkpoint.Position(f.Checkpoint).SequenceNumber(); !record || f.user < 0 || from.Before == nil {
+			continue
 		}
-		rows = append(rows, f.Row)
+		g.Go(func() (err error) {
+			if before[i], err = from.Before(looking, f.Shard, f.Checkpoint, f.user); err != nil {
+				return fmt.Errorf("shard %s: look at the record %s: %w", f.Shard, f.Checkpoint, err)
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var inside []string
+	rows := make([]takeover.Row, len(foreign))
+	for i, f := range foreign {
+		rows[i] = f.Row
+		switch {
+		case before[i] != "" && from.Reread:
+			rows[i].Checkpoint = string(before[i])
+		case before[i] != "", from.Before == nil && f.user > 0:
+			inside = append(inside, f.Shard)
+		}
 	}
 	if len(inside) > 0 {
 		return nil, fmt.Errorf("the checkpoints of %d shards lie inside aggregates, where this pipeline has no positions: %s",

@@ -257,17 +257,25 @@ func testImport_WritesNothingWhenItRefuses(t *testing.T, endpoint string) {
 }
 
 func testImport_AsksForThePositionBeforeAnAggregate(t *testing.T, endpoint string) {
-	store, from := importing(t, endpoint, "leaseKey", javaRow("shardId-1", "495").subSequence("3"), javaRow("shardId-2", "600"))
+	rows := []row{javaRow("shardId-1", "495").subSequence("0"), javaRow("shardId-2", "600").subSequence("3"), javaRow("shardId-4", "TRIM_HORIZON")}
+	store, from := importing(t, endpoint, "leaseKey", rows...)
 	before := checkpoint.AtTimestamp(time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC))
 	asked := []string{}
-	_, err := store.Import(t.Context(), dynamo.Source{Table: from, Listed: listed, Before: positionBefore(&asked, before, nil)})
-	must(t, err)
-	if !slices.Equal(asked, []string{"shardId-1 495"}) {
+	source := dynamo.Source{Table: from, Listed: listed, Before: positionBefore(&asked, before, nil)}
+	if _, err := store.Import(t.Context(), source); err == nil || !strings.Contains(err.Error(), "1 shards lie inside aggregates") || len(leases(t, store)) > 0 {
+		t.Errorf("%v, want a refusal", err)
+	}
+	slices.Sort(asked)
+	if !slices.Equal(asked, []string{"shardId-1 495.0", "shardId-2 600.3"}) {
 		t.Errorf("asked for %q", asked)
 	}
+	source.Reread = true
+	_, err := store.Import(t.Context(), source)
+	must(t, err)
 	want := []checkpoint.Lease{
 		{Shard: "shardId-1", Checkpoint: before, Begin: before}, {Shard: "shardId-2", Checkpoint: "600", Begin: "600"},
 		{Shard: "shardId-3", Checkpoint: application.Initial, Begin: application.Initial},
+		{Shard: "shardId-4", Checkpoint: checkpoint.TrimHorizon, Begin: checkpoint.TrimHorizon},
 	}
 	if got := leases(t, store); !reflect.DeepEqual(got, want) {
 		t.Errorf("the leases are %+v, want %+v", got, want)

@@ -30,6 +30,9 @@
 //	                                            | But TRIM_HORIZON if the stream has dropped parents of it, and shards
 //	                                            | that were not finished, too: it may descend from them
 //
+// A checkpoint is at a user record. What is left of an aggregate then cannot be told from the lease, so whoever reads the table
+// looks at the record.
+//
 // A child of a merge has a lease as soon as one of its parents has ended; the other parent's own lease then says where
 // that one is. A lease that is not finished of a shard that the stream lists no more tells of records that are lost
 // already: it is taken over as it is, for the operator to see, and its children begin at TRIM_HORIZON.

@@ -28,28 +28,34 @@ const (
 	arrivalTips = 3
 )
 
-// arrivals asks a stream when records have arrived.
+// arrivals asks a stream for records and when they arrived.
 type arrivals struct {
 	client *kinesis.Client
 	stream string // name or ARN
 	log    *slog.Logger
 }
 
-// before returns the time of a record's arrival as a position: reading begins with that record, or with others that
-// arrived in the same millisecond. If the stream has dropped the record, it returns the position after it, and says so
-// in the log: what the stream still holds begins there. An error means that neither is known.
-func (a arrivals) before(ctx context.Context, shard, sequence string) (checkpoint.Position, error) {
+// before returns the time of a record's arrival as a position if it is an aggregate with user records after the one with
+// this number: reading begins with that record, or with others that arrived in the same millisecond. It returns none if
+// there are no more, and if the stream has dropped the record: what the stream still holds begins after it, and the log
+// says so where something may have been left of it. An error means that neither is known.
+func (a arrivals) before(ctx context.Context, shard, sequence string, user int64) (checkpoint.Position, error) {
 	deadline, cancel := context.WithTimeout(ctx, arrivalWait)
 	defer cancel()
 	r, err := a.find(deadline, shard, sequence)
 	switch {
 	case errors.Is(err, errTrimmed):
-		a.log.Warn("the record of a checkpoint has left the stream: the shard begins after it", logkey.Shard, shard, logkey.Sequence, sequence)
-		return checkpoint.Position(sequence), nil
+		if user > 0 {
+			a.log.Warn("the record of a checkpoint has left the stream: the shard begins after it", logkey.Shard, shard, logkey.Sequence, sequence)
+		}
+		return "", nil
 	case err != nil && deadline.Err() != nil && ctx.Err() == nil:
 		return "", fmt.Errorf("the record was not found within %v: try again: %w", arrivalWait, err)
 	case err != nil:
 		return "", err
+	}
+	if users := record.AppendRecords(nil, record.Record{Data: r.Data}); int64(len(users)) <= user+1 {
+		return "", nil
 	}
 	return checkpoint.AtTimestamp(aws.ToTime(r.ApproximateArrivalTimestamp)), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/record"
 )
 
 // answers are what GetRecords gives, one after the other; the last is repeated.
@@ -42,12 +44,15 @@ func (a *answers) Do(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-func TestArrivals_TellARecordThatIsFurtherOnFromOneThatIsGone(t *testing.T) {
+func TestArrivals_TellWhatIsLeftOfARecordAndWhetherItIsGone(t *testing.T) {
+	const none checkpoint.Position = "none"
 	arrival := time.Date(2026, 11, 1, 12, 0, 0, 250e6, time.UTC)
-	found := func(sequence string) string {
-		return fmt.Sprintf(`{"Records":[{"SequenceNumber":%q,"Data":"","PartitionKey":"k","ApproximateArrivalTimestamp":%.3f}],"NextShardIterator":"it","MillisBehindLatest":0}`,
-			sequence, float64(arrival.UnixMilli())/1000)
+	holding := func(sequence string, data []byte) string {
+		return fmt.Sprintf(`{"Records":[{"SequenceNumber":%q,"Data":%q,"PartitionKey":"k","ApproximateArrivalTimestamp":%.3f}],"NextShardIterator":"it","MillisBehindLatest":0}`,
+			sequence, base64.StdEncoding.EncodeToString(data), float64(arrival.UnixMilli())/1000)
 	}
+	aggregate := record.AppendAggregate(nil, []record.Record{{PartitionKey: "k", Data: []byte("0")}, {PartitionKey: "k", Data: []byte("1")}, {PartitionKey: "k", Data: []byte("2")}})
+	found := func(sequence string) string { return holding(sequence, aggregate) }
 	fault := func(kind string) string { return fmt.Sprintf(`{"__type":%q,"message":"no"}`, kind) }
 	const (
 		empty = `{"Records":[],"NextShardIterator":"it","MillisBehindLatest":5000}`
@@ -59,20 +64,24 @@ func TestArrivals_TellARecordThatIsFurtherOnFromOneThatIsGone(t *testing.T) {
 		name     string
 		iterator string
 		records  []string
+		user     int64
 		want     checkpoint.Position // empty for an error
 		calls    int                 // 0 for any number
 	}{
-		{"at once", "", []string{found("100")}, checkpoint.AtTimestamp(arrival), 1},
-		{"after empty answers", "", []string{empty, empty, empty, empty, empty, found("100")}, checkpoint.AtTimestamp(arrival), 6},
-		{"after an answer that looks like the tip", "", []string{tip, found("100")}, checkpoint.AtTimestamp(arrival), 2},
-		{"after throttling", "", []string{throttled, throttled, throttled, throttled, throttled, throttled, throttled, empty, found("100")}, checkpoint.AtTimestamp(arrival), 9},
-		{"dropped: a later record", "", []string{empty, found("1000")}, "100", 2},
-		{"dropped: the shard ends", "", []string{empty, end}, "100", 2},
-		{"dropped: nothing up to the tip", "", []string{empty, tip, tip, empty, tip}, "100", 7},
-		{"dropped with its shard", missing, []string{empty}, "100", 0},
-		{"never found", "", []string{empty}, "", 0},
-		{"throttled without end", "", []string{throttled}, "", 0},
-		{"refused", "", []string{fault("AccessDeniedException")}, "", 0},
+		{"the second of three", "", []string{found("100")}, 1, checkpoint.AtTimestamp(arrival), 1},
+		{"the last of three", "", []string{found("100")}, 2, none, 1},
+		{"a record that is no aggregate", "", []string{holding("100", []byte("plain"))}, 0, none, 1},
+		{"at once", "", []string{found("100")}, 0, checkpoint.AtTimestamp(arrival), 1},
+		{"after empty answers", "", []string{empty, empty, empty, empty, empty, found("100")}, 0, checkpoint.AtTimestamp(arrival), 6},
+		{"after an answer that looks like the tip", "", []string{tip, found("100")}, 0, checkpoint.AtTimestamp(arrival), 2},
+		{"after throttling", "", []string{throttled, throttled, throttled, throttled, throttled, throttled, throttled, empty, found("100")}, 0, checkpoint.AtTimestamp(arrival), 9},
+		{"dropped: a later record", "", []string{empty, found("1000")}, 0, none, 2},
+		{"dropped: the shard ends", "", []string{empty, end}, 0, none, 2},
+		{"dropped: nothing up to the tip", "", []string{empty, tip, tip, empty, tip}, 0, none, 7},
+		{"dropped with its shard", missing, []string{empty}, 0, none, 0},
+		{"never found", "", []string{empty}, 0, "", 0},
+		{"throttled without end", "", []string{throttled}, 0, "", 0},
+		{"refused", "", []string{fault("AccessDeniedException")}, 0, "", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -82,7 +91,10 @@ func TestArrivals_TellARecordThatIsFurtherOnFromOneThatIsGone(t *testing.T) {
 					BaseEndpoint: aws.String("http://kinesis.test"), HTTPClient: stream,
 				})
 				began := time.Now()
-				got, err := arrivals{client, "trips", slog.New(slog.DiscardHandler)}.before(t.Context(), "shardId-000000000000", "100")
+				got, err := arrivals{client, "trips", slog.New(slog.DiscardHandler)}.before(t.Context(), "shardId-000000000000", "100", test.user)
+				if err == nil && got == "" {
+					got = none
+				}
 				if got != test.want || (err == nil) != (test.want != "") || test.calls > 0 && len(stream.calls) != test.calls {
 					t.Errorf("position %q, %v, after %d calls; want %q after %d", got, err, len(stream.calls), test.want, test.calls)
 				}

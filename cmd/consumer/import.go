@@ -22,7 +22,8 @@ const importUsage = `checkpoint import --from TABLE [--reread-aggregates]
 Takes over the positions of another consumer of the same stream: a lease table of vmware-go-kcl's own checkpointer, or of
 the Kinesis Client Library for Java, version 2 or 3. That consumer must be stopped for good, and no daemon may run. The
 daemon's settings must be set as they will be: the table is bound to STREAM_NAME, and shards on which the other had no
-progress begin at START_POSITION. The stream is listed, and every shard gets its row: those that the other had finished,
+progress begin at START_POSITION. The record at each checkpoint of the Java library is looked at, since it may be a KPL
+aggregate that was not finished. The stream is listed, and every shard gets its row: those that the other had finished,
 and those that follow a shard it had begun, included. See docs/operations.md.
 
 Nothing is written if any shard here has progress of its own. If the command fails or dies while it writes, daemons refuse
@@ -62,12 +63,9 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	if _, _, err := lease.Bind(ctx, store, lister, cfg.Application, initial(cfg.StartPosition)); err != nil {
 		return err
 	}
-	source := dynamo.Source{Table: *from, Failover: cfg.Failover}
+	source := dynamo.Source{Table: *from, Failover: cfg.Failover, Before: arrivals{stream, name, log}.before, Reread: *reread}
 	if source.Listed, err = parents(ctx, lister); err != nil {
 		return err
-	}
-	if *reread {
-		source.Before = arrivals{stream, name, log}.before
 	}
 	plan, err := store.Import(ctx, source)
 	if err != nil {
