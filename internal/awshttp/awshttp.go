@@ -5,6 +5,7 @@ package awshttp
 import (
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -35,6 +36,12 @@ const waitingPerStream = 256 << 10
 // frameBytes is how large the frames of such a stream may be. The default of 16 KiB costs a fifth more processor time.
 const frameBytes = 128 << 10
 
+// streamsSilent is how long a connection of streams may be silent until the service is asked for a sign of life, and again how
+// long it has for that. All streams share few connections, and those that come after a stream that was given up would be put
+// on one that is dead, until the kernel has tried for a quarter of an hour. The AWS SDK for Java asks every 5 s
+// (Http2Configuration, healthCheckPingPeriod).
+const streamsSilent = 15 * time.Second
+
 // Parallel returns a client that gives each call under way a connection of its own, by HTTP/1.1, and keeps as many as it
 // needed. By HTTP/2 all calls of a service share one connection: answers of megabytes are cut into frames of 16 KiB, are
 // copied twice more, and wait for one another. Calls that need HTTP/2, those that answer with a stream of events, have it.
@@ -49,7 +56,10 @@ func Parallel(client aws.HTTPClient) aws.HTTPClient {
 	}
 	return parallel{
 		streams: c.WithTransportOptions(func(t *http.Transport) {
-			t.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerStream: waitingPerStream, MaxReadFrameSize: frameBytes}
+			t.HTTP2 = &http.HTTP2Config{
+				MaxReceiveBufferPerStream: waitingPerStream, MaxReadFrameSize: frameBytes,
+				SendPingTimeout: streamsSilent, PingTimeout: streamsSilent,
+			}
 		}),
 		calls: c.WithTransportOptions(func(t *http.Transport) {
 			t.Protocols = new(http.Protocols)
