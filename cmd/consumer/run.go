@@ -45,7 +45,9 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	m := metrics.New(labelled)
 	b := budget.New(int64(cfg.MemoryBudget), m)
 	bucket := s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
-	records, err := loadSchema(ctx, cfg.Schema, bucket)
+	records, err := loadSchema(ctx, cfg.Schema, bucket, func(f func() error) error {
+		return consumer.Patiently(ctx, log, "read the schema "+cfg.Schema, f)
+	})
 	if err != nil {
 		return err
 	}

@@ -24,12 +24,13 @@ const (
 	maxSamples = 10_000
 )
 
-// loadSchema reads a schema file from a path or from s3://bucket/key. An empty name is no schema.
-func loadSchema(ctx context.Context, name string, bucket *s3.Client) (*schema.Schema, error) {
+// loadSchema reads a schema file from a path or from s3://bucket/key. An empty name is no schema. What is asked of S3 is
+// asked by fetching.
+func loadSchema(ctx context.Context, name string, bucket *s3.Client, fetching func(func() error) error) (*schema.Schema, error) {
 	if name == "" {
 		return nil, nil
 	}
-	document, err := readSchema(ctx, name, bucket)
+	document, err := readSchema(ctx, name, bucket, fetching)
 	if err != nil {
 		return nil, fmt.Errorf("SCHEMA=%q: %w", name, err)
 	}
@@ -40,7 +41,10 @@ func loadSchema(ctx context.Context, name string, bucket *s3.Client) (*schema.Sc
 	return s, nil
 }
 
-func readSchema(ctx context.Context, name string, client *s3.Client) ([]byte, error) {
+// once makes one attempt.
+func once(f func() error) error { return f() }
+
+func readSchema(ctx context.Context, name string, client *s3.Client, fetching func(func() error) error) ([]byte, error) {
 	location, remote := strings.CutPrefix(name, "s3://")
 	if !remote {
 		return os.ReadFile(name)
@@ -49,12 +53,16 @@ func readSchema(ctx context.Context, name string, client *s3.Client) ([]byte, er
 	if !ok || bucket == "" || key == "" {
 		return nil, errors.New("want a path or s3://bucket/key")
 	}
-	object, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
-	if err != nil {
-		return nil, err
-	}
-	defer object.Body.Close()
-	document, err := io.ReadAll(io.LimitReader(object.Body, maxSchemaBytes+1))
+	var document []byte
+	err := fetching(func() error {
+		object, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
+		if err != nil {
+			return err
+		}
+		defer object.Body.Close()
+		document, err = io.ReadAll(io.LimitReader(object.Body, maxSchemaBytes+1))
+		return err
+	})
 	if err == nil && len(document) > maxSchemaBytes {
 		err = fmt.Errorf("longer than %d bytes", maxSchemaBytes)
 	}
@@ -98,7 +106,7 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 		}
 		client = s3.NewFromConfig(account)
 	}
-	s, err := loadSchema(ctx, *file, client)
+	s, err := loadSchema(ctx, *file, client, once)
 	if err != nil {
 		return err
 	}
