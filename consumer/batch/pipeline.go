@@ -346,17 +346,21 @@ func (l *lane) wakeUp() {
 }
 
 // acquire returns the open batch, entered, beginning one if there is none. It waits while the batch is full: a batch
-// that is due by age alone goes on filling until its turn comes.
+// that is due by age alone goes on filling until its turn comes. It also waits while the batch has ended and is not taken
+// away yet: what comes into it is lost, and may be of a cursor that would not be told, because it covers the same
+// shard for the one before.
 func (l *lane) acquire(ctx context.Context, c *Cursor) (*batch, error) {
 	for {
 		b, rotated := l.open()
-		if !l.full(b, c) && b.enter() {
+		if b.ctx.Err() == nil && !l.full(b, c) && b.enter() {
 			return b, nil
 		}
 		select {
 		case <-rotated:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
+		case <-l.p.ctx.Done():
+			return nil, context.Cause(l.p.ctx)
 		}
 	}
 }
