@@ -82,8 +82,11 @@ func (b *bucket) Begin(_ context.Context, spec writers.ObjectSpec) (writers.Uplo
 	return u, err
 }
 
-func (b *bucket) Publish(_ context.Context, f checkpoint.File, batch string) (etag string, err error) {
+func (b *bucket) Publish(ctx context.Context, f checkpoint.File, batch string) (etag string, err error) {
 	err = b.call("publish", f.Key, func() error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if done, ok := b.objects[f.Key]; ok && done.batch == batch {
 			return nil
 		}

@@ -81,6 +81,9 @@ func TestCursor_SurvivesARecordThatMakesTheProgramPanic(t *testing.T) {
 						t.Errorf("drain %s: %v", shard, err)
 					}
 				}
+				if err := p.AwaitPublished(context.Background()); err != nil {
+					t.Error(err)
+				}
 				stop()
 				want(t, "panics", bomb.times, 1)
 				want(t, "records delivered", len(w.bucket.lines("data/")), 5)

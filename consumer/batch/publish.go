@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -71,14 +72,19 @@ func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
 }
 
 // complete makes the files of a batch visible and fills in their ETags. Files of which neither the upload nor the object
-// is there, and of which nothing is known, are returned: they keep none of the others from being completed.
+// is there, and of which nothing is known, are returned. Neither they nor files in whose place is another object keep
+// others from being completed: no later attempt would do better. Any other error ends the attempt, and so that it is not
+// always the same files that are left, each begins with another.
 func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch) (gone []checkpoint.File, err error) {
 	var mu sync.Mutex
 	notes := notes{p: p, batch: b.ID}
 	stopNotes := notes.keep(ctx)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(publishing)
-	for i := range b.Files {
+	var foreign []error
+	first := rand.N(max(len(b.Files), 1))
+	for n := range b.Files {
+		i := (first + n) % len(b.Files)
 		f := &b.Files[i]
 		_, known := slices.BinarySearch(b.Published, i)
 		g.Go(func() error {
@@ -95,6 +101,10 @@ func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch) (gone []che
 					defer mu.Unlock()
 					gone = append(gone, *f)
 				}
+			case errors.Is(err, writers.ErrForeignObject):
+				mu.Lock()
+				defer mu.Unlock()
+				foreign = append(foreign, err)
 			default:
 				return fmt.Errorf("publish %s: %w", f.Key, err)
 			}
@@ -103,6 +113,9 @@ func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch) (gone []che
 	}
 	err = g.Wait()
 	stopNotes()
+	if err == nil && len(foreign) > 0 {
+		err = fmt.Errorf("%d of %d files: %w", len(foreign), len(b.Files), foreign[0])
+	}
 	if err != nil || len(gone) > 0 {
 		notes.write(ctx)
 	}

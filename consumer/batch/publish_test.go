@@ -59,16 +59,6 @@ func (w *world) sweep(p *Pipeline) {
 	synctest.Wait()
 }
 
-// on answers the calls of one operation that concern a partition with an error, and passes the others.
-func on(operation, partition string, err error) func(string, string, bool) error {
-	return func(op, key string, _ bool) error {
-		if op == operation && strings.HasPrefix(key, "data/"+partition) {
-			return err
-		}
-		return nil
-	}
-}
-
 func (b *bucket) remove(prefix string) {
 	for _, key := range b.keys(prefix) {
 		b.mu.Lock()
@@ -122,7 +112,7 @@ func TestPublish_WhenReadersMoveFilesBeforeTheManifest(t *testing.T) {
 	t.Run("the file was noted: the rest is published", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
-			b := w.leave("a", "shard-1", "xyz", on("publish", "y", writers.ErrRefused))
+			b := w.leave("a", "shard-1", "xyz", refusedAfterAMinute("y"))
 			want(t, "files noted", fmt.Sprint(b.Published), "[0 2]")
 			w.bucket.remove("data/x")
 
@@ -375,4 +365,49 @@ func TestLane_GoesOnAfterADroppedBatchWhoseUploadsCannotBeAborted(t *testing.T) 
 		synctest.Wait()
 		want(t, "records of the next batch", len(w.bucket.lines("data/y")), 5)
 	})
+}
+
+// Some files of a batch cannot be published before somebody mends what is wrong, be they the first or the most: all others
+// have to be visible long before the bucket's lifecycle rule removes their uploads.
+func TestPublish_FilesThatFailKeepNoOthersFromBeingPublished(t *testing.T) {
+	const names = "abcdefghijklmnopqrstuvwxyz"
+	for name, test := range map[string]struct {
+		fails string
+		after time.Duration
+		err   error
+	}{
+		"another object is in the place of the first":   {"a", 0, writers.ErrForeignObject},
+		"more than are published at a time are refused": {names[:publishing+4], time.Minute, writers.ErrRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.leave("a", "shard-1", names, failing("publish"))
+				w.bucket.plant(func(operation, key string, applied bool) error {
+					switch {
+					case operation != "publish" || applied:
+					case strings.Contains(test.fails, partitions([]string{key})[0]):
+						time.Sleep(test.after)
+						return test.err
+					default:
+						time.Sleep(100 * time.Millisecond)
+					}
+					return nil
+				})
+				p, stop := w.worker("b")
+				defer stop()
+				for range 2 * 60 * 20 {
+					w.sweep(p)
+					time.Sleep(3 * time.Second)
+				}
+				want(t, "published", strings.Join(partitions(w.bucket.keys("data/")), ""), names[len(test.fails):])
+				want(t, "reason", p.Status().Unpublished[0].Reason, reasonOf(test.err))
+				w.bucket.plant(nil)
+				time.Sleep(3 * time.Minute) // the last attempt, and the pause after it
+				w.sweep(p)
+				time.Sleep(time.Second)
+				want(t, "manifests when it is mended", len(w.bucket.keys("manifests/")), 1)
+			})
+		})
+	}
 }
