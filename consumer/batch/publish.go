@@ -173,7 +173,7 @@ func (n *notes) keep(ctx context.Context) (stop func()) {
 	}
 }
 
-// write notes what is fresh, also if ctx has ended.
+// write notes what is fresh, also if ctx has ended. What the store does not take stays fresh.
 func (n *notes) write(ctx context.Context) {
 	n.mu.Lock()
 	fresh := n.fresh
@@ -186,6 +186,9 @@ func (n *notes) write(ctx context.Context) {
 	defer cancel()
 	err := n.p.parts.Store.NotePublished(ctx, n.batch, fresh)
 	if err != nil && !errors.Is(err, checkpoint.ErrNotFound) { // not found: another worker has published all of it
+		n.mu.Lock()
+		n.fresh = append(n.fresh, fresh...)
+		n.mu.Unlock()
 		n.p.parts.Log.Warn("published files not noted", logkey.Batch, n.batch, logkey.Count, len(fresh), logkey.Error, err)
 	}
 }

@@ -185,11 +185,20 @@ func TestPublish_NotesWhatIsVisibleWhileTheRestTakesItsTime(t *testing.T) {
 			}
 			return nil
 		})
+		refusals := 0
+		w.faults(func(operation string, applied bool) error {
+			if operation == "note published" && !applied && refusals == 0 {
+				refusals++
+				return errPlanted
+			}
+			return nil
+		})
 		c := p.Open(w.acquire("shard-1", "a"))
 		w.append(c, intake("x", 1, 5))
 		w.append(c, intake("y", 6, 9))
-		time.Sleep(w.limits.Interval + noteEvery + time.Second)
+		time.Sleep(w.limits.Interval + 2*noteEvery + time.Second)
 		synctest.Wait()
+		want(t, "notes that the store did not take", refusals, 1)
 		b, err := w.store.Batch(context.Background(), w.scan().Batches[0].ID)
 		if err != nil {
 			t.Fatal(err)
