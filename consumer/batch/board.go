@@ -92,7 +92,7 @@ type board struct {
 	faults []FaultSeen
 	totals Totals
 	box    int
-	seen   map[string]bool      // batches of the outbox at the last scan
+	seen   map[string]bool      // batches that were in the outbox at the last scan, or had failed by then
 	oldest map[string]time.Time // oldest arrival of committed batches that are not published
 	failed map[string]UnpublishedBatch
 }
@@ -179,8 +179,9 @@ func (b *board) fault(now time.Time, shard, sequence string, f *record.Fault) {
 	b.faults = remember(b.faults, FaultSeen{At: now, Shard: shard, Sequence: strings.Clone(sequence), Code: f.Code, Message: f.Message})
 }
 
-// outbox notes the unpublished batches of all workers. A batch of this worker that was there and is no more was
-// published or forgotten by somebody else.
+// outbox notes the unpublished batches of all workers. A batch that was there and is no more was published or forgotten
+// by somebody else, or by a request of ours whose answer was lost. One that failed was there, also if no scan has shown it:
+// the commit came before.
 func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Metrics) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -195,6 +196,9 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 		if !b.seen[id] {
 			b.forget(id)
 		}
+	}
+	for id := range b.failed {
+		b.seen[id] = true
 	}
 	m.Outbox.Set(float64(len(batches)))
 	m.OutboxAge.Set(age.Seconds())

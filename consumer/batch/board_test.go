@@ -131,3 +131,32 @@ func TestPipeline_PublishesABatchOfItsOwnWhenTheCauseIsMended(t *testing.T) {
 		want(t, "freshness", p.Freshness(), 0)
 	})
 }
+
+// A batch is committed, fails and is taken out of the outbox between two scans: by a request of this worker whose answers
+// are all lost, or by another that takes this worker for dead. No scan has ever shown it.
+func TestFreshness_ForgetsABatchThatWasTakenOutBetweenTwoScans(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		w.faults(func(operation string, applied bool) error {
+			if operation == "forget" && applied {
+				return errPlanted
+			}
+			return nil
+		})
+		c := p.Open(w.acquire("shard-1", "a"))
+		w.append(c, intake("x", 1, 5))
+		time.Sleep(w.limits.Interval + forgetBound + time.Second)
+		batches, _ := w.outbox()
+		want(t, "batches in the outbox", batches, 0)
+		want(t, "unpublished", len(p.Status().Unpublished), 1)
+		w.faults(nil)
+		for range 2 {
+			w.sweep(p)
+		}
+		p.Observe()
+		want(t, "unpublished after two scans", len(p.Status().Unpublished), 0)
+		want(t, "freshness", reading(t, p.parts.Metrics.Freshness), 0)
+	})
+}
