@@ -216,7 +216,7 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 // have read, is taken on trust.
 //
 // The caller needs s3:GetObject for the key, and s3:ListBucket for the bucket: without the latter S3 answers 403 for
-// an object that is not there (Amazon S3 API reference, HeadObject), and Publish goes on asking.
+// an object that is not there (Amazon S3 API reference, HeadObject), and Publish ends with writers.ErrRefused.
 func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
 	f.Bucket = cmp.Or(f.Bucket, s.config.Bucket)
 	etag, err := s.complete(ctx, f, f.Parts)
