@@ -22,9 +22,11 @@ import (
 const (
 	// publishing is how many uploads of a batch are completed at the same time.
 	publishing = 8
-	// publishBound bounds one attempt to publish a batch. S3 may take minutes for a large file; what is done by then
-	// stays done, and the batch stays in the outbox.
+	// publishBound and, for each of its files, publishFile bound one attempt to publish a batch. S3 may take minutes for a
+	// large file; what is done by then stays done, and the batch stays in the outbox. But each attempt looks at all files
+	// again, so it has to have the time for that.
 	publishBound = 30 * time.Minute
+	publishFile  = 100 * time.Millisecond
 	// forgetBound bounds the attempts to take a published batch out of the outbox.
 	forgetBound = time.Minute
 	// noteEvery is how long files that have become visible may go without being noted while others are completed. Most
@@ -40,7 +42,8 @@ const (
 // publish makes the files of a committed batch visible, writes its manifest and takes it out of the outbox. Every step
 // may have been done before, by anybody. It ends in bounded time: the batch is safe in the outbox, and is tried again.
 func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, publishBound, fmt.Errorf("not done after %s", publishBound))
+	bound := publishBound + time.Duration(len(b.Files))*publishFile
+	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not done after %s", bound))
 	defer cancel()
 	gone, err := p.complete(ctx, b)
 	if err != nil {

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -419,4 +420,41 @@ func TestPublish_FilesThatFailKeepNoOthersFromBeingPublished(t *testing.T) {
 			})
 		})
 	}
+}
+
+// One Kinesis record can bring more files than S3 completes, or only looks up, in half an hour.
+func TestPublish_HasTimeForAsManyFilesAsABatchHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		const files = 5_000
+		took := 3 * time.Second // for each, which makes 31 minutes
+		b := checkpoint.Batch{ID: "many", Worker: "dead", Created: time.Now()}
+		for n := range files {
+			f := checkpoint.File{Bucket: "memory", Key: fmt.Sprintf("data/%05d", n), UploadID: fmt.Sprint(n)}
+			w.bucket.uploads[f.UploadID] = new(bytes.Buffer)
+			b.Files = append(b.Files, f)
+		}
+		row := w.acquire("shard-1", "dead").Lease()
+		b.Ranges = []checkpoint.Range{{Shard: "shard-1", Start: row.Checkpoint, End: "100", LeaseOwner: "dead", LeaseCounter: row.Counter}}
+		p, stop := w.worker("b")
+		defer stop()
+		if err := p.list(context.Background(), &b); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.store.Commit(context.Background(), b); err != nil {
+			t.Fatal(err)
+		}
+		w.bucket.plant(func(operation, _ string, applied bool) error {
+			if operation == "publish" && !applied {
+				time.Sleep(took)
+			}
+			return nil
+		})
+		w.sweep(p)
+		time.Sleep(files / publishing * took)
+		synctest.Wait()
+		batches, _ := w.outbox()
+		want(t, "batches in the outbox", batches, 0)
+		want(t, "manifests", len(w.bucket.keys("manifests/2")), 1)
+	})
 }
