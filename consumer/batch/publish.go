@@ -45,28 +45,15 @@ func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
 	bound := publishBound + time.Duration(len(b.Files))*publishFile
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not done after %s", bound))
 	defer cancel()
-	gone, err := p.complete(ctx, b)
+	before, err := p.show(ctx, b)
 	if err != nil {
-		return err
-	}
-	place := ManifestPlace(b, p.cfg.Bucket, p.cfg.ManifestPrefix)
-	if len(gone) > 0 {
-		// A manifest is written when all files are complete: then they were, and their readers have moved them since.
-		published, err := p.parts.Sink.Written(ctx, place.Bucket, place.Key, b.ID)
-		if err != nil {
-			return fmt.Errorf("look for manifest %s: %w", place, err)
-		}
-		if !published {
-			return goneError(b, gone, p.cfg.Now())
-		}
-	} else if err := p.writeManifest(ctx, b, place); err != nil {
 		return err
 	}
 	if err := p.forget(ctx, b.ID); err != nil {
 		return err
 	}
 	p.unlist(ctx, b)
-	if len(gone) > 0 {
+	if before {
 		p.board.forgotten(b.ID)
 		return nil
 	}
@@ -74,14 +61,45 @@ func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
 	return nil
 }
 
-// complete makes the files of a batch visible and fills in their ETags. Files of which neither the upload nor the object
-// is there, and of which nothing is known, are returned. Neither they nor files in whose place is another object keep
-// others from being completed: no later attempt would do better. Any other error ends the attempt, and so that it is not
-// always the same files that are left, each begins with another.
-func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch) (gone []checkpoint.File, err error) {
-	var mu sync.Mutex
-	notes := notes{p: p, batch: b.ID}
+// show makes the files of a batch visible and writes its manifest, or finds that somebody has done so before. Until the
+// manifest is there, the store is told which files are visible.
+func (p *Pipeline) show(ctx context.Context, b checkpoint.Batch) (before bool, err error) {
+	notes := &notes{p: p, batch: b.ID}
 	stopNotes := notes.keep(ctx)
+	defer func() {
+		stopNotes()
+		if err != nil {
+			notes.write(ctx)
+		}
+	}()
+	gone, moved, err := p.complete(ctx, b, notes)
+	if err != nil {
+		return false, err
+	}
+	place := ManifestPlace(b, p.cfg.Bucket, p.cfg.ManifestPrefix)
+	if len(gone)+moved > 0 {
+		// A manifest is written when all files are complete: then they were, and their readers have moved them since. It has
+		// ETags that nobody can find out any more.
+		written, err := p.parts.Sink.Written(ctx, place.Bucket, place.Key, b.ID)
+		if err != nil {
+			return false, fmt.Errorf("look for manifest %s: %w", place, err)
+		}
+		if written {
+			return true, nil
+		}
+	}
+	if len(gone) > 0 {
+		return false, goneError(b, gone, p.cfg.Now())
+	}
+	return false, p.writeManifest(ctx, b, place)
+}
+
+// complete makes the files of a batch visible and fills in their ETags. Of some neither the upload nor the object is
+// there: moved counts those that are known to have been visible, and gone are the others. Neither they nor files in whose
+// place is another object keep others from being completed: no later attempt would do better. Any other error ends the
+// attempt, and so that it is not always the same files that are left, each begins with another.
+func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch, notes *notes) (gone []checkpoint.File, moved int, err error) {
+	var mu sync.Mutex
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(publishing)
 	var foreign []error
@@ -99,9 +117,11 @@ func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch) (gone []che
 					notes.add(i)
 				}
 			case errors.Is(err, writers.ErrUploadGone):
-				if !known {
-					mu.Lock()
-					defer mu.Unlock()
+				mu.Lock()
+				defer mu.Unlock()
+				if known {
+					moved++
+				} else {
 					gone = append(gone, *f)
 				}
 			case errors.Is(err, writers.ErrForeignObject):
@@ -115,14 +135,10 @@ func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch) (gone []che
 		})
 	}
 	err = g.Wait()
-	stopNotes()
 	if err == nil && len(foreign) > 0 {
 		err = fmt.Errorf("%d of %d files: %w", len(foreign), len(b.Files), foreign[0])
 	}
-	if err != nil || len(gone) > 0 {
-		notes.write(ctx)
-	}
-	return gone, err
+	return gone, moved, err
 }
 
 // goneError says what cannot be told apart from here: readers may move a file as soon as it is visible, which is before

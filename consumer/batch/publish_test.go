@@ -87,12 +87,7 @@ func TestPublish_WhenReadersMoveFilesBeforeTheManifest(t *testing.T) {
 			w := newWorld(t)
 			b := w.leave("a", "shard-1", "xy", failing("publish"))
 			first, stop := w.worker("b") // dies between manifest and forgetting
-			w.faults(func(operation string, _ bool) error {
-				if operation == "forget" {
-					return errPlanted
-				}
-				return nil
-			})
+			w.faults(failingCalls("forget"))
 			w.sweep(first)
 			stop()
 			w.faults(nil)
@@ -129,6 +124,46 @@ func TestPublish_WhenReadersMoveFilesBeforeTheManifest(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the file was noted and the manifest is there: it keeps the ETag", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			b := w.leave("a", "shard-1", "xyz", refusedAfterAMinute("y"))
+			first, stop := w.worker("b") // dies between manifest and forgetting
+			w.faults(failingCalls("forget"))
+			w.sweep(first)
+			stop()
+			w.faults(nil)
+			before := string(w.bucket.objects[b.Manifest.Key].body)
+			w.bucket.remove("data/x")
+
+			p, stop := w.worker("c")
+			defer stop()
+			w.sweep(p)
+			batches, _ := w.outbox()
+			want(t, "batches in the outbox", batches, 0)
+			want(t, "the manifest was written again", string(w.bucket.objects[b.Manifest.Key].body) != before, false)
+			want(t, "files counted as delivered by this worker", p.Status().Totals.Files, 0)
+		})
+	})
+	t.Run("the manifest was refused: its worker knows that the file was visible", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			p, stop := w.worker("a")
+			defer stop()
+			w.bucket.plant(failing("put"))
+			c := p.Open(w.acquire("shard-1", "a"))
+			w.append(c, intake("x", 1, 5))
+			time.Sleep(w.limits.Interval + time.Second)
+			want(t, "files", len(w.bucket.keys("data/")), 1)
+			w.bucket.remove("data/")
+			w.bucket.plant(nil)
+			time.Sleep(time.Minute)
+			w.sweep(p)
+			batches, _ := w.outbox()
+			want(t, "batches in the outbox", batches, 0)
+			want(t, "manifests", len(w.bucket.keys("manifests/")), 1)
+		})
+	})
 	t.Run("nothing is known: the error says what it may be", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
@@ -161,6 +196,16 @@ func TestPublish_WhenReadersMoveFilesBeforeTheManifest(t *testing.T) {
 func failing(operation string) func(string, string, bool) error {
 	return func(op, _ string, applied bool) error {
 		if op == operation && !applied {
+			return errPlanted
+		}
+		return nil
+	}
+}
+
+// failingCalls fails all calls of an operation of the store.
+func failingCalls(operation string) func(string, bool) error {
+	return func(op string, _ bool) error {
+		if op == operation {
 			return errPlanted
 		}
 		return nil
