@@ -22,11 +22,12 @@ import (
 const (
 	// publishing is how many uploads of a batch are completed at the same time.
 	publishing = 8
-	// publishBound and, for each of its files, publishFile bound one attempt to publish a batch. S3 may take minutes for a
-	// large file; what is done by then stays done, and the batch stays in the outbox. But each attempt looks at all files
-	// again, so it has to have the time for that.
+	// publishBound bounds one attempt to publish a batch. S3 may take minutes for a large file; what is done by then
+	// stays done, and the batch stays in the outbox.
 	publishBound = 30 * time.Minute
-	publishFile  = 100 * time.Millisecond
+	// publishFile is granted in addition, for each file, where no lane waits: each attempt looks at all files again, so one
+	// of them has to have the time for all.
+	publishFile = 100 * time.Millisecond
 	// forgetBound bounds the attempts to take a published batch out of the outbox.
 	forgetBound = time.Minute
 	// noteEvery is how long files that have become visible may go without being noted while others are completed. Most
@@ -41,8 +42,7 @@ const (
 
 // publish makes the files of a committed batch visible, writes its manifest and takes it out of the outbox. Every step
 // may have been done before, by anybody. It ends in bounded time: the batch is safe in the outbox, and is tried again.
-func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch) error {
-	bound := publishBound + time.Duration(len(b.Files))*publishFile
+func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch, bound time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not done after %s", bound))
 	defer cancel()
 	before, err := p.show(ctx, b)

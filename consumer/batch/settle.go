@@ -64,7 +64,7 @@ func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 	l.committed()
 	b.cancel(nil)
 
-	if err := p.publish(ctx, out); err != nil {
+	if err := p.publish(ctx, out, publishBound); err != nil {
 		p.unpublished(out, err)
 		return
 	}

@@ -69,7 +69,7 @@ func (p *Pipeline) publishLeft(ctx context.Context, head checkpoint.Batch) error
 		return nil
 	}
 	if err == nil {
-		err = p.publish(ctx, b)
+		err = p.publish(ctx, b, publishBound+time.Duration(len(b.Files))*publishFile)
 	}
 	if err != nil && ctx.Err() == nil {
 		p.unpublished(head, err)
