@@ -28,6 +28,8 @@ type bucket struct {
 	// likeS3 gives uploads ids, parts, ETags and checksums that are as long as S3's and compress as little.
 	likeS3 bool
 	hang   string // an operation that is not answered
+	// versions has Publish succeed without an ETag for a file that was removed, as where a delete marker tells.
+	versions bool
 }
 
 type object struct {
@@ -83,6 +85,7 @@ func (b *bucket) Begin(_ context.Context, spec writers.ObjectSpec) (writers.Uplo
 }
 
 func (b *bucket) Publish(ctx context.Context, f checkpoint.File, batch string) (etag string, err error) {
+	removed := false
 	err = b.call("publish", f.Key, func() error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -91,6 +94,10 @@ func (b *bucket) Publish(ctx context.Context, f checkpoint.File, batch string) (
 			return nil
 		}
 		body, ok := b.uploads[f.UploadID]
+		if !ok && b.versions {
+			removed = true
+			return nil
+		}
 		if !ok {
 			return writers.ErrUploadGone
 		}
@@ -98,6 +105,9 @@ func (b *bucket) Publish(ctx context.Context, f checkpoint.File, batch string) (
 		delete(b.uploads, f.UploadID)
 		return nil
 	})
+	if removed {
+		return "", err
+	}
 	return "etag-" + f.UploadID, err
 }
 

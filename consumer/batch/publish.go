@@ -113,6 +113,11 @@ func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch, notes *note
 			switch {
 			case err == nil:
 				f.ETag = etag
+				if etag == "" { // a bucket with versions remembers that it was there
+					mu.Lock()
+					defer mu.Unlock()
+					moved++
+				}
 				if !known && i < maxNoted {
 					notes.add(i)
 				}

@@ -124,27 +124,30 @@ func TestPublish_WhenReadersMoveFilesBeforeTheManifest(t *testing.T) {
 			}
 		})
 	})
-	t.Run("the file was noted and the manifest is there: it keeps the ETag", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			w := newWorld(t)
-			b := w.leave("a", "shard-1", "xyz", refusedAfterAMinute("y"))
-			first, stop := w.worker("b") // dies between manifest and forgetting
-			w.faults(failingCalls("forget"))
-			w.sweep(first)
-			stop()
-			w.faults(nil)
-			before := string(w.bucket.objects[b.Manifest.Key].body)
-			w.bucket.remove("data/x")
+	for _, versions := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the file was noted and the manifest is there: it keeps the ETag, versions %t", versions), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.bucket.versions = versions
+				b := w.leave("a", "shard-1", "xyz", refusedAfterAMinute("y"))
+				first, stop := w.worker("b") // dies between manifest and forgetting
+				w.faults(failingCalls("forget"))
+				w.sweep(first)
+				stop()
+				w.faults(nil)
+				before := string(w.bucket.objects[b.Manifest.Key].body)
+				w.bucket.remove("data/x")
 
-			p, stop := w.worker("c")
-			defer stop()
-			w.sweep(p)
-			batches, _ := w.outbox()
-			want(t, "batches in the outbox", batches, 0)
-			want(t, "the manifest was written again", string(w.bucket.objects[b.Manifest.Key].body) != before, false)
-			want(t, "files counted as delivered by this worker", p.Status().Totals.Files, 0)
+				p, stop := w.worker("c")
+				defer stop()
+				w.sweep(p)
+				batches, _ := w.outbox()
+				want(t, "batches in the outbox", batches, 0)
+				want(t, "the manifest was written again", string(w.bucket.objects[b.Manifest.Key].body) != before, false)
+				want(t, "files counted as delivered by this worker", p.Status().Totals.Files, 0)
+			})
 		})
-	})
+	}
 	t.Run("the manifest was refused: its worker knows that the file was visible", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
