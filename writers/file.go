@@ -230,7 +230,7 @@ func (f *File) encode(s *sealed) {
 	// While it runs, the block's memory and the encoded bytes exist side by side.
 	growth := int64(float64(s.raw) * f.ratio())
 	f.shared.budget.Add(budget.Encoding, growth)
-	encoded, err := s.block.Encode()
+	encoded, err := encode(s.block)
 	s.block = nil
 	f.shared.budget.Release(budget.Encoding, growth)
 	if err != nil {
@@ -243,6 +243,17 @@ func (f *File) encode(s *sealed) {
 	s.held = held
 	f.own.observe(s.raw, size)
 	f.common.observe(s.raw, size)
+}
+
+// encode is the block's Encode. A panic in it ends the file, as an error does: unrecovered it would end the process, and
+// then each worker that takes the shard over.
+func encode(b Block) (e Encoded, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = errors.New(record.Panicked(v).Message) // no *record.Fault: it is not one record that failed
+		}
+	}()
+	return b.Encode()
 }
 
 // place lays the sealed blocks down in their order until none is left. A file has one placer at a time, and none while

@@ -510,3 +510,35 @@ func TestFile_LaysBlocksDownInTheOrderInWhichTheyWereFilled(t *testing.T) {
 		checkNothingHeld(t, held)
 	})
 }
+
+// cursed is a format whose blocks panic when they are encoded.
+type cursed struct{ writers.Format }
+
+func (c cursed) NewLayout() writers.Layout { return cursedLayout{c.Format.NewLayout()} }
+
+type cursedLayout struct{ writers.Layout }
+
+func (l cursedLayout) NewBlock() writers.Block { return cursedBlock{l.Layout.NewBlock()} }
+
+type cursedBlock struct{ writers.Block }
+
+func (cursedBlock) Encode() (writers.Encoded, error) { panic("secret payload") }
+
+// Blocks are encoded beside the readers. A panic there would end the process, and that of every worker that reads the
+// shard after it.
+func TestFile_EndsWithAnErrorWhenEncodingPanics(t *testing.T) {
+	b := budget.New(1<<20, nil)
+	f := writers.OpenFile(t.Context(), fileSpec(cursed{newFormat(t, jsonl.None, 0)}, writerstest.NewMemory()), newShared(t, b, 1))
+	if err := f.Append(trip(0, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := f.Finish(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "cursedBlock") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got the error %v, want one that names the place and nothing of the payload", err)
+	}
+	if _, fault := errors.AsType[*record.Fault](err); fault {
+		t.Errorf("the error %v is that of a single record", err)
+	}
+	f.Abandon()
+	checkNothingHeld(t, b)
+}
