@@ -157,6 +157,7 @@ func TestKeeper_AWorkerThatOnlyABatchNamesIsDeadAfterFailover(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(10 * period)
+		synctest.Wait()
 		if !last.Dead["ghost"] {
 			t.Errorf("dead are %v, want the worker that only a batch names", last.Dead)
 		}
