@@ -278,6 +278,7 @@ func TestCursor_RestartsIfItsRecordsAreDroppedWhileItTakesMoreIn(t *testing.T) {
 		w.faults(func(operation string, applied bool) error {
 			if operation == "commit" && !applied { // the batch is taken away: this begins the next one
 				go func() { appended <- c.Append(context.Background(), intake("xslow", 6, 10)) }()
+				time.Sleep(time.Second) // it waits at the gate by then
 			}
 			return nil
 		})
