@@ -54,6 +54,11 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 			[]answer{{operation: "GetItem", body: `{"Item":{"leaseKey":{"S":"#batch/0193"},"entityType":{"S":"TOMBSTONE"}}}`}},
 			"get #batch/0193 consistently",
 		},
+		"NotePublished": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.NotePublished(ctx, "0193", []int{0, 2}) },
+			[]answer{{operation: "UpdateItem", body: "{}"}},
+			"update #batch/0193 ADD published [0 2] if attribute_exists(ranges)",
+		},
 		"Acquire of a held lease": {
 			func(ctx context.Context, s *dynamo.Store) error {
 				_, err := s.Acquire(ctx, heldLease, "w2")
@@ -75,7 +80,7 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 		"Rewind": {
 			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Rewind(ctx, heldLease, "50"); return err },
 			[]answer{{operation: "UpdateItem", body: row}},
-			"update shardId-000000000001 SET checkpoint = 50, leaseCounter = 5 REMOVE leaseOwner " +
+			"update shardId-000000000001 SET checkpoint = 50, begin = 50, leaseCounter = 5 REMOVE leaseOwner, lastArrival " +
 				"if leaseCounter = 4 AND leaseOwner = w1 AND checkpoint = 100",
 		},
 		"DeleteLease": {
