@@ -105,6 +105,23 @@ func TestLoadBatch_RefusesAListThatIsNotTheBatchs(t *testing.T) {
 	}
 }
 
+// The number is in the item, the files are in the object: both are of one batch only if they agree.
+func TestLoadBatch_RefusesAListOfAnotherNumberOfFiles(t *testing.T) {
+	s := local.OpenMemory()
+	b, data := listed(t, s)
+	if err := s.Forget(t.Context(), b.ID); err != nil {
+		t.Fatal(err)
+	}
+	b.ID, b.Ranges[0].Start, b.Ranges[0].End = "b2", "7", "8"
+	b.List = checkpoint.NewFileList("lake", "k", len(b.Files)+1, data)
+	if err := s.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := checkpoint.LoadBatch(t.Context(), s, &object{data: data, batch: "b2"}, "b2"); !errors.Is(err, checkpoint.ErrNoList) || len(got.Files) > 0 {
+		t.Errorf("%d files, %v; want ErrNoList", len(got.Files), err)
+	}
+}
+
 // Two workers may sweep a batch at the same time.
 func TestLoadBatch_FindsNothingWhenSomebodyForgetsTheBatchMeanwhile(t *testing.T) {
 	s := local.OpenMemory()

@@ -218,8 +218,13 @@ func TestCommit_GivesUpWithItsContext(t *testing.T) {
 
 func TestCommit_OtherContentIsAnotherRequest(t *testing.T) {
 	ok := answer{operation: "TransactWriteItems", body: "{}"}
-	s, asked := scripted(t, ok, ok, ok)
-	for _, b := range []checkpoint.Batch{oneRange("200"), oneRange("200"), oneRange("201")} {
+	s, asked := scripted(t, ok, ok, ok, ok, ok)
+	listed := func(content string) checkpoint.Batch {
+		b := oneRange("200")
+		b.List = checkpoint.NewFileList("lake", "manifests/outbox/0193.json.zst", 1, []byte(content))
+		return b
+	}
+	for _, b := range []checkpoint.Batch{oneRange("200"), oneRange("200"), oneRange("201"), listed("x"), listed("y")} {
 		must(t, s.Commit(t.Context(), b))
 	}
 	first, again, other := asked.asked[1], asked.asked[2], asked.asked[3]
@@ -228,6 +233,9 @@ func TestCommit_OtherContentIsAnotherRequest(t *testing.T) {
 	}
 	if first.body["ClientRequestToken"] == other.body["ClientRequestToken"] {
 		t.Error("another batch under the same id has the same token")
+	}
+	if x, y := asked.asked[4], asked.asked[5]; x.body["ClientRequestToken"] == y.body["ClientRequestToken"] {
+		t.Error("a batch with another list under the same id has the same token")
 	}
 }
 
@@ -288,6 +296,7 @@ func TestBury_ReadsWhatStandsInItsPlace(t *testing.T) {
 	}{
 		"nothing":                        {answers: []answer{{operation: "PutItem", body: "{}"}}},
 		"the batch":                      {answers: []answer{failed, found("BATCH")}, committed: true},
+		"the batch, with a list":         {answers: []answer{failed, found("LISTED_BATCH")}, committed: true},
 		"a tombstone":                    {answers: []answer{failed, found("TOMBSTONE")}},
 		"something unknown":              {answers: []answer{failed, found("CHEST")}, fails: true},
 		"forgotten before the read":      {answers: []answer{failed, gone, {operation: "PutItem", body: "{}"}}},
@@ -355,10 +364,11 @@ func TestScan_ReadsAllPages(t *testing.T) {
 		page(leaseJSON("w1", 4, "100"), "a"),
 		page("", "b"), // an empty page is not the last
 		page(`{"leaseKey":{"S":"#batch/b1"},"entityType":{"S":"BATCH"},"worker":{"S":"w1"}},{"leaseKey":{"S":"#batch/b2"},"entityType":{"S":"TOMBSTONE"}}`, "c"),
+		page(`{"leaseKey":{"S":"#batch/b3"},"entityType":{"S":"LISTED_BATCH"},"worker":{"S":"w1"}}`, "c"),
 		page(`{"leaseKey":{"S":"#future"},"entityType":{"S":"OF A LATER RELEASE"}}`, ""))
 	snap, err := s.Scan(t.Context())
 	must(t, err)
-	if len(snap.Leases) != 1 || snap.Leases[0].Owner != "w1" || len(snap.Batches) != 1 || snap.Batches[0].ID != "b1" ||
+	if len(snap.Leases) != 1 || snap.Leases[0].Owner != "w1" || len(snap.Batches) != 2 || snap.Batches[0].ID != "b1" || snap.Batches[1].ID != "b3" ||
 		!slices.Equal(snap.Tombstones, []string{"b2"}) {
 		t.Errorf("returned %+v", snap)
 	}

@@ -36,6 +36,16 @@ func (b bombedRouter) Partition(r *record.Record) (string, error) {
 	return b.byKind.Partition(r)
 }
 
+// Sequence numbers are those of a shard: another may have the same.
+func TestPoison_IsThatOfItsShard(t *testing.T) {
+	var p poison
+	r := intake("x", 1, 2).Records
+	p.add("shard-0", &r[0], &record.Fault{Code: record.CodeRecordPanicked})
+	want(t, "the record", p.fault("shard-0", &r[0]) != nil, true)
+	want(t, "another record", p.fault("shard-0", &r[1]) != nil, false)
+	want(t, "the same number in another shard", p.fault("shard-1", &r[0]) != nil, false)
+}
+
 // A record that makes the program panic costs itself and one batch: it goes to the error prefix when its shard is read
 // again. What the panic has left in the open files must not be delivered, and must not keep anything from going on.
 func TestCursor_SurvivesARecordThatMakesTheProgramPanic(t *testing.T) {

@@ -204,6 +204,23 @@ func TestPipeline_CutsAnAnswerWithinARunOfOnePartition(t *testing.T) {
 	})
 }
 
+// The end of a shard comes after its last record, in whatever batch that is.
+func TestIntake_LeavesTheEndToItsLastPart(t *testing.T) {
+	in := wide(10, 2)
+	in.End = true
+	head, rest := in.split(4)
+	want(t, "records of the head", len(head.Records), 4)
+	want(t, "last of the head", head.Last, in.Records[3].SequenceNumber)
+	want(t, "end of the head", head.End, false)
+	want(t, "records of the rest", len(rest.Records), 6)
+	want(t, "last of the rest", rest.Last, in.Last)
+	want(t, "end of the rest", rest.End, true)
+	head, rest = in.split(10)
+	want(t, "records of a head that is all", len(head.Records), 10)
+	want(t, "its end", head.End, true)
+	want(t, "nothing is left", rest.none(), true)
+}
+
 // What a file holds is held until S3 has taken it, so only so many are finished at once, however many are closed.
 func TestPipeline_FinishesABoundedNumberOfFilesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -179,7 +179,9 @@ func TestPublish_WhenReadersMoveFilesBeforeTheManifest(t *testing.T) {
 			want(t, "the others are published", strings.Join(partitions(w.bucket.keys("data/")), ""), "xz")
 			want(t, "manifests", len(w.bucket.keys("manifests/")), 0)
 			u := p.Status().Unpublished
-			want(t, "unpublished", len(u), 1)
+			if len(u) != 1 {
+				t.Fatalf("unpublished: %+v, want the batch", u)
+			}
 			want(t, "batch", u[0].Batch, b.ID)
 			want(t, "reason", u[0].Reason, "gone")
 			for _, text := range []string{"1 of 3 files", b.Files[1].Key, "readers have moved", "lifecycle rule", "sealed 3h0m1s ago"} {
@@ -346,6 +348,87 @@ func TestSweep_DoesNotWaitForRefusedBatches(t *testing.T) {
 		want(t, "batches in the outbox when they are accepted", batches, 0)
 		p.Observe()
 		want(t, "refused batches by the metric", reading(t, p.parts.Metrics.OutboxFailed.WithLabelValues("refused")), 0)
+	})
+}
+
+// Whatever is offered, in any order: what has not failed comes before what has, and what nobody is at.
+func TestSweeper_TakesBatchesInTheirTurn(t *testing.T) {
+	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
+	fresh := func(id string, created int) candidate {
+		return candidate{head: checkpoint.Batch{ID: id, Created: at(created)}}
+	}
+	failed := func(id string, created, tried int) candidate {
+		c := fresh(id, created)
+		c.tried = at(tried)
+		return c
+	}
+	s := newSweeper()
+	s.offer([]candidate{
+		failed("failed later", 1, 20), fresh("younger", 9), failed("failed", 2, 10), fresh("older", 8), fresh("at it", 3), failed("failed last", 4, 30),
+	})
+	s.hold("at it") // after the offer
+	var got []string
+	var taken candidate
+	for c, ok := s.next(); ok; c, ok = s.next() {
+		got, taken = append(got, c.head.ID), c
+	}
+	want(t, "taken", strings.Join(got, ", "), "older, younger, failed, failed later")
+	s.release("at it")
+	c, _ := s.next()
+	want(t, "taken when its lane is done", c.head.ID, "at it")
+	s.done(taken)
+	c, _ = s.next()
+	want(t, "taken when another has failed again", c.head.ID, "failed last")
+}
+
+// What is refused is tried less and less often, and at last once in a minute.
+func TestSweep_WaitsBetweenAttempts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.leave("a", "shard-1", "x", failing("publish"))
+		attempts := 0
+		w.bucket.plant(func(operation, _ string, applied bool) error {
+			if operation == "publish" && !applied {
+				attempts++
+				return writers.ErrRefused
+			}
+			return nil
+		})
+		p, stop := w.worker("b")
+		defer stop()
+		for range time.Hour / (3 * time.Second) {
+			w.sweep(p)
+			time.Sleep(3 * time.Second)
+		}
+		if attempts < 50 || attempts > 65 {
+			t.Errorf("%d attempts in an hour, want about one a minute", attempts)
+		}
+	})
+}
+
+// A lane takes its time to publish, and the batch is in the outbox meanwhile. No sweep of the worker publishes it, too.
+func TestSweep_LeavesABatchToItsLane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		completions := 0
+		w.bucket.plant(func(operation, _ string, applied bool) error {
+			if operation == "publish" && !applied {
+				completions++
+				time.Sleep(10 * time.Minute)
+			}
+			return nil
+		})
+		p, stop := w.worker("a")
+		defer stop()
+		w.append(p.Open(w.acquire("shard-1", "a")), intake("x", 1, 5))
+		time.Sleep(w.limits.Interval + time.Second)
+		for range 3 {
+			w.sweep(p)
+			time.Sleep(time.Minute)
+		}
+		want(t, "completions", completions, 1)
+		time.Sleep(10 * time.Minute)
+		want(t, "records", len(w.bucket.lines("data/")), 5)
 	})
 }
 

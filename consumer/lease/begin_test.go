@@ -39,6 +39,7 @@ func TestBeginnings_AChildInheritsFromItsParents(t *testing.T) {
 		{"behind, and gone", []checkpoint.Lease{row("a", "12", "12")}, "b<a", at(0), "b=TRIM_HORIZON"},
 		{"behind in a row of an earlier release", []checkpoint.Lease{row("a", "", "12")}, "a b<a", at(0), "b=TRIM_HORIZON"},
 		{"ended in a row of an earlier release", []checkpoint.Lease{row("a", "", end)}, "a b<a", at(0), "b=TRIM_HORIZON"},
+		{"begun at its time in a row without an arrival", []checkpoint.Lease{row("a", at(0), "12")}, "a b<a", at(0), "b=TRIM_HORIZON"},
 		{"rewound to the oldest record", []checkpoint.Lease{row("a", horizon, horizon)}, "a b<a", at(0), "b=TRIM_HORIZON"},
 
 		{"waits for its time", []checkpoint.Lease{row("a", at(9), at(9))}, "a b<a c<b", at(9), "b=9h c=9h"},

@@ -172,7 +172,7 @@ func TestReader_ReadsNothingBeforeItHasADecoder(t *testing.T) {
 		s := newSource(k, func(c *Config) {
 			c.Decoder = func(string) (Decoder, error) {
 				if !known.Load() {
-					return nil, missing
+					return raw{}, missing // which is not to be used
 				}
 				return raw{}, nil
 			}
