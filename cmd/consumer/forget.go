@@ -227,6 +227,7 @@ func (fg *forgetter) showRewind(b checkpoint.Batch) {
 	for _, r := range b.Ranges {
 		fmt.Fprintf(fg.out, "  consumer checkpoint rewind --shard %s --to %s\n", r.Shard, r.Start)
 	}
+	fmt.Fprintln(fg.out, "All that these shards have delivered after this batch is delivered again, too: docs/operations.md, \"Rewind and replay\".")
 }
 
 func (fg *forgetter) writeManifest(ctx context.Context, b checkpoint.Batch, place checkpoint.Place) error {

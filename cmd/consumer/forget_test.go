@@ -159,7 +159,7 @@ func TestForget_LostFilesAreToBeDeliveredAgain(t *testing.T) {
 	if err != nil || st.inOutbox() || st.manifest() != nil {
 		t.Errorf("error %v, in the outbox: %v, manifest %v", err, st.inOutbox(), st.manifest())
 	}
-	for _, text := range []string{"rewind --shard shard-2 --to 200", `object of batch "somebody else's"`} {
+	for _, text := range []string{"rewind --shard shard-2 --to 200", "delivered after this batch is delivered again", `object of batch "somebody else's"`} {
 		if !strings.Contains(said, text) {
 			t.Errorf("it does not say %q:\n%s", text, said)
 		}
