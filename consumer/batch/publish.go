@@ -25,8 +25,8 @@ const (
 	// publishBound bounds one attempt to publish a batch. S3 may take minutes for a large file; what is done by then
 	// stays done, and the batch stays in the outbox.
 	publishBound = 30 * time.Minute
-	// publishFile is granted in addition, for each file, where no lane waits: each attempt looks at all files again, so one
-	// of them has to have the time for all.
+	// publishFile is granted in addition, for each file, to batches that are tried again: each attempt looks at all files,
+	// so one has to have the time for all. Neither lanes nor batches that have not failed wait for such an attempt.
 	publishFile = 100 * time.Millisecond
 	// forgetBound bounds the attempts to take a published batch out of the outbox.
 	forgetBound = time.Minute

@@ -581,8 +581,10 @@ func TestPublish_HasTimeForAsManyFilesAsABatchHas(t *testing.T) {
 			}
 			return nil
 		})
-		w.sweep(p)
-		time.Sleep(files / publishing * took)
+		for range 2 { // the first attempt has no more time than that of a lane
+			w.sweep(p)
+			time.Sleep(files/publishing*took + time.Minute)
+		}
 		synctest.Wait()
 		batches, _ := w.outbox()
 		want(t, "batches in the outbox", batches, 0)

@@ -56,20 +56,24 @@ func (p *Pipeline) sweep(ctx context.Context) {
 			continue
 		}
 		// What comes of it is told by the board and the log.
-		_ = p.publishLeft(ctx, c.head)
+		_ = p.publishLeft(ctx, c.head, !c.tried.IsZero())
 		p.sweeper.done(c)
 	}
 }
 
-// publishLeft publishes a batch of the outbox, unless that has been done meanwhile.
-func (p *Pipeline) publishLeft(ctx context.Context, head checkpoint.Batch) error {
+// publishLeft publishes a batch of the outbox, unless that has been done meanwhile. One that is tried again has more time.
+func (p *Pipeline) publishLeft(ctx context.Context, head checkpoint.Batch, again bool) error {
 	b, err := p.load(ctx, head.ID)
 	if errors.Is(err, checkpoint.ErrNotFound) {
 		p.board.forgotten(head.ID)
 		return nil
 	}
 	if err == nil {
-		err = p.publish(ctx, b, publishBound+time.Duration(len(b.Files))*publishFile)
+		bound := publishBound
+		if again {
+			bound += time.Duration(len(b.Files)) * publishFile
+		}
+		err = p.publish(ctx, b, bound)
 	}
 	if err != nil && ctx.Err() == nil {
 		p.unpublished(head, err)
@@ -126,7 +130,7 @@ func (p *Pipeline) AwaitPublished(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			if err := p.publishLeft(ctx, checkpoint.Batch{ID: u.Batch, Worker: u.Worker, Created: u.Sealed}); err != nil {
+			if err := p.publishLeft(ctx, checkpoint.Batch{ID: u.Batch, Worker: u.Worker, Created: u.Sealed}, true); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				left = append(left, fmt.Errorf("batch %s is not published yet, another worker will do it: %w", u.Batch, err))
