@@ -60,7 +60,8 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	}
 	stream, name := kinesis.NewFromConfig(account), cmp.Or(cfg.StreamARN, cfg.Stream)
 	lister := shardmap.NewLister(stream, name)
-	if _, _, err := lease.Bind(ctx, store, lister, cfg.Application, initial(cfg.StartPosition)); err != nil {
+	app, _, err := lease.Bind(ctx, store, lister, cfg.Application, initial(cfg.StartPosition))
+	if err != nil {
 		return err
 	}
 	source := dynamo.Source{Table: *from, Failover: cfg.Failover, Before: arrivals{stream, name, log}.before, Reread: *reread}
@@ -71,7 +72,7 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return printTakeover(out, plan, *from, cfg.Table())
+	return printTakeover(out, plan, app.Initial, *from, cfg.Table())
 }
 
 // parents lists the shards of a stream with their parents.
@@ -84,15 +85,16 @@ func parents(ctx context.Context, lister *shardmap.Lister) (map[string][]string,
 	return listed, err
 }
 
-func printTakeover(out io.Writer, p takeover.Plan, from, to string) error {
+func printTakeover(out io.Writer, p takeover.Plan, initial checkpoint.Position, from, to string) error {
 	fmt.Fprintf(out, "%d shards taken over from %s into %s\n", p.Taken, from, to)
+	fmt.Fprintf(out, "shards on which the other had no progress begin at %s, the first position of the application\n", initial)
 	for _, line := range []struct {
 		count int
 		text  string
 	}{
 		{p.Finished, "shards without a lease there were finished and are not read again"},
 		{p.Following, "shards without a lease there follow those and begin at their oldest record"},
-		{p.Unrelated, "shards without a lease there are related to none and begin at START_POSITION"},
+		{p.Unrelated, "shards without a lease there are related to none and begin there, too"},
 	} {
 		if line.count > 0 {
 			fmt.Fprintf(out, "%d %s\n", line.count, line.text)

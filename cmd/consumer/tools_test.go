@@ -255,8 +255,9 @@ func TestTools_ImportGoesOnWhereAnotherConsumerStopped(t *testing.T) {
 		"Checkpoint": &types.AttributeValueMemberS{Value: last},
 	})
 	environment := append(s.environment(), "CHECKPOINT_FILE=", "CHECKPOINT_TABLE=ours-"+name, "AWS_ENDPOINT_URL_DYNAMODB="+endpoint)
-	for range 2 { // again does no harm
-		if out, code := s.tool(environment, "checkpoint", "import", "--from", name); code != 0 || !strings.Contains(out, "1 shards taken over") {
+	for _, start := range []string{"TRIM_HORIZON", "LATEST"} { // again does no harm, and the first position stays
+		out, code := s.tool(append(environment, "START_POSITION="+start), "checkpoint", "import", "--from", name)
+		if code != 0 || !strings.Contains(out, "1 shards taken over") || !strings.Contains(out, "begin at TRIM_HORIZON,") {
 			t.Fatalf("import: exit code %d\n%s", code, out)
 		}
 	}
