@@ -88,6 +88,7 @@ var silences = []silence{
 	{operation: "DynamoDB DeleteItem lease", rare: "a shard has to be gone from the stream for an hour"},
 	{operation: "DynamoDB GetItem lease", rare: "a scan that hides a row asks for it"},
 	{operation: "DynamoDB GetItem batch", rare: "a dead worker's batch is read by its heir"},
+	{operation: "DynamoDB UpdateItem batch", rare: "visible files are noted where publishing takes more than 5 seconds"},
 
 	{operation: "S3 HeadBucket", health: `BUCKET="bucket"`},
 	{operation: "S3 CreateMultipartUpload", health: "CreateMultipartUpload", stops: "commits"},
