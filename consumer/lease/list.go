@@ -10,8 +10,12 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// describeEvery is the time between two looks at the stream's retention, and at whether it is still the same stream.
-const describeEvery = 5 * time.Minute
+const (
+	// describeEvery is the time between two looks at the stream's retention, and at whether it is still the same stream.
+	describeEvery = 5 * time.Minute
+	// describeAgain is the time after a look that failed.
+	describeAgain = time.Minute
+)
 
 // listing is one look at the stream's shards.
 type listing struct {
@@ -60,15 +64,18 @@ func (k *Keeper) listUntil(life context.Context) {
 
 // describeUntil looks at the stream itself from time to time. It calls stop when the stream turns out to be another one.
 func (k *Keeper) describeUntil(life context.Context, stop context.CancelCauseFunc) {
+	next := describeEvery
 	for {
-		wait := jitter(describeEvery)
+		wait := jitter(next)
 		if !pause(life, wait, wait, nil) {
 			return
 		}
+		next = describeEvery
 		if _, err := k.Bind(life); errors.Is(err, checkpoint.ErrForeignTable) {
 			k.log.Error("the stream is another one now: the worker stops", logkey.Error, err.Error())
 			stop(err)
 		} else if err != nil && life.Err() == nil {
+			next = describeAgain
 			k.log.Warn("stream could not be described", logkey.Error, err.Error())
 		}
 	}
