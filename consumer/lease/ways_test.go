@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -207,11 +208,10 @@ func (f *fleet) meddle(h *history, o *owed) {
 	p := h.shards[n]
 	left := h.after(p, row.Checkpoint)
 	if h.random.IntN(3) == 0 && !p.closed.IsZero() {
-		if _, err := f.table.Rewind(context.Background(), row, checkpoint.ShardEnd); err != nil {
-			f.t.Fatal(err)
-		}
-		for _, r := range left {
-			o.given[r.number] = true
+		if f.move(row, checkpoint.ShardEnd) {
+			for _, r := range left {
+				o.given[r.number] = true
+			}
 		}
 		return
 	}
@@ -223,12 +223,22 @@ func (f *fleet) meddle(h *history, o *owed) {
 	if len(again) < len(left) {
 		return // that is ahead
 	}
-	if _, err := f.table.Rewind(context.Background(), row, to); err != nil {
-		f.t.Fatal(err)
+	if !f.move(row, to) {
+		return
 	}
 	o.again = true
 	o.moves = append(o.moves, move{p, to, rows})
 	for _, r := range again {
 		delete(o.given, r.number)
 	}
+}
+
+// move moves a shard, and tells whether it did: not if a commit came between the reading of its row and the move.
+func (f *fleet) move(row checkpoint.Lease, to checkpoint.Position) bool {
+	f.t.Helper()
+	_, err := f.table.Rewind(context.Background(), row, to)
+	if err != nil && !errors.Is(err, checkpoint.ErrConflict) {
+		f.t.Fatal(err)
+	}
+	return err == nil
 }
