@@ -89,7 +89,7 @@ func (w *worker) launch() (*process, error) {
 		return nil, nil
 	}
 	w.starts++
-	log := filepath.Join(w.storm.cfg.Dir, fmt.Sprintf("daemon-%d-%03d.log", w.number, w.starts))
+	log := w.log(w.starts)
 	before := w.bucket
 	w.bucket = w.storm.bucket()
 	if before != "" && before != w.bucket {
@@ -101,6 +101,18 @@ func (w *worker) launch() (*process, error) {
 	}
 	w.current = p
 	return p, nil
+}
+
+// log is the file that the n-th process in this place writes to.
+func (w *worker) log(n int) string {
+	return filepath.Join(w.storm.cfg.Dir, fmt.Sprintf("daemon-%d-%03d.log", w.number, n))
+}
+
+// started is how many processes there were in this place.
+func (w *worker) started() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.starts
 }
 
 func (w *worker) process() *process {

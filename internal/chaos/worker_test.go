@@ -23,7 +23,7 @@ func until(t *testing.T, what string, done func() bool) {
 func TestWorker_RestartsWithAnotherBucket(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "daemon")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho bucket $BUCKET endpoint $AWS_ENDPOINT_URL_S3\ntrap 'exit 0' TERM\nwhile :; do sleep 0.05; done\n"), 0o700); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\ntrap 'exit 0' TERM\necho bucket $BUCKET endpoint $AWS_ENDPOINT_URL_S3\nwhile :; do sleep 0.05; done\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	b := newBackend(t)
@@ -41,22 +41,21 @@ func TestWorker_RestartsWithAnotherBucket(t *testing.T) {
 		}
 	}()
 	w := s.fleet[0]
-	seen := func(text string) func() bool {
-		return func() bool {
-			logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	// logged counts the daemons that have said the text. Each says where it is when it can be told to stop.
+	logged := func(text string) int {
+		logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all strings.Builder
+		for _, log := range logs {
+			content, err := os.ReadFile(log)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var all strings.Builder
-			for _, log := range logs {
-				content, err := os.ReadFile(log)
-				if err != nil {
-					t.Fatal(err)
-				}
-				all.Write(content)
-			}
-			return strings.Contains(all.String(), text)
+			all.Write(content)
 		}
+		return strings.Count(all.String(), text)
 	}
 	moved := []goal{{kinds: []Kind{Moved}}}
 	for end := time.Now().Add(time.Minute); len(s.weather.unmet(moved)) > 0; {
@@ -67,7 +66,9 @@ func TestWorker_RestartsWithAnotherBucket(t *testing.T) {
 		}
 	}
 	for _, bucket := range s.cfg.Buckets {
-		until(t, "a daemon with bucket "+bucket, seen("bucket "+bucket+" endpoint "+s.workers[0].proxies[S3].url()))
+		until(t, "a daemon with bucket "+bucket, func() bool {
+			return logged("bucket "+bucket+" endpoint "+s.workers[0].proxies[S3].url()) > 0
+		})
 	}
 	until(t, "a daemon that runs", w.alive)
 	if !w.freeze() || w.alive() {
@@ -77,8 +78,13 @@ func TestWorker_RestartsWithAnotherBucket(t *testing.T) {
 	if !w.alive() {
 		t.Error("no daemon is awake after it was thawed")
 	}
+	before := s.workers[0].started()
 	w.kill("test")
-	until(t, "a daemon after one that was killed", w.alive)
+	until(t, "a daemon after one that was killed, which can be told to stop", func() bool {
+		now := s.workers[0].started()
+		said, err := os.ReadFile(s.workers[0].log(now))
+		return now > before && err == nil && len(said) > 0 && w.alive()
+	})
 	if err := s.stop(); err != nil {
 		t.Error(err)
 	}
