@@ -71,7 +71,7 @@ type Lists interface {
 }
 
 // LoadBatch reads one batch of the outbox with all its files, wherever they are; ErrNotFound if it is not there. With
-// ErrNoList the batch comes back all the same, without files: it can not be published.
+// ErrNoList the batch comes back all the same, without files: it cannot be published.
 func LoadBatch(ctx context.Context, s Store, lists Lists, id string) (Batch, error) {
 	b, err := s.Batch(ctx, id)
 	if err != nil || b.List == nil {

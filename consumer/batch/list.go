@@ -32,7 +32,7 @@ func (p *Pipeline) list(ctx context.Context, b *checkpoint.Batch) error {
 	return nil
 }
 
-// unlist deletes the list of a batch that is forgotten, or that can not be committed any more. One that is left over
+// unlist deletes the list of a batch that is forgotten, or that cannot be committed any more. One that is left over
 // takes up space and does no harm, so nothing waits for it long.
 func (p *Pipeline) unlist(ctx context.Context, b checkpoint.Batch) {
 	if b.List == nil {

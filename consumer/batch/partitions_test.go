@@ -141,7 +141,7 @@ func described(b checkpoint.Batch) (n int64) {
 	return n
 }
 
-// An aggregate can not be divided between batches: a range ends only where the sequence number changes.
+// An aggregate cannot be divided between batches: a range ends only where the sequence number changes.
 func TestPipeline_DeliversAnAggregateOfAnyNumberOfPartitionsInOneBatch(t *testing.T) {
 	records := 20_000
 	if raceEnabled {

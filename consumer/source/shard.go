@@ -182,7 +182,7 @@ func (s *shardState) prepare() error {
 
 // take adds the records of an answer to an intake and moves on. It returns the bytes that Kinesis counts as read. The
 // shard has ended if the answer says so without a doubt, by its children (see GetRecords in the API reference of Kinesis):
-// an end can not be taken back.
+// an end cannot be taken back.
 func (s *shardState) take(in *intake, a *answer) (charged int) {
 	f := &in.fetch
 	// Kinesis documents MillisBehindLatest as optional.

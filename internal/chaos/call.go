@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"aws-streaming-pipeline/internal/limits"
 )
 
 // Service is what a proxy stands before.
@@ -45,7 +47,7 @@ func identify(worker int, service Service, r *http.Request, body []byte) call {
 	c := call{worker: worker, service: service}
 	switch service {
 	case S3:
-		c.operation, c.object = bucketOperation(r), object(r)
+		c.operation, c.object = limits.S3Operation(r), object(r)
 	case DynamoDB:
 		c.operation, c.shards = tableOperation(target(r), body)
 	default:
@@ -67,30 +69,6 @@ func object(r *http.Request) string {
 		return ""
 	}
 	return path
-}
-
-// bucketOperation tells the operations of S3 apart, which have no names on the wire (Amazon S3 API reference).
-func bucketOperation(r *http.Request) string {
-	q := r.URL.Query()
-	switch {
-	case r.Method == http.MethodPost && q.Has("uploads"):
-		return Create
-	case r.Method == http.MethodPut && q.Has("partNumber"):
-		return Part
-	case r.Method == http.MethodPost && q.Has("uploadId"):
-		return Complete
-	case r.Method == http.MethodDelete && q.Has("uploadId"):
-		return Abort
-	case r.Method == http.MethodGet && q.Has("uploadId"):
-		return "ListParts"
-	case r.Method == http.MethodPut:
-		return Put
-	case r.Method == http.MethodHead && object(r) == "":
-		return "HeadBucket"
-	case r.Method == http.MethodHead:
-		return "HeadObject"
-	}
-	return r.Method
 }
 
 // tableRequest is the part of a DynamoDB request that tells what it is for.

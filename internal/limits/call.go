@@ -54,7 +54,7 @@ func (p *Proxy) identify(r *http.Request) (*call, error) {
 		r.Body = http.NoBody
 	}
 	if p.service == S3 {
-		c.operation = bucketOperation(r)
+		c.operation = S3Operation(r)
 		if c.operation != completeUpload {
 			return c, nil
 		}

@@ -32,8 +32,9 @@ const (
 	putObject      = "PutObject"
 )
 
-// bucketOperation tells the operations apart, which have no names on the wire (Amazon S3 API reference).
-func bucketOperation(r *http.Request) string {
+// S3Operation names the operation of a request in path style, which has no name on the wire (Amazon S3 API reference). It
+// knows those that the daemon makes; for others it is the method.
+func S3Operation(r *http.Request) string {
 	q := r.URL.Query()
 	switch {
 	case r.Method == http.MethodPost && q.Has("uploads"):
@@ -44,8 +45,14 @@ func bucketOperation(r *http.Request) string {
 		return completeUpload
 	case r.Method == http.MethodDelete && q.Has("uploadId"):
 		return abortUpload
+	case r.Method == http.MethodGet && q.Has("uploadId"):
+		return "ListParts"
 	case r.Method == http.MethodPut && key(r) != "":
 		return putObject
+	case r.Method == http.MethodHead && key(r) == "":
+		return "HeadBucket"
+	case r.Method == http.MethodHead:
+		return "HeadObject"
 	}
 	return r.Method
 }

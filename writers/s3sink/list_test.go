@@ -87,7 +87,7 @@ func (t brokenOff) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// What is longer than the list can not be it: it is not read to its end.
+// What is longer than the list cannot be it: it is not read to its end.
 func TestSink_ReadsNoMoreOfAListThanItsSize(t *testing.T) {
 	e := newEnv(t, nil)
 	if err := e.sink.Put(t.Context(), spec("lists/a"), body(300_000)); err != nil {
