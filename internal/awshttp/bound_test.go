@@ -57,18 +57,16 @@ func (b *body) Read(p []byte) (int, error) {
 	return copy(p, "x"), nil
 }
 
-// wait waits for ever for a negative time.
+// wait waits for ever for a negative time. A context that has ended comes first, as on a connection that it has closed.
 func wait(ctx context.Context, d time.Duration) error {
 	if d < 0 {
 		<-ctx.Done()
-		return ctx.Err()
 	}
 	select {
-	case <-time.After(d):
-		return nil
+	case <-time.After(max(d, 0)):
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	return ctx.Err()
 }
 
 func TestBounds_EndACallThatIsNotAnswered(t *testing.T) {
