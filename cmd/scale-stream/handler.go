@@ -51,7 +51,7 @@ type answer struct {
 	DryRun  bool           `json:"dry_run"`
 }
 
-// handle looks at the stream and changes it if it has to. Its error is for Lambda to retry: nothing was changed then.
+// handle looks at the stream and changes it if it has to. Its error is for Lambda to retry.
 func (h *handler) handle(ctx context.Context, event json.RawMessage) (answer, error) {
 	now := h.now()
 	state, err := h.look(ctx, now)
@@ -69,27 +69,39 @@ func (h *handler) handle(ctx context.Context, event json.RawMessage) (answer, er
 	return a, nil
 }
 
-// look gathers what the planner needs to know.
+// look gathers what the planner needs to know. The stream comes after its metrics, so that as little time as can be lies
+// between the look and the change, and its tags come last: who sees a change that was made sees its time, too.
 func (h *handler) look(ctx context.Context, now time.Time) (scaling.Stream, error) {
+	minutes, err := readMinutes(ctx, h.metrics, h.stream, now.Add(-h.planner.DownWindow-5*time.Minute), now)
+	if err != nil {
+		return scaling.Stream{}, err
+	}
+	state, err := h.describe(ctx)
+	if err != nil {
+		return scaling.Stream{}, err
+	}
+	state.Minutes = minutes
+	state.Changes, err = h.changes(ctx, state.Shards, now)
+	return state, err
+}
+
+// describe reads the stream's shard count, status and mode.
+func (h *handler) describe(ctx context.Context) (scaling.Stream, error) {
 	described, err := h.kinesis.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: &h.stream})
 	if err != nil {
 		return scaling.Stream{}, fmt.Errorf("describe stream %s: %w", h.stream, err)
 	}
 	summary := described.StreamDescriptionSummary
-	state := scaling.Stream{
+	return scaling.Stream{
 		Shards:   int(aws.ToInt32(summary.OpenShardCount)),
 		Active:   summary.StreamStatus == types.StreamStatusActive,
 		OnDemand: summary.StreamModeDetails != nil && summary.StreamModeDetails.StreamMode == types.StreamModeOnDemand,
-	}
-	if state.Changes, err = h.changes(ctx, now); err != nil {
-		return scaling.Stream{}, err
-	}
-	state.Minutes, err = readMinutes(ctx, h.metrics, h.stream, now.Add(-h.planner.DownWindow-5*time.Minute), now)
-	return state, err
+	}, nil
 }
 
-// changes reads the times of the last day's changes from the stream's tags, of which there are 50 at most.
-func (h *handler) changes(ctx context.Context, now time.Time) ([]time.Time, error) {
+// changes reads the times of the last day's changes from the tags of the stream, which has so many shards. There are 50 tags
+// at most.
+func (h *handler) changes(ctx context.Context, shards int, now time.Time) ([]time.Time, error) {
 	in := &kinesis.ListTagsForStreamInput{StreamName: &h.stream}
 	for {
 		out, err := h.kinesis.ListTagsForStream(ctx, in)
@@ -98,7 +110,7 @@ func (h *handler) changes(ctx context.Context, now time.Time) ([]time.Time, erro
 		}
 		for _, tag := range out.Tags {
 			if aws.ToString(tag.Key) == changesTag {
-				changes, err := scaling.ParseHistory(aws.ToString(tag.Value), now)
+				changes, err := scaling.ParseHistory(aws.ToString(tag.Value), shards, now)
 				if err != nil {
 					h.log.Warn("tag not understood, the rest of it is used", logkey.Key, changesTag, logkey.Error, err)
 				}
@@ -112,44 +124,64 @@ func (h *handler) changes(ctx context.Context, now time.Time) ([]time.Time, erro
 	}
 }
 
-// change remembers a change and makes it. It says false if the service refuses for its own rules.
-func (h *handler) change(ctx context.Context, now time.Time, state scaling.Stream, target int) (bool, error) {
-	if err := h.remember(ctx, append(state.Changes[:len(state.Changes):len(state.Changes)], now), now); err != nil {
+// change makes a change. It says false if it is not to be made now: the log says why, and the next run plans anew.
+func (h *handler) change(ctx context.Context, now time.Time, planned scaling.Stream, target int) (bool, error) {
+	refusal, err := h.attempt(ctx, now, planned, target)
+	if err != nil {
 		return false, err
 	}
-	_, err := h.kinesis.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{
+	if refusal != nil {
+		h.log.Warn("stream not changed", logkey.Stream, h.stream, logkey.Shards, planned.Shards, "target", target, logkey.Error, refusal)
+	}
+	return refusal == nil, nil
+}
+
+// attempt writes the attempt to the stream's tag, checks that the stream is still the one planned for, and changes it. A
+// refusal says that another run was faster, or that a limit of the service is reached. The attempt stays in the tag then:
+// it does not count as a change (scaling.ParseHistory), and to take it back could erase what another run has written.
+func (h *handler) attempt(ctx context.Context, now time.Time, planned scaling.Stream, target int) (refusal, err error) {
+	_, err = h.kinesis.AddTagsToStream(ctx, &kinesis.AddTagsToStreamInput{
+		StreamName: &h.stream, Tags: map[string]string{changesTag: scaling.FormatHistory(planned.Changes, now, planned.Shards)},
+	})
+	switch {
+	case inUse(err):
+		return err, nil
+	case err != nil:
+		return nil, fmt.Errorf("tag stream %s: %w", h.stream, err)
+	}
+	found, err := h.describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !found.Active || found.Shards != planned.Shards {
+		return fmt.Errorf("the stream is no longer the one planned for: %d shards, active %t", found.Shards, found.Active), nil
+	}
+	_, err = h.kinesis.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{
 		StreamName: &h.stream, TargetShardCount: aws.Int32(int32(target)), ScalingType: types.ScalingTypeUniformScaling,
 	}, once)
-	if err == nil {
-		return true, nil
+	if inUse(err) || limitReached(err) {
+		return err, nil
 	}
-	// Only an answer that refuses is sure: a change whose answer got lost may have been made.
-	if !refused(err) {
-		return false, fmt.Errorf("update shard count of stream %s from %d to %d: %w", h.stream, state.Shards, target, err)
+	if err != nil {
+		// Only an answer that refuses is sure: a change whose answer got lost may have been made.
+		return nil, fmt.Errorf("update shard count of stream %s from %d to %d: %w", h.stream, planned.Shards, target, err)
 	}
-	h.log.Warn("stream not changed, the service refuses", logkey.Stream, h.stream, logkey.Shards, state.Shards, "target", target, logkey.Error, err)
-	return false, h.remember(ctx, state.Changes, now)
+	return nil, nil
 }
 
 // once keeps the SDK from trying again: after a lost answer it would be refused for the change that it made itself.
 func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
 
-// remember writes the times of changes to the stream's tag.
-func (h *handler) remember(ctx context.Context, changes []time.Time, now time.Time) error {
-	_, err := h.kinesis.AddTagsToStream(ctx, &kinesis.AddTagsToStreamInput{
-		StreamName: &h.stream, Tags: map[string]string{changesTag: scaling.FormatHistory(changes, now)},
-	})
-	if err != nil {
-		return fmt.Errorf("tag stream %s: %w", h.stream, err)
-	}
-	return nil
+// inUse says whether the service refuses because the stream is not ACTIVE.
+func inUse(err error) bool {
+	_, ok := errors.AsType[*types.ResourceInUseException](err)
+	return ok
 }
 
-// refused tells whether the service refuses a change by its rules: another one is under way, or a limit is reached.
-func refused(err error) bool {
-	_, inUse := errors.AsType[*types.ResourceInUseException](err)
-	_, limit := errors.AsType[*types.LimitExceededException](err)
-	return inUse || limit
+// limitReached says whether the service refuses because of its limits, such as the changes of a day.
+func limitReached(err error) bool {
+	_, ok := errors.AsType[*types.LimitExceededException](err)
+	return ok
 }
 
 // report logs and counts a decision.

@@ -12,14 +12,15 @@
 //
 // # What it remembers
 //
-// Nothing in the function. The times of the last day's changes stand in the tag scale-stream.changes of the stream, which
-// is written before the stream is changed: a change that is remembered and did not happen costs one of the day's ten, one
-// that happened and is not remembered could start the next at once. Changes that others make are not counted; if they
+// Nothing in the function. The times of the last day's changes are in the tag scale-stream.changes of the stream. An attempt
+// is written there before the stream is changed, with the number of shards that the stream has at that moment; it counts as a
+// change once the stream has another number. So a run that dies leaves nothing to clean up, and neither does one that the
+// service refuses. Changes that others make are not counted, except where they follow an attempt that came to nothing; if they
 // use the limit up, the service refuses, and the function says so.
 //
-// Two invocations at a time do no harm, since the service refuses a change while another is under way, but may count one
-// change twice. A reserved concurrency of 1 keeps them apart; infra/stream.yml does without, since a new account has too
-// little concurrency to reserve any.
+// Runs may overlap: alarms and the schedule invoke the function at the same moment. Those that look at the stream before it
+// is changed write the same history, UpdateShardCount accepts one of them, and the others change nothing. It needs no
+// reserved concurrency, which a new account has too little of to give away (AWS Lambda Developer Guide, "Lambda quotas").
 //
 // Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
 package main

@@ -8,38 +8,55 @@ import (
 )
 
 // HistoryCapacity is how many changes a tag's value has room for: 256 characters (Kinesis Data Streams Developer Guide,
-// "Tag your resources"), eleven each. A day has ten.
+// "Tag your resources"), eleven each, and six for the shards of the last. A day has ten.
 const HistoryCapacity = 20
 
-// ParseHistory reads the changes of the last day from the value of a tag, which the stream carries wherever it goes:
-// seconds since 1970 with spaces between them. An empty value has none. What it cannot read it
-// leaves out and says so: the rest is still good.
-func ParseHistory(value string, now time.Time) ([]time.Time, error) {
+// skew is how far the clocks of two hosts may differ, and how long a run may take until it reads what another wrote.
+const skew = 2 * time.Minute
+
+// ParseHistory reads the changes of the last day from the value of a tag, which the stream carries wherever it goes: seconds
+// since 1970 with spaces between them. A time followed by "=4" is an attempt to change a stream of four shards. It counts
+// as a change only if the stream has another number of shards now. So an attempt that the service refused, or whose run
+// died before it made the change, is not one, and nobody has to take it back.
+//
+// An empty value has no changes. What cannot be read is left out and named in the error: the rest is still good.
+func ParseHistory(value string, shards int, now time.Time) ([]time.Time, error) {
 	var changes []time.Time
 	var bad []string
 	for _, word := range strings.Fields(value) {
-		seconds, err := strconv.ParseInt(word, 10, 64)
+		at, before, attempt := strings.Cut(word, "=")
+		seconds, err := strconv.ParseInt(at, 10, 64)
+		had := 0
+		if err == nil && attempt {
+			had, err = strconv.Atoi(before)
+		}
 		if err != nil {
 			bad = append(bad, word)
 			continue
 		}
-		if t := time.Unix(seconds, 0).UTC(); now.Sub(t) < day && !t.After(now) {
+		t := time.Unix(seconds, 0).UTC()
+		if happened := had != shards; happened && now.Sub(t) < day && t.Sub(now) < skew {
 			changes = append(changes, t)
 		}
 	}
 	if len(bad) > 0 {
-		return changes, fmt.Errorf("parse scaling history: %q are no times", bad)
+		return changes, fmt.Errorf("parse scaling history: %q: want seconds since 1970 such as 1772452800, or 1772452800=4", bad)
 	}
 	return changes, nil
 }
 
-// FormatHistory writes the changes of the last day as a tag's value, the newest ones if there are too many.
-func FormatHistory(changes []time.Time, now time.Time) string {
+// FormatHistory writes the changes of the last day, the newest ones if there are too many, and after them the attempt that
+// is about to be made with a stream of so many shards.
+//
+// Two runs that look at the same stream write the same history but for the second, whichever is the last to write, and the
+// service makes one of their changes. So the attempt that stays stands for the change that was made.
+func FormatHistory(changes []time.Time, attempt time.Time, shards int) string {
 	var words []string
 	for _, t := range changes {
-		if now.Sub(t) < day {
+		if attempt.Sub(t) < day {
 			words = append(words, strconv.FormatInt(t.Unix(), 10))
 		}
 	}
+	words = append(words, fmt.Sprintf("%d=%d", attempt.Unix(), shards))
 	return strings.Join(words[max(0, len(words)-HistoryCapacity):], " ")
 }

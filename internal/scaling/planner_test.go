@@ -154,29 +154,40 @@ func TestPlan_LooksAhead(t *testing.T) {
 
 func TestHistory_IsReadAsItIsWritten(t *testing.T) {
 	changes := []time.Time{noon.Add(-25 * time.Hour), noon.Add(-23 * time.Hour).Truncate(time.Second), noon.Add(-time.Minute)}
-	value := FormatHistory(changes, noon)
-	got, err := ParseHistory(value, noon)
+	value := FormatHistory(changes[:2], changes[2], 4)
+	got, err := ParseHistory(value, 8, noon)
 	if err != nil || !slices.EqualFunc(got, changes[1:], time.Time.Equal) {
 		t.Errorf("%q gives %v, %v", value, got, err)
 	}
-	if got, err := ParseHistory("", noon); got != nil || err != nil {
+	if got, err := ParseHistory("", 8, noon); got != nil || err != nil {
 		t.Errorf("nothing gives %v, %v", got, err)
 	}
 }
 
+func TestHistory_CountsAnAttemptOnceTheShardsHaveChanged(t *testing.T) {
+	value := FormatHistory(nil, noon, 4)
+	for shards, want := range map[int]int{4: 0, 5: 1, 8: 1, 2: 1} {
+		// The clock of the run that reads is behind.
+		if got, err := ParseHistory(value, shards, noon.Add(-time.Second)); err != nil || len(got) != want {
+			t.Errorf("with %d shards %q has the changes %v, %v", shards, value, got, err)
+		}
+	}
+}
+
 func TestHistory_FitsATag(t *testing.T) {
-	value := FormatHistory(hoursAgo(23), noon)
-	if len(value) > 256 || strings.Trim(value, "0123456789 ") != "" {
+	value := FormatHistory(hoursAgo(23), noon, 10_000)
+	if len(value) > 256 || strings.Trim(value, "0123456789 =") != "" { // Kinesis Data Streams Developer Guide, "Tag restrictions"
 		t.Errorf("%d characters: %q", len(value), value)
 	}
-	if got, _ := ParseHistory(value, noon); len(got) != HistoryCapacity || !got[len(got)-1].Equal(noon.Add(-time.Hour).Truncate(time.Second)) {
+	if got, _ := ParseHistory(value, 1, noon); len(got) != HistoryCapacity || !got[len(got)-1].Equal(noon.Truncate(time.Second)) {
 		t.Errorf("%d changes are left, the last of %v", len(got), got[len(got)-1])
 	}
 }
 
 func TestHistory_KeepsWhatItCanRead(t *testing.T) {
-	got, err := ParseHistory("yesterday 1772452800 99999999999", noon) // the second is noon, the third far ahead
-	if err == nil || !strings.Contains(err.Error(), "yesterday") || len(got) != 1 {
+	// The second is noon, the third far ahead.
+	got, err := ParseHistory("yesterday 1772452800 99999999999 1772452800=some", 4, noon)
+	if err == nil || !strings.Contains(err.Error(), "yesterday") || !strings.Contains(err.Error(), "=some") || len(got) != 1 {
 		t.Errorf("got %v, %v", got, err)
 	}
 }
