@@ -32,6 +32,7 @@ import (
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/serve"
 	"aws-streaming-pipeline/writers"
 )
 
@@ -327,10 +328,10 @@ func (d *Daemon) serve() (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("HTTP_ADDRESS=%q: %w", d.cfg.HTTPAddress, err)
 	}
-	server := &http.Server{Handler: d.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := serve.New(d.Handler(), exchange)
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(serve.PerAddress(listener, connectionsPerAddress)); !errors.Is(err, http.ErrServerClosed) {
 			d.log.Error("status page ended", logkey.Error, err)
 		}
 	})

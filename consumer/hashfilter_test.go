@@ -106,7 +106,7 @@ func (s strangeRanges) ListShards(ctx context.Context, in *kinesis.ListShardsInp
 
 // A shard's decoder drops what belongs to another shard, once its range is known.
 func TestDaemon_FiltersByTheRangeOfTheShard(t *testing.T) {
-	d := newIdleDaemon(t)
+	d, _ := newIdleDaemon(t)
 	all, err := record.NewDecoder(record.DecoderOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,10 @@
 package consumer
 
 import (
+	"bytes"
+	"crypto/sha256"
 	_ "embed"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net"
@@ -18,6 +21,14 @@ import (
 
 //go:embed status.html
 var page []byte
+
+const (
+	// exchange bounds a request to the daemon's port and the reading of its answer, which is some megabytes at most.
+	exchange = 30 * time.Second
+	// connectionsPerAddress is far more than a browser, the kubelet or Prometheus open. Whoever opens more is not served, so
+	// that no pod takes the memory of the daemon, or its probes' place.
+	connectionsPerAddress = 32
+)
 
 // Status is what the status page shows.
 type Status struct {
@@ -143,7 +154,6 @@ func (d *Daemon) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'")
 		w.Write(page)
 	})
 	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.Status()) })
@@ -154,7 +164,30 @@ func (d *Daemon) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /healthz", d.healthz)
 	mux.HandleFunc("GET /readyz", d.readyz)
-	return mux
+	return guarded(mux)
+}
+
+// policy lets the page run its own script and style and ask its own server, and nothing else. No page may frame it.
+var policy = "default-src 'none'; script-src " + hashOf("script") + "; style-src " + hashOf("style") +
+	"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// hashOf is the source expression of the page's element of this name (Content Security Policy Level 3, section 2.3.1).
+func hashOf(element string) string {
+	_, text, _ := bytes.Cut(page, []byte("<"+element+">"))
+	text, _, _ = bytes.Cut(text, []byte("</"+element+">"))
+	sum := sha256.Sum256(text)
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// guarded has browsers treat each answer as what it is said to be, and keep it to itself.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
 }
 
 // stallLimit is how long the engine's loop may stand still; it turns many times a second.

@@ -1,27 +1,35 @@
 package consumer
 
 import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers/s3sink"
 )
 
 // newIdleDaemon makes a daemon whose services do not answer; it is not run.
-func newIdleDaemon(t *testing.T) *Daemon {
+func newIdleDaemon(t *testing.T) (*Daemon, *unanswered) {
 	t.Helper()
 	cfg := Defaults()
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress = "stream", "bucket", ""
@@ -29,20 +37,19 @@ func newIdleDaemon(t *testing.T) *Daemon {
 	m := metrics.New(registry)
 	b := budget.New(int64(cfg.MemoryBudget), m)
 	log := slog.New(slog.DiscardHandler)
-	sink, err := s3sink.New(s3.New(s3.Options{Region: "us-east-1"}), s3sink.Config{Bucket: cfg.Bucket, Budget: b, Metrics: m, Log: log})
+	network, keys := &unanswered{}, credentials.NewStaticCredentialsProvider("id", "secret", "")
+	sink, err := s3sink.New(s3.New(s3.Options{Region: "us-east-1", HTTPClient: network, Credentials: keys, Retryer: aws.NopRetryer{}}), s3sink.Config{Bucket: cfg.Bucket, Budget: b, Metrics: m, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := local.OpenMemory()
-	t.Cleanup(func() { store.Close() })
 	d, err := New(cfg, Services{
-		Kinesis: kinesis.New(kinesis.Options{Region: "us-east-1"}), Store: store, Sink: sink,
+		Kinesis: kinesis.New(kinesis.Options{Region: "us-east-1", HTTPClient: network, Credentials: keys}), Store: unasked{}, Sink: sink,
 		Budget: b, Metrics: m, Registry: registry, Log: log, Version: "test",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return d, network
 }
 
 func get(t *testing.T, d *Daemon, path string) (int, string) {
@@ -56,8 +63,76 @@ func get(t *testing.T, d *Daemon, path string) (int, string) {
 	return w.Code, string(body)
 }
 
+// unanswered is the network of an idle daemon: it counts what is asked, and fails.
+type unanswered struct{ asked atomic.Int64 }
+
+func (u *unanswered) Do(r *http.Request) (*http.Response, error) {
+	u.asked.Add(1)
+	return nil, errors.New("nobody answers at " + r.URL.Host)
+}
+
+// unasked is a store that nobody may ask anything.
+type unasked struct{ checkpoint.Store }
+
+// Whoever reaches the port can have the daemon look into its own memory, and nothing else: no request becomes one to AWS.
+func TestHandler_AsksNobody(t *testing.T) {
+	d, network := newIdleDaemon(t)
+	for range 20 {
+		for _, path := range []string{"/", "/status.json", "/metrics", "/healthz", "/readyz", "/elsewhere"} {
+			get(t, d, path)
+		}
+	}
+	if n := network.asked.Load(); n != 0 {
+		t.Errorf("%d requests to AWS", n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := d.sink.Check(ctx); err == nil || network.asked.Load() == 0 {
+		t.Errorf("a look at the bucket is not seen: %v", err)
+	}
+}
+
+// Browsers run the page's own script and style alone, frame it nowhere, and guess no types.
+func TestHandler_GuardsEachAnswer(t *testing.T) {
+	d, _ := newIdleDaemon(t)
+	for _, path := range []string{"/", "/status.json", "/metrics", "/healthz", "/readyz", "/elsewhere"} {
+		w := httptest.NewRecorder()
+		d.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+		h := w.Result().Header
+		if got := h.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("%s: X-Content-Type-Options is %q", path, got)
+		}
+		if got := h.Get("Referrer-Policy"); got != "no-referrer" {
+			t.Errorf("%s: Referrer-Policy is %q", path, got)
+		}
+		csp := h.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'"} {
+			if !slices.Contains(strings.Split(csp, "; "), want) {
+				t.Errorf("%s: the policy %q lacks %s", path, csp, want)
+			}
+		}
+		if strings.Contains(csp, "unsafe") {
+			t.Errorf("%s: the policy allows what anybody writes into the page: %s", path, csp)
+		}
+	}
+	// The policy names hashes of the page's elements, so everything has to stand in them.
+	for element, in := range map[string]string{"script": "script-src", "style": "style-src"} {
+		m := regexp.MustCompile(`(?s)<`+element+`>(.*?)</`+element+`>`).FindAllSubmatch(page, -1)
+		if len(m) != 1 {
+			t.Fatalf("the page has %d elements %s", len(m), element)
+		}
+		sum := sha256.Sum256(m[0][1])
+		if want := in + " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"; !strings.Contains(policy, want) {
+			t.Errorf("the policy %q lacks %s", policy, want)
+		}
+	}
+	if m := regexp.MustCompile(`\s(on[a-z]+|style|src|href)=`).Find(page); m != nil {
+		t.Errorf("the page has an attribute that the policy forbids: %s", m)
+	}
+}
+
 func TestHandler_TellsWhatIsWrongBeforeAnythingRuns(t *testing.T) {
-	d := newIdleDaemon(t)
+	d, _ := newIdleDaemon(t)
 	for path, want := range map[string]struct {
 		code int
 		text string
@@ -76,7 +151,7 @@ func TestHandler_TellsWhatIsWrongBeforeAnythingRuns(t *testing.T) {
 }
 
 func TestHandler_IsNotAliveWhenTheEngineStandsStill(t *testing.T) {
-	d := newIdleDaemon(t)
+	d, _ := newIdleDaemon(t)
 	d.shards.Shards()
 	if code, body := get(t, d, "/healthz"); code != 200 {
 		t.Errorf("just after a tick: %d %s", code, body)
@@ -88,7 +163,7 @@ func TestHandler_IsNotAliveWhenTheEngineStandsStill(t *testing.T) {
 }
 
 func TestMetrics_TellWhatReadinessTells(t *testing.T) {
-	d := newIdleDaemon(t)
+	d, _ := newIdleDaemon(t)
 	d.trouble.kinesis("shardId-000000000000", errors.New("no such stream"))
 	_, body := get(t, d, "/metrics")
 	for _, want := range []string{

@@ -22,7 +22,12 @@ import (
 	"time"
 
 	"github.com/johannesboyne/gofakes3"
+
+	"aws-streaming-pipeline/internal/serve"
 )
+
+// exchange bounds the upload of a part and the download of an object.
+const exchange = 10 * time.Minute
 
 // Server is a running endpoint.
 type Server struct {
@@ -63,7 +68,7 @@ func StartWith(addr, dir string, o Options) (*Server, error) {
 	}
 	s := &Server{
 		folder: f,
-		http:   &http.Server{Handler: handler(f), ReadHeaderTimeout: 10 * time.Second},
+		http:   serve.New(handler(f), exchange),
 		url:    "http://" + l.Addr().String(),
 		done:   make(chan error, 1),
 	}

@@ -7,15 +7,20 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"aws-streaming-pipeline/internal/serve"
 )
 
 // Server is a Kinesis that listens on a loopback address.
 type Server struct {
 	*Kinesis
 	listener net.Listener
-	http     http.Server
+	http     *http.Server
 	served   chan error
 }
+
+// exchange bounds a call; a subscription lasts five minutes (API reference of SubscribeToShard).
+const exchange = 10 * time.Minute
 
 // shutdownBound is how long Close waits for calls in flight.
 const shutdownBound = 5 * time.Second
@@ -41,7 +46,7 @@ func Start(addr string, options Options) (*Server, error) {
 	s := &Server{
 		Kinesis:  k,
 		listener: listener,
-		http:     http.Server{Handler: k, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute},
+		http:     serve.New(k, exchange),
 		served:   make(chan error, 1),
 	}
 	go func() { s.served <- s.http.Serve(listener) }()
