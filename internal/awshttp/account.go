@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 )
 
 const (
@@ -24,9 +25,13 @@ const (
 // service.
 func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
 	// The providers of credentials keep the client that is there while the configuration is loaded. It has to be the
-	// SDK's: AWS_CA_BUNDLE is put into it.
-	credentials := config.WithHTTPClient(sdkhttp.NewBuildableClient().WithTimeout(credentialsBound))
-	account, err := config.LoadDefaultConfig(ctx, append([]func(*config.LoadOptions) error{credentials}, options...)...)
+	// SDK's: AWS_CA_BUNDLE is put into it. The provider that asks the agent of ECS or of EKS Pod Identity would use another.
+	client := sdkhttp.NewBuildableClient().WithTimeout(credentialsBound)
+	defaults := []func(*config.LoadOptions) error{
+		config.WithHTTPClient(client),
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
+	}
+	account, err := config.LoadDefaultConfig(ctx, append(defaults, options...)...)
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
 	}

@@ -171,40 +171,74 @@ func TestBounds_AreWorthAnotherAttemptOfTheSDK(t *testing.T) {
 // A service that gives credentials accepts the call and does not answer. The SDK makes one such call for all callers, and
 // ends it with none of their contexts: without a bound of its own it would be the last.
 func TestAccount_AsksAgainForCredentialsThatDoNotCome(t *testing.T) {
-	var asked atomic.Int64
-	held := make(chan struct{})
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asked.Add(1) == 1 {
-			select {
-			case <-held:
-			case <-r.Context().Done():
-			}
-			return
-		}
-		io.WriteString(w, `<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>id</AccessKeyId>`+
-			`<SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>`+
-			`</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`)
-	}))
-	defer server.Close()
-	defer close(held)
 	token := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(token, []byte("token"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{
-		"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_STS": server.URL, "AWS_WEB_IDENTITY_TOKEN_FILE": token,
-		"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/consumer", "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "",
-		"AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_CA_BUNDLE": "",
+	for name, c := range map[string]struct {
+		answer string
+		env    func(url string) map[string]string
+	}{
+		"STS, as with IRSA": {
+			`<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>id</AccessKeyId>` +
+				`<SecretAccessKey>secret</SecretAccessKey><SessionToken>token</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration>` +
+				`</Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>`,
+			func(url string) map[string]string {
+				return map[string]string{
+					"AWS_ENDPOINT_URL_STS": url, "AWS_WEB_IDENTITY_TOKEN_FILE": token, "AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/consumer",
+				}
+			},
+		},
+		"the agent of ECS or EKS Pod Identity": {
+			`{"AccessKeyId":"id","SecretAccessKey":"secret","Token":"token","Expiration":"2100-01-01T00:00:00Z"}`,
+			func(url string) map[string]string {
+				return map[string]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI": url + "/v1/credentials", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": token}
+			},
+		},
 	} {
-		t.Setenv(name, value)
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int64
+			held := make(chan struct{})
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if asked.Add(1) == 1 {
+					select {
+					case <-held:
+					case <-r.Context().Done():
+					}
+					return
+				}
+				io.WriteString(w, c.answer)
+			}))
+			defer server.Close()
+			defer close(held)
+			bare(t)
+			for name, value := range c.env(server.URL) {
+				t.Setenv(name, value)
+			}
+			account, err := awshttp.Account(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if got, err := account.Credentials.Retrieve(ctx); err != nil || got.AccessKeyID != "id" {
+				t.Errorf("credentials %q, %v after %d calls", got.AccessKeyID, err, asked.Load())
+			}
+		})
 	}
-	account, err := awshttp.Account(t.Context())
-	if err != nil {
-		t.Fatal(err)
+}
+
+// bare leaves nothing of an account in the environment.
+func bare(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{
+		"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CA_BUNDLE",
+		"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+	} {
+		t.Setenv(name, "")
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	if got, err := account.Credentials.Retrieve(ctx); err != nil || got.AccessKeyID != "id" {
-		t.Errorf("credentials %q, %v after %d calls", got.AccessKeyID, err, asked.Load())
-	}
+	t.Setenv("AWS_REGION", "us-east-1")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 }
