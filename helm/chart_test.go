@@ -2,9 +2,12 @@ package helm_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -34,6 +37,12 @@ func template(t *testing.T, sets ...string) (manifests []byte, err error) {
 	for _, set := range sets {
 		args = append(args, "--set", set)
 	}
+	return helm(t, args...)
+}
+
+// helm returns what a run of helm prints.
+func helm(t *testing.T, args ...string) ([]byte, error) {
+	t.Helper()
 	cmd := emulator.KubernetesTools(t).Helm(t, args...)
 	var out, fault bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &fault
@@ -50,6 +59,12 @@ func render(t *testing.T, sets ...string) map[string]node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return resources(t, text)
+}
+
+// resources reads manifests, by kind.
+func resources(t *testing.T, text []byte) map[string]node {
+	t.Helper()
 	found := make(map[string]node)
 	for d := yaml.NewDecoder(bytes.NewReader(text)); ; {
 		var n node
@@ -432,3 +447,67 @@ func TestDemo_StartsTheDynamoDBThatIsTested(t *testing.T) {
 		t.Errorf("the demo has %q, the tests %q", image, pinned)
 	}
 }
+// An upgrade that takes the number of replicas away makes it 1, whoever set it before. So while the autoscaler is in charge
+// the chart says what the cluster has. Rendered without a cluster it says nothing.
+func TestAutoscaling_LeavesTheReplicasThatThereAre(t *testing.T) {
+	for name, c := range map[string]struct {
+		live any // replicas; nil for no deployment
+		sets []string
+		want any
+	}{
+		"turned on":                {7, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, 7},
+		"turned on, with KEDA":     {7, []string{"autoscaling.enabled=true", "autoscaling.shards=8", "autoscaling.type=keda", "autoscaling.keda.serverAddress=http://prometheus:9090"}, 7},
+		"on, stopped by hand":      {0, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, 0},
+		"on from the first":        {nil, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, nil},
+		"off, the chart's own say": {7, []string{"replicas=3"}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"template", "trips", "consumer", "--namespace", "pipeline", "--values", "consumer/ci/required.yaml",
+				"--kube-version", "1.37.0", "--dry-run=server", "--kube-apiserver", apiServer(t, c.live)}
+			for _, set := range c.sets {
+				args = append(args, "--set", set)
+			}
+			text, err := helm(t, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := at(t, resources(t, text)["Deployment"], "spec", "replicas"); got != c.want {
+				t.Errorf("the deployment has %v replicas, the chart renders %v, want %v", c.live, got, c.want)
+			}
+		})
+	}
+}
+
+// apiServer is a Kubernetes that knows one deployment with so many replicas, or none. It returns its address.
+func apiServer(t *testing.T, replicas any) string {
+	t.Helper()
+	answers := map[string]node{
+		"/version": {"major": "1", "minor": "37", "gitVersion": "v1.37.0"},
+		"/api":     {"kind": "APIVersions", "versions": []string{"v1"}},
+		"/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []node{{
+			"name": "apps", "versions": []node{{"groupVersion": "apps/v1", "version": "v1"}}, "preferredVersion": node{"groupVersion": "apps/v1", "version": "v1"},
+		}}},
+		"/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []node{}},
+		"/apis/apps/v1": {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "apps/v1", "resources": []node{{
+			"name": "deployments", "singularName": "deployment", "namespaced": true, "kind": "Deployment", "verbs": []string{"get", "list"},
+		}}},
+	}
+	if replicas != nil {
+		answers["/apis/apps/v1/namespaces/pipeline/deployments/trips-consumer"] = node{
+			"kind": "Deployment", "apiVersion": "apps/v1", "metadata": node{"name": "trips-consumer", "namespace": "pipeline"}, "spec": node{"replicas": replicas},
+		}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, ok := answers[r.URL.Path]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			answer = node{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
+		}
+		json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
