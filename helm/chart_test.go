@@ -271,6 +271,107 @@ func TestPods_HoldToTheRestrictedStandard(t *testing.T) {
 	}
 }
 
+// Whoever takes the daemon over has nothing of the cluster: no role, no token, no part of the node.
+func TestChart_AsksNothingOfTheCluster(t *testing.T) {
+	known := []string{
+		"Deployment", "Job", "Pod", "Service", "ServiceAccount", "ConfigMap", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget",
+		"PodMonitor", "PrometheusRule",
+	}
+	all := render(t, everything...)
+	for kind := range all {
+		if !slices.Contains(known, kind) {
+			t.Errorf("it makes a %s", kind)
+		}
+	}
+	for _, kind := range []string{"Deployment", "Job", "Pod"} {
+		spec := podSpec(t, all[kind])
+		for _, field := range []string{"hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace"} {
+			if spec[field] != nil {
+				t.Errorf("%s: %s is %v", kind, field, spec[field])
+			}
+		}
+		if spec["enableServiceLinks"] != false {
+			t.Errorf("%s: its environment has the services of the namespace", kind)
+		}
+		volumes, _ := spec["volumes"].([]any)
+		for i, v := range volumes {
+			if v.(node)["emptyDir"] == nil || at(t, spec, "volumes", i, "emptyDir", "sizeLimit") == nil {
+				t.Errorf("%s: the volume %v is not an emptyDir with a limit", kind, v)
+			}
+		}
+		c := container(t, all[kind])
+		if c["securityContext"].(node)["privileged"] != nil || at(t, c, "resources", "limits", "memory") == nil {
+			t.Errorf("%s: privileged, or without a limit of memory: %v", kind, c)
+		}
+	}
+	if at(t, all["Service"], "spec", "type") != "ClusterIP" {
+		t.Errorf("the port is open to others than the cluster: %v", at(t, all["Service"], "spec"))
+	}
+}
+
+// OpenShift gives each namespace a range of ids, and refuses pods that name others. What README.md says to set leaves
+// them out and keeps the rest.
+func TestPods_LeaveTheirIDsToOpenShift(t *testing.T) {
+	_, section, _ := strings.Cut(string(read(t, "consumer/README.md")), "### OpenShift\n")
+	_, block, _ := strings.Cut(section, "```yaml\n")
+	block, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatal("README.md has no values for OpenShift")
+	}
+	file := filepath.Join(t.TempDir(), "openshift.yaml")
+	if err := os.WriteFile(file, []byte(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text, err := helm(t, "template", "trips", "consumer", "--values", "consumer/ci/required.yaml", "--values", file, "--kube-version", "1.37.0", "--set", strings.Join(everything, ","))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := resources(t, text)
+	for _, kind := range []string{"Deployment", "Job", "Pod"} {
+		spec := podSpec(t, all[kind])
+		context := spec["securityContext"].(node)
+		for _, id := range []string{"runAsUser", "runAsGroup", "fsGroup"} {
+			if value, set := context[id]; set {
+				t.Errorf("%s: %s is %v, want none", kind, id, value)
+			}
+		}
+		if context["runAsNonRoot"] != true || at(t, context, "seccompProfile", "type") != "RuntimeDefault" ||
+			at(t, container(t, all[kind]), "securityContext", "readOnlyRootFilesystem") != true {
+			t.Errorf("%s: the rest is gone: %v", kind, context)
+		}
+	}
+	if at(t, podSpec(t, render(t)["Deployment"]), "securityContext", "runAsUser") != 65532 {
+		t.Error("without these values the user is another than the image's")
+	}
+}
+
+func TestNetworkPolicy_LetsOutToWhatIsNeeded(t *testing.T) {
+	egress := func(sets ...string) []any {
+		return at(t, render(t, append(sets, "networkPolicy.enabled=true")...)["NetworkPolicy"], "spec", "egress").([]any)
+	}
+	cidrs := func(rules []any) (found []string) {
+		for _, rule := range rules {
+			to, _ := rule.(node)["to"].([]any)
+			for _, peer := range to {
+				found = append(found, fmt.Sprint(at(t, rule, "ports", 0, "port"), " ", at(t, peer, "ipBlock", "cidr")))
+			}
+		}
+		return found
+	}
+	// The endpoint of EKS Pod Identity has an address of each family (EKS User Guide, "Understand how EKS Pod Identity works").
+	agent := []string{"80 169.254.170.23/32", "80 fd00:ec2::23/128"}
+	if got := cidrs(egress()); !slices.Equal(got, agent) {
+		t.Errorf("by default it lets out to %v", got)
+	}
+	// Who reaches the metadata service has the role of the node.
+	if got := cidrs(egress("networkPolicy.instanceMetadata=true")); !slices.Equal(got, append(slices.Clone(agent), "80 169.254.169.254/32", "80 fd00:ec2::254/128")) {
+		t.Errorf("with the metadata service it lets out to %v", got)
+	}
+	if got := cidrs(egress("networkPolicy.to[0].ipBlock.cidr=10.0.0.0/16")); !slices.Equal(got, append([]string{"443 10.0.0.0/16"}, agent...)) {
+		t.Errorf("with HTTPS to a VPC alone it lets out to %v", got)
+	}
+}
+
 func TestDaemon_IsNotKilledWhileItHandsOver(t *testing.T) {
 	for set, want := range map[string]int{
 		"settings.shutdownGrace=30s":                                2*30 + 2*10 + 10,
@@ -313,10 +414,6 @@ func TestDaemon_HasProbesAndAVolumeForItsSpool(t *testing.T) {
 			t.Errorf("%s: %v", probe, c[probe])
 		}
 	}
-	// The daemon gives the bucket 5 s to answer.
-	if at(t, c, "readinessProbe", "timeoutSeconds").(int) <= 5 {
-		t.Error("readiness is given up before the daemon answers")
-	}
 	if at(t, c, "ports", 0, "containerPort") != 9000 {
 		t.Errorf("ports: %v", c["ports"])
 	}
@@ -353,6 +450,70 @@ func TestAutoscaling_IsTheDocumentedOne(t *testing.T) {
 	if at(t, all["Deployment"], "spec", "replicas") != nil {
 		t.Error("an upgrade would set the replicas back")
 	}
+}
+
+// An upgrade that takes the number of replicas away makes it 1, whoever set it before. So while the autoscaler is in charge
+// the chart says what the cluster has. Rendered without a cluster it says nothing.
+func TestAutoscaling_LeavesTheReplicasThatThereAre(t *testing.T) {
+	for name, c := range map[string]struct {
+		live any // replicas; nil for no deployment
+		sets []string
+		want any
+	}{
+		"turned on":                {7, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, 7},
+		"turned on, with KEDA":     {7, []string{"autoscaling.enabled=true", "autoscaling.shards=8", "autoscaling.type=keda", "autoscaling.keda.serverAddress=http://prometheus:9090"}, 7},
+		"on, stopped by hand":      {0, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, 0},
+		"on from the first":        {nil, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, nil},
+		"off, the chart's own say": {7, []string{"replicas=3"}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"template", "trips", "consumer", "--namespace", "pipeline", "--values", "consumer/ci/required.yaml",
+				"--kube-version", "1.37.0", "--dry-run=server", "--kube-apiserver", apiServer(t, c.live)}
+			for _, set := range c.sets {
+				args = append(args, "--set", set)
+			}
+			text, err := helm(t, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := at(t, resources(t, text)["Deployment"], "spec", "replicas"); got != c.want {
+				t.Errorf("the deployment has %v replicas, the chart renders %v, want %v", c.live, got, c.want)
+			}
+		})
+	}
+}
+
+// apiServer is a Kubernetes that knows one deployment with so many replicas, or none. It returns its address.
+func apiServer(t *testing.T, replicas any) string {
+	t.Helper()
+	answers := map[string]node{
+		"/version": {"major": "1", "minor": "37", "gitVersion": "v1.37.0"},
+		"/api":     {"kind": "APIVersions", "versions": []string{"v1"}},
+		"/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []node{{
+			"name": "apps", "versions": []node{{"groupVersion": "apps/v1", "version": "v1"}}, "preferredVersion": node{"groupVersion": "apps/v1", "version": "v1"},
+		}}},
+		"/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []node{}},
+		"/apis/apps/v1": {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "apps/v1", "resources": []node{{
+			"name": "deployments", "singularName": "deployment", "namespaced": true, "kind": "Deployment", "verbs": []string{"get", "list"},
+		}}},
+	}
+	if replicas != nil {
+		answers["/apis/apps/v1/namespaces/pipeline/deployments/trips-consumer"] = node{
+			"kind": "Deployment", "apiVersion": "apps/v1", "metadata": node{"name": "trips-consumer", "namespace": "pipeline"}, "spec": node{"replicas": replicas},
+		}
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		answer, ok := answers[r.URL.Path]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			answer = node{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
+		}
+		json.NewEncoder(w).Encode(answer)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
 }
 
 func TestAutoscaling_ByKEDAEndsAtTheShards(t *testing.T) {
@@ -447,67 +608,3 @@ func TestDemo_StartsTheDynamoDBThatIsTested(t *testing.T) {
 		t.Errorf("the demo has %q, the tests %q", image, pinned)
 	}
 }
-// An upgrade that takes the number of replicas away makes it 1, whoever set it before. So while the autoscaler is in charge
-// the chart says what the cluster has. Rendered without a cluster it says nothing.
-func TestAutoscaling_LeavesTheReplicasThatThereAre(t *testing.T) {
-	for name, c := range map[string]struct {
-		live any // replicas; nil for no deployment
-		sets []string
-		want any
-	}{
-		"turned on":                {7, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, 7},
-		"turned on, with KEDA":     {7, []string{"autoscaling.enabled=true", "autoscaling.shards=8", "autoscaling.type=keda", "autoscaling.keda.serverAddress=http://prometheus:9090"}, 7},
-		"on, stopped by hand":      {0, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, 0},
-		"on from the first":        {nil, []string{"autoscaling.enabled=true", "autoscaling.shards=8"}, nil},
-		"off, the chart's own say": {7, []string{"replicas=3"}, 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			args := []string{"template", "trips", "consumer", "--namespace", "pipeline", "--values", "consumer/ci/required.yaml",
-				"--kube-version", "1.37.0", "--dry-run=server", "--kube-apiserver", apiServer(t, c.live)}
-			for _, set := range c.sets {
-				args = append(args, "--set", set)
-			}
-			text, err := helm(t, args...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := at(t, resources(t, text)["Deployment"], "spec", "replicas"); got != c.want {
-				t.Errorf("the deployment has %v replicas, the chart renders %v, want %v", c.live, got, c.want)
-			}
-		})
-	}
-}
-
-// apiServer is a Kubernetes that knows one deployment with so many replicas, or none. It returns its address.
-func apiServer(t *testing.T, replicas any) string {
-	t.Helper()
-	answers := map[string]node{
-		"/version": {"major": "1", "minor": "37", "gitVersion": "v1.37.0"},
-		"/api":     {"kind": "APIVersions", "versions": []string{"v1"}},
-		"/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": []node{{
-			"name": "apps", "versions": []node{{"groupVersion": "apps/v1", "version": "v1"}}, "preferredVersion": node{"groupVersion": "apps/v1", "version": "v1"},
-		}}},
-		"/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": []node{}},
-		"/apis/apps/v1": {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "apps/v1", "resources": []node{{
-			"name": "deployments", "singularName": "deployment", "namespaced": true, "kind": "Deployment", "verbs": []string{"get", "list"},
-		}}},
-	}
-	if replicas != nil {
-		answers["/apis/apps/v1/namespaces/pipeline/deployments/trips-consumer"] = node{
-			"kind": "Deployment", "apiVersion": "apps/v1", "metadata": node{"name": "trips-consumer", "namespace": "pipeline"}, "spec": node{"replicas": replicas},
-		}
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		answer, ok := answers[r.URL.Path]
-		if !ok {
-			w.WriteHeader(http.StatusNotFound)
-			answer = node{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "NotFound", "code": http.StatusNotFound}
-		}
-		json.NewEncoder(w).Encode(answer)
-	}))
-	t.Cleanup(server.Close)
-	return server.URL
-}
-
