@@ -92,6 +92,24 @@ func TestHandler_AsksNobody(t *testing.T) {
 	}
 }
 
+// The port shows and changes nothing: it takes GET and HEAD, and has no profiles.
+func TestHandler_TakesNoOrders(t *testing.T) {
+	d, _ := newIdleDaemon(t)
+	for _, path := range []string{"/", "/status.json", "/metrics", "/healthz", "/readyz"} {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			w := httptest.NewRecorder()
+			if d.Handler().ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader("{}"))); w.Code != http.StatusMethodNotAllowed {
+				t.Errorf("%s %s: %d", method, path, w.Code)
+			}
+		}
+	}
+	for _, path := range []string{"/debug/pprof/", "/debug/vars", "/-/quit", "/status.html"} {
+		if code, _ := get(t, d, path); code != http.StatusNotFound {
+			t.Errorf("GET %s: %d", path, code)
+		}
+	}
+}
+
 // Browsers run the page's own script and style alone, frame it nowhere, and guess no types.
 func TestHandler_GuardsEachAnswer(t *testing.T) {
 	d, _ := newIdleDaemon(t)

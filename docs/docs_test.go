@@ -67,21 +67,10 @@ func TestTexts_NameFoldersThatExist(t *testing.T) {
 
 func TestTexts_NameTestsThatExist(t *testing.T) {
 	name := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
-	var code strings.Builder
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, "_test.go") {
-			text, readErr := os.ReadFile(path)
-			code.Write(text)
-			err = readErr
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tests := testNames(t)
 	for path, text := range texts(t) {
 		for _, m := range name.FindAllStringSubmatch(text, -1) {
-			if !strings.Contains(code.String(), "func "+m[1]+"(") {
+			if !tests[m[1]] {
 				t.Errorf("%s names %s, which is not there", path, m[1])
 			}
 		}
