@@ -13,8 +13,12 @@ import (
 	"aws-streaming-pipeline/internal/budget"
 )
 
-// ErrFileClosed means that a file takes no more records, because Finish or Abandon has been called.
-var ErrFileClosed = errors.New("the file is closed")
+var (
+	// ErrFileClosed means that a file takes no more records, because Finish or Abandon has been called.
+	ErrFileClosed = errors.New("the file is closed")
+	// ErrPanicked means that a format panicked at the records of a file. Shared.Try finds out at which.
+	ErrPanicked = errors.New("the format panicked")
+)
 
 // FileSpec says what a file is and where it goes.
 type FileSpec struct {
@@ -109,6 +113,45 @@ func (f *File) append(r *record.Record) error {
 	if err := f.state(); err != nil {
 		return err
 	}
+	return f.add(r)
+}
+
+// AppendAlone adds records in blocks that hold no others, those in which Shared.Try has tried them. A record that does not fit
+// is handed to misfit, and the file is as it was before it. Otherwise it is as Append.
+func (f *File) AppendAlone(records []*record.Record, misfit func(*record.Record, *record.Fault)) error {
+	if err := f.appendAlone(records, misfit); err != nil {
+		return err
+	}
+	if !f.shared.budget.Over() {
+		return nil
+	}
+	return f.shared.relieve(f.ctx)
+}
+
+func (f *File) appendAlone(records []*record.Record, misfit func(*record.Record, *record.Fault)) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.state(); err != nil {
+		return err
+	}
+	if err := f.seal(); err != nil {
+		return err
+	}
+	for _, r := range records {
+		err := f.add(r)
+		if fault, ok := errors.AsType[*record.Fault](err); ok {
+			misfit(r, fault)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return f.seal()
+}
+
+// add puts a record into the open block, and seals one that is full. The caller holds f.mu.
+func (f *File) add(r *record.Record) error {
 	if f.block == nil {
 		f.block = f.layout.NewBlock()
 	}
@@ -230,7 +273,7 @@ func (f *File) encode(s *sealed) {
 	// While it runs, the block's memory and the encoded bytes exist side by side.
 	growth := int64(float64(s.raw) * f.ratio())
 	f.shared.budget.Add(budget.Encoding, growth)
-	encoded, err := encode(s.block)
+	encoded, err := guard(s.block.Encode)
 	s.block = nil
 	f.shared.budget.Release(budget.Encoding, growth)
 	if err != nil {
@@ -245,15 +288,15 @@ func (f *File) encode(s *sealed) {
 	f.common.observe(s.raw, size)
 }
 
-// encode is the block's Encode. A panic in it ends the file, as an error does: unrecovered it would end the process, and
-// then each worker that takes the shard over.
-func encode(b Block) (e Encoded, err error) {
+// guard calls a method of the format. A panic in it ends the file, as an error does: unrecovered it would end the process,
+// and then each worker that takes the shard over.
+func guard[T any](method func() (T, error)) (result T, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = errors.New(record.Panicked(v).Message) // no *record.Fault: it is not one record that failed
+			err = fmt.Errorf("%w: %s", ErrPanicked, record.Panicked(v).Message) // no *record.Fault: nobody knows yet which record it was
 		}
 	}()
-	return b.Encode()
+	return method()
 }
 
 // place lays the sealed blocks down in their order until none is left. A file has one placer at a time, and none while
@@ -293,7 +336,7 @@ func (f *File) lay(s *sealed) error {
 	if err := f.begin(); err != nil {
 		return err
 	}
-	p, err := f.layout.Place(s.encoded)
+	p, err := guard(func() ([]byte, error) { return f.layout.Place(s.encoded) })
 	if err != nil {
 		return fmt.Errorf("place block of %s: %w", f.spec.Key, err)
 	}
@@ -317,7 +360,11 @@ func (f *File) begin() error {
 		return err
 	}
 	f.upload = u
-	return f.write(f.layout.Begin())
+	head, err := guard(func() ([]byte, error) { return f.layout.Begin(), nil })
+	if err != nil {
+		return fmt.Errorf("begin %s: %w", f.spec.Key, err)
+	}
+	return f.write(head)
 }
 
 func (f *File) write(p []byte) error {
@@ -376,7 +423,7 @@ func (f *File) stage() (checkpoint.File, error) {
 	if f.upload == nil {
 		return f.describe(checkpoint.File{}), nil
 	}
-	end, err := f.layout.End()
+	end, err := guard(f.layout.End)
 	if err != nil {
 		return checkpoint.File{}, fmt.Errorf("end %s: %w", f.spec.Key, err)
 	}

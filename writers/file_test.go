@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -511,34 +512,144 @@ func TestFile_LaysBlocksDownInTheOrderInWhichTheyWereFilled(t *testing.T) {
 	})
 }
 
-// cursed is a format whose blocks panic when they are encoded.
-type cursed struct{ writers.Format }
+// Blocks are encoded and placed beside the readers. A panic there would end the process, and that of every worker that
+// reads the shard after it.
+func TestFile_EndsWithAnErrorWhereverTheFormatPanics(t *testing.T) {
+	for _, place := range []string{"begin", "encode", "place", "end"} {
+		t.Run(place, func(t *testing.T) {
+			b := budget.New(1<<20, nil)
+			format := brittle{newFormat(t, jsonl.Gzip, 0), func(at string, _ int) { panicAt(place == at) }}
+			f := writers.OpenFile(t.Context(), fileSpec(format, writerstest.NewMemory()), newShared(t, b, 1))
+			if err := f.Append(trip(0, 1)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := f.Finish(t.Context())
+			if !errors.Is(err, writers.ErrPanicked) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got the error %v, want that of a panic without its text", err)
+			}
+			if !strings.Contains(err.Error(), "panicAt") {
+				t.Errorf("the error %v does not name the place", err)
+			}
+			if _, fault := errors.AsType[*record.Fault](err); fault {
+				t.Errorf("the error %v is that of a single record", err)
+			}
+			f.Abandon()
+			checkNothingHeld(t, b)
+		})
+	}
+}
 
-func (c cursed) NewLayout() writers.Layout { return cursedLayout{c.Format.NewLayout()} }
+func panicAt(here bool) {
+	if here {
+		panic("secret payload")
+	}
+}
 
-type cursedLayout struct{ writers.Layout }
+// brittle is a format that calls a function at each step, with the rows of the block.
+type brittle struct {
+	writers.Format
+	at func(place string, rows int)
+}
 
-func (l cursedLayout) NewBlock() writers.Block { return cursedBlock{l.Layout.NewBlock()} }
+func (b brittle) NewLayout() writers.Layout { return brittleLayout{b.Format.NewLayout(), b.at} }
 
-type cursedBlock struct{ writers.Block }
+type brittleLayout struct {
+	writers.Layout
+	at func(place string, rows int)
+}
 
-func (cursedBlock) Encode() (writers.Encoded, error) { panic("secret payload") }
+func (l brittleLayout) NewBlock() writers.Block { return brittleBlock{l.Layout.NewBlock(), l.at} }
 
-// Blocks are encoded beside the readers. A panic there would end the process, and that of every worker that reads the
-// shard after it.
-func TestFile_EndsWithAnErrorWhenEncodingPanics(t *testing.T) {
+func (l brittleLayout) Begin() []byte {
+	l.at("begin", 0)
+	return l.Layout.Begin()
+}
+
+func (l brittleLayout) Place(e writers.Encoded) ([]byte, error) {
+	l.at("place", int(e.Rows))
+	return l.Layout.Place(e)
+}
+
+func (l brittleLayout) End() ([]byte, error) {
+	l.at("end", 0)
+	return l.Layout.End()
+}
+
+type brittleBlock struct {
+	writers.Block
+	at func(place string, rows int)
+}
+
+func (b brittleBlock) Append(r *record.Record) error {
+	b.at("append", b.Rows())
+	return b.Block.Append(r)
+}
+
+func (b brittleBlock) Encode() (writers.Encoded, error) {
+	b.at("encode", b.Rows())
+	return b.Block.Encode()
+}
+
+func TestShared_TryFindsAPanicWhereverItIs(t *testing.T) {
+	records := []*record.Record{trip(0, 1), trip(0, 2), {Data: []byte(`{`)}, trip(0, 3)}
+	for _, place := range []string{"begin", "append", "encode", "place", "end", "nowhere"} {
+		b := budget.New(1<<20, nil)
+		shared := newShared(t, b, 1)
+		format := brittle{newFormat(t, jsonl.Gzip, 0), func(at string, _ int) { panicAt(place == at) }}
+		for range 2 { // the core is given back
+			fault, err := shared.Try(t.Context(), format, records)
+			if err != nil || (fault != nil) != (place != "nowhere") {
+				t.Errorf("%s: fault %v, error %v", place, fault, err)
+			}
+			if fault != nil && (fault.Code != record.CodeRecordPanicked || strings.Contains(fault.Message, "secret")) {
+				t.Errorf("%s: fault %v", place, fault)
+			}
+		}
+		checkNothingHeld(t, b)
+	}
+}
+
+// What was tried is what is written: the blocks of AppendAlone are those of Try, whatever stands in the file before and
+// after, and the records that do not fit are told.
+func TestFile_AppendAloneWritesTheBlocksThatWereTried(t *testing.T) {
+	var blocks []int
+	format := brittle{newFormat(t, jsonl.None, 1<<10), func(at string, rows int) {
+		if at == "place" {
+			blocks = append(blocks, rows)
+		}
+	}}
+	var records []*record.Record
+	for n := range 25 {
+		records = append(records, trip(0, n+1))
+	}
+	bad := &record.Record{Data: []byte(`{`)}
+	records = append(records, bad)
 	b := budget.New(1<<20, nil)
-	f := writers.OpenFile(t.Context(), fileSpec(cursed{newFormat(t, jsonl.None, 0)}, writerstest.NewMemory()), newShared(t, b, 1))
-	if err := f.Append(trip(0, 1)); err != nil {
+	shared := newShared(t, b, 2)
+	if fault, err := shared.Try(t.Context(), format, records); fault != nil || err != nil {
+		t.Fatal(fault, err)
+	}
+	tried := slices.Clone(blocks)
+	blocks = nil
+
+	f := writers.OpenFile(t.Context(), fileSpec(format, writerstest.NewMemory()), shared)
+	var misfits []*record.Record
+	if err := errors.Join(
+		f.Append(trip(0, 0)),
+		f.AppendAlone(records, func(r *record.Record, _ *record.Fault) { misfits = append(misfits, r) }),
+		f.Append(trip(0, 26)),
+	); err != nil {
 		t.Fatal(err)
 	}
-	_, err := f.Finish(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "cursedBlock") || strings.Contains(err.Error(), "secret") {
-		t.Errorf("got the error %v, want one that names the place and nothing of the payload", err)
+	staged, err := f.Finish(t.Context())
+	if err != nil || staged.Rows != 27 {
+		t.Errorf("%d rows, error %v", staged.Rows, err)
 	}
-	if _, fault := errors.AsType[*record.Fault](err); fault {
-		t.Errorf("the error %v is that of a single record", err)
+	if want := slices.Concat([]int{1}, tried, []int{1}); len(tried) < 2 || !slices.Equal(blocks, want) {
+		t.Errorf("blocks of %v rows, want %v", blocks, want)
 	}
-	f.Abandon()
+	if !slices.Equal(misfits, []*record.Record{bad}) {
+		t.Errorf("%d records did not fit, want the one", len(misfits))
+	}
 	checkNothingHeld(t, b)
 }
