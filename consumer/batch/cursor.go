@@ -32,8 +32,8 @@ type Cursor struct {
 	moved     chan struct{} // closed and replaced when committed or dropped change
 }
 
-// Append takes records in. It returns when they are in the files of open batches, not when they are durable. After an
-// error nothing more is taken in, and the shard starts again from its checkpoint.
+// Append takes records in, and may set their Fault. It returns when they are in the files of open batches, not when they
+// are durable. After an error nothing more is taken in, and the shard starts again from its checkpoint.
 //
 // Records go to more than one batch where they lie in so many partitions that one would have too many files.
 func (c *Cursor) Append(ctx context.Context, in Intake) error {
@@ -53,23 +53,40 @@ func (c *Cursor) Append(ctx context.Context, in Intake) error {
 // take puts records into the open batch: all, or as many as it has room for their files. The rest begins with another
 // Kinesis record.
 func (c *Cursor) take(ctx context.Context, in Intake) (rest Intake, err error) {
+	p := c.lane.p
+	fill := p.fill
+	var later Intake
+	if p.suspects.among(c.shard, in.Records) {
+		in, later = in.some()
+		blocks, err := p.try(ctx, c.shard, in.Records) // before the batch is entered, which others wait for
+		if err != nil {
+			return Intake{}, err
+		}
+		fill = func(b *batch, shard string, records []record.Record) (int, error) {
+			return len(records), p.fillCarefully(b, shard, records, blocks)
+		}
+	}
 	b, err := c.lane.acquire(ctx, c)
 	if err != nil {
 		return Intake{}, err
 	}
 	defer b.leave()
-	whole := false
+	whole, cause := false, errInPart
 	defer func() {
 		if !whole { // an error, or a panic that the caller recovers from
-			b.cancel(errInPart)
+			b.cancel(cause)
 		}
 	}()
-	p := c.lane.p
-	n, err := p.fill(b, c.shard, in.Records)
+	n, err := fill(b, c.shard, in.Records)
 	if err != nil {
+		cause = err
+		p.suspect(b, c.shard, in.Last, c.settledAt(), err)
 		return Intake{}, err
 	}
 	in, rest = in.split(n)
+	if rest.none() {
+		rest = later
+	}
 	end := checkpoint.Position(in.Last)
 	if in.End {
 		end = checkpoint.ShardEnd
@@ -136,6 +153,13 @@ func (c *Cursor) Lost(cause error) {
 	}
 }
 
+// settledAt is the shard's checkpoint.
+func (c *Cursor) settledAt() checkpoint.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.committed
+}
+
 func (c *Cursor) isDropped() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,8 +193,8 @@ func (c *Cursor) notify() {
 }
 
 // fill appends records to the files of their partitions, a run of one partition at a time. It returns how many it has
-// appended: it stops between two Kinesis records when the batch has too many files. A panic is an error, and is not met
-// again: its record is remembered.
+// appended: it stops between two Kinesis records when the batch has too many files. A panic is an error that ends the
+// batch.
 func (p *Pipeline) fill(b *batch, shard string, records []record.Record) (n int, err error) {
 	var at *record.Record // the one that is worked on
 	defer p.survive(shard, &at, &err)
@@ -179,7 +203,7 @@ func (p *Pipeline) fill(b *batch, shard string, records []record.Record) (n int,
 			return start, nil
 		}
 		at = &records[start]
-		id, fault := p.route(shard, at)
+		id, fault := p.route(at)
 		if fault != nil {
 			if err := p.appendFault(b, shard, &records[start], fault); err != nil {
 				return 0, err
@@ -190,7 +214,7 @@ func (p *Pipeline) fill(b *batch, shard string, records []record.Record) (n int,
 		end := start + 1
 		for end < len(records) && !b.endsBefore(records, end) {
 			at = &records[end]
-			if next, fault := p.route(shard, at); fault != nil || next != id {
+			if next, fault := p.route(at); fault != nil || next != id {
 				break
 			}
 			end++
@@ -210,12 +234,9 @@ func (b *batch) endsBefore(records []record.Record, i int) bool {
 }
 
 // route finds the file of a record, or why it has none.
-func (p *Pipeline) route(shard string, r *record.Record) (fileID, *record.Fault) {
+func (p *Pipeline) route(r *record.Record) (fileID, *record.Fault) {
 	if r.Fault != nil {
 		return fileID{}, r.Fault
-	}
-	if fault := p.poison.fault(shard, r); fault != nil {
-		return fileID{}, fault
 	}
 	partition, err := p.parts.Router.Partition(r)
 	if err != nil {
@@ -227,11 +248,7 @@ func (p *Pipeline) route(shard string, r *record.Record) (fileID, *record.Fault)
 // appendRun appends records of one partition, and keeps at on the one that is worked on. Those that do not fit the format
 // go to the error file.
 func (p *Pipeline) appendRun(b *batch, id fileID, shard string, records []record.Record, at **record.Record) error {
-	type misfit struct {
-		r *record.Record
-		f *record.Fault
-	}
-	var misfits []misfit
+	var misfits misfits
 	err := b.append(id, func(f *writers.File) error {
 		for i := range records {
 			*at = &records[i]
@@ -243,13 +260,27 @@ func (p *Pipeline) appendRun(b *batch, id fileID, shard string, records []record
 			if !ok {
 				return err
 			}
-			misfits = append(misfits, misfit{*at, fault})
+			misfits.add(*at, fault)
 		}
 		return nil
 	}, p.cfg.Limits.FileBytes)
 	if err != nil {
 		return err
 	}
+	return p.appendMisfits(b, shard, misfits)
+}
+
+// misfits are records that do not fit the format of their file.
+type misfits []misfit
+
+type misfit struct {
+	r *record.Record
+	f *record.Fault
+}
+
+func (m *misfits) add(r *record.Record, f *record.Fault) { *m = append(*m, misfit{r, f}) }
+
+func (p *Pipeline) appendMisfits(b *batch, shard string, misfits misfits) error {
 	for _, m := range misfits {
 		if err := p.appendFault(b, shard, m.r, m.f); err != nil {
 			return err

@@ -123,12 +123,13 @@ var ErrRestart = errors.New("the batch was dropped: the shard starts again from 
 
 // Pipeline takes records in and makes them durable. It is safe for concurrent use.
 type Pipeline struct {
-	cfg     Config
-	parts   Parts
-	board   board
-	sweeper *sweeper
-	poison  poison
-	taken   atomic.Int64 // user records
+	cfg      Config
+	parts    Parts
+	board    board
+	sweeper  *sweeper
+	suspects suspects
+	panics   panics
+	taken    atomic.Int64 // user records
 	// finishers has one element for each file that is being finished.
 	finishers chan struct{}
 	room      int   // of the outbox's item for files, in bytes
@@ -197,6 +198,7 @@ func (p *Pipeline) start(l *lane) { p.wait.Go(func() { l.run(p.ctx) }) }
 func (p *Pipeline) Open(l Lease) *Cursor {
 	lease := l.Lease()
 	c := &Cursor{shard: lease.Shard, lease: lease, hold: l, position: lease.Checkpoint, committed: lease.Checkpoint, moved: make(chan struct{})}
+	p.panics.moved(c.shard, c.committed)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, ln := range p.lanes {

@@ -59,6 +59,7 @@ func (l *lane) settle(ctx context.Context, b *batch, reason string) {
 	phase("commit")
 	for _, r := range out.Ranges {
 		b.ranges[r.Shard].cursor.commit(r)
+		p.panics.moved(r.Shard, r.End)
 	}
 	p.board.committed(out)
 	l.committed()
@@ -125,6 +126,9 @@ func (l *lane) drop(ctx context.Context, b *batch, out checkpoint.Batch, cause e
 	p.parts.Metrics.Batches.WithLabelValues("dropped").Inc()
 	p.parts.Log.Warn("batch dropped, its shards start again from their checkpoints", logkey.Batch, b.id,
 		logkey.Reason, cause, logkey.Records, b.records.Load(), logkey.Shards, len(out.Ranges))
+	for _, r := range out.Ranges {
+		p.suspect(b, r.Shard, r.Last, r.Start, cause)
+	}
 	l.restart(b, cause.Error())
 	b.cancel(cause)
 
