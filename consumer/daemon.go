@@ -194,8 +194,13 @@ func (d *Daemon) wireEngine(svc Services) error {
 			Closed:  d.keeper.Closed,
 		}, svc.Kinesis, d.log, d.metrics),
 	}
-	d.engine = kcl.New(d.shards, kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log})
+	d.engine = kcl.New(d.shards, kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log, Panicked: d.panicked})
 	return nil
+}
+
+// panicked takes down a panic of a shard's session.
+func (d *Daemon) panicked(shard, what string) {
+	d.pipeline.Panicked(shard, d.shards.checkpoint(shard), what)
 }
 
 // decoder returns what takes the records of a shard apart. With KPL_HASH_FILTER it drops what belongs to another shard,

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/batch"
 	"aws-streaming-pipeline/consumer/kcl"
 	"aws-streaming-pipeline/consumer/lease"
@@ -77,6 +78,22 @@ func (s *shards) behind() map[string]time.Duration {
 		lag[shard] = ss.lag()
 	}
 	return lag
+}
+
+// checkpoint is that of a shard, as far as this worker knows: of its open session, or of the last scan.
+func (s *shards) checkpoint(shard string) checkpoint.Position {
+	s.mu.Lock()
+	ss := s.open[shard]
+	s.mu.Unlock()
+	if ss != nil {
+		return ss.hold.Lease().Checkpoint
+	}
+	for _, l := range s.keeper.Snapshot().Leases {
+		if l.Shard == shard {
+			return l.Checkpoint
+		}
+	}
+	return ""
 }
 
 // session is one shard from the taking of its lease to the release.

@@ -127,7 +127,21 @@ func (d *Daemon) checks() []Check {
 		{Name: "kinesis", Problem: problem(d.trouble.get())},
 		{Name: "s3", Problem: problem(healthOf(d.sink))},
 		{Name: "bucket", Problem: problem(d.bucket.health())},
+		{Name: "records", Problem: problem(d.pipeline.Stuck(d.mayHold))},
 	}
+}
+
+// mayHold tells that the last scan has not shown the shard with another worker: what this one has met there is no trouble of
+// its own any more.
+func (d *Daemon) mayHold(shard string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, l := range d.scan.Snapshot.Leases {
+		if l.Shard == shard {
+			return l.Owner == "" || l.Owner == d.worker
+		}
+	}
+	return true
 }
 
 // observeChecks tells the metrics how the parts are.

@@ -197,3 +197,46 @@ func TestMetrics_TellWhatReadinessTells(t *testing.T) {
 		t.Error("kinesis has recovered, and the metrics do not tell")
 	}
 }
+
+// A panic that comes again at one position holds its shard up until somebody mends the program: readiness says where.
+func TestReadiness_FailsWhereThePanicComesAgain(t *testing.T) {
+	d, _ := newIdleDaemon(t)
+	const shard = "shardId-000000000007"
+	problem := func() string {
+		for _, c := range d.checks() {
+			if c.Name == "records" {
+				return c.Problem
+			}
+		}
+		return "no such check"
+	}
+	told := func(want string) {
+		t.Helper()
+		if got := problem(); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("problem %q, want %q", got, want)
+		}
+		ok := "1"
+		if want != "" {
+			ok = "0"
+		}
+		if _, body := get(t, d, "/metrics"); !strings.Contains(body, `consumer_check_ok{check="records"} `+ok+"\n") {
+			t.Errorf("the metric is not %s", ok)
+		}
+		if code, body := get(t, d, "/readyz"); code != http.StatusServiceUnavailable || want != "" && !strings.Contains(body, want) {
+			t.Errorf("/readyz: %d %s, want %q", code, body, want)
+		}
+	}
+	d.scan.Snapshot.Leases = []checkpoint.Lease{{Shard: shard, Owner: d.worker}}
+	told("")
+	d.pipeline.Panicked(shard, "4711", "a panic")
+	told("")
+	d.pipeline.Panicked(shard, "4711", "a panic")
+	told("shard " + shard + ": the program panicked 2 times after the checkpoint 4711: a panic")
+
+	d.scan.Snapshot.Leases[0].Owner = "another" // which finds out for itself
+	told("")
+	d.scan.Snapshot.Leases[0].Owner = ""
+	told("4711")
+	d.pipeline.Panicked(shard, "4712", "a panic")
+	told("")
+}

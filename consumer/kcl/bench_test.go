@@ -17,7 +17,7 @@ func BenchmarkEngine_Listing(b *testing.B) {
 	for i := range 200 {
 		driver.offer(fmt.Sprintf("shardId-%012d", i))
 	}
-	client := newClient(newRegistry(driver, testWorker, slog.New(slog.DiscardHandler)).answer)
+	client := newClient(newRegistry(driver, Config{Worker: testWorker, Logger: slog.New(slog.DiscardHandler)}).answer)
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := client.ListShards(context.Background(), &kinesis.ListShardsInput{}); err != nil {
@@ -28,7 +28,7 @@ func BenchmarkEngine_Listing(b *testing.B) {
 
 // BenchmarkEngine_Read is what the library's way to a session costs, at most five times a second and shard.
 func BenchmarkEngine_Read(b *testing.B) {
-	r := newRegistry(still{}, testWorker, slog.New(slog.DiscardHandler))
+	r := newRegistry(still{}, Config{Worker: testWorker, Logger: slog.New(slog.DiscardHandler)})
 	r.ctx = context.Background()
 	if err := r.lease(&par.ShardStatus{ID: "a", Mux: new(sync.RWMutex)}); err != nil {
 		b.Fatal(err)

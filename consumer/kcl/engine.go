@@ -70,6 +70,9 @@ type Config struct {
 	// Tick is the mean time between two rounds of the event loop, each of which starts at most one shard; 50 ms if
 	// zero. Least is 1 ms.
 	Tick time.Duration
+	// Panicked, if set, is told of each panic of a session, and of one in Driver.Open, with what it was; nothing of a payload
+	// is in it. The session ends, and the shard is asked for again.
+	Panicked func(shard, what string)
 	// StopWithin bounds the time from the end of Run's context to its return; 10 s if zero.
 	StopWithin time.Duration
 }
@@ -114,7 +117,7 @@ func New(driver Driver, cfg Config) *Engine {
 	if cfg.StopWithin == 0 {
 		cfg.StopWithin = defaultStopWithin
 	}
-	reg := newRegistry(driver, cfg.Worker, cfg.Logger)
+	reg := newRegistry(driver, cfg)
 	return &Engine{cfg: cfg, reg: reg, checkpointer: leases{reg}, renewEvery: renewEvery}
 }
 

@@ -426,7 +426,7 @@ func TestEngine_RunsOnceAndOnlyWithACompleteConfig(t *testing.T) {
 // The registry's answer to GetLease in each state of a status: the table of the package comment.
 func TestRegistry_OpensASessionForAFreshStatusOnly(t *testing.T) {
 	b := newBoard("a")
-	r := newRegistry(b, testWorker, slog.New(slog.DiscardHandler))
+	r := newRegistry(b, Config{Worker: testWorker, Logger: slog.New(slog.DiscardHandler)})
 	r.ctx = t.Context()
 	status := func() *par.ShardStatus { return &par.ShardStatus{ID: "a", Mux: new(sync.RWMutex)} }
 	check := func(when string, s *par.ShardStatus, granted bool, owner string) {
@@ -463,7 +463,7 @@ func TestRegistry_OpensASessionForAFreshStatusOnly(t *testing.T) {
 
 func TestRegistry_AnswersNothingForASessionThatIsClosed(t *testing.T) {
 	b := newBoard("a")
-	r := newRegistry(b, testWorker, slog.New(slog.DiscardHandler))
+	r := newRegistry(b, Config{Worker: testWorker, Logger: slog.New(slog.DiscardHandler)})
 	r.ctx = t.Context()
 	client := newClient(r.answer)
 	ctx := t.Context()
@@ -562,6 +562,50 @@ func TestEngine_LogsTheEndOfASessionOnceAndKeepsTheLibraryDown(t *testing.T) {
 					if n := log.count(level, "vmware-go-kcl: "); n != 0 {
 						t.Errorf("%d lines of the library at %v", n, level)
 					}
+				}
+			})
+		})
+	}
+}
+
+// A panic ends the session and not the process, and whoever drives the shards is told where, without a word of what a
+// library has put into it.
+func TestEngine_TellsOfEachPanic(t *testing.T) {
+	once := func() func() bool {
+		left := 1
+		return func() bool { left--; return left == 0 }
+	}
+	for name, plant := range map[string]func(*board){
+		"Next":    func(b *board) { b.next = func(context.Context, *boardSession) error { panic("secret") } },
+		"Process": func(b *board) { b.process = func(context.Context, *boardSession) error { panic("secret") } },
+		"Open":    func(b *board) { b.panicOpen = once() },
+		"Close": func(b *board) {
+			b.panicClose = once()
+			b.next = func(ctx context.Context, s *boardSession) error {
+				if s.nth == 1 {
+					return errors.New("lease lost")
+				}
+				return waitSecond(ctx, s)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				cfg := testConfig
+				var mu sync.Mutex
+				var told []string
+				cfg.Panicked = func(shard, what string) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = append(told, shard+": "+what)
+				}
+				b := newBoard("a")
+				plant(b)
+				stop := start(t, b, New(b, cfg))
+				time.Sleep(2 * time.Second)
+				stop()
+				if len(told) == 0 || !strings.HasPrefix(told[0], "a: a panic of type string in ") || strings.Contains(told[0], "secret") {
+					t.Errorf("told %q", told)
 				}
 			})
 		})

@@ -16,6 +16,7 @@ import (
 	chk "github.com/vmware/vmware-go-kcl-v2/clientlibrary/checkpoint"
 	par "github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
 
+	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
@@ -25,10 +26,11 @@ var errEnded = errors.New("the session has ended")
 
 // registry knows the open sessions. It decides each call of the library as the package comment lays down.
 type registry struct {
-	driver Driver
-	worker string
-	log    *slog.Logger
-	ctx    context.Context // of Run; set before the library starts
+	driver   Driver
+	worker   string
+	log      *slog.Logger
+	panicked func(shard, what string)
+	ctx      context.Context // of Run; set before the library starts
 
 	mu       sync.Mutex
 	sessions map[string]*session // by shard
@@ -48,9 +50,9 @@ type session struct {
 	began time.Time // when the last GetRecords came
 }
 
-func newRegistry(driver Driver, worker string, log *slog.Logger) *registry {
+func newRegistry(driver Driver, cfg Config) *registry {
 	return &registry{
-		driver: driver, worker: worker, log: log,
+		driver: driver, worker: cfg.Worker, log: cfg.Logger, panicked: cfg.Panicked,
 		sessions: map[string]*session{}, omit: map[string]struct{}{},
 	}
 }
@@ -100,6 +102,7 @@ func (r *registry) lease(status *par.ShardStatus) error {
 	})
 	if err != nil {
 		r.log.Error("opening a shard failed", logkey.Shard, status.ID, logkey.Error, err)
+		r.tell(status.ID, err)
 	}
 	if err != nil || opened == nil {
 		return chk.ErrLeaseNotAcquired{}
@@ -127,6 +130,7 @@ func (r *registry) release(shard string) {
 	})
 	if err != nil {
 		r.log.Error("closing a shard failed", logkey.Shard, shard, logkey.Error, err)
+		r.tell(shard, err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,10 +190,19 @@ func (r *registry) process(s *session) {
 func (r *registry) end(s *session, cause error) {
 	s.ended = true
 	level := slog.LevelInfo
-	if errors.As(cause, new(*panicError)) {
+	if r.tell(s.shard, cause) {
 		level = slog.LevelError
 	}
 	r.log.Log(r.ctx, level, "shard session ended", logkey.Shard, s.shard, logkey.Reason, cause)
+}
+
+// tell tells of an error that is a panic, and whether it is.
+func (r *registry) tell(shard string, err error) bool {
+	p, panicked := errors.AsType[*panicError](err)
+	if panicked && r.panicked != nil {
+		r.panicked(shard, p.what)
+	}
+	return panicked
 }
 
 // byIterator returns the open session that an iterator stands for, nil if it is closed.
@@ -201,19 +214,19 @@ func (r *registry) byIterator(iterator string) *session {
 	return nil
 }
 
-// panicError is a panic that was recovered at the border to the library.
+// panicError is a panic that was recovered at the border to the library. It shows nothing of a payload.
 type panicError struct {
-	value any
+	what  string
 	stack []byte
 }
 
-func (p *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %s\n%s", p.what, p.stack) }
 
 // guard calls f and turns a panic into an error.
 func guard(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = &panicError{value: v, stack: debug.Stack()}
+			err = &panicError{what: record.Panicked(v).Message, stack: debug.Stack()}
 		}
 	}()
 	return f()

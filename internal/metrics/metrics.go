@@ -106,7 +106,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
 		CheckOK: f.gaugeVec("consumer_check_ok",
-			"1 if all is well with what the daemon needs, as the status page has it: leases, kinesis, s3, bucket. /readyz fails on a 0.", "check"),
+			"1 if all is well with what the daemon needs, as the status page has it: leases, kinesis, s3, bucket, records. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 
 		OpenFiles: f.gauge("consumer_open_files", "Files being written, one a partition."),
