@@ -43,8 +43,9 @@ type sent struct {
 
 // send puts the lines in their order, and what is refused for the moment again before all others, until all are accepted
 // or ctx ends. Its error says why lines are left.
-func (s *sender) send(ctx context.Context, lines []lambdas.Line) (sent, error) {
-	done := sent{left: lines}
+func (s *sender) send(ctx context.Context, lines []lambdas.Line) (done sent, err error) {
+	done.left = lines
+	defer lambdas.Survive(&err)
 	failed := 0 // calls in a row without progress; one that was refused in part is the first of a row
 	for len(done.left) > 0 {
 		call := done.left[:callLength(done.left)]

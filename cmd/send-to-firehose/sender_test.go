@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,4 +220,24 @@ type discard struct{}
 
 func (discard) PutRecordBatch(context.Context, *firehose.PutRecordBatchInput, ...func(*firehose.Options)) (*firehose.PutRecordBatchOutput, error) {
 	return &firehose.PutRecordBatchOutput{}, nil
+}
+
+// What was accepted before a panic is not sent again: the batch is retried from the first line that was not.
+func TestSender_KeepsCountAtAPanic(t *testing.T) {
+	f := &fakeFirehose{answers: []func([]types.Record) ([]int, error){
+		func([]types.Record) ([]int, error) { return nil, nil },
+		func([]types.Record) ([]int, error) { panic("secret") },
+	}}
+	var lines []lambdas.Line
+	for n := range 600 {
+		lines = append(lines, lambdas.Line{Record: &record.Record{SequenceNumber: fmt.Sprint(n)}, Text: fmt.Appendf(nil, "%d\n", n)})
+	}
+	s := &sender{client: f, stream: "trips", sleep: lambdas.Sleep}
+	done, err := s.send(t.Context(), lines)
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error %v, want that of the panic without its text", err)
+	}
+	if done.records != 500 || len(done.left) != 100 || done.left[0].Record.SequenceNumber != "500" {
+		t.Errorf("%d sent, %d left", done.records, len(done.left))
+	}
 }

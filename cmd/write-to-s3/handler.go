@@ -52,23 +52,23 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 }
 
 // write makes the batch durable. Lambda gets one answer for all of it, so the order does not matter.
-func (h *handler) write(ctx context.Context, b *lambdas.Batch, all []byte, rejected []lambdas.Rejected) (answer, error) {
-	a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures("")}
-	failed := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(b.First)}
-	if len(rejected) > 0 {
-		paths, err := h.errors.Put(ctx, b, rejected, h.now())
+func (h *handler) write(ctx context.Context, b *lambdas.Batch, all []byte, rejected []lambdas.Rejected) (a answer, err error) {
+	defer func() {
 		if err != nil {
-			return failed, err
+			a = answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(b.First)}
 		}
-		a.ErrorPaths = paths
+	}()
+	defer lambdas.Survive(&err)
+	a = answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures("")}
+	if len(rejected) > 0 {
+		if a.ErrorPaths, err = h.errors.Put(ctx, b, rejected, h.now()); err != nil {
+			return a, err
+		}
 	}
 	if len(all) > 0 {
-		var err error
-		if a.S3Path, a.bytes, err = h.objects.Put(ctx, h.bucket, objectName(b), all); err != nil {
-			return failed, err
-		}
+		a.S3Path, a.bytes, err = h.objects.Put(ctx, h.bucket, objectName(b), all)
 	}
-	return a, nil
+	return a, err
 }
 
 // objectName is the key of a batch's object without its extension.

@@ -17,5 +17,7 @@
 // or Lambda takes the answer for a success. Since such an invocation is no error to Lambda, the metric BatchesFailed
 // counts them.
 //
-// Records that can not be delivered ever go to the error prefix and never hold a shard up.
+// Records that can not be delivered ever go to the error prefix and never hold a shard up. A panic while one record is taken
+// in is the fault of that record; any other is answered like a failure of a service, from the first record that is not
+// delivered.
 package lambdas

@@ -38,10 +38,7 @@ func (b *Batch) Encode(v *Validator) (all []byte, lines []Line, rejected []Rejec
 	for i := range b.Records {
 		r := &b.Records[i]
 		start := len(all)
-		out, err := record.AppendJSONLine(all, r)
-		if err == nil {
-			err = v.check(r)
-		}
+		out, err := appendLine(all, r, v)
 		if err != nil {
 			rejected = append(rejected, Rejected{r, asFault(err)})
 			continue
@@ -50,6 +47,19 @@ func (b *Batch) Encode(v *Validator) (all []byte, lines []Line, rejected []Rejec
 		lines = append(lines, Line{r, all[start:len(all):len(all)]})
 	}
 	return all, lines, rejected
+}
+
+// appendLine appends the line of a record that the validator allows. A panic is the fault of the record.
+func appendLine(dst []byte, r *record.Record, v *Validator) (line []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			line, err = dst, record.Panicked(p)
+		}
+	}()
+	if line, err = record.AppendJSONLine(dst, r); err != nil {
+		return dst, err
+	}
+	return line, v.check(r)
 }
 
 // asFault is what AppendJSONLine says of its errors: all are faults.
@@ -92,12 +102,12 @@ func NewErrorPrefix(objects *Objects, bucket, errorPrefix string) (*ErrorPrefix,
 
 // Put writes the rejected records of a batch, one object for each kind of error, and returns the objects' addresses. All
 // are durable if it gives no error.
-func (e *ErrorPrefix) Put(ctx context.Context, b *Batch, rejected []Rejected, now time.Time) ([]string, error) {
+func (e *ErrorPrefix) Put(ctx context.Context, b *Batch, rejected []Rejected, now time.Time) (addresses []string, err error) {
+	defer Survive(&err)
 	byType := make(map[record.OutputType][]byte)
 	for _, r := range rejected {
 		byType[r.Fault.Type] = record.AppendErrorLine(byType[r.Fault.Type], r.Record, r.Fault, record.Attempt{Count: 1, Ended: now})
 	}
-	var addresses []string
 	for _, t := range sortedKeys(byType) {
 		address, _, err := e.objects.Put(ctx, e.bucket, e.router.ErrorPartition(t, b.Arrival)+b.Name(), byType[t])
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/logkey"
 )
@@ -70,6 +72,14 @@ func Account(ctx context.Context) (aws.Config, error) {
 	}
 	account.HTTPClient = awshttp.Attend(account.HTTPClient, silence)
 	return account, nil
+}
+
+// Survive, deferred, turns a panic into an error that shows nothing of a payload. Unrecovered it would fail the invocation as a
+// whole: Lambda would deliver again what the function has delivered, and log the panic as it is.
+func Survive(err *error) {
+	if v := recover(); v != nil {
+		*err = errors.New(record.Panicked(v).Message)
+	}
 }
 
 // Bounds of the wait between attempts.

@@ -46,9 +46,9 @@ func (v *Validator) check(r *record.Record) error {
 		return nil
 	}
 	s := v.shredders.Get().(*shred.Shredder)
-	defer v.shredders.Put(s)
-	fault := s.Append(r)
+	fault := s.Append(r) // after a panic nobody uses it again
 	s.Reset()
+	v.shredders.Put(s)
 	if fault != nil {
 		return fault
 	}
