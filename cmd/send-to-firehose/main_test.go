@@ -91,13 +91,18 @@ func newStage(tb testing.TB) stage {
 	}
 }
 
-// start runs the function's real package.
-func (s stage) start(tb testing.TB) *lambdatest.Function {
+// start runs the function's real package with settings besides those it needs.
+func (s stage) start(tb testing.TB, settings ...string) *lambdatest.Function {
 	tb.Helper()
-	return lambdatest.Start(tb, lambdatest.Package(tb, "send-to-firehose"), map[string]string{
+	env := map[string]string{
 		"FIREHOSE_DELIVERY_STREAM": "trips", "ERROR_S3_BUCKET": bucket,
 		"AWS_ENDPOINT_URL_FIREHOSE": s.firehose.URL, "AWS_ENDPOINT_URL_S3": s.s3.URL,
-	})
+	}
+	for _, setting := range settings {
+		name, value, _ := strings.Cut(setting, "=")
+		env[name] = value
+	}
+	return lambdatest.Start(tb, lambdatest.Package(tb, "send-to-firehose"), env)
 }
 
 // object is the content of an object by its address.
@@ -271,4 +276,31 @@ func BenchmarkFunction(b *testing.B) {
 		}
 		b.ReportMetric(float64(total.Milliseconds())/float64(b.N), "ms/start")
 	})
+}
+
+// Records that have stopped a worker cost themselves, in one invocation.
+func TestFunction_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
+	const good = 2000
+	s := newStage(t)
+	batch, codes, schema := lambdatest.Upsetting(t, good)
+	f := s.start(t, schema)
+	a := lambdatest.Answer[answer](f, lambdatest.Event(t, batch), 60*time.Second)
+	if len(a.BatchItemFailures) != 0 || a.Count != good || len(a.ErrorPaths) != 2 {
+		t.Fatalf("answer %+v", a)
+	}
+	seen := make(map[string]bool)
+	for _, line := range s.backend.accepted {
+		seen[line] = true
+	}
+	if len(seen) != good || len(s.backend.accepted) != good {
+		t.Errorf("%d lines accepted, %d of them different", len(s.backend.accepted), len(seen))
+	}
+	var errorLines string
+	for _, path := range a.ErrorPaths {
+		errorLines += s.object(t, path)
+	}
+	lambdatest.CheckCodes(t, errorLines, codes)
+	if m := f.Metrics(); m["RecordsDelivered"] != good || m["RecordsFailed"] != float64(len(batch)-good) || m["BatchesFailed"] != 0 {
+		t.Errorf("metrics %v", m)
+	}
 }

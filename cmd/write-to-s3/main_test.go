@@ -327,3 +327,33 @@ func BenchmarkFunction(b *testing.B) {
 		b.ReportMetric(float64(total.Milliseconds())/float64(b.N), "ms/start")
 	})
 }
+
+// Records that have stopped a worker cost themselves, in one invocation.
+func TestFunction_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
+	const good = 2000
+	s := newStage(t)
+	batch, codes, schema := lambdatest.Upsetting(t, good)
+	f := s.start(t, schema)
+	a := lambdatest.Answer[answer](f, lambdatest.Event(t, batch), 60*time.Second)
+	if len(a.BatchItemFailures) != 0 || len(a.ErrorPaths) != 2 {
+		t.Fatalf("answer %+v", a)
+	}
+	objects := s.objects(t)
+	seen := make(map[string]bool)
+	lines := 0
+	for line := range strings.Lines(objects[strings.TrimPrefix(a.S3Path, "s3://"+bucket+"/")]) {
+		seen[line] = true
+		lines++
+	}
+	if len(seen) != good || lines != good {
+		t.Errorf("%d lines written, %d of them different", lines, len(seen))
+	}
+	var errorLines string
+	for _, path := range a.ErrorPaths {
+		errorLines += objects[strings.TrimPrefix(path, "s3://"+bucket+"/")]
+	}
+	lambdatest.CheckCodes(t, errorLines, codes)
+	if m := f.Metrics(); m["RecordsDelivered"] != good || m["RecordsFailed"] != float64(len(batch)-good) || m["BatchesFailed"] != 0 {
+		t.Errorf("metrics %v", m)
+	}
+}
