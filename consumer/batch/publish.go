@@ -2,7 +2,6 @@ package batch
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -14,7 +13,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/writers"
 )
@@ -217,21 +215,6 @@ func (n *notes) write(ctx context.Context) {
 	}
 }
 
-func (p *Pipeline) writeManifest(ctx context.Context, b checkpoint.Batch, place checkpoint.Place) error {
-	body, err := Manifest(b)
-	if err != nil {
-		return err
-	}
-	err = p.parts.Sink.Put(ctx, writers.ObjectSpec{
-		Bucket: place.Bucket, Key: place.Key, ContentType: "application/json",
-		Metadata: map[string]string{writers.MetadataBatchID: b.ID},
-	}, body)
-	if err != nil {
-		return fmt.Errorf("write manifest %s: %w", place, err)
-	}
-	return nil
-}
-
 // forget takes a published batch out of the outbox, also in the moment in which the pipeline stops.
 func (p *Pipeline) forget(ctx context.Context, id string) error {
 	ctx, cancel := lingering(ctx)
@@ -242,30 +225,6 @@ func (p *Pipeline) forget(ctx context.Context, id string) error {
 		return fmt.Errorf("take batch out of the outbox: %w", err)
 	}
 	return nil
-}
-
-// Manifest is the text of the object that lists what a batch holds. It is what an audit reads; uploads and parts are of
-// no use then.
-func Manifest(b checkpoint.Batch) ([]byte, error) {
-	b.Manifest, b.Published, b.List = checkpoint.Place{}, nil, nil
-	b.Files = slices.Clone(b.Files)
-	for i := range b.Files {
-		b.Files[i].UploadID, b.Files[i].Parts = "", nil
-	}
-	body, err := json.MarshalIndent(b, "", "  ")
-	return append(body, '\n'), err
-}
-
-// ManifestPlace is where the manifest of a batch lies: where it was to lie when the batch was sealed. A batch that does
-// not say so has it in the bucket of its files, or the given one, under the given prefix.
-func ManifestPlace(b checkpoint.Batch, bucket, prefix string) checkpoint.Place {
-	if b.Manifest != (checkpoint.Place{}) {
-		return b.Manifest
-	}
-	if len(b.Files) > 0 {
-		bucket = b.Files[0].Bucket
-	}
-	return checkpoint.Place{Bucket: bucket, Key: layout.ManifestKey(prefix, b.Created, b.ID)}
 }
 
 // observePublished counts what has become visible.
