@@ -16,7 +16,7 @@ import (
 
 // errPanicked ends a batch in which the program panicked while a record was taken in: what the panic has left in its
 // files is unknown.
-var errPanicked = errors.New("the program panicked: the batch is dropped, and its records are tried one by one when they are read again")
+var errPanicked = errors.New("the program panicked: the batch is dropped, and its records are tried when they are read again")
 
 // panicked tells that a batch ended by a panic, at a record or at a block.
 func panicked(err error) bool {
