@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -21,7 +20,7 @@ import (
 	"aws-streaming-pipeline/internal/emulator"
 )
 
-// account is an account of moto, which the scripts and the real AWS CLI talk to.
+// account is an account of moto, which the scripts talk to by the real AWS CLI.
 type account struct {
 	t    *testing.T
 	env  []string
@@ -39,7 +38,9 @@ func open(t *testing.T, env ...string) *account {
 	t.Helper()
 	tools, _ := emulator.Tools(t)
 	moto := emulator.MotoWith(t, "testdata/stacks.py", env...)
-	a := &account{t: t, dist: t.TempDir(), env: append(tools, "AWS_ENDPOINT_URL="+moto.URL, "DEPLOY_POLL_SECONDS=0")}
+	env = append(tools, "AWS_ENDPOINT_URL="+moto.URL, "DEPLOY_POLL_SECONDS=0")
+	c := startCLI(t, env)
+	a := &account{t: t, dist: t.TempDir(), cli: c, env: append(env, c.env, "PATH="+c.bin+string(os.PathListSeparator)+os.Getenv("PATH"))}
 	for _, name := range []string{"init", "write-to-s3", "send-to-firehose", "scale-stream"} {
 		a.pack(name, "1")
 	}
@@ -86,59 +87,6 @@ func (a *account) deploy(args ...string) (string, bool) {
 	return a.run("deploy", append([]string{"--stage", "dev", "--region", region, "--no-build", "--dist", a.dist}, args...)...)
 }
 
-// cli is a process of the AWS CLI that runs many commands, each of which would take half a second to start.
-type cli struct {
-	in  *json.Encoder
-	out *json.Decoder
-}
-
-func startCLI(t *testing.T, env []string) *cli {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "python3", "testdata/aws.py")
-	cmd.Env = env
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = in.Close()
-		_ = cmd.Wait() // the test's context, which has ended, may have killed it
-	})
-	return &cli{json.NewEncoder(in), json.NewDecoder(out)}
-}
-
-// aws runs a command of the AWS CLI and returns its answer.
-func (a *account) aws(args ...string) node {
-	a.t.Helper()
-	if err := a.cli.in.Encode(append(args, "--region", region, "--output", "json")); err != nil {
-		a.t.Fatal(err)
-	}
-	var code int
-	var out, refused string
-	if err := a.cli.out.Decode(&[]any{&code, &out, &refused}); err != nil {
-		a.t.Fatalf("aws %v: %v", args, err)
-	}
-	if code != 0 {
-		a.t.Fatalf("aws %v: exit code %d\n%s", args, code, refused)
-	}
-	var answer node
-	if strings.TrimSpace(out) == "" {
-		return answer
-	}
-	if err := json.Unmarshal([]byte(out), &answer); err != nil {
-		a.t.Fatalf("aws %v answers %s: %v", args, out, err)
-	}
-	return answer
-}
-
 // want fails unless what stands at the path of an answer, as in a[0].b, prints like the wanted value.
 func want(t *testing.T, answer any, path string, wanted any) {
 	t.Helper()
@@ -178,7 +126,6 @@ const image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pipeline/consumer:1.
 func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 	t.Parallel()
 	a := open(t)
-	a.cli = startCLI(t, a.env)
 	check := func(name string, run func(t *testing.T)) bool {
 		return t.Run(name, func(t *testing.T) {
 			a.t = t
