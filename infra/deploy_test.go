@@ -458,37 +458,6 @@ func checkAlarms(t *testing.T, a *account) {
 	}
 }
 
-func TestDeploy_TellsWhyAStackFails(t *testing.T) {
-	t.Parallel()
-	a := open(t, "FAILING_RESOURCE=WriteToS3Function")
-	out, ok := a.deploy()
-	if ok {
-		t.Fatalf("succeeds:\n%s", out)
-	}
-	has(t, out, "CREATE_FAILED            WriteToS3Function: planted", "deploy: stack streaming-pipeline-dev-stream is ROLLBACK_COMPLETE; the events above say why")
-	if strings.Contains(out, "stack streaming-pipeline-dev-athena") {
-		t.Errorf("goes on:\n%s", out)
-	}
-	out, ok = a.deploy()
-	if ok {
-		t.Fatalf("succeeds:\n%s", out)
-	}
-	has(t, out, "can only be deleted: aws cloudformation delete-stack --region eu-west-1 --stack-name streaming-pipeline-dev-stream")
-}
-
-func TestProd_IsAskedFor(t *testing.T) {
-	t.Parallel()
-	a := open(t)
-	out, ok := a.deploy("--stage", "prod")
-	if ok {
-		t.Fatalf("succeeds:\n%s", out)
-	}
-	has(t, out, "Add      AWS::S3::Bucket", "change stack streaming-pipeline-prod-data-sources in prod? nobody is there to be asked")
-	if out, ok := a.run("destroy", "--stage", "prod", "--region", region); ok || !strings.Contains(out, "nothing is deleted without --yes-really") {
-		t.Errorf("destroy in prod:\n%s", out)
-	}
-}
-
 // What is wrong with the command line is said before anybody is called.
 func TestScripts_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	a := &account{t: t, env: []string{"PATH=" + os.Getenv("PATH")}}

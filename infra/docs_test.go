@@ -34,7 +34,7 @@ func TestReadme_NamesWhatIsThere(t *testing.T) {
 			t.Errorf("no template has a parameter %s", m[1])
 		}
 	}
-	table := text[strings.Index(text, "| alarm |"):strings.Index(text, "scale-stream changes the stream's")]
+	table := text[strings.Index(text, "| alarm |"):strings.Index(text, "scale-stream changes the shard count")]
 	seen := 0
 	for _, m := range regexp.MustCompile("`([a-z*]+-[a-z*-]+)`").FindAllStringSubmatch(table, -1) {
 		seen++

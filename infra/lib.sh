@@ -36,11 +36,11 @@ connect() {
 	export AWS_PAGER=''
 	local arn
 	arn=$(aws sts get-caller-identity --query Arn --output text) || fail "there are no credentials for AWS"
-	# shellcheck disable=SC2034 # infra/deploy needs it
-	partition=$(cut -d: -f2 <<<"$arn")
+	# shellcheck disable=SC2034 # infra/deploy needs them
+	partition=$(cut -d: -f2 <<<"$arn") account=$(cut -d: -f5 <<<"$arn")
 	region=${region:-$(aws configure get region || true)}
 	[[ -n $region ]] || fail "--region is required: neither AWS_REGION nor the profile has one"
-	say "account $(cut -d: -f5 <<<"$arn"), region $region, stage $stage of $project"
+	say "account $account, region $region, stage $stage of $project"
 	work=$(mktemp -d)
 	trap 'rm -rf "$work"' EXIT
 }
@@ -49,14 +49,15 @@ cfn() { aws cloudformation "$@"; }
 
 stack_name() { echo "$project-$stage-$1"; }
 
-# look asks for a stack, and keeps the answer for stack_field, stack_status and output: a line for its status, its id and
-# each of its parameters and outputs, or nothing if there is no such stack.
+# look asks for a stack, and keeps the answer for stack_field, stack_status and output: a line for its status, its id,
+# whether it is protected, the ShardCount that it has, and each of its parameters and outputs, or nothing if there is no such
+# stack.
 declare -A seen=()
 look() {
 	local name
 	name=$(stack_name "$1")
-	if seen[$1]=$(cfn describe-stacks --stack-name "$name" --output text --query "Stacks[0].[[['status', StackStatus], ['id', StackId]], \
-		Parameters[].['parameter', ParameterKey], Outputs[].['output', OutputKey, OutputValue]][]" 2>"$work/refused"); then
+	if seen[$1]=$(cfn describe-stacks --stack-name "$name" --output text --query "Stacks[0].[[['status', StackStatus], ['id', StackId], ['protected', EnableTerminationProtection]], \
+		Parameters[?ParameterKey=='ShardCount'].['shards', ParameterValue], Parameters[].['parameter', ParameterKey], Outputs[].['output', OutputKey, OutputValue]][]" 2>"$work/refused"); then
 		return
 	fi
 	grep -q 'does not exist' "$work/refused" || fail "describe stack $name: $(<"$work/refused")"
@@ -71,6 +72,9 @@ stack_status() { stack_field "$1" status; }
 
 # output prints an output of a stack, or nothing.
 output() { stack_field "$1" output | awk -F '\t' -v name="$2" '$1 == name {print $2}'; }
+
+# stack_exists tells whether there is a stack that is more than a change set that was never executed.
+stack_exists() { [[ $(stack_status "$1") != '' && $(stack_status "$1") != REVIEW_IN_PROGRESS ]]; }
 
 pause() { sleep "${DEPLOY_POLL_SECONDS:-3}"; }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,7 +36,7 @@ var explained = []struct{ template, rule, resource, reason string }{
 func TestTemplates_PassTheValidatorOfAWS(t *testing.T) {
 	t.Parallel()
 	used := make(map[int]bool)
-	for name, findings := range validate(t, plainSettings(t)...) {
+	for name, findings := range validate(t, append(plainSettings(t), importTemplates(t)...)...) {
 		for _, f := range findings {
 			if !isExplained(name, f, used) {
 				t.Errorf("%s.yml:%d: %s %s: %s %s: %s", name, f.Line, f.Severity, f.Rule, f.Resource, f.Path, f.Message)
@@ -50,14 +52,14 @@ func TestTemplates_PassTheValidatorOfAWS(t *testing.T) {
 
 func TestTemplates_PassCfnLint(t *testing.T) {
 	t.Parallel()
-	if findings := cfnLint(t, paths()...); findings != "" {
+	if findings := cfnLint(t, append(paths(), importTemplates(t)...)...); findings != "" {
 		t.Errorf("cfn-lint:\n%s", findings)
 	}
 }
 
 func TestScripts_PassShellCheck(t *testing.T) {
 	t.Parallel()
-	scripts := emulator.ShellCheck(t, "-x", "-a", "infra/deploy", "infra/destroy", ".ci/run")
+	scripts := emulator.ShellCheck(t, "-x", "-a", "infra/deploy", "infra/import.sh", "infra/destroy", ".ci/run")
 	scripts.Dir = ".." // from where they name what they source
 	if out, err := scripts.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
@@ -143,6 +145,41 @@ func plainSettings(t *testing.T) []string {
 		t.Errorf("only %d settings were replaced", replaced)
 	}
 	return files
+}
+
+// importTemplates writes the templates by which infra/deploy imports all that outlives a stack.
+func importTemplates(t *testing.T) []string {
+	t.Helper()
+	folder := t.TempDir()
+	script := `source ./lib.sh; source ./import.sh; import_template "$1" " $(kept_resources "$1" | cut -d " " -f 1 | tr "\n" " ") "`
+	var files []string
+	for _, path := range paths() {
+		out, err := exec.CommandContext(t.Context(), "bash", "-euc", script, "bash", path).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tpl := parse(t, path, out)
+		if full := load(t, strings.TrimSuffix(path, ".yml")); !reflect.DeepEqual(kept(tpl), kept(full)) || len(tpl.resources) != len(kept(full)) || len(tpl.outputs) != 0 {
+			t.Errorf("%s: an import has\n%s", path, out)
+		}
+		file := filepath.Join(folder, "import-"+path)
+		if err := os.WriteFile(file, out, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// kept returns the properties of the resources that outlive their stack.
+func kept(tpl template) map[string]node {
+	found := make(map[string]node)
+	for id, r := range tpl.resources {
+		if strings.Contains(fmt.Sprint(r.attributes["DeletionPolicy"]), "RetainExceptOnCreate") {
+			found[id] = r.properties
+		}
+	}
+	return found
 }
 
 func isExplained(name string, f finding, used map[int]bool) bool {

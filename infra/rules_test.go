@@ -238,9 +238,12 @@ func onlyTLS(tpl template, bucket string) bool {
 	return false
 }
 
-// What holds data stays in prod when its stack goes or wants another in its place.
+// What holds data stays in prod when its stack goes or wants another in its place, but not when its stack never came to be:
+// its name would be taken (CloudFormation Template Reference, "DeletionPolicy attribute"; "UpdateReplacePolicy attribute"
+// knows no such value). Nothing may stand in the way of that deletion.
 func TestData_OutlivesItsStackInProd(t *testing.T) {
-	inProd := node{"Fn::If": []any{"IsProd", "Retain", "Delete"}}
+	deleted := node{"Fn::If": []any{"IsProd", "RetainExceptOnCreate", "Delete"}}
+	replaced := node{"Fn::If": []any{"IsProd", "Retain", "Delete"}}
 	isProd := node{"Fn::Equals": []any{node{"Ref": "Stage"}, "prod"}}
 	count := 0
 	for _, tpl := range loadAll(t) {
@@ -248,11 +251,15 @@ func TestData_OutlivesItsStackInProd(t *testing.T) {
 			for _, id := range tpl.ofKind(kind) {
 				count++
 				a := tpl.resources[id].attributes
-				if !reflect.DeepEqual(a["DeletionPolicy"], inProd) || !reflect.DeepEqual(a["UpdateReplacePolicy"], inProd) {
+				if !reflect.DeepEqual(a["DeletionPolicy"], deleted) || !reflect.DeepEqual(a["UpdateReplacePolicy"], replaced) {
 					t.Errorf("%s: %s has the policies %v and %v", tpl.name, id, a["DeletionPolicy"], a["UpdateReplacePolicy"])
 				}
 				if !reflect.DeepEqual(tpl.conditions["IsProd"], isProd) || !strings.Contains(tpl.source, "Transform: AWS::LanguageExtensions") {
 					t.Errorf("%s: a condition in a policy needs IsProd and the transform", tpl.name)
+				}
+				protection := asNode(a["Properties"])["DeletionProtectionEnabled"]
+				if protection != nil && (!reflect.DeepEqual(protection, node{"Ref": "DeletionProtection"}) || tpl.parameters["DeletionProtection"]["Default"] != "false") {
+					t.Errorf("%s: %s is protected while it is created: %v", tpl.name, id, protection)
 				}
 			}
 		}

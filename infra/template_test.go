@@ -42,6 +42,11 @@ func load(t *testing.T, name string) template {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return parse(t, name, source)
+}
+
+func parse(t *testing.T, name string, source []byte) template {
+	t.Helper()
 	var document yaml.Node
 	if err := yaml.Unmarshal(source, &document); err != nil {
 		t.Fatalf("%s: %v", name, err)

@@ -5,11 +5,11 @@ events of what a change set makes. Here such types are made by calls of the serv
 against the models that AWS publishes; so a property that the service does not have is a failure. CloudFormation's own
 rules for properties are the business of the linters.
 
-A logical id in FAILING_RESOURCE can not be made: its stack rolls back.
+moto does not roll a creation back, imports nothing, and ignores deletion policies, deletion protection and the protection of stacks.
+Here they are as the CloudFormation User Guide has them.
 """
 
 import json
-import os
 import re
 import sys
 
@@ -18,11 +18,11 @@ from botocore.exceptions import ClientError
 from moto.cloudformation import models as stacks
 from moto.cloudformation import parsing
 from moto.cloudformation import responses
+from moto.cloudformation.exceptions import ValidationError
 from moto.core.common_models import CloudFormationModel
 from moto.server import main
 
 port = sys.argv[sys.argv.index("-p") + 1]
-failing = os.environ.get("FAILING_RESOURCE")
 
 
 def client(service, region):
@@ -254,31 +254,67 @@ def rule(r):
     return without(r, "Id", "ExpirationInDays")
 
 
-class Bucket(Made):
+class Named(Made):
+    """A resource that is known by a name among its properties, and may be there before its stack."""
+
     __module__ = "moto.stacks"
-    service, delete_operation, attributes = "s3", "delete_bucket", ("Arn",)
+    kind = name_property = arn = look = ""
+    attributes = ("Arn",)
 
-    @staticmethod
-    def cloudformation_type():
-        return "AWS::S3::Bucket"
+    @classmethod
+    def cloudformation_type(cls):
+        return cls.kind
 
-    @staticmethod
-    def cloudformation_name_type():
-        return "BucketName"
+    @classmethod
+    def cloudformation_name_type(cls):
+        return cls.name_property
 
-    @staticmethod
-    def removal(reference, properties):
-        return {"Bucket": reference}
+    @classmethod
+    def of(cls, properties, region):
+        """The resource of these properties, which is there already."""
+        made = cls()
+        made.properties, made.id = properties, properties[cls.name_property]
+        made.values = {"Arn": cls.arn.format(region=region, name=made.id)}
+        return made
+
+    @classmethod
+    def adopt(cls, properties, region):
+        """Takes a resource that is there into a stack, and changes nothing of it."""
+        made = cls.of(properties, region)
+        call(cls.service, cls.look, region, made.name())
+        return made
 
     @classmethod
     def create_from_cloudformation_json(cls, resource_name, cloudformation_json, account_id, region_name, **kwargs):
-        made = cls()
-        made.properties = p = cloudformation_json["Properties"]
-        made.id = p["BucketName"]
-        made.values = {"Arn": f"arn:aws:s3:::{made.id}"}
-        call("s3", "create_bucket", region_name, {
-            "Bucket": made.id, "CreateBucketConfiguration": {"LocationConstraint": region_name},
-        })
+        made = cls.of(cloudformation_json["Properties"], region_name)
+        made.make(region_name)
+        return made
+
+    @classmethod
+    def update_from_cloudformation_json(cls, original_resource, new_resource_name, cloudformation_json, account_id, region_name):
+        made = cls.of(cloudformation_json["Properties"], region_name)
+        made.change(region_name)
+        return made
+
+    def name(self):
+        """The parameter by which the service's calls name it."""
+        return {{"Name": "StreamName", "BucketName": "Bucket"}.get(self.name_property, self.name_property): self.id}
+
+    def delete(self, account_id, region_name):
+        call(self.service, self.delete_operation, region_name, self.name())
+
+
+class Bucket(Named):
+    __module__ = "moto.stacks"
+    kind, name_property, arn = "AWS::S3::Bucket", "BucketName", "arn:aws:s3:::{name}"
+    service, look, delete_operation = "s3", "head_bucket", "delete_bucket"
+
+    def make(self, region):
+        call("s3", "create_bucket", region, {**self.name(), "CreateBucketConfiguration": {"LocationConstraint": region}})
+        self.change(region)
+
+    def change(self, region):
+        p = self.properties
         for operation, parameters in {
             "put_bucket_encryption": {"ServerSideEncryptionConfiguration": {"Rules": [
                 {"ApplyServerSideEncryptionByDefault": r["ServerSideEncryptionByDefault"]}
@@ -291,11 +327,53 @@ class Bucket(Made):
             "put_bucket_tagging": {"Tagging": {"TagSet": p["Tags"]}},
         }.items():
             if None not in parameters.values():
-                call("s3", operation, region_name, {"Bucket": made.id, **parameters})
-        return made
+                call("s3", operation, region, {**self.name(), **parameters})
 
 
-known["AWS::S3::Bucket"] = Bucket
+class Stream(Named):
+    __module__ = "moto.stacks"
+    kind, name_property, arn = "AWS::Kinesis::Stream", "Name", "arn:aws:kinesis:{region}:123456789012:stream/{name}"
+    service, look, delete_operation = "kinesis", "describe_stream_summary", "delete_stream"
+
+    def make(self, region):
+        call("kinesis", "create_stream", region, {
+            **self.name(), **{k: v for k, v in self.properties.items() if k in ("ShardCount", "StreamModeDetails")},
+        })
+        self.change(region)
+
+    def change(self, region):
+        """Brings the stream to what the properties say, however it came to be another way. What CloudFormation's handler
+        calls and what it compares is not said; its schema lists DescribeStreamSummary and UpdateShardCount for updates."""
+        p = self.properties
+        now = call("kinesis", "describe_stream_summary", region, self.name())["StreamDescriptionSummary"]
+        hours = int(p["RetentionPeriodHours"]) - now["RetentionPeriodHours"]
+        if hours:
+            operation = "increase_stream_retention_period" if hours > 0 else "decrease_stream_retention_period"
+            call("kinesis", operation, region, {**self.name(), "RetentionPeriodHours": p["RetentionPeriodHours"]})
+        if "ShardCount" in p and int(p["ShardCount"]) != now["OpenShardCount"]:
+            call("kinesis", "update_shard_count", region, {
+                **self.name(), "TargetShardCount": p["ShardCount"], "ScalingType": "UNIFORM_SCALING",
+            })
+        call("kinesis", "add_tags_to_stream", region, {**self.name(), "Tags": {t["Key"]: t["Value"] for t in p["Tags"]}})
+
+
+class Table(Named):
+    __module__ = "moto.stacks"
+    kind, name_property, arn = "AWS::DynamoDB::Table", "TableName", "arn:aws:dynamodb:{region}:123456789012:table/{name}"
+    service, look, delete_operation = "dynamodb", "describe_table", "delete_table"
+
+    def make(self, region):
+        p = without(self.properties, "PointInTimeRecoverySpecification")
+        call("dynamodb", "create_table", region, {**p, "SSESpecification": {"Enabled": p["SSESpecification"]["SSEEnabled"]}})
+
+    def change(self, region):
+        call("dynamodb", "update_table", region, {
+            **self.name(), "DeletionProtectionEnabled": self.properties["DeletionProtectionEnabled"],
+        })
+
+
+for named in (Bucket, Stream, Table):
+    known[named.kind] = named
 
 described(
     "AWS::ECS::Cluster", service="ecs", create="create_cluster", delete_operation="delete_cluster", attributes=("Arn",),
@@ -335,13 +413,24 @@ parsing.get_model_map().update(known)
 
 
 class Refused(Exception):
-    """A resource that can not be made."""
+    """A resource that can not be made, and why."""
+
+
+importing = False
 
 
 def create(logical_id, resource_json, resources_map, account_id, region_name, made=parsing.parse_and_create_resource):
-    if logical_id == failing:
-        raise Refused(logical_id)
-    return made(logical_id, resource_json, resources_map, account_id, region_name)
+    try:
+        if not importing:
+            return made(logical_id, resource_json, resources_map, account_id, region_name)
+        kind, cleaned, _ = parsing.parse_resource_and_generate_name(logical_id, resource_json, resources_map)
+        adopted = kind.adopt(cleaned["Properties"], region_name)
+    except Refused:
+        raise  # of a resource that this one refers to
+    except Exception as why:
+        raise Refused(logical_id, resource_json["Type"], str(why)) from why
+    adopted.cf_resource_type, adopted.logical_resource_id = resource_json["Type"], logical_id
+    return adopted
 
 
 parsing.parse_and_create_resource = create
@@ -363,8 +452,6 @@ parsing.parse_and_update_resource = update
 # DescribeChangeSet); moto has that, too, behind a refusal that only UpdateStack has.
 responses.CloudFormationResponse._validate_different_update = lambda *arguments: None
 
-execute = stacks.CloudFormationBackend.execute_change_set
-
 
 def values(stack):
     """The parameters of a stack as they are given. Those left at their defaults have not changed when they are named."""
@@ -380,7 +467,7 @@ def diff(self):
     self.parameters = parameters
     types = {**self.stack.template_dict.get("Resources", {}), **self.template_dict["Resources"]}
     return [
-        stacks.Change(action=action, logical_resource_id=name, resource_type=types[name]["Type"])
+        stacks.Change(action="Import" if self.change_set_type == "IMPORT" else action, logical_resource_id=name, resource_type=types[name]["Type"])
         for action, names in resources.build_resource_diff(self.template_dict, parameters).items()
         for name in names
     ]
@@ -391,27 +478,88 @@ stacks.Stack.has_parameters = lambda self, other: values(self) == {
     k: ",".join(v) if isinstance(v, list) else v for k, v in other.items()
 }
 
+def check_import(self):
+    """The rules of an import (CloudFormation User Guide, "Import AWS resources into a CloudFormation stack")."""
+    template = stacks.Stack.parse_template(self._get_param("TemplateBody"))
+    named = {r["LogicalResourceId"]: r for r in self._get_param("ResourcesToImport", [])}
+    if set(named) != set(template["Resources"]):
+        raise ValidationError(message="As part of the import operation, you cannot modify or add resources")
+    if "Outputs" in template:
+        raise ValidationError(message="As part of the import operation, you cannot modify or add [Outputs]")
+    parameters = {p["ParameterKey"]: p["ParameterValue"] for p in self._get_param("Parameters", [])}
+    if set(parameters) - set(template["Parameters"]):
+        raise ValidationError(message=f"Parameters: {sorted(set(parameters) - set(template['Parameters']))} do not exist in the template")
+    for name, resource in template["Resources"].items():
+        if not isinstance(resource.get("DeletionPolicy"), str):
+            raise ValidationError(message=f"{name} must have DeletionPolicy attribute specified in the template")
+        kind = known[resource["Type"]]
+        if named[name]["ResourceType"] != resource["Type"] or list(named[name]["ResourceIdentifier"]) != [kind.name_property]:
+            raise ValidationError(message=f"{name} is not identified by {kind.name_property}")
+
+
+def create_change_set(self, created=responses.CloudFormationResponse.create_change_set):
+    if self._get_param("ChangeSetType") == "IMPORT":
+        check_import(self)
+    # A stack that waits for its first change set is the one that the next is for; moto makes another of the same name.
+    there = self.cloudformation_backend.stacks
+    for stack in [s for s in there.values() if s.name == self._get_param("StackName") and s.status == "REVIEW_IN_PROGRESS"]:
+        del there[stack.stack_id]
+    return created(self)
+
+
+responses.CloudFormationResponse.create_change_set = create_change_set
+
+
 def execute_change_set(self, change_set_name, stack_name=None):
+    global importing
     change_set = self.describe_change_set(change_set_name)
     stack = self.stacks[change_set.stack_id]
-    if change_set.change_set_type == "CREATE" and failing in change_set.template_dict["Resources"]:
-        stack._add_stack_event("CREATE_IN_PROGRESS")
-        event(stack, failing, change_set.template_dict["Resources"][failing]["Type"], "CREATE_FAILED", "planted")
-        stack._add_stack_event("ROLLBACK_COMPLETE")
-        stack.status = "ROLLBACK_COMPLETE"
-        return
+    kind = change_set.change_set_type
     stack.cross_stack_resources = stack.resource_map.cross_stack_resources = self.exports
     stack.resource_map.input_parameters = values(stack)
-    execute(self, change_set_name, stack_name)
+    stack._add_stack_event(f"{kind}_IN_PROGRESS")
+    importing = kind == "IMPORT"
+    try:
+        change_set.apply()
+    except Refused as why:
+        if kind != "CREATE":
+            raise
+        roll_back(stack, *why.args)
+        return
+    finally:
+        importing = False
+    change_set.execution_status = "EXECUTE_COMPLETE"
+    stack.template = change_set.template
     stack.parameters = values(stack)
     stack._parse_template()
     stack.output_map = stack._create_output_map()
     for export in stack.exports:
         self.exports[export.name] = export
-    complete = stack.events.pop()  # what happened to the resources comes before
     for change in change_set.changes:
-        event(stack, change.logical_resource_id, change.resource_type, complete.resource_status, None)
-    stack.events.append(complete)
+        event(stack, change.logical_resource_id, change.resource_type, f"{kind}_COMPLETE", None)
+    stack.status = f"{kind}_COMPLETE"
+    stack._add_stack_event(stack.status)
+
+
+def roll_back(stack, logical_id, kind, why):
+    """Deletes what a creation has made, but for resources whose policy is Retain. RetainExceptOnCreate does not keep them
+    (CloudFormation Template Reference, "DeletionPolicy attribute")."""
+    event(stack, logical_id, kind, "CREATE_FAILED", why)
+    stack.status = "ROLLBACK_COMPLETE"
+    keep(stack.resource_map, "Retain")
+    try:
+        stack.resource_map.delete()
+    except Exception as refused:
+        event(stack, logical_id, kind, "DELETE_FAILED", str(refused))
+        stack.status = "ROLLBACK_FAILED"
+    stack._add_stack_event(stack.status)
+
+
+def keep(resources, *policies):
+    """Has resources of these policies stay when the others are deleted. moto knows Retain alone, and no functions."""
+    for resource in resources._resource_json_map.values():
+        policy = parsing.clean_json(resource.get("DeletionPolicy", "Delete"), resources)
+        resource["DeletionPolicy"] = "Retain" if policy in policies else "Delete"
 
 
 def event(stack, logical_id, kind, status, reason):
@@ -426,10 +574,30 @@ stacks.CloudFormationBackend.execute_change_set = execute_change_set
 
 def delete(self, deleted=stacks.Stack.delete):
     """Deletes a stack. moto makes its resources again when its outputs are asked for afterwards."""
+    keep(self.resource_map, "Retain", "RetainExceptOnCreate")
     deleted(self)
     self.output_map = stacks.OutputMap(self.resource_map, {}, self.stack_id)
 
 
 stacks.Stack.delete = delete
+
+
+def delete_stack(self, name_or_stack_id, deleted=stacks.CloudFormationBackend.delete_stack):
+    for stack in self.stacks.values():
+        if name_or_stack_id in (stack.name, stack.stack_id) and stack.enable_termination_protection:
+            raise ValidationError(message=f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled")
+    deleted(self, name_or_stack_id)
+
+
+stacks.CloudFormationBackend.delete_stack = delete_stack
+
+
+def update_termination_protection(self):
+    stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+    stack.enable_termination_protection = self._get_bool_param("EnableTerminationProtection")
+    return responses.ActionResult({"StackId": stack.stack_id})
+
+
+responses.CloudFormationResponse.update_termination_protection = update_termination_protection
 
 main(sys.argv[1:])
