@@ -275,6 +275,13 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return err
 }
 
+// StopsWithin is the longest that Run takes when its context has ended, whatever answers: the grace for the last commit, and
+// as long for its publishing; Failover to give leases back, and as long to sign off; and a rest for what goes on meanwhile.
+// Whoever kills a daemon must wait so long.
+func (c *Config) StopsWithin() time.Duration {
+	return 2*c.ShutdownGrace + 2*c.Failover + 10*time.Second
+}
+
 func (d *Daemon) awaitPublished(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.ShutdownGrace)
 	defer cancel()

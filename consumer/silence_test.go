@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,36 +111,82 @@ func TestDaemon_OutlivesEveryCallThatIsNotAnswered(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("%s/%d", s.operation, s.from), func(t *testing.T) {
 			t.Parallel()
-			var bucket http.Handler
-			folder := t.TempDir()
-			server, err := localbucket.StartWith("127.0.0.1:0", folder, localbucket.Options{
-				Wrap: func(h http.Handler) http.Handler { bucket = h; return h },
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer server.Close()
-			if err := server.CreateBucket("bucket"); err != nil {
-				t.Fatal(err)
-			}
-			beyond := newBeyond(t, table)
-			synctest.Test(t, func(t *testing.T) {
-				stream, err := localstream.New(localstream.Options{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := stream.CreateStream("stream", 3); err != nil {
-					t.Fatal(err)
-				}
-				(&trial{
-					T: t, silence: s, table: fmt.Sprintf("silence-%d", i), folder: folder, stream: stream,
-					wire: &wire{services: map[string]func(*http.Request) (*http.Response, error){
-						"kinesis": inside(stream), "s3": inside(bucket), "dynamodb": beyond.do,
-					}},
-				}).run()
-			})
+			inBubble(t, table, fmt.Sprintf("silence-%d", i), s, (*trial).run)
 		})
 	}
+}
+
+// However much does not answer when a daemon is told to stop, it ends within the time that it is given before it is killed.
+func TestDaemon_StopsInTimeWhateverAnswers(t *testing.T) {
+	table := emulator.DynamoDBLocal(t).URL
+	for i, silent := range [][]string{{"S3"}, {"DynamoDB"}, {"DynamoDB", "S3", "Kinesis"}} {
+		t.Run(strings.Join(silent, " "), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, table, fmt.Sprintf("stop-%d", i), silence{}, func(c *trial) { c.stopAmid(silent) })
+		})
+	}
+}
+
+// stopAmid stops the daemon amid its work while services are silent.
+func (c *trial) stopAmid(silent []string) {
+	ctx, stop := context.WithCancel(c.Context())
+	defer stop()
+	store, err := dynamo.Open(ctx, dynamo.Config{AWS: c.account(c.wire), Table: c.table, Create: true})
+	if err != nil {
+		c.Fatal(err)
+	}
+	d := c.daemon(store)
+	var ended error
+	var running, producing sync.WaitGroup
+	running.Go(func() { ended = d.Run(ctx) })
+	produced := make(chan struct{})
+	producing.Go(func() { c.produce(produced) })
+	time.Sleep(time.Minute + 6*time.Second) // amid a batch
+	if c.delivered() == 0 {
+		c.Error("nothing was delivered before")
+	}
+	c.wire.hush(silent...)
+	began := time.Now()
+	stop()
+	running.Wait()
+	if took := time.Since(began); ended == nil || took < d.cfg.ShutdownGrace || took > d.cfg.StopsWithin() {
+		c.Errorf("run ended with %v after %v, want an error after %v to %v", ended, took, d.cfg.ShutdownGrace, d.cfg.StopsWithin())
+	}
+	close(produced)
+	producing.Wait()
+}
+
+// inBubble runs a trial in virtual time.
+func inBubble(t *testing.T, database, table string, s silence, run func(*trial)) {
+	t.Helper()
+	var bucket http.Handler
+	folder := t.TempDir()
+	server, err := localbucket.StartWith("127.0.0.1:0", folder, localbucket.Options{
+		Wrap: func(h http.Handler) http.Handler { bucket = h; return h },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	if err := server.CreateBucket("bucket"); err != nil {
+		t.Fatal(err)
+	}
+	beyond := newBeyond(t, database)
+	synctest.Test(t, func(t *testing.T) {
+		stream, err := localstream.New(localstream.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.CreateStream("stream", 3); err != nil {
+			t.Fatal(err)
+		}
+		run(&trial{
+			T: t, silence: s, table: table, folder: folder, stream: stream,
+			wire: &wire{services: map[string]func(*http.Request) (*http.Response, error){
+				"kinesis": inside(stream), "s3": inside(bucket), "dynamodb": beyond.do,
+			}},
+		})
+	})
 }
 
 // trial is one daemon that meets one silence.
@@ -206,7 +253,7 @@ func (c *trial) run() {
 	if c.from != stopping && c.wire.met() == 0 {
 		c.Errorf("the operation was not made: %v", c.wire.counts())
 	}
-	c.wire.hush("")
+	c.wire.hush()
 	time.Sleep(2 * time.Minute)
 	<-begun
 	close(produced)
@@ -422,12 +469,12 @@ func (c *trial) records() map[int]int {
 	return got
 }
 
-// wire is the way of one daemon to its services. It accepts one operation and does not answer it.
+// wire is the way of one daemon to its services. It accepts some operations and does not answer them.
 type wire struct {
 	services map[string]func(*http.Request) (*http.Response, error) // by host
 
 	mu     sync.Mutex
-	silent string
+	silent []string // operations, or services
 	hits   int
 	made   map[string]int
 	before func() // is called once, before a commit of the first shard is passed on
@@ -440,11 +487,11 @@ func (w *wire) beforeCommit(f func()) {
 	w.before = f
 }
 
-// hush has an operation be silent; with "" everything is answered again.
-func (w *wire) hush(operation string) {
+// hush has operations be silent, or all of a service; without any everything is answered again.
+func (w *wire) hush(silent ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.silent = operation
+	w.silent = silent
 }
 
 func (w *wire) met() int {
@@ -477,7 +524,8 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 		w.made = make(map[string]int)
 	}
 	w.made[operation]++
-	silent := w.silent == operation
+	service, _, _ := strings.Cut(operation, " ")
+	silent := slices.Contains(w.silent, operation) || slices.Contains(w.silent, service)
 	if silent {
 		w.hits++
 	}

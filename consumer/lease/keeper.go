@@ -230,11 +230,11 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// drain asks all readers to end and waits for them, within the grace.
+// drain asks all readers to end and waits for them, within the grace. No call lasts longer than that.
 func (k *Keeper) drain(life context.Context) error {
-	k.startDraining(life)
-	grace := time.NewTimer(k.cfg.Grace)
-	defer grace.Stop()
+	grace, cancel := context.WithTimeout(life, k.cfg.Grace)
+	defer cancel()
+	k.startDraining(grace)
 	for {
 		if k.count() == 0 {
 			return nil
@@ -243,8 +243,8 @@ func (k *Keeper) drain(life context.Context) error {
 		select {
 		case <-k.freed:
 		case <-scan.C:
-			k.scan(life, life, false)
-		case <-grace.C:
+			k.scan(grace, grace, false)
+		case <-grace.Done():
 			scan.Stop()
 			return k.abandon(life)
 		}

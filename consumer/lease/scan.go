@@ -32,11 +32,11 @@ func (k *Keeper) scanUntil(ctx, life context.Context) {
 	}
 }
 
-// scan reads the table once and does what follows from it. It returns how long to wait before the next time. New
-// leases are acquired only if that is asked for, and as long as ctx lasts.
+// scan reads the table once, as long as ctx lasts, and does what follows from it. It returns how long to wait before the
+// next time. New leases are acquired only if that is asked for, and as long as ctx lasts.
 func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	began := time.Now()
-	snap, err := k.read(life)
+	snap, err := k.read(ctx)
 	if err != nil {
 		k.log.Warn("lease table could not be read", logkey.Error, err.Error())
 		return jitter(k.cfg.ScanEvery)
@@ -74,9 +74,9 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	return k.next(settled, unmet)
 }
 
-func (k *Keeper) read(life context.Context) (checkpoint.Snapshot, error) {
+func (k *Keeper) read(ctx context.Context) (checkpoint.Snapshot, error) {
 	// A table of many pages may take its time; only one that hangs is given up.
-	ctx, cancel := context.WithTimeout(life, max(6*k.cfg.Failover, time.Minute))
+	ctx, cancel := context.WithTimeout(ctx, max(6*k.cfg.Failover, time.Minute))
 	defer cancel()
 	snap, err := k.store.Scan(ctx)
 	if err != nil {
