@@ -347,7 +347,7 @@ func TestServiceRoles_AllowWhatAWSDocuments(t *testing.T) {
 	})
 	sameActions(t, "ExecutionRole", actions(t, load(t, "consumer-ecs").resources["ExecutionRole"]), []string{
 		"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetAuthorizationToken", "ecr:GetDownloadUrlForLayer",
-		"logs:CreateLogStream", "logs:PutLogEvents",
+		"logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue",
 	})
 }
 

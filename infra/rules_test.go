@@ -365,6 +365,26 @@ func TestContainers_AreConfined(t *testing.T) {
 	}
 }
 
+// An image of a private registry is pulled with credentials, which only then may be read.
+func TestImage_IsPulledWithCredentialsWhereTheyAreGiven(t *testing.T) {
+	tpl := load(t, "consumer-ecs")
+	given := []any{"HasCredentials", node{"CredentialsParameter": node{"Ref": "RegistryCredentialsArn"}}, node{"Ref": "AWS::NoValue"}}
+	for task, name := range map[string]string{"ConsumerTask": "consumer", "ProducerTask": "producer"} {
+		if c := container(t, tpl, task, name); !reflect.DeepEqual(c["RepositoryCredentials"], node{"Fn::If": given}) {
+			t.Errorf("%s is pulled with %v", name, c["RepositoryCredentials"])
+		}
+	}
+	conditional := false
+	walk(tpl.resources["ExecutionRole"].properties, "", func(_ string, v any) {
+		if choice := list(asNode(v)["Fn::If"]); len(choice) == 3 && asNode(choice[1])["Action"] == "secretsmanager:GetSecretValue" {
+			conditional = choice[0] == "HasCredentials" && reflect.DeepEqual(asNode(choice[1])["Resource"], node{"Ref": "RegistryCredentialsArn"})
+		}
+	})
+	if !conditional {
+		t.Error("the secret may be read without being given, or another one")
+	}
+}
+
 // A deployment starts new tasks before it stops old ones, goes back if they do not start, and leaves their count to the
 // scaling.
 func TestService_RollsBackWhatDoesNotStart(t *testing.T) {
