@@ -365,6 +365,15 @@ func TestContainers_AreConfined(t *testing.T) {
 	}
 }
 
+// A collector that crashes comes back, and leaves the daemon alone meanwhile. The daemon itself is replaced by the service.
+func TestCollector_IsRestarted(t *testing.T) {
+	c := container(t, load(t, "consumer-ecs"), "ConsumerTask", "collector")
+	// The period is 60 to 1800 s, in which a container is restarted once (Amazon ECS API Reference, ContainerRestartPolicy).
+	if want := (node{"Enabled": "true", "RestartAttemptPeriod": "60"}); c["Essential"] != "false" || !reflect.DeepEqual(c["RestartPolicy"], want) {
+		t.Errorf("the collector is essential=%v and restarted by %v", c["Essential"], c["RestartPolicy"])
+	}
+}
+
 // An image of a private registry is pulled with credentials, which only then may be read.
 func TestImage_IsPulledWithCredentialsWhereTheyAreGiven(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
