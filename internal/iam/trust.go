@@ -1,0 +1,109 @@
+package iam
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Trust is the policy that says who may take a role on, by tokens of OpenID Connect providers.
+type Trust struct {
+	Version   string           `json:"Version"`
+	Statement []TrustStatement `json:"Statement"`
+}
+
+// TrustStatement allows or denies providers' tokens that meet its conditions.
+type TrustStatement struct {
+	Sid       string    `json:"Sid,omitempty"`
+	Effect    Effect    `json:"Effect"`
+	Action    Texts     `json:"Action"`
+	Principal Principal `json:"Principal"`
+	// Condition holds values by operator and key. All have to be met.
+	Condition map[string]map[string]Texts `json:"Condition,omitempty"`
+}
+
+// Principal is whose tokens a statement is about.
+type Principal struct {
+	Federated Texts `json:"Federated"` // ARNs of providers
+}
+
+// Token is what a provider says of whoever shows it.
+type Token struct {
+	Provider string // its ARN
+	Claims   map[string]string
+}
+
+// assume is the action of taking a role on by a token.
+const assume = "sts:AssumeRoleWithWebIdentity"
+
+// ParseTrust reads a trust policy. As with Parse, what it does not understand is an error.
+func ParseTrust(document []byte) (Trust, error) {
+	d := json.NewDecoder(bytes.NewReader(document))
+	d.DisallowUnknownFields()
+	var t Trust
+	if err := d.Decode(&t); err != nil {
+		return Trust{}, fmt.Errorf("read trust policy: %w", err)
+	}
+	var faults []error
+	if t.Version != Version {
+		faults = append(faults, fmt.Errorf("the language is Version=%q: want %q", t.Version, Version))
+	}
+	for i, s := range t.Statement {
+		if s.Effect != Allow && s.Effect != Deny {
+			faults = append(faults, fmt.Errorf("statement %d: Effect=%q: want Allow or Deny", i, s.Effect))
+		}
+		if !slices.Equal(s.Action, Texts{assume}) || len(s.Principal.Federated) == 0 {
+			faults = append(faults, fmt.Errorf("statement %d: want Action %s and a federated principal", i, assume))
+		}
+		for operator := range s.Condition {
+			if operators[operator] == nil {
+				faults = append(faults, fmt.Errorf("statement %d: condition operator %q is not understood", i, operator))
+			}
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return Trust{}, fmt.Errorf("read trust policy: %w", err)
+	}
+	return t, nil
+}
+
+// Allows tells whether the role may be taken on by a token.
+func (t Trust) Allows(token Token) bool {
+	allowed := false
+	for _, s := range t.Statement {
+		if !s.meets(token) {
+			continue
+		}
+		if s.Effect == Deny {
+			return false
+		}
+		allowed = true
+	}
+	return allowed
+}
+
+// meets compares a token to a statement. Claims are the keys that begin with the provider's name (IAM User Guide, "IAM and
+// AWS STS condition context keys").
+func (s TrustStatement) meets(token Token) bool {
+	if !slices.Contains(s.Principal.Federated, token.Provider) {
+		return false
+	}
+	_, provider, _ := strings.Cut(token.Provider, "oidc-provider/")
+	for operator, keys := range s.Condition {
+		for key, want := range keys {
+			var values []string
+			if claim, ok := strings.CutPrefix(key, provider+":"); ok {
+				if value, said := token.Claims[claim]; said {
+					values = []string{value}
+				}
+			}
+			if !operators[operator](values, want) {
+				return false
+			}
+		}
+	}
+	return true
+}
