@@ -120,15 +120,18 @@ func TestDaemon_OutlivesEveryCallThatIsNotAnswered(t *testing.T) {
 func TestDaemon_StopsInTimeWhateverAnswers(t *testing.T) {
 	table := emulator.DynamoDBLocal(t).URL
 	for i, silent := range [][]string{{"S3"}, {"DynamoDB"}, {"DynamoDB", "S3", "Kinesis"}} {
-		t.Run(strings.Join(silent, " "), func(t *testing.T) {
-			t.Parallel()
-			inBubble(t, table, fmt.Sprintf("stop-%d", i), silence{}, func(c *trial) { c.stopAmid(silent) })
-		})
+		// Calls begin before the order to stop, and after it.
+		for _, before := range []time.Duration{0, 8 * time.Second} {
+			t.Run(fmt.Sprintf("%s %v before", strings.Join(silent, " "), before), func(t *testing.T) {
+				t.Parallel()
+				inBubble(t, table, fmt.Sprintf("stop-%d-%v", i, before), silence{}, func(c *trial) { c.stopAmid(silent, before) })
+			})
+		}
 	}
 }
 
-// stopAmid stops the daemon amid its work while services are silent.
-func (c *trial) stopAmid(silent []string) {
+// stopAmid stops the daemon amid its work, some time after services have fallen silent.
+func (c *trial) stopAmid(silent []string, before time.Duration) {
 	ctx, stop := context.WithCancel(c.Context())
 	defer stop()
 	store, err := dynamo.Open(ctx, dynamo.Config{AWS: c.account(c.wire), Table: c.table, Create: true})
@@ -146,6 +149,7 @@ func (c *trial) stopAmid(silent []string) {
 		c.Error("nothing was delivered before")
 	}
 	c.wire.hush(silent...)
+	time.Sleep(before)
 	began := time.Now()
 	stop()
 	running.Wait()

@@ -458,6 +458,37 @@ func checkAlarms(t *testing.T, a *account) {
 	}
 }
 
+// A stack that waits for somebody is not touched, and the script says what to do.
+func TestDeploy_SaysHowToGoOnWithAStackThatIsStuck(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	stub := `#!/bin/sh
+case "$1 $2" in
+"sts get-caller-identity") echo arn:aws:iam::123456789012:user/test ;;
+"cloudformation describe-stacks") printf 'status\t%s\nid\tstack\nprotected\tFalse\n' "$STATUS" ;;
+*) echo "aws $*: not expected" >&2; exit 1 ;;
+esac
+`
+	if err := os.WriteFile(filepath.Join(folder, "aws"), []byte(stub), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	const command = "aws cloudformation %s --region eu-west-1 --stack-name streaming-pipeline-dev-data-sources. Then deploy again"
+	for status, says := range map[string]string{
+		"ROLLBACK_COMPLETE":      fmt.Sprintf(command, "delete-stack"),
+		"ROLLBACK_FAILED":        fmt.Sprintf(command, "delete-stack"),
+		"DELETE_FAILED":          fmt.Sprintf(command, "delete-stack"),
+		"IMPORT_ROLLBACK_FAILED": fmt.Sprintf(command, "delete-stack"),
+		"UPDATE_ROLLBACK_FAILED": fmt.Sprintf(command, "continue-update-rollback"),
+		"UPDATE_IN_PROGRESS":     "somebody else changes it",
+		"ROLLBACK_IN_PROGRESS":   "somebody else changes it",
+	} {
+		a := &account{t: t, dist: folder, env: []string{"PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH"), "STATUS=" + status}}
+		if out, ok := a.deploy(); ok || !strings.Contains(out, "is "+status) || !strings.Contains(out, says) {
+			t.Errorf("with a stack that is %s it says %q, want %q", status, out, says)
+		}
+	}
+}
+
 // What is wrong with the command line is said before anybody is called.
 func TestScripts_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	a := &account{t: t, env: []string{"PATH=" + os.Getenv("PATH")}}
