@@ -33,14 +33,19 @@ type answer struct {
 // handle sends a batch. It fails only for what is no batch; records that can not be sent in time are answered as failed.
 func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer, error) {
 	began := h.now()
-	batch, err := lambdas.OpenBatch(event, h.decoder)
-	if err != nil {
-		return answer{}, err
-	}
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, lambdas.WorkUntil(began, deadline))
 		defer cancel()
+	}
+	batch, err := lambdas.OpenBatch(ctx, event, h.decoder)
+	if batch == nil {
+		return answer{}, err
+	}
+	if err != nil { // the payloads could not be opened in time
+		a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(batch.First)}
+		h.report(batch, sent{}, nil, a, began, err)
+		return a, nil
 	}
 	_, lines, rejected := batch.Encode(h.validator)
 	lines, rejected = tooLarge(lines, rejected)

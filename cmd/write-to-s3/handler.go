@@ -36,14 +36,19 @@ type answer struct {
 // handle writes a batch. It fails only for what is no batch; a batch that can not be written is answered as failed.
 func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer, error) {
 	began := h.now()
-	batch, err := lambdas.OpenBatch(event, h.decoder)
-	if err != nil {
-		return answer{}, err
-	}
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, lambdas.WorkUntil(began, deadline))
 		defer cancel()
+	}
+	batch, err := lambdas.OpenBatch(ctx, event, h.decoder)
+	if batch == nil {
+		return answer{}, err
+	}
+	if err != nil { // the payloads could not be opened in time
+		a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(batch.First)}
+		h.report(batch, a, 0, nil, began, err)
+		return a, nil
 	}
 	all, lines, rejected := batch.Encode(h.validator)
 	a, err := h.write(ctx, batch, all, rejected)

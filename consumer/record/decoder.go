@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -46,12 +47,24 @@ type DecoderOptions struct {
 	// envelope of log events falls to Split.
 	Split     SplitMode
 	LogEvents LogEventMode
+	// Frames opens payloads that name the schema by which they are written; nil takes them as they are. What it opens is one
+	// user record, whatever Split and LogEvents say.
+	Frames Frames
 	// MaxOpenedBytes bounds the memory that opening the payloads of one Kinesis record may take up: what they inflate
-	// to, and log events with the envelope's members. 0 stands for DefaultMaxOpenedBytes.
+	// to, what comes out of their frames, and log events with the envelope's members. 0 stands for DefaultMaxOpenedBytes.
 	MaxOpenedBytes int
 	// MaxRecords bounds the user records of one aggregate, and again the parts into which the payloads of one Kinesis
 	// record are split. 0 stands for DefaultMaxRecords.
 	MaxRecords int
+}
+
+// Frames opens payloads that name the schema by which they are written, as the serializers of a schema registry frame them.
+type Frames interface {
+	// Framed tells whether a payload begins with a frame. JSON text must not begin so.
+	Framed(payload []byte) bool
+	// Open returns what a framed payload says as JSON text of at most limit bytes, or why it cannot. The text may share
+	// memory with the payload. Open waits for the schema as long as it has to; the only error is ctx's.
+	Open(ctx context.Context, payload []byte, limit int) (text []byte, fault *Fault, err error)
 }
 
 // Decoder takes Kinesis records apart. It does not change, and is safe for concurrent use.
@@ -105,32 +118,36 @@ func (d *Decoder) WithRange(r HashRange) *Decoder {
 }
 
 // Append appends the user records of a Kinesis record to dst: the aggregate is taken apart (see AppendRecords), then
-// each payload is inflated, then split. The order is that of the payload's bytes. Their data share memory with raw's
-// where nothing was inflated.
+// each payload is inflated, then taken out of its frame or split. The order is that of the payload's bytes. Their data
+// share memory with raw's where nothing was inflated.
 //
 // What cannot be taken apart is appended with a Fault and the bytes as far as they could be taken apart; Append drops
-// nothing, and fails for nothing: a panic becomes a Fault of the whole Kinesis record. The one exception is WithRange: of an aggregate dropped by it nothing is appended.
+// nothing, and fails for no record: a panic becomes a Fault of the whole Kinesis record. The only error is ctx's, of which
+// the records that came with it are of no use; without Frames, Append waits for nothing and has none.
+// The one exception is WithRange: of an aggregate dropped by it nothing is appended.
 //
 // In a payload that holds several JSON values, those before a fault are user records, and the rest from the beginning
 // of the faulty value is one with a Fault: where the next value begins can not be told. A payload that holds no more
 // than one user record gives that one, without a part number.
-func (d *Decoder) Append(dst []Record, raw Record) (all []Record) {
+func (d *Decoder) Append(ctx context.Context, dst []Record, raw Record) (all []Record, err error) {
 	first := len(dst)
 	defer keepWhole(&all, dst, &raw)
 	dst, dropped := appendUserRecords(dst, raw, d.o.MaxRecords, d.in)
 	if dropped || !d.opens() {
-		return dst
+		return dst, nil
 	}
 	left := budget{bytes: d.o.MaxOpenedBytes, parts: d.o.MaxRecords}
 	if len(dst) == first+1 {
-		return d.open(dst[:first], dst[first], &left)
+		return d.open(ctx, dst[:first], dst[first], &left)
 	}
 	users := slices.Clone(dst[first:])
 	dst = dst[:first]
 	for _, u := range users {
-		dst = d.open(dst, u, &left)
+		if dst, err = d.open(ctx, dst, u, &left); err != nil {
+			return dst, err
+		}
 	}
-	return dst
+	return dst, nil
 }
 
 // keepWhole, deferred, turns a panic into a Fault of the record, whatever parts of it were appended.
@@ -146,33 +163,44 @@ func keepWhole(all *[]Record, before []Record, raw *Record) {
 type budget struct{ bytes, parts int }
 
 func (d *Decoder) opens() bool {
-	return d.o.Inflate || d.o.Split != SplitNone || d.o.LogEvents != LogEventsNone
+	return d.o.Inflate || d.o.Frames != nil || d.o.Split != SplitNone || d.o.LogEvents != LogEventsNone
 }
 
 // open appends the user records of one payload.
-func (d *Decoder) open(dst []Record, u Record, left *budget) []Record {
+func (d *Decoder) open(ctx context.Context, dst []Record, u Record, left *budget) ([]Record, error) {
 	if u.Fault != nil {
-		return append(dst, u)
+		return append(dst, u), nil
 	}
 	if d.o.Inflate && isGzip(u.Data) {
 		data, fault := inflate(u.Data, left.bytes)
 		if fault != nil {
 			u.Fault = fault
-			return append(dst, u)
+			return append(dst, u), nil
 		}
 		left.bytes -= len(data)
 		u.Data = data
 	}
+	if d.o.Frames != nil && d.o.Frames.Framed(u.Data) {
+		text, fault, err := d.o.Frames.Open(ctx, u.Data, left.bytes)
+		if err != nil {
+			return dst, err
+		}
+		if u.Fault = fault; fault == nil {
+			left.bytes -= len(text)
+			u.Data = text
+		}
+		return append(dst, u), nil
+	}
 	if d.o.LogEvents != LogEventsNone {
 		if e, ok := readLogEnvelope(u.Data); ok {
-			return appendLogEvents(dst, u, e, d.o.LogEvents, left)
+			return appendLogEvents(dst, u, e, d.o.LogEvents, left), nil
 		}
 	}
 	switch d.o.Split {
 	case SplitJSON:
-		return appendValues(dst, u, left)
+		return appendValues(dst, u, left), nil
 	case SplitLines:
-		return appendLines(dst, u, left)
+		return appendLines(dst, u, left), nil
 	}
-	return append(dst, u)
+	return append(dst, u), nil
 }

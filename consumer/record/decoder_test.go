@@ -3,7 +3,9 @@ package record_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -22,6 +24,16 @@ func newDecoder(t testing.TB, o record.DecoderOptions) *record.Decoder {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// appended are the user records of a Kinesis record.
+func appended(t testing.TB, d *record.Decoder, raw record.Record) []record.Record {
+	t.Helper()
+	records, err := d.Append(t.Context(), nil, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
 }
 
 func gzipped(t testing.TB, data string) []byte {
@@ -137,7 +149,10 @@ func TestDecoder_TakesPayloadsApart(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			raw := kinesisRecord([]byte(tt.payload))
-			got := newDecoder(t, tt.options).Append([]record.Record{{SequenceNumber: "before"}}, raw)
+			got, err := newDecoder(t, tt.options).Append(t.Context(), []record.Record{{SequenceNumber: "before"}}, raw)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got[0].SequenceNumber != "before" {
 				t.Error("dst was overwritten")
 			}
@@ -171,7 +186,7 @@ func TestDecoder_StopsInflatingAtTheBound(t *testing.T) {
 		payload := append(bytes.Clone(bomb[:len(bomb)-len(stated)]), stated...)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		got := d.Append(nil, kinesisRecord(payload))
+		got := appended(t, d, kinesisRecord(payload))
 		runtime.ReadMemStats(&after)
 		if got[0].Fault == nil || got[0].Fault.Code != record.CodeGzipTooLarge {
 			t.Fatalf("got fault %v", got[0].Fault)
@@ -211,13 +226,13 @@ func TestDecoder_DropsAggregatesOfOtherShards(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDecoder(t, record.DecoderOptions{})
-			if n := len(d.WithRange(lower).Append(nil, tt.raw)); n != tt.lower {
+			if n := len(appended(t, d.WithRange(lower), tt.raw)); n != tt.lower {
 				t.Errorf("%d user records in the lower half, want %d", n, tt.lower)
 			}
-			if n := len(d.WithRange(upper).Append(nil, tt.raw)); n != tt.upper {
+			if n := len(appended(t, d.WithRange(upper), tt.raw)); n != tt.upper {
 				t.Errorf("%d user records in the upper half, want %d", n, tt.upper)
 			}
-			if n := len(d.Append(nil, tt.raw)); n == 0 {
+			if n := len(appended(t, d, tt.raw)); n == 0 {
 				t.Error("dropped without a range")
 			}
 		})
@@ -254,11 +269,11 @@ func FuzzDecoder(f *testing.F) {
 			MaxRecords:     1000,
 		}
 		d := newDecoder(t, o)
-		got := d.Append(nil, kinesisRecord(payload))
+		got := appended(t, d, kinesisRecord(payload))
 		if len(got) == 0 {
 			t.Fatal("the record is lost")
 		}
-		if again := d.Append(nil, kinesisRecord(payload)); !reflect.DeepEqual(again, got) {
+		if again := appended(t, d, kinesisRecord(payload)); !reflect.DeepEqual(again, got) {
 			t.Fatal("a replay gives something else")
 		}
 		if !o.Inflate && (o.LogEvents == "" || o.LogEvents == record.LogEventsNone) && !got[0].Aggregated {
@@ -303,11 +318,53 @@ func FuzzLogMessage(f *testing.F) {
 			return
 		}
 		payload := fmt.Sprintf(`{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logStream":"s","logEvents":[{"message":"%s"}]}`, text)
-		got := newDecoder(t, record.DecoderOptions{LogEvents: record.LogEventsMessage}).Append(nil, kinesisRecord([]byte(payload)))
+		got := appended(t, newDecoder(t, record.DecoderOptions{LogEvents: record.LogEventsMessage}), kinesisRecord([]byte(payload)))
 		if len(got) != 1 || string(got[0].Data) != want {
 			t.Fatalf("%q became %q, want %q", text, got[0].Data, want)
 		}
 	})
+}
+
+// starred are payloads that begin with a star; they wait for a schema until their context ends if they ask for it.
+type starred struct{}
+
+func (starred) Framed(payload []byte) bool { return len(payload) > 0 && payload[0] == '*' }
+
+func (starred) Open(ctx context.Context, payload []byte, limit int) ([]byte, *record.Fault, error) {
+	switch text := payload[1:]; {
+	case string(text) == "wait":
+		<-ctx.Done()
+		return nil, nil, ctx.Err()
+	case len(text) > limit:
+		return nil, &record.Fault{Code: "TooLarge"}, nil
+	default:
+		return text, nil, nil
+	}
+}
+
+// A framed payload is opened after it is inflated, and is one record whatever is in it.
+func TestDecoder_OpensFrames(t *testing.T) {
+	for name, tt := range map[string]struct {
+		options record.DecoderOptions
+		raw     record.Record
+		want    []string
+	}{
+		"framed":          {record.DecoderOptions{Frames: starred{}}, kinesisRecord([]byte(`*{"a":1}`)), []string{` {"a":1}`}},
+		"not framed":      {record.DecoderOptions{Frames: starred{}}, kinesisRecord([]byte(`{"a":1}`)), []string{` {"a":1}`}},
+		"compressed":      {record.DecoderOptions{Frames: starred{}, Inflate: true}, kinesisRecord(gzipped(t, `*{"a":1}`)), []string{` {"a":1}`}},
+		"not to split":    {record.DecoderOptions{Frames: starred{}, Split: record.SplitLines}, kinesisRecord([]byte("*1\n2")), []string{" 1\n2"}},
+		"to split":        {record.DecoderOptions{Frames: starred{}, Split: record.SplitLines}, kinesisRecord([]byte("1\n*2")), []string{"-0 1", "-1 *2"}},
+		"in an aggregate": {record.DecoderOptions{Frames: starred{}, MaxOpenedBytes: 8}, kinesisRecord(record.AppendAggregate(nil, []record.Record{{Data: []byte(`*{"a":1}`)}, {Data: []byte(`*{"a":2}`)}})), []string{`-0 {"a":1}`, `-1 TooLarge *{"a":2}`}},
+	} {
+		if got := summary(appended(t, newDecoder(t, tt.options), tt.raw)); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", name, got, tt.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := newDecoder(t, record.DecoderOptions{Frames: starred{}}).Append(ctx, nil, kinesisRecord([]byte("*wait"))); !errors.Is(err, context.Canceled) {
+		t.Errorf("a wait that ends gives %v", err)
+	}
 }
 
 func BenchmarkDecoder(b *testing.B) {
@@ -335,7 +392,9 @@ func BenchmarkDecoder(b *testing.B) {
 			b.SetBytes(int64(bb.size))
 			b.ReportAllocs()
 			for b.Loop() {
-				d.Append(dst, kinesisRecord(bb.payload))
+				if _, err := d.Append(b.Context(), dst, kinesisRecord(bb.payload)); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

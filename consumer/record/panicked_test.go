@@ -9,8 +9,8 @@ import (
 func TestDecoder_KeepsARecordThatUpsetsIt(t *testing.T) {
 	var broken *Decoder // every use of its options panics
 	before := []Record{{SequenceNumber: "1"}}
-	got := broken.Append(before, Record{SequenceNumber: "2", Data: []byte("payload")})
-	if len(got) != 2 || got[0].SequenceNumber != "1" || got[1].SequenceNumber != "2" || string(got[1].Data) != "payload" {
+	got, err := broken.Append(t.Context(), before, Record{SequenceNumber: "2", Data: []byte("payload")})
+	if err != nil || len(got) != 2 || got[0].SequenceNumber != "1" || got[1].SequenceNumber != "2" || string(got[1].Data) != "payload" {
 		t.Fatalf("records %+v", got)
 	}
 	fault := got[1].Fault

@@ -325,7 +325,9 @@ var subscribers = []struct {
 				known, err := p.stream.event(a)
 				if err == nil && known {
 					p.last = "" // the events repeat
-					p.take(in, a)
+					if _, err := p.take(b.Context(), in, a); err != nil {
+						return 0, err
+					}
 				}
 				count := len(in.fetch.Records)
 				in.release(nil)

@@ -234,7 +234,9 @@ var (
 // raw is a decoder that takes nothing apart.
 type raw struct{}
 
-func (raw) Append(dst []record.Record, r record.Record) []record.Record { return append(dst, r) }
+func (raw) Append(_ context.Context, dst []record.Record, r record.Record) ([]record.Record, error) {
+	return append(dst, r), nil
+}
 
 func noDecoder(string) (Decoder, error) { return raw{}, nil }
 

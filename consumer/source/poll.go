@@ -32,7 +32,10 @@ func (p *poll) read(ctx context.Context, in *intake, ahead bool) error {
 	if err := p.call(ctx, a); err != nil {
 		return err
 	}
-	charged := p.take(in, a)
+	charged, err := p.take(ctx, in, a)
+	if err != nil {
+		return err
+	}
 	p.pace(charged, in.fetch.Tip)
 	if in.fetch.Count > 0 {
 		p.endings = 0

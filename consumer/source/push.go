@@ -98,7 +98,9 @@ func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
 			}
 			continue
 		}
-		p.take(in, a)
+		if _, err := p.take(ctx, in, a); err != nil {
+			return err
+		}
 		p.resume = a.next
 		if f.Count == 0 || f.End || f.Bytes >= gatherBytes {
 			return nil

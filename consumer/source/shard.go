@@ -182,8 +182,8 @@ func (s *shardState) prepare() error {
 
 // take adds the records of an answer to an intake and moves on. It returns the bytes that Kinesis counts as read. The
 // shard has ended if the answer says so without a doubt, by its children (see GetRecords in the API reference of Kinesis):
-// an end cannot be taken back.
-func (s *shardState) take(in *intake, a *answer) (charged int) {
+// an end cannot be taken back. The only error is ctx's, and ends the reading of the shard.
+func (s *shardState) take(ctx context.Context, in *intake, a *answer) (charged int, err error) {
 	f := &in.fetch
 	// Kinesis documents MillisBehindLatest as optional.
 	f.Behind, f.Tip = time.Duration(a.behind)*time.Millisecond, a.behind == 0
@@ -210,7 +210,10 @@ func (s *shardState) take(in *intake, a *answer) (charged int) {
 		count++
 		f.Bytes += len(raw.Data)
 		n := len(taken)
-		taken = s.decode(taken, raw)
+		taken, err = s.decode(ctx, taken, raw)
+		if err != nil {
+			return charged, err
+		}
 		in.apart += inflated(taken[n:], len(raw.Data))
 	}
 	s.count = len(a.entries.s)
@@ -228,7 +231,7 @@ func (s *shardState) take(in *intake, a *answer) (charged int) {
 		s.source.log.Warn("records came twice and were dropped",
 			logkey.Shard, s.id, logkey.Count, repeated, logkey.Sequence, s.last)
 	}
-	return charged
+	return charged, nil
 }
 
 // inflated tells how many bytes records have that can not lie in the payload they came out of.
@@ -240,15 +243,15 @@ func inflated(records []record.Record, payload int) int {
 	return max(0, sum-payload)
 }
 
-func (s *shardState) decode(records []record.Record, raw record.Record) []record.Record {
+func (s *shardState) decode(ctx context.Context, records []record.Record, raw record.Record) ([]record.Record, error) {
 	n := len(records)
-	records = s.decoder.Append(records, raw)
+	records, err := s.decoder.Append(ctx, records, raw)
 	for i := n; i < len(records); i++ {
 		if corruptAggregate(&records[i]) {
 			s.source.metrics.AggregateFault.Inc()
 		}
 	}
-	return records
+	return records, err
 }
 
 func corruptAggregate(r *record.Record) bool {

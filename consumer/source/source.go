@@ -90,9 +90,9 @@ type Config struct {
 }
 
 // Decoder appends the user records of one Kinesis record, or the record with a Fault if it can not be taken apart. It
-// may share memory with the payload.
+// may share memory with the payload. It may wait for what it takes to open a payload; its only error is ctx's.
 type Decoder interface {
-	Append(dst []record.Record, raw record.Record) []record.Record
+	Append(ctx context.Context, dst []record.Record, raw record.Record) ([]record.Record, error)
 }
 
 // Client are the calls of Kinesis that reading takes, those of *kinesis.Client. What stands before one passes the

@@ -1,6 +1,7 @@
 package lambdas
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -29,13 +30,16 @@ type Batch struct {
 	id uuid.UUID
 }
 
-// OpenBatch takes an event apart. It fails only for what is no batch of Kinesis records at all; records that can not be
-// read come with a Fault.
-func OpenBatch(event events.KinesisEvent, d *record.Decoder) (*Batch, error) {
+// OpenBatch takes an event apart. It has no batch and an error for what is no batch of Kinesis records at all; records that
+// can not be read come with a Fault. If ctx ends before all payloads are opened, the batch comes without records and with
+// ctx's error.
+func OpenBatch(ctx context.Context, event events.KinesisEvent, d *record.Decoder) (*Batch, error) {
 	if len(event.Records) == 0 {
 		return nil, errors.New("open batch: the event has no records: is it one of a Kinesis event source mapping?")
 	}
-	b := &Batch{Received: len(event.Records), Records: make([]record.Record, 0, len(event.Records))}
+	b := &Batch{Received: len(event.Records)}
+	records := make([]record.Record, 0, len(event.Records))
+	var late error
 	for i := range event.Records {
 		r := &event.Records[i]
 		shard, sequence, ok := strings.Cut(r.EventID, ":")
@@ -43,7 +47,10 @@ func OpenBatch(event events.KinesisEvent, d *record.Decoder) (*Batch, error) {
 			return nil, fmt.Errorf("open batch: record %d: event id %q is not a shard, a colon and the sequence number", i, r.EventID)
 		}
 		b.Bytes += len(r.Kinesis.Data)
-		b.Records = d.Append(b.Records, record.Record{
+		if late != nil {
+			continue
+		}
+		records, late = d.Append(ctx, records, record.Record{
 			Shard:          shard,
 			SequenceNumber: sequence,
 			PartitionKey:   r.Kinesis.PartitionKey,
@@ -58,7 +65,10 @@ func OpenBatch(event events.KinesisEvent, d *record.Decoder) (*Batch, error) {
 	b.Arrival = first.Kinesis.ApproximateArrivalTimestamp.Round(time.Millisecond).UTC()
 	// A comma is in no ARN and in no event id.
 	b.id = uuid.NewSHA1(namespace, []byte(first.EventSourceArn+","+first.EventID+","+last.EventID))
-	return b, nil
+	if late == nil {
+		b.Records = records
+	}
+	return b, late
 }
 
 // namespace is the UUID under which those of batches are derived (RFC 9562, section 5.5). It never changes.

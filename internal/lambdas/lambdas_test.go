@@ -27,7 +27,7 @@ func open(tb testing.TB, event []byte) *lambdas.Batch {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	b, err := lambdas.OpenBatch(e, d)
+	b, err := lambdas.OpenBatch(tb.Context(), e, d)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func BenchmarkEncode(b *testing.B) {
 	}
 	size := 0
 	for b.Loop() {
-		batch, err := lambdas.OpenBatch(e, d)
+		batch, err := lambdas.OpenBatch(b.Context(), e, d)
 		if err != nil {
 			b.Fatal(err)
 		}
