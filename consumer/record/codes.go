@@ -15,6 +15,11 @@ const (
 	CodeJSONTrailingData        = "Json.TrailingData"
 	CodeJSONTruncated           = "Json.Truncated"
 	CodeRecordPanicked          = "Record.Panicked"
+	CodeRegistryFrameCorrupt    = "Registry.FrameCorrupt"
+	CodeRegistryPayloadUnfit    = "Registry.PayloadUnfit"
+	CodeRegistrySchemaUnknown   = "Registry.SchemaUnknown"
+	CodeRegistrySchemaUnusable  = "Registry.SchemaUnusable"
+	CodeRegistryTooLarge        = "Registry.TooLarge"
 	CodeSplitTooLarge           = "Split.TooLarge"
 	CodeSplitTooManyRecords     = "Split.TooManyRecords"
 )
@@ -42,6 +47,11 @@ func Codes() []Code {
 		{CodeJSONTrailingData, ProcessingFailed, "something other than white space behind the object"},
 		{CodeJSONTruncated, ProcessingFailed, "the payload ends within the object"},
 		{CodeRecordPanicked, ProcessingFailed, "this program failed on the record: please report it, with the message"},
+		{CodeRegistryFrameCorrupt, ProcessingFailed, "the first byte of a schema registry's frame, but the rest of it is damaged or cut off"},
+		{CodeRegistryPayloadUnfit, ProcessingFailed, "data that the schema named by their frame cannot have written"},
+		{CodeRegistrySchemaUnknown, ProcessingFailed, "a frame names a schema version that the registry does not have"},
+		{CodeRegistrySchemaUnusable, ProcessingFailed, "a frame names a schema version whose definition cannot be used"},
+		{CodeRegistryTooLarge, ProcessingFailed, "framed data that come to more than the bound when opened"},
 		{CodeSplitTooLarge, ProcessingFailed, "log events that take up more than the bound after splitting"},
 		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound"},
 	}

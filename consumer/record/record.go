@@ -24,6 +24,11 @@
 //	Json.TrailingData         something other than white space behind the object
 //	Json.Truncated            the payload ends within the object
 //	Record.Panicked           this program failed on the record: please report it, with the message
+//	Registry.FrameCorrupt     the first byte of a schema registry's frame, but the rest of it is damaged or cut off
+//	Registry.PayloadUnfit     data that the schema named by their frame cannot have written
+//	Registry.SchemaUnknown    a frame names a schema version that the registry does not have
+//	Registry.SchemaUnusable   a frame names a schema version whose definition cannot be used
+//	Registry.TooLarge         framed data that come to more than the bound when opened
 //	Split.TooLarge            log events that take up more than the bound after splitting
 //	Split.TooManyRecords      a payload that splits into more user records than the bound
 package record

@@ -30,7 +30,7 @@ type Bundle struct {
 }
 
 //go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
-//go:embed python/requirements.txt engines/requirements.txt tools/requirements.txt shell/requirements.txt
+//go:embed python/requirements.txt engines/requirements.txt encoders/requirements.txt tools/requirements.txt shell/requirements.txt
 //go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
@@ -55,6 +55,12 @@ var (
 	}
 	enginesBundle = Bundle{
 		Name:    "engines",
+		tool:    "python3",
+		files:   []string{"requirements.txt"},
+		install: installPython,
+	}
+	encodersBundle = Bundle{
+		Name:    "encoders",
 		tool:    "python3",
 		files:   []string{"requirements.txt"},
 		install: installPython,
@@ -110,7 +116,7 @@ var (
 // Bundles lists all that can be fetched.
 func Bundles() []Bundle {
 	return []Bundle{
-		npmBundle, pythonBundle, enginesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
+		npmBundle, pythonBundle, enginesBundle, encodersBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
 		parquetJavaBundle, goBundle, prometheusBundle, kubernetesBundle,
 	}
 }

@@ -66,7 +66,7 @@ func outsideAddress(t *testing.T) string {
 
 // The manifests go into the repository, in which no registry's address may stand.
 func TestManifests_NameNoRegistry(t *testing.T) {
-	for _, folder := range []string{"npm", "python", "engines", "tools", "shell", "validator", "java", "codecs", "parquetjava"} {
+	for _, folder := range []string{"npm", "python", "engines", "encoders", "tools", "shell", "validator", "java", "codecs", "parquetjava"} {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			t.Fatal(err)

@@ -11,7 +11,18 @@ import (
 // that this project writes. Without them the test or benchmark is left out, as those that need an emulator are.
 func Python(tb testing.TB, script string, args ...string) *exec.Cmd {
 	tb.Helper()
-	dir := fetched(tb, enginesBundle, "PyArrow and DuckDB", "python3")
+	return python(tb, fetched(tb, enginesBundle, "PyArrow and DuckDB", "python3"), script, args)
+}
+
+// Encoders returns a command that runs a script with fastavro, Google's Protobuf and its protoc at hand, which write what
+// this project reads. Without them the test is left out, as those that need an emulator are.
+func Encoders(tb testing.TB, script string, args ...string) *exec.Cmd {
+	tb.Helper()
+	return python(tb, fetched(tb, encodersBundle, "fastavro and Protobuf", "python3"), script, args)
+}
+
+// python runs a script with the libraries of a bundle.
+func python(tb testing.TB, dir, script string, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(tb.Context(), "python3", append([]string{script}, args...)...)
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(dir, "lib"))
 	return cmd

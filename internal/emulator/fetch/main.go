@@ -1,5 +1,5 @@
 // Command fetch fills .cache/emulator with the AWS stand-ins that tests start: all of them, or the bundles named as
-// arguments (npm, python, engines, tools, shell, validator, java, codecs, go, prometheus, kubernetes). What is there
+// arguments (npm, python, engines, encoders, tools, shell, validator, java, codecs, go, prometheus, kubernetes). What is there
 // already is left alone.
 package main
 
