@@ -61,6 +61,7 @@ type Config struct {
 	MaxLeases        int           `envconfig:"MAX_LEASES" default:"0" desc:"most shards that this worker takes; 0: its fair share"`
 
 	OpenGzip       bool          `envconfig:"OPEN_GZIP" default:"false" desc:"open gzip-compressed payloads"`
+	SchemaRegistry string        `envconfig:"SCHEMA_REGISTRY" default:"none" desc:"open payloads that name their schema: none, or glue for those framed by the serializers of the AWS Glue Schema Registry, whose Avro, Protobuf or JSON becomes JSON; payloads without a frame are taken as they are"`
 	SplitRecords   string        `envconfig:"SPLIT_RECORDS" default:"none" desc:"take payloads of several records apart: none, json (values behind one another) or lines"`
 	SplitLogEvents string        `envconfig:"SPLIT_LOG_EVENTS" default:"none" desc:"take CloudWatch Logs messages apart, one record a log event: none, message (its text) or event (its object with the log's names)"`
 	KPLHashFilter  bool          `envconfig:"KPL_HASH_FILTER" default:"false" desc:"drop KPL aggregates that a reshard sent to another shard, which the KPL sends again; loses records of producers that aggregate without regard to shards"`
@@ -121,6 +122,7 @@ func (c *Config) Validate() error {
 	oneOf("KINESIS_PROTOCOL", c.Protocol, "cbor", "json")
 	check(c.FanOutConsumer == "" || consumerName.MatchString(c.FanOutConsumer) || consumerARN.MatchString(c.FanOutConsumer), "FAN_OUT_CONSUMER", c.FanOutConsumer,
 		"a name of 1 to 128 letters, digits, _, . and -, or the ARN of a consumer of the stream")
+	oneOf("SCHEMA_REGISTRY", c.SchemaRegistry, "none", "glue")
 	oneOf("SPLIT_RECORDS", c.SplitRecords, "none", "json", "lines")
 	oneOf("SPLIT_LOG_EVENTS", c.SplitLogEvents, "none", "message", "event")
 	oneOf("S3_ENCRYPTION", c.Encryption, "none", "AES256", "aws:kms")

@@ -26,6 +26,7 @@ import (
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/consumer/record/prefix"
+	"aws-streaming-pipeline/consumer/record/registry"
 	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/consumer/shardmap"
 	"aws-streaming-pipeline/consumer/source"
@@ -42,7 +43,7 @@ type Kinesis interface {
 	source.Client
 }
 
-// Services are what a Daemon works with. All but Schema and Version are required.
+// Services are what a Daemon works with. All but Schema, SchemaRegistry and Version are required.
 type Services struct {
 	Kinesis Kinesis
 	Store   checkpoint.Store
@@ -55,6 +56,8 @@ type Services struct {
 	Log      *slog.Logger
 	// Schema describes the records; nil for none.
 	Schema *schema.Schema
+	// SchemaRegistry has the schemas that payloads name; nil if payloads are taken as they are.
+	SchemaRegistry registry.Service
 	// Version is shown on the status page and with the heartbeat.
 	Version string
 }
@@ -78,6 +81,7 @@ type Daemon struct {
 	shards   *shards
 	trouble  trouble
 	bucket   *bucketWatch
+	schemas  *registry.Registry // nil without a schema registry
 
 	mu       sync.Mutex
 	stopping bool
@@ -176,9 +180,14 @@ func (d *Daemon) wireKeeper(svc Services) error {
 }
 
 func (d *Daemon) wireEngine(svc Services) error {
-	decoder, err := record.NewDecoder(record.DecoderOptions{
+	options := record.DecoderOptions{
 		Inflate: d.cfg.OpenGzip, Split: record.SplitMode(d.cfg.SplitRecords), LogEvents: record.LogEventMode(d.cfg.SplitLogEvents),
-	})
+	}
+	if svc.SchemaRegistry != nil {
+		d.schemas = registry.New(svc.SchemaRegistry, d.log, func(result string) { d.metrics.SchemaLookups.WithLabelValues(result).Inc() })
+		options.Frames = d.schemas
+	}
+	decoder, err := record.NewDecoder(options)
 	if err != nil {
 		return err
 	}

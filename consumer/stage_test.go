@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/consumer/record/registry"
 	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
@@ -31,6 +32,7 @@ type stage struct {
 	account aws.Config
 	folder  string                          // of the bucket
 	schema  *schema.Schema                  // of the daemons; nil for none
+	schemas registry.Service                // that payloads name; nil for none
 	sink    writers.Sink                    // instead of the bucket; nil for the bucket
 	wrap    func(writers.Sink) writers.Sink // puts something before the bucket; nil for nothing
 	// patience is the bucket's; 0 for the default
@@ -70,8 +72,8 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	cfg := Defaults()
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress = "stream", "bucket", ""
 	adjust(&cfg)
-	registry := prometheus.NewRegistry()
-	m := metrics.New(registry)
+	collected := prometheus.NewRegistry()
+	m := metrics.New(collected)
 	held := budget.New(int64(cfg.MemoryBudget), m)
 	log := st.log
 	if log == nil {
@@ -96,7 +98,7 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	}
 	d, err := New(cfg, Services{
 		Kinesis: stream,
-		Store:   st.store, Sink: sink, Budget: held, Metrics: m, Registry: registry, Log: log, Schema: st.schema, Version: "test",
+		Store:   st.store, Sink: sink, Budget: held, Metrics: m, Registry: collected, Log: log, Schema: st.schema, SchemaRegistry: st.schemas, Version: "test",
 	})
 	if err != nil {
 		st.t.Fatal(err)

@@ -122,13 +122,17 @@ func (d *Daemon) checks() []Check {
 		}
 		return strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
-	return []Check{
+	checks := []Check{
 		{Name: "leases", Problem: problem(errors.Join(d.keeper.Health(), healthOf(d.store)))},
 		{Name: "kinesis", Problem: problem(d.trouble.get())},
 		{Name: "s3", Problem: problem(healthOf(d.sink))},
 		{Name: "bucket", Problem: problem(d.bucket.health())},
 		{Name: "records", Problem: problem(d.pipeline.Stuck(d.mayHold))},
 	}
+	if d.schemas != nil {
+		checks = append(checks, Check{Name: "registry", Problem: problem(d.schemas.Health())})
+	}
+	return checks
 }
 
 // mayHold tells that the last scan has not shown the shard with another worker: what this one has met there is no trouble of

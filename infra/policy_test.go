@@ -199,7 +199,8 @@ func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	}
 	want = append(want, "s3:DeleteObject") // of the lists that batches of very many files have
 	cfg := consumer.Defaults()
-	cfg.Stream, cfg.Bucket, cfg.Schema = "trips", "out", "s3://deploy/schema/trips.json"
+	want = append(want, "glue:GetSchemaVersion") // consumer/record/registry
+	cfg.Stream, cfg.Bucket, cfg.Schema, cfg.SchemaRegistry = "trips", "out", "s3://deploy/schema/trips.json", "glue"
 	got := policy.Daemon(&cfg, policy.Place{}).Actions()
 	cfg.FanOutConsumer = "push"
 	got = append(got, policy.Daemon(&cfg, policy.Place{}).Actions()...)
@@ -238,7 +239,7 @@ func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
 	}
 	cfg := consumer.Defaults()
 	cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
-	cfg.Schema = "s3://deployment/schema/trips.json"
+	cfg.Schema, cfg.SchemaRegistry = "s3://deployment/schema/trips.json", "glue"
 	// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
 	want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 	for _, cfg.FanOutConsumer = range []string{"", values["FanOutConsumer.ConsumerARN"]} { // fan-out off and on

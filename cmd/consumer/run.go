@@ -20,6 +20,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/consumer/record/registry"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/version"
@@ -39,8 +40,8 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	registry := prometheus.NewRegistry()
-	labelled := metrics.ForApplication(registry, cfg.Application)
+	collected := prometheus.NewRegistry()
+	labelled := metrics.ForApplication(collected, cfg.Application)
 	labelled.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(labelled)
 	b := budget.New(int64(cfg.MemoryBudget), m)
@@ -60,9 +61,13 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
+	schemas, err := openRegistry(ctx, cfg, account)
+	if err != nil {
+		return err
+	}
 	daemon, err := consumer.New(cfg, consumer.Services{
 		Kinesis: kinesis.NewFromConfig(account), Store: store, Sink: sink,
-		Budget: b, Metrics: m, Registry: registry, Log: log, Schema: records, Version: version.String(),
+		Budget: b, Metrics: m, Registry: collected, Log: log, Schema: records, SchemaRegistry: schemas, Version: version.String(),
 	})
 	if err != nil {
 		return err
@@ -113,6 +118,14 @@ func openBucket(cfg consumer.Config, client *s3.Client, b *budget.Budget, m *met
 		}
 	}
 	return s3sink.New(client, c)
+}
+
+// openRegistry is the registry of the schemas that payloads name; nil for none.
+func openRegistry(ctx context.Context, cfg consumer.Config, account aws.Config) (registry.Service, error) {
+	if cfg.SchemaRegistry == "none" {
+		return nil, nil
+	}
+	return registry.NewGlue(ctx, account)
 }
 
 // settings prints the table of environment variables.

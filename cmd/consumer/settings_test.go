@@ -39,7 +39,7 @@ var changes = map[string][]string{
 	"fan-out":         {"FAN_OUT_CONSUMER=files"},
 	"file size":       {"FILE_SIZE=1KiB", "COMMIT_SIZE=1MiB", "COMMIT_INTERVAL=2s", "MAX_OPEN_FILES=2"},
 	"memory":          {"MEMORY_BUDGET=32MiB", "SPOOL_DIR=/tmp", "SPOOL_SIZE=1GiB"},
-	"reading": {"SCHEMA=testdata/any.schema.json", "OPEN_GZIP=true", "SPLIT_RECORDS=json", "SPLIT_LOG_EVENTS=event", "KPL_HASH_FILTER=true",
+	"reading": {"SCHEMA=testdata/any.schema.json", "OPEN_GZIP=true", "SCHEMA_REGISTRY=glue", "SPLIT_RECORDS=json", "SPLIT_LOG_EVENTS=event", "KPL_HASH_FILTER=true",
 		"KINESIS_PROTOCOL=json", "READ_INTERVAL=1s", "START_POSITION=LATEST"},
 	"operation": {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json"},
 }

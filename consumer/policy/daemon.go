@@ -14,6 +14,7 @@ func Daemon(cfg *consumer.Config, p Place) iam.Policy {
 	b.readStream()
 	b.writeFiles()
 	b.readSchema()
+	b.lookUpSchemas()
 	b.keepCheckpoints()
 	return b.policy
 }
@@ -62,6 +63,15 @@ func (b *builder) writeFiles() {
 func (b *builder) readSchema() {
 	if location, remote := strings.CutPrefix(b.cfg.Schema, "s3://"); remote {
 		b.allow("ReadSchema", []string{"arn:" + b.place.Partition + ":s3:::" + iam.Literal(location)}, "s3:GetObject")
+	}
+}
+
+// lookUpSchemas is what consumer/record/registry calls. Payloads name a version by its id alone, which may be of any registry
+// and schema of the account (AWS Glue Developer Guide, "Getting started with schema registry", IAM examples for
+// deserializers).
+func (b *builder) lookUpSchemas() {
+	if b.cfg.SchemaRegistry == "glue" {
+		b.allow("LookUpSchemas", []string{"*"}, "glue:GetSchemaVersion")
 	}
 }
 

@@ -55,6 +55,7 @@ func TestDaemon_NamesTheNarrowestResources(t *testing.T) {
 		{"a key of the bucket by its alias", nil, policy.Place{BucketKey: "alias/files"}, "EncryptFiles", "arn:aws:kms:REGION:ACCOUNT:key/*"},
 		{"a key of the settings before that of the bucket", func(c *consumer.Config) { c.Encryption, c.KMSKey = "aws:kms", "arn:aws:kms:r:a:key/x" },
 			policy.Place{BucketKey: "alias/files"}, "EncryptFiles", "arn:aws:kms:r:a:key/x"},
+		{"a schema registry", func(c *consumer.Config) { c.SchemaRegistry = "glue" }, policy.Place{}, "LookUpSchemas", "*"},
 		{"a schema", func(c *consumer.Config) { c.Schema = "s3://config/a/trips.json" }, policy.Place{}, "ReadSchema", "arn:aws:s3:::config/a/trips.json"},
 	} {
 		if got := strings.Join(resources(t, policy.Daemon(settings(test.adjust), test.place), test.sid), ", "); got != test.want {

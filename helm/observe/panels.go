@@ -151,6 +151,11 @@ var rows = []row{
 				{`sum by (result) (rate(consumer_get_records_total{$chosen}[$__rate_interval]))`, "GetRecords {{result}}"},
 				{`sum by (result) (rate(consumer_subscriptions_total{$chosen}[5m]))`, "subscription {{result}}"},
 			}},
+		{title: "Schema registry: lookups", unit: "reqps",
+			about: "With SCHEMA_REGISTRY. Unknown: payloads name versions that the registry does not have. Error: records wait for it.",
+			queries: []query{
+				{`sum by (result) (rate(consumer_schema_lookups_total{$chosen}[5m]))`, "{{result}}"},
+			}},
 		{title: "S3: requests", unit: "reqps",
 			about: "By result, and the operations that were retried or failed.",
 			queries: []query{

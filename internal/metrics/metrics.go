@@ -17,6 +17,7 @@ type Metrics struct {
 	GetRecords     *prometheus.CounterVec // result
 	Subscriptions  *prometheus.CounterVec // result
 	AggregateFault prometheus.Counter
+	SchemaLookups  *prometheus.CounterVec // result
 	// RecordsRepeated has no labels: it should stay at 0.
 	RecordsRepeated prometheus.Counter
 
@@ -81,6 +82,8 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Subscriptions to shards by enhanced fan-out by result: ok (opened), in_use, throttled, error (not opened, or broken off).", "result"),
 		AggregateFault: f.counter("consumer_corrupt_aggregates_total",
 			"Records that look like KPL aggregates and can not be taken apart; they go to the error prefix."),
+		SchemaLookups: f.counterVec("consumer_schema_lookups_total",
+			"Calls of the schema registry by result: ok, unknown (it has no such schema version), error.", "result"),
 		RecordsRepeated: f.counter("consumer_repeated_records_total",
 			"Kinesis records that came a second time after an iterator was opened again, and were dropped."),
 
@@ -106,7 +109,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
 		CheckOK: f.gaugeVec("consumer_check_ok",
-			"1 if all is well with what the daemon needs, as the status page has it: leases, kinesis, s3, bucket, records. /readyz fails on a 0.", "check"),
+			"1 if all is well with what the daemon needs, as the status page has it: leases, kinesis, s3, bucket, records, and registry with SCHEMA_REGISTRY. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 
 		OpenFiles: f.gauge("consumer_open_files", "Files being written, one a partition."),
@@ -143,6 +146,7 @@ func New(reg prometheus.Registerer) *Metrics {
 	}
 	begin(m.GetRecords, "ok", "throttled", "expired", "error")
 	begin(m.Subscriptions, "ok", "in_use", "throttled", "error")
+	begin(m.SchemaLookups, "ok", "unknown", "error")
 	begin(m.LeasesEnded, "shard_end", "handover", "shutdown", "lost", "restart")
 	begin(m.Batches, "published", "dropped", "swept")
 	begin(m.Records, "delivered", "error")
