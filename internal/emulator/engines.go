@@ -27,3 +27,12 @@ func python(tb testing.TB, dir, script string, args []string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(dir, "lib"))
 	return cmd
 }
+
+// Node returns a command that runs a script of node. Without node the test is left out.
+func Node(tb testing.TB, script string, args ...string) *exec.Cmd {
+	tb.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		leaveOut(tb, "node", err)
+	}
+	return exec.CommandContext(tb.Context(), "node", append([]string{script}, args...)...)
+}

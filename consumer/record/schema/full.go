@@ -41,6 +41,7 @@ func compileFull(document []byte) (*jsonschema.Schema, error) {
 	compiler := jsonschema.NewCompiler()
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.UseLoader(noLoader{})
+	compiler.UseRegexpEngine(func(expression string) (jsonschema.Regexp, error) { return compilePattern(expression) })
 	if err := compiler.AddResource(documentURL, doc); err != nil {
 		return nil, err
 	}

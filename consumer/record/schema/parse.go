@@ -9,6 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 	"strings"
 )
 
@@ -27,7 +30,7 @@ func Parse(name string, document []byte) (*Schema, error) {
 	s := p.schema(name)
 	full, err := compileFull(document)
 	if err != nil {
-		p.problem("", "%v", err)
+		p.compileProblem(err)
 	}
 	if len(p.problems) > 0 {
 		return nil, p.problems
@@ -48,6 +51,37 @@ type parser struct {
 
 func (p *parser) problem(pointer, format string, args ...any) {
 	p.problems = append(p.problems, Problem{Pointer: pointer, Reason: fmt.Sprintf(format, args...)})
+}
+
+// compileProblem notes why the general validator does not take the document, each fault at its place.
+func (p *parser) compileProblem(err error) {
+	var broken *jsonschema.SchemaValidationError
+	var faults *jsonschema.ValidationError
+	if errors.As(err, &broken) && errors.As(broken.Err, &faults) {
+		p.documentFaults(faults)
+	} else {
+		p.problem("", "%v", err)
+	}
+}
+
+// documentFaults notes what a fault of the document comes down to. Of a member's name the validator does not know the place.
+func (p *parser) documentFaults(fault *jsonschema.ValidationError) {
+	for _, cause := range fault.Causes {
+		p.documentFaults(cause)
+	}
+	if len(fault.Causes) > 0 {
+		return
+	}
+	found := Problem{Reason: fault.DetailedOutput().Error.String()}
+	if format, ok := fault.ErrorKind.(*kind.Format); ok {
+		found.Reason = format.Err.Error()
+	}
+	for _, token := range fault.InstanceLocation {
+		found.Pointer = at(found.Pointer, token)
+	}
+	if !slices.Contains(p.problems, found) {
+		p.problems = append(p.problems, found)
+	}
 }
 
 func (p *parser) schema(name string) *Schema {
@@ -392,7 +426,7 @@ func (p *parser) rule(r *Rules, o *object, f *Field, keyword, pointer string) bo
 		if !ok || f.Kind != String {
 			return false
 		}
-		pattern, err := regexp.Compile(text)
+		pattern, err := compilePattern(text)
 		if err != nil {
 			p.problem(here, "%v", err)
 			return false
