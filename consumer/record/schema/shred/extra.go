@@ -130,29 +130,38 @@ func (s *Shredder) malformed() int {
 	return -1
 }
 
-func (s *Shredder) refuseDuplicate() int {
-	s.fault = &record.Fault{
-		Type: record.FormatConversionFailed, Code: schema.CodeMalformed,
-		Message: fmt.Sprintf("an object has two members of one name at %q", s.appendPointer(nil)),
+// noteDuplicate refuses a record for two members of one name, and what else is wrong with it, short of its JSON, is not told.
+// The record is read to its end, as for every fault that leaves it JSON: what is told of it must not depend on what comes first.
+func (s *Shredder) noteDuplicate() {
+	if s.fault == nil || s.fault.Code != schema.CodeMalformed {
+		s.fault = &record.Fault{
+			Type: record.FormatConversionFailed, Code: schema.CodeMalformed,
+			Message: fmt.Sprintf("an object has two members of one name at %q", s.appendPointer(nil)),
+		}
 	}
-	return -1
 }
 
-func (s *Shredder) refuseValue(n *Node) int {
+// noteUnfit refuses a record for a value that its field cannot hold.
+func (s *Shredder) noteUnfit(n *Node) {
+	if s.fault != nil {
+		return
+	}
 	s.fault = &record.Fault{
 		Type: record.FormatConversionFailed, Code: schema.CodeParse,
 		Message: fmt.Sprintf("the value at %q does not fit its column of type %s", s.pointer(n), n.kind),
 	}
-	return -1
 }
 
-func (s *Shredder) violation(n *Node, rule string) int {
+// noteViolation refuses a record for a rule that it breaks.
+func (s *Shredder) noteViolation(n *Node, rule string) {
+	if s.fault != nil {
+		return
+	}
 	pointer := s.pointer(n)
 	if rule == "additionalProperties" {
 		pointer = string(s.appendPointer(nil)) // the group has been entered
 	}
 	s.fault = schema.Violation(pointer, rule)
-	return -1
 }
 
 func le32(b []byte) uint32 { return binary.LittleEndian.Uint32(b) }

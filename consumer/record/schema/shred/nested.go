@@ -47,9 +47,9 @@ func (s *Shredder) counted(n *Node, count, end int) int {
 	switch {
 	case n.rules == nil:
 	case count < n.rules.MinItems:
-		return s.violation(n, "minItems")
+		s.noteViolation(n, "minItems")
 	case count > n.rules.MaxItems:
-		return s.violation(n, "maxItems")
+		s.noteViolation(n, "maxItems")
 	}
 	return end
 }
@@ -94,10 +94,11 @@ func (s *Shredder) mapKey(n *Node, keys *keySet, b []byte, i int, rep uint8) int
 	}
 	key := s.unescape(t, b[i+1:t.end])
 	if keys.has(key) {
-		return s.refuseDuplicate()
+		s.noteDuplicate()
+	} else {
+		n.Key.Column.text(key)
+		keys.added()
 	}
-	n.Key.Column.text(key)
-	keys.added()
 	n.Key.Column.level(rep, n.Key.def)
 	i = skipSpace(b, t.end+1)
 	if i >= len(b) || b[i] != ':' {
@@ -184,11 +185,11 @@ func (s *Shredder) mismatch(n *Node, b []byte, i int, rep uint8) int {
 // nullValue deals with an explicit null.
 func (s *Shredder) nullValue(n *Node, end int, rep uint8) int {
 	if !n.Field.Nullable && !s.schema.Lenient {
-		if n.Field.Required {
-			return s.violation(n, "required")
-		}
-		if !s.schema.Coerce || n.inList {
-			return s.violation(n, "type")
+		switch {
+		case n.Field.Required:
+			s.noteViolation(n, "required")
+		case !s.schema.Coerce || n.inList:
+			s.noteViolation(n, "type")
 		}
 	}
 	s.null(n, rep)
@@ -201,11 +202,12 @@ func (s *Shredder) unfit(n *Node, b []byte, i int, rep uint8) int {
 	switch {
 	case end < 0:
 		return s.malformed()
-	case !s.schema.Lenient:
-		return s.refuseValue(n)
+	case s.schema.Lenient:
+		s.keepAt(n, b[i:end])
+		s.null(n, rep)
+	default:
+		s.noteUnfit(n)
 	}
-	s.keepAt(n, b[i:end])
-	s.null(n, rep)
 	return end
 }
 
@@ -217,7 +219,7 @@ func (s *Shredder) undeclared(g *Node, b []byte, key, keyEnd, i int) int {
 	}
 	name := b[key:keyEnd]
 	if g.Field.Closed && !(g == s.root && string(name) == schema.EventIDColumn) {
-		return s.violation(g, "additionalProperties")
+		s.noteViolation(g, "additionalProperties")
 	}
 	// Without a schema a null says no more than a member that is not there.
 	if s.extra != nil && !(s.schema.Lenient && b[i] == 'n') {
@@ -229,7 +231,7 @@ func (s *Shredder) undeclared(g *Node, b []byte, key, keyEnd, i int) int {
 // duplicate deals with a second member of one name, which begins at b[key].
 func (s *Shredder) duplicate(g *Node, b []byte, key, i int) int {
 	if !s.schema.Lenient {
-		return s.refuseDuplicate()
+		s.noteDuplicate()
 	}
 	return s.undeclared(g, b, key, scanString(b, key).end, i)
 }

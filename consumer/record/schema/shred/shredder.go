@@ -156,10 +156,9 @@ func (s *Shredder) record(b []byte) bool {
 		s.malformed()
 		return false
 	}
-	if !s.schema.NeedsFull() {
-		return true
+	if s.fault == nil {
+		s.fault = s.schema.Validate(b)
 	}
-	s.fault = s.schema.Validate(b)
 	return s.fault == nil
 }
 
@@ -295,7 +294,7 @@ func (s *Shredder) absent(g *Node, seen int, instance uint64, end int, rep uint8
 			continue
 		}
 		if child.Field.Required {
-			return s.violation(child, "required")
+			s.noteViolation(child, "required")
 		}
 		s.null(child, rep)
 	}

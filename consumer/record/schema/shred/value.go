@@ -58,7 +58,7 @@ func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
 			return s.checkedText(n, s.unescape(t, raw), t.end+1, rep)
 		}
 		if rule := n.textRule(raw); rule != "" {
-			return s.violation(n, rule)
+			s.noteViolation(n, rule)
 		}
 	}
 	switch {
@@ -99,7 +99,7 @@ func (s *Shredder) checkedText(n *Node, value []byte, end int, rep uint8) int {
 	}
 	if n.rules != nil {
 		if rule := n.textRule(value); rule != "" {
-			return s.violation(n, rule)
+			s.noteViolation(n, rule)
 		}
 	}
 	n.Column.text(value)
@@ -195,10 +195,10 @@ func (s *Shredder) integer(n *Node, b []byte, i int, rep uint8) int {
 	}
 	if r := n.rules; r != nil {
 		if v < r.IntMin {
-			return s.violation(n, "minimum")
+			s.noteViolation(n, "minimum")
 		}
 		if v > r.IntMax {
-			return s.violation(n, "maximum")
+			s.noteViolation(n, "maximum")
 		}
 	}
 	n.Column.Ints = append(n.Column.Ints, v)
@@ -219,7 +219,7 @@ func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
 	}
 	if n.rules != nil {
 		if rule := doubleRule(n.rules, v); rule != "" {
-			return s.violation(n, rule)
+			s.noteViolation(n, rule)
 		}
 	}
 	n.Column.Doubles = append(n.Column.Doubles, v)
