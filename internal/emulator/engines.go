@@ -28,6 +28,16 @@ func python(tb testing.TB, dir, script string, args []string) *exec.Cmd {
 	return cmd
 }
 
+// JSONSchema returns a command that runs a script of Python with the validator jsonschema at hand, which moto depends on. Without
+// it the test is left out, as those that need an emulator are.
+func JSONSchema(tb testing.TB, script string, args ...string) *exec.Cmd {
+	tb.Helper()
+	dir := fetched(tb, pythonBundle, "Python's jsonschema", "python3")
+	cmd := exec.CommandContext(tb.Context(), "python3", append([]string{script}, args...)...)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(dir, "lib"))
+	return cmd
+}
+
 // Node returns a command that runs a script of node. Without node the test is left out.
 func Node(tb testing.TB, script string, args ...string) *exec.Cmd {
 	tb.Helper()

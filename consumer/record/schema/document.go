@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -17,6 +19,11 @@ type object struct {
 func (o *object) get(key string) (any, bool) {
 	v, ok := o.values[key]
 	return v, ok
+}
+
+func (o *object) has(key string) bool {
+	_, ok := o.values[key]
+	return ok
 }
 
 // readDocument reads one JSON value. Objects become *object, arrays []any, numbers json.Number.
@@ -82,10 +89,32 @@ func readArray(d *json.Decoder) (any, error) {
 	return list, err
 }
 
-// resolve follows a local reference, as "#/$defs/address".
+// hasID tells that a value of the map, or a value within one, is an object with an $id.
+func hasID(in map[string]any) bool {
+	for _, v := range in {
+		if hasIDWithin(v) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasIDWithin(v any) bool {
+	switch v := v.(type) {
+	case *object:
+		_, ok := v.values["$id"].(string)
+		return ok || hasID(v.values)
+	case []any:
+		return slices.ContainsFunc(v, hasIDWithin)
+	}
+	return false
+}
+
+// resolve follows a local reference that is a JSON Pointer, such as "#/$defs/address".
 func (o *object) resolve(ref string) (any, bool) {
-	pointer, ok := strings.CutPrefix(ref, "#")
-	if !ok {
+	fragment, ok := strings.CutPrefix(ref, "#")
+	pointer, err := url.PathUnescape(fragment)
+	if !ok || err != nil || pointer != "" && pointer[0] != '/' {
 		return nil, false
 	}
 	var v any = o

@@ -4,15 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
-	"strings"
+
+	"aws-streaming-pipeline/consumer/record"
 )
 
 // Parse compiles a JSON Schema document. name is used in messages where the document has no title. An error is of type
@@ -26,7 +27,7 @@ func Parse(name string, document []byte) (*Schema, error) {
 	if !ok {
 		return nil, Problems{{Reason: "a schema of records is a JSON object"}}
 	}
-	p := &parser{root: root}
+	p := &parser{root: root, rebased: hasID(root.values)}
 	s := p.schema(name)
 	full, err := compileFull(document)
 	if err != nil {
@@ -46,6 +47,7 @@ type parser struct {
 	root     *object
 	problems Problems
 	beyond   bool // a rule was met that only the general validator knows
+	rebased  bool // a schema below the root has an $id, against which references are read
 	refs     []string
 }
 
@@ -170,29 +172,27 @@ func (p *parser) group(o *object, f *Field, pointer string, depth int) {
 		f.Fields[i].Required = true
 	}
 	if additional, ok := o.get("additionalProperties"); ok {
-		closed, isBool := additional.(bool)
-		if isBool {
-			f.Closed = !closed
-		} else {
-			p.beyond = true
-		}
+		open, isBool := additional.(bool)
+		f.Closed = isBool && !open && !o.has("patternProperties")
+		p.beyond = p.beyond || !isBool
 	}
 }
 
 // field reads one property's schema.
 func (p *parser) field(name string, schema any, pointer string, depth int) *Field {
-	f := &Field{Name: name, Kind: JSON}
+	f := &Field{Name: name, Kind: JSON, plain: JSON}
 	if depth > MaxDepth {
 		p.problem(pointer, "nested more than %d levels deep", MaxDepth)
 		return f
 	}
 	o, ok := schema.(*object)
 	if !ok {
-		if allowed, isBool := schema.(bool); !isBool {
+		allowed, isBool := schema.(bool)
+		if !isBool {
 			p.problem(pointer, "a schema is an object or a boolean")
-		} else if !allowed {
-			p.beyond = true
 		}
+		f.Nullable = allowed
+		p.beyond = p.beyond || !allowed
 		return f
 	}
 	f.Description, _ = p.text(o, "description", pointer)
@@ -215,7 +215,7 @@ func (p *parser) follow(o *object, pointer string) (target *object, leave func()
 			return o, leave
 		}
 		p.beyond = true
-		if slices.Contains(p.refs, ref) {
+		if p.rebased || slices.Contains(p.refs, ref) {
 			return &object{values: map[string]any{}}, leave
 		}
 		p.refs = append(p.refs, ref)
@@ -234,6 +234,7 @@ var decimalType = regexp.MustCompile(`^decimal\((\d{1,2}),\s*(\d{1,2})\)$`)
 func (p *parser) kind(shape, o *object, f *Field, pointer string) {
 	f.Type = p.jsonType(shape, f, pointer)
 	f.Kind = p.defaultKind(shape, f.Type, pointer)
+	byType := f.Kind
 	if unit, ok := p.text(o, "x-timestamp-unit", pointer); ok {
 		i := slices.Index(unitNames[1:], unit)
 		if i < 0 {
@@ -247,7 +248,19 @@ func (p *parser) kind(shape, o *object, f *Field, pointer string) {
 	if f.Unit != NoUnit && f.Kind != TimestampMillis && f.Kind != TimestampMicros {
 		p.problem(at(pointer, "x-timestamp-unit"), "only a timestamp column has a unit")
 	}
+	f.plain = plainKind(byType, f.Kind)
 	p.beyond = p.beyond || !holdsOnly(f.Kind, f.Type)
+}
+
+// plainKind is the kind of a field where there are no columns, as its type and format have it.
+func plainKind(byType, chosen Kind) Kind {
+	switch {
+	case !byType.Scalar() && chosen != byType:
+		return JSON // its parts have not been read
+	case byType.time() && !chosen.time():
+		return String // the format was set aside
+	}
+	return byType
 }
 
 // holdsOnly tells that whatever fits a column of the kind is of the JSON type or was coerced from another one.
@@ -257,8 +270,12 @@ func holdsOnly(k Kind, jsonType string) bool {
 		return jsonType == "string"
 	case Int32, Int64:
 		return jsonType == "integer" || jsonType == "number"
-	case Float, Double, Decimal, Boolean:
-		return jsonType != "integer"
+	case Float, Double, Decimal:
+		return jsonType == "number" || jsonType == "string" || jsonType == ""
+	case Boolean:
+		return jsonType == "boolean" || jsonType == "string" || jsonType == ""
+	case Date, TimestampMillis, TimestampMicros:
+		return jsonType != "boolean" && jsonType != "object" && jsonType != "array"
 	}
 	return true
 }
@@ -277,7 +294,7 @@ func (p *parser) chooseKind(f *Field, name, pointer string) {
 	switch chosen := Kind(i); {
 	case i < 0 || chosen == Decimal || chosen == Group || chosen == List:
 		p.problem(pointer, "unknown column type %q", name)
-	case chosen == Map && f.Kind != Map && f.Kind != JSON:
+	case chosen == Map && (f.Kind != Map && f.Kind != JSON || f.Type != "object" && f.Type != ""):
 		p.problem(pointer, "a map is of type object, and its values' schema stands in additionalProperties")
 	default:
 		f.Kind = chosen
@@ -286,16 +303,17 @@ func (p *parser) chooseKind(f *Field, name, pointer string) {
 
 // jsonType returns the one JSON type of a field besides null, "" if there is none or more than one.
 func (p *parser) jsonType(o *object, f *Field, pointer string) string {
-	declared, ok := o.get("type")
-	if !ok {
+	if !o.has("type") {
 		f.Nullable = true
 		return ""
 	}
-	if name, ok := declared.(string); ok {
-		return name
+	var declared, names []string
+	if name, ok := o.values["type"].(string); ok {
+		declared = []string{name}
+	} else {
+		declared = p.texts(o, "type", pointer)
 	}
-	var names []string
-	for _, name := range p.texts(o, "type", pointer) {
+	for _, name := range declared {
 		if name == "null" {
 			f.Nullable = true
 			continue
@@ -333,11 +351,11 @@ func (p *parser) defaultKind(o *object, jsonType, pointer string) Kind {
 		if properties, ok := o.values["properties"].(*object); ok && len(properties.keys) > 0 {
 			return Group
 		}
-		if _, ok := o.values["additionalProperties"].(*object); ok {
+		if _, ok := o.values["additionalProperties"].(*object); ok && !o.has("patternProperties") {
 			return Map
 		}
 	case "array":
-		if _, ok := o.values["items"].(*object); ok {
+		if _, ok := o.values["items"].(*object); ok && !o.has("prefixItems") {
 			return List
 		}
 	}
@@ -352,7 +370,7 @@ func (p *parser) children(o *object, f *Field, pointer string, depth int) {
 		f.Element = p.field("element", o.values["items"], at(pointer, "items"), depth+1)
 	case Map:
 		values, ok := o.values["additionalProperties"]
-		if !ok {
+		if !ok || o.has("patternProperties") {
 			values = true
 		}
 		f.Element = p.field("value", values, at(pointer, "additionalProperties"), depth+1)
@@ -373,7 +391,7 @@ func (p *parser) children(o *object, f *Field, pointer string, depth int) {
 // annotations are the keywords that refuse nothing.
 var annotations = []string{
 	"$schema", "$id", "$comment", "$anchor", "$defs", "title", "description", "default", "examples", "deprecated",
-	"readOnly", "writeOnly", "format", "contentEncoding", "contentMediaType",
+	"readOnly", "writeOnly", "format", "contentEncoding", "contentMediaType", "contentSchema",
 	"x-parquet", "x-timestamp-unit", "x-null-values", "x-coerce", "x-extra",
 }
 
@@ -389,7 +407,7 @@ func (p *parser) checkKeywords(o *object, f *Field, pointer string) {
 		case slices.Contains([]string{"type", "properties", "required", "additionalProperties", "items"}, keyword):
 		case !constrains(keyword):
 			p.checkExtension(keyword, pointer)
-		case p.rule(rules, o, f, keyword, pointer):
+		case !o.has("$ref") && p.rule(rules, o, f, keyword, pointer): // beside a $ref, what counts depends on the draft
 			any = true
 		default:
 			p.beyond = true
@@ -411,19 +429,21 @@ func (p *parser) checkExtension(keyword, pointer string) {
 func (p *parser) rule(r *Rules, o *object, f *Field, keyword, pointer string) bool {
 	here := at(pointer, keyword)
 	value := o.values[keyword]
+	isText := f.Kind == String && f.Type == "string"
+	isNumber := f.Type == "integer" || f.Type == "number"
 	switch keyword {
 	case "enum":
-		return f.Kind == String && r.setEnum(value)
+		return isText && r.setEnum(value, f.Nullable)
 	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum":
 		number, ok := value.(json.Number)
-		return ok && r.setBound(f.Kind, keyword, string(number))
+		return ok && isNumber && r.setBound(f.Kind, keyword, string(number))
 	case "minLength", "maxLength":
-		return f.Kind == String && setCount(value, keyword == "minLength", &r.MinLength, &r.MaxLength)
+		return isText && setCount(value, keyword == "minLength", &r.MinLength, &r.MaxLength)
 	case "minItems", "maxItems":
 		return f.Kind == List && setCount(value, keyword == "minItems", &r.MinItems, &r.MaxItems)
 	case "pattern":
 		text, ok := value.(string)
-		if !ok || f.Kind != String {
+		if !ok || !isText {
 			return false
 		}
 		pattern, err := compilePattern(text)
@@ -437,7 +457,7 @@ func (p *parser) rule(r *Rules, o *object, f *Field, keyword, pointer string) bo
 	return false
 }
 
-func (r *Rules) setEnum(value any) bool {
+func (r *Rules) setEnum(value any, nullable bool) bool {
 	list, ok := value.([]any)
 	if !ok {
 		return false
@@ -445,10 +465,14 @@ func (r *Rules) setEnum(value any) bool {
 	enum := make(map[string]struct{}, len(list))
 	for _, v := range list {
 		text, ok := v.(string)
-		if !ok {
+		switch {
+		case ok:
+			enum[text] = struct{}{}
+		case v == nil && nullable:
+			r.EnumNull = true
+		default:
 			return false
 		}
-		enum[text] = struct{}{}
 	}
 	r.Enum = enum
 	return true
@@ -471,28 +495,28 @@ func setCount(value any, lower bool, least, most *int) bool {
 	return true
 }
 
-// setBound tightens the range of a number column.
+// setBound tightens the range of a number column. Of two bounds in one direction the second is left to the general validator.
 func (r *Rules) setBound(k Kind, keyword, literal string) bool {
+	exclusive := strings.HasPrefix(keyword, "exclusive")
+	lower := strings.HasSuffix(keyword, "inimum")
+	if lower && r.Min.Literal != "" || !lower && r.Max.Literal != "" || !record.NumbersBounded(json.Number(literal)) {
+		return false
+	}
 	exact, ok := new(big.Rat).SetString(literal)
 	if !ok {
 		return false
 	}
-	exclusive := strings.HasPrefix(keyword, "exclusive")
-	lower := strings.HasSuffix(keyword, "inimum")
+	nearest, _ := exact.Float64()
+	bound := Bound{Literal: literal, Nearest: nearest, Exclusive: exclusive}
+	if lower {
+		r.Min = bound
+	} else {
+		r.Max = bound
+	}
 	switch k {
 	case Int32, Int64:
 		return r.setIntBound(exact, exclusive, lower)
 	case Double:
-		bound, isExact := exact.Float64()
-		if !isExact && math.IsInf(bound, 0) {
-			return false
-		}
-		if lower && (bound > r.FloatMin || bound == r.FloatMin && exclusive) {
-			r.FloatMin, r.ExclusiveMin = bound, exclusive
-		}
-		if !lower && (bound < r.FloatMax || bound == r.FloatMax && exclusive) {
-			r.FloatMax, r.ExclusiveMax = bound, exclusive
-		}
 		return true
 	}
 	return false

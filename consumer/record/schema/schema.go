@@ -42,6 +42,8 @@
 // unless `type` lists null; so it satisfies every rule but `required`. In an array, where nothing can be absent, `type`
 // must list it.
 //
+// A date-time may then also be written as Hive and SQL write it, with a space for the T or without a zone.
+//
 // Integers may be written with a fraction or an exponent (1.0, 1e3) where the value is whole, as JSON Schema has it.
 //
 // # Rules
@@ -50,7 +52,8 @@
 // exclusiveMinimum, exclusiveMaximum, minLength, maxLength, pattern, minItems, maxItems and the formats date and
 // date-time are checked while a record is taken apart, at next to no cost. All other vocabulary (oneOf, if, $ref,
 // multipleOf, ...) is checked by a general validator over the record after coercion, which costs some 20 µs a record;
-// Schema.NeedsFull tells. Other formats are annotations, as the specification has it.
+// Schema.NeedsFull tells. Other formats are annotations, as the specification has it. Numbers are compared exactly, and
+// patterns are those of ECMA-262. docs/schemas.md has the list of all keywords.
 package schema
 
 import (
@@ -104,6 +107,9 @@ func (k Kind) String() string { return kindNames[k] }
 // Scalar tells that a value of this kind fills exactly one column.
 func (k Kind) Scalar() bool { return k < Group }
 
+// time tells that values of this kind are dates or times.
+func (k Kind) time() bool { return k == Date || k == TimestampMillis || k == TimestampMicros }
+
 // Text tells that values of this kind are kept as text.
 func (k Kind) Text() bool { return k == String || k == JSON }
 
@@ -129,6 +135,33 @@ type Schema struct {
 // NeedsFull tells that the document has rules beyond those of the fast path, so that Validate must see every record.
 func (s *Schema) NeedsFull() bool { return s.full != nil }
 
+// Plain returns the schema as it is for formats that have no columns: values have the types and formats of JSON Schema,
+// whatever x-parquet makes of them in a column, and nothing is kept in _extra.
+func (s *Schema) Plain() *Schema {
+	plain := *s
+	plain.Extra = false
+	plain.Fields = plainFields(s.Fields)
+	return &plain
+}
+
+func plainFields(fields []*Field) []*Field {
+	plain := make([]*Field, len(fields))
+	for i, f := range fields {
+		plain[i] = f.asPlain()
+	}
+	return plain
+}
+
+func (f *Field) asPlain() *Field {
+	plain := *f
+	plain.Kind, plain.Unit = f.plain, NoUnit
+	plain.Fields = plainFields(f.Fields)
+	if f.Element != nil {
+		plain.Element = f.Element.asPlain()
+	}
+	return &plain
+}
+
 // Unit is what a number in a timestamp column counts.
 type Unit uint8
 
@@ -148,7 +181,8 @@ type Field struct {
 	// Type is the one JSON type that type lists besides null, empty if there is none or more than one.
 	Type             string
 	Kind             Kind
-	Precision, Scale int // of Decimal
+	plain            Kind // Kind where there are no columns
+	Precision, Scale int  // of Decimal
 	Unit             Unit
 	Required         bool
 	// Nullable tells that type lists null, or is not there. Other fields take a null for an absent member, if coercion
@@ -165,20 +199,25 @@ type Field struct {
 // Rules are the constraints of a Field that the fast path checks. NewRules returns one that allows everything.
 type Rules struct {
 	Enum                 map[string]struct{} // nil for any
-	IntMin, IntMax       int64               // inclusive
-	FloatMin, FloatMax   float64
-	ExclusiveMin         bool // FloatMin itself is refused
-	ExclusiveMax         bool
-	MinLength, MaxLength int // in code points
+	EnumNull             bool                // Enum has null, too
+	Min, Max             Bound
+	IntMin, IntMax       int64 // what Min and Max leave of the integers of 64 bits, inclusive
+	MinLength, MaxLength int   // in code points
 	Pattern              *regexp.Regexp
 	MinItems, MaxItems   int
+}
+
+// Bound is the least or the greatest number that is allowed.
+type Bound struct {
+	Literal   string  // as the document has it; empty for no bound
+	Nearest   float64 // the double next to it, which may be an infinity
+	Exclusive bool    // the bound itself is refused
 }
 
 // NewRules returns rules that allow everything.
 func NewRules() *Rules {
 	return &Rules{
 		IntMin: math.MinInt64, IntMax: math.MaxInt64,
-		FloatMin: math.Inf(-1), FloatMax: math.Inf(1),
 		MaxLength: math.MaxInt, MaxItems: math.MaxInt,
 	}
 }

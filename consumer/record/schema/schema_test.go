@@ -152,6 +152,8 @@ func TestParse_KnowsWhichRulesTheFastPathHolds(t *testing.T) {
 		`{"type":"integer","multipleOf":2}`:                                                true,
 		`{"type":"string","const":"a"}`:                                                    true,
 		`{"type":"string","enum":["a",null]}`:                                              true,
+		`{"type":["string","null"],"enum":["a",null]}`:                                     false,
+		`{"type":["string","null"],"enum":["a"]}`:                                          false,
 		`{"type":"array","uniqueItems":true,"items":{"type":"string"}}`:                    true,
 		`{"type":["string","integer"]}`:                                                    true,
 		`{"minimum":3}`:                                                                    true,

@@ -146,10 +146,22 @@ func (s *Shredder) noteUnfit(n *Node) {
 	if s.fault != nil {
 		return
 	}
-	s.fault = &record.Fault{
-		Type: record.FormatConversionFailed, Code: schema.CodeParse,
-		Message: fmt.Sprintf("the value at %q does not fit its column of type %s", s.pointer(n), n.kind),
+	message := fmt.Sprintf("the value at %q does not fit its column of type %s", s.pointer(n), n.kind)
+	if s.checks {
+		message = fmt.Sprintf("the value at %q is not of the type %s", s.pointer(n), n.declaredType())
 	}
+	s.fault = &record.Fault{Type: record.FormatConversionFailed, Code: schema.CodeParse, Message: message}
+}
+
+// declaredType is the type or the format that the schema declares.
+func (n *Node) declaredType() string {
+	switch n.kind {
+	case schema.Date:
+		return "date"
+	case schema.TimestampMicros:
+		return "date-time"
+	}
+	return n.Field.Type
 }
 
 // noteViolation refuses a record for a rule that it breaks.

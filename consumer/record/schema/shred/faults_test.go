@@ -1,6 +1,7 @@
 package shred
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -8,9 +9,22 @@ import (
 	"aws-streaming-pipeline/consumer/record/schema"
 )
 
-// verdict is the code of a record in columns.
-func verdict(_ *testing.T, s *schema.Schema, data string) string {
+// verdict is the code of a record in columns and as a line, which has to be the same.
+func verdict(t *testing.T, s *schema.Schema, data string) string {
+	t.Helper()
+	columns := ""
 	if fault := New(s, true).Append(rec(data)); fault != nil {
+		columns = fault.Code
+	}
+	if line := codeAsLine(NewChecker(s).AppendJSONLine(nil, rec(data))); line != columns {
+		t.Errorf("%.80q is %q in columns and %q as a line", data, columns, line)
+	}
+	return columns
+}
+
+func codeAsLine(_ []byte, err error) string {
+	var fault *record.Fault
+	if errors.As(err, &fault) {
 		return fault.Code
 	}
 	return ""

@@ -184,6 +184,9 @@ func (s *Shredder) mismatch(n *Node, b []byte, i int, rep uint8) int {
 
 // nullValue deals with an explicit null.
 func (s *Shredder) nullValue(n *Node, end int, rep uint8) int {
+	if n.Field.Nullable && n.rules != nil && n.rules.Enum != nil && !n.rules.EnumNull {
+		s.noteViolation(n, "enum")
+	}
 	if !n.Field.Nullable && !s.schema.Lenient {
 		switch {
 		case n.Field.Required:

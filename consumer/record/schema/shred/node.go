@@ -16,7 +16,7 @@ type Node struct {
 	Children []*Node
 	// Key and Element are those of a map; Element is that of a list.
 	Key, Element *Node
-	// Column is that of a scalar.
+	// Column is that of a scalar; nil where values are only checked.
 	Column *Column
 
 	kind     schema.Kind
@@ -44,6 +44,15 @@ type Node struct {
 type plan struct {
 	columns []*Column
 	grown   *int // of the Shredder
+	checks  bool // makes no columns but those of map keys, which are compared with one another
+}
+
+// root makes the node of the whole record.
+func (p *plan) root(s *schema.Schema) *Node {
+	root := &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group, Fields: s.Fields, Closed: s.Closed}, kind: schema.Group}
+	root.Children = p.group(s.Fields, nil, 0, 0)
+	root.index()
+	return root
 }
 
 // group adds a group's fields. def is the group's own definition level, rep the repetition level it stands at.
@@ -79,7 +88,9 @@ func (p *plan) node(f *schema.Field, path []string, def, rep uint8) *Node {
 		n.Element = p.node(f.Element, append(slices.Clip(path), "key_value", "value"), def+2, n.rep)
 		n.Element.element = true
 	default:
-		p.column(n, path, def, rep)
+		if !p.checks {
+			p.column(n, path, def, rep)
+		}
 	}
 	n.to = len(p.columns)
 	return n

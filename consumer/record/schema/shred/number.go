@@ -1,9 +1,11 @@
 package shred
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"strconv"
+	"strings"
 )
 
 // scanInt reads the integer at b[i] if it is written as one, of 18 digits at most. ok is false for everything else,
@@ -182,6 +184,82 @@ func exactInt(number []byte, scale int) (v int64, ok bool) {
 		return 0, false
 	}
 	return int64(m.low), true
+}
+
+// numeral is a JSON number: 0.d1d2d3... times 10^point, where the digits stand in text from the first that is not 0 on, with the
+// point of the number among them. Of zero there is no text.
+type numeral struct {
+	negative bool
+	text     string
+	point    int
+}
+
+// readNumeral takes a JSON number apart, that scanNumber has checked. An exponent beyond 10^15 is as good as any other.
+func readNumeral(number string) numeral {
+	const farthest = 1e15
+	var n numeral
+	n.negative = number[0] == '-'
+	number = strings.TrimPrefix(number, "-")
+	if e := strings.IndexAny(number, "eE"); e >= 0 {
+		exponent, err := strconv.ParseInt(number[e+1:], 10, 64)
+		if err != nil || exponent > farthest || exponent < -farthest {
+			exponent = farthest
+			if number[e+1] == '-' {
+				exponent = -farthest
+			}
+		}
+		n.point = int(exponent)
+		number = number[:e]
+	}
+	whole := strings.IndexByte(number, '.')
+	if whole < 0 {
+		whole = len(number)
+	}
+	first := strings.IndexAny(number, "123456789")
+	if first < 0 {
+		return numeral{}
+	}
+	n.point += whole - first
+	if first > whole {
+		n.point++
+	}
+	n.text = strings.TrimRight(number[first:], "0.") // zeros of a whole number count in point alone
+	return n
+}
+
+// whole tells whether a JSON number is an integer.
+func whole(number []byte) bool {
+	n := readNumeral(string(number))
+	digits := len(n.text) - strings.Count(n.text, ".")
+	return digits == 0 || digits <= n.point
+}
+
+// compareNumbers orders two JSON numbers by their exact values. It computes with no number that they write.
+func compareNumbers(number []byte, literal string) int {
+	if string(number) == literal {
+		return 0
+	}
+	a, b := readNumeral(string(number)), readNumeral(literal)
+	switch sa, sb := a.sign(), b.sign(); {
+	case sa != sb || sa == 0:
+		return cmp.Compare(sa, sb)
+	case sa < 0:
+		a, b = b, a
+	}
+	if a.point != b.point {
+		return cmp.Compare(a.point, b.point)
+	}
+	return strings.Compare(strings.Replace(a.text, ".", "", 1), strings.Replace(b.text, ".", "", 1))
+}
+
+func (n numeral) sign() int {
+	switch {
+	case n.text == "":
+		return 0
+	case n.negative:
+		return -1
+	}
+	return 1
 }
 
 // fits tells whether u has at most n digits, of 38.

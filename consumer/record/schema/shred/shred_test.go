@@ -124,8 +124,11 @@ func TestValue_BecomesWhatItsColumnHolds(t *testing.T) {
 			`"1969-12-31T23:59:59.999999Z"`: "-1", `"1970-01-01T00:00:00.0019Z"`: "1",
 		},
 		`{"type":"integer","x-parquet":"timestamp-micros","x-timestamp-unit":"s"}`: {
-			`1372636858`: "1372636858000000", `"1372636858"`: "1372636858000000", `1.5`: "1500000", `1e13`: refused, `0.0000001`: refused,
+			`1372636858`: "1372636858000000", `"1372636858"`: "1372636858000000", `2.0`: "2000000", `1.5`: refused, `1e13`: refused, `0.0000001`: refused,
 			`"1970-01-01T00:00:01Z"`: "1000000",
+		},
+		`{"type":"number","x-parquet":"timestamp-micros","x-timestamp-unit":"s"}`: {
+			`1.5`: "1500000", `"0.25"`: "250000", `0.0000001`: refused, `"1970-01-01T00:00:01Z"`: "1000000",
 		},
 		`{"type":"integer","x-parquet":"timestamp-millis","x-timestamp-unit":"ms"}`: {`1372636858123`: "1372636858123", `-1`: "-1"},
 		`{}`:                {`[1, {"a":null}]`: `[1, {"a":null}]`, `"x"`: `"x"`, `1.0`: "1.0", `null`: "null"},

@@ -33,6 +33,7 @@ type Shredder struct {
 	unsized   int // bytes of records since then
 	unsizedIn int // records since then
 
+	checks   bool // makes no columns
 	dates    calendar
 	instance uint64 // number of objects taken apart
 	path     []step
@@ -46,12 +47,9 @@ type Shredder struct {
 // New returns an empty Shredder for the schema's columns, with _extra if the schema keeps it, and event_id behind them
 // if it is wanted.
 func New(s *schema.Schema, eventID bool) *Shredder {
-	shredder := &Shredder{schema: s}
+	shredder := &Shredder{schema: s, dates: calendar{loose: s.Coerce}}
 	p := &plan{grown: &shredder.grown}
-	root := &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group, Fields: s.Fields, Closed: s.Closed}, kind: schema.Group}
-	root.Children = p.group(s.Fields, nil, 0, 0)
-	root.index()
-	shredder.root = root
+	shredder.root = p.root(s)
 	if s.Extra {
 		n := p.node(&schema.Field{Name: schema.ExtraColumn, Kind: schema.JSON}, []string{schema.ExtraColumn}, 1, 0)
 		shredder.extra = n.Column
@@ -60,13 +58,18 @@ func New(s *schema.Schema, eventID bool) *Shredder {
 		id := p.leaf(&schema.Field{Name: schema.EventIDColumn, Kind: schema.String, Required: true}, []string{schema.EventIDColumn}, 0, 0)
 		shredder.eventID = id.Column
 	}
-	shredder.columns = p.columns
-	for _, c := range p.columns {
+	shredder.use(p.columns)
+	return shredder
+}
+
+// use takes the columns.
+func (s *Shredder) use(columns []*Column) {
+	s.columns = columns
+	for _, c := range columns {
 		if !c.Flat() {
-			shredder.nested = append(shredder.nested, c)
+			s.nested = append(s.nested, c)
 		}
 	}
-	return shredder
 }
 
 // Tree returns the columns' tree, as the schema of a file has it.
@@ -106,6 +109,15 @@ func (s *Shredder) Reset() {
 // HasExtra tells that the last record appended had something for _extra.
 func (s *Shredder) HasExtra() bool { return len(s.extras) > 0 }
 
+// begin prepares for a record.
+func (s *Shredder) begin() *Shredder {
+	for _, c := range s.nested {
+		c.begin()
+	}
+	s.path, s.depth, s.extras, s.fault = s.path[:0], 1, s.extras[:0], nil
+	return s
+}
+
 // Append adds a record. On a fault everything is as it was before; a record that carries a fault already gives that one.
 func (s *Shredder) Append(r *record.Record) *record.Fault {
 	if r.Fault != nil {
@@ -114,11 +126,7 @@ func (s *Shredder) Append(r *record.Record) *record.Fault {
 	if s.rows == math.MaxInt32 {
 		return &record.Fault{Type: record.FormatConversionFailed, Code: schema.CodeParse, Message: "the block is full"}
 	}
-	for _, c := range s.nested {
-		c.begin()
-	}
-	s.path, s.depth, s.extras, s.fault = s.path[:0], 1, s.extras[:0], nil
-	if !s.record(bytes.TrimPrefix(r.Data, byteOrderMark)) {
+	if !s.begin().record(bytes.TrimPrefix(r.Data, byteOrderMark)) {
 		s.rollBack()
 		return s.explain(r)
 	}

@@ -2,6 +2,7 @@ package shred
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -44,6 +45,27 @@ func (n *Node) present(rep uint8) {
 	}
 }
 
+func (n *Node) putInt(v int64, rep uint8) {
+	if n.Column != nil {
+		n.Column.Ints = append(n.Column.Ints, v)
+		n.present(rep)
+	}
+}
+
+func (n *Node) putDouble(v float64, rep uint8) {
+	if n.Column != nil {
+		n.Column.Doubles = append(n.Column.Doubles, v)
+		n.present(rep)
+	}
+}
+
+func (n *Node) putText(v []byte, rep uint8) {
+	if n.Column != nil {
+		n.Column.text(v)
+		n.present(rep)
+	}
+}
+
 func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] != '"' {
 		return s.foreignText(n, b, i, rep)
@@ -60,6 +82,9 @@ func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
 		if rule := n.textRule(raw); rule != "" {
 			s.noteViolation(n, rule)
 		}
+	}
+	if n.Column == nil {
+		return t.end + 1
 	}
 	switch {
 	case t.escaped:
@@ -83,7 +108,7 @@ func (s *Shredder) unescape(t text, raw []byte) []byte {
 
 // foreignText gives a string column the text of a value that is no string.
 func (s *Shredder) foreignText(n *Node, b []byte, i int, rep uint8) int {
-	if !s.schema.Coerce || b[i] == 'n' {
+	if !s.schema.Coerce && n.Field.Type == "string" || b[i] == 'n' {
 		return s.mismatch(n, b, i, rep)
 	}
 	end := skipValue(b, i, s.depth)
@@ -102,8 +127,7 @@ func (s *Shredder) checkedText(n *Node, value []byte, end int, rep uint8) int {
 			s.noteViolation(n, rule)
 		}
 	}
-	n.Column.text(value)
-	n.present(rep)
+	n.putText(value, rep)
 	return end
 }
 
@@ -174,8 +198,7 @@ func (s *Shredder) json(n *Node, b []byte, i int, rep uint8) int {
 	if end < 0 {
 		return s.malformed()
 	}
-	n.Column.text(b[i:end])
-	n.present(rep)
+	n.putText(b[i:end], rep)
 	return end
 }
 
@@ -187,6 +210,9 @@ func (s *Shredder) integer(n *Node, b []byte, i int, rep uint8) int {
 			return s.mismatch(n, b, i, rep)
 		}
 		if v, ok = exactInt(number, 0); !ok {
+			if n.Column == nil && whole(number) {
+				return s.hugeInteger(n, number, end)
+			}
 			return s.unfit(n, b, i, rep)
 		}
 	}
@@ -201,44 +227,68 @@ func (s *Shredder) integer(n *Node, b []byte, i int, rep uint8) int {
 			s.noteViolation(n, "maximum")
 		}
 	}
-	n.Column.Ints = append(n.Column.Ints, v)
-	n.present(rep)
+	n.putInt(v, rep)
+	return end
+}
+
+// hugeInteger checks an integer of more than 64 bits, which no column could hold.
+func (s *Shredder) hugeInteger(n *Node, number []byte, end int) int {
+	if n.rules != nil {
+		v, _ := strconv.ParseFloat(string(number), 64) // an infinity if it is beyond the doubles
+		if rule := numberRule(n.rules, v, number); rule != "" {
+			s.noteViolation(n, rule)
+		}
+	}
 	return end
 }
 
 func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
 	v, end, ok := scanDouble(b, i)
+	number := b[i:max(i, end)]
 	if !ok {
-		var number []byte
 		if number, end = s.anyNumber(n, b, i); end <= 0 {
 			return s.mismatch(n, b, i, rep)
 		}
-		if v, _, ok = scanDouble(number, 0); !ok {
-			return s.unfit(n, b, i, rep)
+		if v, _, ok = scanDouble(number, 0); !ok && n.Column != nil {
+			return s.unfit(n, b, i, rep) // without a column an infinity stands for a number beyond the doubles
 		}
 	}
 	if n.rules != nil {
-		if rule := doubleRule(n.rules, v); rule != "" {
+		if rule := numberRule(n.rules, v, number); rule != "" {
 			s.noteViolation(n, rule)
 		}
 	}
-	n.Column.Doubles = append(n.Column.Doubles, v)
-	n.present(rep)
+	n.putDouble(v, rep)
 	return end
 }
 
-func doubleRule(r *schema.Rules, v float64) string {
-	switch {
-	case v < r.FloatMin:
-		return "minimum"
-	case v > r.FloatMax:
-		return "maximum"
-	case r.ExclusiveMin && v == r.FloatMin:
-		return "exclusiveMinimum"
-	case r.ExclusiveMax && v == r.FloatMax:
-		return "exclusiveMaximum"
+// numberRule returns the bound that a number breaks, "" for none. v is the double nearest to it. Rounding keeps the order, so
+// two numbers need a closer look only where their doubles are the same.
+func numberRule(r *schema.Rules, v float64, number []byte) string {
+	if m := &r.Min; v <= m.Nearest && m.Literal != "" {
+		switch c := compareTo(m, v, number); {
+		case c < 0 && !m.Exclusive:
+			return "minimum"
+		case c <= 0 && m.Exclusive:
+			return "exclusiveMinimum"
+		}
+	}
+	if m := &r.Max; v >= m.Nearest && m.Literal != "" {
+		switch c := compareTo(m, v, number); {
+		case c > 0 && !m.Exclusive:
+			return "maximum"
+		case c >= 0 && m.Exclusive:
+			return "exclusiveMaximum"
+		}
 	}
 	return ""
+}
+
+func compareTo(m *schema.Bound, v float64, number []byte) int {
+	if v != m.Nearest {
+		return cmp.Compare(v, m.Nearest)
+	}
+	return compareNumbers(number, m.Literal)
 }
 
 func (s *Shredder) float(n *Node, b []byte, i int, rep uint8) int {
@@ -250,8 +300,7 @@ func (s *Shredder) float(n *Node, b []byte, i int, rep uint8) int {
 	if err != nil {
 		return s.unfit(n, b, i, rep)
 	}
-	n.Column.Doubles = append(n.Column.Doubles, v)
-	n.present(rep)
+	n.putDouble(v, rep)
 	return end
 }
 
@@ -289,8 +338,10 @@ func (s *Shredder) boolean(n *Node, b []byte, i int, rep uint8) int {
 	if end < 0 {
 		return s.mismatch(n, b, i, rep)
 	}
-	n.Column.Bools = append(n.Column.Bools, value)
-	n.present(rep)
+	if n.Column != nil {
+		n.Column.Bools = append(n.Column.Bools, value)
+		n.present(rep)
+	}
 	return end
 }
 
@@ -308,28 +359,30 @@ func (s *Shredder) booleanText(n *Node, b []byte, i int) (value byte, end int) {
 
 func (s *Shredder) time(n *Node, b []byte, i int, rep uint8) int {
 	v, end, ok := int64(0), 0, false
-	if b[i] == '"' {
+	if b[i] == '"' && s.takes(n, "string") {
 		t := scanString(b, i+1)
 		if t.end < 0 {
 			return s.malformed()
 		}
-		v, ok = s.dates.parse(n.kind, b[i+1:t.end])
 		end = t.end + 1
+		leap := false
+		if v, leap, ok = s.dates.parse(n.kind, b[i+1:t.end]); leap && n.Column != nil {
+			return s.unfit(n, b, i, rep) // a column counts seconds of a day that has 86,400
+		}
 	}
 	if !ok {
 		var number []byte
 		if number, end = s.anyNumber(n, b, i); end <= 0 {
 			return s.mismatch(n, b, i, rep)
 		}
-		if v, ok = instant(number, n.Field.Unit); !ok {
+		if v, ok = instant(number, n.Field.Unit); !ok || n.Field.Type == "integer" && !whole(number) {
 			return s.unfit(n, b, i, rep)
 		}
 	}
 	if n.kind == schema.TimestampMillis {
 		v = floorDiv(v, 1000)
 	}
-	n.Column.Ints = append(n.Column.Ints, v)
-	n.present(rep)
+	n.putInt(v, rep)
 	return end
 }
 
