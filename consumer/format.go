@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"sync"
 	"time"
 
 	"aws-streaming-pipeline/consumer/record"
@@ -68,23 +67,13 @@ func (c *Config) errorFormat() (writers.Format, error) {
 	return jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: compression, Labels: c.labels()})
 }
 
-// lines makes JSON lines of the records that hold to the schema. The lines are the payloads as they came: a schema
-// refuses, it does not rewrite.
+// lines makes JSON lines of the records that hold to the schema, which may be nil. The lines are the payloads as they came: a
+// schema refuses, it does not rewrite.
 func lines(s *schema.Schema) jsonl.AppendFunc {
 	if s == nil {
 		return record.AppendJSONLine
 	}
-	checks := sync.Pool{New: func() any { return shred.New(s, false) }}
-	return func(dst []byte, r *record.Record) ([]byte, error) {
-		check := checks.Get().(*shred.Shredder)
-		fault := check.Append(r)
-		check.Reset()
-		checks.Put(check)
-		if fault != nil {
-			return dst, fault
-		}
-		return record.AppendJSONLine(dst, r)
-	}
+	return shred.NewChecker(s).AppendJSONLine
 }
 
 // appendErrorLine writes a record that can not be delivered; the pipeline has set its fault and shard.

@@ -9,18 +9,19 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/schema/shred"
 	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
 type handler struct {
-	decoder   *record.Decoder
-	validator *lambdas.Validator
-	errors    *lambdas.ErrorPrefix
-	sender    *sender
-	log       *slog.Logger
-	metrics   *lambdas.Metrics
-	now       func() time.Time
+	decoder *record.Decoder
+	checker *shred.Checker
+	errors  *lambdas.ErrorPrefix
+	sender  *sender
+	log     *slog.Logger
+	metrics *lambdas.Metrics
+	now     func() time.Time
 }
 
 // answer is what the function answers. Lambda reads batchItemFailures of it.
@@ -47,7 +48,7 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 		h.report(batch, sent{}, nil, a, began, err)
 		return a, nil
 	}
-	_, lines, rejected := batch.Encode(h.validator)
+	_, lines, rejected := batch.Encode(h.checker.AppendJSONLine)
 	lines, rejected = tooLarge(lines, rejected)
 	a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures("")}
 	// Before anything is sent: if this fails, the whole batch is retried, and nothing is sent twice.

@@ -61,7 +61,7 @@ func (c *config) validate() error {
 func newHandler(ctx context.Context) (*handler, error) {
 	var c config
 	readErr := settings.Read(&c)
-	validator, schemaErr := c.Validator()
+	checker, schemaErr := c.Checker()
 	if err := errors.Join(readErr, c.validate(), schemaErr); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func newHandler(ctx context.Context) (*handler, error) {
 		o.Retryer = aws.NopRetryer{} // the sender retries, and only what failed
 	})
 	return &handler{
-		decoder: decoder, validator: validator, errors: rejected,
+		decoder: decoder, checker: checker, errors: rejected,
 		sender: &sender{client: client, stream: c.DeliveryStream, sleep: lambdas.Sleep},
 		log:    c.Logger(os.Stderr), metrics: c.Metrics(os.Stdout), now: time.Now,
 	}, nil

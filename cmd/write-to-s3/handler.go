@@ -9,19 +9,20 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/schema/shred"
 	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
 type handler struct {
-	bucket    string
-	decoder   *record.Decoder
-	validator *lambdas.Validator
-	objects   *lambdas.Objects
-	errors    *lambdas.ErrorPrefix
-	log       *slog.Logger
-	metrics   *lambdas.Metrics
-	now       func() time.Time
+	bucket  string
+	decoder *record.Decoder
+	checker *shred.Checker
+	objects *lambdas.Objects
+	errors  *lambdas.ErrorPrefix
+	log     *slog.Logger
+	metrics *lambdas.Metrics
+	now     func() time.Time
 }
 
 // answer is what the function answers. Lambda reads batchItemFailures of it.
@@ -50,7 +51,7 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 		h.report(batch, a, 0, nil, began, err)
 		return a, nil
 	}
-	all, lines, rejected := batch.Encode(h.validator)
+	all, lines, rejected := batch.Encode(h.checker.AppendJSONLine)
 	a, err := h.write(ctx, batch, all, rejected)
 	h.report(batch, a, len(lines), rejected, began, err)
 	return a, nil

@@ -61,7 +61,7 @@ func (c *config) validate() error {
 func newHandler(ctx context.Context) (*handler, error) {
 	var c config
 	readErr := settings.Read(&c)
-	validator, schemaErr := c.Validator()
+	checker, schemaErr := c.Checker()
 	if err := errors.Join(readErr, c.validate(), schemaErr); err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func newHandler(ctx context.Context) (*handler, error) {
 		return nil, err
 	}
 	return &handler{
-		bucket: c.Bucket, decoder: decoder, validator: validator, objects: objects, errors: rejected,
+		bucket: c.Bucket, decoder: decoder, checker: checker, objects: objects, errors: rejected,
 		log: c.Logger(os.Stderr), metrics: c.Metrics(os.Stdout), now: time.Now,
 	}, nil
 }

@@ -26,9 +26,9 @@ type Rejected struct {
 	Fault  *record.Fault
 }
 
-// Encode writes the batch's records as lines of JSON, all in one piece of memory in the order of the batch, and tells
-// which can not be written so. A validator that is not nil refuses the records that its schema does not allow.
-func (b *Batch) Encode(v *Validator) (all []byte, lines []Line, rejected []Rejected) {
+// Encode writes the batch's records as lines of JSON by write, all in one piece of memory in the order of the batch, and
+// tells which cannot be written so: those that write refuses, or at which it panics.
+func (b *Batch) Encode(write func(dst []byte, r *record.Record) ([]byte, error)) (all []byte, lines []Line, rejected []Rejected) {
 	// Each line has its event id in addition. Where payloads were opened they may be larger than what came.
 	size := 0
 	for i := range b.Records {
@@ -38,7 +38,7 @@ func (b *Batch) Encode(v *Validator) (all []byte, lines []Line, rejected []Rejec
 	for i := range b.Records {
 		r := &b.Records[i]
 		start := len(all)
-		out, err := appendLine(all, r, v)
+		out, err := appendLine(all, r, write)
 		if err != nil {
 			rejected = append(rejected, Rejected{r, asFault(err)})
 			continue
@@ -49,17 +49,14 @@ func (b *Batch) Encode(v *Validator) (all []byte, lines []Line, rejected []Rejec
 	return all, lines, rejected
 }
 
-// appendLine appends the line of a record that the validator allows. A panic is the fault of the record.
-func appendLine(dst []byte, r *record.Record, v *Validator) (line []byte, err error) {
+// appendLine appends the line of a record. A panic is the fault of the record.
+func appendLine(dst []byte, r *record.Record, write func([]byte, *record.Record) ([]byte, error)) (line []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			line, err = dst, record.Panicked(p)
 		}
 	}()
-	if line, err = record.AppendJSONLine(dst, r); err != nil {
-		return dst, err
-	}
-	return line, v.check(r)
+	return write(dst, r)
 }
 
 // asFault is what AppendJSONLine says of its errors: all are faults.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,6 +15,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/internal/lambdas/lambdatest"
 )
@@ -71,7 +74,7 @@ func TestBatch_NameFollowsFromTheBatchAlone(t *testing.T) {
 }
 
 func TestEncode_TellsLinesFromWhatIsRejected(t *testing.T) {
-	all, lines, rejected := open(t, lambdatest.Mixed).Encode(nil)
+	all, lines, rejected := open(t, lambdatest.Mixed).Encode(record.AppendJSONLine)
 	var joined []byte
 	for _, l := range lines {
 		joined = append(joined, l.Text...)
@@ -167,11 +170,40 @@ func BenchmarkEncode(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, lines, _ := batch.Encode(nil); len(lines) != 1000 {
+		if _, lines, _ := batch.Encode(record.AppendJSONLine); len(lines) != 1000 {
 			b.Fatal("not all are lines")
 		}
 		size = batch.Bytes
 	}
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
+}
+
+// The functions judge records as the daemon does, by the same Checker.
+func TestEncode_RefusesWhatTheSchemaDoesNotAllow(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "orders.json")
+	if err := os.WriteFile(path, []byte(`{"properties":{"id":{"type":"integer","minimum":1}}}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	checker, err := lambdas.Validation{Schema: path}.Checker()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for data, code := range map[string]string{
+		`{"id":18446744073709551615}`: "", `{"id":1.0}`: "", `{"id":0}`: schema.CodeViolation, `{"id":1.5}`: schema.CodeParse,
+		`{"id":1.5`: record.CodeJSONTruncated, `{"id":1,"id":2}`: schema.CodeMalformed,
+	} {
+		b := lambdas.Batch{Records: []record.Record{{SequenceNumber: "7", Data: []byte(data)}}}
+		_, lines, rejected := b.Encode(checker.AppendJSONLine)
+		got := ""
+		if len(rejected) > 0 {
+			got = rejected[0].Fault.Code
+		}
+		if got != code || len(lines)+len(rejected) != 1 {
+			t.Errorf("%s: %d lines and %q, want %q", data, len(lines), got, code)
+		}
+	}
+	if _, lines, rejected := (&lambdas.Batch{Records: []record.Record{{SequenceNumber: "7", Data: []byte(`{"id":0}`)}}}).Encode(record.AppendJSONLine); len(lines) != 1 || len(rejected) != 0 {
+		t.Error("without a schema a record is refused")
+	}
 }

@@ -26,8 +26,9 @@ func (c *Checker) AppendJSONLine(dst []byte, r *record.Record) ([]byte, error) {
 		return line, err
 	}
 	s := c.scans.Get().(*Shredder)
-	defer c.scans.Put(s)
-	if fault := s.check(r); fault != nil {
+	fault := s.check(r) // after a panic nobody uses it again
+	c.scans.Put(s)
+	if fault != nil {
 		return dst, fault
 	}
 	return line, nil
