@@ -200,11 +200,11 @@ type Field struct {
 type Rules struct {
 	Enum                 map[string]struct{} // nil for any
 	EnumNull             bool                // Enum has null, too
-	Min, Max             Bound
-	IntMin, IntMax       int64 // what Min and Max leave of the integers of 64 bits, inclusive
-	MinLength, MaxLength int   // in code points
+	IntMin, IntMax       int64               // what Min and Max leave of the integers of 64 bits, inclusive
+	MinLength, MaxLength int                 // in code points
 	Pattern              *regexp.Regexp
 	MinItems, MaxItems   int
+	Min, Max             Bound
 }
 
 // Bound is the least or the greatest number that is allowed.
@@ -217,6 +217,7 @@ type Bound struct {
 // NewRules returns rules that allow everything.
 func NewRules() *Rules {
 	return &Rules{
+		Min: Bound{Nearest: math.Inf(-1)}, Max: Bound{Nearest: math.Inf(1)},
 		IntMin: math.MinInt64, IntMax: math.MaxInt64,
 		MaxLength: math.MaxInt, MaxItems: math.MaxInt,
 	}

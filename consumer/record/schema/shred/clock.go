@@ -2,6 +2,7 @@ package shred
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"aws-streaming-pipeline/consumer/record/schema"
@@ -39,44 +40,42 @@ func (c *calendar) date(s []byte) (days int64, ok bool) {
 	return days, ok
 }
 
-// parse reads a date in days, or a timestamp as timestamp does.
-func (c *calendar) parse(k schema.Kind, text []byte) (v int64, leap, ok bool) {
+// parse reads a date in days, or a timestamp in microseconds.
+func (c *calendar) parse(k schema.Kind, text []byte) (int64, bool) {
 	if k == schema.Date {
-		v, ok = c.date(text)
-		return v, false, ok
+		return c.date(text)
 	}
 	return c.timestamp(text)
 }
 
-// timestamp reads a date-time of RFC 3339 into microseconds since 1970 UTC; what is finer is cut off. leap tells that it is a
-// leap second, which this count does not know: micros is then the second after it. In a loose calendar the T may be a space,
-// and the zone may be missing, which means UTC.
-func (c *calendar) timestamp(s []byte) (micros int64, leap, ok bool) {
+// timestamp reads a date-time of RFC 3339 into microseconds since 1970 UTC; what is finer is cut off. In a loose calendar the T
+// may be a space, and the zone may be missing, which means UTC. Leap seconds are not read: this count has none.
+func (c *calendar) timestamp(s []byte) (micros int64, ok bool) {
 	if len(s) < 19 || s[10]|0x20 != 't' && !(c.loose && s[10] == ' ') || s[13] != ':' || s[16] != ':' {
-		return 0, false, false
+		return 0, false
 	}
 	days, ok := c.date(s[:10])
 	hour, minute, second := pair(s[11], s[12]), pair(s[14], s[15]), pair(s[17], s[18])
-	if !ok || hour > 23 || minute > 59 || second > 60 {
-		return 0, false, false
+	if !ok || hour > 23 || minute > 59 || second > 59 {
+		return 0, false
 	}
 	fraction, rest, ok1 := parseFraction(s[19:])
 	offset, ok2 := parseZone(rest)
 	if !ok1 || !ok2 || len(rest) == 0 && !c.loose {
-		return 0, false, false
+		return 0, false
 	}
 	seconds := days*86400 + (hour*60+minute-offset)*60 + second
-	if second == 60 && !monthBegins(seconds) {
-		return 0, false, false
-	}
-	return seconds*1_000_000 + fraction, second == 60, true
+	return seconds*1_000_000 + fraction, true
 }
 
-// monthBegins tells that the second is the first of a month: only before it, in UTC, there may be a leap second (RFC 3339,
-// section 5.7).
-func monthBegins(seconds int64) bool {
-	t := time.Unix(seconds, 0).UTC()
-	return seconds%86400 == 0 && t.Day() == 1
+// leapSecond tells that a text is a date-time with a leap second: second 60, at the end of a month in UTC (RFC 3339, section 5.7).
+func (c *calendar) leapSecond(s []byte) bool {
+	if len(s) < 19 || string(s[17:19]) != "60" {
+		return false
+	}
+	micros, ok := c.timestamp(slices.Concat(s[:17], []byte("59"), s[19:]))
+	next := time.UnixMicro(micros).UTC().Truncate(time.Second).Add(time.Second)
+	return ok && next.Day() == 1 && next.Equal(next.Truncate(24*time.Hour))
 }
 
 // pair is the number of two digits, more than 99 if they are none.

@@ -244,7 +244,7 @@ func (s *Shredder) hugeInteger(n *Node, number []byte, end int) int {
 
 func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
 	v, end, ok := scanDouble(b, i)
-	number := b[i:max(i, end)]
+	var number []byte // nil if it stands at b[i:end]
 	if !ok {
 		if number, end = s.anyNumber(n, b, i); end <= 0 {
 			return s.mismatch(n, b, i, rep)
@@ -253,8 +253,11 @@ func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
 			return s.unfit(n, b, i, rep) // without a column an infinity stands for a number beyond the doubles
 		}
 	}
-	if n.rules != nil {
-		if rule := numberRule(n.rules, v, number); rule != "" {
+	if r := n.rules; r != nil && (v <= r.Min.Nearest || v >= r.Max.Nearest) {
+		if number == nil {
+			number = b[i:end]
+		}
+		if rule := numberRule(r, v, number); rule != "" {
 			s.noteViolation(n, rule)
 		}
 	}
@@ -365,9 +368,9 @@ func (s *Shredder) time(n *Node, b []byte, i int, rep uint8) int {
 			return s.malformed()
 		}
 		end = t.end + 1
-		leap := false
-		if v, leap, ok = s.dates.parse(n.kind, b[i+1:t.end]); leap && n.Column != nil {
-			return s.unfit(n, b, i, rep) // a column counts seconds of a day that has 86,400
+		v, ok = s.dates.parse(n.kind, b[i+1:t.end])
+		if !ok && n.Column == nil && n.kind != schema.Date && s.dates.leapSecond(b[i+1:t.end]) {
+			return end // a column counts the seconds of days that have 86,400
 		}
 	}
 	if !ok {
