@@ -135,7 +135,7 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	if err != nil {
 		return err
 	}
-	data, err := d.cfg.dataFormat(svc.Schema, svc.Version)
+	data, err := d.cfg.dataFormat(svc.Schema, svc.Version, func(numbers int) { d.metrics.NumbersRounded.Add(float64(numbers)) })
 	if err != nil {
 		return err
 	}

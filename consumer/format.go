@@ -11,21 +11,21 @@ import (
 	"aws-streaming-pipeline/writers/parquet"
 )
 
-// dataFormat is the format of data files. The schema may be nil.
-func (c *Config) dataFormat(s *schema.Schema, version string) (writers.Format, error) {
-	f, err := c.bodyFormat(s, version)
+// dataFormat is the format of data files. The schema may be nil; rounded is that of parquet.Options.
+func (c *Config) dataFormat(s *schema.Schema, version string, rounded func(numbers int)) (writers.Format, error) {
+	f, err := c.bodyFormat(s, version, rounded)
 	if err != nil || c.FileExtension == "" {
 		return f, err
 	}
 	return renamed{f, c.FileExtension}, nil
 }
 
-func (c *Config) bodyFormat(s *schema.Schema, version string) (writers.Format, error) {
+func (c *Config) bodyFormat(s *schema.Schema, version string, rounded func(numbers int)) (writers.Format, error) {
 	switch c.Format {
 	case "parquet":
 		return parquet.New(parquet.Options{
 			Schema: s, Compression: parquet.Compression(c.compression()), RowGroupBytes: int(c.RowGroupSize), Bloom: c.bloomColumns(),
-			CreatedBy: "aws-streaming-pipeline version " + version,
+			Rounded: rounded, CreatedBy: "aws-streaming-pipeline version " + version,
 		})
 	case "firehose":
 		payload := jsonl.AppendPayload

@@ -48,7 +48,7 @@ func TestConfig_DecidesHowObjectsAreNamedAndLabelled(t *testing.T) {
 	for _, test := range tests {
 		c := test.config
 		c.RowGroupSize = Defaults().RowGroupSize
-		data, err := c.dataFormat(nil, "test")
+		data, err := c.dataFormat(nil, "test", nil)
 		if err != nil {
 			t.Errorf("%+v: %v", test.config, err)
 			continue

@@ -63,11 +63,13 @@ var rows = []row{
 			about:   "The twenty worst shards. It grows while a shard can not be read.",
 			queries: []query{{`topk(20, max by (application, shard) (` + lag + `))`, "{{shard}}"}}},
 		{title: "Records", unit: "rps",
-			about: "Read are Kinesis records, the others user records: with aggregates there are more of these. What is delivered comes in steps, batch by batch.",
+			about: "Read are Kinesis records, the others user records: with aggregates there are more of these. What is delivered comes in steps, batch by batch. " +
+				"Numbers rounded are values of Parquet columns that the schema declares as number: docs/files.md.",
 			queries: []query{
 				{`sum(rate(consumer_read_records_total{$chosen}[$__rate_interval]))`, "read"},
 				{`sum(rate(consumer_records_total{$chosen, result="delivered"}[15m]))`, "delivered"},
 				{`sum(rate(consumer_records_total{$chosen, result="error"}[15m]))`, "to the error prefix"},
+				{`sum(rate(consumer_rounded_numbers_total{$chosen}[15m]))`, "numbers rounded"},
 			}},
 		{title: "Bytes", unit: "Bps",
 			about: "Read are payloads, written is what lies in the bucket, compressed.",

@@ -53,6 +53,7 @@ type Metrics struct {
 	FileBytes       *prometheus.HistogramVec // kind
 	Records         *prometheus.CounterVec   // result
 	Faults          *prometheus.CounterVec   // code
+	NumbersRounded  prometheus.Counter
 	BytesWritten    prometheus.Counter
 	Freshness       prometheus.Gauge
 	S3Requests      *prometheus.CounterVec // operation, result
@@ -135,6 +136,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		Records: f.counterVec("consumer_records_total",
 			"User records by fate: delivered, error (Firehose: DeliveryToS3.Records, FailedConversion.Records).", "result"),
 		Faults: f.counterVec("consumer_record_faults_total", "Records sent to the error prefix, by code.", "code"),
+		NumbersRounded: f.counter("consumer_rounded_numbers_total",
+			"Numbers that a column declared as number holds rounded to the nearest double, which does not give them back. Inferred columns round none."),
 		BytesWritten: f.counter("consumer_written_bytes_total",
 			"Bytes of published files (Firehose: DeliveryToS3.Bytes)."),
 		Freshness: f.gauge("consumer_data_freshness_seconds",

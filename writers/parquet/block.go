@@ -137,12 +137,16 @@ func (b *block) Encode() (writers.Encoded, error) {
 	e := f.takeEncoder()
 	e.expect(b.shredder.Size())
 	group, err := e.group(b.shredder.Columns(), b.shredder.Rows())
+	rounded := b.shredder.Rounded()
 	b.letGo()
 	out := e.out
 	e.out = nil
 	f.giveEncoder(e)
 	if err != nil {
 		return writers.Encoded{}, err
+	}
+	if rounded > 0 && f.options.Rounded != nil {
+		f.options.Rounded(rounded)
 	}
 	return writers.Encoded{
 		Data: out, Rows: group.rows, Meta: group,

@@ -73,6 +73,9 @@ type Options struct {
 	Bloom []string
 	// InferRows is the number of records that columns are inferred from; DefaultInferRows if 0.
 	InferRows int
+	// Rounded, if there is one, is told for each row group that has them how many numbers its columns hold rounded; see
+	// shred.Shredder.Rounded. It may be called by several goroutines at a time.
+	Rounded func(numbers int)
 	// CreatedBy is the version of the program, for the footer.
 	CreatedBy string
 }
@@ -147,6 +150,7 @@ func New(o Options) (*Format, error) {
 	if o.Schema != nil {
 		f.free = newVectors(o.Schema, true)
 		faults = append(faults, f.unknownBloom()...)
+		faults = append(faults, badNames(o.Schema.Fields)...)
 	} else {
 		f.inferred = newInferred()
 	}
@@ -154,6 +158,20 @@ func New(o Options) (*Format, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// badNames finds columns whose names readers do not take: DuckDB, for one, cuts a name at a NUL.
+func badNames(fields []*schema.Field) (faults []error) {
+	for _, f := range fields {
+		if strings.Contains(f.Name, "\x00") {
+			faults = append(faults, fmt.Errorf("column %q: want a name without NUL, where readers would cut it", f.Name))
+		}
+		for f.Element != nil {
+			f = f.Element
+		}
+		faults = append(faults, badNames(f.Fields)...)
+	}
+	return faults
 }
 
 func (f *Format) unknownBloom() (faults []error) {

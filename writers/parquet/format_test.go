@@ -288,7 +288,7 @@ func TestInferred_LosesNothingAndRefusesNoObject(t *testing.T) {
 		`{"a":null,"b":null,"c":{"d":null,"e":[1,null,3]},"g":[{"h":2.0},null],"_extra":` +
 			quoteJSON(`{"/c/d":"no","/c/e/1":"two","/c/z~1~0":[],"/g/0/i":"é","/g/1":5}`) + id(4),
 		`{"a":4,"b":null,"c":null,"g":null,"_extra":` + quoteJSON(`{"a":5,"f":1,"event_id":"mine","A":9}`) + id(5),
-		`{"a":null,"b":"\ufffd","c":null,"g":null,"_extra":"{\"c\":[]}"` + id(6),
+		`{"a":null,"b":null,"c":null,"g":null,"_extra":` + quoteJSON(`{"c":[],"b":"\ud800"}`) + id(6),
 	})
 
 	// The next file has columns for what was new, and the old ones as they were.

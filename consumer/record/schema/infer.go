@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"aws-streaming-pipeline/consumer/record"
 )
 
 const (
@@ -14,6 +16,8 @@ const (
 	maxInferredColumns = 1000
 	// maxInferredMembers is the number of members above which an object is taken for a map whose keys are data.
 	maxInferredMembers = 200
+	// maxPrecision is the number of digits of the widest decimal column.
+	maxPrecision = 38
 )
 
 // Infer proposes a JSON Schema document for records like the samples. It lists the members in the order in which they
@@ -64,7 +68,10 @@ func (i *Inferrer) Add(data []byte) error {
 }
 
 // Schema returns a lenient schema with a column for every member seen, and settles the types of new ones. Members that
-// were always null have none, nor have those whose names differ from another's in case only.
+// were always null have none, nor have those whose names differ from another's in case only, are empty or hold a NUL.
+//
+// Integers that do not fit 64 bits give a decimal of 38 digits. Numbers with fractions or exponents give a double if a
+// double gives each of them back (record.ParseFloat), else the numbers' own text.
 func (i *Inferrer) Schema() *Schema {
 	return &Schema{Name: "inferred", Fields: i.fields(i.root, 0), Extra: true, Lenient: true}
 }
@@ -77,7 +84,7 @@ func (i *Inferrer) fields(o *observed, depth int) []*Field {
 	}
 	for _, name := range o.members.keys {
 		member := o.members.values[name]
-		if name == "" || taken[strings.ToLower(name)] {
+		if !columnName(name) || taken[strings.ToLower(name)] {
 			continue
 		}
 		f := i.field(name, member, depth+1)
@@ -89,6 +96,9 @@ func (i *Inferrer) fields(o *observed, depth int) []*Field {
 	}
 	return fields
 }
+
+// columnName tells whether a column may have a name. DuckDB, for one, cuts a name at a NUL.
+func columnName(name string) bool { return name != "" && !strings.Contains(name, "\x00") }
 
 // field returns nil for a member that gets no column.
 func (i *Inferrer) field(name string, o *observed, depth int) *Field {
@@ -103,6 +113,8 @@ func (i *Inferrer) field(name string, o *observed, depth int) *Field {
 	}
 	f := &Field{Name: name, Kind: o.kind}
 	switch o.kind {
+	case Decimal:
+		f.Precision = maxPrecision
 	case Group:
 		if f.Fields = i.fields(o, depth); len(f.Fields) == 0 {
 			o.settled = false
@@ -119,8 +131,10 @@ func (i *Inferrer) field(name string, o *observed, depth int) *Field {
 
 // observed is what has been seen of one member.
 type observed struct {
-	nulls, booleans, integers, numbers, strings, objects, arrays int
-	dates, times, integerTexts                                   int // of the strings
+	nulls, booleans, strings, objects, arrays int
+	integers, wholes, numbers                 int // of 64 bits; of up to 38 digits; all others
+	inexact                                   int // numbers of any kind that no double gives back
+	dates, times, integerTexts                int // of the strings
 
 	members members
 	element *observed
@@ -140,7 +154,7 @@ func newObserved() *observed {
 }
 
 func (o *observed) any() bool {
-	return o.booleans+o.integers+o.numbers+o.strings+o.objects+o.arrays > 0
+	return o.booleans+o.integers+o.wholes+o.numbers+o.strings+o.objects+o.arrays > 0
 }
 
 // addMembers reads an object behind its brace.
@@ -178,11 +192,7 @@ func (o *observed) add(d *json.Decoder) error {
 	case bool:
 		o.booleans++
 	case json.Number:
-		if _, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			o.integers++
-		} else {
-			o.numbers++
-		}
+		o.addNumber(string(v))
 	case string:
 		o.addString(v)
 	case json.Delim:
@@ -207,6 +217,21 @@ func (o *observed) addElements(d *json.Decoder) error {
 	}
 	_, err := d.Token()
 	return err
+}
+
+func (o *observed) addNumber(number string) {
+	if _, exact, ok := record.ParseFloat([]byte(number), 64); !ok || !exact {
+		o.inexact++
+	}
+	_, err := strconv.ParseInt(number, 10, 64)
+	switch {
+	case err == nil:
+		o.integers++
+	case !strings.ContainsAny(number, ".eE") && len(strings.TrimPrefix(number, "-")) <= maxPrecision:
+		o.wholes++
+	default:
+		o.numbers++
+	}
 }
 
 func (o *observed) addString(s string) {
@@ -236,7 +261,7 @@ func (o *observed) shape() Kind {
 	kinds := 0
 	kind := JSON
 	for k, n := range map[Kind]int{
-		Boolean: o.booleans, Double: o.integers + o.numbers, String: o.strings, Group: o.objects, List: o.arrays,
+		Boolean: o.booleans, o.numeric(): o.integers + o.wholes + o.numbers, String: o.strings, Group: o.objects, List: o.arrays,
 	} {
 		if n > 0 {
 			kinds++
@@ -246,12 +271,23 @@ func (o *observed) shape() Kind {
 	switch {
 	case kinds != 1 || len(o.members.keys) > maxInferredMembers:
 		return JSON
-	case kind == Double && o.numbers == 0:
-		return Int64
 	case kind == Group && len(o.members.keys) == 0:
 		return JSON
 	}
 	return kind
+}
+
+// numeric is the narrowest kind that holds all numbers seen, and gives each back.
+func (o *observed) numeric() Kind {
+	switch {
+	case o.wholes+o.numbers == 0:
+		return Int64
+	case o.numbers == 0:
+		return Decimal // of all the digits there are: those of the next number are unknown
+	case o.inexact == 0:
+		return Double
+	}
+	return JSON
 }
 
 // write writes the schema of a member.
@@ -262,6 +298,9 @@ func (o *observed) write(b *bytes.Buffer) {
 		o.writeBody(b, "boolean")
 	case Int64:
 		o.writeBody(b, "integer")
+	case Decimal:
+		o.writeBody(b, "integer")
+		fmt.Fprintf(b, `,"x-parquet":"decimal(%d,0)"`, maxPrecision)
 	case Double:
 		o.writeBody(b, "number")
 	case String:
@@ -270,6 +309,10 @@ func (o *observed) write(b *bytes.Buffer) {
 		o.writeBody(b, "object")
 	case List:
 		o.writeBody(b, "array")
+	case JSON:
+		if o.inexact > 0 {
+			b.WriteString(`"$comment":"has numbers that a double cannot hold","x-parquet":"json"`)
+		}
 	}
 	b.WriteByte('}')
 }
@@ -298,12 +341,14 @@ func (o *observed) writeBody(b *bytes.Buffer, jsonType string) {
 	switch {
 	case jsonType == "object":
 		b.WriteString(`,"properties":{`)
-		for i, name := range o.members.keys {
-			if i > 0 {
-				b.WriteByte(',')
+		comma := ""
+		for _, name := range o.members.keys {
+			if !columnName(name) {
+				continue
 			}
-			b.WriteString(quote(name) + ":")
+			b.WriteString(comma + quote(name) + ":")
 			o.members.values[name].write(b)
+			comma = ","
 		}
 		b.WriteByte('}')
 	case jsonType == "array" && o.element.any():

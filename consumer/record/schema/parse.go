@@ -249,7 +249,7 @@ func (p *parser) kind(shape, o *object, f *Field, pointer string) {
 		p.problem(at(pointer, "x-timestamp-unit"), "only a timestamp column has a unit")
 	}
 	f.plain = plainKind(byType, f.Kind)
-	p.beyond = p.beyond || !holdsOnly(f.Kind, f.Type)
+	p.beyond = p.beyond || !holdsOnly(f)
 }
 
 // plainKind is the kind of a field where there are no columns, as its type and format have it.
@@ -263,19 +263,21 @@ func plainKind(byType, chosen Kind) Kind {
 	return byType
 }
 
-// holdsOnly tells that whatever fits a column of the kind is of the JSON type or was coerced from another one.
-func holdsOnly(k Kind, jsonType string) bool {
-	switch k {
+// holdsOnly tells that whatever fits the field's column is of its JSON type or was coerced from another one.
+func holdsOnly(f *Field) bool {
+	switch f.Kind {
 	case String:
-		return jsonType == "string"
+		return f.Type == "string"
 	case Int32, Int64:
-		return jsonType == "integer" || jsonType == "number"
-	case Float, Double, Decimal:
-		return jsonType == "number" || jsonType == "string" || jsonType == ""
+		return f.Type == "integer" || f.Type == "number"
+	case Decimal:
+		return f.Type == "number" || f.Type == "string" || f.Type == "" || f.Type == "integer" && f.Scale == 0
+	case Float, Double:
+		return f.Type == "number" || f.Type == "string" || f.Type == ""
 	case Boolean:
-		return jsonType == "boolean" || jsonType == "string" || jsonType == ""
+		return f.Type == "boolean" || f.Type == "string" || f.Type == ""
 	case Date, TimestampMillis, TimestampMicros:
-		return jsonType != "boolean" && jsonType != "object" && jsonType != "array"
+		return f.Type != "boolean" && f.Type != "object" && f.Type != "array"
 	}
 	return true
 }

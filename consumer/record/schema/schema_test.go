@@ -1,6 +1,8 @@
 package schema_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -256,6 +258,72 @@ func TestInfer_ProposesASchemaThatTakesTheSamples(t *testing.T) {
 	}
 	if _, err := schema.Infer("nothing", nil); err == nil {
 		t.Error("a schema was inferred from nothing")
+	}
+}
+
+func TestInferrer_NumbersGetAColumnThatGivesThemBack(t *testing.T) {
+	const decimal = `{"type":"integer","x-parquet":"decimal(38,0)"}`
+	const text = `{"$comment":"has numbers that a double cannot hold","x-parquet":"json"}`
+	for numbers, want := range map[string]struct{ column, property string }{
+		"1 -9223372036854775808":                          {"v:int64", `{"type":"integer"}`},
+		"1 1.5 1e23 0.30000000000000004 9007199254740992": {"v:double", `{"type":"number"}`},
+		"18446744073709551615":                            {"v:decimal(38,0)", decimal},
+		"1 18446744073709551616":                          {"v:decimal(38,0)", decimal},
+		"100000000000000001 1.5":                          {"v:json", text},
+		"0.5 1e-400":                                      {"v:json", text},
+		"1.5 18446744073709551615":                        {"v:json", text},
+		"123456789012345678901234567890123456789":         {"v:json", text},
+		"3.14159265358979323846":                          {"v:json", text},
+	} {
+		var samples [][]byte
+		i := schema.NewInferrer()
+		for _, number := range strings.Fields(numbers) {
+			sample := []byte(`{"v":` + number + `}`)
+			samples = append(samples, sample)
+			if err := i.Add(sample); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := describeAll(i.Schema().Fields); got != want.column {
+			t.Errorf("%s: the column is %s, want %s", numbers, got, want.column)
+		}
+		document, err := schema.Infer("t", samples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var properties struct{ Properties struct{ V json.RawMessage } }
+		if err := json.Unmarshal(document, &properties); err != nil {
+			t.Fatal(err)
+		}
+		var property bytes.Buffer
+		if err := json.Compact(&property, properties.Properties.V); err != nil {
+			t.Fatal(err)
+		}
+		if property.String() != want.property {
+			t.Errorf("%s: the proposal is %s, want %s", numbers, &property, want.property)
+		}
+		if s := mustParse(t, string(document)); describeAll(s.Fields) != want.column || s.NeedsFull() {
+			t.Errorf("%s: the proposed column is %s, needs the general validator: %v", numbers, describeAll(s.Fields), s.NeedsFull())
+		}
+	}
+}
+
+func TestInferrer_NamesWithNULGetNoColumn(t *testing.T) {
+	sample := []byte(`{"a":1,"a\u0000b":2,"g":{"\u0000":3,"c":4}}`)
+	i := schema.NewInferrer()
+	if err := i.Add(sample); err != nil {
+		t.Fatal(err)
+	}
+	const want = "a:int64 g:group{c:int64}"
+	if got := describeAll(i.Schema().Fields); got != want {
+		t.Errorf("columns are %s, want %s", got, want)
+	}
+	document, err := schema.Infer("t", [][]byte{sample})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := describeAll(mustParse(t, string(document)).Fields); got != want {
+		t.Errorf("proposed columns are %s, want %s", got, want)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"strconv"
 	"strings"
+
+	"aws-streaming-pipeline/consumer/record"
 )
 
 // scanInt reads the integer at b[i] if it is written as one, of 18 digits at most. ok is false for everything else,
@@ -44,8 +46,9 @@ var exactPower10 = [...]float64{
 	1e21, 1e22,
 }
 
-// scanDouble reads the number at b[i]. ok is false if it is malformed or too large for a double.
-func scanDouble(b []byte, i int) (v float64, end int, ok bool) {
+// scanDouble reads the number at b[i] as the double nearest to it. exact tells that the double gives the number back, as
+// record.ParseFloat has it. ok is false if the number is malformed or beyond the range of a double.
+func scanDouble(b []byte, i int) (v float64, end int, exact, ok bool) {
 	start := i
 	negative := i < len(b) && b[i] == '-'
 	if negative {
@@ -59,7 +62,7 @@ func scanDouble(b []byte, i int) (v float64, end int, ok bool) {
 	}
 	digits := i - first
 	if digits == 0 || digits > 1 && b[first] == '0' {
-		return 0, 0, false
+		return 0, 0, false, false
 	}
 	fraction := 0
 	if i < len(b) && b[i] == '.' {
@@ -70,31 +73,49 @@ func scanDouble(b []byte, i int) (v float64, end int, ok bool) {
 			i++
 		}
 		if fraction = i - point; fraction == 0 {
-			return 0, 0, false
+			return 0, 0, false, false
 		}
 	}
 	plain := i >= len(b) || b[i]|0x20 != 'e'
-	if !plain || digits+fraction > 19 || mantissa > 1<<53 || fraction >= len(exactPower10) {
+	if !plain || digits+fraction > 19 || fraction >= len(exactPower10) {
 		return parseDouble(b, start)
 	}
-	// Both operands are exact, so the quotient is correctly rounded.
-	v = float64(mantissa)
-	if fraction > 0 {
-		v /= exactPower10[fraction]
+	power := exactPower10[fraction]
+	if mantissa <= 1<<53 {
+		v = float64(mantissa)
+		if fraction > 0 {
+			v /= power // both operands are exact, so the quotient is correctly rounded
+		}
+	} else {
+		v, _ = strconv.ParseFloat(string(b[first:i]), 64) // 19 digits are within the range
+	}
+	if mantissa >= 1e15 && !givesBack(v, mantissa, power) {
+		return parseDouble(b, start) // not exact, but for a tie that rounds to even
 	}
 	if negative {
 		v = -v
 	}
-	return v, i, true
+	return v, i, true, true
 }
 
-func parseDouble(b []byte, i int) (float64, int, bool) {
-	end := scanNumber(b, i)
-	if end < 0 {
-		return 0, 0, false
+// givesBack tells whether v, the double nearest to mantissa/power, comes closer than a half to the mantissa again when it is
+// multiplied with the power. The mantissa has 16 to 19 digits.
+func givesBack(v float64, mantissa uint64, power float64) bool {
+	product := v * power
+	rest := math.FMA(v, power, -product) // what rounding took from the product, exactly
+	off := product - float64(mantissa)
+	if mantissa > 1<<53 { // then the product is a whole number, and the mantissa may be no double
+		off = float64(int64(uint64(product) - mantissa))
 	}
-	v, err := strconv.ParseFloat(string(b[i:end]), 64)
-	return v, end, err == nil
+	return math.Abs(off+rest) < 0.5
+}
+
+func parseDouble(b []byte, i int) (v float64, end int, exact, ok bool) {
+	if end = scanNumber(b, i); end < 0 {
+		return 0, end, false, false
+	}
+	v, exact, ok = record.ParseFloat(b[i:end], 64)
+	return v, end, exact, ok
 }
 
 // uint128 is an unsigned integer of 128 bits.

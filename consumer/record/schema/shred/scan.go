@@ -165,6 +165,25 @@ func appendUnescaped(dst, b []byte) []byte {
 	return dst
 }
 
+// hasLoneSurrogate tells that appendUnescaped would not give the text of a scanned string, but U+FFFD.
+func hasLoneSurrogate(b []byte) bool {
+	for i := 0; i < len(b); {
+		switch {
+		case b[i] != '\\':
+			i++
+		case b[i+1] != 'u':
+			i += 2
+		default:
+			spelled, _ := hex4(b[i+2:])
+			var r rune
+			if r, i = unescapeRune(b, i+2); r == utf8.RuneError && spelled != utf8.RuneError {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // unescapeRune reads the four digits at b[i], and the second half of a surrogate pair where there is one.
 func unescapeRune(b []byte, i int) (rune, int) {
 	const highSurrogate, lowSurrogate, afterSurrogates = 0xD800, 0xDC00, 0xE000

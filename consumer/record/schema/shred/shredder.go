@@ -42,6 +42,9 @@ type Shredder struct {
 	scratch  []byte // unescaped text
 	number   []byte // a number from text
 	fault    *record.Fault
+
+	inexact int // of the record's numbers
+	rounded int
 }
 
 // New returns an empty Shredder for the schema's columns, with _extra if the schema keeps it, and event_id behind them
@@ -90,6 +93,10 @@ func (s *Shredder) Columns() []*Column { return s.columns }
 // Rows is the number of records.
 func (s *Shredder) Rows() int { return s.rows }
 
+// Rounded is the number of values that a Float or Double column holds rounded: the column does not give back the number in
+// the record, see record.ParseFloat. A lenient schema has none.
+func (s *Shredder) Rounded() int { return s.rounded }
+
 // Size is the number of bytes in the vectors. It depends on the records alone. Between measures, every 64 records, it is
 // estimated.
 func (s *Shredder) Size() int { return s.size + s.unsized }
@@ -102,7 +109,7 @@ func (s *Shredder) Reset() {
 	for _, c := range s.columns {
 		c.reset()
 	}
-	s.rows = 0
+	s.rows, s.rounded = 0, 0
 	s.measure()
 }
 
@@ -114,7 +121,7 @@ func (s *Shredder) begin() *Shredder {
 	for _, c := range s.nested {
 		c.begin()
 	}
-	s.path, s.depth, s.extras, s.fault = s.path[:0], 1, s.extras[:0], nil
+	s.path, s.depth, s.extras, s.fault, s.inexact = s.path[:0], 1, s.extras[:0], nil, 0
 	return s
 }
 
@@ -180,6 +187,9 @@ func (s *Shredder) endRecord(r *record.Record) {
 		s.eventID.text(s.scratch)
 	}
 	s.rows++
+	if !s.schema.Lenient {
+		s.rounded += s.inexact
+	}
 	for _, c := range s.nested {
 		c.endRecord()
 	}

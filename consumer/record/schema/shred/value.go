@@ -5,9 +5,9 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 
+	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/consumer/record/schema"
 )
 
@@ -87,6 +87,8 @@ func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
 		return t.end + 1
 	}
 	switch {
+	case t.escaped && s.schema.Lenient && hasLoneSurrogate(raw):
+		return s.unfit(n, b, i, rep)
 	case t.escaped:
 		n.Column.unescaped(raw)
 	case len(raw) <= 16:
@@ -234,7 +236,7 @@ func (s *Shredder) integer(n *Node, b []byte, i int, rep uint8) int {
 // hugeInteger checks an integer of more than 64 bits, which no column could hold.
 func (s *Shredder) hugeInteger(n *Node, number []byte, end int) int {
 	if n.rules != nil {
-		v, _ := strconv.ParseFloat(string(number), 64) // an infinity if it is beyond the doubles
+		v, _, _ := record.ParseFloat(number, 64) // an infinity if it is beyond the doubles
 		if rule := numberRule(n.rules, v, number); rule != "" {
 			s.noteViolation(n, rule)
 		}
@@ -243,15 +245,18 @@ func (s *Shredder) hugeInteger(n *Node, number []byte, end int) int {
 }
 
 func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
-	v, end, ok := scanDouble(b, i)
+	v, end, exact, ok := scanDouble(b, i)
 	var number []byte // nil if it stands at b[i:end]
 	if !ok {
 		if number, end = s.anyNumber(n, b, i); end <= 0 {
 			return s.mismatch(n, b, i, rep)
 		}
-		if v, _, ok = scanDouble(number, 0); !ok && n.Column != nil {
+		if v, _, exact, ok = scanDouble(number, 0); !ok && n.Column != nil {
 			return s.unfit(n, b, i, rep) // without a column an infinity stands for a number beyond the doubles
 		}
+	}
+	if n.Column != nil && !s.rounds(exact) {
+		return s.unfit(n, b, i, rep)
 	}
 	if r := n.rules; r != nil && (v <= r.Min.Nearest || v >= r.Max.Nearest) {
 		if number == nil {
@@ -263,6 +268,16 @@ func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
 	}
 	n.putDouble(v, rep)
 	return end
+}
+
+// rounds tells whether a column may have the floating-point number nearest to a number: where that is not exact, only if
+// the schema has declared it.
+func (s *Shredder) rounds(exact bool) bool {
+	if exact {
+		return true
+	}
+	s.inexact++
+	return !s.schema.Lenient
 }
 
 // numberRule returns the bound that a number breaks, "" for none. v is the double nearest to it. Rounding keeps the order, so
@@ -299,8 +314,8 @@ func (s *Shredder) float(n *Node, b []byte, i int, rep uint8) int {
 	if end <= 0 {
 		return s.mismatch(n, b, i, rep)
 	}
-	v, err := strconv.ParseFloat(string(number), 32)
-	if err != nil {
+	v, exact, ok := record.ParseFloat(number, 32)
+	if !ok || !s.rounds(exact) {
 		return s.unfit(n, b, i, rep)
 	}
 	n.putDouble(v, rep)
@@ -402,8 +417,12 @@ func instant(number []byte, unit schema.Unit) (micros int64, ok bool) {
 	return 0, false
 }
 
-// takes tells whether a value of a JSON type may stand for a field.
+// takes tells whether a value of a JSON type may stand for a field. Nobody has said of an inferred column that its texts
+// mean anything else.
 func (s *Shredder) takes(n *Node, jsonType string) bool {
+	if s.schema.Lenient {
+		return jsonType != "string"
+	}
 	declared := n.Field.Type
 	return s.schema.Coerce || declared == "" || declared == jsonType || declared == "integer" && jsonType == "number"
 }
