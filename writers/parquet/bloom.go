@@ -2,35 +2,121 @@ package parquet
 
 import (
 	"encoding/binary"
+	"math"
+	"math/bits"
+	"slices"
 
 	"github.com/parquet-go/parquet-go/bloom"
 	"github.com/parquet-go/parquet-go/bloom/xxhash"
 	"github.com/parquet-go/parquet-go/format"
 
+	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/consumer/record/schema/shred"
 )
 
-// bloomBits is the number of bits for each value, which makes about one answer in a hundred a false yes.
-const bloomBits = 10
+const (
+	// bloomBits is the number of bits for each distinct value, which makes about one answer in a hundred a false yes.
+	bloomBits = 10
+	// bloomFolds is the number of times that a filter of an unknown number of distinct values may be halved.
+	bloomFolds = 6
+)
 
-// bloom appends a chunk's Bloom filter (Parquet format, "Parquet Bloom Filter").
-func (e *encoder) bloom(c *shred.Column, chunk *encodedChunk) error {
-	if c.Values() == 0 {
+// filter makes the Bloom filter (Parquet format, "Parquet Bloom Filter") of the column that has just been encoded; nil if it
+// has no values.
+func (e *encoder) filter(c *shred.Column, dictionary bool) bloom.SplitBlockFilter {
+	switch {
+	case c.Values() == 0:
 		return nil
+	case dictionary:
+		filter := make(bloom.SplitBlockFilter, bloom.NumSplitBlocksOf(int64(e.dict.count), bloomBits))
+		if c.Bytes() {
+			for i := range e.dict.count {
+				filter.Insert(xxhash.Sum64(e.dict.entry(int32(i))))
+			}
+		} else {
+			e.insertWords(filter, c, e.dict.numbers)
+		}
+		return filter
 	}
-	filter := make(bloom.SplitBlockFilter, bloom.NumSplitBlocksOf(int64(c.Values()), bloomBits))
-	e.load(c)
+	blocks := bloom.NumSplitBlocksOf(int64(c.Values()), bloomBits)
+	if blocks >= 1<<bloomFolds {
+		blocks = (blocks + 1<<bloomFolds - 1) >> bloomFolds << bloomFolds
+	}
+	filter := make(bloom.SplitBlockFilter, blocks)
 	if c.Bytes() {
 		insertText(filter, c, e.chunks)
 	} else {
-		e.page = appendWords(e.page[:0], e.words, chunk.meta.Type)
-		size := width(chunk.meta.Type)
-		for at := 0; at < len(e.page); at += size {
-			filter.Insert(xxhash.Sum64(e.page[at : at+size]))
+		e.insertWords(filter, c, e.words)
+	}
+	return fold(filter)
+}
+
+func insertText(filter bloom.SplitBlockFilter, c *shred.Column, chunks []shred.Chunk) {
+	for _, chunk := range chunks {
+		for rest := chunk.Data[shred.Headroom:]; len(rest) > 0; {
+			start, n := 0, wideDecimalBytes
+			if !c.WideDecimal() {
+				start, n = 4, 4+int(binary.LittleEndian.Uint32(rest))
+			}
+			filter.Insert(xxhash.Sum64(rest[start:n]))
+			rest = rest[n:]
 		}
 	}
+}
+
+// insertWords inserts numbers by the bytes of their PLAIN encoding. JSON has no NaN, which would have many.
+func (e *encoder) insertWords(filter bloom.SplitBlockFilter, c *shred.Column, words []int64) {
+	physical := physicalType(c.Field)
+	e.page = appendWords(e.page[:0], words, physical)
+	e.page = appendWords(e.page, bothZeros(c), physical)
+	size := width(physical)
+	for at := 0; at < len(e.page); at += size {
+		filter.Insert(xxhash.Sum64(e.page[at : at+size]))
+	}
+}
+
+// bothZeros are the words of 0 and -0 if a Float or Double column has either. They are equal and their bytes are not, so
+// where a reader looks for bytes, in a Bloom filter or a dictionary, it has to find both.
+func bothZeros(c *shred.Column) []int64 {
+	switch {
+	case !slices.Contains(c.Doubles, 0):
+		return nil
+	case c.Field.Kind == schema.Float:
+		return []int64{0, int64(math.Float32bits(float32(math.Copysign(0, -1))))}
+	}
+	return []int64{0, math.MinInt64}
+}
+
+// fold halves a filter while the half still has bloomBits for each distinct value, as the bits that are set tell: a filter
+// that is just large enough has 5/9 of them. A value's block in the half is the one that its two were joined to.
+func fold(filter bloom.SplitBlockFilter) bloom.SplitBlockFilter {
+	for len(filter)%2 == 0 {
+		set := 0
+		for i := 0; i < len(filter); i += 2 {
+			for j := range filter[i] {
+				set += bits.OnesCount32(uint32(filter[i][j] | filter[i+1][j]))
+			}
+		}
+		if 9*set > 5*len(filter)/2*8*bloom.BlockSize {
+			break
+		}
+		for i := range len(filter) / 2 {
+			for j := range filter[i] {
+				filter[i][j] = filter[2*i][j] | filter[2*i+1][j]
+			}
+		}
+		filter = filter[:len(filter)/2]
+	}
+	return filter
+}
+
+// bloom appends a chunk's Bloom filter, if it has one.
+func (e *encoder) bloom(chunk *encodedChunk) error {
+	if chunk.filter == nil {
+		return nil
+	}
 	header, err := marshal(&format.BloomFilterHeader{
-		NumBytes:    int32(len(filter.Bytes())),
+		NumBytes:    int32(len(chunk.filter.Bytes())),
 		Algorithm:   format.BloomFilterAlgorithm{Value: &format.SplitBlockAlgorithm{}},
 		Hash:        format.BloomFilterHash{Value: &format.XxHash{}},
 		Compression: format.BloomFilterCompression{Value: &format.BloomFilterUncompressed{}},
@@ -40,20 +126,8 @@ func (e *encoder) bloom(c *shred.Column, chunk *encodedChunk) error {
 	}
 	chunk.bloom = true
 	chunk.meta.BloomFilterOffset = int64(len(e.out))
-	e.out = append(append(e.out, header...), filter.Bytes()...)
+	e.out = append(append(e.out, header...), chunk.filter.Bytes()...)
 	chunk.meta.BloomFilterLength = int32(len(e.out)) - int32(chunk.meta.BloomFilterOffset)
+	chunk.filter = nil
 	return nil
-}
-
-func insertText(filter bloom.SplitBlockFilter, c *shred.Column, chunks []shred.Chunk) {
-	for _, chunk := range chunks {
-		for rest := chunk.Data[shred.Headroom:]; len(rest) > 0; {
-			start, n := 0, 16
-			if !c.WideDecimal() {
-				start, n = 4, 4+int(binary.LittleEndian.Uint32(rest))
-			}
-			filter.Insert(xxhash.Sum64(rest[start:n]))
-			rest = rest[n:]
-		}
-	}
 }

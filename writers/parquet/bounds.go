@@ -92,9 +92,9 @@ func (b *bounds) extremes(e *encoder, s span, dictionary bool) (least, most valu
 	case c.Bytes() && dictionary:
 		return b.entryExtremes(e, s)
 	case c.WideDecimal():
-		return b.wideExtremes(e.chunks[s.chunk].Data[shred.Headroom:])
+		return b.wideExtremes(s.text)
 	case c.Bytes():
-		return textExtremes(e.chunks[s.chunk].Data[shred.Headroom:])
+		return textExtremes(s.text)
 	case b.kind == schema.Boolean:
 		low, high := extremes(c.Bools[s.values:s.valuesEnd])
 		return value{number: int64(low)}, value{number: int64(high)}
@@ -129,11 +129,12 @@ func (b *bounds) entryExtremes(e *encoder, s span) (least, most value) {
 			continue
 		}
 		entry := e.dict.entry(int32(i))
-		if first || bytes.Compare(entry, least.text) < 0 {
-			least.text = entry
+		v := value{text: entry}
+		if first || b.compare(v, least) < 0 {
+			least = v
 		}
-		if first || bytes.Compare(entry, most.text) > 0 {
-			most.text = entry
+		if first || b.compare(v, most) > 0 {
+			most = v
 		}
 		first = false
 	}
@@ -158,9 +159,9 @@ func textExtremes(data []byte) (least, most value) {
 }
 
 func (b *bounds) wideExtremes(data []byte) (least, most value) {
-	least.text, most.text = data[:16], data[:16]
-	for ; len(data) > 0; data = data[16:] {
-		v := value{text: data[:16]}
+	least.text, most.text = data[:wideDecimalBytes], data[:wideDecimalBytes]
+	for ; len(data) > 0; data = data[wideDecimalBytes:] {
+		v := value{text: data[:wideDecimalBytes]}
 		if b.compare(v, least) < 0 {
 			least = v
 		}

@@ -311,7 +311,7 @@ var corpora = []corpus{
 	{name: "one row of nulls", rows: 1, nulls: 1},
 	{name: "only nulls", rows: 1000, nulls: 1},
 	{name: "no nulls", rows: 500},
-	{name: "mixed", rows: 10_000, nulls: 0.2},
+	{name: "mixed", rows: 3000, nulls: 0.2},
 	{name: "many row groups", rows: 1000, nulls: 0.3, options: Options{RowGroupBytes: 60_000, Compression: Zstd}},
 	{name: "many pages", rows: 1500, nulls: 0.05, long: 10_000, options: Options{Compression: Gzip}},
 	{name: "long texts", rows: 8, long: 1_500_000, options: Options{Compression: Uncompressed}},

@@ -27,7 +27,8 @@ type dictionary struct {
 	count   int
 	indexes []int32 // of each value
 	numbers []int64 // the entries of a number column
-	plain   []byte  // the entries of a text column, PLAIN
+	plain   []byte  // the entries of a text column or a wide decimal, PLAIN
+	wide    bool    // wideDecimalBytes an entry, without a length
 	starts  []uint32
 	table   []int32 // open addressing; entry number plus one
 	hashes  []uint32
@@ -47,16 +48,22 @@ func (d *dictionary) build(c *shred.Column, words []int64, chunks []shred.Chunk)
 		d.odd, d.mask = rand.Uint64()|1, rand.Uint64()
 		d.seed = maphash.MakeSeed()
 	}
-	d.count, d.indexes = 0, d.indexes[:0]
+	d.count, d.indexes, d.wide = 0, d.indexes[:0], c.WideDecimal()
 	d.numbers, d.plain, d.starts, d.hashes = d.numbers[:0], d.plain[:0], d.starts[:0], d.hashes[:0]
 	d.resize(1024)
 	switch {
-	case c.Values() == 0 || c.Field.Kind == schema.Boolean || c.WideDecimal():
+	case c.Values() == 0 || c.Field.Kind == schema.Boolean:
 		return false
 	case c.Bytes():
 		return d.addChunks(chunks) && d.pays(textBytes(chunks))
 	}
-	return d.addNumbers(words) && d.pays(len(words)*width(physicalType(c.Field)))
+	if !d.addNumbers(words) || !d.pays(len(words)*width(physicalType(c.Field))) {
+		return false
+	}
+	for _, zero := range bothZeros(c) {
+		d.number(zero)
+	}
+	return true
 }
 
 func textBytes(chunks []shred.Chunk) (size int) {
@@ -158,7 +165,10 @@ func (d *dictionary) addChunks(chunks []shred.Chunk) bool {
 	index := int32(-1)
 	for _, chunk := range chunks {
 		for rest := chunk.Data[shred.Headroom:]; len(rest) > 0; {
-			n := 4 + int(binary.LittleEndian.Uint32(rest))
+			n := wideDecimalBytes
+			if !d.wide {
+				n = 4 + int(binary.LittleEndian.Uint32(rest))
+			}
 			v := rest[:n]
 			rest = rest[n:]
 			if index < 0 || !bytes.Equal(v, last) {
@@ -175,7 +185,7 @@ func (d *dictionary) addChunks(chunks []shred.Chunk) bool {
 	return true
 }
 
-// text finds a value, which has its length before it.
+// text finds a value, which has its length before it unless all are of one.
 func (d *dictionary) text(v []byte) int32 {
 	hash := d.hash(v)
 	mask := uint32(len(d.table) - 1)
@@ -194,7 +204,7 @@ func (d *dictionary) text(v []byte) int32 {
 	}
 }
 
-// hash is a hash of a value with its length. Short ones, which are most, fit into two words.
+// hash is a hash of a value with its length, if it has one. Short ones, which are most, fit into two words.
 func (d *dictionary) hash(v []byte) uint32 {
 	switch n := len(v); {
 	case n > 16:
@@ -214,13 +224,16 @@ func (d *dictionary) mix(a, b uint64) uint32 {
 // entry returns the text of an entry.
 func (d *dictionary) entry(i int32) []byte {
 	at := d.starts[i]
+	if d.wide {
+		return d.plain[at : at+wideDecimalBytes]
+	}
 	n := binary.LittleEndian.Uint32(d.plain[at:])
 	return d.plain[at+4 : at+4+n]
 }
 
 // appendPlain writes the entries.
 func (d *dictionary) appendPlain(dst []byte, physical format.Type) []byte {
-	if physical == format.ByteArray {
+	if physical == format.ByteArray || physical == format.FixedLenByteArray {
 		return append(dst, d.plain...)
 	}
 	return appendWords(dst, d.numbers, physical)

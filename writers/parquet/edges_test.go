@@ -134,19 +134,19 @@ func lateSamples(tb testing.TB) (list []sample) {
 	for file := range 2 {
 		var records []record.Record
 		var want []string
-		for i := range 10_000 {
+		for i := range 3000 {
 			id, extra := strconv.Itoa(i), ""
 			data := fmt.Sprintf(`"name":"n%d","tags":[%d,null,%d],"geo":{"lat":%d.5}`, i%7, i, i+1, i%90)
 			row := data
 			late := "null"
-			if file > 0 || i >= 5000 {
+			if file > 0 || i >= 1500 {
 				value := fmt.Sprintf(`{"x":%d,"y":"é%d"}`, i, i%3)
 				data += `,"late":` + value
 				if late = value; file == 0 {
 					extra = `,"late":` + value
 				}
 			}
-			if i%97 == 96 && i > 1000 {
+			if i%97 == 96 && i > DefaultInferRows {
 				data = `"id":"number ` + id + `",` + data
 				extra = `,"id":"number ` + id + `"` + extra
 				id = "null"
@@ -170,14 +170,36 @@ func lateSamples(tb testing.TB) (list []sample) {
 	return list
 }
 
+// zeroSamples are files whose only zeros are of one sign, with a dictionary and without.
+func zeroSamples(tb testing.TB) (list []sample) {
+	s := mustParse(tb, `{"x-extra":false,"properties":{"f":{"type":"number","x-parquet":"float"},"d":{"type":"number"}}}`)
+	for _, zero := range []string{"0.0", "-0.0"} {
+		for _, distinct := range []int{3, 1000} {
+			var records []record.Record
+			var want []string
+			for i := range 1000 {
+				data := fmt.Sprintf(`"f":%d.5,"d":-%d.5`, i%distinct, i%distinct)
+				if i%distinct == 1 {
+					data = `"f":` + zero + `,"d":` + zero
+				}
+				records = append(records, record.Record{SequenceNumber: strconv.Itoa(i), Data: []byte("{" + data + "}")})
+				want = append(want, "{"+data+`,"event_id":"`+strconv.Itoa(i)+`"}`)
+			}
+			f := mustFormat(tb, Options{Schema: s, Bloom: []string{"f", "d"}})
+			list = append(list, sample{fmt.Sprintf("zero as %s, %d values", zero, distinct), writeFile(tb, f, records), want})
+		}
+	}
+	return list
+}
+
 // nullPages is a file with pages of nothing but nulls, before, between and behind others.
 func nullPages(tb testing.TB) sample {
 	s := mustParse(tb, `{"x-extra":false,"properties":{"n":{"type":"integer"},"list":{"type":"array","items":{"type":"integer"}}}}`)
 	var records []record.Record
 	var want []string
-	for i := range 2*pageLevels + 10 {
+	for i := range 2*pageRows + 10 {
 		data, row := "", `"n":null,"list":null`
-		if page := i / pageLevels; page%2 == 1 {
+		if page := i / pageRows; page%2 == 1 {
 			data = fmt.Sprintf(`"n":%d,"list":[%d]`, i, -i)
 			row = data
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/parquet-go/parquet-go/bloom"
 	"github.com/parquet-go/parquet-go/encoding/delta"
 	"github.com/parquet-go/parquet-go/encoding/rle"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
@@ -17,8 +18,13 @@ import (
 	"aws-streaming-pipeline/consumer/record/schema/shred"
 )
 
-// pageLevels is the number of values, nulls included, of a page whose values are small: 1 MiB of 8-byte numbers.
-const pageLevels = 128 << 10
+const (
+	// pageRows is the number of rows of a page, as parquet-java has it: a look-up of one row reads the page around it.
+	pageRows = 20_000
+	// pageLevels is the number of values of a page, nulls included, where rows have many: 1 MiB of 8-byte numbers. A page
+	// ends with a row.
+	pageLevels = 128 << 10
+)
 
 // encoder turns columns into pages. It keeps its memory from row group to row group, but for that of out, which waits with the
 // row group to be written.
@@ -48,8 +54,9 @@ func newEncoder(f *Format) *encoder {
 type span struct {
 	levels, levelsEnd int
 	values, valuesEnd int
-	row               int
-	chunk             int // of a text column without a dictionary
+	row, rows         int
+	text              []byte // the values of a text column without a dictionary
+	headroom          []byte // shred.Headroom bytes and text behind them, if they are free
 }
 
 func (s span) nulls() int { return s.levelsEnd - s.levels - (s.valuesEnd - s.values) }
@@ -60,6 +67,7 @@ type encodedChunk struct {
 	columnIndex format.ColumnIndex
 	offsetIndex format.OffsetIndex
 	dictionary  bool
+	filter      bloom.SplitBlockFilter // until it is written
 	bloom       bool
 }
 
@@ -117,6 +125,7 @@ func (e *encoder) group(columns []*shred.Column, rows int) (*encodedGroup, error
 	e.out = e.out[:0]
 	defer func() { // they are the columns' own
 		e.words, e.chunks = nil, nil
+		clear(e.spans[:cap(e.spans)])
 		e.text.Forget()
 	}()
 	g := &encodedGroup{rows: int64(rows)}
@@ -127,11 +136,8 @@ func (e *encoder) group(columns []*shred.Column, rows int) (*encodedGroup, error
 		}
 		g.chunks = append(g.chunks, chunk)
 	}
-	for i, c := range columns {
-		if !slices.Contains(e.format.options.Bloom, strings.Join(c.Path, ".")) {
-			continue
-		}
-		if err := e.bloom(c, g.chunks[i]); err != nil {
+	for _, chunk := range g.chunks {
+		if err := e.bloom(chunk); err != nil {
 			return nil, err
 		}
 	}
@@ -163,6 +169,9 @@ func (e *encoder) column(c *shred.Column) (*encodedChunk, error) {
 		bounds.addPage(e, s, chunk.dictionary)
 	}
 	bounds.finish(chunk)
+	if slices.Contains(e.format.options.Bloom, strings.Join(c.Path, ".")) {
+		chunk.filter = e.filter(c, chunk.dictionary)
+	}
 	chunk.meta.TotalCompressedSize = int64(len(e.out) - start)
 	chunk.noteEncodings(encoding, len(e.spans))
 	return chunk, nil
@@ -217,51 +226,69 @@ func (e *encoder) encoding(c *shred.Column, dictionary bool) format.Encoding {
 // split decides which levels and values go into which page. A page begins with a record.
 func (e *encoder) split(c *shred.Column, dictionary bool) {
 	e.spans = e.spans[:0]
-	if c.Bytes() && !dictionary && len(e.chunks) > 0 {
-		for i := range e.chunks {
-			end := c.Levels()
-			if i+1 < len(e.chunks) {
-				end = e.chunks[i+1].FirstLevel
-			}
-			e.addSpan(c, end, i)
-		}
+	if !c.Bytes() || dictionary || len(e.chunks) == 0 {
+		e.addSpans(c, c.Levels(), nil)
 		return
 	}
-	for end := 0; end < c.Levels(); {
-		end = min(end+pageLevels, c.Levels())
-		for end < len(c.Reps) && c.Reps[end] > 0 {
-			end++
+	for i := range e.chunks {
+		end := c.Levels()
+		if i+1 < len(e.chunks) {
+			end = e.chunks[i+1].FirstLevel
 		}
-		e.addSpan(c, end, 0)
+		e.addSpans(c, end, e.chunks[i].Data)
 	}
 }
 
-// addSpan adds the span from the last one's end to a level.
-func (e *encoder) addSpan(c *shred.Column, end, chunk int) {
-	s := span{levelsEnd: end, chunk: chunk}
+// addSpans adds the spans from the last one's end to a level. chunk has the values of a text column without a dictionary.
+func (e *encoder) addSpans(c *shred.Column, end int, chunk []byte) {
+	var s span
 	if n := len(e.spans); n > 0 {
 		last := e.spans[n-1]
-		s.levels, s.values = last.levelsEnd, last.valuesEnd
-		s.row = last.row + rowsOf(c, last)
+		s = span{levelsEnd: last.levelsEnd, valuesEnd: last.valuesEnd, row: last.row + last.rows}
 	}
-	if s.levels == end {
-		return
+	headroom, rest := chunk, chunk[min(shred.Headroom, len(chunk)):]
+	for s.levelsEnd < end {
+		s.levels, s.values = s.levelsEnd, s.valuesEnd
+		s.levelsEnd, s.rows = pageEnd(c, s.levels, end)
+		s.valuesEnd += valuesOf(c, s.levels, s.levelsEnd)
+		if chunk != nil {
+			size := textSize(c, rest, s.valuesEnd-s.values)
+			s.text, rest = rest[:size], rest[size:]
+			s.headroom = headroom[:min(len(headroom), shred.Headroom+size)]
+			headroom = nil // behind the first page's values are those of the next
+		}
+		e.spans = append(e.spans, s)
+		s.row += s.rows
 	}
-	s.valuesEnd = s.values + valuesOf(c, s.levels, end)
-	e.spans = append(e.spans, s)
 }
 
-func rowsOf(c *shred.Column, s span) int {
+// pageEnd returns where a page ends that begins at a level, and the number of its rows.
+func pageEnd(c *shred.Column, from, end int) (levelsEnd, rows int) {
 	if c.MaxRep == 0 {
-		return s.levelsEnd - s.levels
+		levelsEnd = min(from+pageRows, end)
+		return levelsEnd, levelsEnd - from
 	}
-	rows := 0
-	for _, rep := range c.Reps[s.levels:s.levelsEnd] {
-		if rep == 0 {
-			rows++
+	for i, rep := range c.Reps[from:end] {
+		if rep > 0 {
+			continue
 		}
+		if rows == pageRows || i >= pageLevels {
+			return from + i, rows
+		}
+		rows++
 	}
-	return rows
+	return end, rows
+}
+
+// textSize is the number of bytes of the first values in text.
+func textSize(c *shred.Column, text []byte, values int) (size int) {
+	if c.WideDecimal() {
+		return wideDecimalBytes * values
+	}
+	for range values {
+		size += 4 + int(binary.LittleEndian.Uint32(text[size:]))
+	}
+	return size
 }
 
 func valuesOf(c *shred.Column, from, to int) int {
@@ -393,7 +420,7 @@ func (e *encoder) encodeValues(c *shred.Column, s span, encoding format.Encoding
 	case encoding == format.DeltaBinaryPacked:
 		return e.appendDeltas(c, s)
 	case c.Bytes():
-		return e.wrapChunk(s), nil
+		return e.wrapText(s), nil
 	case c.Field.Kind == schema.Boolean:
 		e.page = appendBits(e.page, c.Bools[s.values:s.valuesEnd])
 	default:
@@ -433,17 +460,13 @@ func (e *encoder) appendDeltas(c *shred.Column, s span) ([]byte, error) {
 	return e.page, nil
 }
 
-// wrapChunk puts the levels before a chunk's values: in place, where they fit into its headroom.
-func (e *encoder) wrapChunk(s span) []byte {
-	if len(e.chunks) == 0 || s.values == s.valuesEnd {
-		return e.page
+// wrapText puts the levels before a page's text: in place, where there is headroom for them.
+func (e *encoder) wrapText(s span) []byte {
+	if room := shred.Headroom - len(e.page); room >= 0 && len(s.headroom) > 0 {
+		copy(s.headroom[room:], e.page)
+		return s.headroom[room:]
 	}
-	data := e.chunks[s.chunk].Data
-	if room := shred.Headroom - len(e.page); room >= 0 {
-		copy(data[room:], e.page)
-		return data[room:]
-	}
-	e.page = append(e.page, data[shred.Headroom:]...)
+	e.page = append(e.page, s.text...)
 	return e.page
 }
 

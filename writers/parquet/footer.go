@@ -194,10 +194,13 @@ func annotateScalar(e *format.SchemaElement, f *schema.Field) {
 		annotate(e, deprecated.Decimal, &format.DecimalType{Precision: precision, Scale: scale})
 		e.Precision, e.Scale = thrift.New(precision), thrift.New(scale)
 		if precision > 18 {
-			e.TypeLength = thrift.New(int32(16))
+			e.TypeLength = thrift.New(int32(wideDecimalBytes))
 		}
 	}
 }
+
+// wideDecimalBytes is the size of a decimal of more than 18 digits.
+const wideDecimalBytes = 16
 
 // physicalType is the type that a column's values are stored in.
 func physicalType(f *schema.Field) format.Type {

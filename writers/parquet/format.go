@@ -9,11 +9,12 @@
 //   - every column is optional but event_id, lists have three levels, maps are of string keys;
 //   - timestamps are UTC milliseconds or microseconds, never nanoseconds, which Athena does not read;
 //   - JSON text is annotated as a string, as Athena has no JSON columns;
-//   - data pages are of version 1 and hold about 1 MiB before compression, each with a CRC-32;
+//   - data pages are of version 1 and hold at most 20,000 rows and about 1 MiB before compression, each with a CRC-32;
 //   - a column chunk is dictionary encoded where that pays; otherwise integers and timestamps are DELTA_BINARY_PACKED
 //     (unless switched off) and everything else PLAIN;
 //   - chunks have statistics, pages have a column index and an offset index, and text in them is cut to 64 bytes;
-//   - chosen columns have split-block Bloom filters;
+//   - chosen columns have split-block Bloom filters, sized by their distinct values;
+//   - where a column has a zero, its filter and its dictionary have those of both signs, which SQL takes for equal;
 //   - the footer's metadata names the schema under the key aws-streaming-pipeline.schema.
 //
 // Without a schema the columns come from the first records of a file. See Format.

@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,9 +99,19 @@ type sample struct {
 	want []string
 }
 
+var allSamples struct {
+	sync.Once
+	list []sample
+}
+
 // samples are all files that readers are tried with.
-func samples(tb testing.TB) (list []sample) {
+func samples(tb testing.TB) []sample {
 	tb.Helper()
+	allSamples.Do(func() { allSamples.list = makeSamples(tb) })
+	return allSamples.list
+}
+
+func makeSamples(tb testing.TB) (list []sample) {
 	for _, c := range corpora {
 		c.options.Schema = mustParse(tb, corpusDocument)
 		records, want := c.generate(c.options.Schema.Fields)
@@ -108,6 +119,7 @@ func samples(tb testing.TB) (list []sample) {
 	}
 	list = append(list, edgeSamples(tb)...)
 	list = append(list, lateSamples(tb)...)
+	list = append(list, zeroSamples(tb)...)
 	return append(list, nullPages(tb))
 }
 

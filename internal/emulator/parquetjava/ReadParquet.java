@@ -277,6 +277,7 @@ public class ReadParquet {
         Seen[] seen = new Seen[count];
         int page = -1;
         long row = -1;
+        Object zero = null;
         require(column.getTotalValueCount() == meta.getValueCount(), "%s: number of values", name);
         for (long i = 0; i < meta.getValueCount(); i++) {
             if (column.getCurrentRepetitionLevel() == 0) {
@@ -288,7 +289,11 @@ public class ReadParquet {
             Object value = column.getCurrentDefinitionLevel() == descriptor.getMaxDefinitionLevel() ? read(column, type) : null;
             if (value != null && bloom != null) {
                 require(bloom.findHash(hash(bloom, value)), "%s row %d: not in the Bloom filter", name, row);
+                if (otherZero(value) != null) {
+                    require(bloom.findHash(hash(bloom, otherZero(value))), "%s row %d: the other zero is not in the Bloom filter", name, row);
+                }
             }
+            zero = otherZero(value) == null ? zero : value;
             whole.add(value, order);
             seen[page].add(value, order);
             column.consume();
@@ -317,6 +322,11 @@ public class ReadParquet {
             lookUp(name, whole.min);
             lookUp(name, whole.max);
             checked[2] += 2;
+            if (zero != null) {
+                keeps(name, zero);
+                keeps(name, otherZero(zero));
+                checked[2] += 2;
+            }
         }
     }
 
@@ -406,6 +416,23 @@ public class ReadParquet {
             }
         }
         require(false, "%s: a value that is there is not found", name);
+    }
+
+    /** The zero of the other sign, which SQL takes for equal; null for any other value. */
+    private static Object otherZero(Object value) {
+        if (value instanceof Float && (float) value == 0) {
+            return -(float) value;
+        }
+        return value instanceof Double && (double) value == 0 ? (Object) (-(double) value) : null;
+    }
+
+    /** An engine that looks for a value must come to see rows: it compares them by itself. */
+    private static void keeps(String name, Object value) throws Exception {
+        FilterPredicate predicate = equal(name, value);
+        filter = FilterCompat.get(predicate);
+        try (ParquetFileReader reader = open(predicate)) {
+            require(reader.readNextFilteredRowGroup() != null, "%s: rows are passed over for %s", name, value);
+        }
     }
 
     private static FilterPredicate equal(String name, Object value) {
