@@ -110,7 +110,7 @@ func (s *Shredder) unescape(t text, raw []byte) []byte {
 
 // foreignText gives a string column the text of a value that is no string.
 func (s *Shredder) foreignText(n *Node, b []byte, i int, rep uint8) int {
-	if !s.schema.Coerce && n.Field.Type == "string" || b[i] == 'n' {
+	if s.schema.Lenient || !s.schema.Coerce && n.Field.Type == "string" || b[i] == 'n' {
 		return s.mismatch(n, b, i, rep)
 	}
 	end := skipValue(b, i, s.depth)
