@@ -37,6 +37,7 @@ type Config struct {
 	FileExtension   string `envconfig:"FILE_EXTENSION" desc:"extension of data files in place of that of their format and compression, as .json.gz; Firehose's FileExtension"`
 	Schema          string `envconfig:"SCHEMA" desc:"JSON Schema file that records have to hold to, a path or s3://bucket/key; Parquet takes its columns from it, or infers them if there is none"`
 	RowGroupSize    Bytes  `envconfig:"ROW_GROUP_SIZE" default:"64MiB" desc:"memory that the records of a Parquet row group take up before they are encoded"`
+	ParquetEncoding string `envconfig:"PARQUET_ENCODING" default:"compact" desc:"encoding of Parquet integers and timestamps that have no dictionary: compact (DELTA_BINARY_PACKED) or plain, for readers that get the former wrong, such as fastparquet"`
 	BloomColumns    string `envconfig:"BLOOM_COLUMNS" desc:"Parquet columns that get a Bloom filter, separated by commas; pays for look-ups of single values, as of event_id"`
 
 	FileSize       Bytes         `envconfig:"FILE_SIZE" default:"128MiB" desc:"encoded size at which a file is closed"`
@@ -107,8 +108,10 @@ func (c *Config) Validate() error {
 	oneOf("FORMAT", c.Format, "jsonl", "parquet", "firehose")
 	if c.Format == "parquet" {
 		oneOf("COMPRESSION", c.compression(), "none", "snappy", "gzip", "zstd")
+		oneOf("PARQUET_ENCODING", c.ParquetEncoding, "compact", "plain")
 	} else {
 		oneOf("COMPRESSION", c.compression(), "none", "gzip", "zstd", "snappy", "hadoop-snappy", "snappy-framed")
+		check(c.ParquetEncoding == "compact", "PARQUET_ENCODING", c.ParquetEncoding, "compact unless FORMAT=parquet")
 		check(c.BloomColumns == "", "BLOOM_COLUMNS", c.BloomColumns, "nothing unless FORMAT=parquet")
 	}
 	check(c.Schema == "" || c.Format != "firehose", "SCHEMA", c.Schema, "nothing with FORMAT=firehose, which looks at no payload")

@@ -25,7 +25,7 @@ func (c *Config) bodyFormat(s *schema.Schema, version string, rounded func(numbe
 	case "parquet":
 		return parquet.New(parquet.Options{
 			Schema: s, Compression: parquet.Compression(c.compression()), RowGroupBytes: int(c.RowGroupSize), Bloom: c.bloomColumns(),
-			Rounded: rounded, CreatedBy: "aws-streaming-pipeline version " + version,
+			PlainIntegers: c.ParquetEncoding == "plain", Rounded: rounded, CreatedBy: "aws-streaming-pipeline version " + version,
 		})
 	case "firehose":
 		payload := jsonl.AppendPayload

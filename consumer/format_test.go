@@ -3,6 +3,7 @@ package consumer
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -73,6 +74,8 @@ func TestConfig_RefusesSettingsOfAnotherFormat(t *testing.T) {
 		"APPEND_DELIMITER=":             func(c *Config) { c.AppendDelimiter = true },
 		"CONTENT_ENCODING=":             func(c *Config) { c.Format, c.ContentEncoding = "parquet", true },
 		"COMPRESSION=\"zip\"":           func(c *Config) { c.Format, c.Compression = "firehose", "zip" },
+		"PARQUET_ENCODING=\"plain\"":    func(c *Config) { c.ParquetEncoding = "plain" },
+		"PARQUET_ENCODING=\"dense\"":    func(c *Config) { c.Format, c.ParquetEncoding = "parquet", "dense" },
 		"COMPRESSION=\"hadoop-snappy\"": func(c *Config) { c.Format, c.Compression = "parquet", "hadoop-snappy" },
 		"FILE_EXTENSION:":               func(c *Config) { c.FileExtension = ".JSON" },
 	} {
@@ -192,5 +195,35 @@ func TestLines_HoldToTheSchemaAndNotToColumns(t *testing.T) {
 		if want := data[:len(data)-1] + `,"event_id":"7"}` + "\n"; valid && string(line) != want {
 			t.Errorf("%s became %s", data, line)
 		}
+	}
+}
+
+func TestParquetEncoding_DecidesHowIntegersAreWritten(t *testing.T) {
+	columns, err := schema.Parse("t", []byte(`{"x-extra":false,"properties":{"n":{"type":"integer"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := make(map[string]int)
+	for _, encoding := range []string{"compact", "plain"} {
+		c := Defaults()
+		c.Format, c.Compression, c.ParquetEncoding = "parquet", "none", encoding
+		f, err := c.dataFormat(columns, "test", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := f.NewLayout().NewBlock()
+		for i := range 10_000 {
+			if err := block.Append(&record.Record{Data: fmt.Appendf(nil, `{"n":%d}`, i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e, err := block.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[encoding] = len(e.Data)
+	}
+	if sizes["plain"] < sizes["compact"]+50_000 {
+		t.Errorf("10,000 integers of 8 bytes take %v bytes", sizes)
 	}
 }

@@ -102,9 +102,13 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 		if !ok || tpl.parameters[parameter]["AllowedValues"] == nil {
 			continue
 		}
-		t.Setenv("FORMAT", "jsonl")
-		if name == "APPEND_DELIMITER" {
-			t.Setenv("FORMAT", "firehose") // the only one that it is for
+		switch name { // some settings are for one format only
+		case "APPEND_DELIMITER":
+			t.Setenv("FORMAT", "firehose")
+		case "PARQUET_ENCODING":
+			t.Setenv("FORMAT", "parquet")
+		default:
+			t.Setenv("FORMAT", "jsonl")
 		}
 		for _, allowed := range list(tpl.parameters[parameter]["AllowedValues"]) {
 			t.Setenv(name, allowed.(string))

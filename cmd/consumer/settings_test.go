@@ -31,7 +31,7 @@ var changes = map[string][]string{
 	"manifest prefix": {"MANIFEST_PREFIX=audited/"},
 	"path style":      {"S3_PATH_STYLE=false"},
 	"encryption":      {"S3_ENCRYPTION=aws:kms", "S3_KMS_KEY_ID=alias/other"},
-	"format":          {"FORMAT=parquet", "ROW_GROUP_SIZE=1MiB", "BLOOM_COLUMNS=event_id"},
+	"format":          {"FORMAT=parquet", "ROW_GROUP_SIZE=1MiB", "PARQUET_ENCODING=plain", "BLOOM_COLUMNS=event_id"},
 	"another format":  {"FORMAT=firehose", "APPEND_DELIMITER=true", "FILE_EXTENSION=.txt"},
 	"compression":     {"COMPRESSION=zstd", "CONTENT_ENCODING=true"},
 	"part size":       {"PART_SIZE=16MiB", "UPLOAD_CONCURRENCY=1"},

@@ -66,8 +66,8 @@ type Options struct {
 	// RowGroupBytes closes a row group when its vectors take up so much memory; DefaultRowGroupBytes if 0. A row group
 	// is what a reader reads at least, and what a writer holds at most.
 	RowGroupBytes int
-	// PlainIntegers writes integers and timestamps PLAIN where they have no dictionary, for readers that do not know
-	// DELTA_BINARY_PACKED.
+	// PlainIntegers writes integers and timestamps PLAIN where they have no dictionary, for readers that get
+	// DELTA_BINARY_PACKED wrong.
 	PlainIntegers bool
 	// Bloom lists the columns, by their dotted paths, that get a Bloom filter. It pays for look-ups of single values
 	// in columns of very many, as event_id.
