@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -48,21 +49,22 @@ const DefaultMaxRecords = 250_000
 // A payload that begins with the magic number but does not end with the right MD5 is not an aggregate, and is passed on
 // as it is: so does the Java KCL, and another producer's binary data may begin with any bytes. Where the MD5 is right
 // but no user records can be read (no protobuf message of that form, a table index out of range, no records at all, or
-// more than DefaultMaxRecords), raw comes back whole with a Fault: half of an aggregate is never delivered. The Java KCL
+// more than DefaultMaxRecords or than its size allows), raw comes back whole with a Fault: half of an aggregate is never delivered. The Java KCL
 // delivers the records before a wrong index and drops the rest, which this pipeline must not.
 func AppendRecords(dst []Record, raw Record) []Record {
-	dst, _ = appendUserRecords(dst, raw, DefaultMaxRecords, nil)
+	left := newBudget(&raw, DefaultMaxOpenedBytes, DefaultMaxRecords)
+	dst, _ = appendUserRecords(dst, raw, &left, nil)
 	return dst
 }
 
 // appendUserRecords is AppendRecords with its bounds. With a range it drops an aggregate of which a user record belongs
 // to another shard, and says so.
-func appendUserRecords(dst []Record, raw Record, maxRecords int, in *HashRange) (out []Record, dropped bool) {
+func appendUserRecords(dst []Record, raw Record, left *budget, in *HashRange) (out []Record, dropped bool) {
 	message, ok := aggregateMessage(raw.Data)
 	if raw.Fault != nil || !ok {
 		return append(dst, raw), false
 	}
-	out, err := appendMessage(dst, raw, message, maxRecords)
+	out, err := appendMessage(dst, raw, message, left)
 	if err != nil {
 		code := CodeAggregateCorrupt
 		if errors.Is(err, errTooManyRecords) {
@@ -97,7 +99,7 @@ func aggregateMessage(payload []byte) ([]byte, bool) {
 var errTooManyRecords = errors.New("too many user records")
 
 // appendMessage appends the user records of a message, all or none.
-func appendMessage(dst []Record, raw Record, message []byte, maxRecords int) ([]Record, error) {
+func appendMessage(dst []Record, raw Record, message []byte, left *budget) ([]Record, error) {
 	t, err := readTables(message)
 	if err != nil {
 		return dst, err
@@ -105,10 +107,10 @@ func appendMessage(dst []Record, raw Record, message []byte, maxRecords int) ([]
 	switch {
 	case t.records == 0:
 		return dst, errors.New("no user records")
-	case t.records > maxRecords:
-		return dst, fmt.Errorf("%w: %d, the bound is %d", errTooManyRecords, t.records, maxRecords)
+	case t.records > left.parts:
+		return dst, fmt.Errorf("%w: %d, the bound is %d", errTooManyRecords, t.records, left.parts)
 	}
-	out := dst
+	out := slices.Grow(dst, t.records)
 	err = eachField(message, func(f field) error {
 		if f.number != fieldRecords || f.kind != protowire.BytesType {
 			return nil
@@ -118,6 +120,9 @@ func appendMessage(dst []Record, raw Record, message []byte, maxRecords int) ([]
 		u.SubSequence = len(out) - len(dst)
 		if err := t.readRecord(&u, f.bytes); err != nil {
 			return fmt.Errorf("user record %d: %w", u.SubSequence, err)
+		}
+		if !left.describe(&u) {
+			return fmt.Errorf("%w: %d with their keys, in %d bytes", errTooManyRecords, t.records, len(message))
 		}
 		out = append(out, u)
 		return nil

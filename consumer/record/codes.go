@@ -35,9 +35,9 @@ type Code struct {
 func Codes() []Code {
 	return []Code{
 		{CodeAggregateCorrupt, ProcessingFailed, "the magic number and checksum of a KPL aggregate, but no readable user records inside"},
-		{CodeAggregateTooManyRecords, ProcessingFailed, "a KPL aggregate of more user records than the bound"},
+		{CodeAggregateTooManyRecords, ProcessingFailed, "a KPL aggregate of more user records than the bound, or than its size allows"},
 		{CodeGzipCorrupt, ProcessingFailed, "a gzip header, but the stream is damaged or cut off"},
-		{CodeGzipTooLarge, ProcessingFailed, "a gzip stream that inflates to more than the bound"},
+		{CodeGzipTooLarge, ProcessingFailed, "a gzip stream that inflates to more than the bound, or to more than 100 times its size"},
 		{CodeJSONEmpty, ProcessingFailed, "no bytes but white space"},
 		{CodeJSONInvalidUTF8, ProcessingFailed, "a JSON string with bytes that are not UTF-8"},
 		{CodeJSONMalformed, ProcessingFailed, "not JSON: a byte that may not stand where it stands"},
@@ -53,7 +53,7 @@ func Codes() []Code {
 		{CodeRegistrySchemaUnusable, ProcessingFailed, "a frame names a schema version whose definition cannot be used"},
 		{CodeRegistryTooLarge, ProcessingFailed, "framed data that come to more than the bound when opened"},
 		{CodeSplitTooLarge, ProcessingFailed, "log events that take up more than the bound after splitting"},
-		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound"},
+		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound, or than its size allows"},
 	}
 }
 

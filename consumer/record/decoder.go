@@ -54,7 +54,8 @@ type DecoderOptions struct {
 	// to, what comes out of their frames, and log events with the envelope's members. 0 stands for DefaultMaxOpenedBytes.
 	MaxOpenedBytes int
 	// MaxRecords bounds the user records of one aggregate, and again the parts into which the payloads of one Kinesis
-	// record are split. 0 stands for DefaultMaxRecords.
+	// record are split. 0 stands for DefaultMaxRecords. Their size bounds them, too: on average a user record has some
+	// seven bytes of the payload at least, and its keys count.
 	MaxRecords int
 }
 
@@ -132,11 +133,11 @@ func (d *Decoder) WithRange(r HashRange) *Decoder {
 func (d *Decoder) Append(ctx context.Context, dst []Record, raw Record) (all []Record, err error) {
 	first := len(dst)
 	defer keepWhole(&all, dst, &raw)
-	dst, dropped := appendUserRecords(dst, raw, d.o.MaxRecords, d.in)
+	left := newBudget(&raw, d.o.MaxOpenedBytes, d.o.MaxRecords)
+	dst, dropped := appendUserRecords(dst, raw, &left, d.in)
 	if dropped || !d.opens() {
 		return dst, nil
 	}
-	left := budget{bytes: d.o.MaxOpenedBytes, parts: d.o.MaxRecords}
 	if len(dst) == first+1 {
 		return d.open(ctx, dst[:first], dst[first], &left)
 	}
@@ -159,8 +160,41 @@ func keepWhole(all *[]Record, before []Record, raw *Record) {
 	}
 }
 
-// budget is what opening the payloads of one Kinesis record may still use up.
-type budget struct{ bytes, parts int }
+// budget is what taking one Kinesis record apart may still use up.
+type budget struct {
+	bytes        int // of opened payloads
+	parts        int // user records of an aggregate, and again parts of the payloads
+	descriptions int // see describe
+}
+
+const (
+	// descriptionBytes is what a user record takes up beside its payload and keys: as a Record, and as a line, which has
+	// at least its sequence number in it, and more if it goes to the error prefix.
+	descriptionBytes = 400
+	// descriptionsPerByte bounds the descriptions of what is taken out of a Kinesis record by its size: a record of
+	// one byte, in a payload of 10 MiB of them, would take up hundreds of times that. A line of {"a":1} passes.
+	descriptionsPerByte = 64
+	// inflatedDescriptions is the same for a byte of gzip, which stands for some ten bytes of JSON.
+	inflatedDescriptions = 16 * descriptionsPerByte
+	// someDescriptions are free.
+	someDescriptions = 64 * descriptionBytes
+)
+
+func newBudget(raw *Record, bytes, parts int) budget {
+	return budget{bytes: bytes, parts: parts, descriptions: someDescriptions + descriptionsPerByte*len(raw.Data)}
+}
+
+// describe takes a user record's description from the budget, and tells whether there was enough.
+func (b *budget) describe(r *Record) bool {
+	b.descriptions -= descriptionBytes + len(r.PartitionKey) + len(r.ExplicitHashKey)
+	return b.descriptions >= 0
+}
+
+// inflated makes room for the descriptions of what is in an inflated payload.
+func (b *budget) inflated(from, to int) {
+	b.bytes -= to
+	b.descriptions += min((inflatedDescriptions-descriptionsPerByte)*from, descriptionsPerByte*to)
+}
 
 func (d *Decoder) opens() bool {
 	return d.o.Inflate || d.o.Frames != nil || d.o.Split != SplitNone || d.o.LogEvents != LogEventsNone
@@ -177,7 +211,7 @@ func (d *Decoder) open(ctx context.Context, dst []Record, u Record, left *budget
 			u.Fault = fault
 			return append(dst, u), nil
 		}
-		left.bytes -= len(data)
+		left.inflated(len(u.Data), len(data))
 		u.Data = data
 	}
 	if d.o.Frames != nil && d.o.Frames.Framed(u.Data) {

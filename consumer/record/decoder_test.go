@@ -239,6 +239,67 @@ func TestDecoder_DropsAggregatesOfOtherShards(t *testing.T) {
 	}
 }
 
+// A record of one Kinesis record takes up hundreds of bytes beside its payload, so their number is bounded by its size.
+func TestDecoder_TakesOutNoMoreThanThePayloadsSizeAllows(t *testing.T) {
+	const many = 20_000
+	tiny := make([]record.Record, many)
+	longKey := make([]record.Record, many)
+	small := make([]record.Record, many)
+	for i := range many {
+		tiny[i] = record.Record{PartitionKey: "k"}
+		longKey[i] = record.Record{PartitionKey: strings.Repeat("k", 5000), Data: []byte(`{"a":1}`)}
+		small[i] = record.Record{PartitionKey: "k", Data: []byte(`{"a":1}`)}
+	}
+	event := func(message string) string {
+		return `{"id":"` + strings.Repeat("7", 56) + `","timestamp":1700000000000,"message":"` + message + `"}`
+	}
+	envelope := func(owner string, events ...string) string {
+		return `{"messageType":"DATA_MESSAGE","owner":"` + owner + `","logGroup":"g","logStream":"s","logEvents":[` + strings.Join(events, ",") + `]}`
+	}
+	events := slices.Repeat([]string{event("")}, many)
+	short := slices.Repeat([]string{`{"message":"{}"}`}, many)
+	for name, tt := range map[string]struct {
+		options record.DecoderOptions
+		data    []byte
+		code    string
+	}{
+		"aggregate of records without data":   {data: record.AppendAggregate(nil, tiny), code: record.CodeAggregateTooManyRecords},
+		"aggregate with one long key for all": {data: record.AppendAggregate(nil, longKey), code: record.CodeAggregateTooManyRecords},
+		"aggregate of small records":          {data: record.AppendAggregate(nil, small)},
+		"lines of a byte":                     {record.DecoderOptions{Split: record.SplitLines}, bytes.Repeat([]byte("0\n"), many), record.CodeSplitTooManyRecords},
+		"small lines":                         {record.DecoderOptions{Split: record.SplitLines}, bytes.Repeat([]byte("{\"a\":1}\n"), many), ""},
+		"a few lines of a byte":               {record.DecoderOptions{Split: record.SplitLines}, bytes.Repeat([]byte("0\n"), 60), ""},
+		"values of a byte":                    {record.DecoderOptions{Split: record.SplitJSON}, bytes.Repeat([]byte("0 "), many), record.CodeSplitTooManyRecords},
+		"small values":                        {record.DecoderOptions{Split: record.SplitJSON}, bytes.Repeat([]byte("{\"a\":1}"), many), ""},
+		"inflated lines of a byte":            {record.DecoderOptions{Inflate: true, Split: record.SplitLines}, gzipped(t, strings.Repeat("0\n", many)), record.CodeSplitTooManyRecords},
+		"events":                              {record.DecoderOptions{LogEvents: record.LogEventsObject}, []byte(envelope("123456789012", events...)), ""},
+		"events of a long owner":              {record.DecoderOptions{LogEvents: record.LogEventsObject}, []byte(envelope(strings.Repeat("1", 5000), events...)), record.CodeSplitTooLarge},
+		"events shorter than CloudWatch's":    {record.DecoderOptions{LogEvents: record.LogEventsMessage}, []byte(envelope("123456789012", short...)), record.CodeSplitTooManyRecords},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := newDecoder(t, tt.options).Append(nil, kinesisRecord(tt.data))
+			switch whole := got[0]; {
+			case tt.code == "":
+				if whole.Fault != nil {
+					t.Errorf("refused: %v", whole.Fault)
+				}
+			case len(got) != 1 || whole.Fault == nil || whole.Fault.Code != tt.code:
+				t.Errorf("%d records, the first with the fault %v: want one with %s", len(got), whole.Fault, tt.code)
+			}
+		})
+	}
+}
+
+func TestDecoder_InflatesNoMoreThanThePayloadsSizeAllows(t *testing.T) {
+	d := newDecoder(t, record.DecoderOptions{Inflate: true})
+	for zeros, code := range map[int]string{10_000: "", 64 << 10: "", 1 << 20: record.CodeGzipTooLarge, 50 << 20: record.CodeGzipTooLarge} {
+		got := d.Append(nil, kinesisRecord(gzipped(t, strings.Repeat("0", zeros))))
+		if f := got[0].Fault; (f == nil) != (code == "") || f != nil && f.Code != code {
+			t.Errorf("%d zeros: fault %v, want %q", zeros, f, code)
+		}
+	}
+}
+
 func TestNewDecoder_NamesEveryFaultOfItsOptions(t *testing.T) {
 	_, err := record.NewDecoder(record.DecoderOptions{Split: "words", LogEvents: "all", MaxOpenedBytes: -1, MaxRecords: -2})
 	if err == nil {

@@ -26,8 +26,18 @@ type inflater struct {
 
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
-// inflate returns what a gzip stream of one or more members inflates to, at most limit bytes.
+const (
+	// maxInflation bounds what a byte of gzip inflates to. Deflate makes 1,032 of one at most, JSON and logs come to 5 to
+	// 30: a payload of zeros would take a hundred times what others of its size take.
+	maxInflation = 100
+	// smallInflation is free.
+	smallInflation = 64 << 10
+)
+
+// inflate returns what a gzip stream of one or more members inflates to, at most limit bytes, and at most maxInflation
+// times as many as it has.
 func inflate(payload []byte, limit int) ([]byte, *Fault) {
+	limit = min(limit, max(maxInflation*len(payload), smallInflation))
 	z := inflaters.Get().(*inflater)
 	defer func() {
 		z.source.Reset(nil) // the pool must not keep the payload alive
@@ -46,7 +56,7 @@ func inflate(payload []byte, limit int) ([]byte, *Fault) {
 		out = out[:len(out)+n]
 		switch {
 		case len(out) > limit:
-			return nil, fault(CodeGzipTooLarge, fmt.Sprintf("%d bytes of gzip inflate to more than the %d bytes that are left for this Kinesis record", len(payload), limit))
+			return nil, fault(CodeGzipTooLarge, fmt.Sprintf("%d bytes of gzip inflate to more than %d bytes, the bound by their number and by what is left for this Kinesis record", len(payload), limit))
 		case errors.Is(err, io.EOF):
 			return out[:len(out):len(out)], nil
 		case err != nil:
@@ -60,12 +70,11 @@ func corruptGzip(inflated int, err error) *Fault {
 }
 
 // sizeHint guesses the inflated size by the length that stands at the stream's end. A payload can lie about it, so the
-// guess stays below what its size could inflate to: deflate makes at most 1,032 bytes of one.
+// guess stays below the limit.
 func sizeHint(payload []byte, limit int) int {
-	const maxRatio = 1032
 	if len(payload) < 4 {
 		return 0
 	}
 	stated := int(binary.LittleEndian.Uint32(payload[len(payload)-4:]))
-	return min(stated, limit, maxRatio*len(payload))
+	return min(stated, limit, maxInflation*len(payload))
 }

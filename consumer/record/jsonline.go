@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"fmt"
+	"slices"
 )
 
 // EventIDName is the name of the member that AppendJSONLine adds to every record.
@@ -84,6 +85,9 @@ func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p pro
 			return dst, valueEnd, p
 		}
 		if name := b[i+1 : keyEnd-1]; len(name) >= len(EventIDName) && isEventID(name) {
+			if need := value - copied + len(r.SequenceNumber) + 64; need > cap(dst)-len(dst) {
+				dst = slices.Grow(dst, max(need, len(dst))) // many such members: append would grow by a quarter each time
+			}
 			dst = append(dst, b[copied:value]...)
 			dst = appendQuotedEventID(dst, r)
 			copied = valueEnd

@@ -12,9 +12,9 @@
 // A Fault's code is stable: tables, alarms and re-drives may rely on it. Codes returns this list with its meanings.
 //
 //	Aggregate.Corrupt         the magic number and checksum of a KPL aggregate, but no readable user records inside
-//	Aggregate.TooManyRecords  a KPL aggregate of more user records than the bound
+//	Aggregate.TooManyRecords  a KPL aggregate of more user records than the bound, or than its size allows
 //	Gzip.Corrupt              a gzip header, but the stream is damaged or cut off
-//	Gzip.TooLarge             a gzip stream that inflates to more than the bound
+//	Gzip.TooLarge             a gzip stream that inflates to more than the bound, or to more than 100 times its size
 //	Json.Empty                no bytes but white space
 //	Json.InvalidUTF8          a JSON string with bytes that are not UTF-8
 //	Json.Malformed            not JSON: a byte that may not stand where it stands
@@ -30,7 +30,7 @@
 //	Registry.SchemaUnusable   a frame names a schema version whose definition cannot be used
 //	Registry.TooLarge         framed data that come to more than the bound when opened
 //	Split.TooLarge            log events that take up more than the bound after splitting
-//	Split.TooManyRecords      a payload that splits into more user records than the bound
+//	Split.TooManyRecords      a payload that splits into more user records than the bound, or than its size allows
 package record
 
 import (

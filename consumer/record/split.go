@@ -17,20 +17,25 @@ type splitter struct {
 	fault *Fault
 }
 
-func newSplitter(dst []Record, whole Record, left *budget) *splitter {
+// newSplitter makes room for as many parts as are expected.
+func newSplitter(dst []Record, whole Record, left *budget, expected int) *splitter {
+	dst = slices.Grow(dst, min(expected, left.parts, left.descriptions/descriptionBytes+1))
 	return &splitter{dst: dst, first: len(dst), whole: whole, left: left}
 }
 
 // add appends one part. It returns false if the bound is reached and splitting must end.
 func (s *splitter) add(data []byte, f *Fault) bool {
 	n := len(s.dst) - s.first
-	if n >= s.left.parts {
-		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("a payload of %d bytes splits into more than the %d user records that are left for this Kinesis record", len(s.whole.Data), s.left.parts))
+	if n >= s.left.parts || n > 0 && !s.left.describe(&s.whole) {
+		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("a payload of %d bytes splits into more user records than are left for this Kinesis record: %d", len(s.whole.Data), n))
 		return false
 	}
 	part := s.whole
 	part.Data, part.Fault = data, f
 	part.Split, part.Part = true, n
+	if len(s.dst) == cap(s.dst) {
+		s.dst = slices.Grow(s.dst, max(len(s.dst), 16)) // append grows by a quarter, and copies five times as much in all
+	}
 	s.dst = append(s.dst, part)
 	return true
 }
@@ -53,7 +58,7 @@ func (s *splitter) records() []Record {
 
 // appendValues splits a payload at the ends of its JSON values.
 func appendValues(dst []Record, u Record, left *budget) []Record {
-	s := newSplitter(dst, u, left)
+	s := newSplitter(dst, u, left, 1)
 	b := slices.Clip(u.Data)
 	for i := objectStart(b); i < len(b); {
 		end, p := skipValue(b, i, 0)
@@ -71,7 +76,7 @@ func appendValues(dst []Record, u Record, left *budget) []Record {
 
 // appendLines splits a payload at its line feeds.
 func appendLines(dst []Record, u Record, left *budget) []Record {
-	s := newSplitter(dst, u, left)
+	s := newSplitter(dst, u, left, 1+bytes.Count(u.Data, []byte("\n")))
 	for line := range bytes.Lines(u.Data) {
 		line = bytes.Trim(line, " \t\r\n")
 		if len(line) > 0 && !s.add(line[:len(line):len(line)], nil) {
@@ -131,12 +136,22 @@ func logMessage(event []byte) (message []byte, ok bool) {
 	return message, ok && isJSONString(message)
 }
 
+const (
+	// leastEventBytes is what log events have on average at the least: CloudWatch Logs gives each an id of 56 digits and a
+	// timestamp.
+	leastEventBytes = 64
+	someEventBytes  = 4096
+)
+
 // appendLogEvents splits an envelope into its log events.
 func appendLogEvents(dst []Record, u Record, e logEnvelope, mode LogEventMode, left *budget) []Record {
-	s := newSplitter(dst, u, left)
-	if mode == LogEventsMessage {
+	s := newSplitter(dst, u, left, e.count)
+	switch {
+	case e.count*leastEventBytes > len(u.Data)+someEventBytes:
+		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("%d log events in a payload of %d bytes: they have %d bytes at least", e.count, len(u.Data), leastEventBytes))
+	case mode == LogEventsMessage:
 		s.addMessages(e)
-	} else {
+	default:
 		s.addEvents(e)
 	}
 	return s.records()
@@ -160,13 +175,18 @@ func (s *splitter) addMessages(e logEnvelope) {
 	})
 }
 
+// maxEventGrowth bounds how many times as large a payload may become by the names that each event gets. CloudWatch Logs
+// has names of 512 characters at most (CreateLogGroup, CreateLogStream), and events are mostly of hundreds: a payload
+// hardly doubles.
+const maxEventGrowth = 16
+
 // addEvents adds each event's object, with the envelope's members as its last ones.
 func (s *splitter) addEvents(e logEnvelope) {
 	const ownerName, groupName, streamName = `,"owner":`, `,"logGroup":`, `,"logStream":`
 	added := len(ownerName) + len(e.owner) + len(groupName) + len(e.logGroup) + len(streamName) + len(e.logStream)
 	size := len(e.logEvents) + e.count*added
-	if size > s.left.bytes {
-		s.fault = fault(CodeSplitTooLarge, fmt.Sprintf("the %d log events of a payload of %d bytes take up more than the %d bytes that are left for this Kinesis record", e.count, len(s.whole.Data), s.left.bytes))
+	if most := min(s.left.bytes, maxEventGrowth*len(s.whole.Data)); size > most {
+		s.fault = fault(CodeSplitTooLarge, fmt.Sprintf("the %d log events of a payload of %d bytes take up more than %d bytes with the names of their log, the bound by its size and by what is left for this Kinesis record", e.count, len(s.whole.Data), most))
 		return
 	}
 	s.left.bytes -= size
