@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
 	"aws-streaming-pipeline/consumer/record"
 )
 
@@ -19,7 +17,10 @@ import (
 const (
 	CodeMalformed = "DataFormatConversion.MalformedData" // JSON that columns cannot be made of: a name twice, too deep
 	CodeParse     = "DataFormatConversion.ParseError"    // a value that its column cannot hold
+	CodeTooLarge  = "DataFormatConversion.TooLarge"      // columns of many times the record's size
 	CodeViolation = "Schema.Violation"                   // a rule of the schema
+	// CodeTooExpensive is that of a record that takes the general validator many times the work of its size.
+	CodeTooExpensive = "Schema.TooExpensive"
 )
 
 // Violation is the fault of a record that breaks a rule at a place, a JSON Pointer.
@@ -30,52 +31,13 @@ func Violation(pointer, rule string) *record.Fault {
 	}
 }
 
-const documentURL = "record:schema"
-
-// compileFull compiles the document for the general validator. A schema is self-contained: nothing is loaded.
-func compileFull(document []byte) (*jsonschema.Schema, error) {
-	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(document))
-	if err != nil {
-		return nil, err
-	}
-	compiler := jsonschema.NewCompiler()
-	compiler.DefaultDraft(jsonschema.Draft2020)
-	compiler.UseLoader(noLoader{})
-	compiler.UseRegexpEngine(func(expression string) (jsonschema.Regexp, error) { return compilePattern(expression) })
-	for _, name := range annotatedFormats {
-		compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(any) error { return nil }})
-	}
-	if err := compiler.AddResource(documentURL, doc); err != nil {
-		return nil, err
-	}
-	return compiler.Compile(documentURL)
-}
-
-// annotatedFormats are the formats that the validator would check in documents of the drafts before 2019-09. Whatever the draft,
-// only those of columns are checked.
-var annotatedFormats = []string{
-	"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "iri", "iri-reference", "json-pointer", "period",
-	"relative-json-pointer", "semver", "time", "uri", "uri-reference", "uri-template", "uuid",
-}
-
-type noLoader struct{}
-
-func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("reference to %q: a schema may only refer to itself", url)
-}
-
 // Validate checks the whole document against a record, after coercion. It is for schemas where NeedsFull holds and for
 // records that are JSON objects already; it takes tens of microseconds. A record on which the validator panics has the
-// fault record.CodeRecordPanicked.
-func (s *Schema) Validate(data []byte) (fault *record.Fault) {
+// fault record.CodeRecordPanicked, and one that would take it many times the work of its size CodeTooExpensive.
+func (s *Schema) Validate(data []byte) *record.Fault {
 	if s.full == nil {
 		return nil
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			fault = record.Panicked(v)
-		}
-	}()
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
 	var members map[string]any
@@ -89,22 +51,24 @@ func (s *Schema) Validate(data []byte) (fault *record.Fault) {
 	if !record.NumbersBounded(members) { // after the coercion, which makes numbers of texts
 		return record.NumberTooLarge()
 	}
-	err := s.full.Validate(members)
-	if err == nil {
-		return nil
-	}
-	var violation *jsonschema.ValidationError
-	if !errors.As(err, &violation) {
+	v, err := s.full.validate(members, len(data))
+	var panicked *record.Fault
+	switch {
+	case errors.As(err, &panicked):
+		return panicked
+	case errors.Is(err, errTooExpensive):
+		return &record.Fault{
+			Type: record.ProcessingFailed, Code: CodeTooExpensive,
+			Message: "checking the record takes many times what records of its size take: the schema's references fan out with its depth, or its numbers have large exponents",
+		}
+	case err != nil:
 		return Violation("", "of a valid instance")
+	case v.valid:
+		return nil
+	case v.rule == "":
+		return &record.Fault{Type: record.ProcessingFailed, Code: CodeViolation, Message: "the record breaks a rule of the schema, and to name it would take too long"}
 	}
-	for len(violation.Causes) > 0 {
-		violation = violation.Causes[0]
-	}
-	rule := strings.Join(violation.ErrorKind.KeywordPath(), "/")
-	if rule == "" {
-		rule = "false schema"
-	}
-	return Violation(s.declaredPointer(violation.InstanceLocation), rule)
+	return Violation(s.declaredPointer(v.location), v.rule)
 }
 
 // declaredPointer writes a place as far as the schema names it; what the record itself names becomes a star, as it is

@@ -12,9 +12,10 @@ import (
 
 // A panic in the validator costs the record that caused it, not the worker.
 func TestValidate_SurvivesARecordThatUpsetsTheValidator(t *testing.T) {
-	s := &Schema{full: &jsonschema.Schema{
+	upset := &jsonschema.Schema{
 		DraftVersion: 2020, Properties: map[string]*jsonschema.Schema{"secret": {DraftVersion: 2020, MultipleOf: new(big.Rat)}},
-	}}
+	}
+	s := &Schema{full: &general{effort: 1, free: []*checker{{schema: upset, not: upset}}}}
 	fault := s.Validate([]byte(`{"secret":12345}`))
 	if fault == nil || fault.Code != record.CodeRecordPanicked || !strings.Contains(fault.Message, "math/big") {
 		t.Fatalf("fault %v: want %s with the place", fault, record.CodeRecordPanicked)

@@ -61,8 +61,6 @@ import (
 	"math"
 	"regexp"
 	"strings"
-
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 const (
@@ -129,7 +127,7 @@ type Schema struct {
 	// record. It is how inferred schemas work: no record is ever refused for its shape.
 	Lenient bool
 
-	full *jsonschema.Schema
+	full *general
 }
 
 // NeedsFull tells that the document has rules beyond those of the fast path, so that Validate must see every record.
