@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,8 +111,8 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 
 // faultCodes are the codes of error records.
 func faultCodes() []string {
-	codes := []string{schema.CodeMalformed, schema.CodeParse, schema.CodeViolation}
-	for _, c := range append(record.Codes(), prefix.Codes()...) {
+	var codes []string
+	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes()) {
 		codes = append(codes, c.Name)
 	}
 	return codes

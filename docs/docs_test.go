@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,13 +83,9 @@ func TestErrorCodes_AreAllInTheTable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := []string{schema.CodeMalformed, schema.CodeParse, schema.CodeViolation}
-	for _, c := range append(record.Codes(), prefix.Codes()...) {
-		names = append(names, c.Name)
-	}
-	for _, name := range names {
-		if !strings.Contains(string(text), "`"+name+"`") {
-			t.Errorf("docs/errors.md lacks %s", name)
+	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes()) {
+		if !strings.Contains(string(text), "`"+c.Name+"`") {
+			t.Errorf("docs/errors.md lacks %s", c.Name)
 		}
 	}
 }

@@ -18,6 +18,12 @@ const (
 	maxInferredMembers = 200
 	// maxPrecision is the number of digits of the widest decimal column.
 	maxPrecision = 38
+	// maxObserved bounds the members and elements that an Inferrer remembers, at all depths. It lives as long as the
+	// process, and each record could bring thousands of new ones.
+	maxObserved = 20 * maxInferredColumns
+	// maxInferredName is the length of a name, in bytes, above which a member has no column: the name is written into
+	// each file, and before each member below it in _extra.
+	maxInferredName = 255
 )
 
 // Infer proposes a JSON Schema document for records like the samples. It lists the members in the order in which they
@@ -48,8 +54,9 @@ func Infer(name string, samples [][]byte) ([]byte, error) {
 
 // Inferrer learns columns from records. Its answers only ever grow: a column that Schema has once named keeps its type.
 type Inferrer struct {
-	root    *observed
-	columns int
+	root     *observed
+	columns  int
+	observed int // how many
 }
 
 // NewInferrer returns an Inferrer that knows nothing.
@@ -64,7 +71,7 @@ func (i *Inferrer) Add(data []byte) error {
 	if token, err := d.Token(); err != nil || token != json.Delim('{') {
 		return fmt.Errorf("not a JSON object")
 	}
-	return i.root.addMembers(d)
+	return i.addMembers(i.root, d)
 }
 
 // Schema returns a lenient schema with a column for every member seen, and settles the types of new ones. Members that
@@ -158,22 +165,20 @@ func (o *observed) any() bool {
 }
 
 // addMembers reads an object behind its brace.
-func (o *observed) addMembers(d *json.Decoder) error {
+func (i *Inferrer) addMembers(o *observed, d *json.Decoder) error {
 	for d.More() {
 		token, err := d.Token()
 		if err != nil {
 			return err
 		}
-		name := token.(string) // the decoder allows nothing else here
-		member := o.members.values[name]
+		member := i.member(o, token.(string)) // the decoder allows nothing else here
 		if member == nil {
-			member = newObserved()
-			if len(o.members.keys) <= maxInferredColumns {
-				o.members.keys = append(o.members.keys, name)
-				o.members.values[name] = member
-			}
+			var unread json.RawMessage
+			err = d.Decode(&unread)
+		} else {
+			err = i.add(member, d)
 		}
-		if err := member.add(d); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -181,7 +186,22 @@ func (o *observed) addMembers(d *json.Decoder) error {
 	return err
 }
 
-func (o *observed) add(d *json.Decoder) error {
+// member returns what has been seen of a member, nil if nothing is remembered of it.
+func (i *Inferrer) member(o *observed, name string) *observed {
+	if member := o.members.values[name]; member != nil {
+		return member
+	}
+	if len(o.members.keys) > maxInferredColumns || i.observed >= maxObserved || len(name) > maxInferredName {
+		return nil
+	}
+	i.observed++
+	member := newObserved()
+	o.members.keys = append(o.members.keys, name)
+	o.members.values[name] = member
+	return member
+}
+
+func (i *Inferrer) add(o *observed, d *json.Decoder) error {
 	token, err := d.Token()
 	if err != nil {
 		return err
@@ -198,20 +218,21 @@ func (o *observed) add(d *json.Decoder) error {
 	case json.Delim:
 		if v == '{' {
 			o.objects++
-			return o.addMembers(d)
+			return i.addMembers(o, d)
 		}
-		return o.addElements(d)
+		return i.addElements(o, d)
 	}
 	return nil
 }
 
-func (o *observed) addElements(d *json.Decoder) error {
+func (i *Inferrer) addElements(o *observed, d *json.Decoder) error {
 	o.arrays++
 	if o.element == nil {
+		i.observed++
 		o.element = newObserved()
 	}
 	for d.More() {
-		if err := o.element.add(d); err != nil {
+		if err := i.add(o.element, d); err != nil {
 			return err
 		}
 	}

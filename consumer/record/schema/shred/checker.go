@@ -1,7 +1,6 @@
 package shred
 
 import (
-	"bytes"
 	"sync"
 
 	"aws-streaming-pipeline/consumer/record"
@@ -44,7 +43,7 @@ func newScan(plain *schema.Schema) *Shredder {
 }
 
 func (s *Shredder) check(r *record.Record) *record.Fault {
-	ok := s.begin().record(bytes.TrimPrefix(r.Data, byteOrderMark))
+	ok := s.take(r, s.root)
 	s.rollBack()
 	if ok {
 		return nil

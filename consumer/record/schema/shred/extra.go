@@ -106,6 +106,7 @@ func (s *Shredder) keepAt(n *Node, value []byte) {
 }
 
 func (s *Shredder) keepScratch(value []byte) {
+	s.spare -= len(s.scratch)
 	s.extras = append(appendQuoted(s.extras, s.scratch), ':')
 	s.extras = append(s.extras, value...)
 }
@@ -126,6 +127,15 @@ func (s *Shredder) malformed() int {
 	s.fault = &record.Fault{
 		Type: record.FormatConversionFailed, Code: schema.CodeMalformed,
 		Message: "the record's JSON is malformed",
+	}
+	return -1
+}
+
+// tooLarge refuses a record that would add more to the columns than its size allows.
+func (s *Shredder) tooLarge() int {
+	s.fault = &record.Fault{
+		Type: record.FormatConversionFailed, Code: schema.CodeTooLarge,
+		Message: fmt.Sprintf("the record's columns, with places that have no value and names of unknown members, would take up more than %d times its size", spread),
 	}
 	return -1
 }

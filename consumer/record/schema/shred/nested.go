@@ -32,6 +32,9 @@ func (s *Shredder) list(n *Node, b []byte, i int, rep uint8) int {
 		if i = s.value(n.Element, b, i, rep); i < 0 {
 			return -1
 		}
+		if s.spare < 0 {
+			return s.tooLarge()
+		}
 		if more, i = separator(b, i, ']'); i < 0 {
 			return s.malformed()
 		}
@@ -72,6 +75,9 @@ func (s *Shredder) mapping(n *Node, b []byte, i int, rep uint8) int {
 		}
 		if i = s.value(n.Element, b, i, rep); i < 0 {
 			return -1
+		}
+		if s.spare < 0 {
+			return s.tooLarge()
 		}
 		if more, i = separator(b, i, '}'); i < 0 {
 			return s.malformed()
@@ -227,6 +233,9 @@ func (s *Shredder) undeclared(g *Node, b []byte, key, keyEnd, i int) int {
 	// Without a schema a null says no more than a member that is not there.
 	if s.extra != nil && !(s.schema.Lenient && b[i] == 'n') {
 		s.keep(name, b[i:end])
+	}
+	if s.spare < 0 {
+		return s.tooLarge()
 	}
 	return end
 }

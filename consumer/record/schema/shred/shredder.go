@@ -38,6 +38,8 @@ type Shredder struct {
 	instance uint64 // number of objects taken apart
 	path     []step
 	depth    int    // objects and arrays around the value under way
+	spare    int    // what the record may still add to the columns beside its own values; see spread
+	bare     *Node  // a root without columns
 	extras   []byte // the members of the record's _extra object, with a comma before each
 	scratch  []byte // unescaped text
 	number   []byte // a number from text
@@ -53,6 +55,7 @@ func New(s *schema.Schema, eventID bool) *Shredder {
 	shredder := &Shredder{schema: s, dates: calendar{loose: s.Coerce}}
 	p := &plan{grown: &shredder.grown}
 	shredder.root = p.root(s)
+	shredder.bare = &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group}, kind: schema.Group}
 	if s.Extra {
 		n := p.node(&schema.Field{Name: schema.ExtraColumn, Kind: schema.JSON}, []string{schema.ExtraColumn}, 1, 0)
 		shredder.extra = n.Column
@@ -116,15 +119,6 @@ func (s *Shredder) Reset() {
 // HasExtra tells that the last record appended had something for _extra.
 func (s *Shredder) HasExtra() bool { return len(s.extras) > 0 }
 
-// begin prepares for a record.
-func (s *Shredder) begin() *Shredder {
-	for _, c := range s.nested {
-		c.begin()
-	}
-	s.path, s.depth, s.extras, s.fault, s.inexact = s.path[:0], 1, s.extras[:0], nil, 0
-	return s
-}
-
 // Append adds a record. On a fault everything is as it was before; a record that carries a fault already gives that one.
 func (s *Shredder) Append(r *record.Record) *record.Fault {
 	if r.Fault != nil {
@@ -133,17 +127,44 @@ func (s *Shredder) Append(r *record.Record) *record.Fault {
 	if s.rows == math.MaxInt32 {
 		return &record.Fault{Type: record.FormatConversionFailed, Code: schema.CodeParse, Message: "the block is full"}
 	}
-	if !s.begin().record(bytes.TrimPrefix(r.Data, byteOrderMark)) {
-		s.rollBack()
-		return s.explain(r)
+	if s.take(r, s.root) {
+		s.endRecord(r)
+		return nil
 	}
-	s.endRecord(r)
-	return nil
+	s.rollBack()
+	if s.fault.Code == schema.CodeTooLarge && s.schema.Lenient && s.take(r, s.bare) {
+		for _, child := range s.root.Children {
+			s.null(child, 0)
+		}
+		s.endRecord(r)
+		return nil
+	}
+	return s.explain(r)
 }
+
+// take takes a record apart into the columns of a root.
+func (s *Shredder) take(r *record.Record, root *Node) bool {
+	for _, c := range s.nested {
+		c.begin()
+	}
+	s.path, s.depth, s.extras, s.fault, s.inexact = s.path[:0], 1, s.extras[:0], nil, 0
+	s.spare = spread*len(r.Data) + someSpread + len(s.columns)
+	return s.record(bytes.TrimPrefix(r.Data, byteOrderMark), root)
+}
+
+const (
+	// spread bounds what a byte of a record may add to the columns beside its values: places without a value, and bytes
+	// of pointers in _extra. In a list of objects with hundreds of members, {} adds hundreds of places with three bytes,
+	// and a record of 10 MiB would take up gigabytes. A strict schema refuses what is beyond; without a schema the record
+	// goes to _extra whole.
+	spread = 16
+	// someSpread is free.
+	someSpread = 4096
+)
 
 // explain returns the fault of the record just refused. What is wrong with its JSON is told as for JSON lines.
 func (s *Shredder) explain(r *record.Record) *record.Fault {
-	if s.fault.Code != schema.CodeMalformed {
+	if s.fault.Code != schema.CodeMalformed && s.fault.Code != schema.CodeTooLarge { // where the scan has stopped
 		return s.fault
 	}
 	var fault *record.Fault
@@ -158,13 +179,13 @@ func (s *Shredder) explain(r *record.Record) *record.Fault {
 // byteOrderMark is U+FEFF, which RFC 8259, section 8.1, allows a reader to ignore before the object.
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-func (s *Shredder) record(b []byte) bool {
+func (s *Shredder) record(b []byte, root *Node) bool {
 	i := skipSpace(b, 0)
 	if i >= len(b) || b[i] != '{' {
 		s.malformed()
 		return false
 	}
-	if i = s.members(s.root, b, i+1, 0); i < 0 {
+	if i = s.members(root, b, i+1, 0); i < 0 {
 		return false
 	}
 	if skipSpace(b, i) != len(b) {
@@ -316,6 +337,9 @@ func (s *Shredder) absent(g *Node, seen int, instance uint64, end int, rep uint8
 		}
 		s.null(child, rep)
 	}
+	if s.spare < 0 {
+		return s.tooLarge()
+	}
 	return end
 }
 
@@ -330,6 +354,7 @@ func (s *Shredder) null(n *Node, rep uint8) {
 
 // levels writes to all columns below a node that they end at a definition level.
 func (s *Shredder) levels(n *Node, rep, def uint8) {
+	s.spare -= n.to - n.from
 	for _, c := range s.columns[n.from:n.to] {
 		c.level(rep, def)
 	}
