@@ -6,8 +6,10 @@ CACHE  := .cache
 DURATION ?= 10m
 # of make mutants: -run lease, -rotate 6, -list
 MUTANTS ?=
+# of make fuzz: -run Cost, -rotate 2, -for 10s, -list
+FUZZ ?=
 
-.PHONY: help build functions demo image sbom kind-demo test chaos mutants lint bench bench-check bench-scale cost fetch vuln clean
+.PHONY: help build functions demo image sbom kind-demo test chaos mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -38,6 +40,12 @@ chaos: fetch ## daemons in a storm of faults, DURATION=10m: every record exactly
 
 mutants: ## single faults in the code that keeps the promise, each with the test that notices it
 	$(GO) run ./internal/mutants $(MUTANTS)
+
+hostile: ## search for the record that costs most; the race detector of make test hides what things cost
+	$(GO) test -count=1 ./internal/hostile -args -hostile.steps 60 -hostile.seed $$(git rev-list --count HEAD)
+
+fuzz: ## all fuzz targets, each for 10 seconds
+	$(GO) run ./internal/fuzz $(FUZZ)
 
 fetch: ## emulators and readers for the tests
 	$(GO) run ./internal/emulator/fetch
