@@ -55,7 +55,7 @@ type DecoderOptions struct {
 	MaxOpenedBytes int
 	// MaxRecords bounds the user records of one aggregate, and again the parts into which the payloads of one Kinesis
 	// record are split. 0 stands for DefaultMaxRecords. Their size bounds them, too: on average a user record has some
-	// seven bytes of the payload at least, and its keys count.
+	// ten bytes of the payload at least, and its keys count.
 	MaxRecords int
 }
 
@@ -172,8 +172,8 @@ const (
 	// at least its sequence number in it, and more if it goes to the error prefix.
 	descriptionBytes = 400
 	// descriptionsPerByte bounds the descriptions of what is taken out of a Kinesis record by its size: a record of
-	// one byte, in a payload of 10 MiB of them, would take up hundreds of times that. A line of {"a":1} passes.
-	descriptionsPerByte = 64
+	// one byte, in a payload of 10 MiB of them, would take up hundreds of times that. A line of {"t":21.5} passes.
+	descriptionsPerByte = 40
 	// inflatedDescriptions is the same for a byte of gzip, which stands for some ten bytes of JSON.
 	inflatedDescriptions = 16 * descriptionsPerByte
 	// someDescriptions are free.
