@@ -168,12 +168,14 @@ type budget struct {
 }
 
 const (
-	// descriptionBytes is what a user record takes up beside its payload and keys: as a Record, and as a line, which has
-	// at least its sequence number in it, and more if it goes to the error prefix.
+	// descriptionBytes is what a user record takes up beside its payload and keys: as a Record, and as a line of the error
+	// prefix, where all go that are no objects.
 	descriptionBytes = 400
+	// objectBytes is the same of what begins as an object, with its sequence number in the line.
+	objectBytes = 280
 	// descriptionsPerByte bounds the descriptions of what is taken out of a Kinesis record by its size: a record of
-	// one byte, in a payload of 10 MiB of them, would take up hundreds of times that. A line of {"t":21.5} passes.
-	descriptionsPerByte = 40
+	// one byte, in a payload of 10 MiB of them, would take up hundreds of times that. Any number of {"a":1} passes.
+	descriptionsPerByte = objectBytes / len(`{"a":1}`)
 	// inflatedDescriptions is the same for a byte of gzip, which stands for some ten bytes of JSON.
 	inflatedDescriptions = 16 * descriptionsPerByte
 	// someDescriptions are free.
@@ -186,7 +188,12 @@ func newBudget(raw *Record, bytes, parts int) budget {
 
 // describe takes a user record's description from the budget, and tells whether there was enough.
 func (b *budget) describe(r *Record) bool {
-	b.descriptions -= descriptionBytes + len(r.PartitionKey) + len(r.ExplicitHashKey)
+	b.descriptions -= len(r.PartitionKey) + len(r.ExplicitHashKey)
+	if len(r.Data) > 0 && r.Data[0] == '{' {
+		b.descriptions -= objectBytes
+	} else {
+		b.descriptions -= descriptionBytes
+	}
 	return b.descriptions >= 0
 }
 

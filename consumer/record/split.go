@@ -19,20 +19,20 @@ type splitter struct {
 
 // newSplitter makes room for as many parts as are expected.
 func newSplitter(dst []Record, whole Record, left *budget, expected int) *splitter {
-	dst = slices.Grow(dst, min(expected, left.parts, left.descriptions/descriptionBytes+1))
+	dst = slices.Grow(dst, min(expected, left.parts, left.descriptions/objectBytes+1))
 	return &splitter{dst: dst, first: len(dst), whole: whole, left: left}
 }
 
 // add appends one part. It returns false if the bound is reached and splitting must end.
 func (s *splitter) add(data []byte, f *Fault) bool {
 	n := len(s.dst) - s.first
-	if n >= s.left.parts || n > 0 && !s.left.describe(&s.whole) {
-		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("a payload of %d bytes splits into more user records than are left for this Kinesis record: %d", len(s.whole.Data), n))
-		return false
-	}
 	part := s.whole
 	part.Data, part.Fault = data, f
 	part.Split, part.Part = true, n
+	if n >= s.left.parts || n > 0 && !s.left.describe(&part) {
+		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("a payload of %d bytes splits into more user records than are left for this Kinesis record: %d", len(s.whole.Data), n))
+		return false
+	}
 	if len(s.dst) == cap(s.dst) {
 		s.dst = slices.Grow(s.dst, max(len(s.dst), 16)) // append grows by a quarter, and copies five times as much in all
 	}

@@ -3,6 +3,7 @@ package hostile
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/md5"
 	"errors"
 	"fmt"
@@ -49,10 +50,13 @@ func (s *stage) run(t testing.TB) func(payload []byte) {
 	}
 	good, bad := &file{format: s.format(t)}, &file{format: errorLines(t)}
 	return func(payload []byte) {
-		records := d.Append(nil, record.Record{
+		records, err := d.Append(context.Background(), nil, record.Record{
 			SequenceNumber: "49590338271490256608559692538361571095921575989136588898", PartitionKey: "device-17",
 			Shard: "shardId-000000000003", Arrival: time.Unix(1_700_000_000, 0), Data: payload,
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := range records {
 			err := good.append(&records[i])
 			var fault *record.Fault

@@ -18,7 +18,7 @@ const edgeDocument = `{"type":"object","properties":{
 	"wide":{"type":"number","x-parquet":"decimal(38,10)"},"whole":{"type":"number","x-parquet":"decimal(38,0)"},
 	"day":{"type":"string","format":"date"},"micros":{"type":"string","format":"date-time"},
 	"millis":{"type":"string","format":"date-time","x-parquet":"timestamp-millis"},
-	"unix":{"type":"integer","x-parquet":"timestamp-micros","x-timestamp-unit":"s"},
+	"unix":{"type":"number","x-parquet":"timestamp-micros","x-timestamp-unit":"s"},
 	"flag":{"type":"boolean"},"text":{"type":"string"},"any":{},
 	"group":{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"object","properties":{"c":{"type":"string"}}}}},
 	"list":{"type":"array","items":{"type":["integer","null"]}},
