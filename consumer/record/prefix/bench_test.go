@@ -67,3 +67,38 @@ func BenchmarkTimePattern(b *testing.B) {
 		p.appendTo(room[:0], at)
 	}
 }
+
+// BenchmarkQuery times queries in common use that need the interpreter.
+func BenchmarkQuery(b *testing.B) {
+	for _, c := range []struct{ name, query string }{
+		{"number", `{c:(.ORIGIN_STAND/2|floor)}`},
+		{"product", `{c:(.ORIGIN_STAND*2.5)}`},
+		{"difference", `{c:((.TIMESTAMP|tonumber)-.ORIGIN_STAND)}`},
+		{"time", `{c:(.TIMESTAMP|tonumber|strftime("%Y-%m-%d"))}`},
+		{"slice", `{c:.TIMESTAMP[0:6]}`},
+		{"interpolation", `{c:"\(.CALL_TYPE)-\(.customer.plan)"}`},
+		{"concatenation", `{c:(.CALL_TYPE+"-"+.customer.plan)}`},
+		{"test", `{c:(.customer.id|test("^c-[0-9]"))}`},
+		{"capture", `{c:(.customer.id|capture("-(?<n>[0-9]+)").n)}`},
+		{"gsub", `{c:(.TRIP_ID|gsub("[^1-9]";"_"))}`},
+		{"split", `{c:(.customer.id|split("-")[1])}`},
+		{"condition", `{c:(if .ORIGIN_STAND > 10 then "large" else "small" end)}`},
+		{"select", `{c:([.POLYLINE[]|select(.[0] < -8.6184)]|length)}`},
+		{"update", `.customer.id |= ascii_downcase | {c:.customer.id}`},
+		{"entries", `{c:(.customer|to_entries|map(.key)|join("-"))}`},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r, err := New(Config{Data: "c=!{partitionKeyFromQuery:c}/", Error: "errors/!{firehose:error-output-type}/", Query: c.query})
+			if err != nil {
+				b.Fatal(err)
+			}
+			records := benchRecords()
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := r.Partition(&records[i%len(records)]); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

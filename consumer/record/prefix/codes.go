@@ -14,7 +14,7 @@ func Codes() []record.Code {
 	return []record.Code{
 		{Name: CodeMetadataExtractionFailed, Type: record.ProcessingFailed, Meaning: "the query makes no usable partition keys of the payload"},
 		{Name: CodePrefixTooLong, Type: record.ProcessingFailed, Meaning: "the evaluated prefix is longer than 512 characters or 700 bytes"},
-		{Name: CodeQueryTooExpensive, Type: record.ProcessingFailed, Meaning: "the query takes more steps for the payload than it may"},
+		{Name: CodeQueryTooExpensive, Type: record.ProcessingFailed, Meaning: "the query does more work for the payload than it may"},
 	}
 }
 

@@ -63,10 +63,18 @@
 //   - strftime and its relatives know fractions of seconds and offsets.
 //   - env and $ENV are empty, and there are no inputs, modules, keys_unsorted, input_line_number or $__loc__.
 //
-// The query is part of the settings and is trusted as such; payloads are not. A query may take a bounded number of steps
-// for a payload, always the same number for the same payload, so that neither an endless loop nor a hostile payload
-// holds up a shard. A single step is not bounded: a query that multiplies a string by a number of the payload can make
-// a very long one.
+// The query is part of the settings and is trusted as such; payloads are not. What a query may do for a payload is
+// bounded: 250,000 units of work and 16 for each byte of the payload. A unit is one step of the interpreter, or what a
+// function does to eight bytes or one element; a function is charged before it does its work. The same payload takes the
+// same work each time, on every machine, so that neither an endless loop nor a hostile payload holds up a shard.
+//
+//   - Texts, arrays and objects that a query makes are bounded with it: a text has at most 2 MB and 128 bytes for each
+//     byte of the payload.
+//   - A payload is nested 256 levels deep at most, as for jq 1.6, and so is a value that is compared or written as text.
+//   - Integers have some 400 digits at most, those that a query computes or reads from a text included.
+//   - Functions that are linear in jq are linear here: gsub replaces every character of a text of 1 MB.
+//   - A function of gojq's is available only if its cost is known. builtins, debug, jn, yn, modulemeta and patterns with
+//     computed keys are not.
 //
 // Queries of paths alone, as {customer:.customer.id,region:(.region//"none")}, are not run at all: their values are
 // taken straight from the payload, with the same result.
@@ -77,7 +85,7 @@
 //
 //	DynamicPartitioning.MetadataExtractionFailed  the query makes no usable partition keys of the payload
 //	DynamicPartitioning.PrefixTooLong             the evaluated prefix is longer than 512 characters or 700 bytes
-//	DynamicPartitioning.QueryTooExpensive         the query takes more steps for the payload than it may
+//	DynamicPartitioning.QueryTooExpensive         the query does more work for the payload than it may
 package prefix
 
 import (

@@ -2,7 +2,6 @@ package prefix
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,7 +9,8 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
-	"time"
+	"sync"
+	"sync/atomic"
 
 	"github.com/itchyny/gojq"
 
@@ -19,10 +19,6 @@ import (
 
 // maxKeys is how many partition keys Firehose allows (Amazon Data Firehose Developer Guide, "Amazon Data Firehose Quota").
 const maxKeys = 50
-
-// freeSteps is how many steps of the interpreter a query may take for any payload; a payload adds one for each of its
-// bytes. Queries in use take some tens.
-const freeSteps = 250_000
 
 // value is the value of a partition key as it stands before it is escaped: text, or if that is empty the bytes of the
 // payload between two offsets.
@@ -43,9 +39,15 @@ func (v value) isEmpty() bool { return v.text == "" && v.from == v.to }
 
 // query makes the partition keys of a payload with jq.
 type query struct {
-	code  *gojq.Code
-	keys  []string // those that the prefix uses
-	paths *pathNode
+	programs programs
+	keys     []string // those that the prefix uses
+	paths    *pathNode
+}
+
+// program is the compiled query, and the work that its functions spend. Only one payload at a time may have it.
+type program struct {
+	code *gojq.Code
+	work work
 }
 
 // compileQuery compiles a query for the keys that the prefix uses. The options are gojq's.
@@ -54,16 +56,52 @@ func compileQuery(source string, keys []string, options ...gojq.CompilerOption) 
 	if err != nil {
 		return nil, fmt.Errorf("query %q: %w", source, err)
 	}
-	code, err := gojq.Compile(parsed, options...)
-	if err != nil {
-		return nil, fmt.Errorf("query %q: %w", source, err)
-	}
 	if made, known := madeKeys(parsed); known {
 		if err := checkKeys(keys, made); err != nil {
 			return nil, fmt.Errorf("query %q: %w", source, err)
 		}
 	}
-	return &query{code: code, keys: keys, paths: compilePaths(parsed, keys)}, nil
+	q := &query{keys: keys, paths: compilePaths(parsed, keys)}
+	charged, written, err := charged(parsed)
+	if err != nil {
+		return nil, fmt.Errorf("query %q: %w", source, err)
+	}
+	compile := func() (*program, error) {
+		p := &program{}
+		patterns := patterns{written: written, kept: make(map[patternKey]*pattern)}
+		code, err := gojq.Compile(charged, slices.Concat(chargeOptions(&p.work), patterns.options(&p.work), options)...)
+		p.code = code
+		return p, err
+	}
+	first, err := compile()
+	if err != nil {
+		return nil, fmt.Errorf("query %q: %w", source, err)
+	}
+	q.programs.others.New = func() any {
+		p, _ := compile() // as it did before
+		return p
+	}
+	q.programs.put(first)
+	return q, nil
+}
+
+// programs are the compiled copies of a query. One is kept for good, further ones as long as they are in use.
+type programs struct {
+	one    atomic.Pointer[program]
+	others sync.Pool
+}
+
+func (p *programs) get() *program {
+	if one := p.one.Swap(nil); one != nil {
+		return one
+	}
+	return p.others.Get().(*program)
+}
+
+func (p *programs) put(done *program) {
+	if !p.one.CompareAndSwap(nil, done) {
+		p.others.Put(done)
+	}
 }
 
 // madeKeys are the names of the members that a query of the form {...} makes, if they are known before it runs.
@@ -115,7 +153,10 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 	if !record.NumbersBounded(input) {
 		return nil, record.NumberTooLarge()
 	}
-	object, fault := q.object(input, freeSteps+len(payload))
+	if brackets := bytes.Count(payload, []byte("[")) + bytes.Count(payload, []byte("{")); brackets > maxDepth && isDeeper(input, maxDepth) {
+		return nil, extractionFault(tooDeep)
+	}
+	object, fault := q.object(input, freeWork+workPerByte*len(payload))
 	if fault != nil {
 		return nil, fault
 	}
@@ -130,16 +171,42 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 	return values, nil
 }
 
+var tooDeep = fmt.Sprintf("the payload is nested deeper than %d levels", maxDepth)
+
+// isDeeper tells whether a value is nested deeper than a number of levels.
+func isDeeper(v any, levels int) bool {
+	switch v := v.(type) {
+	case []any:
+		return levels == 0 || slices.ContainsFunc(v, func(element any) bool { return isDeeper(element, levels-1) })
+	case map[string]any:
+		if levels == 0 {
+			return true
+		}
+		for _, member := range v {
+			if isDeeper(member, levels-1) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // object runs the query, which has to have one result, an object. The interpreter's own errors stay here: their texts
 // show values.
-func (q *query) object(input any, steps int) (object map[string]any, fault *record.Fault) {
+func (q *query) object(input any, units int) (object map[string]any, fault *record.Fault) {
 	// A payload that the interpreter cannot bear would take down one worker after another.
 	defer func() {
 		if v := recover(); v != nil {
 			object, fault = nil, record.Panicked(v)
 		}
 	}()
-	results := q.code.RunWithContext(&stepLimit{left: steps}, input)
+	p := q.programs.get()
+	p.work.start(input, units)
+	defer func() {
+		p.work = work{} // keeps no payload
+		q.programs.put(p)
+	}()
+	results := p.code.RunWithContext(&p.work, input)
 	result, ok := results.Next()
 	if !ok {
 		return nil, extractionFault("the query has no result")
@@ -163,8 +230,8 @@ func (q *query) object(input any, steps int) (object map[string]any, fault *reco
 }
 
 func queryFault(err error) *record.Fault {
-	if errors.Is(err, errTooManySteps) {
-		return faultOf(CodeQueryTooExpensive, "the query takes more steps for this payload than it may")
+	if errors.Is(err, errTooExpensive) {
+		return faultOf(CodeQueryTooExpensive, "the query does more work for this payload than it may")
 	}
 	return extractionFault("the query failed for this payload")
 }
@@ -172,33 +239,6 @@ func queryFault(err error) *record.Fault {
 func extractionFault(message string) *record.Fault {
 	return faultOf(CodeMetadataExtractionFailed, message)
 }
-
-var errTooManySteps = errors.New("too many steps")
-
-// stepLimit is a context that ends after a number of questions whether it has ended. The interpreter asks before each of
-// its steps, so that the limit, unlike a time, is the same on every machine and at every replay.
-type stepLimit struct{ left int }
-
-var ended = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-func (s *stepLimit) Done() <-chan struct{} {
-	if s.left--; s.left < 0 {
-		return ended
-	}
-	return nil
-}
-
-func (s *stepLimit) Err() error {
-	if s.left < 0 {
-		return errTooManySteps
-	}
-	return nil
-}
-
-func (s *stepLimit) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (s *stepLimit) Value(any) any               { return nil }
-
-var _ context.Context = (*stepLimit)(nil)
 
 // byteOrderMark is U+FEFF in UTF-8. Like record.AppendJSONLine, the query passes over one before the value.
 const byteOrderMark = "\xef\xbb\xbf"
