@@ -1,5 +1,5 @@
 # The functions that gojq defines in jq, as of its version 0.12.20. They are compiled with the query, so that what they
-# call is charged as well. sub, splits and what is made of them are our own, because gojq's take quadratic time.
+# call is charged as well, and members come in jq's order. sub, splits and what is made of them are our own, because gojq's take quadratic time.
 def map(f): [.[] | f];
 def add(f): [f] | add;
 def map_values(f): .[] |= f;
@@ -10,7 +10,8 @@ def select(f): if f then . else empty end;
 def recurse(f): def r: ., (f | r); r;
 def recurse: recurse(.[]?);
 def recurse(f; cond): def r: ., (f | select(cond) | r); r;
-def to_entries: [keys[] as $k | {key: $k, value: .[$k]}];
+def keys_unsorted: if type == "object" then [_names] else keys end;
+def to_entries: [keys_unsorted[] as $k | {key: $k, value: .[$k]}];
 def from_entries: map({ (.key // .Key // .name // .Name):
   if has("value") then .value else .Value end }) | add // {};
 def with_entries(f): to_entries | map(f) | from_entries;
@@ -123,6 +124,7 @@ def tostream:
 def del(f): delpaths([path(f)]);
 def paths: path(..) | select(. != []);
 def paths(f): path(.. | select(f)) | select(. != []);
+def leaf_paths: paths(scalars);
 def pick(f): . as $v |
   reduce path(f) as $p (null; setpath($p; $v | getpath($p)));
 def fromdateiso8601: strptime("%Y-%m-%dT%H:%M:%S%z") | mktime;

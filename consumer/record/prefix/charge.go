@@ -17,6 +17,7 @@ var builtinsText string
 type builtin struct {
 	definition *gojq.FuncDef
 	needs      []string // those that it calls, in their order
+	asks       bool     // whether it depends on the order of members
 }
 
 // builtins are the functions of builtins.jq, charged, by name and number of arguments.
@@ -27,26 +28,36 @@ var builtins = sync.OnceValue(func() map[string]builtin {
 	}
 	known := make(map[string]builtin)
 	for _, definition := range parsed.FuncDefs {
-		c := charger{known: known}
+		c := charger{known: known, asks: true}
 		c.definition(definition)
 		if c.err != nil {
 			panic(fmt.Sprintf("%s: %v", definition.Name, c.err))
 		}
-		known[signature(definition.Name, len(definition.Args))] = builtin{definition, c.needs}
+		known[signature(definition.Name, len(definition.Args))] = builtin{definition, c.needs, c.asked}
 	}
 	return known
 })
 
 // own are functions of ours that charge themselves.
-var own = []string{"_test/2", "_matches/2", "_splits/2", "_pieces/2", "_join_pieces/2", "_replace/3"}
+var own = []string{
+	"_test/2", "_matches/2", "_splits/2", "_pieces/2", "_join_pieces/2", "_replace/3", "_names/0", "_members/0", "_tojson/0", "_tostring/0",
+}
 
-// charged returns a query that has the results of q and spends what it does, with the texts that stand in it. It changes
-// q. A charge is a function that returns what it is given, so that it may stand in a path too.
-func charged(q *gojq.Query) (*gojq.Query, map[string]bool, error) {
-	c := charger{known: builtins(), written: make(map[string]bool)}
-	q = c.query(q)
-	if c.err != nil {
-		return nil, nil, c.err
+// ordered are the functions that take the place of those whose results depend on the order of members.
+var ordered = map[string]string{"tojson/0": "_tojson", "tostring/0": "_tostring", "@json": "_tojson", "@text": "_tostring"}
+
+// overMembers are functions that take an object for the array of its members.
+var overMembers = []string{"add/0", "flatten/0", "flatten/1", "join/1"}
+
+// charged returns a query that has the results of source and spends what it does, with the texts that stand in it. A charge
+// is a function that returns what it is given, so that it may stand in a path too.
+func charged(source string) (*gojq.Query, map[string]bool, error) {
+	c, q, err := chargeWith(source, false)
+	if err == nil && c.asked {
+		c, q, err = chargeWith(source, true)
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	added := make(map[string]bool)
 	var definitions []*gojq.FuncDef
@@ -64,13 +75,30 @@ func charged(q *gojq.Query) (*gojq.Query, map[string]bool, error) {
 	return &gojq.Query{FuncDefs: definitions, Term: parenthesized(q)}, c.written, nil
 }
 
+// chargeWith writes charges into a query and, if it asks for the order of members, what keeps it.
+func chargeWith(source string, asks bool) (*charger, *gojq.Query, error) {
+	q, err := gojq.Parse(source)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &charger{known: builtins(), written: make(map[string]bool), asks: asks}
+	if t, ok := soleTerm(q); ok && t.Type == gojq.TermTypeObject {
+		c.result = t.Object
+	}
+	q = c.query(q)
+	return c, q, c.err
+}
+
 // charger writes charges into a query.
 type charger struct {
 	known   map[string]builtin
+	asks    bool            // the query depends on the order of members
+	asked   bool            // something that does was found
 	written map[string]bool // texts of the query
 	scope   []string        // functions that the query defines, where the charger is
 	needs   []string        // functions of known that are called
 	names   int             // variables of ours so far
+	result  *gojq.Object    // the query, if it is one: nobody asks for the order of its members
 	err     error
 }
 
@@ -171,7 +199,11 @@ func (c *charger) operation(q *gojq.Query) *gojq.Query {
 	numbers := isNumber(q.Left) || isNumber(q.Right)
 	switch q.Op {
 	case gojq.OpAdd:
-		if !numbers {
+		switch {
+		case numbers:
+		case c.asks && !l && !r:
+			return c.bound(q, "made")
+		default:
 			return pipe(q, charge("made"))
 		}
 	case gojq.OpSub:
@@ -198,7 +230,17 @@ func (c *charger) operation(q *gojq.Query) *gojq.Query {
 func (c *charger) bound(q *gojq.Query, name string) *gojq.Query {
 	op := q.Op
 	return c.values([]*gojq.Query{q.Left, q.Right}, func(args []*gojq.Query) *gojq.Query {
-		return pipe(charge(name, args...), &gojq.Query{Left: args[0], Op: op, Right: args[1]})
+		q := &gojq.Query{Left: args[0], Op: op, Right: args[1]}
+		switch op {
+		case gojq.OpAdd:
+			q = pipe(q, charge(name))
+		default:
+			q = pipe(charge(name, args...), q)
+		}
+		if c.asks && (op == gojq.OpAdd || op == gojq.OpMul) {
+			q = pipe(q, call("_changed", args...))
+		}
+		return q
 	})
 }
 
@@ -229,13 +271,22 @@ func (c *charger) update(q *gojq.Query) *gojq.Query {
 	q.Right = c.query(q.Right)
 	switch {
 	case simple:
-		return pipe(charge("set", path), q)
+		return c.changed(pipe(charge("set", path), q))
 	case every:
-		return pipe(charge("iterate"), q)
+		return c.changed(pipe(charge("iterate"), q))
 	}
 	root := c.variable()
 	q.Left = call("getpath", pipe(call("path", c.query(q.Left)), charge("touch", call(root))))
-	return bind(identity(), root, pipe(charge("untouch"), q))
+	return bind(identity(), root, c.changed(pipe(charge("untouch"), q)))
+}
+
+// changed notes that a query changes its input.
+func (c *charger) changed(q *gojq.Query) *gojq.Query {
+	if !c.asks {
+		return q
+	}
+	before := c.variable()
+	return bind(identity(), before, pipe(q, call("_changed", call(before))))
 }
 
 // simplePath returns the path .a.b as an array.
@@ -244,6 +295,11 @@ func simplePath(q *gojq.Query) (*gojq.Query, bool) {
 	if !ok || len(names) == 0 {
 		return nil, false
 	}
+	return texts(names), true
+}
+
+// texts is an array of texts.
+func texts(names []string) *gojq.Query {
 	var list *gojq.Query
 	for _, name := range names {
 		element := literal(name)
@@ -252,7 +308,7 @@ func simplePath(q *gojq.Query) (*gojq.Query, bool) {
 		}
 		list = element
 	}
-	return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeArray, Array: &gojq.Array{Query: list}}}, true
+	return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeArray, Array: &gojq.Array{Query: list}}}
 }
 
 // isEvery tells of the path .[].
@@ -274,8 +330,13 @@ func (c *charger) term(t *gojq.Term) *gojq.Term {
 		s := suffixes[i]
 		optional := i+1 < len(suffixes) && suffixes[i+1].Optional
 		switch {
+		case s.Iter && optional:
+			c.asked = true
+			t = parenthesized(pipe(&gojq.Query{Term: with(t, "iterate")}, &gojq.Query{Term: suffixed(each(s), suffixes[i+1])}))
+			i++
 		case s.Iter:
-			t = suffixed(with(t, "iterate"), s)
+			c.asked = true
+			t = parenthesized(pipe(&gojq.Query{Term: with(t, "iterate")}, &gojq.Query{Term: each(s)}))
 		case s.Optional && i > 0 && !suffixes[i-1].Optional:
 			t = suffixed(t, s)
 		case s.Optional:
@@ -295,6 +356,14 @@ func (c *charger) term(t *gojq.Term) *gojq.Term {
 		}
 	}
 	return t
+}
+
+// each is .[] in jq's order.
+func each(s *gojq.Suffix) *gojq.Term {
+	member := &gojq.Term{Type: gojq.TermTypeIndex, Index: &gojq.Index{Start: call("_names")}}
+	return parenthesized(&gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeIf, If: &gojq.If{
+		Cond: call("_is_object"), Then: &gojq.Query{Term: member}, Else: &gojq.Query{Term: suffixed(&gojq.Term{Type: gojq.TermTypeIdentity}, s)},
+	}}})
 }
 
 func isName(x *gojq.Index) bool { return x.Name != "" || x.Str != nil && x.Str.Queries == nil }
@@ -339,19 +408,19 @@ func (c *charger) base(t *gojq.Term) *gojq.Term {
 	case gojq.TermTypeObject:
 		for _, m := range t.Object.KeyVals {
 			if m.KeyString != nil {
-				c.text(m.KeyString)
+				c.text(m.KeyString, "_tostring")
 			}
 			m.KeyQuery, m.Val = c.query(m.KeyQuery), c.query(m.Val)
+		}
+		if t.Object != c.result && c.asks {
+			return written(t)
 		}
 	case gojq.TermTypeArray:
 		t.Array.Query = c.query(t.Array.Query)
 	case gojq.TermTypeUnary:
 		t.Unary.Term = c.term(t.Unary.Term)
 	case gojq.TermTypeFormat:
-		if t.Str == nil {
-			return parenthesized(pipe(charge("format/1"), &gojq.Query{Term: t}))
-		}
-		return c.interpolated(t)
+		return c.format(t)
 	case gojq.TermTypeString:
 		return c.interpolated(t)
 	case gojq.TermTypeIf:
@@ -387,22 +456,74 @@ func (c *charger) branches(i *gojq.If) {
 	}
 }
 
+// written notes the order of the members of an object whose names are written down.
+func written(t *gojq.Term) *gojq.Term {
+	var names []string
+	for _, m := range t.Object.KeyVals {
+		name, ok := memberName(m)
+		switch {
+		case !ok:
+			return t
+		case !slices.Contains(names, name):
+			names = append(names, name)
+		}
+	}
+	if len(names) < 2 {
+		return t
+	}
+	return call("_wrote", texts(names), &gojq.Query{Term: t}).Term
+}
+
+// format charges @name and @name "...".
+func (c *charger) format(t *gojq.Term) *gojq.Term {
+	c.asked = true
+	before, replaced := ordered[t.Format]
+	switch t.Format {
+	case "@csv", "@tsv", "@sh": // have no objects
+	default:
+		if !replaced {
+			before = "_tostring"
+		}
+	}
+	if t.Str == nil {
+		q := &gojq.Query{Term: t}
+		if replaced {
+			return call(before).Term
+		}
+		if before != "" {
+			q = pipe(call(before), q)
+		}
+		return parenthesized(pipe(charge("format/1"), q))
+	}
+	if replaced { // what its parts become are texts
+		t = &gojq.Term{Type: gojq.TermTypeString, Str: t.Str}
+	}
+	return c.interpolatedWith(t, before)
+}
+
 // interpolated charges a text with \(...).
-func (c *charger) interpolated(t *gojq.Term) *gojq.Term {
-	c.text(t.Str)
+func (c *charger) interpolated(t *gojq.Term) *gojq.Term { return c.interpolatedWith(t, "_tostring") }
+
+// interpolatedWith does that for parts to which a function is applied.
+func (c *charger) interpolatedWith(t *gojq.Term, function string) *gojq.Term {
+	c.text(t.Str, function)
 	if t.Str.Queries == nil {
 		return t
 	}
+	c.asked = true
 	return parenthesized(pipe(&gojq.Query{Term: t}, charge("made")))
 }
 
-func (c *charger) text(s *gojq.String) {
+func (c *charger) text(s *gojq.String, function string) {
 	if c.written != nil {
 		c.written[s.Str] = true
 	}
 	for _, part := range s.Queries {
 		if part.Term.Str == nil {
 			part.Term = parenthesized(pipe(c.query(&gojq.Query{Term: part.Term}), charge("format/1")))
+			if function != "" {
+				part.Term = parenthesized(pipe(&gojq.Query{Term: part.Term}, call(function)))
+			}
 		}
 	}
 }
@@ -432,7 +553,12 @@ func (c *charger) call(t *gojq.Term) *gojq.Term {
 		return t
 	}
 	if slices.Contains(own, name) {
+		c.asked = c.asked || name == "_names/0"
 		return t
+	}
+	if replacement, ok := ordered[name]; ok {
+		c.asked = true
+		return call(replacement).Term
 	}
 	n, ok := natives[name]
 	if !ok {
@@ -453,6 +579,19 @@ func (c *charger) native(t *gojq.Term, name string, n native) *gojq.Term {
 	if n.made != "" {
 		q = pipe(q, charge(n.made))
 	}
+	switch {
+	case name == "add/0" && c.asks:
+		of := c.variable()
+		q = pipe(call("_members"), bind(identity(), of, pipe(q, call("_added", call(of)))))
+	case name == "fromjson/0" && c.asks:
+		text := c.variable()
+		q = bind(identity(), text, pipe(q, call("_parsed", call(text))))
+	case slices.Contains(overMembers, name):
+		c.asked = true
+		q = pipe(call("_members"), q)
+	case name == "setpath/2" || name == "delpaths/1":
+		q = c.changed(q)
+	}
 	if q.Term == t {
 		return t
 	}
@@ -460,6 +599,7 @@ func (c *charger) native(t *gojq.Term, name string, n native) *gojq.Term {
 }
 
 func (c *charger) need(name string) {
+	c.asked = c.asked || c.known[name].asks
 	if !slices.Contains(c.scope, name) && !slices.Contains(c.needs, name) {
 		c.needs = append(c.needs, name)
 	}

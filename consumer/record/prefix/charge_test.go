@@ -30,7 +30,7 @@ var sameQueries = []string{
 	`.a|split(",")`, `.a|split("")`, `.a|split(",";null)`, `.a|split("[,x]";"g")`, `.a|join(",")`, `[.[]?|strings]|join("-")`, `.a|contains("x")`, `.a|contains(["x"])`, `.|contains({a:"x"})`, `.a|inside("xyz")`, `.a|index("x")`, `.a|rindex("x")`, `.a|indices("x")`, `.a|indices("")`, `.a|indices(1)`, `.a|indices([1])`, `.a|index(",")`, `.a|index([1,2])`, `.a as $a | .b | contains($a)`, `.a as $a | $a | indices($a)`,
 	`.a|ascii`, `.n|floor`, `.n|sqrt`, `.n|pow(.;2)`, `.n|log2`, `.n|exp10`, `.n|significand`, `.n|frexp`, `.n|modf`, `.n|ldexp(.;2)`, `.n|fma(.;2;1)`, `.n|abs`, `.n|round`, `.n|isnan`, `.n|isinfinite`, `.n|isnormal`, `infinite|tostring`, `nan|isnan`, `[nan]|sort`, `.n|todate`, `.n|strftime("%Y-%m-%dT%H:%M:%SZ")`, `.n|gmtime`, `.n|gmtime|mktime`, `.n|strftime("%A, %B %d, %Y")`, `.at|fromdate`, `.at|strptime("%Y-%m-%dT%H:%M:%SZ")`, `.at|strptime("%Y-%m-%dT%H:%M:%SZ")|mktime`, `.at|fromdateiso8601|todate`, `.at[0:10]`, `.at[11:13]`, `.at[-3:]`,
 	`.a|arrays`, `.a|objects`, `.a|iterables`, `.a|booleans`, `.a|numbers`, `.a|strings`, `.a|nulls`, `.a|values`, `.a|scalars`, `.a|finites`, `.a|normals`, `.a|not`, `.a|type`, `.a|toboolean`, `error`, `error(.a)`, `try error catch .`, `env`, `$ENV`, `empty`, `[.[]?|select(.!=null)]`, `input_line_number`, `INDEX(.[]?;.)`, `[.[]?]|INDEX(type)`, `[.[]?]|JOIN({};.|tostring)`, `.a|IN("x","y")`, `IN(.[]?;"x","y")`, `"a" | IN("a","b")`, `[.[]?|in({"x":1})?]`, `.a|in({"x":1})?`, `halt_error`, `limit(0;1)`, `limit(-1;1)`, `skip(-1;1)`, `nth(-1;1)`,
-	`9007199254740993+1`, `10000000000*10000000000`, `-9223372036854775808-1`, `100000000000000000000-1`, `1e1000`, `5/0`, `5%0`, `[.[]?]-[null]`, `getpath(["a","b","c"])`, `try getpath(["a","b"]) catch "bad"`, `[getpath(["a"],["b"])]`, `paths(..)`, `[paths(..)]`, `[leaf_paths]`, `ltrimstr(1)`, `splits("x")`, `min_by(.a)?`, `.[0]?`, `.["a","b"]?`, `.[("a","b")]?`, `[.a[0,1]?]`, `.a[1.5]?`, `.a[null]?`, `.a[[1]]?`, `.a[{"start":0,"end":1}]?`,
+	`9007199254740993+1`, `10000000000*10000000000`, `-9223372036854775808-1`, `100000000000000000000-1`, `1e1000`, `5/0`, `5%0`, `[.[]?]-[null]`, `getpath(["a","b","c"])`, `try getpath(["a","b"]) catch "bad"`, `[getpath(["a"],["b"])]`, `paths(..)`, `[paths(..)]`, `ltrimstr(1)`, `splits("x")`, `min_by(.a)?`, `.[0]?`, `.["a","b"]?`, `.[("a","b")]?`, `[.a[0,1]?]`, `.a[1.5]?`, `.a[null]?`, `.a[[1]]?`, `.a[{"start":0,"end":1}]?`,
 }
 
 // samePayloads are payloads of all shapes.
@@ -41,6 +41,7 @@ var samePayloads = []string{
 }
 
 // compareWith checks that a query has the results that the interpreter has without charges. It tells whether it compiles.
+// The members of the payloads are sorted: for them the interpreter's order is jq's.
 func compareWith(t *testing.T, source string, payloads ...string) (compiles bool) {
 	t.Helper()
 	parsed, err := gojq.Parse(source)
@@ -56,6 +57,10 @@ func compareWith(t *testing.T, source string, payloads ...string) (compiles bool
 		return false
 	}
 	for _, payload := range payloads {
+		if v, err := decode([]byte(payload)); err == nil {
+			sorted, _ := gojq.Marshal(v)
+			payload = string(sorted)
+		}
 		input := func() any {
 			v, err := decode([]byte(payload))
 			if err != nil {
@@ -65,7 +70,7 @@ func compareWith(t *testing.T, source string, payloads ...string) (compiles bool
 		}
 		p := q.programs.get()
 		v := input()
-		p.work.start(v, 1<<40)
+		p.work.start([]byte(payload), v, 1<<40)
 		got, want := results(p.code.RunWithContext(&p.work, v)), results(code.Run(input()))
 		if got != want {
 			t.Errorf("%s of %s:\n got %s\nwant %s", source, payload, got, want)

@@ -103,7 +103,7 @@ func spent(q *query, payload string) (units int, took time.Duration, allocated u
 	budget := freeWork + workPerByte*len(payload)
 	start := cpuTime()
 	p := q.programs.get()
-	p.work.start(input, budget)
+	p.work.start([]byte(payload), input, budget)
 	results := p.code.RunWithContext(&p.work, input)
 	for {
 		v, ok := results.Next()
@@ -271,7 +271,7 @@ func TestQuery_KeepsOnlyItsOwnPatterns(t *testing.T) {
 		if _, fault := q.values(fmt.Appendf(nil, `{"a":"x","p":"x|%d"}`, i), nil); fault != nil {
 			t.Fatal(fault)
 		}
-		w.start(nil, freeWork)
+		w.start(nil, nil, freeWork)
 		for _, re := range []string{fmt.Sprint("x|", i), "x"} {
 			if _, _, _, err := kept.of(&w, "x", re, strings.Repeat("gi", i)); err != nil {
 				t.Fatal(err)

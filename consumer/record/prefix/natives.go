@@ -41,7 +41,7 @@ var natives = func() map[string]native {
 		"contains/1": {charge: chargeContains}, "inside/1": {charge: chargeInside},
 		"index/1": {charge: chargeIndices}, "rindex/1": {charge: chargeIndices}, "indices/1": {charge: chargeIndices},
 
-		"tostring/0": {charge: chargeAll}, "tojson/0": {charge: chargeAll}, "format/1": {charge: chargeFormat},
+		"format/1":   {charge: chargeFormat},
 		"tonumber/0": {charge: chargeToNumber}, "fromjson/0": {charge: chargeFromJSON, made: "numbers"},
 
 		"flatten/0": {charge: chargeAll}, "flatten/1": {charge: chargeAll}, "transpose/0": {charge: chargeTranspose},

@@ -61,7 +61,10 @@
 //   - Regular expressions are RE2's, without look-around and back references.
 //   - A string can be indexed by a number: "abc"[1] is "b", an error in jq 1.6.
 //   - strftime and its relatives know fractions of seconds and offsets.
-//   - env and $ENV are empty, and there are no inputs, modules, keys_unsorted, input_line_number or $__loc__.
+//   - env and $ENV are empty, and there are no inputs, modules, input_line_number or $__loc__.
+//
+// docs/prefixes.md lists further ones. The members of an object come in the order of the payload, as in jq: gojq itself
+// sorts them.
 //
 // The query is part of the settings and is trusted as such; payloads are not. What a query may do for a payload is
 // bounded: 250,000 units of work and 16 for each byte of the payload. A unit is one step of the interpreter, or what a
@@ -72,7 +75,7 @@
 //     byte of the payload.
 //   - A payload is nested 256 levels deep at most, as for jq 1.6, and so is a value that is compared or written as text.
 //   - Integers have some 400 digits at most, those that a query computes or reads from a text included.
-//   - Functions that are linear in jq are linear here: gsub replaces every character of a text of 1 MB.
+//   - gsub and its relatives take linear time: gsub replaces every character of a text of 1 MB.
 //   - A function of gojq's is available only if its cost is known. builtins, debug, jn, yn, modulemeta and patterns with
 //     computed keys are not.
 //

@@ -62,14 +62,14 @@ func compileQuery(source string, keys []string, options ...gojq.CompilerOption) 
 		}
 	}
 	q := &query{keys: keys, paths: compilePaths(parsed, keys)}
-	charged, written, err := charged(parsed)
+	charged, written, err := charged(source)
 	if err != nil {
 		return nil, fmt.Errorf("query %q: %w", source, err)
 	}
 	compile := func() (*program, error) {
 		p := &program{}
 		patterns := patterns{written: written, kept: make(map[patternKey]*pattern)}
-		code, err := gojq.Compile(charged, slices.Concat(chargeOptions(&p.work), patterns.options(&p.work), options)...)
+		code, err := gojq.Compile(charged, slices.Concat(chargeOptions(&p.work), orderOptions(&p.work), patterns.options(&p.work), options)...)
 		p.code = code
 		return p, err
 	}
@@ -156,7 +156,7 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 	if brackets := bytes.Count(payload, []byte("[")) + bytes.Count(payload, []byte("{")); brackets > maxDepth && isDeeper(input, maxDepth) {
 		return nil, extractionFault(tooDeep)
 	}
-	object, fault := q.object(input, freeWork+workPerByte*len(payload))
+	object, fault := q.object(payload, input, freeWork+workPerByte*len(payload))
 	if fault != nil {
 		return nil, fault
 	}
@@ -193,7 +193,7 @@ func isDeeper(v any, levels int) bool {
 
 // object runs the query, which has to have one result, an object. The interpreter's own errors stay here: their texts
 // show values.
-func (q *query) object(input any, units int) (object map[string]any, fault *record.Fault) {
+func (q *query) object(payload []byte, input any, units int) (object map[string]any, fault *record.Fault) {
 	// A payload that the interpreter cannot bear would take down one worker after another.
 	defer func() {
 		if v := recover(); v != nil {
@@ -201,7 +201,7 @@ func (q *query) object(input any, units int) (object map[string]any, fault *reco
 		}
 	}()
 	p := q.programs.get()
-	p.work.start(input, units)
+	p.work.start(payload, input, units)
 	defer func() {
 		p.work = work{} // keeps no payload
 		q.programs.put(p)

@@ -33,17 +33,25 @@ var errTooExpensive = errors.New("too expensive")
 // before each of its steps whether it has ended, and functions spend what their arguments cost before they are called.
 // Unlike a time, this is the same on every machine and at every replay.
 type work struct {
-	left int
-	root any // the payload
+	left    int
+	payload []byte
+	root    any // of the payload
 
 	sizes   bool // largest is known
 	largest int  // cost of looking at the largest string or object, of the payload or made of it
 
 	touched []any // see touch
+
+	order      order
+	orderRead  bool
+	changes    []change
+	remembered []any // what order has the addresses of
 }
 
 // start makes w the work for a payload.
-func (w *work) start(input any, units int) { *w = work{left: units, root: input} }
+func (w *work) start(payload []byte, root any, units int) {
+	*w = work{left: units, payload: payload, root: root}
+}
 
 // spend takes units off what is left. It is false if they were not there, and never true afterwards.
 func (w *work) spend(units int) bool {
