@@ -202,12 +202,12 @@ func TestQuery_TakesLinearTimeForALargeText(t *testing.T) {
 	}{
 		{`{c:(.a|gsub("[^A-Za-z0-9]";"_"))}`, "-", 1_000_000, func(s string) string { return strings.Repeat("_", len(s)) }},
 		{`{c:(.a|gsub("[^A-Za-z0-9]+";""))}`, "-", 1_000_000, func(s string) string { return "" }},
-		{`{c:(.a|gsub("(?<x>-)";"<\(.x)>"))}`, "abcdefg-", 300_000, func(s string) string { return strings.ReplaceAll(s, "-", "<->") }},
+		{`{c:(.a|gsub("(?<x>-)";"<\(.x)>"))}`, "abcdefghijklmno-", 300_000, func(s string) string { return strings.ReplaceAll(s, "-", "<->") }},
 		{`{c:(.a|[scan("[a-z]+")]|length)}`, "abcdefg-", 300_000, func(s string) string { return fmt.Sprint(len(s) / 8) }},
 		{`{c:(.a|split("-";"g")|length)}`, "-", 1_000_000, func(s string) string { return fmt.Sprint(len(s) + 1) }},
 		{`{c:(.a|split("-")|join("+"))}`, "-", 1_000_000, func(s string) string { return strings.Repeat("+", len(s)) }},
 		{`{c:(.a|sub("-$";"!")|.[-1:])}`, "-", 1_000_000, func(string) string { return "!" }},
-		{`{c:(.a|explode|map(.+1)|implode)}`, "-", 300_000, func(s string) string { return strings.Repeat(".", len(s)) }},
+		{`{c:(.a|explode|map(.+1)|implode)}`, "-", 20_000, func(s string) string { return strings.Repeat(".", len(s)) }},
 		{`{c:(.a|ascii_downcase|ltrimstr("-")|length)}`, "-", 1_000_000, func(s string) string { return fmt.Sprint(len(s) - 1) }},
 	} {
 		q, err := compileQuery(c.query, []string{"c"})

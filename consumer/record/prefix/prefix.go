@@ -67,11 +67,11 @@
 // sorts them.
 //
 // The query is part of the settings and is trusted as such; payloads are not. What a query may do for a payload is
-// bounded: 250,000 units of work and 16 for each byte of the payload. A unit is one step of the interpreter, or what a
+// bounded: 250,000 units of work and 8 for each byte of the payload. A unit is one step of the interpreter, or what a
 // function does to eight bytes or one element; a function is charged before it does its work. The same payload takes the
 // same work each time, on every machine, so that neither an endless loop nor a hostile payload holds up a shard.
 //
-//   - Texts, arrays and objects that a query makes are bounded with it: a text has at most 2 MB and 128 bytes for each
+//   - Texts, arrays and objects that a query makes are bounded with it: a text has at most 2 MB and 64 bytes for each
 //     byte of the payload.
 //   - A payload is nested 256 levels deep at most, as for jq 1.6, and so is a value that is compared or written as text.
 //   - Integers have some 400 digits at most, those that a query computes or reads from a text included.

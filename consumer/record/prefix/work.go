@@ -16,7 +16,7 @@ import (
 // the interpreter, or what a function does to eight bytes or one element. Queries in use take some tens.
 const (
 	freeWork    = 250_000
-	workPerByte = 16
+	workPerByte = 8
 )
 
 const (
