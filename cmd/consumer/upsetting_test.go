@@ -51,7 +51,11 @@ func TestConsumer_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
 				if n%200 == 100 { // each of them twice
 					b := bad[n/200%len(bad)]
 					put(fmt.Sprint("bad", n), b.Data)
-					codes[b.Code]++
+					code := b.Line
+					if format == "parquet" {
+						code = b.Columns
+					}
+					codes[code]++
 				}
 			}
 

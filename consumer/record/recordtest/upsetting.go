@@ -21,16 +21,18 @@ const Schema = `{
 type Payload struct {
 	Name string
 	Data []byte
-	Code string // of its error record
+	// Of its error record: as a line of JSON, and where it fills columns. A column refuses a number that it cannot hold
+	// before anything computes with it.
+	Line, Columns string
 }
 
 // Upsetting returns the payloads.
 func Upsetting() []Payload {
 	return []Payload{
-		{"an exponent that math/big refuses", []byte(`{"n":1,"price":1e-1000001}`), record.CodeJSONNumberTooLarge},
-		{"a number of a million digits", []byte(`{"n":1,"price":` + strings.Repeat("7", 1_000_000) + `}`), schema.CodeParse}, // no double
-		{"a fraction of a million digits", []byte(`{"n":1,"price":0.` + strings.Repeat("7", 1_000_000) + `}`), record.CodeJSONNumberTooLarge},
-		{"many huge numbers", []byte(`{"n":1,"x":[1` + strings.Repeat(",1e999999", 100) + `]}`), record.CodeJSONNumberTooLarge},
-		{"arrays nested a hundred thousand deep", []byte(`{"n":1,"x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`), record.CodeJSONTooDeep},
+		{"an exponent that math/big refuses", []byte(`{"n":1,"price":1e-1000001}`), record.CodeJSONNumberTooLarge, schema.CodeParse},
+		{"a number of a million digits", []byte(`{"n":1,"price":` + strings.Repeat("7", 1_000_000) + `}`), record.CodeJSONNumberTooLarge, schema.CodeParse},
+		{"a fraction of a million digits", []byte(`{"n":1,"price":0.` + strings.Repeat("7", 1_000_000) + `}`), record.CodeJSONNumberTooLarge, record.CodeJSONNumberTooLarge},
+		{"many huge numbers", []byte(`{"n":1,"x":[1` + strings.Repeat(",1e999999", 100) + `]}`), record.CodeJSONNumberTooLarge, record.CodeJSONNumberTooLarge},
+		{"arrays nested a hundred thousand deep", []byte(`{"n":1,"x":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + `}`), record.CodeJSONTooDeep, record.CodeJSONTooDeep},
 	}
 }

@@ -24,7 +24,7 @@ func Upsetting(tb testing.TB, good int) (batch []Record, codes map[string]int, s
 	codes = make(map[string]int)
 	batch = Batch(good, nil)
 	for i, p := range recordtest.Upsetting() {
-		codes[p.Code]++
+		codes[p.Line]++
 		batch = append(batch, Record{
 			Shard: batch[0].Shard, Sequence: fmt.Sprintf("4959033827149025660855969253837%025d", i), PartitionKey: "k",
 			Arrival: time.UnixMilli(1545084651000 + int64(good)), Data: p.Data,
