@@ -64,8 +64,10 @@ type Frames interface {
 	// Framed tells whether a payload begins with a frame. JSON text must not begin so.
 	Framed(payload []byte) bool
 	// Open returns what a framed payload says as JSON text of at most limit bytes, or why it cannot. The text may share
-	// memory with the payload. Open waits for the schema as long as it has to; the only error is ctx's.
-	Open(ctx context.Context, payload []byte, limit int) (text []byte, fault *Fault, err error)
+	// memory with the payload. Open waits for the schema as long as it has to; the only error is ctx's. strange, which begins
+	// at 0 for each Kinesis record, is Open's own count of the schemas that it has looked for in vain, so that it need not
+	// look for any number of them.
+	Open(ctx context.Context, payload []byte, limit int, strange *int) (text []byte, fault *Fault, err error)
 }
 
 // Decoder takes Kinesis records apart. It does not change, and is safe for concurrent use.
@@ -165,6 +167,7 @@ type budget struct {
 	bytes        int // of opened payloads
 	parts        int // user records of an aggregate, and again parts of the payloads
 	descriptions int // see describe
+	strange      int // schemas that Frames has looked for in vain
 }
 
 const (
@@ -222,7 +225,7 @@ func (d *Decoder) open(ctx context.Context, dst []Record, u Record, left *budget
 		u.Data = data
 	}
 	if d.o.Frames != nil && d.o.Frames.Framed(u.Data) {
-		text, fault, err := d.o.Frames.Open(ctx, u.Data, left.bytes)
+		text, fault, err := d.o.Frames.Open(ctx, u.Data, left.bytes, &left.strange)
 		if err != nil {
 			return dst, err
 		}

@@ -397,7 +397,7 @@ type starred struct{}
 
 func (starred) Framed(payload []byte) bool { return len(payload) > 0 && payload[0] == '*' }
 
-func (starred) Open(ctx context.Context, payload []byte, limit int) ([]byte, *record.Fault, error) {
+func (starred) Open(ctx context.Context, payload []byte, limit int, _ *int) ([]byte, *record.Fault, error) {
 	switch text := payload[1:]; {
 	case string(text) == "wait":
 		<-ctx.Done()

@@ -54,7 +54,7 @@ func BenchmarkOpen(b *testing.B) {
 			b.SetBytes(int64(len(payload)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, fault, err := r.Open(b.Context(), payload, 1<<20); fault != nil || err != nil {
+				if _, fault, err := r.Open(b.Context(), payload, 1<<20, new(int)); fault != nil || err != nil {
 					b.Fatal(fault, err)
 				}
 			}

@@ -41,7 +41,7 @@ func compressed() []byte {
 func TestRegistry_RefusesDamagedFrames(t *testing.T) {
 	r := newRegistry(fixed{anyID: {Format: "JSON", Text: `{}`}})
 	sound := slices.Concat(compressed(), zipped(t, []byte(`{"a":1}`)))
-	if text, fault, err := r.Open(t.Context(), sound, 100); string(text) != `{"a":1}` || fault != nil || err != nil {
+	if text, fault, err := r.Open(t.Context(), sound, 100, new(int)); string(text) != `{"a":1}` || fault != nil || err != nil {
 		t.Fatalf("a sound frame gives %s, %v, %v", text, fault, err)
 	}
 	other := slices.Clone(frame)
@@ -59,7 +59,7 @@ func TestRegistry_RefusesDamagedFrames(t *testing.T) {
 		"a zlib bomb":                {slices.Concat(compressed(), zipped(t, make([]byte, 10<<20))), record.CodeRegistryTooLarge},
 		"an unknown version":         {other, record.CodeRegistrySchemaUnknown},
 	} {
-		if text, fault, err := r.Open(t.Context(), test.payload, 1000); fault == nil || fault.Code != test.code || text != nil || err != nil {
+		if text, fault, err := r.Open(t.Context(), test.payload, 1000, new(int)); fault == nil || fault.Code != test.code || text != nil || err != nil {
 			t.Errorf("%s gives %q, %v, %v; want %s", name, text, fault, err, test.code)
 		}
 	}
@@ -200,7 +200,7 @@ func TestRegistry_OpensHostilePayloadsAtTheCostOfHonestOnes(t *testing.T) {
 	cost := func(format, definition string, data []byte) (time.Duration, uint64, *record.Fault) {
 		r := newRegistry(fixed{anyID: {Format: format, Text: definition}})
 		payload := slices.Concat(frame, data)
-		if _, _, err := r.Open(t.Context(), frame, 64); err != nil { // compiles the schema
+		if _, _, err := r.Open(t.Context(), frame, 64, new(int)); err != nil { // compiles the schema
 			t.Fatal(err)
 		}
 		best, allocated := time.Hour, uint64(0)
@@ -210,7 +210,7 @@ func TestRegistry_OpensHostilePayloadsAtTheCostOfHonestOnes(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			began := time.Now()
 			var err error
-			_, fault, err = r.Open(t.Context(), payload, record.DefaultMaxOpenedBytes)
+			_, fault, err = r.Open(t.Context(), payload, record.DefaultMaxOpenedBytes, new(int))
 			best = min(best, time.Since(began))
 			runtime.ReadMemStats(&after)
 			if err != nil {

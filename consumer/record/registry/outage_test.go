@@ -53,7 +53,7 @@ func TestRegistry_AsksOnceForAVersion(t *testing.T) {
 		for range 100 {
 			shards.Go(func() {
 				for range 10 {
-					if text, fault, err := r.Open(t.Context(), framed(1), 100); string(text) != `{"n":1}` || fault != nil || err != nil {
+					if text, fault, err := r.Open(t.Context(), framed(1), 100, new(int)); string(text) != `{"n":1}` || fault != nil || err != nil {
 						t.Errorf("%s, %v, %v", text, fault, err)
 					}
 				}
@@ -86,13 +86,13 @@ func TestRegistry_WaitsForARegistryThatDoesNotAnswer(t *testing.T) {
 				gone, leave := context.WithCancel(t.Context())
 				var waiting sync.WaitGroup
 				waiting.Go(func() { // the first caller, who makes the call, has to go
-					if _, fault, err := r.Open(gone, framed(1), 100); fault != nil || !errors.Is(err, context.Canceled) {
+					if _, fault, err := r.Open(gone, framed(1), 100, new(int)); fault != nil || !errors.Is(err, context.Canceled) {
 						t.Errorf("who leaves gets %v, %v", fault, err)
 					}
 				})
 				synctest.Wait()
 				waiting.Go(func() {
-					if text, fault, err := r.Open(t.Context(), framed(1), 100); string(text) != `{"n":1}` || fault != nil || err != nil {
+					if text, fault, err := r.Open(t.Context(), framed(1), 100, new(int)); string(text) != `{"n":1}` || fault != nil || err != nil {
 						t.Errorf("%s, %v, %v", text, fault, err)
 					}
 					if took := time.Since(began); took < outage || took > outage+30*time.Second {
@@ -128,7 +128,7 @@ func TestRegistry_LooksAgainForAnUnknownVersion(t *testing.T) {
 			return jsonDefinition, nil
 		}))
 		for range 1000 {
-			if _, fault, err := r.Open(t.Context(), framed(1), 100); fault == nil || fault.Code != record.CodeRegistrySchemaUnknown || err != nil {
+			if _, fault, err := r.Open(t.Context(), framed(1), 100, new(int)); fault == nil || fault.Code != record.CodeRegistrySchemaUnknown || err != nil {
 				t.Fatalf("%v, %v", fault, err)
 			}
 		}
@@ -137,10 +137,46 @@ func TestRegistry_LooksAgainForAnUnknownVersion(t *testing.T) {
 		}
 		known = true
 		time.Sleep(2 * time.Minute)
-		if _, fault, err := r.Open(t.Context(), framed(1), 100); fault != nil || err != nil {
+		if _, fault, err := r.Open(t.Context(), framed(1), 100, new(int)); fault != nil || err != nil {
 			t.Errorf("%v, %v", fault, err)
 		}
 	})
+}
+
+// One Kinesis record cannot make any number of calls: a shard would wait for each. What the cache has is opened all the same.
+func TestRegistry_LooksForFewVersionsOfARecordInVain(t *testing.T) {
+	calls, id := 0, uuid.MustParse(anyID)
+	r := newRegistry(serviceFunc(func(_ context.Context, id string) (registry.Definition, error) {
+		if calls++; id != anyID {
+			return registry.Definition{}, registry.ErrUnknown
+		}
+		return jsonDefinition, nil
+	}))
+	sound := record.Record{Data: slices.Concat([]byte{3, 0}, id[:], []byte(`{"a":1}`))}
+	users := []record.Record{sound}
+	for n := range 5000 {
+		users = append(users, record.Record{Data: framed(n)})
+	}
+	users = append(users, sound)
+	decoder, err := record.NewDecoder(record.DecoderOptions{Frames: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		calls = 0
+		all, err := decoder.Append(t.Context(), nil, record.Record{Data: record.AppendAggregate(nil, users)})
+		if err != nil || len(all) != len(users) {
+			t.Fatalf("%d of %d records, %v", len(all), len(users), err)
+		}
+		if calls > 20 {
+			t.Errorf("the registry was asked %d times for one Kinesis record", calls)
+		}
+		for i, u := range all {
+			if known := i == 0 || i == len(all)-1; known != (u.Fault == nil) || !known && u.Fault.Code != record.CodeRegistrySchemaUnknown {
+				t.Fatalf("record %d: %v", i, u.Fault)
+			}
+		}
+	}
 }
 
 // The cache is bounded: versions in use stay, others may be asked for again.
@@ -152,7 +188,7 @@ func TestRegistry_KeepsWhatIsInUse(t *testing.T) {
 	}))
 	for n := range 20_000 {
 		for _, of := range []int{0, n} {
-			if _, fault, err := r.Open(t.Context(), framed(of), 100); fault != nil || err != nil {
+			if _, fault, err := r.Open(t.Context(), framed(of), 100, new(int)); fault != nil || err != nil {
 				t.Fatal(fault, err)
 			}
 		}
@@ -160,7 +196,7 @@ func TestRegistry_KeepsWhatIsInUse(t *testing.T) {
 	if n := asked[uuid.UUID{}.String()]; n != 1 {
 		t.Errorf("a version in use was looked up %d times", n)
 	}
-	if _, _, err := r.Open(t.Context(), framed(1), 100); err != nil || asked[uuid.UUID{15: 1}.String()] != 2 {
+	if _, _, err := r.Open(t.Context(), framed(1), 100, new(int)); err != nil || asked[uuid.UUID{15: 1}.String()] != 2 {
 		t.Errorf("a version not in use is kept for ever (%v)", err)
 	}
 }

@@ -73,8 +73,13 @@ func (r *Registry) Framed(payload []byte) bool {
 	return len(payload) > 0 && payload[0] == headerVersion
 }
 
+// mostStrange is how many schema versions that the registry does not have one Kinesis record may name before no more are
+// looked for: an aggregate of 1 MB has room for tens of thousands, each of which would take a call. Such records come
+// from one producer, and can be re-driven.
+const mostStrange = 16
+
 // Open is record.Frames's.
-func (r *Registry) Open(ctx context.Context, payload []byte, limit int) ([]byte, *record.Fault, error) {
+func (r *Registry) Open(ctx context.Context, payload []byte, limit int, strange *int) ([]byte, *record.Fault, error) {
 	if len(payload) < headerBytes {
 		return nil, faultOf(record.CodeRegistryFrameCorrupt, "a frame has %d bytes, and the payload %d", headerBytes, len(payload)), nil
 	}
@@ -82,7 +87,7 @@ func (r *Registry) Open(ctx context.Context, payload []byte, limit int) ([]byte,
 	if c := payload[1]; c != compressionNone && c != compressionZlib {
 		return nil, faultOf(record.CodeRegistryFrameCorrupt, "the compression byte is 0x%02x: want 0x%02x or 0x%02x", c, compressionNone, compressionZlib), nil
 	}
-	v, err := r.version(ctx, id)
+	v, err := r.version(ctx, id, strange)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -152,8 +157,24 @@ func inflate(data []byte, limit int) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// version returns a schema version from the cache, or else from the registry, which is asked once for all that want it.
-func (r *Registry) version(ctx context.Context, id uuid.UUID) (*version, error) {
+// version returns a schema version from the cache, or else from the registry. It counts those that the registry turns out
+// not to have.
+func (r *Registry) version(ctx context.Context, id uuid.UUID, strange *int) (*version, error) {
+	if v, ok := r.cache.get(id); ok {
+		return v, nil
+	}
+	if *strange >= mostStrange {
+		return &version{fault: faultOf(record.CodeRegistrySchemaUnknown, "schema version %s is not looked up: the registry does not have %d others of this Kinesis record", id, *strange)}, nil
+	}
+	v, err := r.await(ctx, id)
+	if err == nil && v.fault != nil && v.fault.Code == record.CodeRegistrySchemaUnknown {
+		*strange++
+	}
+	return v, err
+}
+
+// await returns a schema version from the registry, which is asked once for all that want it.
+func (r *Registry) await(ctx context.Context, id uuid.UUID) (*version, error) {
 	for {
 		if v, ok := r.cache.get(id); ok {
 			return v, nil

@@ -117,7 +117,7 @@ func TestRegistry_GivesBackWhatOtherEncodersWereGiven(t *testing.T) {
 		if !r.Framed(e.Payload) {
 			t.Fatalf("record %d of %s has no frame", i, e.File)
 		}
-		text, fault, err := r.Open(t.Context(), e.Payload, 1<<20)
+		text, fault, err := r.Open(t.Context(), e.Payload, 1<<20, new(int))
 		if fault != nil || err != nil {
 			t.Fatalf("record %d of %s: %v, %v\npayload %s\nwant %s", i, e.File, fault, err, base64.StdEncoding.EncodeToString(e.Payload), e.Want)
 		}
@@ -210,7 +210,7 @@ var frame = append([]byte{3, 0}, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
 func open(t testing.TB, format, definition string, data []byte, limit int) (string, *record.Fault) {
 	t.Helper()
 	r := newRegistry(fixed{anyID: {Format: format, Text: definition}})
-	text, fault, err := r.Open(t.Context(), slices.Concat(frame, data), limit)
+	text, fault, err := r.Open(t.Context(), slices.Concat(frame, data), limit, new(int))
 	if err != nil {
 		t.Fatal(err)
 	}
