@@ -51,7 +51,7 @@ func Codes() []Code {
 		{CodeRegistryPayloadUnfit, ProcessingFailed, "data that the schema named by their frame cannot have written"},
 		{CodeRegistrySchemaUnknown, ProcessingFailed, "a frame names a schema version that the registry does not have"},
 		{CodeRegistrySchemaUnusable, ProcessingFailed, "a frame names a schema version whose definition cannot be used"},
-		{CodeRegistryTooLarge, ProcessingFailed, "framed data that come to more than the bound when opened"},
+		{CodeRegistryTooLarge, ProcessingFailed, "framed data that come to more than the bound when opened, or zlib that inflates to more than 100 times its size"},
 		{CodeSplitTooLarge, ProcessingFailed, "log events that take up more than the bound after splitting"},
 		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound, or than its size allows"},
 	}

@@ -27,17 +27,22 @@ type inflater struct {
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
 const (
-	// maxInflation bounds what a byte of gzip inflates to. Deflate makes 1,032 of one at most, JSON and logs come to 5 to
+	// maxInflation bounds what a byte of gzip or zlib inflates to. Deflate makes 1,032 of one at most, JSON and logs come to 5 to
 	// 30: a payload of zeros would take a hundred times what others of its size take.
 	maxInflation = 100
 	// smallInflation is free.
 	smallInflation = 64 << 10
 )
 
+// InflationBound is what a compressed payload of so many bytes may inflate to, if there are limit bytes left.
+func InflationBound(size, limit int) int {
+	return min(limit, max(maxInflation*size, smallInflation))
+}
+
 // inflate returns what a gzip stream of one or more members inflates to, at most limit bytes, and at most maxInflation
 // times as many as it has.
 func inflate(payload []byte, limit int) ([]byte, *Fault) {
-	limit = min(limit, max(maxInflation*len(payload), smallInflation))
+	limit = InflationBound(len(payload), limit)
 	z := inflaters.Get().(*inflater)
 	defer func() {
 		z.source.Reset(nil) // the pool must not keep the payload alive

@@ -28,7 +28,7 @@
 //	Registry.PayloadUnfit     data that the schema named by their frame cannot have written
 //	Registry.SchemaUnknown    a frame names a schema version that the registry does not have
 //	Registry.SchemaUnusable   a frame names a schema version whose definition cannot be used
-//	Registry.TooLarge         framed data that come to more than the bound when opened
+//	Registry.TooLarge         framed data that come to more than the bound when opened, or zlib that inflates to more than 100 times its size
 //	Split.TooLarge            log events that take up more than the bound after splitting
 //	Split.TooManyRecords      a payload that splits into more user records than the bound, or than its size allows
 package record

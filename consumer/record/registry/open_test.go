@@ -65,6 +65,21 @@ func TestRegistry_RefusesDamagedFrames(t *testing.T) {
 	}
 }
 
+// zlib in a frame inflates as far as gzip does (record.InflationBound), however much room there is.
+func TestRegistry_BoundsWhatZlibInflatesTo(t *testing.T) {
+	r := newRegistry(fixed{anyID: {Format: "JSON", Text: `{}`}})
+	for size, code := range map[int]string{64 << 10: "", 64<<10 + 1: record.CodeRegistryTooLarge, 10 << 20: record.CodeRegistryTooLarge} {
+		text, fault, err := r.Open(t.Context(), slices.Concat(compressed(), zipped(t, make([]byte, size))), record.DefaultMaxOpenedBytes, new(int))
+		got := ""
+		if fault != nil {
+			got = fault.Code
+		}
+		if got != code || code == "" && len(text) != size || err != nil {
+			t.Errorf("%d bytes inflate to %d, %v, %v; want %q", size, len(text), fault, err, code)
+		}
+	}
+}
+
 // The forms that the random records of other encoders do not meet.
 func TestRegistry_WritesValuesByTheirSchemas(t *testing.T) {
 	long := func(n int64) []byte { return binary.AppendVarint(nil, n) }

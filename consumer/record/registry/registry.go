@@ -134,8 +134,9 @@ func (z *inflater) reset(data []byte) (err error) {
 	return z.zlib.(zlib.Resetter).Reset(&z.source, nil)
 }
 
-// inflate returns what a zlib stream (RFC 1950) inflates to, at most limit bytes.
+// inflate returns what a zlib stream (RFC 1950) inflates to, at most limit bytes and what record.InflationBound allows.
 func inflate(data []byte, limit int) ([]byte, error) {
+	limit = record.InflationBound(len(data), limit)
 	z := inflaters.Get().(*inflater)
 	defer func() {
 		z.source.Reset(nil) // the pool must not keep the payload alive
@@ -149,7 +150,7 @@ func inflate(data []byte, limit int) ([]byte, error) {
 		return nil, faultOf(record.CodeRegistryFrameCorrupt, "inflate zlib: %v after %d inflated bytes", err, out.Len())
 	}
 	if out.Len() > limit {
-		return nil, faultOf(record.CodeRegistryTooLarge, "%d bytes of zlib inflate to more than the %d bytes that are left for this Kinesis record", len(data), limit)
+		return nil, faultOf(record.CodeRegistryTooLarge, "%d bytes of zlib inflate to more than %d bytes, the bound by their number and by what is left for this Kinesis record", len(data), limit)
 	}
 	if z.source.Len() > 0 {
 		return nil, faultOf(record.CodeRegistryFrameCorrupt, "%d bytes follow the zlib stream", z.source.Len())
