@@ -105,7 +105,9 @@ func (s *Shredder) mapKey(n *Node, keys *keySet, b []byte, i int, rep uint8) int
 		n.Key.Column.text(key)
 		keys.added()
 	}
-	n.Key.Column.level(rep, n.Key.def)
+	if !s.checks {
+		n.Key.Column.level(rep, n.Key.def)
+	}
 	i = skipSpace(b, t.end+1)
 	if i >= len(b) || b[i] != ':' {
 		return s.malformed()

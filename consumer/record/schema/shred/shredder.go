@@ -158,8 +158,8 @@ const (
 	// and a record of 10 MiB would take up gigabytes. A strict schema refuses what is beyond; without a schema the record
 	// goes to _extra whole.
 	spread = 16
-	// someSpread is free.
-	someSpread = 4096
+	// someSpread is free: a hundred elements of hundreds of members, nearly all of them absent, are nothing to a worker.
+	someSpread = 64 << 10
 )
 
 // explain returns the fault of the record just refused. What is wrong with its JSON is told as for JSON lines.
@@ -352,8 +352,12 @@ func (s *Shredder) null(n *Node, rep uint8) {
 	s.levels(n, rep, n.def-1)
 }
 
-// levels writes to all columns below a node that they end at a definition level.
+// levels writes to all columns below a node that they end at a definition level. Where values are only checked, the columns
+// are those of maps' keys, and nobody reads their levels.
 func (s *Shredder) levels(n *Node, rep, def uint8) {
+	if s.checks {
+		return
+	}
 	s.spare -= n.to - n.from
 	for _, c := range s.columns[n.from:n.to] {
 		c.level(rep, def)

@@ -57,6 +57,36 @@ func TestAppend_RefusesARecordOfManyTimesItsSizeInColumns(t *testing.T) {
 	}
 }
 
+// Events of many kinds in one list have few of the members that the schema has for all of them.
+func TestAppend_TakesSparseLists(t *testing.T) {
+	for members, elements := range map[int]int{200: 5000, 500: 150, 1000: 60} {
+		s := New(wide(t, members), true)
+		var list []string
+		for i := range elements {
+			list = append(list, fmt.Sprintf(`{"m%d":%d,"m%d":1}`, i*7%members, i%10, (i*7+1)%members))
+		}
+		mustAppend(t, s, rec(`{"list":[`+strings.Join(list, ",")+`]}`))
+	}
+}
+
+// Lines take up no more for members that a record does not have.
+func TestChecker_RefusesNoRecordForItsColumns(t *testing.T) {
+	var properties []string
+	for i := range 300 {
+		properties = append(properties, fmt.Sprintf(`"m%d":{"type":"object","additionalProperties":{"type":"string"}}`, i))
+	}
+	s := mustParse(t, `{"properties":{"list":{"type":"array","items":{"type":"object","properties":{`+strings.Join(properties, ",")+`}}}}}`)
+	c := NewChecker(s)
+	for _, element := range []string{`{}`, `{"m7":{}}`, `{"m7":{"a":"b","c":"d"}}`} {
+		if _, err := c.AppendJSONLine(nil, rec(repeated(`{"list":[`, element, `]}`, 5000))); err != nil {
+			t.Errorf("%s: %v", element, err)
+		}
+	}
+	if code := codeAsLine(c.AppendJSONLine(nil, rec(`{"list":[{"m7":{"a":"b"}},{"m7":{"a":"b","a":"b"}}]}`))); code != schema.CodeMalformed {
+		t.Errorf("a key twice is %q", code)
+	}
+}
+
 // Without a schema nothing is refused for its shape.
 func TestAppend_KeepsALargeRecordInExtraWhereTheSchemaIsLenient(t *testing.T) {
 	lenient := &schema.Schema{Fields: wide(t, 300).Fields, Extra: true, Lenient: true}
