@@ -55,9 +55,6 @@ func (g *general) compile() (*checker, error) {
 	compiler.DefaultDraft(jsonschema.Draft2020)
 	compiler.UseLoader(noLoader{})
 	compiler.UseRegexpEngine(func(expression string) (jsonschema.Regexp, error) { return compilePattern(expression) })
-	for _, name := range annotatedFormats {
-		compiler.RegisterFormat(&jsonschema.Format{Name: name, Validate: func(any) error { return nil }})
-	}
 	if err := compiler.AddResource(documentURL, doc); err != nil {
 		return nil, err
 	}
@@ -73,13 +70,6 @@ func (g *general) compile() (*checker, error) {
 	}
 	eachSchema(c.schema, c.meter.install)
 	return c, nil
-}
-
-// annotatedFormats are the formats that the validator would check in documents of the drafts before 2019-09. Whatever the draft,
-// only those of columns are checked.
-var annotatedFormats = []string{
-	"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "iri", "iri-reference", "json-pointer", "period",
-	"relative-json-pointer", "semver", "time", "uri", "uri-reference", "uri-template", "uuid",
 }
 
 type noLoader struct{}

@@ -109,13 +109,25 @@ func TestValidate_NamesNoRuleWhereThatTakesTooLong(t *testing.T) {
 	}
 }
 
+// Formats other than those of columns are annotations in all drafts, regular expressions too.
+func TestValidate_FormatsRefuseNothing(t *testing.T) {
+	for _, draft := range []string{"http://json-schema.org/draft-04/schema#", "http://json-schema.org/draft-07/schema#", "https://json-schema.org/draft/2020-12/schema"} {
+		for _, format := range []string{"regex", "ipv4", "uuid", "uri", "email", "duration", "no-such-format"} {
+			s := mustParse(t, fmt.Sprintf(`{"$schema":%q,"properties":{"a":{"anyOf":[{"format":%q}]}}}`, draft, format))
+			if f := s.Validate([]byte(`{"a":"("}`)); f != nil {
+				t.Errorf("%s, format %s: %v", draft, format, f)
+			}
+		}
+	}
+}
+
 // The meter, the order of the two runs and uniqueItems of ours change no verdict of the validator's.
 func FuzzValidate_AgreesWithTheValidatorAlone(f *testing.F) {
 	documents := []string{
 		bothSides,
 		`{"properties":{"any":{}},"patternProperties":{"^x":{"type":"integer"}},"additionalProperties":{"type":["string","array"],"items":{"uniqueItems":true}},"minProperties":1}`,
 		`{"properties":{"a":{"oneOf":[{"type":"number"},{"minimum":5},{"type":"array","contains":{"const":1},"uniqueItems":true}]}},"unevaluatedProperties":{"type":"null"},"if":{"required":["b"]},"then":{"properties":{"b":{"not":{"type":"string"}}}},"else":{"maxProperties":3}}`,
-		`{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"a":{"format":"ipv4"},"b":{"format":"regex"}},"dependencies":{"a":["c"]},"propertyNames":{"maxLength":3}}`,
+		`{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"a":{"minLength":2},"b":{"pattern":"^.?$"}},"dependencies":{"a":["c"]},"propertyNames":{"maxLength":3}}`,
 	}
 	for i, data := range []string{`{"tree":{"a":{"a":1}}}`, `{"x":1,"y":[1,1.0]}`, `{"a":[1,[],[[]]],"b":"s"}`, `{"a":"1.2.3.4","b":"("}`, `{"a":7,"d":null}`, `{"c":1,"a":"x","abcd":0}`} {
 		f.Add(uint8(i), []byte(data))
