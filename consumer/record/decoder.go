@@ -179,8 +179,9 @@ const (
 	// descriptionsPerByte bounds the descriptions of what is taken out of a Kinesis record by its size: a record of
 	// one byte, in a payload of 10 MiB of them, would take up hundreds of times that. Any number of {"a":1} passes.
 	descriptionsPerByte = objectBytes / len(`{"a":1}`)
-	// inflatedDescriptions is the same for a byte of gzip, which stands for some ten bytes of JSON.
-	inflatedDescriptions = 16 * descriptionsPerByte
+	// inflatedDescriptions is the same for a byte of gzip, which stands for some ten bytes of JSON, and for more of short
+	// objects that are much alike.
+	inflatedDescriptions = 32 * descriptionsPerByte
 	// someDescriptions are free.
 	someDescriptions = 64 * descriptionBytes
 )

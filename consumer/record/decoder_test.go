@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"reflect"
 	"runtime"
 	"slices"
@@ -245,7 +246,10 @@ func TestDecoder_TakesOutNoMoreThanThePayloadsSizeAllows(t *testing.T) {
 	tiny := make([]record.Record, many)
 	longKey := make([]record.Record, many)
 	small := make([]record.Record, many)
+	random := rand.New(rand.NewPCG(1, 2))
+	var readings strings.Builder
 	for i := range many {
+		fmt.Fprintf(&readings, "{\"v\":%d}\n", random.IntN(3))
 		tiny[i] = record.Record{PartitionKey: "k"}
 		longKey[i] = record.Record{PartitionKey: strings.Repeat("k", 5000), Data: []byte(`{"a":1}`)}
 		small[i] = record.Record{PartitionKey: "k", Data: []byte(`{"a":1}`)}
@@ -272,6 +276,8 @@ func TestDecoder_TakesOutNoMoreThanThePayloadsSizeAllows(t *testing.T) {
 		"values of a byte":                    {record.DecoderOptions{Split: record.SplitJSON}, bytes.Repeat([]byte("0 "), many), record.CodeSplitTooManyRecords},
 		"small values":                        {record.DecoderOptions{Split: record.SplitJSON}, bytes.Repeat([]byte(`{"a":1}`), many), ""},
 		"inflated lines of a byte":            {record.DecoderOptions{Inflate: true, Split: record.SplitLines}, gzipped(t, strings.Repeat("0\n", many)), record.CodeSplitTooManyRecords},
+		"inflated readings, much alike":       {record.DecoderOptions{Inflate: true, Split: record.SplitLines}, gzipped(t, readings.String()), ""},
+		"a minute of one line, inflated":      {record.DecoderOptions{Inflate: true, Split: record.SplitLines}, gzipped(t, strings.Repeat(`{"level":"INFO","msg":"healthy","host":"ip-10-0-0-1"}`+"\n", 1000)), ""},
 		"events":                              {record.DecoderOptions{LogEvents: record.LogEventsObject}, []byte(envelope("123456789012", events...)), ""},
 		"events of a long owner":              {record.DecoderOptions{LogEvents: record.LogEventsObject}, []byte(envelope(strings.Repeat("1", 5000), events...)), record.CodeSplitTooLarge},
 		"events shorter than CloudWatch's":    {record.DecoderOptions{LogEvents: record.LogEventsMessage}, []byte(envelope("123456789012", short...)), record.CodeSplitTooManyRecords},
