@@ -25,3 +25,12 @@ func TestTargets_AreFoundAndTakeTurns(t *testing.T) {
 		t.Errorf("as many commits as targets bring up %d of %d", len(seen), len(all))
 	}
 }
+
+func TestOutOfTime_IsNoFinding(t *testing.T) {
+	const end, found = "--- FAIL: FuzzX (9.12s)\n    context deadline exceeded\nFAIL\n", "    Failing input written to testdata/fuzz/FuzzX/bbd0\n"
+	for said, want := range map[string]bool{end: true, end + found: false, found: false, "FAIL\n": false} {
+		if outOfTime(said) != want {
+			t.Errorf("%q: %v", said, !want)
+		}
+	}
+}

@@ -193,7 +193,7 @@ const rulesDocument = `{"properties":{"id":{"type":"string"},"at":{"type":"strin
 	"$defs":{"bad":{"type":["array"],"items":{"$ref":"#/$defs/bad"}},
 	"tree":{"allOf":[{"properties":{"a":{"$ref":"#/$defs/tree"}}},{"type":["object","array","number"],"properties":{"a":{"$ref":"#/$defs/tree"}}}]}}}`
 
-// oldDocument is of a draft that has formats checked.
+// oldDocument is of a draft in which the validator alone would check formats.
 const oldDocument = `{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"id":{"type":"string"},"at":{"type":"string","format":"date-time"},
 	"lines":{"type":"array","items":{"type":"object"}},"note":{"type":"string"},
 	"formats":{"type":"array","items":{"anyOf":[{"format":"regex"},{"format":"uri"},{"format":"uri-template"},{"format":"ipv6"},{"format":"email"},{"format":"json-pointer"},{"format":"duration"}]}}}}`
