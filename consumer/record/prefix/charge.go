@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/itchyny/gojq"
@@ -461,6 +462,9 @@ func written(t *gojq.Term) *gojq.Term {
 	var names []string
 	for _, m := range t.Object.KeyVals {
 		name, ok := memberName(m)
+		if m.Val == nil && strings.HasPrefix(m.Key, "$") { // {$a} is {a:$a}
+			name, ok = m.Key[1:], true
+		}
 		switch {
 		case !ok:
 			return t
