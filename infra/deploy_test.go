@@ -489,6 +489,99 @@ esac
 	}
 }
 
+// stubAWS makes a command aws that prints its arguments to a file and answers by a script, and an account that uses it.
+func stubAWS(t *testing.T, answers string) (a *account, calls func() string) {
+	t.Helper()
+	folder := t.TempDir()
+	log := filepath.Join(folder, "calls")
+	stub := "#!/bin/sh\necho \"$*\" >>'" + log + "'\nfor last; do case $last in file://*parameters.json) cat \"${last#file://}\" >>'" + log + "' ;; esac; done\n" + answers
+	if err := os.WriteFile(filepath.Join(folder, "aws"), []byte(stub), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	a = &account{t: t, dist: folder, env: []string{"PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH"), "DEPLOY_POLL_SECONDS=0"}}
+	for _, name := range []string{"init", "write-to-s3", "send-to-firehose", "scale-stream"} {
+		a.pack(name, "1")
+	}
+	return a, func() string {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+}
+
+// A consumer that was imported, and whose first update failed, has neither a network nor an image in its parameters.
+func TestDeploy_FindsTheNetworkOfAStackThatHasBeenImportedAlone(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, parameters string
+		finds            bool
+	}{
+		{"imported alone", `parameter\tProject\nparameter\tStage\nparameter\tDeletionProtection\n`, true},
+		{"deployed", `parameter\tProject\nparameter\tVpcId\nparameter\tSubnetIds\nparameter\tImage\n`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a, calls := stubAWS(t, `case "$1 $2" in
+"sts get-caller-identity") echo arn:aws:iam::123456789012:user/test ;;
+"cloudformation describe-stacks") case $* in
+*-consumer*) printf 'status\tUPDATE_ROLLBACK_COMPLETE\nid\tstack\nprotected\tFalse\n`+c.parameters+`' ;;
+*) printf 'status\tUPDATE_COMPLETE\nid\tstack\nprotected\tFalse\noutput\tDeploymentBucketName\tbucket\noutput\tStreamName\tstream\n' ;;
+esac ;;
+"cloudformation describe-change-set") printf "FAILED\tThe submitted information didn't contain changes.\n" ;;
+"ec2 describe-vpcs") echo vpc-1 ;;
+"ec2 describe-subnets") echo subnet-1 ;;
+esac
+`)
+			if out, ok := a.deploy("--with-consumer"); ok == c.finds || c.finds && !strings.Contains(out, "needs --image the first time") {
+				t.Errorf("without an image:\n%s", out)
+			}
+			if out, ok := a.deploy("--with-consumer", "--image", image); !ok {
+				t.Fatal(out)
+			}
+			if got := strings.Contains(calls(), `{"ParameterKey":"VpcId","ParameterValue":"vpc-1"}`); got != c.finds {
+				t.Errorf("it looks for the network: %v, want %v", got, c.finds)
+			}
+		})
+	}
+}
+
+// A stream that leaves on-demand mode begins with the shards that it has, unless the caller says how many.
+func TestDeploy_LeavesAStreamItsShardsAsItLeavesOnDemandMode(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		mode string // of the stream
+		sets []string
+		want string
+	}{
+		{"ON_DEMAND", []string{"--set", "StreamMode=PROVISIONED"}, `{"ParameterKey":"ShardCount","ParameterValue":"16"}`},
+		{"ON_DEMAND", []string{"--set", "StreamMode=PROVISIONED", "--set", "ShardCount=8"}, `{"ParameterKey":"ShardCount","ParameterValue":"8"}`},
+		{"ON_DEMAND", []string{"--set", "RetentionHours=48"}, `{"ParameterKey":"ShardCount","UsePreviousValue":true}`},
+		{"PROVISIONED", []string{"--set", "RetentionHours=48"}, `{"ParameterKey":"ShardCount","ParameterValue":"16"}`},
+		{"PROVISIONED", []string{"--set", "StreamMode=ON_DEMAND"}, `{"ParameterKey":"ShardCount","UsePreviousValue":true}`},
+	} {
+		a, calls := stubAWS(t, `case "$1 $2" in
+"sts get-caller-identity") echo arn:aws:iam::123456789012:user/test ;;
+"cloudformation describe-stacks")
+	printf 'status\tUPDATE_COMPLETE\nid\tstack\nprotected\tFalse\nshards\t2\nparameter\tShardCount\noutput\tDeploymentBucketName\tbucket\noutput\tStreamName\tstream\n' ;;
+"cloudformation describe-change-set") case $* in
+*Status*) echo CREATE_COMPLETE ;;
+*-stream*) printf 'Modify\tFalse\tAWS::Kinesis::Stream\tStream\n' ;;
+esac ;;
+"kinesis describe-stream-summary") printf '`+c.mode+`\t16\t24\n' ;;
+esac
+`)
+		if out, ok := a.deploy(append(c.sets, "--dry-run")...); !ok {
+			t.Fatal(out)
+		}
+		all := calls()
+		if last := all[strings.LastIndex(all, `"ShardCount"`)-len(`{"ParameterKey":`):]; !strings.HasPrefix(last, c.want) {
+			t.Errorf("a stream in mode %s, %v: %.80s, want %s", c.mode, c.sets, last, c.want)
+		}
+	}
+}
+
 // What is wrong with the command line is said before anybody is called.
 func TestScripts_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	a := &account{t: t, env: []string{"PATH=" + os.Getenv("PATH")}}
