@@ -43,7 +43,7 @@ func Codes() []Code {
 		{CodeJSONMalformed, ProcessingFailed, "not JSON: a byte that may not stand where it stands"},
 		{CodeJSONNotAnObject, ProcessingFailed, "a JSON value other than an object"},
 		{CodeJSONNumberTooLarge, ProcessingFailed, "a number of more than 400 digits, or with an exponent beyond 400, where a schema or a query computes with it"},
-		{CodeJSONTooDeep, ProcessingFailed, "objects and arrays nested deeper than MaxDepth"},
+		{CodeJSONTooDeep, ProcessingFailed, "objects and arrays nested deeper than 1,000 levels"},
 		{CodeJSONTrailingData, ProcessingFailed, "something other than white space behind the object"},
 		{CodeJSONTruncated, ProcessingFailed, "the payload ends within the object"},
 		{CodeRecordPanicked, ProcessingFailed, "this program failed on the record: please report it, with the message"},

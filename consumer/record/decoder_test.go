@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 func newDecoder(t testing.TB, o record.DecoderOptions) *record.Decoder {
@@ -365,7 +366,7 @@ func FuzzDecoder(f *testing.F) {
 			} else {
 				ids[id] = true
 			}
-			if got[i].Split && got[i].Fault == nil && o.Split == record.SplitJSON && o.LogEvents != record.LogEventsMessage && !json.Valid(got[i].Data) && len(got[i].Data) < record.MaxDepth {
+			if got[i].Split && got[i].Fault == nil && o.Split == record.SplitJSON && o.LogEvents != record.LogEventsMessage && !json.Valid(got[i].Data) && len(got[i].Data) < jsonscan.MaxDepth {
 				t.Fatalf("split into %q", got[i].Data)
 			}
 		}

@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // EventIDName is the name of the member that AppendJSONLine adds to every record.
 const EventIDName = "event_id"
-
-// byteOrderMark is U+FEFF in UTF-8.
-const byteOrderMark = "\xef\xbb\xbf"
 
 // AppendJSONLine checks that the payload is one JSON object, as RFC 8259 writes it, and appends it to dst as a line:
 // its bytes as they are, "event_id" as the last member of the object, and a line feed. It looks at each byte once,
@@ -23,7 +22,7 @@ const byteOrderMark = "\xef\xbb\xbf"
 // are replaced instead of a second one being added.
 //
 // It accepts what encoding/json and utf8.Valid accept, but for the mark, which encoding/json refuses, and for nesting
-// deeper than MaxDepth, which it allows up to 10,000 levels. Member names may repeat, and surrogates may be escaped
+// deeper than jsonscan.MaxDepth, which it allows up to 10,000 levels. Member names may repeat, and surrogates may be escaped
 // without a partner: the grammar allows both.
 //
 // On error, which is always a *Fault, dst comes back with the length it had. A record that carries a Fault already
@@ -32,7 +31,7 @@ func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
 	if r.Fault != nil {
 		return dst, r.Fault
 	}
-	start := objectStart(r.Data)
+	start := jsonscan.Start(r.Data)
 	if start >= len(r.Data) {
 		return dst, fault(CodeJSONEmpty, fmt.Sprintf("the payload is empty or white space; its size is %d bytes", len(r.Data)))
 	}
@@ -40,48 +39,53 @@ func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
 		return dst, notAnObject(r.Data, start)
 	}
 	line, end, problem := appendObject(dst, r, start)
-	if problem != fine {
-		return dst, problem.at(end)
+	if problem != jsonscan.None {
+		return dst, faultAt(problem, end)
 	}
-	if rest := skipSpace(r.Data, end); rest < len(r.Data) {
+	if rest := jsonscan.Space(r.Data, end); rest < len(r.Data) {
 		return dst, fault(CodeJSONTrailingData, fmt.Sprintf("data behind the object at byte %d", rest))
 	}
 	unbreak(line[len(dst):])
 	return append(line, '\n'), nil
 }
 
-// objectStart returns the offset of the payload's first byte that is neither white space nor a byte order mark.
-func objectStart(b []byte) int {
-	i := 0
-	if len(b) >= len(byteOrderMark) && string(b[:len(byteOrderMark)]) == byteOrderMark {
-		i = len(byteOrderMark)
+// faultAt makes the Fault of a problem. It names the place, and nothing of what stands there.
+func faultAt(p jsonscan.Problem, offset int) *Fault {
+	switch p {
+	case jsonscan.Truncated:
+		return fault(CodeJSONTruncated, fmt.Sprintf("the payload ends at byte %d, within a JSON value", offset))
+	case jsonscan.InvalidUTF8:
+		return fault(CodeJSONInvalidUTF8, fmt.Sprintf("invalid UTF-8 in a string at byte %d", offset))
+	case jsonscan.TooDeep:
+		return fault(CodeJSONTooDeep, fmt.Sprintf("nested deeper than %d levels at byte %d", jsonscan.MaxDepth, offset))
+	default:
+		return fault(CodeJSONMalformed, fmt.Sprintf("invalid JSON at byte %d", offset))
 	}
-	return skipSpace(b, i)
 }
 
 // notAnObject tells other JSON values from what is no JSON at all.
 func notAnObject(b []byte, start int) *Fault {
-	if end, p := skipValue(b, start, 0); p != fine {
-		return p.at(end)
+	if end, p := jsonscan.Value(b, start, 0); p != jsonscan.None {
+		return faultAt(p, end)
 	}
 	return fault(CodeJSONNotAnObject, fmt.Sprintf("the JSON value at byte %d is not an object", start))
 }
 
 // appendObject checks the object at start and appends it with its event id. It returns the offset behind the object,
 // or that of the problem; what it has appended then is of no use.
-func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p problem) {
+func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p jsonscan.Problem) {
 	b := r.Data
 	copied := start
 	replaced := false
-	i := skipSpace(b, start+1)
+	i := jsonscan.Space(b, start+1)
 	empty := i < len(b) && b[i] == '}'
 	for !empty {
-		keyEnd, value, p := skipKey(b, i)
-		if p != fine {
+		keyEnd, _, value, p := jsonscan.Key(b, i)
+		if p != jsonscan.None {
 			return dst, value, p
 		}
-		valueEnd, p := skipValue(b, value, 1)
-		if p != fine {
+		valueEnd, p := jsonscan.Value(b, value, 1)
+		if p != jsonscan.None {
 			return dst, valueEnd, p
 		}
 		if name := b[i+1 : keyEnd-1]; len(name) >= len(EventIDName) && isEventID(name) {
@@ -93,16 +97,18 @@ func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p pro
 			copied = valueEnd
 			replaced = true
 		}
-		i = skipSpace(b, valueEnd)
+		i = jsonscan.Space(b, valueEnd)
 		if i < len(b) && b[i] == ',' {
-			i = skipSpace(b, i+1)
+			i = jsonscan.Space(b, i+1)
 			continue
 		}
 		if i < len(b) && b[i] == '}' {
 			break
 		}
-		i, p = here(b, i)
-		return dst, i, p
+		if i >= len(b) {
+			return dst, i, jsonscan.Truncated
+		}
+		return dst, i, jsonscan.Malformed
 	}
 	dst = append(dst, b[copied:i]...)
 	if !replaced {
@@ -112,7 +118,7 @@ func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p pro
 		dst = append(dst, `"`+EventIDName+`":`...)
 		dst = appendQuotedEventID(dst, r)
 	}
-	return append(dst, '}'), i + 1, fine
+	return append(dst, '}'), i + 1, jsonscan.None
 }
 
 func appendQuotedEventID(dst []byte, r *Record) []byte {
@@ -136,7 +142,7 @@ func isEventID(name []byte) bool {
 			if len(name) < 6 || name[1] != 'u' || name[2] != '0' || name[3] != '0' {
 				return false
 			}
-			c, size = unhex(name[4])<<4|unhex(name[5]), 6
+			c, size = jsonscan.Unhex(name[4])<<4|jsonscan.Unhex(name[5]), 6
 		}
 		if c != EventIDName[k] {
 			return false

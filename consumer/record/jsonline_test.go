@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 const sequence = "49590338271490256608559692538361571095921575989136588898"
@@ -39,8 +40,8 @@ func TestAppendJSONLine_AddsTheEventIDAndTouchesNothingElse(t *testing.T) {
 		{"names like it", `{"Event_id":1,"event_i":2,"event_idd":3,"event-id":4,"event_i\u0065":5,"\\u0065vent_i":6,"event_\tabcde":7}`,
 			`{"Event_id":1,"event_i":2,"event_idd":3,"event-id":4,"event_i\u0065":5,"\\u0065vent_i":6,"event_\tabcde":7,"event_id":` + id + `}`},
 		{"long string", `{"a":"` + strings.Repeat("[-8.618643,41.141412],", 50) + `"}`, `{"a":"` + strings.Repeat("[-8.618643,41.141412],", 50) + `","event_id":` + id + `}`},
-		{"deepest nesting", `{"a":` + strings.Repeat("[", record.MaxDepth-1) + strings.Repeat("]", record.MaxDepth-1) + `}`,
-			`{"a":` + strings.Repeat("[", record.MaxDepth-1) + strings.Repeat("]", record.MaxDepth-1) + `,"event_id":` + id + `}`},
+		{"deepest nesting", `{"a":` + strings.Repeat("[", jsonscan.MaxDepth-1) + strings.Repeat("]", jsonscan.MaxDepth-1) + `}`,
+			`{"a":` + strings.Repeat("[", jsonscan.MaxDepth-1) + strings.Repeat("]", jsonscan.MaxDepth-1) + `,"event_id":` + id + `}`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,7 +69,7 @@ func TestAppendJSONLine_NamesTheUserRecordOfAnAggregate(t *testing.T) {
 }
 
 func TestAppendJSONLine_RefusesWhatIsNoObject(t *testing.T) {
-	deep := `{"a":` + strings.Repeat("[", record.MaxDepth)
+	deep := `{"a":` + strings.Repeat("[", jsonscan.MaxDepth)
 	tests := []struct{ name, payload, code, place string }{
 		{"nothing", "", record.CodeJSONEmpty, "0 bytes"},
 		{"white space", " \r\n\t", record.CodeJSONEmpty, "4 bytes"},
@@ -125,7 +126,7 @@ func TestAppendJSONLine_RefusesWhatIsNoObject(t *testing.T) {
 		{"invalid UTF-8 in a name", "{\"\xff\":1}", record.CodeJSONInvalidUTF8, "byte 2"},
 		{"not ASCII between tokens", "{\u00a0\"a\":1}", record.CodeJSONMalformed, "byte 1"},
 		{"too deep", deep, record.CodeJSONTooDeep, "byte 1004"},
-		{"too deep in objects", strings.Repeat(`{"a":`, record.MaxDepth+1), record.CodeJSONTooDeep, "byte 5000"},
+		{"too deep in objects", strings.Repeat(`{"a":`, jsonscan.MaxDepth+1), record.CodeJSONTooDeep, "byte 5000"},
 		{"two objects", `{"a":1} {"b":2}`, record.CodeJSONTrailingData, "byte 8"},
 		{"brace too many", `{"a":1}}`, record.CodeJSONTrailingData, "byte 7"},
 		{"NUL behind the object", "{\"a\":1}\x00", record.CodeJSONTrailingData, "byte 7"},
@@ -228,7 +229,7 @@ func FuzzAppendJSONLine(f *testing.F) {
 			if string(line) != "x" {
 				t.Fatalf("dst came back as %q", line)
 			}
-			if valid && (fault.Code != record.CodeJSONTooDeep || bytes.Count(object, []byte("["))+bytes.Count(object, []byte("{")) <= record.MaxDepth) {
+			if valid && (fault.Code != record.CodeJSONTooDeep || bytes.Count(object, []byte("["))+bytes.Count(object, []byte("{")) <= jsonscan.MaxDepth) {
 				t.Fatalf("refused %q: %v", payload, fault)
 			}
 			return

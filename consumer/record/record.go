@@ -20,7 +20,7 @@
 //	Json.Malformed            not JSON: a byte that may not stand where it stands
 //	Json.NotAnObject          a JSON value other than an object
 //	Json.NumberTooLarge       a number of more than 400 digits, or with an exponent beyond 400, where a schema or a query computes with it
-//	Json.TooDeep              objects and arrays nested deeper than MaxDepth
+//	Json.TooDeep              objects and arrays nested deeper than 1,000 levels
 //	Json.TrailingData         something other than white space behind the object
 //	Json.Truncated            the payload ends within the object
 //	Record.Panicked           this program failed on the record: please report it, with the message

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"unicode/utf16"
-	"unicode/utf8"
+
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // splitter appends the parts of one payload to a slice of records, all or the whole payload with a Fault.
@@ -60,16 +60,16 @@ func (s *splitter) records() []Record {
 func appendValues(dst []Record, u Record, left *budget) []Record {
 	s := newSplitter(dst, u, left, 1)
 	b := slices.Clip(u.Data)
-	for i := objectStart(b); i < len(b); {
-		end, p := skipValue(b, i, 0)
-		if p != fine {
-			s.add(b[i:], p.at(end-i))
+	for i := jsonscan.Start(b); i < len(b); {
+		end, p := jsonscan.Value(b, i, 0)
+		if p != jsonscan.None {
+			s.add(b[i:], faultAt(p, end-i))
 			break
 		}
 		if !s.add(b[i:end:end], nil) {
 			break
 		}
-		i = skipSpace(b, end)
+		i = jsonscan.Space(b, end)
 	}
 	return s.records()
 }
@@ -168,7 +168,7 @@ func (s *splitter) addMessages(e logEnvelope) {
 				unescaped = make([]byte, 0, len(e.logEvents))
 			}
 			start := len(unescaped)
-			unescaped = appendUnescaped(unescaped, text)
+			unescaped = jsonscan.AppendUnescaped(unescaped, text)
 			text = unescaped[start:]
 		}
 		return s.add(text[:len(text):len(text)], nil)
@@ -208,87 +208,42 @@ func (s *splitter) addEvents(e logEnvelope) {
 // eachMember calls do for each member of a JSON object, the name as it is spelled between its quotes. It returns false
 // if the text is not one valid object; do may have been called then.
 func eachMember(text []byte, do func(name, value []byte)) bool {
-	i := objectStart(text)
+	i := jsonscan.Start(text)
 	if i >= len(text) || text[i] != '{' {
 		return false
 	}
-	i = skipSpace(text, i+1)
+	i = jsonscan.Space(text, i+1)
 	for i < len(text) && text[i] != '}' {
-		nameEnd, value, p := skipKey(text, i)
-		if p != fine {
+		nameEnd, _, value, p := jsonscan.Key(text, i)
+		if p != jsonscan.None {
 			return false
 		}
-		end, p := skipValue(text, value, 1)
-		if p != fine {
+		end, p := jsonscan.Value(text, value, 1)
+		if p != jsonscan.None {
 			return false
 		}
 		do(text[i+1:nameEnd-1], text[value:end])
-		i = skipSpace(text, end)
+		i = jsonscan.Space(text, end)
 		if i < len(text) && text[i] == ',' {
-			if i = skipSpace(text, i+1); i < len(text) && text[i] == '}' {
+			if i = jsonscan.Space(text, i+1); i < len(text) && text[i] == '}' {
 				return false
 			}
 			continue
 		}
 		break
 	}
-	return i < len(text) && text[i] == '}' && skipSpace(text, i+1) == len(text)
+	return i < len(text) && text[i] == '}' && jsonscan.Space(text, i+1) == len(text)
 }
 
 // eachElement calls do for each element of a valid JSON array until it returns false.
 func eachElement(array []byte, do func(value []byte) bool) {
-	for i := skipSpace(array, 1); array[i] != ']'; {
-		end, _ := skipValue(array, i, 1)
+	for i := jsonscan.Space(array, 1); array[i] != ']'; {
+		end, _ := jsonscan.Value(array, i, 1)
 		if !do(array[i:end]) {
 			return
 		}
-		if i = skipSpace(array, end); array[i] == ',' {
-			i = skipSpace(array, i+1)
+		if i = jsonscan.Space(array, end); array[i] == ',' {
+			i = jsonscan.Space(array, i+1)
 		}
 	}
-}
-
-// appendUnescaped appends what a valid JSON string says, given without its quotes. Half a surrogate pair becomes U+FFFD.
-func appendUnescaped(dst, text []byte) []byte {
-	for {
-		i := bytes.IndexByte(text, '\\')
-		if i < 0 {
-			return append(dst, text...)
-		}
-		dst = append(dst, text[:i]...)
-		c := text[i+1]
-		text = text[i+2:]
-		switch c {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r := codeUnit(text)
-			text = text[4:]
-			if utf16.IsSurrogate(r) {
-				low := rune(-1)
-				if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
-					low = codeUnit(text[2:])
-				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					text = text[6:]
-				}
-			}
-			dst = utf8.AppendRune(dst, r)
-		default:
-			dst = append(dst, c)
-		}
-	}
-}
-
-// codeUnit reads four hexadecimal digits.
-func codeUnit(digits []byte) rune {
-	return rune(unhex(digits[0]))<<12 | rune(unhex(digits[1]))<<8 | rune(unhex(digits[2]))<<4 | rune(unhex(digits[3]))
 }

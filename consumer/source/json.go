@@ -8,7 +8,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // jsonReader reads the answer of GetRecords in AWS JSON 1.1. Strings are unescaped where they stand, and payloads
@@ -31,7 +31,7 @@ func (r *jsonReader) peek() byte {
 	if r.at < len(r.b) && r.b[r.at] > ' ' {
 		return r.b[r.at]
 	}
-	r.at = record.SkipSpace(r.b, r.at)
+	r.at = jsonscan.Space(r.b, r.at)
 	if r.at < len(r.b) {
 		return r.b[r.at]
 	}
@@ -254,8 +254,8 @@ func plainSeconds(text []byte) (millis int64, ok bool) {
 
 func (r *jsonReader) skip() {
 	r.peek()
-	end, ok := record.SkipValue(r.b, r.at)
-	if !ok {
+	end, p := jsonscan.Value(r.b, r.at, 0)
+	if p != jsonscan.None {
 		r.fail("no value")
 		return
 	}

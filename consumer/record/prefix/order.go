@@ -9,7 +9,7 @@ import (
 
 	"github.com/itchyny/gojq"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // The interpreter's objects have no order, jq's have that of the text. order keeps it beside the objects: that of the
@@ -131,7 +131,7 @@ func (w *work) readOrder() {
 		return
 	}
 	w.orderRead = true
-	w.parsed(w.root, bytes.TrimPrefix(w.payload, []byte(byteOrderMark)))
+	w.parsed(w.root, bytes.TrimPrefix(w.payload, []byte(jsonscan.ByteOrderMark)))
 }
 
 // parsed notes the order of the objects in a value that was read from a text.
@@ -141,7 +141,7 @@ func (w *work) parsed(v any, text []byte) {
 	}
 	w.remembered = append(w.remembered, v)
 	text = bytes.ToValidUTF8(text, []byte("\uFFFD")) // as encoding/json reads it
-	w.order.note(v, text, record.SkipSpace(text, 0))
+	w.order.note(v, text, jsonscan.Space(text, 0))
 }
 
 // note goes along a value and the text it was read from, from offset i on, and returns the offset behind it.
@@ -149,8 +149,8 @@ func (o order) note(v any, text []byte, i int) int {
 	object, isObject := v.(map[string]any)
 	array, isArray := v.([]any)
 	if i >= len(text) || !(isObject && text[i] == '{' || isArray && text[i] == '[') {
-		end, ok := record.SkipValue(text, i)
-		if !ok {
+		end, p := jsonscan.Value(text, i, 0)
+		if p != jsonscan.None {
 			return len(text)
 		}
 		return end
@@ -161,13 +161,13 @@ func (o order) note(v any, text []byte, i int) int {
 		names, seen = make([]string, 0, len(object)), make(map[string]bool, len(object))
 	}
 	for n := 0; ; n++ {
-		if i = record.SkipSpace(text, i+1); i >= len(text) || text[i] == '}' || text[i] == ']' {
+		if i = jsonscan.Space(text, i+1); i >= len(text) || text[i] == '}' || text[i] == ']' {
 			break
 		}
 		var part any
 		if isObject {
-			end, ok := record.SkipValue(text, i)
-			if !ok {
+			end, p := jsonscan.Value(text, i, 0)
+			if p != jsonscan.None {
 				break
 			}
 			name, _ := unescape(string(text[i:end]))
@@ -177,11 +177,11 @@ func (o order) note(v any, text []byte, i int) int {
 			if part = member; known && !seen[name] {
 				names, seen[name] = append(names, name), true
 			}
-			i = record.SkipSpace(text, record.SkipSpace(text, end)+1) // the colon
+			i = jsonscan.Space(text, jsonscan.Space(text, end)+1) // the colon
 		} else if n < len(array) {
 			part = array[n]
 		}
-		if i = record.SkipSpace(text, o.note(part, text, i)); i >= len(text) || text[i] != ',' {
+		if i = jsonscan.Space(text, o.note(part, text, i)); i >= len(text) || text[i] != ',' {
 			break
 		}
 	}

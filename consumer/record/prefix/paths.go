@@ -7,7 +7,7 @@ import (
 
 	"github.com/itchyny/gojq"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // pathNode is a member of a payload that a query of paths looks at: those below it, and what becomes of its own value.
@@ -220,17 +220,13 @@ func (n *pathNode) values(payload []byte, room []value, keys int) ([]value, bool
 		values = append(values, value{})
 	}
 	w := pathWalk{payload: payload, values: values}
-	start := 0
-	if bytes.HasPrefix(payload, []byte(byteOrderMark)) {
-		start = len(byteOrderMark)
-	}
-	start = record.SkipSpace(payload, start)
+	start := jsonscan.Start(payload)
 	if start >= len(payload) || payload[start] != '{' {
 		return nil, false
 	}
 	w.clear(n)
 	end, ok := w.object(n, start)
-	if !ok || record.SkipSpace(payload, end) != len(payload) {
+	if !ok || jsonscan.Space(payload, end) != len(payload) {
 		return nil, false
 	}
 	for _, v := range values {
@@ -259,57 +255,39 @@ func (w *pathWalk) clear(n *pathNode) {
 
 // object goes through the object whose brace stands at i, and returns the offset behind it.
 func (w *pathWalk) object(n *pathNode, i int) (end int, ok bool) {
-	i = record.SkipSpace(w.payload, i+1)
+	i = jsonscan.Space(w.payload, i+1)
 	if i < len(w.payload) && w.payload[i] == '}' {
 		return i + 1, true
 	}
 	for {
-		name, next, ok := w.name(i)
-		if !ok {
+		nameEnd, escaped, next, p := jsonscan.Key(w.payload, i)
+		if p != jsonscan.None || escaped { // a name with escapes is for the interpreter
 			return 0, false
 		}
-		if i, ok = w.member(n.child(name), next); !ok {
+		if i, ok = w.member(n.child(w.payload[i+1:nameEnd-1]), next); !ok {
 			return 0, false
 		}
-		i = record.SkipSpace(w.payload, i)
+		i = jsonscan.Space(w.payload, i)
 		if i >= len(w.payload) || w.payload[i] != ',' && w.payload[i] != '}' {
 			return 0, false
 		}
 		if w.payload[i] == '}' {
 			return i + 1, true
 		}
-		i = record.SkipSpace(w.payload, i+1)
+		i = jsonscan.Space(w.payload, i+1)
 	}
-}
-
-// name reads a member's name and the colon behind it, and returns the offset of the value. A name with escapes is for
-// the interpreter.
-func (w *pathWalk) name(i int) (name []byte, next int, ok bool) {
-	if i >= len(w.payload) || w.payload[i] != '"' {
-		return nil, 0, false
-	}
-	end, ok := record.SkipValue(w.payload, i)
-	if !ok {
-		return nil, 0, false
-	}
-	name = w.payload[i+1 : end-1]
-	colon := record.SkipSpace(w.payload, end)
-	if colon >= len(w.payload) || w.payload[colon] != ':' || bytes.IndexByte(name, '\\') >= 0 {
-		return nil, 0, false
-	}
-	return name, record.SkipSpace(w.payload, colon+1), true
 }
 
 // member takes what the query wants of the value at i, if n is not nil, and returns the offset behind the value.
 func (w *pathWalk) member(n *pathNode, i int) (end int, ok bool) {
 	if n == nil {
-		return record.SkipValue(w.payload, i)
+		return w.skip(i)
 	}
 	w.clear(n) // of members of one name the last one counts
 	if i < len(w.payload) && w.payload[i] == '{' && len(n.uses) == 0 {
 		return w.object(n, i)
 	}
-	end, ok = record.SkipValue(w.payload, i)
+	end, ok = w.skip(i)
 	if !ok {
 		return 0, false
 	}
@@ -322,6 +300,12 @@ func (w *pathWalk) member(n *pathNode, i int) (end int, ok bool) {
 		}
 	}
 	return end, true
+}
+
+// skip checks the value at i, and returns the offset behind it.
+func (w *pathWalk) skip(i int) (end int, ok bool) {
+	end, p := jsonscan.Value(w.payload, i, 0)
+	return end, p == jsonscan.None
 }
 
 // take makes the value between two offsets the value of a key. Objects and arrays make no keys.

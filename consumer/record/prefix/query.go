@@ -15,6 +15,7 @@ import (
 	"github.com/itchyny/gojq"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // maxKeys is how many partition keys Firehose allows (Amazon Data Firehose Developer Guide, "Amazon Data Firehose Quota").
@@ -240,12 +241,9 @@ func extractionFault(message string) *record.Fault {
 	return faultOf(CodeMetadataExtractionFailed, message)
 }
 
-// byteOrderMark is U+FEFF in UTF-8. Like record.AppendJSONLine, the query passes over one before the value.
-const byteOrderMark = "\xef\xbb\xbf"
-
-// decode reads exactly one JSON value. Numbers keep their digits.
+// decode reads exactly one JSON value, and passes over a byte order mark before it. Numbers keep their digits.
 func decode(payload []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(payload, []byte(byteOrderMark))))
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(payload, []byte(jsonscan.ByteOrderMark))))
 	d.UseNumber()
 	var input any
 	if err := d.Decode(&input); err != nil {

@@ -39,5 +39,5 @@
 // # Bounds
 //
 // Opening costs time and memory in proportion to the payload and to what comes out of it, which has a bound; nesting is bound
-// by record.MaxDepth. The registry is asked once for each schema version, by all shards together.
+// by jsonscan.MaxDepth. The registry is asked once for each schema version, by all shards together.
 package registry

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // unfit is the fault of data that their schema cannot have written.
@@ -41,8 +42,8 @@ func more(dst []byte, base, limit int) ([]byte, error) {
 
 // checkDepth tells whether an object or array may lie so deep.
 func checkDepth(depth int) error {
-	if depth > record.MaxDepth {
-		return faultOf(record.CodeJSONTooDeep, "the data are nested deeper than %d levels", record.MaxDepth)
+	if depth > jsonscan.MaxDepth {
+		return faultOf(record.CodeJSONTooDeep, "the data are nested deeper than %d levels", jsonscan.MaxDepth)
 	}
 	return nil
 }

@@ -5,11 +5,11 @@ import (
 	"math/bits"
 	"unicode/utf8"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // maxDepth bounds the nesting of a record, so that a hostile one cannot exhaust the stack.
-const maxDepth = record.MaxDepth
+const maxDepth = jsonscan.MaxDepth
 
 const (
 	ones  = 0x0101010101010101

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 	"aws-streaming-pipeline/consumer/record/schema"
 )
 
@@ -323,7 +324,7 @@ func TestDepth_IsThatOfJSONLines(t *testing.T) {
 		{Lenient: true},
 		mustParse(t, `{"properties":{"l":{"type":"array","items":{"type":"array","items":{}}},"g":{"type":"object","properties":{"h":{}}}}}`),
 	} {
-		for _, levels := range []int{record.MaxDepth - 1, record.MaxDepth} {
+		for _, levels := range []int{jsonscan.MaxDepth - 1, jsonscan.MaxDepth} {
 			for _, name := range []string{"l", "other"} {
 				r := rec(`{"` + name + `":` + strings.Repeat("[", levels) + strings.Repeat("]", levels) + `}`)
 				_, want := record.AppendJSONLine(nil, r)

@@ -4,7 +4,7 @@
 // decoded twice, and in the steady state nothing is allocated. Nested columns get the definition and repetition levels
 // of the Parquet format. A record that is refused leaves no trace.
 //
-// Two members of one name make a record malformed, as they do for Athena's OpenX SerDe; so do more than record.MaxDepth
+// Two members of one name make a record malformed, as they do for Athena's OpenX SerDe; so do more than jsonscan.MaxDepth
 // levels of nesting. A surrogate escape without its partner becomes U+FFFD.
 package shred
 
