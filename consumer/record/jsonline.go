@@ -80,7 +80,7 @@ func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p jso
 	i := jsonscan.Space(b, start+1)
 	empty := i < len(b) && b[i] == '}'
 	for !empty {
-		keyEnd, _, value, p := jsonscan.Key(b, i)
+		keyEnd, escaped, value, p := jsonscan.Key(b, i)
 		if p != jsonscan.None {
 			return dst, value, p
 		}
@@ -88,7 +88,7 @@ func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p jso
 		if p != jsonscan.None {
 			return dst, valueEnd, p
 		}
-		if name := b[i+1 : keyEnd-1]; len(name) >= len(EventIDName) && isEventID(name) {
+		if isEventID(b[i+1:keyEnd-1], escaped) {
 			if need := value - copied + len(r.SequenceNumber) + 64; need > cap(dst)-len(dst) {
 				dst = slices.Grow(dst, max(need, len(dst))) // many such members: append would grow by a quarter each time
 			}
@@ -127,29 +127,14 @@ func appendQuotedEventID(dst []byte, r *Record) []byte {
 	return append(dst, '"')
 }
 
-// isEventID tells whether the name between a member's quotes, which is valid, reads "event_id". None of its letters
-// has a short escape, so each is written plainly in one byte or as \u00xx in six.
-func isEventID(name []byte) bool {
-	if len(name) == len(EventIDName) {
+// isEventID tells whether the name between a member's quotes, which is valid, reads "event_id".
+func isEventID(name []byte, escaped bool) bool {
+	const longest = len(EventIDName) * len(`\u0065`)
+	if !escaped || len(name) > longest {
 		return string(name) == EventIDName
 	}
-	for k := range len(EventIDName) {
-		if len(name) == 0 {
-			return false
-		}
-		c, size := name[0], 1
-		if c == '\\' {
-			if len(name) < 6 || name[1] != 'u' || name[2] != '0' || name[3] != '0' {
-				return false
-			}
-			c, size = jsonscan.Unhex(name[4])<<4|jsonscan.Unhex(name[5]), 6
-		}
-		if c != EventIDName[k] {
-			return false
-		}
-		name = name[size:]
-	}
-	return len(name) == 0
+	var room [longest]byte
+	return string(jsonscan.AppendUnescaped(room[:0], name)) == EventIDName
 }
 
 // unbreak replaces the line breaks of a valid JSON text, which only stand between tokens, by spaces.

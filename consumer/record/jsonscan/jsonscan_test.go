@@ -131,6 +131,33 @@ func compareUnescaped(t *testing.T, text []byte) {
 	}
 }
 
+func TestHasLoneSurrogate_TellsItFromAnEscapedU_FFFD(t *testing.T) {
+	for text, want := range map[string]bool{
+		`plain`: false, `\n\\ud83d`: false, `\ud83d\ude00`: false, `\ufffd`: false, "\uFFFD": false,
+		`\ud83d`: true, `x\ude00`: true, `\ud83d\n`: true, `\ud83d\ud83d\ude00`: true, `\ud83d\ude00 \ud83d\u0041`: true,
+	} {
+		if got := jsonscan.HasLoneSurrogate([]byte(text)); got != want {
+			t.Errorf("%s: %t", text, got)
+		}
+	}
+}
+
+func TestSeparator_FindsTheNextOrTheEnd(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		more bool
+		next int
+		p    jsonscan.Problem
+	}{
+		{`,1`, true, 1, jsonscan.None}, {" ,\n 1", true, 4, jsonscan.None}, {`,`, true, 1, jsonscan.None}, {`]`, false, 1, jsonscan.None},
+		{` ]]`, false, 2, jsonscan.None}, {`}`, false, 0, jsonscan.Malformed}, {` 1`, false, 1, jsonscan.Malformed}, {` `, false, 1, jsonscan.Truncated},
+	} {
+		if more, next, p := jsonscan.Separator([]byte(c.text), 0, ']'); more != c.more || next != c.next || p != c.p {
+			t.Errorf("Separator(%q) = %t, %d, %d: want %+v", c.text, more, next, p, c)
+		}
+	}
+}
+
 // FuzzValue compares with encoding/json: what is valid there, and UTF-8, and not too deep, is valid here, and nothing else.
 func FuzzValue(f *testing.F) {
 	for _, text := range texts {

@@ -2,7 +2,7 @@ package jsonscan
 
 // Number checks the number that starts at i.
 func Number(b []byte, i int) (int, Problem) {
-	if b[i] == '-' {
+	if i < len(b) && b[i] == '-' {
 		i++
 	}
 	switch {

@@ -30,11 +30,8 @@ func String(b []byte, i int) (end int, escaped bool, p Problem) {
 			return i + 1, false, None
 		}
 	}
-	for {
-		i = plainRun(b, i)
-		if i >= len(b) {
-			return len(b), false, Truncated
-		}
+next:
+	for i < len(b) {
 		switch c := b[i]; {
 		case c == '"':
 			return i + 1, escaped, None
@@ -43,24 +40,54 @@ func String(b []byte, i int) (end int, escaped bool, p Problem) {
 			if i, p = Escape(b, i); p != None {
 				return i, false, p
 			}
-		case c < ' ':
-			return i, false, Malformed
-		default:
+			continue
+		case c >= utf8.RuneSelf:
 			var ok bool
 			if i, ok = runes(b, i); !ok {
 				return i, false, InvalidUTF8
 			}
+			continue
+		case c < ' ':
+			return i, false, Malformed
+		}
+		for run := i; len(b)-i >= 8; {
+			if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
+				i += bits.TrailingZeros64(m) >> 3
+				continue next
+			}
+			if i += 8; i-run == 56 {
+				i = longRun(b, i)
+			}
+		}
+		for i < len(b) && b[i] >= ' ' && b[i] < utf8.RuneSelf && b[i] != '"' && b[i] != '\\' {
+			i++
 		}
 	}
+	return len(b), false, Truncated
 }
 
-// runes checks the characters from i on that are not ASCII, and returns the offset after them.
+// longRun passes over plain text, as long as there is that much of it, and returns the offset after it.
+func longRun(b []byte, i int) int {
+	for len(b)-i >= 32 {
+		w := b[i : i+32]
+		if special(binary.LittleEndian.Uint64(w))|special(binary.LittleEndian.Uint64(w[8:]))|
+			special(binary.LittleEndian.Uint64(w[16:]))|special(binary.LittleEndian.Uint64(w[24:])) != 0 {
+			break
+		}
+		i += 32
+	}
+	return i
+}
+
+// runes checks the characters from i on that are not ASCII, with the spaces between them, and returns the offset after them.
 func runes(b []byte, i int) (end int, ok bool) {
-	for i < len(b) && b[i] >= utf8.RuneSelf {
+	for i < len(b) && (b[i] >= utf8.RuneSelf || b[i] == ' ') {
 		// Most scripts are in two bytes, or in three whose first does not restrict the second.
 		switch rest := b[i:]; {
 		case rest[0] >= 0xc2 && rest[0] < 0xe0 && len(rest) > 1 && isContinuation(rest[1]):
 			i += 2
+		case rest[0] == ' ':
+			i++
 		case rest[0] > 0xe0 && rest[0] < 0xf0 && rest[0] != 0xed && len(rest) > 2 && isContinuation(rest[1]) && isContinuation(rest[2]):
 			i += 3
 		default:
@@ -76,56 +103,39 @@ func runes(b []byte, i int) (end int, ok bool) {
 
 func isContinuation(c byte) bool { return c&0xc0 == 0x80 }
 
-// plainRun returns the offset of the first byte at or after i that special marks, or len(b). It reads eight bytes at a
-// time, and four times that while it can.
-func plainRun(b []byte, i int) int {
-	for len(b)-i >= 32 {
-		w := b[i : i+32]
-		if special(binary.LittleEndian.Uint64(w))|special(binary.LittleEndian.Uint64(w[8:]))|
-			special(binary.LittleEndian.Uint64(w[16:]))|special(binary.LittleEndian.Uint64(w[24:])) != 0 {
-			break
-		}
-		i += 32
-	}
-	for len(b)-i >= 8 {
-		if m := special(binary.LittleEndian.Uint64(b[i:])); m != 0 {
-			return i + bits.TrailingZeros64(m)>>3
-		}
-		i += 8
-	}
-	for i < len(b) && b[i] >= ' ' && b[i] < utf8.RuneSelf && b[i] != '"' && b[i] != '\\' {
-		i++
-	}
-	return i
-}
-
-// Escape checks the escape whose backslash stands at i. Like RFC 8259's grammar it accepts surrogates that have no
-// partner.
+// Escape checks the escape whose backslash stands at i. Like RFC 8259's grammar it accepts surrogates that have no partner.
 func Escape(b []byte, i int) (int, Problem) {
 	if i+1 >= len(b) {
 		return len(b), Truncated
 	}
-	switch b[i+1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	switch c := b[i+1]; {
+	case shortEscapes[c] != 0:
 		return i + 2, None
-	case 'u':
-		for k := i + 2; k < i+6; k++ {
-			if k >= len(b) || Unhex(b[k]) > 0xf {
-				return here(b, k)
-			}
-		}
-		return i + 6, None
+	case c != 'u':
+		return i + 1, Malformed
 	}
-	return i + 1, Malformed
+	for k := i + 2; k < i+6; k++ {
+		if k >= len(b) || hexDigits[b[k]] > 0xf {
+			return here(b, k)
+		}
+	}
+	return i + 6, None
 }
 
-// Unhex returns the value of a hexadecimal digit, and more than 15 for any other byte.
-func Unhex(c byte) byte {
-	switch {
-	case c-'0' <= 9:
-		return c - '0'
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10
+// shortEscapes has what the escapes of one character stand for; 0 for what is none of them.
+var shortEscapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
+
+// hexDigits has the values of hexadecimal digits, and more than 15 for other bytes.
+var hexDigits = func() (values [256]byte) {
+	for c := range values {
+		switch {
+		case '0' <= c && c <= '9':
+			values[c] = byte(c - '0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			values[c] = byte(c | 0x20 - 'a' + 10)
+		default:
+			values[c] = 0xff
+		}
 	}
-	return 0xff
-}
+	return values
+}()

@@ -9,45 +9,70 @@ import (
 // AppendUnescaped appends what a valid JSON string says, given without its quotes. Half a surrogate pair becomes U+FFFD:
 // UTF-8 cannot say it. It appends no more bytes than the string has, and so may write over it: dst may end where text begins.
 func AppendUnescaped(dst, text []byte) []byte {
+	plain := 0 // the bytes since the last escape
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case c != '\\':
+			dst = append(dst, c)
+			i++
+			if plain++; plain == 8 { // then the next escape is likely to be far away
+				next := bytes.IndexByte(text[i:], '\\')
+				if next < 0 {
+					return append(dst, text[i:]...)
+				}
+				dst = append(dst, text[i:i+next]...)
+				i += next
+			}
+			continue
+		case text[i+1] != 'u':
+			dst = append(dst, shortEscapes[text[i+1]])
+			i += 2
+		default:
+			r, rest := escapedRune(text[i+2:])
+			dst = utf8.AppendRune(dst, r)
+			i = len(text) - len(rest)
+		}
+		plain = 0
+	}
+	return dst
+}
+
+// HasLoneSurrogate tells that AppendUnescaped does not give what a valid string says, but U+FFFD for half a surrogate pair.
+func HasLoneSurrogate(text []byte) bool {
 	for {
 		i := bytes.IndexByte(text, '\\')
 		if i < 0 {
-			return append(dst, text...)
+			return false
 		}
-		dst = append(dst, text[:i]...)
 		c := text[i+1]
-		text = text[i+2:]
-		switch c {
-		case 'b':
-			dst = append(dst, '\b')
-		case 'f':
-			dst = append(dst, '\f')
-		case 'n':
-			dst = append(dst, '\n')
-		case 'r':
-			dst = append(dst, '\r')
-		case 't':
-			dst = append(dst, '\t')
-		case 'u':
-			r := codeUnit(text)
-			text = text[4:]
-			if utf16.IsSurrogate(r) {
-				low := rune(-1)
-				if len(text) >= 6 && text[0] == '\\' && text[1] == 'u' {
-					low = codeUnit(text[2:])
-				}
-				if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-					text = text[6:]
-				}
-			}
-			dst = utf8.AppendRune(dst, r)
-		default:
-			dst = append(dst, c)
+		if text = text[i+2:]; c != 'u' {
+			continue
+		}
+		spelled := codeUnit(text)
+		var r rune
+		if r, text = escapedRune(text); r == utf8.RuneError && spelled != utf8.RuneError {
+			return true
 		}
 	}
 }
 
+// escapedRune reads the digits of an escape after its \u, and a second escape where the two are a surrogate pair.
+func escapedRune(text []byte) (r rune, rest []byte) {
+	r, rest = codeUnit(text), text[4:]
+	if !utf16.IsSurrogate(r) {
+		return r, rest
+	}
+	low := rune(-1)
+	if len(rest) >= 6 && rest[0] == '\\' && rest[1] == 'u' {
+		low = codeUnit(rest[2:])
+	}
+	if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
+		rest = rest[6:]
+	}
+	return r, rest
+}
+
 // codeUnit reads four hexadecimal digits.
 func codeUnit(digits []byte) rune {
-	return rune(Unhex(digits[0]))<<12 | rune(Unhex(digits[1]))<<8 | rune(Unhex(digits[2]))<<4 | rune(Unhex(digits[3]))
+	return rune(hexDigits[digits[0]])<<12 | rune(hexDigits[digits[1]])<<8 | rune(hexDigits[digits[2]])<<4 | rune(hexDigits[digits[3]])
 }

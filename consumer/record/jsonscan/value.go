@@ -129,6 +129,28 @@ func Key(b []byte, i int) (end int, escaped bool, value int, p Problem) {
 	return end, escaped, Space(b, i+1), None
 }
 
+// Separator reads what follows a member or an element: a comma, and then next is where the next one starts, or the closing
+// byte, and then next is the offset after it.
+func Separator(b []byte, i int, closing byte) (more bool, next int, p Problem) {
+	if i < len(b) && b[i] <= ' ' {
+		i = Space(b, i)
+	}
+	if i < len(b) {
+		switch b[i] {
+		case ',':
+			i++
+			if i < len(b) && b[i] <= ' ' {
+				i = Space(b, i)
+			}
+			return true, i, None
+		case closing:
+			return false, i + 1, None
+		}
+	}
+	i, p = here(b, i)
+	return false, i, p
+}
+
 // Literal tells whether true, false or null, whichever is given, stands at i, and returns the offset after it.
 func Literal(b []byte, i int, literal string) (end int, ok bool) {
 	end = i + len(literal)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/pieces"
 )
@@ -242,7 +243,7 @@ func (c *Column) shortText(b []byte, i, size int) {
 // unescaped adds the text of a JSON string with escapes, which is never longer than the string.
 func (c *Column) unescaped(b []byte) {
 	n := c.reserve(4 + len(b))
-	c.buf = appendUnescaped(c.buf[:n+4], b)
+	c.buf = jsonscan.AppendUnescaped(c.buf[:n+4], b)
 	binary.LittleEndian.PutUint32(c.buf[n:], uint32(len(c.buf)-n-4))
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 	"aws-streaming-pipeline/consumer/record/schema"
 )
 
@@ -78,7 +79,7 @@ func (s *Shredder) keep(name, value []byte) {
 	s.scratch = s.appendPointer(s.scratch[:0])
 	s.scratch = append(s.scratch, '/')
 	if bytes.IndexByte(name, '\\') >= 0 {
-		s.number = appendUnescaped(s.number[:0], name)
+		s.number = jsonscan.AppendUnescaped(s.number[:0], name)
 		name = s.number
 	}
 	s.scratch = appendToken(s.scratch, name)
@@ -109,6 +110,23 @@ func (s *Shredder) keepScratch(value []byte) {
 	s.spare -= len(s.scratch)
 	s.extras = append(appendQuoted(s.extras, s.scratch), ':')
 	s.extras = append(s.extras, value...)
+}
+
+// appendQuoted appends s, which is valid UTF-8, as a JSON string.
+func appendQuoted(dst, s []byte) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, c := range s {
+		switch {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < ' ':
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
 }
 
 // endExtra writes the record's _extra.

@@ -1,6 +1,9 @@
 package shred
 
-import "aws-streaming-pipeline/consumer/record/schema"
+import (
+	"aws-streaming-pipeline/consumer/record/jsonscan"
+	"aws-streaming-pipeline/consumer/record/schema"
+)
 
 func (s *Shredder) group(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] != '{' {
@@ -16,7 +19,7 @@ func (s *Shredder) list(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] != '[' {
 		return s.mismatch(n, b, i, rep)
 	}
-	i = skipSpace(b, i+1)
+	i = jsonscan.Space(b, i+1)
 	if i < len(b) && b[i] == ']' {
 		s.levels(n, rep, n.def)
 		return s.counted(n, 0, i+1)
@@ -35,7 +38,8 @@ func (s *Shredder) list(n *Node, b []byte, i int, rep uint8) int {
 		if s.spare < 0 {
 			return s.tooLarge()
 		}
-		if more, i = separator(b, i, ']'); i < 0 {
+		var p jsonscan.Problem
+		if more, i, p = jsonscan.Separator(b, i, ']'); p != jsonscan.None {
 			return s.malformed()
 		}
 		rep = n.rep
@@ -61,7 +65,7 @@ func (s *Shredder) mapping(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] != '{' {
 		return s.mismatch(n, b, i, rep)
 	}
-	i = skipSpace(b, i+1)
+	i = jsonscan.Space(b, i+1)
 	if i < len(b) && b[i] == '}' {
 		s.levels(n, rep, n.def)
 		return i + 1
@@ -79,7 +83,8 @@ func (s *Shredder) mapping(n *Node, b []byte, i int, rep uint8) int {
 		if s.spare < 0 {
 			return s.tooLarge()
 		}
-		if more, i = separator(b, i, '}'); i < 0 {
+		var p jsonscan.Problem
+		if more, i, p = jsonscan.Separator(b, i, '}'); p != jsonscan.None {
 			return s.malformed()
 		}
 		rep = n.rep
@@ -91,14 +96,11 @@ func (s *Shredder) mapping(n *Node, b []byte, i int, rep uint8) int {
 
 // mapKey reads a key with its colon and returns where the value begins.
 func (s *Shredder) mapKey(n *Node, keys *keySet, b []byte, i int, rep uint8) int {
-	if i >= len(b) || b[i] != '"' {
+	end, escaped, value, p := jsonscan.Key(b, i)
+	if p != jsonscan.None || value >= len(b) {
 		return s.malformed()
 	}
-	t := scanString(b, i+1)
-	if t.end < 0 {
-		return s.malformed()
-	}
-	key := s.unescape(t, b[i+1:t.end])
+	key := s.unescape(escaped, b[i+1:end-1])
 	if keys.has(key) {
 		s.noteDuplicate()
 	} else {
@@ -108,14 +110,7 @@ func (s *Shredder) mapKey(n *Node, keys *keySet, b []byte, i int, rep uint8) int
 	if !s.checks {
 		n.Key.Column.level(rep, n.Key.def)
 	}
-	i = skipSpace(b, t.end+1)
-	if i >= len(b) || b[i] != ':' {
-		return s.malformed()
-	}
-	if i = skipSpace(b, i+1); i >= len(b) {
-		return s.malformed()
-	}
-	return i
+	return value
 }
 
 // keySet finds keys that a map has twice, which readers refuse. Few keys are compared with what the column has got;
@@ -171,8 +166,8 @@ func (k *keySet) each(visit func(key []byte)) {
 // does not fit.
 func (s *Shredder) mismatch(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] == 'n' {
-		end := scanLiteral(b, i, "null")
-		if end < 0 {
+		end, ok := jsonscan.Literal(b, i, "null")
+		if !ok {
 			return s.malformed()
 		}
 		return s.nullValue(n, end, rep)
@@ -180,12 +175,12 @@ func (s *Shredder) mismatch(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] != '"' || !s.takes(n, "string") {
 		return s.unfit(n, b, i, rep)
 	}
-	t := scanString(b, i+1)
-	if t.end < 0 {
+	end, escaped, p := jsonscan.String(b, i+1)
+	if p != jsonscan.None {
 		return s.malformed()
 	}
-	if !s.schema.Lenient && isNullText(n, s.unescape(t, b[i+1:t.end])) {
-		return s.nullValue(n, t.end+1, rep)
+	if !s.schema.Lenient && isNullText(n, s.unescape(escaped, b[i+1:end-1])) {
+		return s.nullValue(n, end, rep)
 	}
 	return s.unfit(n, b, i, rep)
 }
@@ -209,9 +204,9 @@ func (s *Shredder) nullValue(n *Node, end int, rep uint8) int {
 
 // unfit deals with a value that its column cannot hold: the record is refused, or the value goes to _extra.
 func (s *Shredder) unfit(n *Node, b []byte, i int, rep uint8) int {
-	end := skipValue(b, i, s.depth)
+	end, p := jsonscan.Value(b, i, s.depth)
 	switch {
-	case end < 0:
+	case p != jsonscan.None:
 		return s.malformed()
 	case s.schema.Lenient:
 		s.keepAt(n, b[i:end])
@@ -224,8 +219,8 @@ func (s *Shredder) unfit(n *Node, b []byte, i int, rep uint8) int {
 
 // undeclared deals with a member without a column, whose name, as written, is b[key:keyEnd].
 func (s *Shredder) undeclared(g *Node, b []byte, key, keyEnd, i int) int {
-	end := skipValue(b, i, s.depth)
-	if end < 0 {
+	end, p := jsonscan.Value(b, i, s.depth)
+	if p != jsonscan.None {
 		return s.malformed()
 	}
 	name := b[key:keyEnd]
@@ -247,5 +242,6 @@ func (s *Shredder) duplicate(g *Node, b []byte, key, i int) int {
 	if !s.schema.Lenient {
 		s.noteDuplicate()
 	}
-	return s.undeclared(g, b, key, scanString(b, key).end, i)
+	end, _, _ := jsonscan.String(b, key)
+	return s.undeclared(g, b, key, end-1, i)
 }

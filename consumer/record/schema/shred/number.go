@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
 
 // scanInt reads the integer at b[i] if it is written as one, of 18 digits at most. ok is false for everything else,
@@ -111,8 +112,9 @@ func givesBack(v float64, mantissa uint64, power float64) bool {
 }
 
 func parseDouble(b []byte, i int) (v float64, end int, exact, ok bool) {
-	if end = scanNumber(b, i); end < 0 {
-		return 0, end, false, false
+	end, p := jsonscan.Number(b, i)
+	if p != jsonscan.None {
+		return 0, 0, false, false
 	}
 	v, exact, ok = record.ParseFloat(b[i:end], 64)
 	return v, end, exact, ok
@@ -138,7 +140,7 @@ func (u uint128) negate() uint128 {
 	return uint128{high, low}
 }
 
-// exactScaled reads a JSON number, that scanNumber has checked, times 10^scale. ok is false if that is not a whole
+// exactScaled reads a JSON number, that jsonscan.Number has checked, times 10^scale. ok is false if that is not a whole
 // number or has more than 38 digits.
 func exactScaled(number []byte, scale int) (magnitude uint128, negative, ok bool) {
 	if number[0] == '-' {
@@ -215,7 +217,7 @@ type numeral struct {
 	point    int
 }
 
-// readNumeral takes a JSON number apart, that scanNumber has checked. An exponent beyond 10^15 is as good as any other.
+// readNumeral takes a JSON number apart, that jsonscan.Number has checked. An exponent beyond 10^15 is as good as any other.
 func readNumeral(number string) numeral {
 	const farthest = 1e15
 	var n numeral
@@ -291,3 +293,5 @@ func (u uint128) fits(n int) bool {
 	}
 	return u.high < limit.high || u.high == limit.high && u.low < limit.low
 }
+
+func digit(c byte) bool { return c-'0' <= 9 }

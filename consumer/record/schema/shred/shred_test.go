@@ -443,7 +443,7 @@ func FuzzAppend(f *testing.F) {
 	}
 	lenient := &schema.Schema{Fields: typed.Fields, Extra: true, Lenient: true}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bare := bytes.TrimPrefix(data, byteOrderMark)
+		bare := bytes.TrimPrefix(data, []byte(jsonscan.ByteOrderMark))
 		valid := json.Valid(bare) && utf8.Valid(bare) && bytes.TrimLeft(bare, " \t\r\n")[0] == '{'
 		r := &record.Record{SequenceNumber: "7", Data: data}
 		if deep := bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) > 900; !deep {

@@ -14,6 +14,7 @@ import (
 	"math"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 	"aws-streaming-pipeline/consumer/record/schema"
 )
 
@@ -149,7 +150,7 @@ func (s *Shredder) take(r *record.Record, root *Node) bool {
 	}
 	s.path, s.depth, s.extras, s.fault, s.inexact = s.path[:0], 1, s.extras[:0], nil, 0
 	s.spare = spread*len(r.Data) + someSpread + len(s.columns)
-	return s.record(bytes.TrimPrefix(r.Data, byteOrderMark), root)
+	return s.record(bytes.TrimPrefix(r.Data, []byte(jsonscan.ByteOrderMark)), root)
 }
 
 const (
@@ -176,11 +177,8 @@ func (s *Shredder) explain(r *record.Record) *record.Fault {
 	return s.fault
 }
 
-// byteOrderMark is U+FEFF, which RFC 8259, section 8.1, allows a reader to ignore before the object.
-var byteOrderMark = []byte("\xef\xbb\xbf")
-
 func (s *Shredder) record(b []byte, root *Node) bool {
-	i := skipSpace(b, 0)
+	i := jsonscan.Space(b, 0)
 	if i >= len(b) || b[i] != '{' {
 		s.malformed()
 		return false
@@ -188,7 +186,7 @@ func (s *Shredder) record(b []byte, root *Node) bool {
 	if i = s.members(root, b, i+1, 0); i < 0 {
 		return false
 	}
-	if skipSpace(b, i) != len(b) {
+	if jsonscan.Space(b, i) != len(b) {
 		s.malformed()
 		return false
 	}
@@ -244,7 +242,7 @@ func (s *Shredder) members(g *Node, b []byte, i int, rep uint8) int {
 	s.instance++
 	instance := s.instance
 	seen := 0
-	i = skipSpace(b, i)
+	i = jsonscan.Space(b, i)
 	if i < len(b) && b[i] == '}' {
 		return s.absent(g, seen, instance, i+1, rep)
 	}
@@ -259,7 +257,7 @@ func (s *Shredder) members(g *Node, b []byte, i int, rep uint8) int {
 			return s.malformed()
 		}
 		if i < len(b) && b[i] <= ' ' {
-			i = skipSpace(b, i)
+			i = jsonscan.Space(b, i)
 		}
 		switch {
 		case i >= len(b):
@@ -286,8 +284,8 @@ func (s *Shredder) members(g *Node, b []byte, i int, rep uint8) int {
 			i++
 			continue
 		}
-		more, next := separator(b, i, '}')
-		if next < 0 {
+		more, next, p := jsonscan.Separator(b, i, '}')
+		if p != jsonscan.None {
 			return s.malformed()
 		}
 		i = next
@@ -298,29 +296,22 @@ func (s *Shredder) members(g *Node, b []byte, i int, rep uint8) int {
 }
 
 // key reads a member's name that is not the one expected. It returns its node, nil if it is not declared, where the name
-// ends, and the index behind its colon, or -1.
+// ends, and an index behind its colon, or -1.
 func (s *Shredder) key(g, guess *Node, b []byte, i int) (child *Node, keyEnd, end int) {
 	// Most often one optional member is missing.
 	if guess != nil && guess.next != nil && guess.next.named(b, i) {
 		return guess.next, 0, i + len(guess.next.quoted)
 	}
-	if i >= len(b) || b[i] != '"' {
+	nameEnd, escaped, value, p := jsonscan.Key(b, i)
+	if p != jsonscan.None {
 		return nil, 0, -1
 	}
-	t := scanString(b, i+1)
-	if t.end < 0 {
-		return nil, 0, -1
-	}
-	end = skipSpace(b, t.end+1)
-	if end >= len(b) || b[end] != ':' {
-		return nil, 0, -1
-	}
-	name := b[i+1 : t.end]
-	if t.escaped {
-		s.scratch = appendUnescaped(s.scratch[:0], name)
+	name := b[i+1 : nameEnd-1]
+	if escaped {
+		s.scratch = jsonscan.AppendUnescaped(s.scratch[:0], name)
 		name = s.scratch
 	}
-	return g.byName[string(name)], t.end, end + 1
+	return g.byName[string(name)], nameEnd - 1, value
 }
 
 // absent ends an object: members that it lacks become nulls. It returns end, or -1.

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/consumer/record/jsonscan"
 	"aws-streaming-pipeline/consumer/record/schema"
 )
 
@@ -70,26 +71,26 @@ func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] != '"' {
 		return s.foreignText(n, b, i, rep)
 	}
-	t := scanString(b, i+1)
-	if t.end < 0 {
+	end, escaped, p := jsonscan.String(b, i+1)
+	if p != jsonscan.None {
 		return s.malformed()
 	}
-	raw := b[i+1 : t.end]
+	raw := b[i+1 : end-1]
 	if n.checked {
-		if t.escaped || len(n.Field.NullTexts) > 0 {
-			return s.checkedText(n, s.unescape(t, raw), t.end+1, rep)
+		if escaped || len(n.Field.NullTexts) > 0 {
+			return s.checkedText(n, s.unescape(escaped, raw), end, rep)
 		}
 		if rule := n.textRule(raw); rule != "" {
 			s.noteViolation(n, rule)
 		}
 	}
 	if n.Column == nil {
-		return t.end + 1
+		return end
 	}
 	switch {
-	case t.escaped && s.schema.Lenient && hasLoneSurrogate(raw):
+	case escaped && s.schema.Lenient && jsonscan.HasLoneSurrogate(raw):
 		return s.unfit(n, b, i, rep)
-	case t.escaped:
+	case escaped:
 		n.Column.unescaped(raw)
 	case len(raw) <= 16:
 		n.Column.shortText(b, i+1, len(raw))
@@ -97,14 +98,14 @@ func (s *Shredder) string(n *Node, b []byte, i int, rep uint8) int {
 		n.Column.text(raw)
 	}
 	n.present(rep)
-	return t.end + 1
+	return end
 }
 
-func (s *Shredder) unescape(t text, raw []byte) []byte {
-	if !t.escaped {
+func (s *Shredder) unescape(escaped bool, raw []byte) []byte {
+	if !escaped {
 		return raw
 	}
-	s.scratch = appendUnescaped(s.scratch[:0], raw)
+	s.scratch = jsonscan.AppendUnescaped(s.scratch[:0], raw)
 	return s.scratch
 }
 
@@ -113,8 +114,8 @@ func (s *Shredder) foreignText(n *Node, b []byte, i int, rep uint8) int {
 	if s.schema.Lenient || !s.schema.Coerce && n.Field.Type == "string" || b[i] == 'n' {
 		return s.mismatch(n, b, i, rep)
 	}
-	end := skipValue(b, i, s.depth)
-	if end < 0 {
+	end, p := jsonscan.Value(b, i, s.depth)
+	if p != jsonscan.None {
 		return s.malformed()
 	}
 	return s.checkedText(n, b[i:end], end, rep)
@@ -196,8 +197,8 @@ func (s *Shredder) json(n *Node, b []byte, i int, rep uint8) int {
 	if b[i] == 'n' || typed && b[i] != opening {
 		return s.mismatch(n, b, i, rep)
 	}
-	end := skipValue(b, i, s.depth)
-	if end < 0 {
+	end, p := jsonscan.Value(b, i, s.depth)
+	if p != jsonscan.None {
 		return s.malformed()
 	}
 	n.putText(b[i:end], rep)
@@ -344,16 +345,17 @@ func (s *Shredder) decimal(n *Node, b []byte, i int, rep uint8) int {
 }
 
 func (s *Shredder) boolean(n *Node, b []byte, i int, rep uint8) int {
-	value, end := byte(0), -1
+	value, end, ok := byte(0), 0, false
 	switch b[i] {
 	case 't':
-		value, end = 1, scanLiteral(b, i, "true")
+		value = 1
+		end, ok = jsonscan.Literal(b, i, "true")
 	case 'f':
-		end = scanLiteral(b, i, "false")
+		end, ok = jsonscan.Literal(b, i, "false")
 	case '"':
-		value, end = s.booleanText(n, b, i)
+		value, end, ok = s.booleanText(n, b, i)
 	}
-	if end < 0 {
+	if !ok {
 		return s.mismatch(n, b, i, rep)
 	}
 	if n.Column != nil {
@@ -363,28 +365,30 @@ func (s *Shredder) boolean(n *Node, b []byte, i int, rep uint8) int {
 	return end
 }
 
-func (s *Shredder) booleanText(n *Node, b []byte, i int) (value byte, end int) {
-	t := scanString(b, i+1)
-	switch {
-	case t.end < 0 || !s.takes(n, "string"):
-	case bytes.EqualFold(b[i+1:t.end], []byte("true")):
-		return 1, t.end + 1
-	case bytes.EqualFold(b[i+1:t.end], []byte("false")):
-		return 0, t.end + 1
+func (s *Shredder) booleanText(n *Node, b []byte, i int) (value byte, end int, ok bool) {
+	end, _, p := jsonscan.String(b, i+1)
+	if p != jsonscan.None || !s.takes(n, "string") {
+		return 0, 0, false
 	}
-	return 0, -1
+	switch text := b[i+1 : end-1]; {
+	case bytes.EqualFold(text, []byte("true")):
+		return 1, end, true
+	case bytes.EqualFold(text, []byte("false")):
+		return 0, end, true
+	}
+	return 0, 0, false
 }
 
 func (s *Shredder) time(n *Node, b []byte, i int, rep uint8) int {
 	v, end, ok := int64(0), 0, false
 	if b[i] == '"' && s.takes(n, "string") {
-		t := scanString(b, i+1)
-		if t.end < 0 {
+		var p jsonscan.Problem
+		if end, _, p = jsonscan.String(b, i+1); p != jsonscan.None {
 			return s.malformed()
 		}
-		end = t.end + 1
-		v, ok = s.dates.parse(n.kind, b[i+1:t.end])
-		if !ok && n.Column == nil && n.kind != schema.Date && s.dates.leapSecond(b[i+1:t.end]) {
+		text := b[i+1 : end-1]
+		v, ok = s.dates.parse(n.kind, text)
+		if !ok && n.Column == nil && n.kind != schema.Date && s.dates.leapSecond(text) {
 			return end // a column counts the seconds of days that have 86,400
 		}
 	}
@@ -431,20 +435,20 @@ func (s *Shredder) takes(n *Node, jsonType string) bool {
 // positive if there is none. The number is valid until the next call.
 func (s *Shredder) anyNumber(n *Node, b []byte, i int) (number []byte, end int) {
 	if b[i] != '"' {
-		end = scanNumber(b, i)
-		if end < 0 || !s.takes(n, "number") {
+		end, p := jsonscan.Number(b, i)
+		if p != jsonscan.None || !s.takes(n, "number") {
 			return nil, -1
 		}
 		return b[i:end], end
 	}
-	t := scanString(b, i+1)
-	if t.end < 0 || t.escaped || !s.takes(n, "string") {
+	end, escaped, p := jsonscan.String(b, i+1)
+	if p != jsonscan.None || escaped || !s.takes(n, "string") {
 		return nil, -1
 	}
-	if number = s.numberText(b[i+1 : t.end]); number == nil {
+	if number = s.numberText(b[i+1 : end-1]); number == nil {
 		return nil, -1
 	}
-	return number, t.end + 1
+	return number, end
 }
 
 // numberText turns a number as CSV files write it, with a plus sign or leading zeros, into a JSON number; nil if it is
@@ -467,7 +471,7 @@ func (s *Shredder) numberText(text []byte) []byte {
 		return nil
 	}
 	s.number = append(s.number, text...)
-	if scanNumber(s.number, 0) != len(s.number) {
+	if end, p := jsonscan.Number(s.number, 0); p != jsonscan.None || end != len(s.number) {
 		return nil
 	}
 	return s.number
