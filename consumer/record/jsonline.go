@@ -28,25 +28,39 @@ const EventIDName = "event_id"
 // On error, which is always a *Fault, dst comes back with the length it had. A record that carries a Fault already
 // gives that one. The sequence number has to be decimal, as Kinesis's are.
 func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
-	if r.Fault != nil {
-		return dst, r.Fault
+	start, fault := findObject(r)
+	if fault != nil {
+		return dst, fault
 	}
-	start := jsonscan.Start(r.Data)
+	line := NewObjectLine(dst, r)
+	if fault := readObject(r.Data, start, &line); fault != nil {
+		return dst, fault
+	}
+	return line.End(), nil
+}
+
+// CheckJSON tells what is wrong with a record for AppendJSONLine, nil if nothing is.
+func CheckJSON(r *Record) *Fault {
+	start, fault := findObject(r)
+	if fault != nil {
+		return fault
+	}
+	return readObject(r.Data, start, nil)
+}
+
+// findObject returns where the payload's object begins.
+func findObject(r *Record) (start int, f *Fault) {
+	if r.Fault != nil {
+		return 0, r.Fault
+	}
+	start = jsonscan.Start(r.Data)
 	if start >= len(r.Data) {
-		return dst, fault(CodeJSONEmpty, fmt.Sprintf("the payload is empty or white space; its size is %d bytes", len(r.Data)))
+		return 0, fault(CodeJSONEmpty, fmt.Sprintf("the payload is empty or white space; its size is %d bytes", len(r.Data)))
 	}
 	if r.Data[start] != '{' {
-		return dst, notAnObject(r.Data, start)
+		return 0, notAnObject(r.Data, start)
 	}
-	line, end, problem := appendObject(dst, r, start)
-	if problem != jsonscan.None {
-		return dst, faultAt(problem, end)
-	}
-	if rest := jsonscan.Space(r.Data, end); rest < len(r.Data) {
-		return dst, fault(CodeJSONTrailingData, fmt.Sprintf("data behind the object at byte %d", rest))
-	}
-	unbreak(line[len(dst):])
-	return append(line, '\n'), nil
+	return start, nil
 }
 
 // faultAt makes the Fault of a problem. It names the place, and nothing of what stands there.
@@ -71,54 +85,85 @@ func notAnObject(b []byte, start int) *Fault {
 	return fault(CodeJSONNotAnObject, fmt.Sprintf("the JSON value at byte %d is not an object", start))
 }
 
-// appendObject checks the object at start and appends it with its event id. It returns the offset behind the object,
-// or that of the problem; what it has appended then is of no use.
-func appendObject(dst []byte, r *Record, start int) (line []byte, end int, p jsonscan.Problem) {
-	b := r.Data
-	copied := start
-	replaced := false
+// readObject checks the object at start, and that nothing follows it. The line, if there is one, gets the object's event ids.
+func readObject(b []byte, start int, line *ObjectLine) *Fault {
 	i := jsonscan.Space(b, start+1)
-	empty := i < len(b) && b[i] == '}'
-	for !empty {
+	if i < len(b) && b[i] == '}' {
+		return nothingBehind(b, i+1)
+	}
+	for {
 		keyEnd, escaped, value, p := jsonscan.Key(b, i)
 		if p != jsonscan.None {
-			return dst, value, p
+			return faultAt(p, value)
 		}
 		valueEnd, p := jsonscan.Value(b, value, 1)
 		if p != jsonscan.None {
-			return dst, valueEnd, p
+			return faultAt(p, valueEnd)
 		}
-		if isEventID(b[i+1:keyEnd-1], escaped) {
-			if need := value - copied + len(r.SequenceNumber) + 64; need > cap(dst)-len(dst) {
-				dst = slices.Grow(dst, max(need, len(dst))) // many such members: append would grow by a quarter each time
-			}
-			dst = append(dst, b[copied:value]...)
-			dst = appendQuotedEventID(dst, r)
-			copied = valueEnd
-			replaced = true
+		if line != nil && IsEventID(b[i+1:keyEnd-1], escaped) {
+			line.EventID(value, valueEnd)
 		}
-		i = jsonscan.Space(b, valueEnd)
-		if i < len(b) && b[i] == ',' {
-			i = jsonscan.Space(b, i+1)
+		if valueEnd+1 < len(b) && b[valueEnd] == ',' && b[valueEnd+1] == '"' {
+			i = valueEnd + 1
 			continue
 		}
-		if i < len(b) && b[i] == '}' {
-			break
+		more, next, p := jsonscan.Separator(b, valueEnd, '}')
+		if p != jsonscan.None {
+			return faultAt(p, next)
 		}
-		if i >= len(b) {
-			return dst, i, jsonscan.Truncated
+		if i = next; !more {
+			return nothingBehind(b, i)
 		}
-		return dst, i, jsonscan.Malformed
 	}
-	dst = append(dst, b[copied:i]...)
-	if !replaced {
-		if !empty {
+}
+
+func nothingBehind(b []byte, end int) *Fault {
+	if rest := jsonscan.Space(b, end); rest < len(b) {
+		return fault(CodeJSONTrailingData, fmt.Sprintf("data behind the object at byte %d", rest))
+	}
+	return nil
+}
+
+// ObjectLine appends a record as AppendJSONLine does, while its caller checks the record's payload.
+type ObjectLine struct {
+	dst      []byte
+	begin    int // of the line in dst
+	r        *Record
+	copied   int // what of the payload is in the line, or not for it
+	replaced bool
+}
+
+// NewObjectLine begins a line at the end of dst.
+func NewObjectLine(dst []byte, r *Record) ObjectLine {
+	return ObjectLine{dst: dst, begin: len(dst), r: r, copied: jsonscan.Start(r.Data)}
+}
+
+// EventID replaces the value of a member for which IsEventID holds, given by its offsets in the payload. It is called in the
+// order of the object's members.
+func (l *ObjectLine) EventID(value, end int) {
+	if need := value - l.copied + len(l.r.SequenceNumber) + 64; need > cap(l.dst)-len(l.dst) {
+		l.dst = slices.Grow(l.dst, max(need, len(l.dst))) // many such members: append would grow by a quarter each time
+	}
+	l.dst = append(l.dst, l.r.Data[l.copied:value]...)
+	l.dst = appendQuotedEventID(l.dst, l.r)
+	l.copied, l.replaced = end, true
+}
+
+// End returns dst with the line. The payload has to be one JSON object, as AppendJSONLine wants it.
+func (l *ObjectLine) End() []byte {
+	b := l.r.Data
+	end := bytes.LastIndexByte(b, '}')
+	dst := append(l.dst, b[l.copied:end]...)
+	if !l.replaced {
+		if jsonscan.Space(b, l.copied+1) < end {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `"`+EventIDName+`":`...)
-		dst = appendQuotedEventID(dst, r)
+		dst = appendQuotedEventID(dst, l.r)
 	}
-	return append(dst, '}'), i + 1, jsonscan.None
+	dst = append(dst, '}')
+	unbreak(dst[l.begin:])
+	return append(dst, '\n')
 }
 
 func appendQuotedEventID(dst []byte, r *Record) []byte {
@@ -127,14 +172,18 @@ func appendQuotedEventID(dst []byte, r *Record) []byte {
 	return append(dst, '"')
 }
 
-// isEventID tells whether the name between a member's quotes, which is valid, reads "event_id".
-func isEventID(name []byte, escaped bool) bool {
-	const longest = len(EventIDName) * len(`\u0065`)
-	if !escaped || len(name) > longest {
-		return string(name) == EventIDName
+// IsEventID tells whether the name between a member's quotes, which is valid, reads "event_id".
+func IsEventID(name []byte, escaped bool) bool {
+	if escaped {
+		return isEscapedEventID(name)
 	}
+	return string(name) == EventIDName
+}
+
+func isEscapedEventID(name []byte) bool {
+	const longest = len(EventIDName) * len(`\u0065`)
 	var room [longest]byte
-	return string(jsonscan.AppendUnescaped(room[:0], name)) == EventIDName
+	return len(name) <= longest && string(jsonscan.AppendUnescaped(room[:0], name)) == EventIDName
 }
 
 // unbreak replaces the line breaks of a valid JSON text, which only stand between tokens, by spaces.

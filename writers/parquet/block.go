@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/consumer/record/schema/shred"
 	"aws-streaming-pipeline/writers"
 )
@@ -21,7 +20,6 @@ type block struct {
 
 	// waiting are the records that came before the columns of the file were known.
 	waiting waiting
-	checker *shred.Shredder // has no columns, and so only checks the JSON
 	// samples are records with members that have no column.
 	samples      [][]byte
 	samplesBytes int
@@ -52,11 +50,7 @@ func (b *block) Append(r *record.Record) error {
 
 // wait keeps a record until the columns are known. It is checked now, so that nothing can be refused later.
 func (b *block) wait(r *record.Record) error {
-	if b.checker == nil {
-		b.checker = shred.New(&schema.Schema{Lenient: true}, false)
-	}
-	b.checker.Reset()
-	if fault := b.checker.Append(r); fault != nil {
+	if fault := record.CheckJSON(r); fault != nil {
 		return fault
 	}
 	b.waiting.add(r)
@@ -76,14 +70,13 @@ func (b *block) settle(v *vectors) {
 	b.use(v)
 	b.waiting.take(func(r *record.Record) {
 		if fault := b.shredder.Append(r); fault != nil {
-			// The checker has taken the same JSON, and inferred columns refuse nothing else. To go on would lose a record.
+			// Its JSON has been checked, and inferred columns refuse nothing else. To go on would lose a record.
 			panic("parquet: a record that was taken is refused: " + fault.Error())
 		}
 		if b.shredder.HasExtra() {
 			b.sample(r.Data)
 		}
 	})
-	b.checker = nil
 }
 
 // sample keeps a record for the columns of later files.

@@ -17,15 +17,14 @@ func NewChecker(s *schema.Schema) *Checker {
 	return &Checker{sync.Pool{New: func() any { return newScan(plain) }}}
 }
 
-// AppendJSONLine is record.AppendJSONLine, and refuses the records that do not hold to the schema. An error is always a
-// *record.Fault.
+// AppendJSONLine is record.AppendJSONLine, and refuses the records that do not hold to the schema. It reads a payload once.
+// An error is always a *record.Fault.
 func (c *Checker) AppendJSONLine(dst []byte, r *record.Record) ([]byte, error) {
-	line, err := record.AppendJSONLine(dst, r)
-	if err != nil || c == nil {
-		return line, err
+	if c == nil || r.Fault != nil {
+		return record.AppendJSONLine(dst, r)
 	}
 	s := c.scans.Get().(*Shredder)
-	fault := s.check(r) // after a panic nobody uses it again
+	line, fault := s.check(dst, r) // after a panic nobody uses it again
 	c.scans.Put(s)
 	if fault != nil {
 		return dst, fault
@@ -42,11 +41,15 @@ func newScan(plain *schema.Schema) *Shredder {
 	return s
 }
 
-func (s *Shredder) check(r *record.Record) *record.Fault {
-	ok := s.take(r, s.root)
-	s.rollBack()
-	if ok {
-		return nil
+// check appends the record's line, if the record holds to the schema.
+func (s *Shredder) check(dst []byte, r *record.Record) (line []byte, fault *record.Fault) {
+	s.line = record.NewObjectLine(dst, r)
+	if s.take(r, s.root) {
+		line = s.line.End()
+	} else {
+		line, fault = dst, s.explain(r)
 	}
-	return s.explain(r)
+	s.line = record.ObjectLine{}
+	s.rollBack()
+	return line, fault
 }

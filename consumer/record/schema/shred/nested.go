@@ -1,6 +1,9 @@
 package shred
 
 import (
+	"bytes"
+
+	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/consumer/record/jsonscan"
 	"aws-streaming-pipeline/consumer/record/schema"
 )
@@ -224,6 +227,9 @@ func (s *Shredder) undeclared(g *Node, b []byte, key, keyEnd, i int) int {
 		return s.malformed()
 	}
 	name := b[key:keyEnd]
+	if s.checks && g == s.root && record.IsEventID(name, bytes.IndexByte(name, '\\') >= 0) {
+		s.line.EventID(i, end)
+	}
 	if g.Field.Closed && !(g == s.root && string(name) == schema.EventIDColumn) {
 		s.noteViolation(g, "additionalProperties")
 	}

@@ -10,7 +10,6 @@ package shred
 
 import (
 	"bytes"
-	"errors"
 	"math"
 
 	"aws-streaming-pipeline/consumer/record"
@@ -34,7 +33,8 @@ type Shredder struct {
 	unsized   int // bytes of records since then
 	unsizedIn int // records since then
 
-	checks   bool // makes no columns
+	checks   bool              // makes lines instead of columns
+	line     record.ObjectLine // of the record under way
 	dates    calendar
 	instance uint64 // number of objects taken apart
 	path     []step
@@ -150,7 +150,7 @@ func (s *Shredder) take(r *record.Record, root *Node) bool {
 	}
 	s.path, s.depth, s.extras, s.fault, s.inexact = s.path[:0], 1, s.extras[:0], nil, 0
 	s.spare = spread*len(r.Data) + someSpread + len(s.columns)
-	return s.record(bytes.TrimPrefix(r.Data, []byte(jsonscan.ByteOrderMark)), root)
+	return s.record(r.Data, root)
 }
 
 const (
@@ -168,17 +168,14 @@ func (s *Shredder) explain(r *record.Record) *record.Fault {
 	if s.fault.Code != schema.CodeMalformed && s.fault.Code != schema.CodeTooLarge { // where the scan has stopped
 		return s.fault
 	}
-	var fault *record.Fault
-	line, err := record.AppendJSONLine(s.scratch[:0], r)
-	s.scratch = line
-	if errors.As(err, &fault) {
+	if fault := record.CheckJSON(r); fault != nil {
 		return fault
 	}
 	return s.fault
 }
 
 func (s *Shredder) record(b []byte, root *Node) bool {
-	i := jsonscan.Space(b, 0)
+	i := jsonscan.Start(b)
 	if i >= len(b) || b[i] != '{' {
 		s.malformed()
 		return false
@@ -191,7 +188,7 @@ func (s *Shredder) record(b []byte, root *Node) bool {
 		return false
 	}
 	if s.fault == nil {
-		s.fault = s.schema.Validate(b)
+		s.fault = s.schema.Validate(bytes.TrimPrefix(b, []byte(jsonscan.ByteOrderMark)))
 	}
 	return s.fault == nil
 }
