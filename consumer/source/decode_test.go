@@ -186,7 +186,7 @@ func TestDecodeJSON_RefusesWhatIsNone(t *testing.T) {
 		"a time beyond all times":    {record(`"ApproximateArrivalTimestamp":1e300`), "no time"},
 		"a number with a fraction":   {`{"Records":[],"MillisBehindLatest":1.5}`, "invalid syntax"},
 		"an escape there is not":     {record(`"PartitionKey":"\x"`), "escape"},
-		"an escape of no digits":     {record(`"PartitionKey":"\uzzzz"`), "hexadecimal"},
+		"an escape of no digits":     {record(`"PartitionKey":"\uzzzz"`), "escape"},
 		"an escape cut off":          {`{"Records":[{"SequenceNumber":"\u00`, "cut off"},
 		"no comma":                   {`{"Records":[] "x":1}`, "begin with"},
 		"no colon":                   {`{"Records" []}`, "begin with"},

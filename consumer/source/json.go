@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strconv"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"aws-streaming-pipeline/consumer/record/jsonscan"
 )
@@ -103,72 +101,26 @@ func (r *jsonReader) str(what string) span {
 
 // unescape reads the rest of a string, moving its bytes together.
 func (r *jsonReader) unescape(what string) span {
-	s := span{uint32(r.at), uint32(r.at)}
-	put := func(c byte) {
-		r.b[s.to] = c
-		s.to++
-	}
-	for r.at < len(r.b) {
-		c := r.b[r.at]
-		r.at++
-		switch {
-		case c == '"':
-			return s
-		case c != '\\':
-			put(c)
-		case r.at < len(r.b) && r.b[r.at] == 'u':
-			r.at--
-			s.to += uint32(utf8.EncodeRune(r.b[s.to:], r.escapedRune()))
-		case r.at < len(r.b):
-			const names, bytes = `"\/bfnrt`, "\"\\/\b\f\n\r\t"
-			at := -1
-			for i := range len(names) {
-				if names[i] == r.b[r.at] {
-					at = i
-				}
-			}
-			if at < 0 {
-				r.fail("%s has an escape that there is not", what)
-				return span{}
-			}
-			put(bytes[at])
+	from := r.at
+	for r.at < len(r.b) && r.b[r.at] != '"' {
+		if r.b[r.at] != '\\' {
 			r.at++
+			continue
 		}
-	}
-	r.fail("%s is cut off", what)
-	return span{}
-}
-
-// escapedRune reads one \uXXXX, or two that are a pair of surrogates. A surrogate by itself is U+FFFD, as in
-// encoding/json.
-func (r *jsonReader) escapedRune() rune {
-	first := r.escapedUnit()
-	if !utf16.IsSurrogate(first) {
-		return first
-	}
-	if before := *r; bytes.HasPrefix(r.b[r.at:], []byte(`\u`)) {
-		if whole := utf16.DecodeRune(first, r.escapedUnit()); whole != utf8.RuneError {
-			return whole
+		end, p := jsonscan.Escape(r.b, r.at)
+		if p == jsonscan.Malformed {
+			r.fail("%s has an escape that is not JSON", what)
+			return span{}
 		}
-		if r.err == nil {
-			*r = before
-		}
+		r.at = end
 	}
-	return utf8.RuneError
-}
-
-func (r *jsonReader) escapedUnit() rune {
-	if len(r.b)-r.at < 6 {
-		r.fail("an escape is cut off")
-		return utf8.RuneError
+	if r.at >= len(r.b) {
+		r.fail("%s is cut off", what)
+		return span{}
 	}
-	v, err := strconv.ParseUint(string(r.b[r.at+2:r.at+6]), 16, 16)
-	if err != nil {
-		r.fail("an escape is no hexadecimal number")
-		return utf8.RuneError
-	}
-	r.at += 6
-	return rune(v)
+	text := jsonscan.AppendUnescaped(r.b[:from], r.b[from:r.at])
+	r.at++
+	return span{uint32(from), uint32(len(text))}
 }
 
 // payload reads a string of base64, and decodes it in its place.

@@ -166,18 +166,18 @@ func (o order) note(v any, text []byte, i int) int {
 		}
 		var part any
 		if isObject {
-			end, p := jsonscan.Value(text, i, 0)
+			end, _, value, p := jsonscan.Key(text, i)
 			if p != jsonscan.None {
 				break
 			}
-			name, _ := unescape(string(text[i:end]))
+			name := unescape(text[i:end])
 			// Of members of one name the last one counts, in the place of the first. It is gone along with for each of
 			// them, at last for its own text.
 			member, known := object[name]
 			if part = member; known && !seen[name] {
 				names, seen[name] = append(names, name), true
 			}
-			i = jsonscan.Space(text, jsonscan.Space(text, end)+1) // the colon
+			i = value
 		} else if n < len(array) {
 			part = array[n]
 		}

@@ -2,7 +2,6 @@ package prefix
 
 import (
 	"bytes"
-	"encoding/json"
 	"strings"
 
 	"github.com/itchyny/gojq"
@@ -260,21 +259,18 @@ func (w *pathWalk) object(n *pathNode, i int) (end int, ok bool) {
 		return i + 1, true
 	}
 	for {
-		nameEnd, escaped, next, p := jsonscan.Key(w.payload, i)
+		nameEnd, escaped, value, p := jsonscan.Key(w.payload, i)
 		if p != jsonscan.None || escaped { // a name with escapes is for the interpreter
 			return 0, false
 		}
-		if i, ok = w.member(n.child(w.payload[i+1:nameEnd-1]), next); !ok {
+		if i, ok = w.member(n.child(w.payload[i+1:nameEnd-1]), value); !ok {
 			return 0, false
 		}
-		i = jsonscan.Space(w.payload, i)
-		if i >= len(w.payload) || w.payload[i] != ',' && w.payload[i] != '}' {
-			return 0, false
+		more, next, p := jsonscan.Separator(w.payload, i, '}')
+		if p != jsonscan.None || !more {
+			return next, p == jsonscan.None
 		}
-		if w.payload[i] == '}' {
-			return i + 1, true
-		}
-		i = jsonscan.Space(w.payload, i+1)
+		i = next
 	}
 }
 
@@ -324,18 +320,14 @@ func (w *pathWalk) take(u pathUse, from, to int) bool {
 			*v = value{from: from + 1, to: to - 1}
 			return true
 		}
-		text, ok := unescape(string(w.payload[from:to]))
-		*v = value{text: text}
-		return ok
+		*v = value{text: unescape(w.payload[from:to])}
 	default:
 		*v = value{from: from, to: to}
 	}
 	return true
 }
 
-// unescape reads a JSON string as the interpreter's payloads are read. It takes a copy, so that the walk itself costs no
-// memory.
-func unescape(quoted string) (text string, ok bool) {
-	err := json.Unmarshal([]byte(quoted), &text)
-	return text, err == nil
+// unescape reads a JSON string that has been checked.
+func unescape(quoted []byte) string {
+	return string(jsonscan.AppendUnescaped(nil, quoted[1:len(quoted)-1]))
 }
