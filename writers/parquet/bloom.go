@@ -14,12 +14,8 @@ import (
 	"aws-streaming-pipeline/consumer/record/schema/shred"
 )
 
-const (
-	// bloomBits is the number of bits for each distinct value, which makes about one answer in a hundred a false yes.
-	bloomBits = 10
-	// bloomFolds is the number of times that a filter of an unknown number of distinct values may be halved.
-	bloomFolds = 6
-)
+// bloomBits is the least number of bits for each distinct value, which makes about one answer in a hundred a false yes.
+const bloomBits = 10
 
 // filter makes the Bloom filter (Parquet format, "Parquet Bloom Filter") of the column that has just been encoded; nil if it
 // has no values.
@@ -28,7 +24,7 @@ func (e *encoder) filter(c *shred.Column, dictionary bool) bloom.SplitBlockFilte
 	case c.Values() == 0:
 		return nil
 	case dictionary:
-		filter := make(bloom.SplitBlockFilter, bloom.NumSplitBlocksOf(int64(e.dict.count), bloomBits))
+		filter := newFilter(e.dict.count)
 		if c.Bytes() {
 			for i := range e.dict.count {
 				filter.Insert(xxhash.Sum64(e.dict.entry(int32(i))))
@@ -38,17 +34,20 @@ func (e *encoder) filter(c *shred.Column, dictionary bool) bloom.SplitBlockFilte
 		}
 		return filter
 	}
-	blocks := bloom.NumSplitBlocksOf(int64(c.Values()), bloomBits)
-	if blocks >= 1<<bloomFolds {
-		blocks = (blocks + 1<<bloomFolds - 1) >> bloomFolds << bloomFolds
-	}
-	filter := make(bloom.SplitBlockFilter, blocks)
+	filter := newFilter(c.Values())
 	if c.Bytes() {
 		insertText(filter, c, e.chunks)
 	} else {
 		e.insertWords(filter, c, e.words)
 	}
 	return fold(filter)
+}
+
+// newFilter has room for so many distinct values. Its size is a power of two, as parquet-java makes them all: the format
+// allows others, which not every reader does.
+func newFilter(values int) bloom.SplitBlockFilter {
+	blocks := bloom.NumSplitBlocksOf(int64(values), bloomBits)
+	return make(bloom.SplitBlockFilter, 1<<bits.Len(uint(blocks-1)))
 }
 
 func insertText(filter bloom.SplitBlockFilter, c *shred.Column, chunks []shred.Chunk) {
@@ -90,7 +89,7 @@ func bothZeros(c *shred.Column) []int64 {
 // fold halves a filter while the half still has bloomBits for each distinct value, as the bits that are set tell: a filter
 // that is just large enough has 5/9 of them. A value's block in the half is the one that its two were joined to.
 func fold(filter bloom.SplitBlockFilter) bloom.SplitBlockFilter {
-	for len(filter)%2 == 0 {
+	for len(filter) > 1 {
 		set := 0
 		for i := 0; i < len(filter); i += 2 {
 			for j := range filter[i] {

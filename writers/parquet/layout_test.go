@@ -94,7 +94,7 @@ func TestBloom_IsSizedByDistinctValues(t *testing.T) {
 			t.Errorf("column %d: encodings %v", i, meta.Encoding)
 		}
 		size, least := chunk.BloomFilter().Size(), int64(want.distinct*bloomBits/8)
-		if size < least || size > least*6/5+128 {
+		if size < least || size > least*11/5+32 || size&(size-1) != 0 {
 			t.Errorf("column %d: %d bytes for %d distinct values, want about %d", i, size, want.distinct, least)
 		}
 		if i == 2 || i == 4 {
