@@ -30,19 +30,18 @@ func (l Lease) ValidateNew() error {
 // everything of the child is wanted. Earlier releases move a checkpoint without Begin: it does not count where the
 // checkpoint lies before it.
 func (l Lease) Heir() Position {
-	_, committed := l.Checkpoint.SequenceNumber()
 	begin := l.Begin
 	if begin == "" || l.Checkpoint != ShardEnd {
-		begin = Earliest(begin, l.Checkpoint)
+		begin = Earliest(begin, l.Checkpoint) // no time, once a record is committed
 	}
-	if _, isTime := begin.Timestamp(); isTime && !committed && l.Arrival.IsZero() {
+	if _, isTime := begin.Timestamp(); isTime && l.Arrival.IsZero() {
 		return begin
 	}
 	return TrimHorizon
 }
 
-// Earliest returns the one of two beginnings, TRIM_HORIZON or a time, that leaves nothing out; the empty position is
-// none.
+// Earliest returns the one of two beginnings that leaves nothing out, where any position that is not a time is before every
+// time; the empty position is none.
 func Earliest(a, b Position) Position {
 	ta, isTime := a.Timestamp()
 	tb, other := b.Timestamp()
