@@ -79,22 +79,28 @@ func Parse(document []byte) (Policy, error) {
 		faults = append(faults, fmt.Errorf("the language is Version=%q: want %q", p.Version, Version))
 	}
 	for i, s := range p.Statement {
-		if s.Effect != Allow && s.Effect != Deny {
-			faults = append(faults, fmt.Errorf("statement %d: Effect=%q: want Allow or Deny", i, s.Effect))
-		}
 		if len(s.Action) == 0 || len(s.Resource) == 0 {
 			faults = append(faults, fmt.Errorf("statement %d: want actions and resources", i))
 		}
-		for operator := range s.Condition {
-			if operators[operator] == nil {
-				faults = append(faults, fmt.Errorf("statement %d: condition operator %q is not understood", i, operator))
-			}
-		}
+		faults = append(faults, checkRule(i, s.Effect, s.Condition)...)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return Policy{}, fmt.Errorf("read policy: %w", err)
 	}
 	return p, nil
+}
+
+// checkRule says what is wrong with, or not understood of, what statements of every kind of policy have.
+func checkRule(statement int, effect Effect, condition map[string]map[string]Texts) (faults []error) {
+	if effect != Allow && effect != Deny {
+		faults = append(faults, fmt.Errorf("statement %d: Effect=%q: want Allow or Deny", statement, effect))
+	}
+	for operator := range condition {
+		if operators[operator] == nil {
+			faults = append(faults, fmt.Errorf("statement %d: condition operator %q is not understood", statement, operator))
+		}
+	}
+	return faults
 }
 
 // Need is what a request has to be allowed.

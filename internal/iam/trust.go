@@ -52,17 +52,10 @@ func ParseTrust(document []byte) (Trust, error) {
 		faults = append(faults, fmt.Errorf("the language is Version=%q: want %q", t.Version, Version))
 	}
 	for i, s := range t.Statement {
-		if s.Effect != Allow && s.Effect != Deny {
-			faults = append(faults, fmt.Errorf("statement %d: Effect=%q: want Allow or Deny", i, s.Effect))
-		}
 		if !slices.Equal(s.Action, Texts{assume}) || len(s.Principal.Federated) == 0 {
 			faults = append(faults, fmt.Errorf("statement %d: want Action %s and a federated principal", i, assume))
 		}
-		for operator := range s.Condition {
-			if operators[operator] == nil {
-				faults = append(faults, fmt.Errorf("statement %d: condition operator %q is not understood", i, operator))
-			}
-		}
+		faults = append(faults, checkRule(i, s.Effect, s.Condition)...)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return Trust{}, fmt.Errorf("read trust policy: %w", err)
