@@ -571,8 +571,9 @@ func TestSubscription_WaitsForASlowClientAlone(t *testing.T) {
 
 func TestSubscription_EndsWhenItsClientIsGone(t *testing.T) {
 	eachTransport(t, func(t *testing.T, start func(localstream.Options) *fan) {
+		// The stacks are those of the whole process: subscriptions of earlier tests may still be ending.
+		waitRunning(t, 0)
 		f := start(localstream.Options{SubscribeInterval: 1, FanOutIdle: time.Hour})
-		pumps := func() int { return strings.Count(stacks(), "(*feed).run(") }
 		f.mustSubscribe(0, fromHorizon)
 		ctx, cancel := context.WithCancel(t.Context())
 		out, err := kinesis.New(f.options).SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
@@ -581,18 +582,22 @@ func TestSubscription_EndsWhenItsClientIsGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := pumps(); n != 2 {
-			t.Fatalf("%d run", n)
-		}
+		waitRunning(t, 2)
 		cancel()
 		_ = out.GetStream().Close()
-		for deadline := time.Now().Add(patience); pumps() != 1; {
-			if time.Now().After(deadline) {
-				t.Fatalf("%d still run", pumps())
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
+		waitRunning(t, 1)
 	})
+}
+
+// waitRunning waits until as many subscriptions run in this process.
+func waitRunning(t *testing.T, want int) {
+	t.Helper()
+	running := func() int { return strings.Count(stacks(), "(*feed).run(") }
+	for deadline := time.Now().Add(patience); running() != want; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d subscriptions run, want %d", running(), want)
+		}
+	}
 }
 
 func TestFaults_BreakTheStreamAfterEvents(t *testing.T) {
