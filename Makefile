@@ -38,19 +38,19 @@ test: fetch ## all tests, with emulators and readers fetched into .cache/
 	$(GO) test -race -timeout 15m $(PKGS)
 
 chaos: fetch ## daemons in a storm of faults, DURATION=10m: every record exactly once
-	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/chaos -args -chaos.duration $(DURATION)
+	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
 
 mutants: ## single faults in the code that keeps the promise, each with the test that notices it
-	$(GO) run ./internal/mutants $(MUTANTS)
+	$(GO) run ./internal/test/mutants $(MUTANTS)
 
 hostile: ## search for the record that costs most, on a machine with nothing else to do, HOSTILE='-hostile.seed 7'
-	$(GO) test -count=1 ./internal/hostile -args -hostile.cpu -hostile.steps 60 $(HOSTILE)
+	$(GO) test -count=1 ./internal/test/hostile -args -hostile.cpu -hostile.steps 60 $(HOSTILE)
 
 fuzz: ## all fuzz targets, each for 10 seconds
-	$(GO) run ./internal/fuzz $(FUZZ)
+	$(GO) run ./internal/test/fuzz $(FUZZ)
 
 fetch: ## emulators and readers for the tests
-	$(GO) run ./internal/emulator/fetch
+	$(GO) run ./internal/test/emulator/fetch
 
 lint: ## format, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
@@ -62,21 +62,21 @@ vuln: ## known vulnerabilities in what we call; left out, with a line that says 
 	  *"fetching vulnerabilities"*) echo "LEFT OUT: govulncheck: the vulnerability database is out of reach" ;; *) exit 1 ;; esac; }
 
 bench: ## from the stream to the bucket, beside other programs, into docs/benchmarks.md; then stage by stage
-	$(GO) run ./internal/bench -docs
-	$(GO) test -run '^$$' -bench . -benchmem ./consumer/record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
+	$(GO) run ./internal/test/bench -docs
+	$(GO) test -run '^$$' -bench . -benchmem ./record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
 	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose
 
 bench-check: ## fail where the daemon has lost its lead, allocates more or holds more; the race detector of make test hides that
-	$(GO) run ./internal/bench -check
+	$(GO) run ./internal/test/bench -check
 	$(GO) test -count=1 -run 'CostsMuchLess' ./consumer/source
 	$(GO) test -count=1 -run 'ParquetHoldsTheBudget' ./writers
 
 bench-scale: ## shards, cores, memory over time, catching up after a stop
-	$(GO) run ./internal/bench -scale
+	$(GO) run ./internal/test/bench -scale
 
-cost: ## renew docs/cost.md from a measurement and the prices in internal/cost
-	$(GO) run ./internal/bench -cost internal/cost/measured.json
-	$(GO) run ./internal/cost > docs/cost.md
+cost: ## renew docs/cost.md from a measurement and the prices in cmd/cost
+	$(GO) run ./internal/test/bench -cost cmd/cost/measured.json
+	$(GO) run ./cmd/cost > docs/cost.md
 
 clean: ## what was built and fetched
 	rm -rf bin dist $(CACHE) demo-output

@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"aws-streaming-pipeline/athena"
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // created is what an independent grammar of Athena understands of a CREATE TABLE statement.

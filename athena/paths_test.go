@@ -30,14 +30,14 @@ import (
 	"aws-streaming-pipeline/athena"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
-	"aws-streaming-pipeline/internal/emulator"
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/lambdatest"
 	"aws-streaming-pipeline/producer"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers/s3sink"
 )
 

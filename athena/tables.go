@@ -3,7 +3,7 @@ package athena
 import (
 	"fmt"
 
-	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // Schema returns the schema of the trips.

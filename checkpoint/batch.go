@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // ErrInvalidBatch means that a batch breaks a rule that does not depend on the state of the store. Such a batch is

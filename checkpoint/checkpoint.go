@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // Position is a place in a shard as the lease table stores it: a decimal sequence number (the last record that is

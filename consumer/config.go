@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"aws-streaming-pipeline/consumer/layout"
-	"aws-streaming-pipeline/consumer/record/prefix"
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/record/prefix"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // Config is all that can be set of the daemon. Each field is one environment variable; the tags say its name, default

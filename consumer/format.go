@@ -3,9 +3,9 @@ package consumer
 import (
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
 	"aws-streaming-pipeline/writers/parquet"

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
 	"aws-streaming-pipeline/writers/writerstest"

@@ -11,8 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/record"
 )
 
 // A worker that knows its shards from the table, and has not been told their hash ranges yet, reads nothing where

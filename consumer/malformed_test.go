@@ -22,8 +22,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"aws-streaming-pipeline/athena"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // malformed makes payloads that something is wrong with, or nearly; each by a rule of its own.

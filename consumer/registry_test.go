@@ -20,10 +20,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/glue"
 	"github.com/aws/aws-sdk-go-v2/service/glue/types"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/registry"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/registry"
 )
 
 // framed are records of encoders that are not ours, by the schemas of package registry's tests, which moto keeps.

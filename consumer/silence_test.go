@@ -31,13 +31,13 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
-	"aws-streaming-pipeline/consumer/record/registry"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/writers/s3sink"
 )
 

@@ -12,13 +12,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint/local"
-	"aws-streaming-pipeline/consumer/record/registry"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/record/registry"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/s3sink"
 )

@@ -12,10 +12,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/checkpoint/local"
-	"aws-streaming-pipeline/consumer/audit"
-	"aws-streaming-pipeline/consumer/layout"
-	"aws-streaming-pipeline/consumer/objects"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/operate/audit"
+	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // What the daemon writes an audit has to know for the daemon's own, under every setting that changes a key, and nothing

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/prefix"
-	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/prefix"
+	"aws-streaming-pipeline/record/schema"
 )
 
 const root = ".."

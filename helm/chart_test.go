@@ -19,7 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
 )
 
 type node = map[string]any
@@ -602,7 +602,7 @@ func TestFiles_AreServed(t *testing.T) {
 
 // The demo's DynamoDB is of the version that the tests run.
 func TestDemo_StartsTheDynamoDBThatIsTested(t *testing.T) {
-	pinned := regexp.MustCompile(`<artifactId>DynamoDBLocal</artifactId>\s*<version>([^<]+)</version>`).FindSubmatch(read(t, "../internal/emulator/java/pom.xml"))
+	pinned := regexp.MustCompile(`<artifactId>DynamoDBLocal</artifactId>\s*<version>([^<]+)</version>`).FindSubmatch(read(t, "../internal/test/emulator/java/pom.xml"))
 	image := regexp.MustCompile(`image: docker.io/amazon/dynamodb-local:(\S+)`).FindSubmatch(read(t, "demo/dynamodb.yaml"))
 	if pinned == nil || image == nil || string(pinned[1]) != string(image[1]) {
 		t.Errorf("the demo has %q, the tests %q", image, pinned)

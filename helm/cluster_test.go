@@ -23,12 +23,12 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/audit"
-	"aws-streaming-pipeline/consumer/objects"
 	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/forward"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/operate/audit"
+	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/producer"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/policy"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/operate/policy"
 )
 
 // makePolicies are the tables of what the daemon's role has to be allowed, and of what settings change about it.

@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/athena"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
 )
 
 // account is an account of moto, which the scripts talk to by the real AWS CLI.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"testing"
 
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
 )
 
 // finding is what a linter says of a template.

@@ -14,9 +14,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/policy"
 	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/operate/policy"
 	"aws-streaming-pipeline/producer"
 )
 
@@ -199,7 +199,7 @@ func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	}
 	want = append(want, "s3:DeleteObject") // of the lists that batches of very many files have
 	cfg := consumer.Defaults()
-	want = append(want, "glue:GetSchemaVersion") // consumer/record/registry
+	want = append(want, "glue:GetSchemaVersion") // record/registry
 	cfg.Stream, cfg.Bucket, cfg.Schema, cfg.SchemaRegistry = "trips", "out", "s3://deploy/schema/trips.json", "glue"
 	got := policy.Daemon(&cfg, policy.Place{}).Actions()
 	cfg.FanOutConsumer = "push"

@@ -7,8 +7,8 @@ import (
 	"testing"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
 )

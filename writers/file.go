@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/record"
 )
 
 var (

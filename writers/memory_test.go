@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
 	"aws-streaming-pipeline/writers/s3sink"

@@ -14,9 +14,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/parquet"
 )

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/record"
 )
 
 // Try makes a file of the records that goes nowhere, in the blocks that File.AppendAlone makes of them, and returns what

@@ -11,7 +11,7 @@ import (
 	"errors"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // Format is a file format with its compression. It is safe for concurrent use.

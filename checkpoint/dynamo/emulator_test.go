@@ -11,8 +11,8 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/checkpointtest"
 	"aws-streaming-pipeline/checkpoint/dynamo"
-	"aws-streaming-pipeline/internal/emulator"
-	"aws-streaming-pipeline/internal/limits"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/limits"
 )
 
 // TestStore_OnDynamoDBLocal runs on AWS's own emulator.

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/record"
 )
 
 const (

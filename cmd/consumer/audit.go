@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"io"
 
-	"aws-streaming-pipeline/consumer/audit"
-	"aws-streaming-pipeline/consumer/layout"
-	"aws-streaming-pipeline/consumer/objects"
+	"aws-streaming-pipeline/operate/audit"
+	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 const auditUsage = `audit [--from T] [--to T] [--deep] [--json] ...

@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/uuid"
 
-	"aws-streaming-pipeline/consumer/check"
-	"aws-streaming-pipeline/consumer/objects"
+	"aws-streaming-pipeline/operate/check"
+	"aws-streaming-pipeline/operate/objects"
 )
 
 const checkUsage = `check [--within T] [--payload JSON]

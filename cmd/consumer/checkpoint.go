@@ -16,7 +16,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/objects"
+	"aws-streaming-pipeline/operate/objects"
 )
 
 const checkpointUsage = `usage: consumer checkpoint <command> [flags]

@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/producer"
 )
 

@@ -18,7 +18,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/batch"
-	"aws-streaming-pipeline/consumer/objects"
+	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers"
 )
 

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/internal/bench/rows"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/bench/rows"
 )
 
 // peakMemory is the largest resident size of a process so far, in bytes (proc(5), VmHWM).

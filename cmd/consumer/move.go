@@ -19,8 +19,8 @@ import (
 	"github.com/google/uuid"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/audit"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/operate/audit"
+	"aws-streaming-pipeline/record"
 )
 
 const positionForms = "TRIM_HORIZON, SHARD_END, a time as 2026-01-31T00:00:00Z or how long ago as 36h, or the sequence number of the last record that counts as delivered"

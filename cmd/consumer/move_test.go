@@ -14,10 +14,10 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/local"
-	"aws-streaming-pipeline/consumer/audit"
-	"aws-streaming-pipeline/consumer/objects"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localbucket"
+	"aws-streaming-pipeline/operate/audit"
+	"aws-streaming-pipeline/operate/objects"
 )
 
 func must(t *testing.T, err error) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/producer"
 )
 

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/producer"
 )
 

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/consumer/layout"
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 var partitions = flag.Int("partitions", 600, "number of partitions in one answer of Kinesis, and in one aggregate, up to 20,000")

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // Whatever is sent is accounted for: delivered, or in the error prefix with its bytes and the reason.

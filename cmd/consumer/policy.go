@@ -11,7 +11,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/policy"
+	"aws-streaming-pipeline/operate/policy"
 )
 
 const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [--bucket-key KEY] [--operator] ...

@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/uuid"
 
-	"aws-streaming-pipeline/consumer/layout"
-	"aws-streaming-pipeline/consumer/redrive"
+	"aws-streaming-pipeline/operate/redrive"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 const redriveUsage = `redrive --stream S [--prefix P] [--code C] [--from T] [--to T] [--dry-run] ...

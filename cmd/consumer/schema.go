@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/record/schema"
 )
 
 const (

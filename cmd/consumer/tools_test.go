@@ -20,8 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"aws-streaming-pipeline/consumer/layout"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // tool runs a command of the consumer in an environment, and returns what it printed and its exit code.

@@ -11,10 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/recordtest"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 )
 
 // readNumbers counts rows, event ids and numbers, and adds the numbers up.

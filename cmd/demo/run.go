@@ -22,7 +22,6 @@ import (
 	"aws-streaming-pipeline/athena"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localbucket"
@@ -30,6 +29,7 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/version"
 	"aws-streaming-pipeline/producer"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers/s3sink"
 )
 

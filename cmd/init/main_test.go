@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
+	"aws-streaming-pipeline/internal/test/lambdatest"
 )
 
 // An answer would tell Lambda that the records were delivered.

@@ -13,9 +13,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
-	"aws-streaming-pipeline/internal/emulator"
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
 	"aws-streaming-pipeline/internal/scaling"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/lambdatest"
 )
 
 const streamName = "trips"

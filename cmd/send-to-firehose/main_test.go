@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
 	"aws-streaming-pipeline/internal/localbucket"
+	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/record"
 )
 
 const bucket = "errors"

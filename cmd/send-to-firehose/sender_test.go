@@ -17,8 +17,8 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/record"
 )
 
 // fakeFirehose answers each call by the next of its answers, and accepts all when there are none left. It refuses what

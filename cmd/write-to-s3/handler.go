@@ -8,10 +8,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema/shred"
 	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema/shred"
 )
 
 type handler struct {

@@ -17,10 +17,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/lambdas/bundle"
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
 	"aws-streaming-pipeline/internal/localbucket"
+	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/record"
 )
 
 const bucket = "destination"

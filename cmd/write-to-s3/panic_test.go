@@ -10,9 +10,9 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/lambdas"
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
+	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/record"
 )
 
 // A panic that is none of a record's is answered like a bucket that is down.

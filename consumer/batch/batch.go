@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 )
 

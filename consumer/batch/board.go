@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/record"
 )
 
 // remembered is how many published files and faults the status shows.

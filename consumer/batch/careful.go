@@ -9,8 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 )
 

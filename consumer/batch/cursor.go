@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 )
 

@@ -5,9 +5,9 @@ import (
 	"fmt"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // list writes the files of a batch to an object, and has the batch point to it, if they are too many for its item. It is

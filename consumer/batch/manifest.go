@@ -7,9 +7,9 @@ import (
 	"fmt"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // writeManifest counts the manifest into the memory budget from before it is made until S3 has it: that of a single

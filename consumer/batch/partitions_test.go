@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // byKey routes each partition key to a partition of its own.

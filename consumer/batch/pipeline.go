@@ -26,10 +26,10 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/layout"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // finishing is how many files are finished at the same time, of all batches. Each keeps what it has in memory until S3

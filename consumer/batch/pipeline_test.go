@@ -17,9 +17,9 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/local"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
 )

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/layout"
 	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // leave has a worker commit a batch of a file for each partition and die before the batch is published: meanwhile each

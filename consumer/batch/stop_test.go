@@ -12,7 +12,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/local"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // What becomes of a batch whose commit was applied, or was not, and never answered is only for the store to say, also

@@ -16,8 +16,8 @@ import (
 	chk "github.com/vmware/vmware-go-kcl-v2/clientlibrary/checkpoint"
 	par "github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/record"
 )
 
 // errEnded ends a consumer of the library. It wraps nothing: the library looks into errors for types of the SDK and

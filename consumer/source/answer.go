@@ -9,7 +9,7 @@ import (
 	"time"
 	"unsafe"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // maxBodyBytes bounds the body of an answer. One of MaxAnswerBytes in base64 with MaxRecords records takes about 16 MiB.

@@ -26,8 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/record"
 )
 
 // serverVariable has the test binary serve answers, so that the processor time of the service is not that of the reader.

@@ -15,7 +15,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/shardmap"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
 )
 
 // endless is a shard some of whose answers have neither an iterator nor children.

@@ -20,7 +20,7 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // shard is a Kinesis of one shard: a list of records, with the service's limits to its readers. Iterators say how many

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // The decoder of KPL_HASH_FILTER drops aggregates of other shards. They are read all the same: the position moves past

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strconv"
 
-	"aws-streaming-pipeline/consumer/record/jsonscan"
+	"aws-streaming-pipeline/record/jsonscan"
 )
 
 // jsonReader reads the answer of GetRecords in AWS JSON 1.1. Strings are unescaped where they stand, and payloads

@@ -23,9 +23,9 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/emulator"
-	"aws-streaming-pipeline/internal/limits"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/limits"
 )
 
 func clientOf(url string) *kinesis.Client {

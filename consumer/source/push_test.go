@@ -23,8 +23,8 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/budget"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
 )
 
 // pusher is a Kinesis with one consumer. Each subscription is played by the next function of subscriptions, the last one

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // Fetch is what one Next brings. A Fetch without records and without End is a tick.

@@ -9,9 +9,9 @@ import (
 	"unsafe"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/record"
 )
 
 const (

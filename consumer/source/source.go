@@ -21,9 +21,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/record"
 )
 
 // Limits of Kinesis (AWS, "Quotas and limits" of Kinesis Data Streams, and the API reference of GetRecords).

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // waiting is a decoder that cannot open its second record until it is told to.

@@ -25,9 +25,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/audit"
-	"aws-streaming-pipeline/consumer/objects"
 	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/operate/audit"
+	"aws-streaming-pipeline/operate/objects"
 )
 
 // Names that values.yaml has, too.

@@ -26,9 +26,9 @@ import (
 	"github.com/prometheus/common/model"
 
 	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/producer"
 )
 

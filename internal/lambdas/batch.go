@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/google/uuid"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // Batch is what Lambda has read from one shard, taken apart.

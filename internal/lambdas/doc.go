@@ -1,7 +1,7 @@
 // Package lambdas is what the Lambda functions share: opening a batch of Kinesis records, naming what is written of it,
 // the error prefix, metrics, settings and permissions.
 //
-// A function's decoder, event ids, faults, key prefixes and error lines are the daemon's, from consumer/record and its
+// A function's decoder, event ids, faults, key prefixes and error lines are the daemon's, from record and its
 // prefix package.
 //
 // # Delivery

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/prefix"
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/prefix"
 )
 
 // Line is a record as a line of JSON.

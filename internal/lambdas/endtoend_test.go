@@ -22,9 +22,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/emulator"
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/lambdatest"
 	"aws-streaming-pipeline/producer"
 )
 

@@ -14,10 +14,10 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
 	"aws-streaming-pipeline/internal/lambdas"
-	"aws-streaming-pipeline/internal/lambdas/lambdatest"
+	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 )
 
 func open(tb testing.TB, event []byte) *lambdas.Batch {

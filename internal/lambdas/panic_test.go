@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // A panic while a record is taken in costs that record: the others are lines.

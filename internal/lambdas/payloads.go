@@ -5,8 +5,8 @@ import (
 	"log/slog"
 	"os"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/record"
 )
 
 // Payloads are the settings of how payloads are opened. The names and meanings are the daemon's.

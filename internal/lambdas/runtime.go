@@ -15,9 +15,9 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/record"
 )
 
 // Main is a function's main. build reads the settings and returns the handler, of a form that lambda.Start takes. If it

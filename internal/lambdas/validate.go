@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
 )
 
 // Validation is the setting of the schema. The file is the daemon's, but comes with the function, so that a cold start reads

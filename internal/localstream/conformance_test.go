@@ -20,8 +20,8 @@ import (
 	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/emulator"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
 )
 
 // rule is one thing that the Kinesis API reference (of the operation in its name) or the page "Quotas and limits"

@@ -196,7 +196,7 @@ func TestPerAddress_LeavesRoomForOthers(t *testing.T) {
 
 // The servers of the product are made here. Tools for tests make their own.
 func TestServers_AreMadeHere(t *testing.T) {
-	tools := []string{"internal/chaos", "internal/bench", "internal/lambdas/lambdatest", "internal/serve"}
+	tools := []string{"internal/test/chaos", "internal/test/bench", "internal/test/lambdatest", "internal/serve"}
 	files := token.NewFileSet()
 	err := filepath.WalkDir("../..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {

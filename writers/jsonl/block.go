@@ -5,7 +5,7 @@ import (
 	"math/bits"
 	"sync"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 )
 

@@ -13,7 +13,7 @@ import (
 	"errors"
 	"fmt"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/golang/snappy"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
 )

@@ -11,7 +11,7 @@ import (
 
 	"github.com/golang/snappy"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers/jsonl"
 )
 

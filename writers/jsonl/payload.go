@@ -1,6 +1,6 @@
 package jsonl
 
-import "aws-streaming-pipeline/consumer/record"
+import "aws-streaming-pipeline/record"
 
 // AppendPayload appends a payload as it came, and nothing else: what Amazon Data Firehose writes. It looks at none of
 // its bytes. A payload without bytes is a fault, because it would leave no trace of its record in the file.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers/jsonl"
 )
 

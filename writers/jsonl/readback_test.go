@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers/jsonl"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers/jsonl"
 )
 

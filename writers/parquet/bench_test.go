@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
 )
 
 // BenchmarkWrite makes row groups of the default size out of records, on one core.

@@ -3,8 +3,8 @@ package parquet
 import (
 	"slices"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema/shred"
 	"aws-streaming-pipeline/writers"
 )
 

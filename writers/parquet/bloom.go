@@ -10,8 +10,8 @@ import (
 	"github.com/parquet-go/parquet-go/bloom/xxhash"
 	"github.com/parquet-go/parquet-go/format"
 
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
 )
 
 // bloomBits is the least number of bits for each distinct value, which makes about one answer in a hundred a false yes.

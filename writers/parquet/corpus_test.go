@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // corpusDocument has a column of every kind, alone and in every kind of nesting.

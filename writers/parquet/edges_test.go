@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
+	"aws-streaming-pipeline/record"
 )
 
 // edgeDocument has the columns that edges are written for, among them names that need care.

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record"
 )
 
 // hostile makes values that columns have trouble with, most of them numbers.

@@ -29,8 +29,8 @@ import (
 
 	"github.com/parquet-go/parquet-go/format"
 
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/consumer/record/schema/shred"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
 	"aws-streaming-pipeline/writers"
 )
 

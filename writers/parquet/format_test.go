@@ -12,8 +12,8 @@ import (
 
 	parquetgo "github.com/parquet-go/parquet-go"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers"
 )
 

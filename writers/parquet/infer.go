@@ -3,7 +3,7 @@ package parquet
 import (
 	"sync"
 
-	"aws-streaming-pipeline/consumer/record/schema"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // inferred is what has been learned about the records of a stream without a schema.

@@ -21,9 +21,9 @@ import (
 	parquetgo "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/format"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers"
 )
 

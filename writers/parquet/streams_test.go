@@ -3,9 +3,9 @@ package parquet
 import (
 	"fmt"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/internal/bench/rows"
+	"aws-streaming-pipeline/internal/test/bench/rows"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // stream is a kind of records that speed is measured on.

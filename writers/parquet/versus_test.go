@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/consumer/record"
-	"aws-streaming-pipeline/consumer/record/schema"
-	"aws-streaming-pipeline/internal/emulator"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // BenchmarkVersusDuckDB converts the same JSON lines to the same columns with this package and with DuckDB, which

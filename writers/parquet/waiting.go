@@ -3,8 +3,8 @@ package parquet
 import (
 	"unsafe"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/pieces"
+	"aws-streaming-pipeline/record"
 )
 
 // smallRun is the memory of the first records that wait, so that a file with few of them holds little.

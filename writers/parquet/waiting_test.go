@@ -6,8 +6,8 @@ import (
 	"testing"
 	"unsafe"
 
-	"aws-streaming-pipeline/consumer/record"
 	"aws-streaming-pipeline/internal/pieces"
+	"aws-streaming-pipeline/record"
 )
 
 // Records that wait are copies, whatever their size and whatever becomes of the caller's memory, come out in their order,

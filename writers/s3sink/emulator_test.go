@@ -6,8 +6,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"aws-streaming-pipeline/internal/emulator"
-	"aws-streaming-pipeline/internal/limits"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/limits"
 	"aws-streaming-pipeline/writers/s3sink"
 	"aws-streaming-pipeline/writers/writerstest"
 )

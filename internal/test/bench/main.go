@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	log.SetFlags(0)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	var err error
+	if len(os.Args) == 5 && os.Args[1] == "surroundings" {
+		err = surroundingsFromArgs(os.Args[2:])
+	} else {
+		err = benchmark(ctx)
+	}
+	if err != nil {
+		log.Fatal("bench: ", err)
+	}
+}
+
+func surroundingsFromArgs(args []string) error {
+	limits, err := strconv.ParseBool(args[1])
+	if err != nil {
+		return err
+	}
+	memory, err := strconv.ParseInt(args[2], 10, 64)
+	if err != nil {
+		return err
+	}
+	return serveSurroundings(args[0], limits, memory)
+}
+
+// options are the flags.
+type options struct {
+	megabytes, rounds, shards, cores, seconds int
+	only, settings                            string
+	docs, check, scale                        bool
+	cost                                      string
+}
+
+func parseFlags() options {
+	var o options
+	flag.IntVar(&o.megabytes, "mb", 512, "megabytes of payload a load")
+	flag.IntVar(&o.rounds, "rounds", 3, "times that each load is measured, in turn; the best counts")
+	flag.IntVar(&o.shards, "shards", 32, "shards of the stream; the KCL library gets 16 at most")
+	flag.IntVar(&o.cores, "cores", 1, "cores of the program that is measured (GOMAXPROCS)")
+	flag.IntVar(&o.seconds, "seconds", 90, "with -scale: length of the steady load")
+	flag.StringVar(&o.only, "only", "", "measure only loads whose name (set/program/format) holds this")
+	flag.StringVar(&o.settings, "env", "", "more settings of the daemon, NAME=value separated by blanks")
+	flag.BoolVar(&o.docs, "docs", false, "write the table and the plot into docs/")
+	flag.BoolVar(&o.check, "check", false, "measure little, and fail where the daemon has fallen behind: see bars")
+	flag.BoolVar(&o.scale, "scale", false, "measure shards, cores, memory over time and catching up")
+	flag.StringVar(&o.cost, "cost", "", "write what a gigabyte takes to this file, for cmd/cost")
+	flag.Parse()
+	return o
+}
+
+func benchmark(ctx context.Context) error {
+	o := parseFlags()
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := build(ctx, dir); err != nil {
+		return err
+	}
+	c, err := startSurroundings(ctx, dir, o.scale, 6<<30)
+	if err != nil {
+		return err
+	}
+	b := &bench{client: c, bin: dir}
+	switch {
+	case o.check:
+		return b.check(ctx, o)
+	case o.scale:
+		return b.scale(ctx, o)
+	case o.cost != "":
+		return b.writeCost(ctx, o)
+	}
+	fmt.Print(header())
+	results, err := b.measureAll(ctx, o, loads)
+	if err != nil || !o.docs {
+		return err
+	}
+	return b.writeDocs(ctx, o, results)
+}
+
+// loads are what the tables show.
+var loads = []load{
+	{Set: "narrow", Program: daemon, Format: "parquet-snappy"},
+	{Set: "narrow", Program: sdk, Format: "parquet-snappy"},
+	{Set: "narrow", Program: library, Format: "parquet-snappy"},
+	{Set: "taxi", Program: daemon, Format: "parquet-snappy"},
+	{Set: "taxi", Program: sdk, Format: "parquet-snappy"},
+	{Set: "taxi", Program: library, Format: "parquet-snappy"},
+	{Set: "narrow", Program: daemon, Format: "jsonl-none"},
+	{Set: "narrow", Program: python, Format: "jsonl-none"},
+	{Set: "taxi", Program: daemon, Format: "jsonl-none"},
+	{Set: "taxi", Program: python, Format: "jsonl-none"},
+}
+
+// measureAll measures loads in turn, round for round, so that what disturbs meets all of them.
+func (b *bench) measureAll(ctx context.Context, o options, loads []load) ([]result, error) {
+	var results []result
+	for range o.rounds {
+		for _, l := range loads {
+			l = o.complete(l)
+			if !strings.Contains(l.String(), o.only) {
+				continue
+			}
+			r, err := b.measure(ctx, l)
+			if err != nil {
+				return nil, err
+			}
+			fmt.Println(r.line())
+			results = append(results, r)
+		}
+	}
+	return best(results), nil
+}
+
+// complete gives a load what the flags say.
+func (o options) complete(l load) load {
+	l.Bytes, l.Shards, l.Cores, l.Env = o.megabytes*1_000_000, o.shards, o.cores, strings.Fields(o.settings)
+	if l.Program == library {
+		l.Shards = min(l.Shards, 16) // it takes a lease after the other
+	}
+	return l
+}
+
+// writeDocs puts the results, and where the daemon's time goes, into docs/.
+func (b *bench) writeDocs(ctx context.Context, o options, results []result) error {
+	var names []string
+	var shares [][]share
+	for _, l := range loads {
+		if l.Program != daemon {
+			continue
+		}
+		profile, err := b.profile(ctx, o, l)
+		if err != nil {
+			return err
+		}
+		s, err := profileShares(ctx, filepath.Join(b.bin, "consumer"), profile)
+		if err != nil {
+			return err
+		}
+		names, shares = append(names, l.Set+", "+formatTitle(l.Format)), append(shares, s)
+	}
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("Measured by `make bench` on %s: %d MB a load, the best of %d rounds.\n\n%s\n![Megabytes for each CPU second](benchmarks.svg)\n\nWhere the daemon's CPU time goes:\n\n%s",
+		machine(), o.megabytes, o.rounds, table(results), stageTable(names, shares))
+	return errors.Join(
+		replaceMarked(filepath.Join(root, "docs", "benchmarks.md"), text),
+		os.WriteFile(filepath.Join(root, "docs", "benchmarks.svg"), []byte(plot(results)), 0o644),
+	)
+}
+
+// profile measures a load once more with a CPU profile, and returns its file.
+func (b *bench) profile(ctx context.Context, o options, l load) (string, error) {
+	l = o.complete(l)
+	l.Profile = filepath.Join(b.dir, fmt.Sprintf("%s-%s.pprof", l.Set, l.Format))
+	_, err := b.measure(ctx, l)
+	return l.Profile, err
+}
+
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	return strings.TrimSpace(string(out)), err
+}

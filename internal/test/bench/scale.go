@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"aws-streaming-pipeline/internal/test/bench/rows"
+)
+
+// course is a load over time: a stream that has a backlog, goes on for a while, and is read under Kinesis's limits.
+type course struct {
+	result
+	samples []sample
+	// CaughtUp is when for the first time no more was unread than comes in two seconds: readers at the tip ask every second.
+	CaughtUp time.Duration
+	Refused  int64 // calls that the stream has throttled
+}
+
+// sample is a look at the daemon.
+type sample struct {
+	at         time.Duration
+	unread     int64
+	resident   int64
+	goroutines int64
+}
+
+// follow runs the daemon on a stream that is being fed, and looks at it every second.
+func (b *bench) follow(ctx context.Context, o order, env ...string) (course, error) {
+	b.n++
+	o.Name = fmt.Sprintf("course-%d", b.n)
+	dir := filepath.Join(b.dir, o.Name)
+	document := filepath.Join(dir, "schema.json")
+	set, _ := rows.Find(o.Set)
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(document, []byte(set.Document), 0o600)); err != nil {
+		return course{}, err
+	}
+	defer os.RemoveAll(dir)
+	if _, err := b.order(o); err != nil {
+		return course{}, err
+	}
+	defer b.forget(o.Name)
+	status, err := freeAddress()
+	if err != nil {
+		return course{}, err
+	}
+	c := course{result: result{load: load{Set: o.Set, Program: daemon, Format: "parquet-snappy", Shards: o.Shards, Cores: 2, Env: env}}}
+	settings := append(daemonSettings(c.load, dir, document), "HTTP_ADDRESS="+status)
+	p, err := start(ctx, process{
+		args: []string{filepath.Join(b.bin, "consumer"), "run"}, env: append(b.environment(c.load, o.Name), settings...), log: filepath.Join(dir, "log"),
+	})
+	if err != nil {
+		return c, err
+	}
+	defer p.cmd.Process.Kill()
+	began := time.Now()
+	if err := c.watch(ctx, b, p, o, status, began); err != nil {
+		return c, err
+	}
+	c.Wall = time.Since(began)
+	used, err := p.terminate(patience)
+	if err != nil {
+		return c, err
+	}
+	c.CPU, c.Peak = used.CPU, used.Peak
+	s, err := b.state(o.Name)
+	if err != nil {
+		return c, err
+	}
+	c.Records, c.Payload, c.Refused = s.Records, s.Bytes-keyBytes(s.Records), s.Refused
+	return c, c.inspect(b.bucket(o.Name))
+}
+
+// watch takes samples until the stream is not fed any more and everything is read.
+func (c *course) watch(ctx context.Context, b *bench, p *process, o order, status string, began time.Time) error {
+	deadline := began.Add(time.Duration(o.Seconds)*time.Second + patience)
+	for {
+		s, err := b.state(o.Name)
+		if err != nil {
+			return err
+		}
+		if c.CaughtUp == 0 && s.Records > 0 && s.Unread*(s.Bytes/s.Records) <= int64(2*o.Rate) {
+			c.CaughtUp = time.Since(began)
+		}
+		if resident, err := metric(status, "process_resident_memory_bytes"); err == nil { // it may not listen yet
+			goroutines, err := metric(status, "go_goroutines")
+			if err != nil {
+				return err
+			}
+			c.samples = append(c.samples, sample{time.Since(began), s.Unread, resident, goroutines})
+		}
+		switch {
+		case !s.Feeding && s.Unread == 0:
+			return nil
+		case !p.running():
+			return fmt.Errorf("the daemon has ended early: %s", p.tail())
+		case time.Now().After(deadline):
+			return fmt.Errorf("%d records are not read: %s", s.Unread, p.tail())
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// growth compares the largest value after the middle with the largest before, leaving out the first fifth, when the
+// process warms up.
+func (c *course) growth(of func(sample) int64) (before, after int64) {
+	for i, s := range c.samples {
+		switch {
+		case i < len(c.samples)/5:
+		case i < len(c.samples)/2:
+			before = max(before, of(s))
+		default:
+			after = max(after, of(s))
+		}
+	}
+	return before, after
+}
+
+func resident(s sample) int64   { return s.resident }
+func goroutines(s sample) int64 { return s.goroutines }
+
+// steady is 100 shards that bring 100 MB a second, at a twentieth of the rate.
+func steady(seconds int) order {
+	return order{Set: "narrow", Shards: 100, Rate: 5_000_000, Seconds: seconds}
+}
+
+// flat is the error of a course whose memory or goroutines grow.
+func (c *course) flat() error {
+	var faults []error
+	before, after := c.growth(resident)
+	if after > before+before/4+16<<20 {
+		faults = append(faults, fmt.Errorf("resident memory grew from %d to %d MB", before/1e6, after/1e6))
+	}
+	before, after = c.growth(goroutines)
+	const uploads = 8 // parts may be on their way at a time, as UPLOAD_CONCURRENCY has it, and are not always
+	if after > before+before/10+uploads {
+		faults = append(faults, fmt.Errorf("goroutines grew from %d to %d", before, after))
+	}
+	if c.Refused > 0 {
+		faults = append(faults, fmt.Errorf("%d calls were throttled", c.Refused))
+	}
+	return errors.Join(faults...)
+}
+
+// outage is a stop of so many seconds: what four shards took meanwhile waits, and they go on at the same rate, half of what
+// may be read.
+func outage(seconds int) order {
+	const rate = 4 << 20 / 5 * 4 // 0.8 MiB a second and shard; the limit of writing is 1
+	return order{Set: "narrow", Shards: 4, Bytes: rate * seconds, Rate: rate, Seconds: 2 * seconds}
+}
+
+// ideal is how long catching up takes at the full rate of reading.
+func ideal(o order) time.Duration {
+	read := float64(2_000_000 * o.Shards)
+	return time.Duration(float64(o.Bytes) / (read - float64(o.Rate)) * float64(time.Second))
+}
+
+// scale measures what changes with shards, cores and time.
+func (b *bench) scale(ctx context.Context, o options) error {
+	fmt.Print(header())
+	for _, shape := range []struct{ shards, cores int }{{2, 1}, {16, 1}, {64, 1}, {64, 2}} {
+		for range o.rounds {
+			o.shards, o.cores = shape.shards, shape.cores
+			r, err := b.measure(ctx, o.complete(load{Set: "narrow", Program: daemon, Format: "parquet-snappy"}))
+			if err != nil {
+				return err
+			}
+			fmt.Println(r.line())
+		}
+	}
+	hour, err := b.follow(ctx, steady(o.seconds), "COMMIT_INTERVAL=15s", "FILE_SIZE=64MiB")
+	if err != nil {
+		return err
+	}
+	fmt.Println(hour.line())
+	fmt.Printf("steady: %s\n", hour.sketch())
+	stop := outage(o.seconds / 3)
+	late, err := b.follow(ctx, stop, strings.Fields(o.settings)...)
+	if err != nil {
+		return err
+	}
+	fmt.Println(late.line())
+	fmt.Printf("caught up after %.1f s, %.1f at the full rate; %d calls refused; %s\n", late.CaughtUp.Seconds(), ideal(stop).Seconds(), late.Refused, late.sketch())
+	return errors.Join(hour.flat(), late.flat())
+}
+
+// sketch tells the course of memory and goroutines in words.
+func (c *course) sketch() string {
+	m1, m2 := c.growth(resident)
+	g1, g2 := c.growth(goroutines)
+	return fmt.Sprintf("in the first and the second half at most %d and %d MB, %d and %d goroutines", m1/1e6, m2/1e6, g1, g2)
+}

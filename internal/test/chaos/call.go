@@ -1,0 +1,121 @@
+package chaos
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+
+	"aws-streaming-pipeline/internal/test/limits"
+)
+
+// Service is what a proxy stands before.
+type Service string
+
+const (
+	Kinesis  Service = "Kinesis"
+	DynamoDB Service = "DynamoDB"
+	S3       Service = "S3"
+)
+
+// Operations of the daemon that have a name of their own here, because it matters what they are for.
+const (
+	Commit    = "TransactWriteItems"
+	Tombstone = "PutItem tombstone"
+	Heartbeat = "PutItem heartbeat"
+	Forget    = "DeleteItem batch"
+	Acquire   = "UpdateItem lease"
+	Create    = "CreateMultipartUpload"
+	Part      = "UploadPart"
+	Complete  = "CompleteMultipartUpload"
+	Abort     = "AbortMultipartUpload"
+	Put       = "PutObject"
+	Read      = "GetRecords"
+	Subscribe = "SubscribeToShard"
+)
+
+// call is one request of one daemon.
+type call struct {
+	worker    int
+	service   Service
+	operation string
+	shards    []string // that a commit moves
+	object    string   // of S3: bucket and key; empty for a bucket
+}
+
+// identify finds out what a request is.
+func identify(worker int, service Service, r *http.Request, body []byte) call {
+	c := call{worker: worker, service: service}
+	switch service {
+	case S3:
+		c.operation, c.object = limits.S3Operation(r), object(r)
+	case DynamoDB:
+		c.operation, c.shards = tableOperation(target(r), body)
+	default:
+		c.operation = target(r)
+	}
+	return c
+}
+
+// target is the operation in the header of the AWS JSON protocols.
+func target(r *http.Request) string {
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	return operation
+}
+
+// object is the bucket and the key in a request of S3, in path style.
+func object(r *http.Request) string {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	if _, key, _ := strings.Cut(path, "/"); key == "" {
+		return ""
+	}
+	return path
+}
+
+// tableRequest is the part of a DynamoDB request that tells what it is for.
+type tableRequest struct {
+	Item, Key     tableItem
+	TransactItems []struct {
+		Update *struct{ Key tableItem }
+	}
+}
+
+type tableItem struct {
+	LeaseKey struct{ S string } `json:"leaseKey"`
+}
+
+func tableOperation(name string, body []byte) (operation string, shards []string) {
+	var in tableRequest
+	if json.Unmarshal(body, &in) != nil {
+		return name, nil
+	}
+	switch name {
+	case Commit:
+		for _, item := range in.TransactItems {
+			if item.Update != nil {
+				shards = append(shards, item.Update.Key.LeaseKey.S)
+			}
+		}
+		return name, shards
+	case "PutItem", "DeleteItem", "UpdateItem", "GetItem":
+		key := in.Item.LeaseKey.S + in.Key.LeaseKey.S
+		return name + " " + purpose(name, key), nil
+	}
+	return name, nil
+}
+
+// purpose is what an item is, by its key.
+func purpose(operation, key string) string {
+	switch {
+	case strings.HasPrefix(key, "#batch/") && operation == "PutItem":
+		return "tombstone"
+	case strings.HasPrefix(key, "#batch/"):
+		return "batch"
+	case strings.HasPrefix(key, "#worker/") && operation == "PutItem":
+		return "heartbeat"
+	case strings.HasPrefix(key, "#worker/"):
+		return "worker"
+	case strings.HasPrefix(key, "#"):
+		return "application"
+	}
+	return "lease"
+}

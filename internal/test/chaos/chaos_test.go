@@ -1,0 +1,418 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/limits"
+)
+
+var (
+	duration = flag.Duration("chaos.duration", 0, "length of the storm; 0 for the short form")
+	seed     = flag.Uint64("chaos.seed", 0, "seed of the storm; 0 for a random one")
+	elder    = flag.Bool("chaos.kinesalite", false, "use kinesalite as Kinesis, not the embedded stream")
+	raced    = flag.Bool("chaos.race", false, "build the daemons with the race detector")
+)
+
+// long tells that the storm is of the long form, which has to have met everything.
+func long() bool { return *duration > 0 }
+
+// calmBound is how long the daemons may take to deliver what is left when the weather is calm.
+const calmBound = 90 * time.Second
+
+// surroundings are the services of a test.
+type surroundings struct {
+	dir      string // of logs and binaries, removed if all is well
+	seed     uint64
+	counts   bool
+	backends map[Service]string
+	bucket   emulator.Endpoint
+	kinesis  *kinesis.Client
+	s3       *s3.Client
+	daemon   string
+	stock    string
+}
+
+// Every record that the stream accepts is in the bucket once, whatever happens to the daemons and between them and the
+// services. What would break without our commit is shown by the controls.
+func TestStorm(t *testing.T) {
+	s := newSurroundings(t)
+	t.Run("the daemon delivers every record exactly once", func(t *testing.T) {
+		t.Parallel()
+		s.deliver(t)
+	})
+	t.Run("the engine's own checkpointer does not", func(t *testing.T) {
+		t.Parallel()
+		s.control(t, "stock", s.stock, config{
+			Tidy: true, Strikes: strikes, Steps: []string{Put, "PutItem lease"}, Actions: actions,
+		})
+	})
+	t.Run("commits without their conditions do not", func(t *testing.T) {
+		t.Parallel()
+		s.control(t, "unconditional", s.daemon, config{
+			Quiet: true, Steps: []string{Commit}, Actions: []action{freezeBefore, thawLate}, Rewrite: unconditional,
+		})
+	})
+}
+
+func newSurroundings(t *testing.T) *surroundings {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "chaos-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &surroundings{dir: dir, seed: *seed, counts: !*elder}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d; the daemons' logs are in %s", s.seed, dir)
+			return
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if s.seed == 0 {
+		s.seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("seed %d", s.seed)
+	var options []string
+	if *raced {
+		options = append(options, "-race")
+	}
+	if long() {
+		overlay, err := clockOverlay(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		options = append(options, "-overlay", overlay)
+	}
+	s.daemon = build(t, filepath.Join(dir, "consumer"), "../../../cmd/consumer", options...)
+	s.stock = build(t, filepath.Join(dir, "stockconsumer"), "./stockconsumer")
+	s.bucket = emulator.Versitygw(t)
+	s.backends = map[Service]string{DynamoDB: emulator.DynamoDBLocal(t).URL, S3: s.bucket.URL, Kinesis: stream(t)}
+	s.kinesis = kinesis.New(kinesis.Options{
+		BaseEndpoint: aws.String(s.backends[Kinesis]), Region: s.bucket.Region, Credentials: s.credentials(),
+		HTTPClient: awshttp.Keep(nil),
+	})
+	s.s3 = s3.New(s3.Options{
+		BaseEndpoint: aws.String(s.bucket.URL), Region: s.bucket.Region, Credentials: s.credentials(), UsePathStyle: true,
+		HTTPClient: awshttp.Keep(nil),
+	})
+	return s
+}
+
+// stream starts a Kinesis.
+func stream(t *testing.T) string {
+	t.Helper()
+	if *elder {
+		return emulator.Kinesalite(t).URL
+	}
+	server, err := localstream.Start("127.0.0.1:0", localstream.Options{
+		MaxBytes: 2 << 30, SubscriptionLife: 4 * time.Second, SubscribeInterval: time.Second, FanOutIdle: 500 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server.URL()
+}
+
+func build(t *testing.T, path, pkg string, options ...string) string {
+	t.Helper()
+	args := slices.Concat([]string{"build", "-o", path}, options, []string{pkg})
+	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, out)
+	}
+	return path
+}
+
+func (s *surroundings) credentials() aws.CredentialsProvider {
+	return credentials.NewStaticCredentialsProvider(s.bucket.AccessKey, s.bucket.SecretKey, "")
+}
+
+// fill completes a configuration with a stream, a bucket and a table of that name.
+func (s *surroundings) fill(t *testing.T, c config, name, binary string) config {
+	t.Helper()
+	c.Seed, c.Binary, c.Dir = s.seed, binary, filepath.Join(s.dir, name)
+	c.Kinesis, c.S3, c.Stream = s.kinesis, s.s3, name
+	if c.Backends == nil {
+		c.Backends = s.backends
+	}
+	if len(c.Buckets) == 0 {
+		c.Buckets = []string{name}
+	}
+	c.Counts, c.Shards, c.Grace = s.counts, 2, 30*time.Second
+	c.Account = []string{
+		"AWS_REGION=" + s.bucket.Region, "AWS_ACCESS_KEY_ID=" + s.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.bucket.SecretKey,
+	}
+	ways := []string{"", "files"} // to read: asked for, or pushed
+	if *elder {
+		ways = ways[:1]
+	}
+	c.Settings = func(pick func(...string) string) []string {
+		return []string{
+			"STREAM_NAME=" + name, "CHECKPOINT_TABLE=" + name, "APPLICATION_NAME=" + name,
+			"S3_PATH_STYLE=true", "HTTP_ADDRESS=", "LOG_FORMAT=text", "MEMORY_BUDGET=32MiB",
+			"FAILOVER_TIME=2s", "SHUTDOWN_GRACE=10s", "READ_INTERVAL=250ms",
+			"ERROR_PREFIX=" + errorPrefix + "!{firehose:error-output-type}/", "MANIFEST_PREFIX=" + manifestPrefix,
+			// What changes between two starts must not matter to what the one before has left.
+			"COMMIT_INTERVAL=" + pick("1s", "1500ms", "2s"),
+			"COMMIT_SIZE=" + pick("1MiB", "4MiB"),
+			"FILE_SIZE=" + pick("16KiB", "128KiB", "1MiB"),
+			"COMPRESSION=" + pick("none", "gzip", "zstd"),
+			"KINESIS_PROTOCOL=" + pick("cbor", "json"), "FAN_OUT_CONSUMER=" + pick(ways...),
+			"PREFIX=" + dataPrefix + pick("", "!{timestamp:mm}/", "year=!{timestamp:yyyy}/month=!{timestamp:MM}/", "!{firehose:random-string}/"),
+		}
+	}
+	if err := os.Mkdir(c.Dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, bucket := range c.Buckets {
+		if _, err := s.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.kinesis.CreateStream(t.Context(), &kinesis.CreateStreamInput{
+		StreamName: aws.String(name), ShardCount: aws.Int32(int32(c.Shards)),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := kinesis.NewStreamExistsWaiter(s.kinesis).Wait(t.Context(), &kinesis.DescribeStreamInput{
+		StreamName: aws.String(name),
+	}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// begin starts a storm, which ends with the test at the latest.
+func (s *surroundings) begin(t *testing.T, c config) *storm {
+	t.Helper()
+	st := newStorm(c)
+	t.Cleanup(func() {
+		st.abandon()
+		if err := st.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := st.begin(); err != nil {
+		t.Fatal(err)
+	}
+	return st
+}
+
+// weatherOf is the storm that the daemon has to survive: with a duration the long form, and without the short one.
+func weatherOf(duration time.Duration) config {
+	c := config{Duration: 25 * time.Second, Overtime: time.Minute, Workers: 4, Rate: 120, Reshard: 5 * time.Second, Rewrite: forgetful}
+	c.Strikes, c.Steps, c.Actions, c.Traps = slices.Concat(strikes, spells), steps, actions, 2
+	c.Permitted = permittedBrief
+	c.Silenced, c.Buckets = requests, []string{"trips", "trips-2"}
+	c.Times = times{
+		Strike: 400 * time.Millisecond, Silence: 15 * time.Second, Freeze: 3 * time.Second, Recovery: 1500 * time.Millisecond, Outage: 15 * time.Second,
+		Part: 2 * time.Second, Completion: 3 * time.Second, Spell: 2 * time.Second, Throttle: 3 * time.Second, Batch: 8 * time.Second,
+	}
+	if duration > 0 {
+		c.Duration, c.Overtime, c.Workers, c.Reshard = duration, 10*time.Minute, 4, 12*time.Second
+		c.Strikes = append(c.Strikes, Stepped)
+		c.Permitted = permitted
+		c.Times = times{
+			Strike: 900 * time.Millisecond, Silence: time.Second, Freeze: 5 * time.Second, Recovery: 3 * time.Second, Outage: 10 * time.Second,
+			Part: 20 * time.Second, Completion: 90 * time.Second, Spell: 30 * time.Second, Throttle: 2 * time.Minute, Batch: duration / 3,
+		}
+	}
+	if *elder {
+		c.Silenced = without(c.Silenced, []string{Subscribe, "DescribeStreamConsumer"})
+	}
+	c.Goals = goals(c, duration > 0)
+	return c
+}
+
+func (s *surroundings) deliver(t *testing.T) {
+	c := weatherOf(*duration)
+	c.Backends = map[Service]string{}
+	limited := map[Service]*limits.Proxy{}
+	// Clocks that are stepped sign at another time, and who has waited for long begins anew with its iterator.
+	expected := []string{"signature age", "iterator age"}
+	if !long() {
+		expected = nil
+	}
+	for service, backend := range s.backends {
+		limited[service], c.Backends[service] = limits.Before(t, limits.Service(service), backend, expected...)
+	}
+	c = s.fill(t, c, "trips", s.daemon)
+	c.Allow = published(s.bucket.Region, c.Stream, c.Buckets)
+	st := s.begin(t, c)
+	st.blow(t.Context())
+	took, err := st.catchUp(t.Context(), buckets{s.s3, c.Buckets}, calmBound)
+	if err != nil {
+		t.Error(err)
+	}
+	if err := st.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := st.err(); err != nil {
+		t.Error(err)
+	}
+	v, err := inspect(t.Context(), buckets{s.s3, c.Buckets}, st.load.ledger(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", st.report(v, took))
+	for service, p := range limited {
+		if refused := p.Refused(); len(refused) > 0 {
+			t.Logf("%s would have refused: %v", service, refused)
+		}
+	}
+	for _, exit := range st.exits {
+		t.Logf("ended by itself: %s", exit)
+	}
+	if !v.ok() {
+		t.Errorf("records are lost, double or elsewhere:\n%s", v.evidence())
+	}
+	s.checkTable(t, "trips")
+	st.checkWeather(t)
+	checkLogs(t, st.cfg.Dir)
+}
+
+// checkLogs looks for what no daemon should ever say. That records are lost is an alarm for people; in a storm after
+// which all are there it is a false one.
+func checkLogs(t *testing.T, dir string) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("%d logs in %s: %v", len(logs), dir, err)
+	}
+	for _, log := range logs {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(text) {
+			for _, never := range []string{"DATA RACE", "panic", "are lost"} {
+				if bytes.Contains(line, []byte(never)) {
+					t.Errorf("%s: %s", filepath.Base(log), line)
+				}
+			}
+		}
+	}
+}
+
+// checkTable looks whether the daemons have left the table tidy: nothing to publish, and no lease of a shard with more to
+// come in anybody's name.
+func (s *surroundings) checkTable(t *testing.T, name string) {
+	t.Helper()
+	store, err := dynamo.Open(t.Context(), dynamo.Config{
+		AWS:      aws.Config{Region: s.bucket.Region, Credentials: s.credentials()},
+		Endpoint: s.backends[DynamoDB], Table: name, Consistent: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := store.Scan(t.Context())
+	if err = errors.Join(err, store.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range snapshot.Batches {
+		t.Errorf("batch %s of worker %s is still to be published", b.ID, b.Worker)
+	}
+	for _, l := range snapshot.Leases {
+		if l.Owner != "" && l.Checkpoint != checkpoint.ShardEnd {
+			t.Errorf("shard %s still belongs to worker %s", l.Shard, l.Owner)
+		}
+	}
+	t.Logf("%d tombstones, %d shards", len(snapshot.Tombstones), len(snapshot.Leases))
+}
+
+// checkWeather fails a storm that was none.
+func (s *storm) checkWeather(t *testing.T) {
+	t.Helper()
+	if unmet := s.weather.unmet(s.cfg.Goals); len(unmet) > 0 {
+		t.Errorf("planned and never met:%s", describe(unmet))
+	}
+	faults, kinds := s.weather.faults()
+	switch reshards := s.resharded(); {
+	case reshards == 0:
+		t.Error("the shards did not change")
+	case *duration >= 5*time.Minute && (faults < 300 || kinds < 23 || reshards < 20):
+		t.Errorf("%d faults of %d kinds and %d reshards are no storm; want 300 of 23 and 20", faults, kinds, reshards)
+	case long() && s.meanwhile == 0:
+		t.Error("no batch was published while another one was refused")
+	}
+}
+
+func without[T comparable](list, left []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(one T) bool { return slices.Contains(left, one) })
+}
+
+// control runs a storm that must not be survived, until it is seen that it is not.
+func (s *surroundings) control(t *testing.T, name, binary string, c config) {
+	c.Duration, c.Workers, c.Rate, c.Traps = 15*time.Second, 2, 60, 1
+	c.Times = times{Strike: 900 * time.Millisecond, Freeze: 5 * time.Second, Outage: 10 * time.Second}
+	st := s.begin(t, s.fill(t, c, name, binary))
+	const attempts = 4
+	for attempt := 1; ; attempt++ {
+		st.blow(t.Context())
+		v, err := inspect(t.Context(), buckets{s.s3, []string{name}}, st.load.ledger(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(v.double) > 0 {
+			faults, _ := st.weather.faults()
+			t.Logf("after %d faults: %d records sent, %d of them double", faults, v.sent, len(v.double))
+			return
+		}
+		if attempt == attempts {
+			t.Fatalf("%s: no record is double after %d storms, so the test can not fail:\n%s", name, attempts, st.report(v, 0))
+		}
+		st.weather.stir()
+	}
+}
+
+// catchUp waits until the manifests account for as many records as were accepted.
+func (s *storm) catchUp(ctx context.Context, b buckets, within time.Duration) (time.Duration, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	known := map[string]manifest{}
+	for {
+		if err := b.manifests(ctx, known); err != nil {
+			return 0, err
+		}
+		var rows int64
+		for _, m := range known {
+			for _, f := range m.Files {
+				rows += f.Rows
+			}
+		}
+		if int(rows) >= s.load.size() {
+			return time.Since(began), nil
+		}
+		if !sleep(ctx, 300*time.Millisecond) {
+			return within, fmt.Errorf("%d of %d records delivered %v after the storm", rows, s.load.size(), within)
+		}
+	}
+}

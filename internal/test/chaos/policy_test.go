@@ -1,0 +1,47 @@
+package chaos
+
+import (
+	"net/http"
+	"strings"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/operate/policy"
+)
+
+// published tells whether daemons may make a request by the policies that are published for their settings. They start
+// with one bucket or another, and finish what was begun with the others.
+func published(region, name string, names []string) func(Service, *http.Request, []byte) bool {
+	const account = "123456789012" // of the embedded stream
+	var policies []iam.Policy
+	for _, bucket := range names {
+		for _, fanOut := range []string{"", "files"} {
+			policies = append(policies, policy.Daemon(&consumer.Config{
+				Stream: name, Application: name, CheckpointTable: name, CheckpointCreate: true, FanOutConsumer: fanOut, Bucket: bucket,
+				Prefix: dataPrefix, ErrorPrefix: errorPrefix, ManifestPrefix: manifestPrefix, Encryption: "none",
+			}, policy.Place{Region: region, Account: account}))
+		}
+	}
+	site := iam.Site{Partition: "aws", Region: region, Account: account, Stream: name}
+	return func(service Service, r *http.Request, body []byte) bool {
+		needs, err := site.Needs(iam.Service(strings.ToLower(string(service))), r, body)
+		if err != nil {
+			return false
+		}
+		for _, need := range needs {
+			if !anyAllows(policies, need) {
+				return false
+			}
+		}
+		return true
+	}
+}
+
+func anyAllows(policies []iam.Policy, need iam.Need) bool {
+	for _, p := range policies {
+		if p.Allows(need) {
+			return true
+		}
+	}
+	return false
+}

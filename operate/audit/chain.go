@@ -1,0 +1,262 @@
+package audit
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/record"
+)
+
+// chain joins the ranges of one shard, in whatever order they come. It keeps no ranges but the last few: what is
+// joined is one segment, so that a sound shard takes up the same memory after a day and after a year.
+type chain struct {
+	Shard
+	moves []Move // by lease counter
+	// epochs are the stretches between moves: within one, every range must begin where the one before ended. Ranges
+	// belong to an epoch by their lease counter.
+	epochs []epoch
+	recent []mark // the last ranges, for findings to name
+}
+
+// rememberedRanges is how many ranges a chain keeps to name them in findings.
+const rememberedRanges = 64
+
+type epoch struct{ segments []segment } // disjoint and not touching, in order
+
+type segment struct {
+	start, end  checkpoint.Position
+	first, last edge
+}
+
+// edge is the range that begins or ends a segment.
+type edge struct {
+	batch    string
+	counter  int64
+	inWindow bool
+}
+
+type mark struct {
+	start, end checkpoint.Position
+	edge
+}
+
+func newChain(shard string, moves []Move) *chain {
+	slices.SortFunc(moves, func(a, b Move) int { return cmp.Compare(a.Counter, b.Counter) })
+	return &chain{Shard: Shard{Shard: shard}, moves: moves, epochs: make([]epoch, len(counters(moves))+1)}
+}
+
+// counters returns the different lease counters of moves, which are ordered by them.
+func counters(moves []Move) []int64 {
+	var list []int64
+	for _, m := range moves {
+		if len(list) == 0 || list[len(list)-1] != m.Counter {
+			list = append(list, m.Counter)
+		}
+	}
+	return list
+}
+
+// add joins a range of a batch. It returns what it doubles, if one of the two lies in the window.
+func (c *chain) add(r checkpoint.Range, batch string, inWindow bool) []Finding {
+	if inWindow {
+		c.count(r)
+	}
+	e := edge{batch, r.LeaseCounter, inWindow}
+	n := 0
+	for _, counter := range counters(c.moves) {
+		if counter <= r.LeaseCounter {
+			n++
+		}
+	}
+	var found []Finding
+	if c.epochs[n].join(segment{r.Start, r.End, e, e}) {
+		found = c.overlap(r, e)
+	}
+	if len(c.recent) == rememberedRanges {
+		c.recent = slices.Delete(c.recent, 0, rememberedRanges/2)
+	}
+	c.recent = append(c.recent, mark{r.Start, r.End, e})
+	return found
+}
+
+func (c *chain) count(r checkpoint.Range) {
+	if c.Ranges == 0 || compare(r.Start, c.Start) < 0 {
+		c.Start = r.Start
+	}
+	if c.Ranges == 0 || compare(r.End, c.End) > 0 {
+		c.End = r.End
+	}
+	c.Ranges++
+	c.Records += r.Records
+	c.FirstArrival = earlier(c.FirstArrival, r.FirstArrival)
+	if r.LastArrival.After(c.LastArrival) {
+		c.LastArrival = r.LastArrival
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// join puts a segment in its place and merges it with those that it touches. It tells whether it lies over any.
+func (e *epoch) join(s segment) (overlaps bool) {
+	first := sort.Search(len(e.segments), func(i int) bool { return compare(e.segments[i].end, s.start) >= 0 })
+	last := first
+	for ; last < len(e.segments) && compare(e.segments[last].start, s.end) <= 0; last++ {
+		o := e.segments[last]
+		if compare(o.start, s.end) < 0 && compare(o.end, s.start) > 0 {
+			overlaps = true
+		}
+		if compare(o.start, s.start) <= 0 {
+			s.start, s.first = o.start, o.first
+		}
+		if compare(o.end, s.end) >= 0 {
+			s.end, s.last = o.end, o.last
+		}
+	}
+	e.segments = slices.Replace(e.segments, first, last, s)
+	return overlaps
+}
+
+// overlap says which ranges a range lies over.
+func (c *chain) overlap(r checkpoint.Range, e edge) []Finding {
+	var found []Finding
+	named := false
+	for _, m := range c.recent {
+		if compare(m.start, r.End) >= 0 || compare(m.end, r.Start) <= 0 || !c.sameEpoch(m.counter, e.counter) {
+			continue
+		}
+		named = true
+		if m.inWindow || e.inWindow {
+			found = append(found, c.finding(Overlap, e.batch, fmt.Sprintf("its range %s and the range %s of batch %s hold the same records%s",
+				span(r.Start, r.End), span(m.start, m.end), m.batch, hint(m.edge, e))))
+		}
+	}
+	if !named && e.inWindow {
+		found = append(found, c.finding(Overlap, e.batch, fmt.Sprintf("its range %s was covered by earlier batches", span(r.Start, r.End))))
+	}
+	return found
+}
+
+func (c *chain) sameEpoch(a, b int64) bool {
+	for _, m := range c.moves {
+		if (m.Counter <= a) != (m.Counter <= b) {
+			return false
+		}
+	}
+	return true
+}
+
+// hint tells of the one thing that looks like a double delivery and may be none.
+func hint(a, b edge) string {
+	low, high := min(a.counter, b.counter), max(a.counter, b.counter)
+	if high-low < 2 {
+		return ""
+	}
+	return fmt.Sprintf("; the lease counter is %d in one and %d in the other, as after a rewind, but no note of a rewind explains it", low, high)
+}
+
+// finish looks at what is left apart when all ranges are in. It also returns the moves that the chain bears out.
+func (c *chain) finish() (found []Finding, moves []Move) {
+	var before *segment
+	passed := -1 // epoch of before
+	for i, e := range c.epochs {
+		for j := range e.segments {
+			s := &e.segments[j]
+			if before != nil {
+				f, m := c.between(*before, *s, passed, i)
+				found, moves = append(found, f...), append(moves, m...)
+			}
+			before, passed = s, i
+		}
+	}
+	return found, moves
+}
+
+// between judges the way from one segment to the next.
+func (c *chain) between(a, b segment, from, to int) ([]Finding, []Move) {
+	if a.end == b.start || !a.last.inWindow && !b.first.inWindow {
+		return nil, nil
+	}
+	if moves := c.path(a.end, b.start, from, to); moves != nil {
+		return nil, moves
+	}
+	if compare(b.start, a.end) < 0 {
+		return []Finding{c.finding(Overlap, b.first.batch, fmt.Sprintf("it begins at %s, although batch %s had ended at %s%s",
+			b.start, a.last.batch, a.end, hint(a.last, b.first)))}, nil
+	}
+	if c.covered(a.end, b.start, to) {
+		return nil, nil
+	}
+	return []Finding{c.finding(Gap, b.first.batch, fmt.Sprintf("no manifest covers %s: batch %s ends there and this one begins behind it",
+		span(a.end, b.start), a.last.batch))}, nil
+}
+
+// covered tells that a stretch which was left out was delivered later, after a rewind that is noted. Only a rewind to a
+// sequence number proves that; what the stream still held at TRIM_HORIZON, nobody knows.
+func (c *chain) covered(start, end checkpoint.Position, behind int) bool {
+	for _, e := range c.epochs[behind+1:] {
+		for _, s := range e.segments {
+			if _, ok := s.start.SequenceNumber(); ok && compare(s.start, start) <= 0 && compare(s.end, end) >= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// path returns the moves that lead from one position to another between two epochs; nil if none do.
+func (c *chain) path(from, to checkpoint.Position, a, b int) []Move {
+	list := counters(c.moves)
+	ways := map[checkpoint.Position][]Move{from: {}}
+	for _, counter := range list[a:b] {
+		for _, m := range c.moves {
+			if way, ok := ways[m.From]; ok && m.Counter == counter {
+				ways[m.To] = append(slices.Clone(way), m)
+			}
+		}
+	}
+	return ways[to]
+}
+
+func (c *chain) finding(k Kind, batch, message string) Finding {
+	return Finding{Kind: k, Shard: c.Shard.Shard, Batch: batch, Message: message}
+}
+
+// span writes a range as it is meant: without its start, with its end.
+func span(start, end checkpoint.Position) string { return fmt.Sprintf("(%s, %s]", start, end) }
+
+// compare orders positions of one shard. Where a timestamp lies among sequence numbers can not be told; it only begins
+// chains, so it counts as before all of them.
+func compare(a, b checkpoint.Position) int {
+	ra, rb := rank(a), rank(b)
+	if ra != rb {
+		return ra - rb
+	}
+	if ra == rankSequence {
+		return record.CompareSequence(string(a), string(b))
+	}
+	return cmp.Compare(a, b) // timestamps have one form, in which the order of text is that of time
+}
+
+const rankSequence = 2
+
+func rank(p checkpoint.Position) int {
+	if p == checkpoint.TrimHorizon {
+		return 0
+	}
+	if p == checkpoint.ShardEnd {
+		return 3
+	}
+	if _, ok := p.SequenceNumber(); ok {
+		return rankSequence
+	}
+	return 1
+}

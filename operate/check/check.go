@@ -1,0 +1,205 @@
+// Package check sends a record to each open shard of a stream and waits until the pipeline has delivered all of them: a
+// manifest covers each, and a file of that manifest holds it.
+//
+// The records are real ones, delivered like any other.
+package check
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/operate/audit"
+	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/writers/layout"
+)
+
+// Kinesis are the calls that are made; *kinesis.Client has them.
+type Kinesis interface {
+	shardmap.API
+	PutRecord(context.Context, *kinesis.PutRecordInput, ...func(*kinesis.Options)) (*kinesis.PutRecordOutput, error)
+}
+
+// Config says what is sent where, and where it is to arrive.
+type Config struct {
+	Kinesis Kinesis
+	// Stream is the name or the ARN of the stream.
+	Stream string
+	// Payload is what each record holds.
+	Payload []byte
+
+	Bucket objects.Bucket
+	// ManifestPrefix is that of the daemon.
+	ManifestPrefix string
+	// Sent is called when all records are sent, before the wait; nil for nobody.
+	Sent func([]Record)
+}
+
+// Record is one that was sent.
+type Record struct {
+	Shard, Sequence string
+	// Key is the file that holds it; empty as long as none is known.
+	Key string
+	// Error tells that the file is one of error records: the pipeline refused the payload.
+	Error bool
+	// Unnamed tells that the batch was published but its files have no event ids, so that the record can not be told from
+	// others; Key is then empty.
+	Unnamed bool
+}
+
+const (
+	lookEvery = 2 * time.Second
+	// skew is how far a worker's clock, which names manifests, may be behind ours.
+	skew = time.Hour
+)
+
+// Run sends the records and waits for them until ctx ends. It returns what was sent, also with an error.
+func Run(ctx context.Context, c Config) ([]Record, error) {
+	// A bucket that can not be read would be found out only after the wait.
+	for _, err := range c.Bucket.List(ctx, c.ManifestPrefix, "") {
+		if err != nil {
+			return nil, err
+		}
+		break
+	}
+	began := time.Now()
+	sent, err := send(ctx, c)
+	if err != nil {
+		return sent, err
+	}
+	if c.Sent != nil {
+		c.Sent(sent)
+	}
+	w := wait{Config: c, after: layout.ManifestFolder(c.ManifestPrefix, began.Add(-skew)), seen: make(map[string]bool)}
+	for {
+		if err := w.look(ctx, sent); err != nil && ctx.Err() == nil {
+			return sent, err
+		}
+		missing := 0
+		for _, r := range sent {
+			if r.Key == "" && !r.Unnamed {
+				missing++
+			}
+		}
+		if missing == 0 {
+			return sent, nil
+		}
+		select {
+		case <-ctx.Done():
+			return sent, fmt.Errorf("%d of %d records are in no file: %w", missing, len(sent), context.Cause(ctx))
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
+// send puts a record into each open shard.
+func send(ctx context.Context, c Config) ([]Record, error) {
+	shards, err := shardmap.NewLister(c.Kinesis, c.Stream).ListShards(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var sent []Record
+	for _, shard := range shards {
+		if shard.Closed {
+			continue
+		}
+		in := &kinesis.PutRecordInput{Data: c.Payload, PartitionKey: aws.String("consumer-check"), ExplicitHashKey: aws.String(shard.HashStart)}
+		if strings.HasPrefix(c.Stream, "arn:") {
+			in.StreamARN = aws.String(c.Stream)
+		} else {
+			in.StreamName = aws.String(c.Stream)
+		}
+		out, err := c.Kinesis.PutRecord(ctx, in)
+		if err != nil {
+			return sent, fmt.Errorf("send a record to shard %s: %w", shard.ID, err)
+		}
+		sent = append(sent, Record{Shard: *out.ShardId, Sequence: *out.SequenceNumber})
+	}
+	if len(sent) == 0 {
+		return nil, fmt.Errorf("stream %s has no open shard", c.Stream)
+	}
+	return sent, nil
+}
+
+// wait looks for records in manifests.
+type wait struct {
+	Config
+	after string
+	seen  map[string]bool // manifests that were read
+}
+
+// look reads the manifests that are new and notes in which files the records are.
+func (w *wait) look(ctx context.Context, sent []Record) error {
+	for o, err := range w.Bucket.List(ctx, w.ManifestPrefix, w.after) {
+		if err != nil {
+			return err
+		}
+		key := *o.Key
+		if _, _, ok := layout.ParseManifest(w.ManifestPrefix, key); !ok || w.seen[key] {
+			continue
+		}
+		body, _, err := w.Bucket.Read(ctx, key, layout.MaxManifest)
+		if err != nil {
+			return err
+		}
+		w.seen[key] = true
+		var b checkpoint.Batch
+		if err := json.Unmarshal(body, &b); err != nil {
+			return fmt.Errorf("manifest %s: %w", key, err)
+		}
+		if err := w.find(ctx, b, sent); err != nil {
+			return fmt.Errorf("manifest %s: %w", key, err)
+		}
+	}
+	return nil
+}
+
+// find looks for those of the records that the batch covers.
+func (w *wait) find(ctx context.Context, b checkpoint.Batch, sent []Record) error {
+	// By sequence number: where shards count by themselves, several records have the same.
+	covered := make(map[string][]*Record)
+	for i, r := range sent {
+		if slices.ContainsFunc(b.Ranges, func(in checkpoint.Range) bool { return in.Shard == r.Shard && in.Contains(r.Sequence) }) {
+			covered[r.Sequence] = append(covered[r.Sequence], &sent[i])
+		}
+	}
+	if len(covered) == 0 {
+		return nil
+	}
+	unnamed := false
+	for _, f := range b.Files {
+		err := audit.EachID(ctx, w.Bucket, f, func(id []byte) {
+			unnamed = unnamed || len(id) == 0
+			sequence, _, _ := bytes.Cut(id, []byte{'-'}) // of a record that was taken apart
+			same := covered[string(sequence)]
+			if i := slices.IndexFunc(same, func(r *Record) bool { return r.Key == "" }); i >= 0 {
+				same[i].Key, same[i].Error = f.Key, f.Error
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var faults []error
+	for _, same := range covered {
+		for _, r := range same {
+			if r.Key != "" {
+				continue
+			}
+			if r.Unnamed = unnamed; !unnamed {
+				faults = append(faults, fmt.Errorf("it covers record %s of shard %s, and none of its files has it", r.Sequence, r.Shard))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,112 @@
+package policy_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/operate/policy"
+)
+
+func settings(adjust func(*consumer.Config)) *consumer.Config {
+	c := consumer.Defaults()
+	c.Stream, c.Bucket = "trips", "files"
+	if adjust != nil {
+		adjust(&c)
+	}
+	return &c
+}
+
+// resources are those of one statement.
+func resources(t *testing.T, p iam.Policy, sid string) []string {
+	t.Helper()
+	i := slices.IndexFunc(p.Statement, func(s iam.Statement) bool { return s.Sid == sid })
+	if i < 0 {
+		t.Fatalf("no statement %s in %+v", sid, p)
+	}
+	return p.Statement[i].Resource
+}
+
+func TestDaemon_NamesTheNarrowestResources(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		adjust func(*consumer.Config)
+		place  policy.Place
+		sid    string
+		want   string
+	}{
+		{"nothing known", nil, policy.Place{}, "FindShards", "arn:aws:kinesis:REGION:ACCOUNT:stream/trips"},
+		{"all known", nil, policy.Place{Region: "eu-west-1", Account: "123456789012"}, "FindShards", "arn:aws:kinesis:eu-west-1:123456789012:stream/trips"},
+		{"China", nil, policy.Place{Region: "cn-north-1"}, "KeepCheckpoints", "arn:aws-cn:dynamodb:cn-north-1:ACCOUNT:table/streaming-pipeline"},
+		{"GovCloud", nil, policy.Place{Region: "us-gov-west-1"}, "SeeBucket", "arn:aws-us-gov:s3:::files"},
+		{"a partition of its own", nil, policy.Place{Partition: "aws-iso"}, "SeeBucket", "arn:aws-iso:s3:::files"},
+		{"a stream of another account", func(c *consumer.Config) { c.StreamARN = "arn:aws:kinesis:us-east-1:210987654321:stream/trips" }, policy.Place{Region: "eu-west-1"},
+			"ReadShards", "arn:aws:kinesis:us-east-1:210987654321:stream/trips"},
+		{"prefixes", nil, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/data/year=*, arn:aws:s3:::files/errors/*"},
+		{"errors under the data", func(c *consumer.Config) { c.Prefix, c.ErrorPrefix = "all/", "" }, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/all/*"},
+		{"a prefix without a beginning", func(c *consumer.Config) { c.Prefix = "!{timestamp:yyyy}/" }, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/*"},
+		{"manifests", nil, policy.Place{}, "WriteManifests", "arn:aws:s3:::files/manifests/*"},
+		{"lists", nil, policy.Place{}, "KeepLists", "arn:aws:s3:::files/manifests/outbox/*"},
+		{"a consumer to register", func(c *consumer.Config) { c.FanOutConsumer = "push" }, policy.Place{}, "SubscribeToShards",
+			"arn:aws:kinesis:REGION:ACCOUNT:stream/trips/consumer/push:*"},
+		{"a key of the stream", nil, policy.Place{StreamKey: "1234"}, "DecryptStream", "arn:aws:kms:REGION:ACCOUNT:key/1234"},
+		{"a key of the bucket by its alias", nil, policy.Place{BucketKey: "alias/files"}, "EncryptFiles", "arn:aws:kms:REGION:ACCOUNT:key/*"},
+		{"a key of the settings before that of the bucket", func(c *consumer.Config) { c.Encryption, c.KMSKey = "aws:kms", "arn:aws:kms:r:a:key/x" },
+			policy.Place{BucketKey: "alias/files"}, "EncryptFiles", "arn:aws:kms:r:a:key/x"},
+		{"a schema registry", func(c *consumer.Config) { c.SchemaRegistry = "glue" }, policy.Place{}, "LookUpSchemas", "*"},
+		{"a schema", func(c *consumer.Config) { c.Schema = "s3://config/a/trips.json" }, policy.Place{}, "ReadSchema", "arn:aws:s3:::config/a/trips.json"},
+	} {
+		if got := strings.Join(resources(t, policy.Daemon(settings(test.adjust), test.place), test.sid), ", "); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
+		}
+	}
+}
+
+func TestDaemon_AllowsNothingForWhatIsNotUsed(t *testing.T) {
+	for want, adjust := range map[string]func(*consumer.Config){
+		"dynamodb:CreateTable":             func(c *consumer.Config) { c.CheckpointCreate = false },
+		"dynamodb:UpdateContinuousBackups": func(c *consumer.Config) { c.CheckpointCreate = false },
+		"dynamodb:Scan":                    func(c *consumer.Config) { c.CheckpointFile = "leases.db" },
+		"kinesis:GetRecords":               func(c *consumer.Config) { c.FanOutConsumer = "push" },
+		"kms:Decrypt":                      func(c *consumer.Config) { c.Encryption = "AES256" },
+		"kinesis:RegisterStreamConsumer": func(c *consumer.Config) {
+			c.FanOutConsumer = "arn:aws:kinesis:us-east-1:123456789012:stream/trips/consumer/push:1"
+		},
+	} {
+		place := policy.Place{}
+		if want == "kms:Decrypt" {
+			place.BucketKey = "alias/files" // which AES256 takes the place of
+		}
+		if p := policy.Daemon(settings(adjust), place); slices.Contains(p.Actions(), want) {
+			t.Errorf("%s is allowed", want)
+		}
+	}
+}
+
+func TestPolicies_HaveNoWildcardsInActionsAndASidEach(t *testing.T) {
+	all := settings(func(c *consumer.Config) {
+		c.FanOutConsumer, c.Encryption, c.KMSKey, c.Schema = "push", "aws:kms", "alias/files", "s3://config/trips.json"
+	})
+	place := policy.Place{StreamKey: "alias/stream", BucketKey: "alias/bucket"}
+	for name, p := range map[string]iam.Policy{
+		"daemon": policy.Daemon(all, place), "operator": policy.Operator(all, place, "old"),
+	} {
+		sids := make(map[string]bool)
+		for _, s := range p.Statement {
+			if s.Sid == "" || sids[s.Sid] || strings.Trim(s.Sid, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" {
+				t.Errorf("%s: Sid %q: want letters, another for each statement", name, s.Sid)
+			}
+			sids[s.Sid] = true
+			if !slices.IsSorted(s.Action) || strings.Contains(strings.Join(s.Action, ""), "*") {
+				t.Errorf("%s: %s allows %v: want single actions, in order", name, s.Sid, s.Action)
+			}
+			for _, r := range s.Resource {
+				if !strings.HasPrefix(r, "arn:") {
+					t.Errorf("%s: %s is for %s", name, s.Sid, r)
+				}
+			}
+		}
+	}
+}

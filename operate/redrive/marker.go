@@ -1,0 +1,123 @@
+package redrive
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+
+	"aws-streaming-pipeline/operate/objects"
+)
+
+// marker is what is known of the lines of one chunk. A line that is in none of the sets was never claimed.
+type marker struct {
+	Object string `json:"object"`
+	ETag   string `json:"object_etag"`
+	Stream string `json:"stream"`
+	// Sending are claimed by Run since Since. If that run has ended, they are in doubt.
+	Sending lineSet   `json:"sending,omitempty"`
+	Sent    lineSet   `json:"sent,omitempty"`
+	Doubt   lineSet   `json:"in_doubt,omitempty"`
+	Skipped lineSet   `json:"skipped,omitempty"` // given up by decision of the operator
+	Run     string    `json:"run"`
+	Since   time.Time `json:"since"`
+
+	key     string
+	version string // ETag of the marker as it was read; empty if there is none
+}
+
+func (m *marker) settled(n int) bool { return m.Sent.has(n) || m.Skipped.has(n) }
+
+// markers lists for which chunks of an object there are markers, by their first lines.
+func (r *run) markers(ctx context.Context, object string) (map[int]bool, error) {
+	found := make(map[int]bool)
+	folder := r.markerFolder(object)
+	for o, err := range r.bucket.List(ctx, folder, "") {
+		if err != nil {
+			return nil, err
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(*o.Key, folder), ".json")
+		if first, err := strconv.Atoi(name); err == nil {
+			found[first] = true
+		}
+	}
+	return found, nil
+}
+
+const maxMarker = 1 << 20
+
+// marker reads the marker of a chunk, or makes the first one.
+func (r *run) marker(ctx context.Context, c chunk, found bool) (*marker, error) {
+	m := &marker{Object: c.object, ETag: c.etag, Stream: streamName(r.Stream), key: r.markerKey(c.object, c.first)}
+	if !found {
+		return m, nil
+	}
+	body, info, err := r.bucket.Read(ctx, m.key, maxMarker)
+	if errors.Is(err, objects.ErrNotFound) {
+		return m, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(body, m); err != nil {
+		return nil, fmt.Errorf("read marker %s: %w", m.key, err)
+	}
+	if m.ETag != c.etag {
+		return nil, fmt.Errorf("marker %s is of another content of the object: ETag %s, now %s; who has replaced it?", m.key, m.ETag, c.etag)
+	}
+	m.version = info.ETag
+	return m, nil
+}
+
+// errTaken means that another run has written the marker meanwhile.
+var errTaken = errors.New("another run has written the marker meanwhile")
+
+// saveAttempts bounds how often a marker is written whose answer does not come.
+const saveAttempts = 3
+
+// save writes a marker if it is as it was read. A put whose answer was lost is recognised by what it has written.
+func (r *run) save(ctx context.Context, m *marker) error {
+	body, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	for attempt := 1; ; attempt++ {
+		in := &s3.PutObjectInput{
+			Bucket: &r.bucket.Name, Key: &m.key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
+		}
+		if m.version == "" {
+			in.IfNoneMatch = aws.String("*")
+		} else {
+			in.IfMatch = aws.String(`"` + m.version + `"`)
+		}
+		out, err := r.put.PutObject(ctx, in)
+		if err == nil {
+			m.version = objects.Unquote(aws.ToString(out.ETag))
+			return nil
+		}
+		there, info, readErr := r.bucket.Read(ctx, m.key, maxMarker)
+		switch {
+		case readErr == nil && bytes.Equal(there, body):
+			m.version = info.ETag
+			return nil
+		case readErr == nil && info.ETag != m.version:
+			return errTaken
+		case attempt == saveAttempts || ctx.Err() != nil || refused(err):
+			return fmt.Errorf("write marker %s: %w", m.key, err)
+		}
+	}
+}
+
+// refused tells that S3 has said no, and will again. A conflict of conditional writes (409) may not last.
+func refused(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && api.ErrorFault() == smithy.FaultClient && api.ErrorCode() != "ConditionalRequestConflict" && api.ErrorCode() != "PreconditionFailed"
+}

@@ -1,0 +1,201 @@
+package record
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"aws-streaming-pipeline/record/jsonscan"
+)
+
+// EventIDName is the name of the member that AppendJSONLine adds to every record.
+const EventIDName = "event_id"
+
+// AppendJSONLine checks that the payload is one JSON object, as RFC 8259 writes it, and appends it to dst as a line:
+// its bytes as they are, "event_id" as the last member of the object, and a line feed. It looks at each byte once,
+// allocates nothing if dst has room, and keeps nothing of r.
+//
+// Four things are not taken over as they are. White space around the object and a byte order mark before it are
+// dropped; RFC 8259, section 8.1, allows a reader to ignore the mark, and a line must not carry it. Line breaks and
+// carriage returns between tokens become spaces, because a line must not be broken; within strings they can only stand
+// escaped, and stay so. And where the object has members of the name "event_id" already, however spelled, their values
+// are replaced instead of a second one being added.
+//
+// It accepts what encoding/json and utf8.Valid accept, but for the mark, which encoding/json refuses, and for nesting
+// deeper than jsonscan.MaxDepth, which it allows up to 10,000 levels. Member names may repeat, and surrogates may be escaped
+// without a partner: the grammar allows both.
+//
+// On error, which is always a *Fault, dst comes back with the length it had. A record that carries a Fault already
+// gives that one. The sequence number has to be decimal, as Kinesis's are.
+func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
+	start, fault := findObject(r)
+	if fault != nil {
+		return dst, fault
+	}
+	line := NewObjectLine(dst, r)
+	if fault := readObject(r.Data, start, &line); fault != nil {
+		return dst, fault
+	}
+	return line.End(), nil
+}
+
+// CheckJSON tells what is wrong with a record for AppendJSONLine, nil if nothing is.
+func CheckJSON(r *Record) *Fault {
+	start, fault := findObject(r)
+	if fault != nil {
+		return fault
+	}
+	return readObject(r.Data, start, nil)
+}
+
+// findObject returns where the payload's object begins.
+func findObject(r *Record) (start int, f *Fault) {
+	if r.Fault != nil {
+		return 0, r.Fault
+	}
+	start = jsonscan.Start(r.Data)
+	if start >= len(r.Data) {
+		return 0, fault(CodeJSONEmpty, fmt.Sprintf("the payload is empty or white space; its size is %d bytes", len(r.Data)))
+	}
+	if r.Data[start] != '{' {
+		return 0, notAnObject(r.Data, start)
+	}
+	return start, nil
+}
+
+// faultAt makes the Fault of a problem. It names the place, and nothing of what stands there.
+func faultAt(p jsonscan.Problem, offset int) *Fault {
+	switch p {
+	case jsonscan.Truncated:
+		return fault(CodeJSONTruncated, fmt.Sprintf("the payload ends at byte %d, within a JSON value", offset))
+	case jsonscan.InvalidUTF8:
+		return fault(CodeJSONInvalidUTF8, fmt.Sprintf("invalid UTF-8 in a string at byte %d", offset))
+	case jsonscan.TooDeep:
+		return fault(CodeJSONTooDeep, fmt.Sprintf("nested deeper than %d levels at byte %d", jsonscan.MaxDepth, offset))
+	default:
+		return fault(CodeJSONMalformed, fmt.Sprintf("invalid JSON at byte %d", offset))
+	}
+}
+
+// notAnObject tells other JSON values from what is no JSON at all.
+func notAnObject(b []byte, start int) *Fault {
+	if end, p := jsonscan.Value(b, start, 0); p != jsonscan.None {
+		return faultAt(p, end)
+	}
+	return fault(CodeJSONNotAnObject, fmt.Sprintf("the JSON value at byte %d is not an object", start))
+}
+
+// readObject checks the object at start, and that nothing follows it. The line, if there is one, gets the object's event ids.
+func readObject(b []byte, start int, line *ObjectLine) *Fault {
+	i := jsonscan.Space(b, start+1)
+	if i < len(b) && b[i] == '}' {
+		return nothingBehind(b, i+1)
+	}
+	for {
+		keyEnd, escaped, value, p := jsonscan.Key(b, i)
+		if p != jsonscan.None {
+			return faultAt(p, value)
+		}
+		valueEnd, p := jsonscan.Value(b, value, 1)
+		if p != jsonscan.None {
+			return faultAt(p, valueEnd)
+		}
+		if line != nil && IsEventID(b[i+1:keyEnd-1], escaped) {
+			line.EventID(value, valueEnd)
+		}
+		if valueEnd+1 < len(b) && b[valueEnd] == ',' && b[valueEnd+1] == '"' {
+			i = valueEnd + 1
+			continue
+		}
+		more, next, p := jsonscan.Separator(b, valueEnd, '}')
+		if p != jsonscan.None {
+			return faultAt(p, next)
+		}
+		if i = next; !more {
+			return nothingBehind(b, i)
+		}
+	}
+}
+
+func nothingBehind(b []byte, end int) *Fault {
+	if rest := jsonscan.Space(b, end); rest < len(b) {
+		return fault(CodeJSONTrailingData, fmt.Sprintf("data behind the object at byte %d", rest))
+	}
+	return nil
+}
+
+// ObjectLine appends a record as AppendJSONLine does, while its caller checks the record's payload.
+type ObjectLine struct {
+	dst      []byte
+	begin    int // of the line in dst
+	r        *Record
+	copied   int // what of the payload is in the line, or not for it
+	replaced bool
+}
+
+// NewObjectLine begins a line at the end of dst.
+func NewObjectLine(dst []byte, r *Record) ObjectLine {
+	return ObjectLine{dst: dst, begin: len(dst), r: r, copied: jsonscan.Start(r.Data)}
+}
+
+// EventID replaces the value of a member for which IsEventID holds, given by its offsets in the payload. It is called in the
+// order of the object's members.
+func (l *ObjectLine) EventID(value, end int) {
+	if need := value - l.copied + len(l.r.SequenceNumber) + 64; need > cap(l.dst)-len(l.dst) {
+		l.dst = slices.Grow(l.dst, max(need, len(l.dst))) // many such members: append would grow by a quarter each time
+	}
+	l.dst = append(l.dst, l.r.Data[l.copied:value]...)
+	l.dst = appendQuotedEventID(l.dst, l.r)
+	l.copied, l.replaced = end, true
+}
+
+// End returns dst with the line. The payload has to be one JSON object, as AppendJSONLine wants it.
+func (l *ObjectLine) End() []byte {
+	b := l.r.Data
+	end := bytes.LastIndexByte(b, '}')
+	dst := append(l.dst, b[l.copied:end]...)
+	if !l.replaced {
+		if jsonscan.Space(b, l.copied+1) < end {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `"`+EventIDName+`":`...)
+		dst = appendQuotedEventID(dst, l.r)
+	}
+	dst = append(dst, '}')
+	unbreak(dst[l.begin:])
+	return append(dst, '\n')
+}
+
+func appendQuotedEventID(dst []byte, r *Record) []byte {
+	dst = append(dst, '"')
+	dst = r.AppendEventID(dst)
+	return append(dst, '"')
+}
+
+// IsEventID tells whether the name between a member's quotes, which is valid, reads "event_id".
+func IsEventID(name []byte, escaped bool) bool {
+	if escaped {
+		return isEscapedEventID(name)
+	}
+	return string(name) == EventIDName
+}
+
+func isEscapedEventID(name []byte) bool {
+	const longest = len(EventIDName) * len(`\u0065`)
+	var room [longest]byte
+	return len(name) <= longest && string(jsonscan.AppendUnescaped(room[:0], name)) == EventIDName
+}
+
+// unbreak replaces the line breaks of a valid JSON text, which only stand between tokens, by spaces.
+func unbreak(line []byte) {
+	for _, c := range []byte("\n\r") {
+		for i := bytes.IndexByte(line, c); i >= 0; {
+			line[i] = ' '
+			next := bytes.IndexByte(line[i+1:], c)
+			if next < 0 {
+				break
+			}
+			i += 1 + next
+		}
+	}
+}

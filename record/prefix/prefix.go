@@ -1,0 +1,226 @@
+// Package prefix says where a record lies: it evaluates key prefixes written in Firehose's language.
+//
+// A prefix is text with expressions !{namespace:value} (Amazon Data Firehose Developer Guide, "Understand custom
+// prefixes for Amazon S3 objects"):
+//
+//	!{timestamp:yyyy/MM/dd}          arrival time of the record, in the pattern language of Java's DateTimeFormatter
+//	!{partitionKeyFromQuery:name}    member of the object that the query makes of the payload (jq)
+//	!{firehose:random-string}        eleven random characters, drawn for each file and each use
+//	!{firehose:error-output-type}    kind of error; error prefix only
+//
+// # Rules
+//
+// They are Firehose's, of the same page unless said otherwise. New refuses a template that breaks one of them.
+//
+//   - "!{" begins an expression wherever it stands, and does not stand within one.
+//   - A prefix without expressions gets !{timestamp:yyyy/MM/dd/HH}/ appended, with no slash before it. So does an empty
+//     one.
+//   - The error prefix may be empty only if the prefix has no expressions. It is then the prefix, the error type, a
+//     slash and the time. An error prefix of text alone gets the same ending.
+//   - An error prefix with expressions has !{firehose:error-output-type}; the prefix never has it.
+//   - The error prefix has no partition keys.
+//   - An evaluated prefix has at most 512 characters.
+//   - A prefix uses at most 50 partition keys ("Amazon Data Firehose Quota"), none of them null or empty.
+//   - Times are in UTC, or in the zone that is set ("Configure Amazon S3 object name format").
+//
+// Where Firehose's page and its behaviour part, this package follows the behaviour. The page has the time appended to
+// every prefix without a timestamp expression; the service appends it only where there is no expression at all. The
+// page's own examples, and those of "Use Amazon S3 bucket prefix to deliver data", show that too.
+//
+// Three things differ on purpose:
+//
+//   - Firehose evaluates timestamp once an object, for the object's oldest record. Here each record is routed by itself,
+//     so that every record lies in the hour that it arrived in.
+//   - Values of partition keys are escaped as Hive escapes partition names; see Escape. A value never makes a folder.
+//   - An evaluated prefix has at most 700 bytes, so that the whole key fits the 1,024 bytes of S3.
+//
+// Slashes of the template itself stay as they are, a leading one and two in a row included: Firehose takes them, and
+// tables point to what it has written. Control characters and segments of "." or ".." are refused, because clients and
+// consoles can not address them.
+//
+// # Arrival time and event time
+//
+// timestamp is the time at which Kinesis took the record. A prefix of it alone never looks into the payload, costs next
+// to nothing, and a partition of the past can no longer grow. The time of the event is in the payload: take it with the
+// query. Late records then open partitions of the past again.
+//
+//	{day:(.ts|strftime("%Y-%m-%d"))}                        ts: 1407974400
+//	{day:(.TIMESTAMP|tonumber|strftime("%Y-%m-%d"))}        TIMESTAMP: "1407974400"
+//	{day:(.ms/1000|strftime("%Y-%m-%d"))}                   ms: 1407974400123
+//	{day:.at[0:10]}                                         at: "2014-08-14T00:00:00.123+01:00"
+//	{day:.at[0:10],hour:.at[11:13]}                         the same, two keys
+//
+// # Queries
+//
+// A query is a jq program that makes one object, as Firehose's MetadataExtractionQuery. It is run by gojq, whose
+// language is that of jq 1.6, Firehose's, but for this:
+//
+//   - Numbers keep the digits that the payload has: 12345678901234567890 and 1.0 stay as they are. jq 1.6 writes 17
+//     significant digits and drops a trailing ".0".
+//   - Arithmetic with integers is exact, whatever their size.
+//   - Regular expressions are RE2's, without look-around and back references.
+//   - A string can be indexed by a number: "abc"[1] is "b", an error in jq 1.6.
+//   - strftime and its relatives know fractions of seconds and offsets.
+//   - env and $ENV are empty, and there are no inputs, modules, input_line_number or $__loc__.
+//
+// docs/prefixes.md lists further ones. The members of an object come in the order of the payload, as in jq: gojq itself
+// sorts them.
+//
+// The query is part of the settings and is trusted as such; payloads are not. What a query may do for a payload is
+// bounded: 250,000 units of work and 8 for each byte of the payload. A unit is one step of the interpreter, or what a
+// function does to eight bytes or one element; a function is charged before it does its work. The same payload takes the
+// same work each time, on every machine, so that neither an endless loop nor a hostile payload holds up a shard.
+//
+//   - Texts, arrays and objects that a query makes are bounded with it: a text has at most 2 MB and 64 bytes for each
+//     byte of the payload.
+//   - A payload is nested 256 levels deep at most, as for jq 1.6, and so is a value that is compared or written as text.
+//   - Integers have some 400 digits at most, those that a query computes or reads from a text included.
+//   - gsub and its relatives take linear time: gsub replaces every character of a text of 1 MB.
+//   - A function of gojq's is available only if its cost is known. builtins, debug, jn, yn, modulemeta and patterns with
+//     computed keys are not.
+//
+// Queries of paths alone, as {customer:.customer.id,region:(.region//"none")}, are not run at all: their values are
+// taken straight from the payload, with the same result.
+//
+// # Fault codes
+//
+// A record that can not be routed gets a record.Fault. Its message names the key and the reason, never a value.
+//
+//	DynamicPartitioning.MetadataExtractionFailed  the query makes no usable partition keys of the payload
+//	DynamicPartitioning.PrefixTooLong             the evaluated prefix is longer than 512 characters or 700 bytes
+//	DynamicPartitioning.QueryTooExpensive         the query does more work for the payload than it may
+package prefix
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"aws-streaming-pipeline/record"
+)
+
+const (
+	// maxCharacters bounds an evaluated prefix ("Understand custom prefixes for Amazon S3 objects").
+	maxCharacters = 512
+	// maxBytes leaves room in S3's 1,024 bytes for what follows a prefix: the stream's name (128), the time, the
+	// batch's id, the number of the file and an extension (128).
+	maxBytes = 700
+	// defaultTime is what Firehose puts behind a prefix that has no expressions.
+	defaultTime = "!{timestamp:yyyy/MM/dd/HH}/"
+)
+
+// Config names the templates.
+type Config struct {
+	// Data is the prefix of data files; empty for Firehose's default, yyyy/MM/dd/HH/.
+	Data string
+	// Error is the prefix of error files. It may only be empty if Data has no expressions.
+	Error string
+	// Query is a jq program that makes an object of partition keys from a payload, as {customer:.customer.id}. It is
+	// Firehose's MetadataExtractionQuery.
+	Query string
+	// Zone is the time zone of timestamps; nil for UTC.
+	Zone *time.Location
+}
+
+// Router evaluates the prefixes of records. It is safe for concurrent use, and takes no locks.
+type Router struct {
+	data   template
+	errors template
+	query  *query // nil if the prefix has no partition keys
+	frames frameCache
+	names  nameCache
+}
+
+// New checks the templates. Its error names every fault.
+func New(c Config) (*Router, error) {
+	if c.Zone == nil {
+		c.Zone = time.UTC
+	}
+	dataText, errorText, rules := complete(c.Data, c.Error)
+	data, dataErr := parse("prefix", dataText, c.Zone)
+	errs, errErr := parse("error prefix", errorText, c.Zone)
+	r := &Router{data: data, errors: errs}
+	faults := []error{rules, dataErr, errErr}
+	if dataErr == nil && errErr == nil {
+		faults = append(faults, r.checkTemplates(c.Query != ""))
+	}
+	if c.Query != "" {
+		var err error
+		r.query, err = compileQuery(c.Query, data.keys)
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// complete applies Firehose's defaults: the time behind a prefix without expressions, and the error prefix made from
+// the data prefix.
+func complete(data, errs string) (dataOut, errsOut string, err error) {
+	plain := !strings.Contains(data, "!{")
+	switch {
+	case errs == "" && !plain:
+		err = errors.New("error prefix is empty: it is needed when the prefix has expressions")
+		errs = "!{firehose:error-output-type}/" // no further fault
+	case errs == "":
+		errs = data + "!{firehose:error-output-type}/" + defaultTime
+	case !strings.Contains(errs, "!{"):
+		errs += "!{firehose:error-output-type}/" + defaultTime
+	}
+	if plain {
+		data += defaultTime
+	}
+	return data, errs, err
+}
+
+// checkTemplates applies the rules on which expression may stand where.
+func (r *Router) checkTemplates(hasQuery bool) error {
+	var faults []error
+	if r.data.has(kindErrorType) {
+		faults = append(faults, errors.New("prefix has !{firehose:error-output-type}: only the error prefix may"))
+	}
+	if r.errors.has(kindKey) {
+		faults = append(faults, errors.New("error prefix has !{partitionKeyFromQuery:...}: a record that failed has no keys"))
+	}
+	if !r.errors.has(kindErrorType) {
+		faults = append(faults, errors.New("error prefix has expressions, but not !{firehose:error-output-type}"))
+	}
+	if r.data.has(kindKey) && !hasQuery {
+		faults = append(faults, errors.New("prefix has !{partitionKeyFromQuery:...}, but there is no query"))
+	}
+	if hasQuery && !r.data.has(kindKey) {
+		faults = append(faults, errors.New("there is a query, but the prefix uses none of its keys"))
+	}
+	if len(r.data.keys) > maxKeys {
+		faults = append(faults, fmt.Errorf("prefix uses %d partition keys: want %d at most", len(r.data.keys), maxKeys))
+	}
+	return errors.Join(append(faults, r.data.checkExtent("prefix"), r.errors.checkExtent("error prefix"))...)
+}
+
+// Partition returns the partition of a record, or a *record.Fault if it has none. It keeps nothing of the record.
+// Random strings are not drawn yet: see KeyPrefix.
+func (r *Router) Partition(rec *record.Record) (string, error) {
+	f := r.frames.at(&r.data, rec.Arrival)
+	if r.query == nil {
+		return f.texts[0], nil
+	}
+	var few [8]value
+	values, fault := r.query.values(rec.Data, few[:0])
+	if fault != nil {
+		return "", fault
+	}
+	var room [2 * maxBytes]byte
+	name := r.data.fill(room[:0], f.texts, values, rec.Data)
+	if len(name) > maxBytes-r.data.drawn || utf8.RuneCount(name) > maxCharacters-r.data.drawn {
+		return "", faultOf(CodePrefixTooLong, fmt.Sprintf("the evaluated prefix has more than %d characters or %d bytes", maxCharacters, maxBytes))
+	}
+	return r.names.string(name), nil
+}
+
+// ErrorPartition returns the partition of error records of a kind that arrived at t. Random strings are not drawn yet.
+func (r *Router) ErrorPartition(t record.OutputType, arrival time.Time) string {
+	return r.errors.texts(arrival.In(r.errors.zone), string(t))[0]
+}

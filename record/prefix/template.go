@@ -1,0 +1,191 @@
+package prefix
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"aws-streaming-pipeline/record"
+)
+
+type kind int
+
+const (
+	kindText kind = iota
+	kindTime
+	kindKey
+	kindRandom
+	kindErrorType
+)
+
+// piece is a run of text or one expression.
+type piece struct {
+	kind kind
+	text string // the text, or the name of the key
+	time timePattern
+}
+
+// template is a parsed prefix.
+type template struct {
+	pieces []piece
+	zone   *time.Location
+	keys   []string      // names of the partition keys, each once
+	uses   []int         // for each use of a key, its place in keys
+	step   time.Duration // how long the times stand still at least; 0: not worth remembering
+	drawn  int           // how much longer the prefix is when its random strings are drawn
+}
+
+// parse reads a template; what names it in errors.
+func parse(what, text string, zone *time.Location) (template, error) {
+	t := template{zone: zone, step: longestStep}
+	faults := []error{checkText(what, text)}
+	for text != "" {
+		before, rest, found := strings.Cut(text, "!{")
+		if before != "" {
+			t.pieces = append(t.pieces, piece{kind: kindText, text: before})
+		}
+		if !found {
+			break
+		}
+		expr, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			faults = append(faults, fmt.Errorf("%s: %q has no closing brace", what, "!{"+rest))
+			break
+		}
+		p, err := parseExpression(expr)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: !{%s}: %w", what, expr, err))
+		}
+		t.add(p)
+		text = after
+	}
+	return t, errors.Join(faults...)
+}
+
+// checkText refuses characters that can not stand in a key that is to be listed and read back.
+func checkText(what, text string) error {
+	for i, r := range text {
+		switch {
+		case r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
+			return fmt.Errorf("%s: invalid UTF-8 at byte %d", what, i)
+		case unicode.IsControl(r) || unlistable(r):
+			return fmt.Errorf("%s: %U at byte %d: control characters can not stand in keys", what, r, i)
+		}
+	}
+	return nil
+}
+
+func parseExpression(expr string) (piece, error) {
+	if strings.Contains(expr, "!{") {
+		return piece{}, errors.New("an expression can not stand within another")
+	}
+	namespace, value, ok := strings.Cut(expr, ":")
+	if !ok || value == "" {
+		return piece{}, errors.New("want namespace:value")
+	}
+	switch namespace {
+	case "timestamp":
+		pattern, err := compilePattern(value)
+		return piece{kind: kindTime, time: pattern}, err
+	case "partitionKeyFromQuery":
+		return piece{kind: kindKey, text: value}, nil
+	case "partitionKeyFromLambda":
+		return piece{}, errors.New("there is no transforming function here: take the key with partitionKeyFromQuery")
+	case "firehose":
+		switch value {
+		case "random-string":
+			return piece{kind: kindRandom}, nil
+		case "error-output-type":
+			return piece{kind: kindErrorType}, nil
+		}
+		return piece{}, errors.New("want firehose:random-string or firehose:error-output-type")
+	}
+	return piece{}, errors.New("want timestamp, partitionKeyFromQuery or firehose before the colon")
+}
+
+func (t *template) add(p piece) {
+	t.pieces = append(t.pieces, p)
+	switch p.kind {
+	case kindTime:
+		t.step = min(t.step, p.time.step())
+	case kindRandom:
+		t.drawn += randomLength - len(randomMark)
+	case kindKey:
+		i := slices.Index(t.keys, p.text)
+		if i < 0 {
+			i = len(t.keys)
+			t.keys = append(t.keys, p.text)
+		}
+		t.uses = append(t.uses, i)
+	}
+}
+
+func (t *template) has(k kind) bool {
+	return slices.ContainsFunc(t.pieces, func(p piece) bool { return p.kind == k })
+}
+
+// texts evaluates the template for a local time and an error type: the texts before, between and behind its keys.
+func (t *template) texts(local time.Time, errorType string) []string {
+	texts := make([]string, 0, len(t.uses)+1)
+	b := make([]byte, 0, 128)
+	for i := range t.pieces {
+		switch p := &t.pieces[i]; p.kind {
+		case kindText:
+			b = append(b, p.text...)
+		case kindTime:
+			b = p.time.appendTo(b, local)
+		case kindRandom:
+			b = append(b, randomMark...)
+		case kindErrorType:
+			b = append(b, errorType...)
+		case kindKey:
+			texts = append(texts, string(b))
+			b = b[:0]
+		}
+	}
+	return append(texts, string(b))
+}
+
+// fill appends the template with its texts and the values of the keys, which may lie in the payload, escaped.
+func (t *template) fill(b []byte, texts []string, values []value, payload []byte) []byte {
+	b = append(b, texts[0]...)
+	for i, key := range t.uses {
+		b = values[key].appendTo(b, payload)
+		b = append(b, texts[i+1]...)
+	}
+	return b
+}
+
+// checkExtent looks at the template as it is evaluated on each day of a year, at a time and for an error type with
+// long texts, and with the shortest values for its keys. Names of months and days, and offsets, come up in all their
+// lengths.
+func (t *template) checkExtent(what string) error {
+	at := time.Date(2024, 1, 1, 22, 58, 57, 999999999, t.zone)
+	for range 366 {
+		text := t.sample(at)
+		if characters := utf8.RuneCountInString(text); characters > maxCharacters || len(text) > maxBytes {
+			return fmt.Errorf("%s: it has %d characters and %d bytes when it is evaluated: want %d and %d at most",
+				what, characters, len(text), maxCharacters, maxBytes)
+		}
+		for segment := range strings.SplitSeq(text, "/") {
+			if segment == "." || segment == ".." {
+				return fmt.Errorf("%s: a segment of the path is %q, which is no name of a folder", what, segment)
+			}
+		}
+		at = at.AddDate(0, 0, 1)
+	}
+	return nil
+}
+
+// sample evaluates the template with a letter for each key and random strings drawn.
+func (t *template) sample(at time.Time) string {
+	values := make([]value, len(t.keys))
+	for i := range values {
+		values[i] = value{text: "k"}
+	}
+	return drawRandom(string(t.fill(nil, t.texts(at, string(record.FormatConversionFailed)), values, nil)))
+}

@@ -1,0 +1,162 @@
+package layout_test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"aws-streaming-pipeline/record/prefix"
+	"aws-streaming-pipeline/writers/layout"
+)
+
+const id = "01a20527-214f-712e-bae4-36df22ed3c71"
+
+var clock = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// The form itself is what readers of the bucket rely on.
+func TestFile_HasFirehosesFormWithTheBatchInTheIDsPlace(t *testing.T) {
+	f := layout.File{Name: "data/trips", Clock: clock, Batch: id, Number: 7, Extension: ".jsonl.gz"}
+	if want := "data/trips-1-2026-01-02-03-04-05-" + id + "-007.jsonl.gz"; f.Key() != want {
+		t.Errorf("got %s, want %s", f.Key(), want)
+	}
+}
+
+// A name of the pipeline's own making: prefix and stream that look like what they are not.
+var names = []string{
+	"", "trips", "a.b_c-1", "data/year=2026/month=01/trips", "/", "data//trips", "täglich/💾/trips", "a\nb/trips",
+	"trips-1-2026-01-02-03-04-05-" + id + "-000",                              // a stream named like a file of Firehose's
+	"trips-1-2026-01-02-03-04-05-" + id + "-000.json",                         // a stream named like a file
+	"data/trips-1-2026-01-02-03-04-05-" + id + "-000.jsonl.gz/trips",          // a prefix named like a file
+	"manifests/2026/01/02/03/" + id + ".json/trips", "-1-2026-01-02-03-04-05", // and like a manifest
+}
+
+var extensions = []string{
+	"", ".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet", ".gz", ".snappy", ".json_v2", ".json!", ".a-b", ".it's", ".(copy)", ".*",
+	"..", ".1", ".000", ".-1-2026-01-02-03-04-05", ".x-1-2026-01-02-03-04-05-" + id, "." + strings.Repeat("z", 127),
+}
+
+func TestParseFile_TakesApartWhatKeyMakes(t *testing.T) {
+	for _, name := range names {
+		for _, extension := range extensions {
+			for _, n := range []int{0, 7, 999, 1000, 123456} {
+				if err := prefix.ValidateExtension(extension); err != nil || layout.IsFileEnding(extension) {
+					t.Fatalf("extension %q is not allowed: %v", extension, err)
+				}
+				f := layout.File{Name: name, Clock: clock, Batch: id, Number: n, Extension: extension}
+				if got, ok := layout.ParseFile(f.Key()); !ok || got != f {
+					t.Fatalf("%q: got %+v, %v, want %+v", f.Key(), got, ok, f)
+				}
+			}
+		}
+	}
+}
+
+// Names and extensions put together at random from pieces of keys: what a key is made of comes back, or the extension is
+// one that settings refuse.
+func TestParseFile_TakesApartWhateverTheNameAndTheExtension(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	pieces := []string{"-1-", "2026-01-02-03-04-05", "-", id, "000", "0007", ".", "json", "-1-2026-13-02-03-04-05-" + id + "-000", "/", "x", "-1-2026-01-02-03-04-05-" + id + "-000", "7"}
+	random := func() string {
+		var b strings.Builder
+		for range rng.IntN(7) {
+			b.WriteString(pieces[rng.IntN(len(pieces))])
+		}
+		return b.String()
+	}
+	refused := 0
+	for range 10_000 {
+		f := layout.File{Name: random(), Clock: clock, Batch: layout.NewBatchID(), Number: rng.IntN(1100)}
+		if rng.IntN(4) > 0 {
+			f.Extension = "." + strings.ReplaceAll(random(), "/", "_") + "j"
+		}
+		got, ok := layout.ParseFile(f.Key())
+		switch {
+		case prefix.ValidateExtension(f.Extension) != nil:
+		case layout.IsFileEnding(f.Extension):
+			refused++
+		case !ok || got != f:
+			t.Fatalf("%q: got %+v, %v, want %+v", f.Key(), got, ok, f)
+		}
+	}
+	if refused == 0 {
+		t.Error("no extension looked like the end of a key")
+	}
+}
+
+func TestParseFile_KnowsNoOtherKeys(t *testing.T) {
+	for _, key := range []string{
+		"", "data/notes.txt", "data/",
+		"data/trips-1-2026-01-02-03-04-05-" + id,                // Firehose's
+		"data/trips-1-2026-01-02-03-04-05-" + id + ".gz",        // Firehose's, with an extension
+		"data/trips-1-2026-01-02-03-04-05-" + id + "-7.jsonl",   // no number of ours
+		"data/trips-1-2026-01-02-03-04-05-" + id + "-0007.json", // neither
+		"data/trips-1-2026-01-02-03-04-05-" + id + "-007jsonl",
+		"data/trips-1-2026-01-02-03-04-05-" + id + "-007.",
+		"data/trips-1-2026-01-02-03-04-05-" + id + "-007.JSON",
+		"data/trips-1-2026-01-02-03-04-05-" + id + "-007.json/x",
+		"data/trips-2-2026-01-02-03-04-05-" + id + "-007.jsonl",
+		"data/trips-1-2026-13-02-03-04-05-" + id + "-007.jsonl",
+		"data/trips-1-2026-02-30-03-04-05-" + id + "-007.jsonl",
+		"data/trips-1-2026-01-02-03-04-05-b-007.jsonl",
+		"data/trips-1-2026-01-02-03-04-05-01a20527-214f-412e-bae4-36df22ed3c71-007.jsonl", // a random UUID, of version 4
+		"data/trips-1-2026-01-02-03-04-05-01A20527-214F-712E-BAE4-36DF22ED3C71-007.jsonl",
+		"data/trips-1-2026-01-02-03-04-05-" + id + "-99999999999999999999.jsonl",
+		layout.ManifestKey("manifests/", clock, id), layout.OutboxKey("manifests/", id),
+	} {
+		if f, ok := layout.ParseFile(key); ok {
+			t.Errorf("%q is taken for %+v", key, f)
+		}
+	}
+}
+
+func TestBatchTime_IsWhenTheIDWasMade(t *testing.T) {
+	before := time.Now().Truncate(time.Millisecond)
+	got, ok := layout.BatchTime(layout.NewBatchID())
+	if !ok || got.Before(before) || got.After(time.Now()) {
+		t.Errorf("got %v, %v; made between %v and %v", got, ok, before, time.Now())
+	}
+	for _, other := range []string{"", "batch", id + "0", "01a20527-214f-412e-bae4-36df22ed3c71"} {
+		if _, ok := layout.BatchTime(other); ok {
+			t.Errorf("%q is taken for a batch's", other)
+		}
+	}
+}
+
+func TestParseManifest_KnowsManifestsAlone(t *testing.T) {
+	for _, under := range []string{"manifests/", "", "m", "a/2026/01/02/03/"} {
+		key := layout.ManifestKey(under, time.Date(2026, 1, 2, 5, 59, 59, 0, time.FixedZone("", 2*3600)), id)
+		hour, batch, ok := layout.ParseManifest(under, key)
+		if !ok || batch != id || !hour.Equal(clock.Truncate(time.Hour)) {
+			t.Errorf("%s: %v, %q, %v", key, hour, batch, ok)
+		}
+		if folder := layout.ManifestFolder(under, clock); !strings.HasPrefix(key, folder) {
+			t.Errorf("%s is not in %s", key, folder)
+		}
+		for _, other := range []string{
+			"elsewhere/" + key,
+			strings.TrimSuffix(key, "json"),
+			under + "2026/13/02/03/" + id + ".json",
+			under + "2026/01/02/03/.json",
+			under + "2026/01/02/03/more/" + id + ".json",
+			layout.MoveKey(under, clock, "shardId-000000000000", 3, id),
+			layout.OutboxKey(under, id),
+			layout.File{Name: under + "2026/01/02/03/trips", Clock: clock, Batch: id, Extension: ".json"}.Key(),
+		} {
+			if _, batch, ok := layout.ParseManifest(under, other); ok {
+				t.Errorf("%s is taken for the manifest of %s", other, batch)
+			}
+		}
+	}
+}
+
+func TestParseOutbox_KnowsListsAlone(t *testing.T) {
+	if got, ok := layout.ParseOutbox("manifests/", layout.OutboxKey("manifests/", id)); !ok || got != id {
+		t.Errorf("got %q, %v", got, ok)
+	}
+	for _, other := range []string{"manifests/outbox/notes.json.zst", "outbox/" + id + ".json.zst", "manifests/outbox/" + id + ".json", layout.ManifestKey("manifests/", clock, id)} {
+		if _, ok := layout.ParseOutbox("manifests/", other); ok {
+			t.Errorf("%s is taken for a list", other)
+		}
+	}
+}
