@@ -31,6 +31,11 @@ func ParseFloat(number []byte, bits int) (v float64, exact, ok bool) {
 	case digits > mostDigits:
 		return v, false, true
 	}
+	if n, places, ok := decimal(number, digits); ok {
+		if off := math.Abs(residue(magnitude, n, places)); math.Abs(off-0.5) > 0.01 {
+			return v, off < 0.5, true
+		}
+	}
 	var room [32]byte
 	return v, sameDigits(number, strconv.AppendFloat(room[:0], magnitude, 'e', digits-1, bits), digits), true
 }
@@ -55,6 +60,46 @@ func significantDigits(number []byte) int {
 		}
 	}
 	return digits
+}
+
+// powersOfTen are those that a double holds exactly.
+var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+	1e19, 1e20, 1e21, 1e22}
+
+// decimal gives the magnitude of a number as an integer of its significant digits, divided by ten to the power of places. ok
+// is false if the number has an exponent or more digits or places than residue is precise for.
+func decimal(number []byte, digits int) (n uint64, places int, ok bool) {
+	if digits > 17 {
+		return 0, 0, false
+	}
+	fraction := false
+	for _, c := range number {
+		switch {
+		case c == '.':
+			fraction = true
+			continue
+		case c == '-':
+			continue
+		case c|0x20 == 'e':
+			return 0, 0, false
+		case digits == 0: // zeros at the end of the fraction
+			continue
+		}
+		if n = 10*n + uint64(c-'0'); n > 0 {
+			digits--
+		}
+		if fraction {
+			places++
+		}
+	}
+	return n, places, places < len(powersOfTen)
+}
+
+// residue returns by how many units of its last digit the number n/10^places differs from v, a double near it, with an error
+// below a thousandth: the product is rounded only after the subtraction.
+func residue(v float64, n uint64, places int) float64 {
+	near := float64(n)
+	return math.FMA(v, powersOfTen[places], -near) - float64(int64(n)-int64(near))
 }
 
 // sameDigits compares a number's significant digits with those of the same number written as 1.2345e+06.

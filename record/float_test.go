@@ -91,3 +91,19 @@ func compareWithHalfADigit(t *testing.T, number string, v float64) int {
 	off := new(big.Rat).Sub(new(big.Rat).SetFloat64(v), exact)
 	return off.Abs(off).Cmp(half)
 }
+
+func BenchmarkParseFloat(b *testing.B) {
+	for _, digits := range []int{6, 15, 16, 17} {
+		b.Run(strconv.Itoa(digits)+" digits", func(b *testing.B) {
+			r := rand.New(rand.NewPCG(1, uint64(digits)))
+			numbers := make([][]byte, 1000)
+			for i := range numbers {
+				numbers[i] = strconv.AppendFloat(nil, r.Float64()*200-100, 'g', digits, 64)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				ParseFloat(numbers[i%len(numbers)], 64)
+			}
+		})
+	}
+}
