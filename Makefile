@@ -76,7 +76,7 @@ bench-scale: ## shards, cores, memory over time, catching up after a stop
 
 cost: ## renew docs/cost.md from a measurement and the prices in cmd/cost
 	$(GO) run ./internal/test/bench -cost cmd/cost/measured.json
-	$(GO) run ./cmd/cost > docs/cost.md
+	$(GO) run ./cmd/cost --page > docs/cost.md
 
 clean: ## what was built and fetched
 	rm -rf bin dist $(CACHE) demo-output

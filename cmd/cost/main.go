@@ -1,185 +1,96 @@
-// Command cost prints docs/cost.md: what delivering a stream costs with the daemon and with Amazon Data Firehose.
+// Command cost reckons what delivering a stream to S3 costs per month: with the daemon, and with the services that AWS offers for it.
 //
-//	go run ./cmd/cost > docs/cost.md
+//	go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2
+//	go run ./cmd/cost --page > docs/cost.md
 //
 // What the daemon takes is measured (measured.json, written by "go run ./internal/test/bench -cost cmd/cost/measured.json");
-// prices are inputs with a date (prices.json); the assumptions are constants of this file and stand in the text.
+// prices are inputs with a date and a page (prices.json); the assumptions are constants of this package and stand in the output.
 package main
 
 import (
-	_ "embed"
-	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
-	"log"
 	"math"
 	"os"
-	"strings"
-
-	"aws-streaming-pipeline/cmd/cost/measured"
-)
-
-//go:embed measured.json
-var measuredJSON []byte
-
-//go:embed prices.json
-var pricesJSON []byte
-
-// prices are list prices in US dollars.
-type prices struct {
-	Region string
-	// Known is when these prices were noted; Pages is where they stand.
-	Known string
-	Pages []string
-
-	FargateVCPUHour, FargateGBHour float64
-	EC2Type                        string
-	EC2VCPUs                       int
-	EC2OnDemandHour, EC2SpotShare  float64
-
-	S3PutsPer1000, S3GetsPer1000  float64
-	DynamoWritesPer1M, ReadsPer1M float64
-
-	FirehoseIngestGB, FirehoseConversionGB       float64
-	FirehosePartitioningGB, FirehoseObjects1000  float64
-	FirehoseJQHour, FirehoseBillingUnitKilobytes float64
-}
-
-// Assumptions.
-const (
-	megabytesASecond = 10.0 // of payload, all the time
-	shards           = 10.0
-	busy             = 0.5 // share of the daemon's cores that is in use; the rest is for catching up
-	workers          = 2.0 // so that one may fail
-	leastVCPU        = 0.25
-	memoryGB         = 0.5         // a worker
-	month            = 2_628_000.0 // seconds
-	objectBytes      = 128 << 20
-	heartbeats       = 18.0 // writes a minute and worker, at the default FAILOVER_TIME
-	scans            = 12.0 // reads a minute and worker, each of half a unit for a table of so few shards
+	"strconv"
 )
 
 func main() {
-	if err := sheet(os.Stdout); err != nil {
-		log.Fatal("cost: ", err)
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return
+		}
+		fmt.Fprintln(os.Stderr, "cost:", err)
+		os.Exit(2)
 	}
 }
 
-func sheet(w io.Writer) error {
-	var m measured.Measured
-	var p prices
-	if err := json.Unmarshal(measuredJSON, &m); err != nil {
-		return fmt.Errorf("measured.json: %w", err)
+// options are the command line.
+type options struct {
+	stream stream
+	page   bool
+}
+
+func run(args []string, out, usage io.Writer) error {
+	s, err := open()
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(pricesJSON, &p); err != nil {
-		return fmt.Errorf("prices.json: %w", err)
+	o, err := parse(args, usage, &s.prices)
+	if err != nil {
+		return err
 	}
-	_, err := io.WriteString(w, text(m, p))
+	text := s.answer(o.stream)
+	if o.page {
+		text = s.page()
+	}
+	_, err = io.WriteString(out, text)
 	return err
 }
 
-func text(m measured.Measured, p prices) string {
-	gb := megabytesASecond * month / 1000
-	var b strings.Builder
-	fmt.Fprintf(&b, `# What it costs
-
-Printed by `+"`go run ./cmd/cost`"+`; change the inputs in `+"`cmd/cost/`"+`, not this page. Prices are list prices of %s as
-known in %s. They change: check them on the pages named below before you rely on them.
-
-%.0f MB of payload a second, all month: %s GB (1 GB is 10^9 bytes here). US dollars a month; in brackets, for each GB.
-
-| records | into | daemon on Fargate | daemon on EC2 spot | Firehose | times Fargate |
-|---|---|---|---|---|---|
-`, p.Region, p.Known, megabytesASecond, thousands(gb))
-	for _, l := range m.Loads {
-		o := p.ours(l, gb)
-		f := p.firehose(l, gb)
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %.0f |\n", size(l.RecordBytes), formats[l.Format], dollars(o.fargate, gb), dollars(o.spot, gb), dollars(f, gb), f/o.fargate)
+// parse reads the command line; prices that it names replace those of p.
+func parse(args []string, usage io.Writer, p *prices) (options, error) {
+	var o options
+	f := flag.NewFlagSet("cost", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.Usage = func() {
+		fmt.Fprint(usage, "cost reckons what delivering your stream to S3 costs per month, in US dollars.\n\n"+
+			"  go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2\n\n")
+		f.PrintDefaults()
+		fmt.Fprintf(usage, "\nPrices are those of %s; give those of your Region and discount where they differ.\nAll of them, with dates and links: docs/cost.md.\n", p.Region)
 	}
-	fmt.Fprintf(&b, `
-The stream itself, storage and data transfer cost the same on both sides and are left out. Firehose bills each record as a
-multiple of %.0f KB, also from a Kinesis stream, so small records cost as much as large ones; conversion to Parquet is billed on
-the same rounded bytes. Dynamic partitioning is not in the table: it adds $%.3f a GB delivered, $%.3f for 1,000 objects and
-$%.2f an hour of jq; the daemon's partitions cost nothing but their objects.
-
-## How the daemon's side comes about
-
-| records | into | CPU seconds a GB | cores in use | bytes out for each in | S3 writes a GB | compute, Fargate | compute, EC2 spot | S3 | DynamoDB |
-|---|---|---|---|---|---|---|---|---|---|
-`, p.FirehoseBillingUnitKilobytes, p.FirehosePartitioningGB, p.FirehoseObjects1000, p.FirehoseJQHour)
-	for _, l := range m.Loads {
-		o := p.ours(l, gb)
-		fmt.Fprintf(&b, "| %s | %s | %.1f | %.2f | %.2f | %.0f | $%.2f | $%.2f | $%.2f | $%.2f |\n",
-			size(l.RecordBytes), formats[l.Format], l.CPUSecondsPerGB, o.cores, l.OutputRatio, l.PutsPerGB, o.fargate-o.s3-o.dynamo, o.spot-o.s3-o.dynamo, o.s3, o.dynamo)
+	f.Float64Var(&o.stream.recordsPerSecond, "records-per-second", 1000, "records put into the stream, on average over the month")
+	f.Float64Var(&o.stream.recordBytes, "bytes", 1000, "average payload of a record in bytes")
+	f.IntVar(&o.stream.shards, "shards", 2, "shards of the stream")
+	f.StringVar(&o.stream.format, "format", "jsonl", "files: jsonl (JSON lines, gzip) or parquet (Parquet, zstd)")
+	f.IntVar(&o.stream.workers, "workers", 2, "least number of daemons; two, so that one may fail")
+	f.Float64Var(&p.FirehoseIcebergGB, "firehose-iceberg-per-gb", p.FirehoseIcebergGB, "price of Firehose to Iceberg; it depends on the source and the Region")
+	f.Float64Var(&p.ChannelGB, "channel-per-gb", p.ChannelGB, "price of a Kinesis channel; 0: not known, left out")
+	f.BoolVar(&o.page, "page", false, "print docs/cost.md")
+	if err := f.Parse(args); err != nil {
+		return o, err
 	}
-	fmt.Fprintf(&b, `
-- Measured on %s, %s. A core there is taken for a vCPU.
-- %.0f workers, so that one may fail, each with %.1f GB of memory. Together they have the cores that the load takes divided by %.1f,
-  at least %.2f vCPU each.
-- Fargate: $%.5f a vCPU hour, $%.6f a GB hour. EC2: the share of a %s (%d vCPU, $%.4f an hour on demand) by vCPU, spot taken at
-  %.0f %% of the price on demand.
-- S3: $%.4f for 1,000 writes, $%.4f for 1,000 reads, as the benchmark counted them with short loads, which make more of them.
-- DynamoDB on demand, $%.3f for a million writes and $%.3f for a million reads: %.0f shards, a transaction (two units for each shard and
-  for the batch) and a delete for each object of %d MiB; %.0f heartbeats and %.0f scans a minute and worker.
-- Firehose: $%.3f a GB taken in, $%.3f a GB converted, no discount for volume.
-- Prices: %s.
-`, m.Date, m.Machine, workers, memoryGB, busy, leastVCPU, p.FargateVCPUHour, p.FargateGBHour, p.EC2Type, p.EC2VCPUs, p.EC2OnDemandHour, 100*p.EC2SpotShare,
-		p.S3PutsPer1000, p.S3GetsPer1000, p.DynamoWritesPer1M, p.ReadsPer1M, shards, objectBytes>>20, heartbeats, scans,
-		p.FirehoseIngestGB, p.FirehoseConversionGB, strings.Join(p.Pages, ", "))
-	return b.String()
-}
-
-var formats = map[string]string{"jsonl-gzip": "JSON lines, gzip", "parquet-zstd": "Parquet, zstd"}
-
-// bill is the daemon's month in dollars; fargate and spot are all of it.
-type bill struct{ cores, fargate, spot, s3, dynamo float64 }
-
-func (p prices) ours(l measured.Load, gb float64) bill {
-	var b bill
-	hours := month / 3600
-	b.cores = megabytesASecond / 1000 * l.CPUSecondsPerGB
-	vcpu := max(b.cores/busy, workers*leastVCPU)
-	b.s3 = gb/1000*(l.PutsPerGB*p.S3PutsPer1000) + gb/1000*(l.GetsPerGB*p.S3GetsPer1000)
-	objects := gb * 1e9 * l.OutputRatio / objectBytes
-	writes := objects*(2*(shards+1)+1) + workers*heartbeats*month/60
-	reads := workers * scans * month / 60 / 2
-	b.dynamo = writes/1e6*p.DynamoWritesPer1M + reads/1e6*p.ReadsPer1M
-	b.fargate = hours*(vcpu*p.FargateVCPUHour+workers*memoryGB*p.FargateGBHour) + b.s3 + b.dynamo
-	b.spot = hours*vcpu/float64(p.EC2VCPUs)*p.EC2OnDemandHour*p.EC2SpotShare + b.s3 + b.dynamo
-	return b
-}
-
-// firehose is Firehose's month in dollars.
-func (p prices) firehose(l measured.Load, gb float64) float64 {
-	unit := p.FirehoseBillingUnitKilobytes * 1024
-	billed := gb * math.Ceil(float64(l.RecordBytes)/unit) * unit / float64(l.RecordBytes)
-	perGB := p.FirehoseIngestGB
-	if strings.HasPrefix(l.Format, "parquet") {
-		perGB += p.FirehoseConversionGB
-	}
-	return billed * 1e9 / (1 << 30) * perGB // Firehose's GB has 2^30 bytes
-}
-
-func dollars(sum, gb float64) string {
-	return fmt.Sprintf("$%s ($%.4f)", thousands(sum), sum/gb)
-}
-
-// thousands writes a number with its thousands apart.
-func thousands(n float64) string {
-	digits := fmt.Sprintf("%.0f", n)
-	var b strings.Builder
-	for i, d := range digits {
-		if i > 0 && (len(digits)-i)%3 == 0 {
-			b.WriteByte(',')
+	var faults []error
+	check := func(ok bool, name string, value any, want string) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("--%s=%v: want %s", name, value, want))
 		}
-		b.WriteRune(d)
 	}
-	return b.String()
+	between := func(n, least, most float64) bool { return n >= least && n <= most } // false for NaN
+	if f.NArg() > 0 {
+		faults = append(faults, fmt.Errorf("argument %q: want flags only", f.Arg(0)))
+	}
+	check(between(o.stream.recordsPerSecond, 0.001, 1e9), "records-per-second", plain(o.stream.recordsPerSecond), "0.001 to 1000000000")
+	check(between(o.stream.recordBytes, 1, 10<<20), "bytes", plain(o.stream.recordBytes), "1 to 10485760, the largest record of Kinesis")
+	check(between(float64(o.stream.shards), 1, 100_000), "shards", o.stream.shards, "1 to 100000")
+	check(between(float64(o.stream.workers), 1, 10_000), "workers", o.stream.workers, "1 to 10000")
+	check(formats[o.stream.format] != "", "format", o.stream.format, "jsonl or parquet")
+	check(between(p.FirehoseIcebergGB, 0, math.MaxFloat64), "firehose-iceberg-per-gb", p.FirehoseIcebergGB, "US dollars")
+	check(between(p.ChannelGB, 0, math.MaxFloat64), "channel-per-gb", p.ChannelGB, "US dollars")
+	return o, errors.Join(faults...)
 }
 
-func size(bytes int) string {
-	if bytes < 1000 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	return fmt.Sprintf("%.1f KB", float64(bytes)/1000)
-}
+// plain writes a number as one would type it.
+func plain(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
