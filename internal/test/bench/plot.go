@@ -39,15 +39,15 @@ func plot(results []result) string {
 
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="Helvetica, Arial, sans-serif" font-size="13">`+"\n", plotWidth, bottom+axisHeight)
-	b.WriteString(`<rect width="100%" height="100%" fill="#ffffff"/>` + "\n")
+	b.WriteString(plotStyle + `<rect class="paper" width="100%" height="100%" rx="8"/>` + "\n")
 	text := func(x, y int, anchor, more, s string) {
-		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="%s" fill="#1f2328"%s>%s</text>`+"\n", x, y, anchor, more, html.EscapeString(s))
+		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="%s"%s>%s</text>`+"\n", x, y, anchor, more, html.EscapeString(s))
 	}
 	text(16, 24, "start", ` font-size="16" font-weight="bold"`, "Megabytes of records for each CPU second, stream to published file")
 	text(16, 43, "start", ` fill-opacity="0.7"`, "one core, TLS to the stream and to the bucket; longer is better")
 	for v := 0.0; v <= full; v += step {
 		x := plotLeft + int(v*scale)
-		fmt.Fprintf(&b, `<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#d0d7de"/>`+"\n", x, plotTop, x, bottom)
+		fmt.Fprintf(&b, `<line class="grid" x1="%d" y1="%d" x2="%d" y2="%d"/>`+"\n", x, plotTop, x, bottom)
 		text(x, bottom+18, "middle", "", fmt.Sprint(v))
 	}
 	y := plotTop
@@ -67,6 +67,13 @@ func plot(results []result) string {
 	b.WriteString("</svg>\n")
 	return b.String()
 }
+
+// plotStyle has the colours of a light and of a dark page.
+const plotStyle = `<style>
+.paper { fill: #ffffff } text { fill: #1f2328 } .grid { stroke: #d0d7de }
+@media (prefers-color-scheme: dark) { .paper { fill: #0d1117 } text { fill: #e6edf3 } .grid { stroke: #3d4753 } }
+</style>
+`
 
 var shortTitle = map[string]string{
 	daemon:  "the daemon",
