@@ -274,7 +274,7 @@ func (p *StartPosition) Decode(value string) error {
 	return nil
 }
 
-// SettingsMarkdown is the table of settings as it stands in the README.
+// SettingsMarkdown is the table of settings as it stands in docs/settings.md.
 func SettingsMarkdown() string {
 	var b strings.Builder
 	b.WriteString("| variable | default | meaning |\n|---|---|---|\n")

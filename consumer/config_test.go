@@ -86,15 +86,15 @@ func TestStartPosition_TakesATime(t *testing.T) {
 	}
 }
 
-// The README's table is what the program prints: make it again with go run ./cmd/consumer settings --markdown.
-func TestReadme_HasTheSettingsOfTheProgram(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+// The table of docs/settings.md is what the program prints: make it again with go run ./cmd/consumer settings --markdown.
+func TestDocs_HaveTheSettingsOfTheProgram(t *testing.T) {
+	page, err := os.ReadFile("../docs/settings.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(readme), "<!-- settings -->\n")
+	_, rest, _ := strings.Cut(string(page), "<!-- settings -->\n")
 	table, _, found := strings.Cut(rest, "<!-- /settings -->")
 	if !found || table != SettingsMarkdown() {
-		t.Errorf("README.md has another table of settings than the program:\n%s", SettingsMarkdown())
+		t.Errorf("docs/settings.md has another table of settings than the program:\n%s", SettingsMarkdown())
 	}
 }

@@ -25,7 +25,7 @@ func texts(t *testing.T) map[string]string {
 		if err != nil {
 			return err
 		}
-		if name := entry.Name(); entry.IsDir() && path != root && (strings.HasPrefix(name, ".") && name != ".." || name == "demo-output" || name == "node_modules") {
+		if name := entry.Name(); entry.IsDir() && path != root && (strings.HasPrefix(name, ".") && name != ".." || name == "demo-output" || name == "dist" || name == "node_modules") {
 			return filepath.SkipDir
 		}
 		if filepath.Ext(path) != ".md" {
@@ -50,6 +50,42 @@ func TestTexts_LinkToFilesThatExist(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A link to a heading is checked against the names that GitHub gives to headings.
+func TestTexts_LinkToHeadingsThatExist(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`)
+	all := texts(t)
+	checked := 0
+	for path, text := range all {
+		for _, m := range link.FindAllStringSubmatch(text, -1) {
+			target := path
+			if m[1] != "" {
+				target = filepath.Join(filepath.Dir(path), m[1])
+			}
+			checked++
+			if !slices.Contains(headings(all[target]), m[2]) {
+				t.Errorf("%s links to #%s of %s, which is not there", path, m[2], target)
+			}
+		}
+	}
+	if checked < 10 {
+		t.Errorf("looked at %d links", checked)
+	}
+	if got := headings("# A `b` c: d, (e)\n```sh\n# no heading\n```\n## Try it, without\n"); !slices.Equal(got, []string{"a-b-c-d-e", "try-it-without"}) {
+		t.Errorf("headings %q", got)
+	}
+}
+
+// headings are the names of a text's headings: in lower case, without punctuation, with hyphens for spaces.
+func headings(text string) []string {
+	text = regexp.MustCompile("(?ms)^```.*?^```").ReplaceAllString(text, "")
+	var names []string
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(text, -1) {
+		plain := regexp.MustCompile(`[^\pL\pN _-]`).ReplaceAllString(strings.ToLower(m[1]), "")
+		names = append(names, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return names
 }
 
 func TestTexts_NameFoldersThatExist(t *testing.T) {

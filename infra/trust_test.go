@@ -27,7 +27,13 @@ func documentedTrust(t *testing.T) (string, iam.Trust) {
 	if len(blocks) != 1 {
 		t.Fatalf("the README has %d JSON documents", len(blocks))
 	}
-	document := strings.NewReplacer("OWNER_ID", "11", "REPOSITORY_ID", "22", "OWNER", "octo", "ACCOUNT", "123456789012").Replace(blocks[0][1])
+	// OWNER/aws-streaming-pipeline, or what a fork is called.
+	name := regexp.MustCompile(`"([^/"]+)/([^/"]+)/\.github/`).FindStringSubmatch(blocks[0][1])
+	if name == nil {
+		t.Fatal("the policy names no workflow")
+	}
+	document := strings.NewReplacer(name[1]+"@OWNER_ID/"+name[2]+"@REPOSITORY_ID", "octo@11/aws-streaming-pipeline@22", "REPOSITORY_ID", "22",
+		name[1]+"/"+name[2]+"/", repository+"/", "ACCOUNT", "123456789012").Replace(blocks[0][1])
 	trust, err := iam.ParseTrust([]byte(document))
 	if err != nil {
 		t.Fatal(err)
