@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -31,13 +32,32 @@ func lint(t *testing.T, text []byte) []*actionlint.Error {
 	return faults
 }
 
-func TestWorkflow_PassesActionlint(t *testing.T) {
-	text, err := os.ReadFile(workflow)
+// workflows are the texts of all of them, one after the other.
+func workflows(t *testing.T) (all [][]byte) {
+	t.Helper()
+	paths, err := filepath.Glob("../.github/workflows/*.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, fault := range lint(t, text) {
-		t.Error(fault)
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text)
+	}
+	return all
+}
+
+func TestWorkflow_PassesActionlint(t *testing.T) {
+	for _, text := range workflows(t) {
+		for _, fault := range lint(t, text) {
+			t.Error(fault)
+		}
+	}
+	text, err := os.ReadFile(workflow)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for name, planted := range map[string][2]string{
 		"a job that is not there":      {"needs: image", "needs: picture"},
@@ -54,10 +74,7 @@ func TestWorkflow_PassesActionlint(t *testing.T) {
 
 // A tag can be moved to other code, a commit can not.
 func TestWorkflow_PinsActionsToCommits(t *testing.T) {
-	text, err := os.ReadFile(workflow)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := bytes.Join(workflows(t), nil)
 	uses := regexp.MustCompile(`(?m)uses: (.*)$`).FindAllStringSubmatch(string(text), -1)
 	commits := make(map[string]string)
 	for _, m := range uses {
@@ -166,6 +183,72 @@ func TestWorkflow_StoresNoKeysAndBuildsNoScripts(t *testing.T) {
 	}
 	if checkouts != len(all) {
 		t.Errorf("%d checkouts in %d jobs", checkouts, len(all))
+	}
+}
+
+// What is released can be checked: each file has its hash and its origin, image and chart are named by their digests.
+func TestWorkflow_ReleasesWhatCanBeChecked(t *testing.T) {
+	all, _ := jobs(t)
+	release := all["release"]
+	var run, attested string
+	for _, s := range release.Steps {
+		run += s.Run
+		if strings.HasPrefix(s.Uses, "actions/attest-build-provenance@") {
+			attested, _ = s.With["subject-path"].(string)
+		}
+	}
+	if attested != "dist/*" || release.Permissions["attestations"] != "write" {
+		t.Errorf("the release attests %q, with %v", attested, release.Permissions)
+	}
+	has(t, run, `.github/release "${GITHUB_REF_NAME#v}"`, `gh release create "$GITHUB_REF_NAME" dist/*`, "$IMAGE", "$CHART", "SHA256SUMS")
+	if !strings.Contains(release.If, "github.ref_type == 'tag'") {
+		t.Errorf("released if %s", release.If)
+	}
+}
+
+// The script makes the same archive twice, names its version, and refuses a tag that is no version.
+func TestRelease_MakesTheSameBytesWithTheirHashes(t *testing.T) {
+	build := func() (string, []byte) {
+		dist := t.TempDir()
+		cmd := exec.CommandContext(t.Context(), "../.github/release", "1.2.3-rc.1")
+		cmd.Env = append(os.Environ(), "DIST="+dist, "PLATFORMS=linux/amd64", "FUNCTIONS=no", "SBOM=no")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		sums, err := os.ReadFile(filepath.Join(dist, "SHA256SUMS"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dist, sums
+	}
+	dist, sums := build()
+	if _, again := build(); !bytes.Equal(sums, again) {
+		t.Errorf("two builds: %s and %s", sums, again)
+	}
+	check := exec.CommandContext(t.Context(), "sha256sum", "--check", "--strict", "SHA256SUMS")
+	check.Dir = dist
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	archive := filepath.Join(dist, "consumer-1.2.3-rc.1-linux-amd64.tar.gz")
+	listed, err := exec.CommandContext(t.Context(), "tar", "-tzf", archive).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	has(t, string(listed), "/consumer\n", "/producer\n", "/LICENSE\n")
+	if runtime.GOARCH == "amd64" && runtime.GOOS == "linux" {
+		if out, err := exec.CommandContext(t.Context(), "tar", "-xzf", archive, "-C", dist).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		version, err := exec.CommandContext(t.Context(), filepath.Join(dist, "consumer-1.2.3-rc.1-linux-amd64", "consumer"), "version").Output()
+		if err != nil || !strings.Contains(string(version), "1.2.3-rc.1") {
+			t.Errorf("version %q, %v", version, err)
+		}
+	}
+	for _, bad := range []string{"", "v1.2.3", "1.2", "latest"} {
+		if out, err := exec.CommandContext(t.Context(), "../.github/release", bad).CombinedOutput(); err == nil || !strings.Contains(string(out), "want MAJOR.MINOR.PATCH") {
+			t.Errorf("%q: %v: %s", bad, err, out)
+		}
 	}
 }
 
