@@ -11,7 +11,7 @@ HOSTILE ?=
 # of make fuzz: -run Cost, -rotate 2, -for 10s, -list
 FUZZ ?=
 
-.PHONY: help build functions demo image sbom kind-demo test chaos mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln release yours clean
+.PHONY: help build functions demo image sbom kind-demo test chaos mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,13 @@ bench-scale: ## shards, cores, memory over time, catching up after a stop
 cost: ## renew docs/cost.md from a measurement and the prices in cmd/cost
 	$(GO) run ./internal/test/bench -cost cmd/cost/measured.json
 	$(GO) run ./cmd/cost --page > docs/cost.md
+
+# MkDocs with its theme, from PyPI
+MKDOCS ?= $(CACHE)/site/bin/mkdocs
+
+site: ## the website of the Markdown files in dist/site/, with every link checked
+	@test -x $(MKDOCS) || { python3 -m venv $(CACHE)/site && $(CACHE)/site/bin/pip install --quiet --requirement docs/site/requirements.txt; }
+	NO_MKDOCS_2_WARNING=1 $(MKDOCS) build --strict
 
 release: ## archives, packages and SHA256SUMS in dist/, VERSION=1.2.3; with GNU tar
 	.github/release "$(VERSION)"

@@ -88,6 +88,31 @@ func headings(text string) []string {
 	return names
 }
 
+// What is written for people can be found: from the index by task, and in the navigation of the website.
+func TestPages_AreInTheIndexAndOnTheSite(t *testing.T) {
+	index, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	site, err := os.ReadFile("../mkdocs.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path := range texts(t) {
+		page := filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
+		if !strings.Contains(string(site), " "+page+"\n") {
+			t.Errorf("mkdocs.yml has no place for %s", page)
+		}
+		fromIndex, err := filepath.Rel("docs", page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if page != "docs/README.md" && !strings.HasPrefix(page, "docs/runbooks/") && !regexp.MustCompile(`\(`+regexp.QuoteMeta(filepath.ToSlash(fromIndex))+`[)#]`).Match(index) {
+			t.Errorf("docs/README.md does not lead to %s", page)
+		}
+	}
+}
+
 func TestTexts_NameFoldersThatExist(t *testing.T) {
 	folder := regexp.MustCompile("`((?:cmd|consumer|checkpoint|writers|producer|infra|athena|helm|internal|docs)/[a-z0-9/._-]*)`")
 	for path, text := range texts(t) {
