@@ -88,6 +88,30 @@ func headings(text string) []string {
 	return names
 }
 
+// What is said of Firehose's delivery has a source: its own documentation changes, and what was true of it may no longer be.
+func TestTexts_SayNothingOfFirehosesDeliveryWithoutASource(t *testing.T) {
+	for path, text := range texts(t) {
+		for _, claim := range unsourced(text) {
+			t.Errorf("%s says without a link: %q", path, claim)
+		}
+	}
+	if len(unsourced("Amazon Data Firehose, Redpanda\n  Connect and others deliver at least once.\n")) != 1 || len(unsourced("Firehose may duplicate records.")) != 1 ||
+		len(unsourced("Firehose [does not duplicate](https://docs.aws.amazon.com/) records.")) != 0 {
+		t.Error("claims are not told from others")
+	}
+}
+
+// unsourced are the sentences about Firehose and repeated records that have no link beside them.
+func unsourced(text string) (claims []string) {
+	for _, at := range regexp.MustCompile(`Firehose[^.|]{0,200}?(at least once|[Dd]uplicat|twice)`).FindAllStringIndex(text, -1) {
+		sentence := text[at[0]:min(at[1]+120, len(text))]
+		if !strings.Contains(sentence, "](http") && !strings.Contains(sentence, "][") {
+			claims = append(claims, text[at[0]:at[1]])
+		}
+	}
+	return claims
+}
+
 // What is written for people can be found: from the index by task, and in the navigation of the website.
 func TestPages_AreInTheIndexAndOnTheSite(t *testing.T) {
 	index, err := os.ReadFile("README.md")

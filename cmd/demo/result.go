@@ -150,7 +150,7 @@ func (r result) print(out io.Writer, o options, folder string) {
 		fmt.Fprintf(w, "%s\t%v\n", row.name, row.value)
 	}
 	w.Flush()
-	fmt.Fprintf(out, "\nThe files lie in %s. Try on them:\n\n", folder)
+	fmt.Fprintf(out, "\nThe files are in %s. Query them, for example with DuckDB:\n\n", folder)
 	source := fmt.Sprintf("read_json('%s/data/**/*.jsonl*')", filepath.ToSlash(folder))
 	if o.format == "parquet" {
 		source = fmt.Sprintf("'%s/data/**/*.parquet'", filepath.ToSlash(folder))
