@@ -12,7 +12,7 @@ import (
 
 // runtimeShare is what the Go heap and its surroundings may take up beside a budget of so many bytes: garbage not yet
 // collected, stacks, connections, codecs, and a part that grows with what lies in pools. The program's code comes on top; the
-// README's formula has both.
+// formula of docs/guarantees.md has both.
 func runtimeShare(budget int64) int64 { return 32<<20 + budget/32 }
 
 // limitMemory has the garbage collector keep the process near its budget and below its container's limit, unless
