@@ -138,7 +138,7 @@ func TestPages_AreInTheIndexAndOnTheSite(t *testing.T) {
 }
 
 func TestTexts_NameFoldersThatExist(t *testing.T) {
-	folder := regexp.MustCompile("`((?:cmd|consumer|checkpoint|writers|producer|infra|athena|helm|internal|docs)/[a-z0-9/._-]*)`")
+	folder := regexp.MustCompile("`((?:cmd|operate|consumer|checkpoint|record|writers|producer|infra|athena|helm|internal|docs)/[a-z0-9/._-]*)`")
 	for path, text := range texts(t) {
 		if filepath.Base(path) == "CHANGELOG.md" {
 			continue // it speaks of what was
