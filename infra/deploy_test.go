@@ -142,7 +142,7 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		if !ok {
 			t.Fatal(out)
 		}
-		has(t, out, "Add      AWS::S3::Bucket", "OutputBucketPolicy", "is shown when this stack exists")
+		has(t, out, "Add      AWS::S3::Bucket", "OutputBucketPolicy", "can only be shown once this one exists")
 		if left := at(a.aws("cloudformation", "describe-stacks"), "Stacks"); len(list(left)) != 0 {
 			t.Errorf("the dry run leaves %v", left)
 		}
@@ -164,7 +164,7 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		}
 		has(t, out, "account 123456789012, region eu-west-1, stage dev of streaming-pipeline",
 			"uploaded s3://streaming-pipeline-dev-deploy-123456789012-eu-west-1/functions/init-arm64.zip",
-			"CREATE_COMPLETE          DeliveryStream", "made the role AWSServiceRoleForECS", "streaming-pipeline-dev-consumer: CREATE_COMPLETE", "ConsumerServiceName          consumer")
+			"CREATE_COMPLETE          DeliveryStream", "created the role AWSServiceRoleForECS", "streaming-pipeline-dev-consumer: CREATE_COMPLETE", "ConsumerServiceName          consumer")
 	})
 	check("outputs are exported", func(t *testing.T) { checkExports(t, a) })
 	check("buckets are as the templates say", func(t *testing.T) { checkBuckets(t, a) })
@@ -225,7 +225,7 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		if ok {
 			t.Fatalf("succeeds:\n%s", out)
 		}
-		has(t, out, "nobody is there to be asked")
+		has(t, out, "there is no terminal to ask on")
 		if count := len(list(at(a.aws("cloudformation", "describe-stacks"), "Stacks"))); count != 4 {
 			t.Errorf("%d stacks are left", count)
 		}
@@ -479,8 +479,8 @@ esac
 		"DELETE_FAILED":          fmt.Sprintf(command, "delete-stack"),
 		"IMPORT_ROLLBACK_FAILED": fmt.Sprintf(command, "delete-stack"),
 		"UPDATE_ROLLBACK_FAILED": fmt.Sprintf(command, "continue-update-rollback"),
-		"UPDATE_IN_PROGRESS":     "somebody else changes it",
-		"ROLLBACK_IN_PROGRESS":   "somebody else changes it",
+		"UPDATE_IN_PROGRESS":     "somebody else is changing it",
+		"ROLLBACK_IN_PROGRESS":   "somebody else is changing it",
 	} {
 		a := &account{t: t, dist: folder, env: []string{"PATH=" + folder + string(os.PathListSeparator) + os.Getenv("PATH"), "STATUS=" + status}}
 		if out, ok := a.deploy(); ok || !strings.Contains(out, "is "+status) || !strings.Contains(out, says) {

@@ -1,9 +1,9 @@
-# What infra/deploy --import does: it takes resources that outlived their stack into a new one. See infra/README.md.
+# What infra/deploy --import does: it imports resources that outlived their stack into a new one. See infra/README.md.
 # shellcheck shell=bash
-# shellcheck disable=SC2154,SC2016 # infra/deploy sets what is used here; what awk and templates expand is no affair of bash
+# shellcheck disable=SC2154,SC2016 # infra/deploy sets the variables used here; bash must not expand what awk and templates expand
 
-# import_stack imports what an earlier stack of this name has left behind, unless there is a stack or nothing is left. What
-# the template has besides comes with the update that follows.
+# import_stack imports the resources that an earlier stack of this name left behind, if there are any and the stack does not
+# exist. The update that follows adds the rest of the template.
 import_stack() {
 	local stack=$1 template ids='' entries='' id type property name
 	if ! $import; then return; fi
@@ -26,13 +26,13 @@ import_stack() {
 	echo "[$entries]" >"$work/import.json"
 	change_stack "$stack" IMPORT "$work/import.yml" --resources-to-import "file://$work/import.json"
 	if $dry_run; then
-		echo "  what comes on top is shown when this is imported"
+		echo "  the rest can only be shown once this is imported"
 		exit
 	fi
 }
 
 # kept_resources lists the resources of a template that outlive their stack: logical id, type, the property that identifies
-# the resource, and its name as the template has it.
+# the resource, and its name as written in the template.
 kept_resources() {
 	awk '
 		/^[^ #]/ {section = $1}
@@ -43,21 +43,22 @@ kept_resources() {
 	' "$1"
 }
 
-# is_there tells whether a resource of a type and name exists. An answer that it is not there is one thing, none another.
+# is_there succeeds if a resource of a type and name exists, and fails if AWS answers that it does not. Any other answer ends
+# the script.
 is_there() {
 	local call=()
 	case $1 in
 	AWS::S3::Bucket) call=(s3api head-bucket --bucket "$2") ;;
 	AWS::Kinesis::Stream) call=(kinesis describe-stream-summary --stream-name "$2") ;;
 	AWS::DynamoDB::Table) call=(dynamodb describe-table --table-name "$2") ;;
-	*) fail "$1 $2: infra/import.sh does not know how to look for it" ;;
+	*) fail "$1 $2: infra/import.sh cannot look up resources of this type" ;;
 	esac
 	if aws "${call[@]}" >/dev/null 2>"$work/refused"; then return; fi
 	grep -qE '404|ResourceNotFoundException' "$work/refused" || fail "look for $1 $2: $(<"$work/refused")"
 	return 1
 }
 
-# take_settings sets the parameters of a stream as it is, unless they were given: they went with its stack.
+# take_settings sets a stream's parameters from the stream itself, unless they were given: the old stack's are lost.
 take_settings() {
 	local settings mode shards hours
 	settings=$(stream_settings "$1")
@@ -67,16 +68,16 @@ take_settings() {
 	set[RetentionHours]=${set[RetentionHours]:-$hours}
 }
 
-# import_template prints as much of a template as an import may have: some of its resources, and the conditions and parameters
-# that they use. Outputs and other resources are refused (CloudFormation User Guide, "Import AWS resources into a
-# CloudFormation stack"). Without a function in the policies, the transform is not needed.
+# import_template prints the part of a template that an import may contain: some of its resources, and the conditions and
+# parameters that they use. CloudFormation rejects outputs and other resources (CloudFormation User Guide, "Import AWS resources
+# into a CloudFormation stack"). Without a function in the policies, the transform is not needed.
 import_template() {
 	awk -v ids="$2" '
 		function flush() {
 			if (name != "") {text[section, name] = block; order[section] = order[section] " " name}
 			name = block = ""
 		}
-		# used tells whether what is kept so far names a parameter or condition.
+		# used is true if what is kept so far names a parameter or condition.
 		function used(word) {return all ~ ("[^A-Za-z0-9]" word "[^A-Za-z0-9]")}
 		function keep(section, resources,    names, count, i, out) {
 			count = split(order[section], names, " ")

@@ -1,4 +1,4 @@
-# What infra/deploy and infra/destroy share. The caller sets stage, project and region.
+# Functions for infra/deploy and infra/destroy. The caller sets stage, project and region.
 # shellcheck shell=bash
 
 fail() {
@@ -6,36 +6,36 @@ fail() {
 	exit 1
 }
 
-((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || fail "bash $BASH_VERSION is too old, 4.4 is needed (macOS: brew install bash)"
-shopt -s inherit_errexit # what fails within $(...) ends the script, too
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || fail "bash $BASH_VERSION is too old: want 4.4 or later (macOS: brew install bash)"
+shopt -s inherit_errexit # a failure within $(...) ends the script, too
 
 say() { printf "%s\n" "$*"; }
 
-# confirm asks on the terminal. Where nobody can be asked the answer is no.
+# confirm asks on the terminal. Without a terminal the answer is no.
 confirm() {
 	local answer
 	if [[ ! -t 0 ]]; then
-		echo "$1 nobody is there to be asked" >&2
+		echo "$1 there is no terminal to ask on" >&2
 		return 1
 	fi
 	read -r -p "$1 [y/N] " answer
 	[[ $answer == y || $answer == Y || $answer == yes ]]
 }
 
-# check_names holds the names to what the templates take, before anything is done.
+# check_names checks that the templates accept the names, before anything is done.
 check_names() {
 	[[ -n $stage ]] || fail "--stage is required"
-	[[ $stage =~ ^[a-z][a-z0-9]{1,7}$ ]] || fail "--stage $stage: want 2 to 8 lower-case letters and digits, a letter first"
+	[[ $stage =~ ^[a-z][a-z0-9]{1,7}$ ]] || fail "--stage $stage: want 2 to 8 lower-case letters and digits, starting with a letter"
 	[[ $project =~ ^[a-z][a-z0-9-]{1,16}[a-z0-9]$ ]] || fail "--project $project: want 3 to 18 lower-case letters, digits and hyphens"
 }
 
-# connect finds out whom the AWS CLI speaks for, says so, and makes the folder work.
+# connect finds out and prints the account of the AWS CLI's credentials, and creates the temporary folder work.
 connect() {
 	command -v aws >/dev/null || fail "the AWS CLI is missing: see https://docs.aws.amazon.com/cli/"
 	if [[ -n $region ]]; then export AWS_REGION=$region AWS_DEFAULT_REGION=$region; fi
 	export AWS_PAGER=''
 	local arn
-	arn=$(aws sts get-caller-identity --query Arn --output text) || fail "there are no credentials for AWS"
+	arn=$(aws sts get-caller-identity --query Arn --output text) || fail "there are no AWS credentials"
 	# shellcheck disable=SC2034 # infra/deploy needs them
 	partition=$(cut -d: -f2 <<<"$arn") account=$(cut -d: -f5 <<<"$arn")
 	region=${region:-$(aws configure get region || true)}
@@ -49,9 +49,8 @@ cfn() { aws cloudformation "$@"; }
 
 stack_name() { echo "$project-$stage-$1"; }
 
-# look asks for a stack, and keeps the answer for stack_field, stack_status and output: a line for its status, its id,
-# whether it is protected, the ShardCount that it has, and each of its parameters and outputs, or nothing if there is no such
-# stack.
+# look describes a stack and keeps the answer for stack_field, stack_status and output: a line for its status, its id,
+# whether it is protected, its ShardCount, and each of its parameters and outputs, or nothing if there is no such stack.
 declare -A seen=()
 look() {
 	local name
@@ -64,7 +63,7 @@ look() {
 	seen[$1]=''
 }
 
-# stack_field prints what stands behind a word in the lines that look has kept.
+# stack_field prints what follows a word in the lines that look has kept.
 stack_field() { awk -F '\t' -v OFS='\t' -v word="$2" '$1 == word {$1 = ""; print substr($0, 2)}' <<<"${seen[$1]}"; }
 
 # stack_status prints nothing if there is no such stack.
@@ -73,7 +72,7 @@ stack_status() { stack_field "$1" status; }
 # output prints an output of a stack, or nothing.
 output() { stack_field "$1" output | awk -F '\t' -v name="$2" '$1 == name {print $2}'; }
 
-# stack_exists tells whether there is a stack that is more than a change set that was never executed.
+# stack_exists succeeds if there is a stack that is more than a change set that was never executed.
 stack_exists() { [[ $(stack_status "$1") != '' && $(stack_status "$1") != REVIEW_IN_PROGRESS ]]; }
 
 pause() { sleep "${DEPLOY_POLL_SECONDS:-3}"; }
@@ -88,16 +87,15 @@ json_escape() {
 	printf '%s' "${text//$'\n'/\\n}"
 }
 
-# remember_events makes follow begin behind what has happened to a stack so far.
+# remember_events makes follow skip the events of a stack so far.
 shown='|'
 remember_events() {
 	shown="|$(cfn describe-stack-events --no-paginate --stack-name "$1" --query 'StackEvents[].EventId' --output text | tr '\t' '|')|"
 }
 
-# follow prints what happens to a stack until it comes to rest, and fails unless that is in the wanted state. What the
-# stack was before does not count, only what remember_events has not seen. CloudFormation ends what takes it too long by
-# itself; this gives up after two hours. A stack that is being deleted is named by its id, by which it can be described
-# when it is gone.
+# follow prints the events of a stack until it is stable, and fails unless that is in the wanted state. It ignores events that
+# remember_events has seen. CloudFormation has timeouts of its own; this gives up after two hours. A stack that is being deleted
+# is named by its id, with which it can be described once it is gone.
 follow() {
 	local stack=$1 wanted=$2 name id status resource own reason rest='' begun=$SECONDS
 	name=${stack#*:stack/}
@@ -117,8 +115,8 @@ follow() {
 		case $rest in
 		"$wanted") say "  $name: $wanted after $((SECONDS - begun)) s" && return ;;
 		'') pause ;;
-		*) fail "stack $name is $rest; the events above say why" ;;
+		*) fail "stack $name is $rest; the events above show why" ;;
 		esac
 	done
-	fail "stack $name has not come to rest after two hours"
+	fail "stack $name is not stable after two hours"
 }

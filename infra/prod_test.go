@@ -29,7 +29,7 @@ func TestProd_SurvivesFailedDeploymentsAndTheLossOfItsStacks(t *testing.T) {
 		if ok {
 			t.Fatalf("succeeds:\n%s", out)
 		}
-		has(t, out, "Add      AWS::S3::Bucket", "change stack streaming-pipeline-prod-data-sources in prod? nobody is there to be asked")
+		has(t, out, "Add      AWS::S3::Bucket", "change stack streaming-pipeline-prod-data-sources in prod? there is no terminal to ask on")
 		if out, ok := a.run("destroy", "--stage", "prod", "--region", region); ok || !strings.Contains(out, "nothing is deleted without --yes-really") {
 			t.Errorf("destroy in prod:\n%s", out)
 		}
@@ -56,7 +56,7 @@ func TestProd_SurvivesFailedDeploymentsAndTheLossOfItsStacks(t *testing.T) {
 			if ok {
 				t.Fatalf("succeeds:\n%s", out)
 			}
-			has(t, out, "CREATE_FAILED            "+c.fails+": ", "deploy: stack "+name+" is ROLLBACK_COMPLETE; the events above say why")
+			has(t, out, "CREATE_FAILED            "+c.fails+": ", "deploy: stack "+name+" is ROLLBACK_COMPLETE; the events above show why")
 			if left := a.data(); !slices.Equal(left, c.left) {
 				t.Errorf("left are %v, want %v", left, c.left)
 			}
@@ -102,7 +102,7 @@ func TestProd_SurvivesFailedDeploymentsAndTheLossOfItsStacks(t *testing.T) {
 		if !ok {
 			t.Fatal(out)
 		}
-		has(t, out, "the stream was scaled to 4 shards, which ShardCount becomes", "Modify   AWS::Kinesis::Stream")
+		has(t, out, "the stream was scaled to 4 shards: setting ShardCount to that", "Modify   AWS::Kinesis::Stream")
 		checkSettings(t, a)
 	})
 	kept := a.data()
@@ -132,7 +132,7 @@ func TestProd_SurvivesFailedDeploymentsAndTheLossOfItsStacks(t *testing.T) {
 		if !ok {
 			t.Fatal(out)
 		}
-		has(t, out, "import into streaming-pipeline-prod-data-sources", "Import   AWS::S3::Bucket", "what comes on top is shown when this is imported")
+		has(t, out, "import into streaming-pipeline-prod-data-sources", "Import   AWS::S3::Bucket", "the rest can only be shown once this is imported")
 		if left := list(at(a.aws("cloudformation", "describe-stacks"), "Stacks")); len(left) != 0 {
 			t.Errorf("stacks are left: %v", left)
 		}

@@ -1,5 +1,5 @@
 -- The longest trips, measured along POLYLINE: a JSON text of [longitude, latitude] pairs, one every 15 seconds. Distances
--- between neighbours are great circles on a sphere of 6371 km. A trip whose positions can not be read is left out.
+-- between neighbours are great circles on a sphere of 6371 km. A trip whose positions cannot be read is left out.
 WITH paths AS (
     SELECT trip_id,
            taxi_id,
