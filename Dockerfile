@@ -1,10 +1,10 @@
-# The daemon with its tools and the producer, in an image that holds nothing else: two static programs and the CA bundle.
+# The daemon with its tools, and the producer, in an image with nothing else: two static programs and the CA bundle.
 #
 #   docker build --build-arg VERSION=1.2.3 -t streaming-pipeline .
-#   docker build --target sbom --output dist .       # what is in the programs, as CycloneDX
+#   docker build --target sbom --output dist .       # contents of the programs, as CycloneDX
 #
-# GO_IMAGE is the only image that is built upon, and nothing of it but the CA bundle is in the result. A tag can be moved
-# to another image: to build from one that can not be, give the digest with it, as
+# GO_IMAGE is the only base image, and only its CA bundle is in the result. A tag can be moved to another image. To build from
+# an image that cannot change, add its digest:
 #
 #   docker buildx imagetools inspect golang:1.26-bookworm --format '{{.Manifest.Digest}}'
 #   docker build --build-arg GO_IMAGE=golang:1.26-bookworm@sha256:... .
@@ -24,7 +24,7 @@ COPY . .
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
       -ldflags "-s -w -X aws-streaming-pipeline/internal/version.release=$VERSION" \
       -o /out/usr/local/bin/ ./cmd/consumer ./cmd/producer
-# The spool's owner is that of the volume which Fargate mounts there; /tmp is for the tools that read files.
+# Fargate gives its volume the owner of /spool; /tmp is for the tools that read files.
 RUN mkdir -p /out/etc/ssl/certs /out/spool /out/tmp \
     && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
     && echo 'nonroot:x:65532:65532::/:/sbin/nologin' >/out/etc/passwd \

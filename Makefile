@@ -1,14 +1,14 @@
-# make test and make demo set up what they need by themselves.
+# make test and make demo fetch what they need by themselves.
 GO     ?= go
 PKGS   ?= ./...
 CACHE  := .cache
 
 DURATION ?= 10m
-# of make mutants: -run lease, -rotate 6, -list
+# arguments of make mutants: -run lease, -rotate 6, -list
 MUTANTS ?=
-# of make hostile: -hostile.seed 7, -hostile.steps 500
+# arguments of make hostile: -hostile.seed 7, -hostile.steps 500
 HOSTILE ?=
-# of make fuzz: -run Cost, -rotate 2, -for 10s, -list
+# arguments of make fuzz: -run Cost, -rotate 2, -for 10s, -list
 FUZZ ?=
 
 .PHONY: help build functions demo image sbom kind-demo test chaos mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
@@ -16,65 +16,65 @@ FUZZ ?=
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
-build: ## static binaries in bin/
+build: ## build static binaries into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
 
-functions: ## deployment packages of the Lambda functions in dist/, with their hashes
+functions: ## build deployment packages of the Lambda functions into dist/, with their hashes
 	$(GO) run ./cmd/package-functions
 
-demo: ## the whole pipeline on this machine
+demo: ## run the whole pipeline on this machine
 	$(GO) run ./cmd/demo
 
-image: ## the image, with docker
+image: ## build the image with docker
 	docker build --build-arg VERSION=$(VERSION) --tag localhost/streaming-pipeline:$(or $(VERSION),dev) .
 
-sbom: ## what is in the image's programs, as CycloneDX files in dist/
+sbom: ## list the contents of the image's programs as CycloneDX files in dist/
 	docker build --target sbom --output dist .
 
-kind-demo: ## the chart on your kind or minikube: image, stand-in for AWS, 20,000 trips, checked
+kind-demo: ## run the chart on your kind or minikube: image, stand-in for AWS, 20,000 trips, checked
 	$(GO) run ./helm/demo
 
-test: fetch ## all tests, with emulators and readers fetched into .cache/
+test: fetch ## run all tests, with emulators and readers fetched into .cache/
 	$(GO) test -race -timeout 15m $(PKGS)
 
-chaos: fetch ## daemons in a storm of faults, DURATION=10m: every record exactly once
+chaos: fetch ## run daemons under injected faults for DURATION=10m and check that every record is delivered once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
 
-mutants: ## single faults in the code that keeps the promise, each with the test that notices it
+mutants: ## plant single faults in the code that keeps the promise, and run the test that notices each
 	$(GO) run ./internal/test/mutants $(MUTANTS)
 
-hostile: ## search for the record that costs most, on a machine with nothing else to do, HOSTILE='-hostile.seed 7'
+hostile: ## search for the most expensive record, on an otherwise idle machine, HOSTILE='-hostile.seed 7'
 	$(GO) test -count=1 ./internal/test/hostile -args -hostile.cpu -hostile.steps 60 $(HOSTILE)
 
-fuzz: ## all fuzz targets, each for 10 seconds
+fuzz: ## run all fuzz targets, each for 10 seconds
 	$(GO) run ./internal/test/fuzz $(FUZZ)
 
-fetch: ## emulators and readers for the tests
+fetch: ## fetch emulators and readers for the tests
 	$(GO) run ./internal/test/emulator/fetch
 
-lint: ## format, vet, staticcheck
+lint: ## check format, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-vuln: ## known vulnerabilities in what we call; left out, with a line that says so, where the database is out of reach
+vuln: ## check our calls for known vulnerabilities; prints a line and passes if the database is out of reach
 	@out=$$($(GO) tool govulncheck ./... 2>&1) && echo "$$out" || { echo "$$out"; case "$$out" in \
 	  *"fetching vulnerabilities"*) echo "LEFT OUT: govulncheck: the vulnerability database is out of reach" ;; *) exit 1 ;; esac; }
 
-bench: ## from the stream to the bucket, beside other programs, into docs/benchmarks.md; then stage by stage
+bench: ## measure from the stream to the bucket, compared with other programs, into docs/benchmarks.md; then stage by stage
 	$(GO) run ./internal/test/bench -docs
 	$(GO) test -run '^$$' -bench . -benchmem ./record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
 	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose
 
-bench-check: ## fail where the daemon has lost its lead, allocates more or holds more; the race detector of make test hides that
+bench-check: ## fail if the daemon has lost its lead, allocates more or holds more, which the race detector of make test hides
 	$(GO) run ./internal/test/bench -check
 	$(GO) test -count=1 -run 'CostsMuchLess' ./consumer/source
 	$(GO) test -count=1 -run 'ParquetHoldsTheBudget' ./writers
 
-bench-scale: ## shards, cores, memory over time, catching up after a stop
+bench-scale: ## measure shards, cores, memory over time, and catching up after a stop
 	$(GO) run ./internal/test/bench -scale
 
-cost: ## renew docs/cost.md from a measurement and the prices in cmd/cost
+cost: ## update docs/cost.md from a measurement and the prices in cmd/cost
 	$(GO) run ./internal/test/bench -cost cmd/cost/measured.json
 	$(GO) run ./cmd/cost --page > docs/cost.md
 
@@ -91,5 +91,5 @@ release: ## archives, packages and SHA256SUMS in dist/, VERSION=1.2.3; with GNU 
 yours: ## put the name of your repository in, REPOSITORY=acme/trips: docs/make-it-yours.md
 	.github/make-it-yours "$(REPOSITORY)"
 
-clean: ## what was built and fetched
+clean: ## remove everything that was built and fetched
 	rm -rf bin dist $(CACHE) demo-output

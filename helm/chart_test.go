@@ -191,14 +191,14 @@ func TestChart_HoldsToTheSchemasOfThreeReleasesOfKubernetes(t *testing.T) {
 func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 	for _, c := range []struct{ set, says string }{
 		{"settings.streamName=", "settings.streamName is required: the name of the Kinesis stream"},
-		{"settings.bucket=", "settings.bucket is required: the S3 bucket that takes the files"},
+		{"settings.bucket=", "settings.bucket is required: the S3 bucket for the files"},
 		{"image.repository=", "image.repository is required"},
 		{"image.digest=sha256:123", "image"},
 		{"settings.shutdownGraze=30s", "shutdownGraze"},
 		{"settings.shutdownGrace=30", "shutdownGrace"},
 		{"settings.memoryBudget=256Mi", "memoryBudget"},
 		{"settings.checkpointFile=/spool/file", "settings.checkpointFile is for a single worker"},
-		{"settings.httpAddress=", "settings.httpAddress has to name a port"},
+		{"settings.httpAddress=", "settings.httpAddress must contain a port"},
 		{"settings.httpAddress=127.0.0.1:8080", "settings.httpAddress is a loopback address"},
 		{"resources.limits.memory=300Mi", "resources.limits.memory is 300Mi, too little for settings.memoryBudget (256MiB) and the process"},
 		{"extraEnv[0].name=BUCKET", "extraEnv sets BUCKET: set settings.bucket instead"},
@@ -206,7 +206,7 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 		{"topologySpread=perhaps", "topologySpread"},
 		{"autoscaling.enabled=true", "autoscaling.shards is required"},
 		{"autoscaling.enabled=true,autoscaling.shards=4,autoscaling.maxReplicas=5", "autoscaling.maxReplicas is 5, more than autoscaling.shards (4)"},
-		{"autoscaling.enabled=true,autoscaling.shards=4,autoscaling.minReplicas=5", "autoscaling.minReplicas is 5, more than the most replicas (4)"},
+		{"autoscaling.enabled=true,autoscaling.shards=4,autoscaling.minReplicas=5", "autoscaling.minReplicas is 5, more than the maximum (4)"},
 		{"autoscaling.enabled=true,autoscaling.shards=4,autoscaling.type=keda", "autoscaling.keda.serverAddress is required"},
 	} {
 		t.Run(c.set, func(t *testing.T) {

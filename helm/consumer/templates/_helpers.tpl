@@ -27,7 +27,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "consumer.image" -}}
-{{- $repository := required "image.repository is required: where the image lies, as ghcr.io/OWNER/aws-streaming-pipeline" .Values.image.repository }}
+{{- $repository := required "image.repository is required: the repository of the image, such as ghcr.io/OWNER/aws-streaming-pipeline" .Values.image.repository }}
 {{- if .Values.image.digest }}{{ $repository }}@{{ .Values.image.digest }}
 {{- else }}{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
@@ -38,20 +38,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if kindIs "float64" . }}{{ int64 . }}{{ else }}{{ toString . }}{{ end }}
 {{- end }}
 
-{{/* Bytes of a size, the daemon's (256MiB) or Kubernetes's (256Mi). */}}
+{{/* Bytes of a size as the daemon (256MiB) or Kubernetes (256Mi) writes it. */}}
 {{- define "consumer.bytes" -}}
 {{- $text := include "consumer.text" . | trim }}
 {{- $number := regexFind "^[0-9]+(\\.[0-9]+)?" $text }}
 {{- $unit := $text | trimPrefix $number | trim }}
 {{- $factors := dict "" 1 "B" 1 "k" 1e3 "kB" 1e3 "KB" 1e3 "M" 1e6 "MB" 1e6 "G" 1e9 "GB" 1e9 "T" 1e12 "TB" 1e12 "Ki" 1024 "KiB" 1024 "Mi" 1048576 "MiB" 1048576 "Gi" 1073741824 "GiB" 1073741824 "Ti" 1099511627776 "TiB" 1099511627776 }}
-{{- if or (eq $number "") (not (hasKey $factors $unit)) }}{{ fail (printf "%q is no size: want one as 256MiB" $text) }}{{ end }}
+{{- if or (eq $number "") (not (hasKey $factors $unit)) }}{{ fail (printf "%q: want a size such as 256MiB" $text) }}{{ end }}
 {{- mulf (float64 $number) (get $factors $unit) | ceil | int64 }}
 {{- end }}
 
-{{/* Seconds of a duration as 1m30s, rounded up. */}}
+{{/* Seconds of a duration such as 1m30s, rounded up. */}}
 {{- define "consumer.seconds" -}}
 {{- $text := toString . }}
-{{- if not (regexMatch "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" $text) }}{{ fail (printf "%q is no duration: want one as 90s or 1m30s" $text) }}{{ end }}
+{{- if not (regexMatch "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" $text) }}{{ fail (printf "%q: want a duration such as 90s or 1m30s" $text) }}{{ end }}
 {{- $factors := dict "ms" 0.001 "s" 1 "m" 60 "h" 3600 }}
 {{- $sum := 0 }}
 {{- range regexFindAll "[0-9]+(\\.[0-9]+)?(ms|s|m|h)" $text -1 }}
@@ -61,18 +61,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- ceil $sum | int64 }}
 {{- end }}
 
-{{/* Mebibytes below which the daemon itself warns that its container is too small: the budget, a thirty-second of it and
-     32 MiB for the Go runtime have to fit into nine tenths of it. */}}
+{{/* Mebibytes below which the daemon itself warns that its container is too small: 33/32 of the budget plus 32 MiB for the Go
+     runtime must fit into nine tenths of it. */}}
 {{- define "consumer.memoryNeeded" -}}
 {{- divf (addf (mulf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 1.03125) 32) 0.9 | ceil | int64 }}
 {{- end }}
 
-{{/* Mebibytes that the process is measured to keep to, and a tenth to spare: 72 MiB and the budget with a tenth on top. */}}
+{{/* The process is measured to stay within 72 MiB plus 1.1 times the budget; this adds another tenth. */}}
 {{- define "consumer.memoryDerived" -}}
 {{- mulf (addf (mulf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 1.1) 72) 1.1 | ceil | int64 }}
 {{- end }}
 
-{{/* Resources, with the memory that follows from the budget unless it is given. */}}
+{{/* Resources. Memory is derived from the budget unless it is given. */}}
 {{- define "consumer.resources" -}}
 {{- $needed := include "consumer.memoryNeeded" . | int64 }}
 {{- $limits := .Values.resources.limits | default dict }}
@@ -80,30 +80,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $derived := printf "%sMi" (include "consumer.memoryDerived" .) }}
 {{- $limit := $limits.memory | default $derived }}
 {{- if lt (include "consumer.bytes" $limit | int64) (mul $needed 1048576) }}
-{{- fail (printf "resources.limits.memory is %v, too little for settings.memoryBudget (%v) and the process: the pod would be killed under load. Want %dMi or more, or nothing to have it derived" $limit .Values.settings.memoryBudget $needed) }}
+{{- fail (printf "resources.limits.memory is %v, too little for settings.memoryBudget (%v) and the process: the pod would be killed under load. Want %dMi or more, or unset to derive it" $limit .Values.settings.memoryBudget $needed) }}
 {{- end }}
 {{- $all := dict "limits" (merge (dict "memory" $limit) $limits) "requests" (merge (dict "memory" ($requests.memory | default $limit)) $requests) }}
 {{- toYaml $all }}
 {{- end }}
 
-{{/* Seconds between SIGTERM and SIGKILL: the longest that the daemon can take. Handing over takes SHUTDOWN_GRACE at
-     most, publishing as long again, giving leases back and signing off FAILOVER_TIME each; then the status page closes. */}}
+{{/* Seconds between SIGTERM and SIGKILL: the longest that the daemon can take. Handing over takes at most SHUTDOWN_GRACE,
+     publishing the same time again, releasing leases and signing off FAILOVER_TIME each; then the status page closes. */}}
 {{- define "consumer.grace" -}}
 {{- add (mul 2 (include "consumer.seconds" .Values.settings.shutdownGrace | int64)) (mul 2 (include "consumer.seconds" .Values.settings.failoverTime | int64)) 10 }}
 {{- end }}
 
 {{- define "consumer.port" -}}
 {{- $port := regexFind "[0-9]+$" (.Values.settings.httpAddress | default "") }}
-{{- if not $port }}{{ fail "settings.httpAddress has to name a port: the probes ask there" }}{{ end }}
-{{- if regexMatch "^(127\\.|localhost|\\[::1\\])" .Values.settings.httpAddress }}{{ fail "settings.httpAddress is a loopback address: the probes can not reach it" }}{{ end }}
+{{- if not $port }}{{ fail "settings.httpAddress must contain a port, which the probes use" }}{{ end }}
+{{- if regexMatch "^(127\\.|localhost|\\[::1\\])" .Values.settings.httpAddress }}{{ fail "settings.httpAddress is a loopback address: the probes cannot reach it" }}{{ end }}
 {{- $port }}
 {{- end }}
 
-{{/* What is refused before anything is installed. */}}
+{{/* Rejects wrong values before anything is installed. */}}
 {{- define "consumer.validate" -}}
 {{- $s := .Values.settings }}
 {{- $_ := required "settings.streamName is required: the name of the Kinesis stream" $s.streamName }}
-{{- $_ := required "settings.bucket is required: the S3 bucket that takes the files" $s.bucket }}
+{{- $_ := required "settings.bucket is required: the S3 bucket for the files" $s.bucket }}
 {{- $_ := include "consumer.image" . }}
 {{- if $s.checkpointFile }}{{ fail "settings.checkpointFile is for a single worker on its own disk: pods keep leases and checkpoints in DynamoDB (settings.checkpointTable)" }}{{ end }}
 {{- range .Values.extraEnv }}
@@ -115,20 +115,20 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- with .Values.autoscaling }}
 {{- if .enabled }}
 {{- $shards := .shards | int }}
-{{- if lt $shards 1 }}{{ fail "autoscaling.shards is required: the open shards of the stream. A worker beyond their number has nothing to do" }}{{ end }}
-{{- if gt (.maxReplicas | default 1 | int) $shards }}{{ fail (printf "autoscaling.maxReplicas is %d, more than autoscaling.shards (%d): a worker beyond the shards has nothing to do" (int .maxReplicas) $shards) }}{{ end }}
-{{- if gt (.minReplicas | int) (.maxReplicas | default $shards | int) }}{{ fail (printf "autoscaling.minReplicas is %d, more than the most replicas (%d)" (int .minReplicas) (.maxReplicas | default $shards | int)) }}{{ end }}
-{{- if and (eq .type "keda") (not .keda.serverAddress) }}{{ fail "autoscaling.keda.serverAddress is required: the address of Prometheus, as http://prometheus.monitoring:9090" }}{{ end }}
+{{- if lt $shards 1 }}{{ fail "autoscaling.shards is required: the number of open shards of the stream. More workers than shards are of no use" }}{{ end }}
+{{- if gt (.maxReplicas | default 1 | int) $shards }}{{ fail (printf "autoscaling.maxReplicas is %d, more than autoscaling.shards (%d): more workers than shards are of no use" (int .maxReplicas) $shards) }}{{ end }}
+{{- if gt (.minReplicas | int) (.maxReplicas | default $shards | int) }}{{ fail (printf "autoscaling.minReplicas is %d, more than the maximum (%d)" (int .minReplicas) (.maxReplicas | default $shards | int)) }}{{ end }}
+{{- if and (eq .type "keda") (not .keda.serverAddress) }}{{ fail "autoscaling.keda.serverAddress is required: the address of Prometheus, such as http://prometheus.monitoring:9090" }}{{ end }}
 {{- end }}
 {{- end }}
 {{- end }}
 
-{{/* COMMIT_INTERVAL of commitInterval. */}}
+{{/* The environment variable of a setting: COMMIT_INTERVAL for commitInterval. */}}
 {{- define "consumer.variable" -}}
 {{- regexReplaceAll "([a-z0-9])([A-Z])" . "${1}_${2}" | upper }}
 {{- end }}
 
-{{/* The environment that daemon, test and producer share. */}}
+{{/* Environment variables that daemon, test and producer share. */}}
 {{- define "consumer.awsEnv" -}}
 {{- with .Values.aws.region }}
 - name: AWS_REGION
@@ -149,7 +149,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- include "consumer.awsEnv" . }}
 {{- end }}
 
-{{/* What every pod of the chart has in common. */}}
+{{/* Settings that all pods of the chart share. */}}
 {{- define "consumer.podBasics" -}}
 serviceAccountName: {{ include "consumer.serviceAccount" . }}
 automountServiceAccountToken: false
@@ -172,7 +172,7 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* What picks the series of the release's pods. */}}
+{{/* Selects the series of the release's pods. */}}
 {{- define "consumer.series" -}}
 {namespace={{ .Release.Namespace | quote }},pod=~{{ printf "%s-.*" (include "consumer.fullname" .) | quote }}}
 {{- end }}
