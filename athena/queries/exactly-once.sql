@@ -1,6 +1,6 @@
--- What each of the three paths made of the same records, by event_id: duplicates are rows too many, missing are events
--- that another path delivered. A path is exact where both are 0. Each path dates a file by its own rule (Firehose by
--- its oldest record), so events around midnight may show as missing; a day before and after makes that certain.
+-- Compares what the three paths delivered of the same records, by event_id: duplicates are surplus rows, missing are events
+-- that only another path delivered. A path is exact if both are 0. Each path dates its files by its own rule (Firehose by
+-- the oldest record), so events around midnight may look missing; include the day before and after to be certain.
 WITH delivered AS (
     SELECT 'daemon' AS path, event_id FROM trips_daemon WHERE year = 2026 AND month = 1 AND day = 31
     UNION ALL

@@ -1,4 +1,4 @@
--- The longest trips, measured along POLYLINE: a JSON text of [longitude, latitude] pairs, one every 15 seconds. Distances
+-- Lists the longest trips, measured along POLYLINE, a JSON text of [longitude, latitude] pairs, one every 15 seconds. Distances
 -- between neighbours are great circles on a sphere of 6371 km. A trip whose positions cannot be read is left out.
 WITH paths AS (
     SELECT trip_id,

@@ -1,4 +1,4 @@
--- The events that are not exactly once on each of the three paths, with how often each path has them.
+-- Lists the events that do not occur exactly once on each of the three paths, with their number on each path.
 WITH delivered AS (
     SELECT 'daemon' AS path, event_id FROM trips_daemon WHERE year = 2026 AND month = 1 AND day = 31
     UNION ALL

@@ -1,5 +1,5 @@
--- Trips and taxis by how the taxi was asked for: the question of the cost comparison in athena/README.md. It needs two
--- narrow columns of ten, and only Parquet lets Athena leave the others alone. Put another table in to compare.
+-- Counts trips and taxis by type of call: the query of the cost comparison in athena/README.md. It needs two narrow
+-- columns of ten, and only with Parquet can Athena skip the others. Replace the table to compare.
 SELECT call_type,
        count(*) AS trips,
        count(DISTINCT taxi_id) AS taxis

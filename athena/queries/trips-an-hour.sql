@@ -1,4 +1,4 @@
--- Trips an hour, by how the taxi was asked for. Counts what the daemon delivered on one day of arrival.
+-- Counts trips per hour by type of call, over the daemon's files for one day of arrival.
 SELECT date_trunc('hour', from_unixtime("timestamp")) AS hour,
        call_type,
        count(*) AS trips,
