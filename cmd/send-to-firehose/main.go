@@ -65,11 +65,12 @@ func newHandler(ctx context.Context) (*handler, error) {
 	if err := errors.Join(readErr, c.validate(), schemaErr); err != nil {
 		return nil, err
 	}
-	decoder, err := c.Decoder()
+	account, err := lambdas.Account(ctx)
 	if err != nil {
 		return nil, err
 	}
-	account, err := lambdas.Account(ctx)
+	log := c.Logger(os.Stderr)
+	decoder, err := c.Decoder(ctx, account, log)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +84,6 @@ func newHandler(ctx context.Context) (*handler, error) {
 	return &handler{
 		decoder: decoder, checker: checker, errors: rejected,
 		sender: &sender{client: client, stream: c.DeliveryStream, sleep: lambdas.Sleep},
-		log:    c.Logger(os.Stderr), metrics: c.Metrics(os.Stdout), now: time.Now,
+		log:    log, metrics: c.Metrics(os.Stdout), now: time.Now,
 	}, nil
 }

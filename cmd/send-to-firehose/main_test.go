@@ -239,10 +239,38 @@ func TestFunction_WritesLinesThatFirehoseDoesNotTakeToTheErrorPrefix(t *testing.
 	}
 }
 
-func TestFunction_CallsWhatItsPermissionsAllow(t *testing.T) {
-	s := newStage(t)
-	lambdatest.Answer[answer](s.start(t), lambdatest.Mixed, 30*time.Second)
-	lambdatest.AssertPermissions(t, "send-to-firehose", s.firehose, s.s3)
+// Records in the frames of a schema registry are sent as the JSON that their encoders were given. With them, the function makes
+// each call that its permissions allow.
+func TestFunction_OpensFramedRecords(t *testing.T) {
+	s, framed := newStage(t), lambdatest.Frame(t, 50)
+	f := s.start(t, framed.Settings...)
+	a := lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 30*time.Second)
+	if len(a.BatchItemFailures) != 0 || len(a.ErrorPaths) != 1 {
+		t.Fatalf("answer %+v", a)
+	}
+	framed.Check(t, s.backend.accepted, s.object(t, a.ErrorPaths[0]))
+	lambdatest.AssertPermissions(t, "send-to-firehose", s.firehose, s.s3, framed.Registry)
+}
+
+// While the registry refuses or says nothing, nothing is sent, and Lambda is asked in time to retry the batch.
+func TestFunction_AnswersABatchAsFailedWhileTheRegistryIsDown(t *testing.T) {
+	for _, name := range []string{"unavailable", "silent"} {
+		t.Run(name, func(t *testing.T) {
+			s, framed := newStage(t), lambdatest.Frame(t, 1)
+			f := s.start(t, framed.Settings...)
+			if framed.Registry.Fail(lambdatest.Unavailable); name == "silent" {
+				framed.Registry.Fail(lambdatest.Silent(t))
+			}
+			a := lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 4*time.Second)
+			if len(a.BatchItemFailures) != 1 || a.BatchItemFailures[0].ItemIdentifier != framed.Batch[0].Sequence || a.Count != 0 || len(s.backend.accepted) != 0 {
+				t.Errorf("answer %+v, accepted %v", a, s.backend.accepted)
+			}
+			framed.Registry.Fail(nil)
+			if a = lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 30*time.Second); len(a.BatchItemFailures) != 0 || a.Count != 3 {
+				t.Errorf("after the outage: %+v", a)
+			}
+		})
+	}
 }
 
 func TestFunction_NamesEveryWrongSettingWhenItStarts(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,20 +281,58 @@ func TestFunction_RefusesRecordsThatTheSchemaDoesNotAllow(t *testing.T) {
 func TestFunction_NamesEveryWrongSettingWhenItStarts(t *testing.T) {
 	f := lambdatest.Start(t, lambdatest.Package(t, "write-to-s3"), map[string]string{
 		"COMPRESSION": "zip", "SPLIT_RECORDS": "words", "ERROR_PREFIX": "e/!{firehose:random-string}/!{firehose:error-output-type}/",
-		"SCHEMA": "absent.json", "OPEN_GZIP": "perhaps",
+		"SCHEMA": "absent.json", "OPEN_GZIP": "perhaps", "SCHEMA_REGISTRY": "confluent",
 	})
 	text := f.Await()
-	for _, want := range []string{"DESTINATION_S3_BUCKET is required", "COMPRESSION=", "SPLIT_RECORDS=", "ERROR_PREFIX=", "SCHEMA=", "OPEN_GZIP="} {
+	for _, want := range []string{"DESTINATION_S3_BUCKET is required", "COMPRESSION=", "SPLIT_RECORDS=", "ERROR_PREFIX=", "SCHEMA=", "OPEN_GZIP=", "SCHEMA_REGISTRY="} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%s is not in %s", want, text)
 		}
 	}
 }
 
-func TestFunction_CallsWhatItsPermissionsAllow(t *testing.T) {
-	s := newStage(t)
-	lambdatest.Answer[answer](s.start(t), lambdatest.Mixed, 30*time.Second)
-	lambdatest.AssertPermissions(t, "write-to-s3", s.s3)
+// Records in the frames of a schema registry are delivered as the JSON that their encoders were given. With them, the function
+// makes each call that its permissions allow.
+func TestFunction_OpensFramedRecords(t *testing.T) {
+	s, framed := newStage(t), lambdatest.Frame(t, 50)
+	f := s.start(t, framed.Settings...)
+	a := lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 30*time.Second)
+	if len(a.BatchItemFailures) != 0 || len(a.ErrorPaths) != 1 {
+		t.Fatalf("answer %+v", a)
+	}
+	s.checkFramed(t, framed, a)
+	lambdatest.AssertPermissions(t, "write-to-s3", s.s3, framed.Registry)
+}
+
+func (s stage) checkFramed(t *testing.T, framed lambdatest.Framed, a answer) {
+	t.Helper()
+	objects := s.objects(t)
+	lines := slices.Collect(strings.Lines(objects[strings.TrimPrefix(a.S3Path, "s3://"+bucket+"/")]))
+	framed.Check(t, lines, objects[strings.TrimPrefix(a.ErrorPaths[0], "s3://"+bucket+"/")])
+}
+
+// While the registry refuses or says nothing, nothing is written, and Lambda is asked in time to retry the batch.
+func TestFunction_AnswersABatchAsFailedWhileTheRegistryIsDown(t *testing.T) {
+	for _, name := range []string{"unavailable", "silent"} {
+		t.Run(name, func(t *testing.T) {
+			s, framed := newStage(t), lambdatest.Frame(t, 1)
+			f := s.start(t, framed.Settings...)
+			if framed.Registry.Fail(lambdatest.Unavailable); name == "silent" {
+				framed.Registry.Fail(lambdatest.Silent(t))
+			}
+			a := lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 4*time.Second)
+			if len(a.BatchItemFailures) != 1 || a.BatchItemFailures[0].ItemIdentifier != framed.Batch[0].Sequence || len(s.objects(t)) != 0 {
+				t.Errorf("answer %+v, objects %v", a, s.objects(t))
+			}
+			if m := f.Metrics(); m["BatchesFailed"] != 1 || m["RecordsDelivered"] != 0 || m["RecordsFailed"] != 0 {
+				t.Errorf("metrics %v", m)
+			}
+			framed.Registry.Fail(nil)
+			if a = lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 30*time.Second); len(a.BatchItemFailures) != 0 || len(s.objects(t)) != 2 {
+				t.Errorf("after the outage: %+v, objects %v", a, s.objects(t))
+			}
+		})
+	}
 }
 
 func TestFunction_KeepsPayloadsOutOfItsLogs(t *testing.T) {

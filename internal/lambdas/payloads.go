@@ -1,32 +1,46 @@
 package lambdas
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"os"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"aws-streaming-pipeline/internal/settings"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/registry"
 )
 
 // Payloads are the settings of how payloads are opened. The names and meanings are the daemon's.
 type Payloads struct {
 	OpenGzip       bool   `envconfig:"OPEN_GZIP" default:"false" desc:"open gzip-compressed payloads"`
+	SchemaRegistry string `envconfig:"SCHEMA_REGISTRY" default:"none" desc:"open payloads that name their schema: none, or glue for those framed by the serializers of the AWS Glue Schema Registry"`
 	SplitRecords   string `envconfig:"SPLIT_RECORDS" default:"none" desc:"take payloads of several records apart: none, json (values behind one another) or lines"`
 	SplitLogEvents string `envconfig:"SPLIT_LOG_EVENTS" default:"none" desc:"take CloudWatch Logs messages apart, one record a log event: none, message (its text) or event (its object with the log's names)"`
 }
 
 // Check adds what is wrong with the values.
 func (p Payloads) Check(f *settings.Faults) {
+	f.OneOf("SCHEMA_REGISTRY", p.SchemaRegistry, "none", "glue")
 	f.OneOf("SPLIT_RECORDS", p.SplitRecords, "none", "json", "lines")
 	f.OneOf("SPLIT_LOG_EVENTS", p.SplitLogEvents, "none", "message", "event")
 }
 
-// Decoder opens payloads so.
-func (p Payloads) Decoder() (*record.Decoder, error) {
-	return record.NewDecoder(record.DecoderOptions{
+// Decoder opens payloads so. What cannot be looked up in a schema registry is written to the log.
+func (p Payloads) Decoder(ctx context.Context, account aws.Config, log *slog.Logger) (*record.Decoder, error) {
+	o := record.DecoderOptions{
 		Inflate: p.OpenGzip, Split: record.SplitMode(p.SplitRecords), LogEvents: record.LogEventMode(p.SplitLogEvents),
-	})
+	}
+	if p.SchemaRegistry == "glue" {
+		service, err := registry.NewGlue(ctx, account)
+		if err != nil {
+			return nil, err
+		}
+		o.Frames = registry.New(service, log, func(string) {}) // the log tells all that a metric would
+	}
+	return record.NewDecoder(o)
 }
 
 // Reporting are the settings of logs and metrics.

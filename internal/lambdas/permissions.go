@@ -4,7 +4,7 @@ package lambdas
 type Permission struct {
 	// Action is the name as policies write it.
 	Action string
-	// On names what the action is allowed on. Any means that the action knows no resources.
+	// On names what the action is allowed on. Any means that the action knows no resources, or that the code cannot name them.
 	On Resource
 	// Purpose says what the function does with it.
 	Purpose string
@@ -21,6 +21,9 @@ const (
 	ScaledStream   Resource = "STREAM_NAME"
 )
 
+// lookUpSchemas is for SCHEMA_REGISTRY=glue alone. Payloads name a schema version by its id, whatever its registry and schema are.
+var lookUpSchemas = Permission{"glue:GetSchemaVersion", Any, "looks up the schemas that payloads name; not needed without SCHEMA_REGISTRY"}
+
 // Permissions lists for each function what its code calls, by the name of its folder. What Lambda itself needs of a
 // function's role, to read the stream (AWSLambdaKinesisExecutionRole) and to write logs, is not among it.
 func Permissions() map[string][]Permission {
@@ -29,10 +32,12 @@ func Permissions() map[string][]Permission {
 		"write-to-s3": {
 			{"s3:PutObject", DataObjects, "writes the records"},
 			{"s3:PutObject", ErrorObjects, "writes the records that can not be delivered"},
+			lookUpSchemas,
 		},
 		"send-to-firehose": {
 			{"firehose:PutRecordBatch", DeliveryStream, "sends the records"},
 			{"s3:PutObject", ErrorObjects, "writes the records that can not be delivered"},
+			lookUpSchemas,
 		},
 		"scale-stream": {
 			{"cloudwatch:GetMetricData", Any, "reads the stream's metrics; the action knows no resources"},

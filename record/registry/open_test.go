@@ -5,7 +5,6 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"aws-streaming-pipeline/internal/test/registrytest"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/registry"
 )
@@ -197,7 +197,7 @@ func TestRegistry_TellsWhichSchemasItCannotUse(t *testing.T) {
 // A hostile payload takes no more time and memory than an honest one of its size, but for a factor.
 func TestRegistry_OpensHostilePayloadsAtTheCostOfHonestOnes(t *testing.T) {
 	const size = 1 << 20
-	avsc, proto := read(t, "everything.avsc"), read(t, "everything.proto")
+	avsc, proto := registrytest.Definition(t, "everything.avsc"), registrytest.Definition(t, "everything.proto")
 	everything := messageNumber(t, "lake.test.Everything")
 	repeat := func(prefix, unit []byte) []byte {
 		return append(slices.Clone(prefix), bytes.Repeat(unit, size/len(unit))...)
@@ -268,15 +268,6 @@ func TestRegistry_OpensHostilePayloadsAtTheCostOfHonestOnes(t *testing.T) {
 	}
 }
 
-func read(t testing.TB, name string) string {
-	t.Helper()
-	text, err := os.ReadFile("testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // messageNumber is the number by which payloads of everything.proto name a message.
 func messageNumber(t testing.TB, name string) int {
 	t.Helper()
@@ -286,7 +277,7 @@ func messageNumber(t testing.TB, name string) int {
 }
 
 func FuzzOpen(f *testing.F) {
-	avsc, proto := read(f, "everything.avsc"), read(f, "everything.proto")
+	avsc, proto := registrytest.Definition(f, "everything.avsc"), registrytest.Definition(f, "everything.proto")
 	f.Add(true, []byte{0})
 	f.Add(false, []byte{0, 8, 1})
 	f.Fuzz(func(t *testing.T, avro bool, data []byte) {

@@ -21,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/registrytest"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/registry"
 )
@@ -257,7 +258,7 @@ type clientFunc func(*http.Request) (*http.Response, error)
 func (f clientFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestGlue_TellsAnUnknownVersionFromEveryOtherFailure(t *testing.T) {
-	service, err := registry.NewGlue(t.Context(), account(emulator.Moto(t).URL))
+	service, err := registry.NewGlue(t.Context(), registrytest.Account(emulator.Moto(t).URL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func TestGlue_TellsAnUnknownVersionFromEveryOtherFailure(t *testing.T) {
 			w.WriteHeader(status)
 			fmt.Fprint(w, body)
 		}))
-		service, err := registry.NewGlue(t.Context(), account(server.URL))
+		service, err := registry.NewGlue(t.Context(), registrytest.Account(server.URL))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -303,7 +304,7 @@ func TestGlue_TakesTheClockOfTheServiceOver(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	service, err := registry.NewGlue(t.Context(), account(server.URL))
+	service, err := registry.NewGlue(t.Context(), registrytest.Account(server.URL))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/base64"
@@ -11,92 +10,17 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/glue"
-	"github.com/aws/aws-sdk-go-v2/service/glue/types"
-
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/registrytest"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/registry"
 )
 
 // definitions are the schemas of the tests, by the names of their files.
-var definitions = map[string]types.DataFormat{
-	"everything.avsc": types.DataFormatAvro, "everything.proto": types.DataFormatProtobuf, "older.proto": types.DataFormatProtobuf,
-	"trip.json": types.DataFormatJson,
-}
-
-func account(endpoint string) aws.Config {
-	return aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), BaseEndpoint: &endpoint}
-}
-
-// register gives a registry the definitions and returns their version ids by file.
-func register(t *testing.T, endpoint string) map[string]string {
-	t.Helper()
-	client := glue.NewFromConfig(account(endpoint))
-	ids := make(map[string]string)
-	for name, format := range definitions {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		created, err := client.CreateSchema(t.Context(), &glue.CreateSchemaInput{
-			SchemaName: aws.String(strings.ReplaceAll(name, ".", "-")), DataFormat: format, Compatibility: types.CompatibilityNone, SchemaDefinition: aws.String(string(text)),
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids[name] = *created.SchemaVersionId
-	}
-	return ids
-}
-
-// encoded is a record of an encoder that is not ours.
-type encoded struct {
-	File    string
-	Payload []byte
-	Want    string // the JSON of what the encoder was given
-}
-
-// encode has other encoders write records of the definitions.
-func encode(t *testing.T, seed, count int, ids map[string]string) []encoded {
-	t.Helper()
-	args := []string{fmt.Sprint(seed), fmt.Sprint(count)}
-	for name := range definitions {
-		if id, ok := ids[name]; ok {
-			args = append(args, name+"="+id)
-		}
-	}
-	slices.Sort(args[2:])
-	cmd := emulator.Encoders(t, filepath.Join("testdata", "encode.py"), args...)
-	var complaints bytes.Buffer
-	cmd.Stderr = &complaints
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v: %s", err, complaints.Bytes())
-	}
-	var all []encoded
-	lines := bufio.NewScanner(bytes.NewReader(out))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var e encoded
-		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, e)
-	}
-	if len(all) != count*len(ids) {
-		t.Fatalf("%d records for %d schemas of %d", len(all), len(ids), count)
-	}
-	return all
-}
+var definitions = []string{"everything.avsc", "everything.proto", "older.proto", "trip.json"}
 
 func newRegistry(service registry.Service) *registry.Registry {
 	return registry.New(service, slog.New(slog.DiscardHandler), func(string) {})
@@ -106,14 +30,14 @@ func newRegistry(service registry.Service) *registry.Registry {
 func TestRegistry_GivesBackWhatOtherEncodersWereGiven(t *testing.T) {
 	const each = 1000
 	endpoint := emulator.Moto(t).URL
-	ids := register(t, endpoint)
-	service, err := registry.NewGlue(t.Context(), account(endpoint))
+	ids := registrytest.Register(t, endpoint, definitions...)
+	service, err := registry.NewGlue(t.Context(), registrytest.Account(endpoint))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := newRegistry(service)
 	values := make(map[string]int)
-	for i, e := range encode(t, 1, each, ids) {
+	for i, e := range registrytest.Encode(t, 1, each, ids) {
 		if !r.Framed(e.Payload) {
 			t.Fatalf("record %d of %s has no frame", i, e.File)
 		}
@@ -126,7 +50,7 @@ func TestRegistry_GivesBackWhatOtherEncodersWereGiven(t *testing.T) {
 		}
 	}
 	t.Logf("values compared: %v", values)
-	for name := range definitions {
+	for _, name := range definitions {
 		if values[name] < 2*each {
 			t.Errorf("%d values of %s were compared", values[name], name)
 		}

@@ -59,6 +59,14 @@ func Unavailable(_ string, w http.ResponseWriter) bool {
 	return true
 }
 
+// Silent takes calls and answers none before the test ends.
+func Silent(tb testing.TB) func(string, http.ResponseWriter) bool {
+	return func(string, http.ResponseWriter) bool {
+		<-tb.Context().Done()
+		return true
+	}
+}
+
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	operation := operationOf(r)
 	s.mu.Lock()
@@ -95,6 +103,13 @@ func (s *Service) Failed() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.failed
+}
+
+// Calls counts the calls of an operation.
+func (s *Service) Calls(operation string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[operation]
 }
 
 // actions are the IAM actions of the calls so far.

@@ -1,0 +1,160 @@
+// Package registrytest has records in the frames of the AWS Glue Schema Registry, written by encoders of other projects, with the
+// schemas that they name.
+package registrytest
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/glue"
+	"github.com/aws/aws-sdk-go-v2/service/glue/types"
+
+	"aws-streaming-pipeline/internal/test/emulator"
+)
+
+//go:embed testdata
+var files embed.FS
+
+// formats are those of the schemas, by the ends of their names.
+var formats = map[string]types.DataFormat{".avsc": types.DataFormatAvro, ".proto": types.DataFormatProtobuf, ".json": types.DataFormatJson}
+
+// Definition is the text of a schema in testdata.
+func Definition(tb testing.TB, file string) string {
+	tb.Helper()
+	text, err := files.ReadFile("testdata/" + file)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(text)
+}
+
+// Account is the configuration of clients of an emulator.
+func Account(endpoint string) aws.Config {
+	return aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), BaseEndpoint: &endpoint}
+}
+
+// SchemaName is the name under which Register gives a schema to the default registry.
+func SchemaName(file string) string { return strings.ReplaceAll(file, ".", "-") }
+
+// Register gives a registry some schemas of testdata, and returns the ids of their versions by file.
+func Register(tb testing.TB, endpoint string, names ...string) map[string]string {
+	tb.Helper()
+	client := glue.NewFromConfig(Account(endpoint))
+	ids := make(map[string]string)
+	for _, file := range names {
+		created, err := client.CreateSchema(tb.Context(), &glue.CreateSchemaInput{
+			SchemaName: aws.String(SchemaName(file)), DataFormat: formats[filepath.Ext(file)], Compatibility: types.CompatibilityNone,
+			SchemaDefinition: aws.String(Definition(tb, file)),
+		})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		ids[file] = *created.SchemaVersionId
+	}
+	return ids
+}
+
+// Record is a record of an encoder that is not ours.
+type Record struct {
+	File    string // of its schema
+	Payload []byte
+	Want    string // the JSON of what the encoder was given
+}
+
+// Encode has other encoders write so many records of each schema, which differ by the seed.
+func Encode(tb testing.TB, seed, count int, ids map[string]string) []Record {
+	tb.Helper()
+	folder := tb.TempDir()
+	data, err := fs.Sub(files, "testdata")
+	if err == nil {
+		err = os.CopyFS(folder, data)
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+	args := []string{fmt.Sprint(seed), fmt.Sprint(count)}
+	for file, id := range ids {
+		args = append(args, file+"="+id)
+	}
+	slices.Sort(args[2:])
+	cmd := emulator.Encoders(tb, filepath.Join(folder, "encode.py"), args...)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		tb.Fatalf("%v: %s", err, complaints.Bytes())
+	}
+	var all []Record
+	for d := json.NewDecoder(bytes.NewReader(out)); d.More(); {
+		var r Record
+		if err := d.Decode(&r); err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, r)
+	}
+	if len(all) != count*len(ids) {
+		tb.Fatalf("%d records of %d schemas, want %d of each", len(all), len(ids), count)
+	}
+	return all
+}
+
+// Rows are the JSON objects of a text.
+func Rows(tb testing.TB, text []byte) []map[string]any {
+	tb.Helper()
+	var all []map[string]any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	for d.More() {
+		var row map[string]any
+		if err := d.Decode(&row); err != nil {
+			tb.Fatal(err)
+		}
+		all = append(all, row)
+	}
+	return all
+}
+
+// Same compares values of Rows. Numbers are the same if their exact values are.
+func Same(got, want any) bool {
+	switch want := want.(type) {
+	case map[string]any:
+		g, ok := got.(map[string]any)
+		if !ok || len(g) != len(want) {
+			return false
+		}
+		for k, w := range want {
+			if v, ok := g[k]; !ok || !Same(v, w) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		g, ok := got.([]any)
+		if !ok || len(g) != len(want) {
+			return false
+		}
+		for i, w := range want {
+			if !Same(g[i], w) {
+				return false
+			}
+		}
+		return true
+	case json.Number:
+		g, ok := got.(json.Number)
+		a, ok1 := new(big.Rat).SetString(string(g))
+		b, ok2 := new(big.Rat).SetString(string(want))
+		return ok && ok1 && ok2 && a.Cmp(b) == 0
+	}
+	return got == want
+}
