@@ -145,9 +145,15 @@ func coerceValue(f *Field, v any) any {
 	return stringify(f, v)
 }
 
+// nonFinite are numbers that stand for values which are none in JSON. The scan has held them to their bounds.
+var nonFinite = map[string]json.Number{"NaN": "0", "Infinity": "1e400", "-Infinity": "-1e400"}
+
 func coerceText(f *Field, text string) any {
 	if slices.Contains(f.NullTexts, text) || text == "" && !f.Kind.Text() {
 		return nil
+	}
+	if number, ok := nonFinite[text]; ok && f.NonFinite {
+		return number
 	}
 	switch f.Type {
 	case "integer", "number":

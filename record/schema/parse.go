@@ -248,6 +248,9 @@ func (p *parser) kind(shape, o *object, f *Field, pointer string) {
 	if f.Unit != NoUnit && f.Kind != TimestampMillis && f.Kind != TimestampMicros {
 		p.problem(at(pointer, "x-timestamp-unit"), "only a timestamp column has a unit")
 	}
+	if f.NonFinite, _ = p.boolean(o, "x-non-finite", pointer); f.NonFinite && f.Kind != Float && f.Kind != Double {
+		p.problem(at(pointer, "x-non-finite"), "only a float or double column has such values")
+	}
 	f.plain = plainKind(byType, f.Kind)
 	p.beyond = p.beyond || !holdsOnly(f)
 }
@@ -394,7 +397,7 @@ func (p *parser) children(o *object, f *Field, pointer string, depth int) {
 var annotations = []string{
 	"$schema", "$id", "$comment", "$anchor", "$defs", "title", "description", "default", "examples", "deprecated",
 	"readOnly", "writeOnly", "format", "contentEncoding", "contentMediaType", "contentSchema",
-	"x-parquet", "x-timestamp-unit", "x-null-values", "x-coerce", "x-extra",
+	"x-parquet", "x-timestamp-unit", "x-null-values", "x-non-finite", "x-coerce", "x-extra",
 }
 
 func constrains(keyword string) bool {

@@ -27,6 +27,7 @@
 //	                     "timestamp-millis", "timestamp-micros", "json" or "map"
 //	"x-timestamp-unit":  "s", "ms" or "us": numbers in a timestamp column count these since 1970
 //	"x-null-values":     texts that mean null, as ["NA"]
+//	"x-non-finite":      true if the texts "NaN", "Infinity" and "-Infinity" are values of a float or double column
 //
 // and the document's root with
 //
@@ -187,6 +188,7 @@ type Field struct {
 	// is on.
 	Nullable  bool
 	NullTexts []string
+	NonFinite bool   // of Float and Double: texts stand for NaN and infinities
 	Rules     *Rules // nil for none
 
 	Fields  []*Field // of Group

@@ -63,7 +63,7 @@ func insertText(filter bloom.SplitBlockFilter, c *shred.Column, chunks []shred.C
 	}
 }
 
-// insertWords inserts numbers by the bytes of their PLAIN encoding. JSON has no NaN, which would have many.
+// insertWords inserts numbers by the bytes of their PLAIN encoding. A NaN has the same ones in all columns (see package shred).
 func (e *encoder) insertWords(filter bloom.SplitBlockFilter, c *shred.Column, words []int64) {
 	physical := physicalType(c.Field)
 	e.page = appendWords(e.page[:0], words, physical)

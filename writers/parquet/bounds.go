@@ -29,6 +29,7 @@ type bounds struct {
 	kind   schema.Kind
 
 	some     bool // the chunk has a value that is not null
+	nan      bool // the chunk has a value without order
 	min, max value
 	nulls    int64
 	pages    []pageBounds
@@ -74,6 +75,7 @@ func (b *bounds) addPage(e *encoder, s span, dictionary bool) {
 	p := pageBounds{some: s.valuesEnd > s.values, nulls: int64(s.nulls())}
 	if p.some {
 		p.min, p.max = b.extremes(e, s, dictionary)
+		b.nan = b.nan || math.IsNaN(p.min.double)
 		if !b.some || b.compare(p.min, b.min) < 0 {
 			b.min = p.min
 		}
@@ -106,6 +108,7 @@ func (b *bounds) extremes(e *encoder, s span, dictionary bool) (least, most valu
 	return value{number: low}, value{number: high}
 }
 
+// extremes are NaN if one of the values is.
 func extremes[T byte | int64 | float64](values []T) (low, high T) {
 	low, high = values[0], values[0]
 	for _, v := range values {
@@ -172,10 +175,14 @@ func (b *bounds) wideExtremes(data []byte) (least, most value) {
 	return least, most
 }
 
-// finish writes the chunk's statistics and its column index.
+// finish writes the chunk's statistics and its column index. A chunk with a NaN has no bounds: engines sort it differently, and
+// bounds may not be NaN (parquet.thrift, ColumnOrder).
 func (b *bounds) finish(chunk *encodedChunk) {
 	stats := &chunk.meta.Statistics
 	stats.NullCount = b.nulls
+	if b.nan {
+		return
+	}
 	if b.some {
 		var exact bool
 		stats.MinValue, exact = b.lower(b.min)

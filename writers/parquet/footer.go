@@ -91,6 +91,9 @@ type footer struct {
 func (f *footer) write() ([]byte, error) {
 	for i, group := range f.groups {
 		for j, chunk := range group.chunks {
+			if len(chunk.columnIndex.NullPages) == 0 {
+				continue // the chunk has no bounds
+			}
 			column := &f.meta.RowGroups[i].Columns[j]
 			at, length, err := f.add(&chunk.columnIndex)
 			if err != nil {

@@ -103,6 +103,21 @@ func TestBounds_OfZeroTakeInBothZeros(t *testing.T) {
 	}
 }
 
+// A chunk with a NaN has neither bounds nor an index of them: engines differ in whether NaN lies above all numbers, and would skip
+// rows by bounds that leave it out. The other column keeps its own.
+func TestBounds_AreLeftOutOfAChunkWithNaN(t *testing.T) {
+	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"d":{"type":"number","x-non-finite":true},"f":{"type":"number","x-parquet":"float","x-non-finite":true}}}`)})
+	file := openFile(t, writeFile(t, f, []record.Record{*newRecord(0, `{"d":1,"f":1}`), *newRecord(1, `{"d":"NaN","f":"-Infinity"}`), *newRecord(2, `{"d":2}`)}))
+	columns := file.Metadata().RowGroups[0].Columns
+	nan, inf := columns[0], columns[1]
+	if s := nan.MetaData.Statistics; s.MinValue != nil || s.MaxValue != nil || nan.ColumnIndexOffset != 0 || nan.OffsetIndexOffset == 0 {
+		t.Errorf("the chunk with NaN has the bounds %x and %x, and the index at %d", s.MinValue, s.MaxValue, nan.ColumnIndexOffset)
+	}
+	if s := inf.MetaData.Statistics; binary.LittleEndian.Uint32(s.MinValue) != math.Float32bits(float32(math.Inf(-1))) || inf.ColumnIndexOffset == 0 {
+		t.Errorf("the other chunk has the lower bound %x, and the index at %d", s.MinValue, inf.ColumnIndexOffset)
+	}
+}
+
 // Nulls of a column are kept by their rows in the row group: each page and each row group has to find its own.
 func TestFlat_NullsAreReadBackInTheirPlaces(t *testing.T) {
 	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"}}}`)})

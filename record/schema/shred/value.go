@@ -250,7 +250,7 @@ func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
 	var number []byte // nil if it stands at b[i:end]
 	if !ok {
 		if number, end = s.anyNumber(n, b, i); end <= 0 {
-			return s.mismatch(n, b, i, rep)
+			return s.notFinite(n, b, i, rep)
 		}
 		if v, _, exact, ok = scanDouble(number, 0); !ok && n.Column != nil {
 			return s.unfit(n, b, i, rep) // without a column an infinity stands for a number beyond the doubles
@@ -310,10 +310,40 @@ func compareTo(m *schema.Bound, v float64, number []byte) int {
 	return compareNumbers(number, m.Literal)
 }
 
+// notFinite takes the texts that stand for what is a floating-point number and no JSON number, if the schema says so. NaN is
+// within no bounds.
+func (s *Shredder) notFinite(n *Node, b []byte, i int, rep uint8) int {
+	if b[i] != '"' || !n.Field.NonFinite || !s.takes(n, "string") {
+		return s.mismatch(n, b, i, rep)
+	}
+	end, _, p := jsonscan.String(b, i+1)
+	if p != jsonscan.None {
+		return s.mismatch(n, b, i, rep)
+	}
+	var v float64
+	switch string(b[i+1 : end-1]) {
+	case "NaN":
+		v = math.Float64frombits(0x7ff8 << 48) // that of all engines; Go's own has another bit
+	case "Infinity":
+		v = math.Inf(1)
+	case "-Infinity":
+		v = math.Inf(-1)
+	default:
+		return s.mismatch(n, b, i, rep)
+	}
+	if r := n.rules; r != nil && !(v >= r.Min.Nearest) {
+		s.noteViolation(n, "minimum")
+	} else if r != nil && !(v <= r.Max.Nearest) {
+		s.noteViolation(n, "maximum")
+	}
+	n.putDouble(v, rep)
+	return end
+}
+
 func (s *Shredder) float(n *Node, b []byte, i int, rep uint8) int {
 	number, end := s.anyNumber(n, b, i)
 	if end <= 0 {
-		return s.mismatch(n, b, i, rep)
+		return s.notFinite(n, b, i, rep)
 	}
 	v, exact, ok := record.ParseFloat(number, 32)
 	if !ok || !s.rounds(exact) {
