@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"aws-streaming-pipeline/internal/test/registrytest"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/registry"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // framed are records in frames, and the registry that has their schemas.
@@ -37,10 +39,10 @@ func frame(t *testing.T, each int, files ...string) framed {
 }
 
 // deliver has a daemon write payloads, and returns the files of the bucket by the beginning of their keys.
-func deliver(t *testing.T, service registry.Service, payloads [][]byte, adjust func(*Config)) map[string][]string {
+func deliver(t *testing.T, service registry.Service, described *schema.Schema, payloads [][]byte, adjust func(*Config)) map[string][]string {
 	t.Helper()
 	st := newStage(t, 1, localstream.Options{})
-	st.schemas = service
+	st.schemas, st.schema = service, described
 	for _, payload := range payloads {
 		if _, _, err := st.stream.Put("stream", localstream.Entry{PartitionKey: "k", Data: payload}); err != nil {
 			t.Fatal(err)
@@ -77,6 +79,19 @@ func deliver(t *testing.T, service registry.Service, payloads [][]byte, adjust f
 	return files
 }
 
+// readRows has DuckDB read Parquet files.
+func readRows(t *testing.T, files []string) []map[string]any {
+	t.Helper()
+	cmd := emulator.Python(t, "testdata/rows.py", files...)
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, complaints.Bytes())
+	}
+	return registrytest.Rows(t, out)
+}
+
 // Framed records of three formats, and one without a frame, are delivered as JSON lines with the values that their encoders
 // were given. A frame of no schema goes to the error prefix, with its bytes.
 func TestDaemon_DeliversFramedRecordsAsLines(t *testing.T) {
@@ -92,7 +107,7 @@ func TestDaemon_DeliversFramedRecordsAsLines(t *testing.T) {
 	if len(payloads) != 3*each+2 {
 		t.Fatalf("%d payloads", len(payloads))
 	}
-	files := deliver(t, f.service, payloads, func(*Config) {})
+	files := deliver(t, f.service, nil, payloads, func(*Config) {})
 	if len(files["data"]) != 1 || len(files["errors"]) != 1 {
 		t.Fatalf("files %v", files)
 	}
@@ -134,15 +149,11 @@ func TestDaemon_DeliversFramedRecordsAsParquet(t *testing.T) {
 	for _, r := range f.records {
 		payloads = append(payloads, r.Payload)
 	}
-	files := deliver(t, f.service, payloads, func(c *Config) { c.Format, c.Compression = "parquet", "zstd" })
+	files := deliver(t, f.service, nil, payloads, func(c *Config) { c.Format, c.Compression = "parquet", "zstd" })
 	if len(files["data"]) != 1 || len(files["errors"]) != 0 {
 		t.Fatalf("files %v", files)
 	}
-	out, err := emulator.Python(t, "testdata/rows.py", files["data"]...).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := registrytest.Rows(t, out)
+	got := readRows(t, files["data"])
 	if len(got) != each {
 		t.Fatalf("%d rows", len(got))
 	}
@@ -155,5 +166,57 @@ func TestDaemon_DeliversFramedRecordsAsParquet(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Framed records of two formats are delivered as Parquet, with the columns of their schema, by a document that the registry gives. Each
+// fits its columns, and DuckDB reads the values that the encoder was given.
+func TestDaemon_DeliversFramedRecordsInTheColumnsOfTheirSchema(t *testing.T) {
+	const each = 300
+	for file, format := range map[string]string{"everything.avsc": "AVRO", "everything.proto": "PROTOBUF", "older.proto": "PROTOBUF"} {
+		t.Run(file, func(t *testing.T) {
+			f := frame(t, each, file)
+			document, err := registry.Definition{Format: format, Text: registrytest.Definition(t, file)}.JSONSchema("")
+			if err != nil {
+				t.Fatal(err)
+			}
+			described, err := schema.Parse(file, document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if described.NeedsFull() {
+				t.Error("the document has rules that cost a general validator")
+			}
+			var payloads [][]byte
+			for _, r := range f.records {
+				payloads = append(payloads, r.Payload)
+			}
+			files := deliver(t, f.service, described, payloads, func(c *Config) { c.Format, c.Compression = "parquet", "zstd" })
+			if len(files["data"]) != 1 || len(files["errors"]) != 0 {
+				t.Fatalf("files %v", files)
+			}
+			got := readRows(t, files["data"])
+			if len(got) != each {
+				t.Fatalf("%d rows", len(got))
+			}
+			for i, row := range got {
+				want := registrytest.Rows(t, []byte(f.records[i].Want))[0]
+				delete(row, "event_id")
+				if extra, ok := row["_extra"].(string); ok { // the fields of another message
+					maps.Copy(row, registrytest.Rows(t, []byte(extra))[0])
+				}
+				delete(row, "_extra")
+				for name, value := range row {
+					w, sent := want[name]
+					if !registrytest.SameInColumns(value, w) {
+						t.Fatalf("row %d: %s is %v, want %v (sent: %v)", i, name, value, w, sent)
+					}
+					delete(want, name)
+				}
+				if len(want) > 0 {
+					t.Fatalf("row %d has no column for %v", i, want)
+				}
+			}
+		})
 	}
 }

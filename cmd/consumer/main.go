@@ -23,7 +23,7 @@ type command struct {
 var commands = []command{
 	{"run", "deliver records until SIGTERM; the default", runDaemon},
 	{"ddl", "print the Athena table of a schema", printDDL},
-	{"schema", "propose a schema from samples: schema infer FILE", schemaTools},
+	{"schema", "propose a schema from samples (schema infer FILE), or take one from a registry (schema from-registry)", schemaTools},
 	{"audit", "prove from the manifests and the bucket that every record was delivered once", auditBucket},
 	{"checkpoint", "show the lease table, move positions, import another consumer's", checkpoints},
 	{"check", "send a record to each shard and wait for the files that hold them", checkDelivery},

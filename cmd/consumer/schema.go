@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
 )
 
@@ -145,12 +146,20 @@ func projection(names string, fromYear int) ([]schema.Partition, error) {
 	return columns, nil
 }
 
-// schemaTools is the command "schema", of which infer is the only part.
-func schemaTools(_ context.Context, args []string, out io.Writer) error {
-	if len(args) != 2 || args[0] != "infer" {
-		return errors.New("usage: consumer schema infer FILE, where FILE holds one JSON object a line")
+// schemaTools is the command "schema".
+func schemaTools(ctx context.Context, args []string, out io.Writer) error {
+	switch {
+	case len(args) == 2 && args[0] == "infer":
+		return inferSchema(args[1], out)
+	case len(args) > 0 && args[0] == "from-registry":
+		return schemaFromRegistry(ctx, args[1:], out)
 	}
-	file, err := os.Open(args[1])
+	return errors.New("usage: consumer schema infer FILE, where FILE holds one JSON object a line, or consumer schema from-registry --help")
+}
+
+// inferSchema proposes a schema from samples.
+func inferSchema(name string, out io.Writer) error {
+	file, err := os.Open(name)
 	if err != nil {
 		return err
 	}
@@ -164,11 +173,65 @@ func schemaTools(_ context.Context, args []string, out io.Writer) error {
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s: %w", args[1], err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	document, err := schema.Infer(args[1], samples)
+	document, err := schema.Infer(name, samples)
 	if err != nil {
 		return err
+	}
+	_, err = out.Write(document)
+	return err
+}
+
+const fromRegistryUsage = `schema from-registry --schema NAME [--registry NAME] [--version N] [--message NAME]
+schema from-registry --version-id UUID [--message NAME]
+
+Prints the JSON Schema document for what SCHEMA_REGISTRY=glue makes of records by a schema of the AWS Glue Schema Registry. As
+SCHEMA it gives Parquet files and the Athena table a column of its type for each field. It needs glue:GetSchemaVersion.`
+
+// schemaFromRegistry prints the document of a registry's schema.
+func schemaFromRegistry(ctx context.Context, args []string, out io.Writer) error {
+	f := newFlags("schema from-registry", fromRegistryUsage, out)
+	var name registry.Name
+	f.StringVar(&name.Schema, "schema", "", "`name` of the schema")
+	f.StringVar(&name.Registry, "registry", "default-registry", "`name` of the registry")
+	f.IntVar(&name.Version, "version", 0, "`number` of the version; default: the latest one")
+	id := f.String("version-id", "", "`UUID` of a version, in place of the names")
+	message := f.String("message", "", "full `name` of the Protobuf message that the records are; default: the one that is no field of another")
+	if err := parse(f, args); err != nil {
+		return unlessHelp(err)
+	}
+	if (name.Schema == "") == (*id == "") {
+		return fmt.Errorf("--schema=%q and --version-id=%q: want one of them", name.Schema, *id)
+	}
+	if name.Version < 0 {
+		return fmt.Errorf("--version=%d: want a number from 1 on", name.Version)
+	}
+	account, err := loadAccount(ctx)
+	if err != nil {
+		return err
+	}
+	glue, err := registry.NewGlue(ctx, account)
+	if err != nil {
+		return err
+	}
+	var d registry.Definition
+	what := "schema version " + *id
+	if *id != "" {
+		d, err = glue.SchemaVersion(ctx, *id)
+	} else {
+		what = "schema " + name.Schema + " of the registry " + name.Registry
+		d, err = glue.Named(ctx, name)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	document, err := d.JSONSchema(*message)
+	if err == nil {
+		_, err = schema.Parse(what, document)
+	}
+	if err != nil {
+		return fmt.Errorf("%s gives no SCHEMA: %w", what, err)
 	}
 	_, err = out.Write(document)
 	return err

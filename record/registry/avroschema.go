@@ -20,12 +20,15 @@ type avroType struct {
 	items    *avroType   // of an array or a map
 	branches []*avroType // of a union
 	size     int         // of a fixed
-	scale    int         // of a decimal
+	name     string      // the full one; empty if it has none
+
+	precision, scale int // of a decimal
 }
 
 type avroField struct {
-	key []byte // the name as a JSON string, with a colon
-	typ *avroType
+	name string
+	key  []byte // the name as a JSON string, with a colon
+	typ  *avroType
 }
 
 // parseAvro reads an Avro schema ("Schema Declaration" of the Avro Specification).
@@ -139,7 +142,7 @@ func (p *avroParser) define(kind string, o map[string]any, namespace string) (*a
 	if p.named[name] != nil {
 		return nil, fmt.Errorf("type %q is defined twice", name)
 	}
-	t := &avroType{kind: kind}
+	t := &avroType{kind: kind, name: name}
 	p.named[name] = t
 	var err error
 	switch kind {
@@ -185,7 +188,7 @@ func (p *avroParser) defineFields(t *avroType, o map[string]any, namespace strin
 		if err != nil {
 			return fmt.Errorf("field %q: %w", name, err)
 		}
-		t.fields = append(t.fields, avroField{key: append(quoted(name), ':'), typ: typ})
+		t.fields = append(t.fields, avroField{name: name, key: append(quoted(name), ':'), typ: typ})
 	}
 	return nil
 }
@@ -219,7 +222,7 @@ func (t *avroType) setLogical(o map[string]any) error {
 		if scale > record.MaxNumberDigits {
 			return fmt.Errorf("a decimal has the scale %d: want at most %d", scale, record.MaxNumberDigits)
 		}
-		t.scale = scale
+		t.precision, t.scale = precision, scale
 	}
 	t.logical = logical
 	return nil

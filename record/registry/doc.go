@@ -36,6 +36,11 @@
 // which names a schema that is not there, is its type_url and value. Unknown fields and extensions have no name, and are left
 // out.
 //
+// # Columns
+//
+// Definition.JSONSchema describes what Open makes of data by a JSON Schema document, from which columns are made (package
+// schema). Each value fits its column and comes back from it.
+//
 // # Bounds
 //
 // Opening costs time and memory in proportion to the payload and to what comes out of it, which has a bound; nesting is bound

@@ -112,9 +112,31 @@ func glueAddress(region string, fips, dual bool) string {
 // maxAnswerBytes bounds an answer. A definition has at most 170,000 characters (AWS Glue API, GetSchemaVersion).
 const maxAnswerBytes = 4 << 20
 
-// SchemaVersion is Service's: GetSchemaVersion of the AWS Glue API, in AWS JSON 1.1.
+// SchemaVersion is Service's.
 func (g *Glue) SchemaVersion(ctx context.Context, id string) (Definition, error) {
-	body, err := json.Marshal(map[string]string{"SchemaVersionId": id})
+	return g.getSchemaVersion(ctx, "version "+id, map[string]any{"SchemaVersionId": id})
+}
+
+// Name names a version of a schema.
+type Name struct {
+	Registry, Schema string
+	Version          int // 0 for the latest one
+}
+
+// Named returns a schema version by its name, or ErrUnknown if the registry does not have it.
+func (g *Glue) Named(ctx context.Context, n Name) (Definition, error) {
+	which := map[string]any{"LatestVersion": true}
+	if n.Version > 0 {
+		which = map[string]any{"VersionNumber": n.Version}
+	}
+	return g.getSchemaVersion(ctx, "schema "+n.Schema+" of the registry "+n.Registry, map[string]any{
+		"SchemaId": map[string]string{"RegistryName": n.Registry, "SchemaName": n.Schema}, "SchemaVersionNumber": which,
+	})
+}
+
+// getSchemaVersion is GetSchemaVersion of the AWS Glue API, in AWS JSON 1.1.
+func (g *Glue) getSchemaVersion(ctx context.Context, what string, request map[string]any) (Definition, error) {
+	body, err := json.Marshal(request)
 	if err != nil {
 		return Definition{}, err
 	}
@@ -123,10 +145,10 @@ func (g *Glue) SchemaVersion(ctx context.Context, id string) (Definition, error)
 		if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorCode() == "EntityNotFoundException" {
 			return Definition{}, ErrUnknown
 		}
-		return Definition{}, fmt.Errorf("AWS Glue, GetSchemaVersion of %s: %w", id, err)
+		return Definition{}, fmt.Errorf("AWS Glue, GetSchemaVersion of %s: %w", what, err)
 	}
 	if answer.DataFormat == "" || answer.SchemaDefinition == "" {
-		return Definition{}, fmt.Errorf("AWS Glue, GetSchemaVersion of %s: the answer has no definition", id)
+		return Definition{}, fmt.Errorf("AWS Glue, GetSchemaVersion of %s: the answer has no definition", what)
 	}
 	return Definition{Format: answer.DataFormat, Text: answer.SchemaDefinition}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -17,6 +18,8 @@ import (
 	"aws-streaming-pipeline/internal/test/registrytest"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/registry"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
 )
 
 // definitions are the schemas of the tests, by the names of their files.
@@ -36,6 +39,19 @@ func TestRegistry_GivesBackWhatOtherEncodersWereGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := newRegistry(service)
+	checkers := make(map[string]*shred.Checker)
+	for _, file := range definitions {
+		format := map[string]string{".avsc": "AVRO", ".proto": "PROTOBUF", ".json": "JSON"}[filepath.Ext(file)]
+		document, err := registry.Definition{Format: format, Text: registrytest.Definition(t, file)}.JSONSchema("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := schema.Parse(file, document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkers[file] = shred.NewChecker(s)
+	}
 	values := make(map[string]int)
 	for i, e := range registrytest.Encode(t, 1, each, ids) {
 		if !r.Framed(e.Payload) {
@@ -47,6 +63,9 @@ func TestRegistry_GivesBackWhatOtherEncodersWereGiven(t *testing.T) {
 		}
 		if where := difference(parse(t, text), parse(t, []byte(e.Want)), &values, e.File); where != "" {
 			t.Fatalf("record %d of %s: %s\n got %s\nwant %s", i, e.File, where, text, e.Want)
+		}
+		if _, err := checkers[e.File].AppendJSONLine(nil, &record.Record{SequenceNumber: "1", Data: text}); err != nil {
+			t.Fatalf("record %d of %s does not pass its schema: %v: %s", i, e.File, err, text)
 		}
 	}
 	t.Logf("values compared: %v", values)
