@@ -39,23 +39,21 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 		ctx, cancel = context.WithDeadline(ctx, lambdas.WorkUntil(began, deadline))
 		defer cancel()
 	}
-	batch, err := lambdas.OpenBatch(ctx, event, h.decoder)
+	opening, cancel := lambdas.OpenUntil(ctx, began)
+	defer cancel()
+	batch, late := lambdas.OpenBatch(opening, event, h.decoder)
 	if batch == nil {
-		return answer{}, err
-	}
-	if err != nil { // the payloads could not be opened in time
-		a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(batch.First)}
-		h.report(batch, sent{}, nil, a, began, err)
-		return a, nil
+		return answer{}, late
 	}
 	_, lines, rejected := batch.Encode(h.checker.AppendJSONLine)
 	lines, rejected = tooLarge(lines, rejected)
-	a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures("")}
+	a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(batch.Rest)}
 	// Before anything is sent: if this fails, the whole batch is retried, and nothing is sent twice.
 	if len(rejected) > 0 {
+		var err error
 		if a.ErrorPaths, err = h.errors.Put(ctx, batch, rejected, h.now()); err != nil {
 			a.ErrorPaths, a.BatchItemFailures = []string{}, lambdas.Failures(batch.First)
-			h.report(batch, sent{}, nil, a, began, err)
+			h.report(batch, sent{}, nil, a, began, err, late)
 			return a, nil
 		}
 	}
@@ -64,7 +62,7 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 	if err != nil {
 		a.BatchItemFailures = lambdas.Failures(done.left[0].Record.SequenceNumber)
 	}
-	h.report(batch, done, rejected, a, began, err)
+	h.report(batch, done, rejected, a, began, err, late)
 	return a, nil
 }
 
@@ -87,15 +85,19 @@ func tooLarge(lines []lambdas.Line, rejected []lambdas.Rejected) ([]lambdas.Line
 	return kept, rejected
 }
 
-// report logs and counts what became of a batch.
-func (h *handler) report(b *lambdas.Batch, done sent, rejected []lambdas.Rejected, a answer, began time.Time, failure error) {
+// report logs and counts what became of a batch: that it could not be sent, or that the rest of it could not be opened in time.
+func (h *handler) report(b *lambdas.Batch, done sent, rejected []lambdas.Rejected, a answer, began time.Time, failure, late error) {
 	log := h.log.With(logkey.Shard, b.Shard, "first", b.First, "last", b.Last, logkey.Took, h.now().Sub(began))
 	failed := 0
 	if failure != nil {
 		failed = 1
 		log.Error("batch not sent, Lambda is to retry it", logkey.Sequence, a.BatchItemFailures[0].ItemIdentifier, logkey.Records, done.records, logkey.Error, failure)
-	} else {
+	} else if b.Received > 0 {
 		log.Info("batch sent", logkey.Records, done.records, logkey.Bytes, done.bytes, logkey.Stream, h.sender.stream)
+	}
+	if late != nil {
+		failed = 1
+		log.Error("payloads not opened in time, Lambda is to retry from the first of them", logkey.Sequence, b.Rest, logkey.Error, late)
 	}
 	if len(rejected) > 0 {
 		log.Warn("records written to the error prefix", logkey.Count, len(rejected), logkey.Code, fmt.Sprint(lambdas.Codes(rejected)), logkey.Key, a.ErrorPaths)

@@ -273,6 +273,22 @@ func TestFunction_AnswersABatchAsFailedWhileTheRegistryIsDown(t *testing.T) {
 	}
 }
 
+// What lies before a record whose schema is waited for is sent, and Lambda is asked to retry from that record on: whatever ids a
+// producer makes up, each invocation gets further.
+func TestFunction_SendsWhatLiesBeforeARecordThatWaits(t *testing.T) {
+	s, framed := newStage(t), lambdatest.Frame(t, 5)
+	f := s.start(t, framed.Settings...)
+	framed.StopAtUnknown(t)
+	last := len(framed.Batch) - 1
+	a := lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 12*time.Second)
+	if len(a.BatchItemFailures) != 1 || a.BatchItemFailures[0].ItemIdentifier != framed.Batch[last].Sequence || a.Count != last || len(s.backend.accepted) != last {
+		t.Errorf("answer %+v, %d accepted", a, len(s.backend.accepted))
+	}
+	if m := f.Metrics(); m["BatchesFailed"] != 1 || m["RecordsDelivered"] != float64(last) {
+		t.Errorf("metrics %v", m)
+	}
+}
+
 func TestFunction_NamesEveryWrongSettingWhenItStarts(t *testing.T) {
 	f := lambdatest.Start(t, lambdatest.Package(t, "send-to-firehose"), map[string]string{"LOG_LEVEL": "loud", "SPLIT_LOG_EVENTS": "yes"})
 	text := f.Await()

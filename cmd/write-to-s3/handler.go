@@ -42,18 +42,15 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 		ctx, cancel = context.WithDeadline(ctx, lambdas.WorkUntil(began, deadline))
 		defer cancel()
 	}
-	batch, err := lambdas.OpenBatch(ctx, event, h.decoder)
+	opening, cancel := lambdas.OpenUntil(ctx, began)
+	defer cancel()
+	batch, late := lambdas.OpenBatch(opening, event, h.decoder)
 	if batch == nil {
-		return answer{}, err
-	}
-	if err != nil { // the payloads could not be opened in time
-		a := answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(batch.First)}
-		h.report(batch, a, 0, nil, began, err)
-		return a, nil
+		return answer{}, late
 	}
 	all, lines, rejected := batch.Encode(h.checker.AppendJSONLine)
 	a, err := h.write(ctx, batch, all, rejected)
-	h.report(batch, a, len(lines), rejected, began, err)
+	h.report(batch, a, len(lines), rejected, began, err, late)
 	return a, nil
 }
 
@@ -65,7 +62,7 @@ func (h *handler) write(ctx context.Context, b *lambdas.Batch, all []byte, rejec
 		}
 	}()
 	defer lambdas.Survive(&err)
-	a = answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures("")}
+	a = answer{ErrorPaths: []string{}, BatchItemFailures: lambdas.Failures(b.Rest)}
 	if len(rejected) > 0 {
 		if a.ErrorPaths, err = h.errors.Put(ctx, b, rejected, h.now()); err != nil {
 			return a, err
@@ -82,18 +79,22 @@ func objectName(b *lambdas.Batch) string {
 	return "context=write_to_s3/date=" + b.Arrival.Format(time.DateOnly) + "/" + b.Name()
 }
 
-// report logs and counts what became of a batch.
-func (h *handler) report(b *lambdas.Batch, a answer, delivered int, rejected []lambdas.Rejected, began time.Time, failure error) {
+// report logs and counts what became of a batch: that it could not be written, or that the rest of it could not be opened in time.
+func (h *handler) report(b *lambdas.Batch, a answer, delivered int, rejected []lambdas.Rejected, began time.Time, failure, late error) {
 	log := h.log.With(logkey.Shard, b.Shard, "first", b.First, "last", b.Last, logkey.Took, h.now().Sub(began))
 	failed, refused := 0, len(rejected)
 	if failure != nil {
 		failed, delivered, refused = 1, 0, 0
 		log.Error("batch not written, Lambda is to retry it", logkey.Error, failure)
-	} else {
+	} else if b.Received > 0 {
 		log.Info("batch written", logkey.Records, delivered, logkey.Bytes, a.bytes, logkey.Key, a.S3Path)
 		if refused > 0 {
 			log.Warn("records written to the error prefix", logkey.Count, refused, logkey.Code, fmt.Sprint(lambdas.Codes(rejected)), logkey.Key, a.ErrorPaths)
 		}
+	}
+	if late != nil {
+		failed = 1
+		log.Error("payloads not opened in time, Lambda is to retry from the first of them", logkey.Sequence, b.Rest, logkey.Error, late)
 	}
 	now := h.now()
 	err := h.metrics.Write(now, []lambdas.Metric{

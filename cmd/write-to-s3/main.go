@@ -12,7 +12,8 @@
 //	{"s3_path": "s3://bucket/context=write_to_s3/...", "error_paths": [], "batchItemFailures": []}
 //
 // with an empty s3_path if no record could be delivered. If an object can not be written in time, batchItemFailures names
-// the batch's first record, and Lambda retries all of it.
+// the batch's first record, and Lambda retries all of it. If a payload waits for a schema registry, the records before it are
+// written, and Lambda retries from it on.
 //
 // Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
 package main

@@ -256,6 +256,31 @@ func TestFunction_FailsForWhatIsNoBatch(t *testing.T) {
 	}
 }
 
+// What lies before a record whose schema is waited for is written, and Lambda is asked to retry from that record on: whatever ids a
+// producer makes up, each invocation gets further.
+func TestFunction_WritesWhatLiesBeforeARecordThatWaits(t *testing.T) {
+	s, framed := newStage(t), lambdatest.Frame(t, 5)
+	f := s.start(t, framed.Settings...)
+	framed.StopAtUnknown(t)
+	last := len(framed.Batch) - 1
+	before := lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch), 12*time.Second)
+	if len(before.BatchItemFailures) != 1 || before.BatchItemFailures[0].ItemIdentifier != framed.Batch[last].Sequence || before.S3Path == "" || len(s.objects(t)) != 1 {
+		t.Fatalf("answer %+v, objects %v", before, s.objects(t))
+	}
+	if m := f.Metrics(); m["BatchesFailed"] != 1 || m["RecordsDelivered"] != float64(last) || m["RecordsReceived"] != float64(last) {
+		t.Errorf("metrics %v", m)
+	}
+	framed.Registry.Fail(nil)
+	after := lambdatest.Answer[answer](f, lambdatest.Event(t, framed.Batch[last:]), 30*time.Second)
+	objects := s.objects(t)
+	if len(after.BatchItemFailures) != 0 || len(after.ErrorPaths) != 1 || len(objects) != 2 {
+		t.Errorf("answer %+v, objects %v", after, objects)
+	}
+	if got := strings.Count(objects[strings.TrimPrefix(before.S3Path, "s3://"+bucket+"/")], "\n"); got != last {
+		t.Errorf("%d records written, want %d", got, last)
+	}
+}
+
 func TestFunction_RefusesRecordsThatTheSchemaDoesNotAllow(t *testing.T) {
 	s := newStage(t)
 	schema := bundle.File{Name: "trips.schema.json", Data: []byte(`{

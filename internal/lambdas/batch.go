@@ -24,6 +24,8 @@ type Batch struct {
 	Shard string
 	// First and Last are the sequence numbers of the first and the last Kinesis record.
 	First, Last string
+	// Rest is the sequence number of the first Kinesis record of the event that is not in the batch; empty if all are.
+	Rest string
 	// Arrival is when Kinesis took the first record, in UTC.
 	Arrival time.Time
 
@@ -31,44 +33,53 @@ type Batch struct {
 }
 
 // OpenBatch takes an event apart. It has no batch and an error for what is no batch of Kinesis records at all; records that
-// can not be read come with a Fault. If ctx ends before all payloads are opened, the batch comes without records and with
-// ctx's error.
+// can not be read come with a Fault. If ctx ends before all payloads are opened, the batch is of the records before the one that
+// waits, which may be none, and comes with ctx's error: Lambda is to retry from Rest on.
 func OpenBatch(ctx context.Context, event events.KinesisEvent, d *record.Decoder) (*Batch, error) {
 	if len(event.Records) == 0 {
 		return nil, errors.New("open batch: the event has no records: is it one of a Kinesis event source mapping?")
 	}
-	b := &Batch{Received: len(event.Records)}
-	records := make([]record.Record, 0, len(event.Records))
-	var late error
 	for i := range event.Records {
 		r := &event.Records[i]
-		shard, sequence, ok := strings.Cut(r.EventID, ":")
-		if !ok || sequence != r.Kinesis.SequenceNumber || sequence == "" {
+		if _, sequence, ok := strings.Cut(r.EventID, ":"); !ok || sequence != r.Kinesis.SequenceNumber || sequence == "" {
 			return nil, fmt.Errorf("open batch: record %d: event id %q is not a shard, a colon and the sequence number", i, r.EventID)
 		}
-		b.Bytes += len(r.Kinesis.Data)
-		if late != nil {
-			continue
-		}
-		records, late = d.Append(ctx, records, record.Record{
-			Shard:          shard,
-			SequenceNumber: sequence,
-			PartitionKey:   r.Kinesis.PartitionKey,
-			// The event has the time as a fraction of seconds in binary, which misses the millisecond by a little.
-			Arrival: r.Kinesis.ApproximateArrivalTimestamp.Round(time.Millisecond).UTC(),
-			Data:    r.Kinesis.Data,
-		})
 	}
-	first, last := event.Records[0], event.Records[len(event.Records)-1]
+	first := &event.Records[0]
+	b := &Batch{
+		Records: make([]record.Record, 0, len(event.Records)), First: first.Kinesis.SequenceNumber, Arrival: arrival(first),
+	}
 	b.Shard, _, _ = strings.Cut(first.EventID, ":")
-	b.First, b.Last = first.Kinesis.SequenceNumber, last.Kinesis.SequenceNumber
-	b.Arrival = first.Kinesis.ApproximateArrivalTimestamp.Round(time.Millisecond).UTC()
+	last := first
+	for i := range event.Records {
+		r := &event.Records[i]
+		shard, _, _ := strings.Cut(r.EventID, ":")
+		all, err := d.Append(ctx, b.Records, record.Record{
+			Shard: shard, SequenceNumber: r.Kinesis.SequenceNumber, PartitionKey: r.Kinesis.PartitionKey, Arrival: arrival(r), Data: r.Kinesis.Data,
+		})
+		if err != nil {
+			b.Rest = r.Kinesis.SequenceNumber
+			return b.until(first, last), err
+		}
+		b.Records, last = all, r
+		b.Received++
+		b.Bytes += len(r.Kinesis.Data)
+	}
+	return b.until(first, last), nil
+}
+
+// until names the batch by its first and its last record.
+func (b *Batch) until(first, last *events.KinesisEventRecord) *Batch {
+	b.Last = last.Kinesis.SequenceNumber
 	// A comma is in no ARN and in no event id.
 	b.id = uuid.NewSHA1(namespace, []byte(first.EventSourceArn+","+first.EventID+","+last.EventID))
-	if late == nil {
-		b.Records = records
-	}
-	return b, late
+	return b
+}
+
+// arrival is when Kinesis took a record. The event has the time as a fraction of seconds in binary, which misses the millisecond
+// by a little.
+func arrival(r *events.KinesisEventRecord) time.Time {
+	return r.Kinesis.ApproximateArrivalTimestamp.Round(time.Millisecond).UTC()
 }
 
 // namespace is the UUID under which those of batches are derived (RFC 9562, section 5.5). It never changes.
@@ -89,6 +100,16 @@ func Failures(from string) []events.KinesisBatchItemFailure {
 
 // Margin is the time that a function keeps for its answer before Lambda ends it.
 const Margin = 2 * time.Second
+
+// OpenUntil ends the time for opening payloads, which may wait for a schema registry: half of what ctx has, so that what was opened
+// can be delivered.
+func OpenUntil(ctx context.Context, now time.Time) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, now.Add(deadline.Sub(now)/2))
+}
 
 // WorkUntil is the time until which a function may work that has to be done at the deadline: Margin or, of a short time,
 // a quarter earlier.

@@ -2,7 +2,9 @@ package lambdatest
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,17 +26,18 @@ type Framed struct {
 // unknown is a frame whose schema no registry has.
 const unknown = "\x03\x00no such version!{}"
 
-// Frame makes a batch of so many records each of Avro, Protobuf and JSON, after one of a schema that the registry does not have.
+// Frame makes a batch of so many records each of Avro, Protobuf and JSON, and after them one of a schema that the registry does not
+// have.
 func Frame(t *testing.T, each int) Framed {
 	t.Helper()
 	moto := emulator.Moto(t).URL
 	ids := registrytest.Register(t, moto, "everything.avsc", "everything.proto", "trip.json")
 	f := Framed{Registry: Serve(t, "glue", Forward(t, moto)), want: make(map[string]string)}
 	f.Settings = []string{"SCHEMA_REGISTRY=glue", "AWS_ENDPOINT_URL_GLUE=" + f.Registry.URL}
-	f.add([]byte(unknown))
 	for _, r := range registrytest.Encode(t, 3, each, ids) {
 		f.want[f.add(r.Payload)] = r.Want
 	}
+	f.add([]byte(unknown))
 	return f
 }
 
@@ -47,6 +50,17 @@ func (f *Framed) add(data []byte) string {
 	})
 	return sequence
 }
+
+// StopAtUnknown makes the registry say nothing where it is asked for the schema that it does not have.
+func (f *Framed) StopAtUnknown(tb testing.TB) {
+	var calls atomic.Int64
+	f.Registry.Fail(func(operation string, w http.ResponseWriter) bool {
+		return calls.Add(1) > schemas && Silent(tb)(operation, w)
+	})
+}
+
+// schemas is how many schemas the records have.
+const schemas = 3
 
 // Check fails unless the lines are what the batch's encoders were given, and the error lines hold the record of no schema.
 func (f *Framed) Check(tb testing.TB, lines []string, errorLines string) {
@@ -74,7 +88,7 @@ func (f *Framed) Check(tb testing.TB, lines []string, errorLines string) {
 	if strings.Count(errorLines, "\n") != 1 {
 		tb.Errorf("error lines %q", errorLines)
 	}
-	if calls := f.Registry.Calls("GetSchemaVersion"); calls != 4 {
-		tb.Errorf("the registry was asked %d times, want once for each of 3 schemas and the unknown one", calls)
+	if calls := f.Registry.Calls("GetSchemaVersion"); calls != schemas+1 {
+		tb.Errorf("the registry was asked %d times, want once for each of %d schemas and the unknown one", calls, schemas)
 	}
 }
