@@ -169,11 +169,11 @@ func TestDaemon_DeliversFramedRecordsAsParquet(t *testing.T) {
 	}
 }
 
-// Framed records of two formats are delivered as Parquet, with the columns of their schema, by a document that the registry gives. Each
+// Framed records of three formats are delivered as Parquet, with the columns of their schema, by a document that the registry gives. Each
 // fits its columns, and DuckDB reads the values that the encoder was given.
 func TestDaemon_DeliversFramedRecordsInTheColumnsOfTheirSchema(t *testing.T) {
 	const each = 300
-	for file, format := range map[string]string{"everything.avsc": "AVRO", "everything.proto": "PROTOBUF", "older.proto": "PROTOBUF"} {
+	for file, format := range map[string]string{"everything.avsc": "AVRO", "everything.proto": "PROTOBUF", "older.proto": "PROTOBUF", "trip.json": "JSON"} {
 		t.Run(file, func(t *testing.T) {
 			f := frame(t, each, file)
 			document, err := registry.Definition{Format: format, Text: registrytest.Definition(t, file)}.JSONSchema("")
