@@ -37,7 +37,7 @@ func TestConfig_BoundsCommitSizeByTheNumberOfParts(t *testing.T) {
 		commit, part Bytes
 		says         string // empty for no error
 	}{
-		{5 << 40, 8 << 20, `COMMIT_SIZE="5TiB": want at most 625GiB, 80000 times PART_SIZE`},
+		{5 << 40, 8 << 20, `COMMIT_SIZE="5TiB": want at most 625GiB, which is 80000 times PART_SIZE`},
 		{625<<30 + 1, 8 << 20, "want at most 625GiB"},
 		{625 << 30, 8 << 20, ""},
 		{5 << 40, 128 << 20, ""},
@@ -86,15 +86,58 @@ func TestStartPosition_TakesATime(t *testing.T) {
 	}
 }
 
-// The table of docs/settings.md is what the program prints: make it again with go run ./cmd/consumer settings --markdown.
-func TestDocs_HaveTheSettingsOfTheProgram(t *testing.T) {
-	page, err := os.ReadFile("../docs/settings.md")
+// Every setting is set wrongly in each way that is possible for it: to nothing, without a unit, out of its bounds, misspelt.
+func TestLoadConfig_SaysWhatWouldBeRight(t *testing.T) {
+	text, err := os.ReadFile("testdata/wrong-settings.txt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(page), "<!-- settings -->\n")
-	table, _, found := strings.Cut(rest, "<!-- /settings -->")
-	if !found || table != SettingsMarkdown() {
-		t.Errorf("docs/settings.md has another table of settings than the program:\n%s", SettingsMarkdown())
+	seen := make(map[string]bool)
+	var row string
+	var want []string
+	check := func() {
+		if row == "" {
+			return
+		}
+		t.Run(row, func(t *testing.T) {
+			t.Setenv("STREAM_NAME", "trips")
+			t.Setenv("BUCKET", "files")
+			for variable := range strings.SplitSeq(row, " | ") {
+				name, value, _ := strings.Cut(variable, "=")
+				seen[name] = true
+				t.Setenv(name, value)
+			}
+			if _, err := LoadConfig(); err == nil || err.Error() != strings.Join(want, "\n") {
+				t.Errorf("got\n%v\nwant\n%s", err, strings.Join(want, "\n"))
+			}
+		})
+	}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		if fault, ok := strings.CutPrefix(line, "    "); ok {
+			want = append(want, fault)
+		} else if !strings.HasPrefix(line, "#") {
+			check()
+			row, want = line, nil
+		}
+	}
+	check()
+	for _, s := range Settings() {
+		if !seen[s.Name] {
+			t.Errorf("%s is not among the wrong settings", s.Name)
+		}
+	}
+}
+
+// A setting that does not parse has no second fault, and no other has one because of it.
+func TestConfig_FaultsDoNotFollowFromOthers(t *testing.T) {
+	for name, value := range map[string]string{
+		"STREAM_NAME": "trips", "BUCKET": "files", "FILE_SIZE": "huge", "PART_SIZE": "8", "COMMIT_SIZE": "1MiB", "S3_ENCRYPTION": "kms", "S3_KMS_KEY_ID": "alias/files",
+	} {
+		t.Setenv(name, value)
+	}
+	_, err := LoadConfig()
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("want faults of FILE_SIZE, PART_SIZE and S3_ENCRYPTION, got\n%v", err)
 	}
 }

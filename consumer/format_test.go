@@ -21,33 +21,33 @@ import (
 func TestConfig_DecidesHowObjectsAreNamedAndLabelled(t *testing.T) {
 	const lines, unknown, parquet = "application/x-ndjson", "application/octet-stream", "application/vnd.apache.parquet"
 	tests := []struct {
-		config       Config
+		config       FormatConfig
 		data, errors writers.Object
 	}{
-		{Config{Format: "jsonl"},
+		{FormatConfig{Format: "jsonl"},
 			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"},
 			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
-		{Config{Format: "jsonl", ContentEncoding: true, FileExtension: ".json"},
+		{FormatConfig{Format: "jsonl", ContentEncoding: true, FileExtension: ".json"},
 			writers.Object{Extension: ".json", ContentType: lines, ContentEncoding: "gzip"},
 			writers.Object{Extension: ".jsonl.gz", ContentType: lines, ContentEncoding: "gzip"}},
-		{Config{Format: "jsonl", Compression: "hadoop-snappy"},
+		{FormatConfig{Format: "jsonl", Compression: "hadoop-snappy"},
 			writers.Object{Extension: ".jsonl.snappy", ContentType: unknown},
 			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
-		{Config{Format: "parquet", FileExtension: ".pq"},
+		{FormatConfig{Format: "parquet", FileExtension: ".pq"},
 			writers.Object{Extension: ".pq", ContentType: parquet},
 			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
-		{Config{Format: "firehose"},
+		{FormatConfig{Format: "firehose"},
 			writers.Object{ContentType: unknown},
 			writers.Object{Extension: ".jsonl", ContentType: lines}},
-		{Config{Format: "firehose", Compression: "snappy"},
+		{FormatConfig{Format: "firehose", Compression: "snappy"},
 			writers.Object{Extension: ".snappy", ContentType: unknown, ContentEncoding: "snappy-java"},
 			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
-		{Config{Format: "firehose", Compression: "gzip", FileExtension: ".json.gz"},
+		{FormatConfig{Format: "firehose", Compression: "gzip", FileExtension: ".json.gz"},
 			writers.Object{Extension: ".json.gz", ContentType: unknown, ContentEncoding: "gzip"},
 			writers.Object{Extension: ".jsonl.gz", ContentType: "application/gzip"}},
 	}
 	for _, test := range tests {
-		c := test.config
+		c := Config{FormatConfig: test.config}
 		c.RowGroupSize = Defaults().RowGroupSize
 		data, err := c.dataFormat(nil, "test", nil)
 		if err != nil {
@@ -77,7 +77,7 @@ func TestConfig_RefusesSettingsOfAnotherFormat(t *testing.T) {
 		"PARQUET_ENCODING=\"plain\"":    func(c *Config) { c.ParquetEncoding = "plain" },
 		"PARQUET_ENCODING=\"dense\"":    func(c *Config) { c.Format, c.ParquetEncoding = "parquet", "dense" },
 		"COMPRESSION=\"hadoop-snappy\"": func(c *Config) { c.Format, c.Compression = "parquet", "hadoop-snappy" },
-		"FILE_EXTENSION:":               func(c *Config) { c.FileExtension = ".JSON" },
+		"FILE_EXTENSION=":               func(c *Config) { c.FileExtension = ".JSON" },
 	} {
 		c := Defaults()
 		c.Stream, c.Bucket = "s", "b"

@@ -41,10 +41,10 @@ func settingsBlock() string {
 		value, meaning := s.Default, s.Meaning
 		if own, ok := ownDefaults[s.Name]; ok {
 			value = own.value
-			meaning += "; the chart's own default: " + own.reason
+			meaning += " The chart has a default of its own: " + own.reason + "."
 		}
-		if value == "(required)" {
-			value, meaning = "", "required: "+meaning
+		if s.Required {
+			meaning += " Required."
 		}
 		if !regexp.MustCompile(`^(true|false|[0-9]+)$`).MatchString(value) {
 			quoted, _ := json.Marshal(value) // a string has a JSON form
@@ -295,9 +295,6 @@ func TestValues_HaveTheSettingsOfTheProgram(t *testing.T) {
 		want := s.Default
 		if own, ok := ownDefaults[s.Name]; ok {
 			want = own.value
-		}
-		if want == "(required)" {
-			want = ""
 		}
 		if !there {
 			t.Errorf("%s is a setting of the program and no value settings.%s: run go test ./helm -update", s.Name, key)

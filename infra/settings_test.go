@@ -52,7 +52,7 @@ func TestConsumerTask_HasTheSettingsOfTheProgram(t *testing.T) {
 			t.Errorf("%s is set and said to be left at its default", s.Name)
 		case !set && !out:
 			t.Errorf("%s is a setting of the program; the template neither sets it nor says in SettingsLeftAtDefault why not", s.Name)
-		case s.Default == "(required)" && !set:
+		case s.Required && !set:
 			t.Errorf("%s is required and not set", s.Name)
 		}
 	}

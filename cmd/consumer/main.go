@@ -30,7 +30,7 @@ var commands = []command{
 	{"redrive", "send error records back to a stream", redriveErrors},
 	{"policy", "print the least IAM policy for these settings, of the daemon or with --operator of these commands", printPolicy},
 	{"probe", "ask the daemon with these settings on this host whether it is alive", probe},
-	{"settings", "list the environment variables, as text or with --markdown", settings},
+	{"settings", "list the environment variables", settings},
 	{"version", "print the version", func(_ context.Context, _ []string, out io.Writer) error {
 		_, err := fmt.Fprintln(out, version.String())
 		return err

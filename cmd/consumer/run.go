@@ -1,13 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"text/tabwriter"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -128,18 +128,18 @@ func openRegistry(ctx context.Context, cfg consumer.Config, account aws.Config) 
 	return registry.NewGlue(ctx, account)
 }
 
-// settings prints the table of environment variables.
+// settings lists the environment variables by subject.
 func settings(_ context.Context, args []string, out io.Writer) error {
-	if len(args) == 1 && args[0] == "--markdown" {
-		_, err := io.WriteString(out, consumer.SettingsMarkdown())
-		return err
-	}
 	if len(args) > 0 {
-		return fmt.Errorf("settings takes --markdown or nothing, not %q", args)
+		return fmt.Errorf("settings takes no argument %q", args[0])
 	}
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, s := range consumer.Settings() {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, s.Default, s.Meaning)
+	w := bufio.NewWriter(out)
+	for _, g := range consumer.SettingGroups() {
+		fmt.Fprintf(w, "%s\n", g.Title)
+		for _, s := range g.Settings {
+			fmt.Fprintf(w, "  %s\n      %s\n", s.Name, s.Help())
+		}
+		fmt.Fprintln(w)
 	}
 	return w.Flush()
 }

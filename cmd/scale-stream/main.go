@@ -27,7 +27,7 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -44,7 +44,9 @@ func main() { lambdas.Main(build) }
 // build makes the handler from the environment.
 func build(ctx context.Context) (any, error) {
 	var c config
-	if err := errors.Join(settings.Read(&c), c.validate()); err != nil {
+	f := settings.Read(&c)
+	c.check(f)
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	account, err := lambdas.Account(ctx)
@@ -61,37 +63,35 @@ func build(ctx context.Context) (any, error) {
 
 // config is all that can be set. What the defaults mean is told by scaling.Planner.
 type config struct {
-	Stream     string        `envconfig:"STREAM_NAME" required:"true" desc:"name of the Kinesis stream"`
-	MinShards  int           `envconfig:"MIN_SHARDS" default:"1" desc:"fewest shards"`
-	MaxShards  int           `envconfig:"MAX_SHARDS" default:"16" desc:"most shards, which bounds the cost"`
-	DryRun     bool          `envconfig:"DRY_RUN" default:"false" desc:"only say what would be done"`
-	Changes    int           `envconfig:"CHANGES_PER_DAY" default:"10" desc:"changes within 24 hours; 10 unless AWS has raised the quota"`
-	Reserve    int           `envconfig:"GROW_RESERVE" default:"2" desc:"changes of the day that are kept for growing"`
-	UpAt       float64       `envconfig:"GROW_AT" default:"0.95" desc:"share of the capacity beyond which the stream grows"`
-	DownTo     float64       `envconfig:"SHRINK_TO" default:"0.9" desc:"share of the capacity that the busiest minute may fill after shrinking"`
-	DownWindow time.Duration `envconfig:"SHRINK_WINDOW" default:"30m" desc:"how long the stream must have been too large before it shrinks"`
-	DownAfter  time.Duration `envconfig:"SHRINK_COOL_DOWN" default:"50m" desc:"shortest time from any change to shrinking"`
-	Ahead      time.Duration `envconfig:"LOOK_AHEAD" default:"2h" desc:"how far the trend of SHRINK_WINDOW is carried on"`
-	LagLimit   time.Duration `envconfig:"LAG_LIMIT" default:"5m" desc:"age of the last record read beyond which readers lag"`
-	LagAfter   time.Duration `envconfig:"LAG_COOL_DOWN" default:"15m" desc:"shortest time from any change to growing because of lag"`
+	Stream     string        `envconfig:"STREAM_NAME" required:"true" desc:"Name of the Kinesis stream to scale."`
+	MinShards  int           `envconfig:"MIN_SHARDS" default:"1" min:"1" desc:"Smallest number of shards."`
+	MaxShards  int           `envconfig:"MAX_SHARDS" default:"16" max:"10000" desc:"Largest number of shards, which bounds the cost."`
+	DryRun     bool          `envconfig:"DRY_RUN" default:"false" desc:"Logs what would be done, and does nothing."`
+	Changes    int           `envconfig:"CHANGES_PER_DAY" default:"10" min:"1" desc:"Number of changes allowed within 24 hours. Raise it only if AWS has raised the quota."`
+	Reserve    int           `envconfig:"GROW_RESERVE" default:"2" min:"0" desc:"Number of the day's changes that are reserved for growing."`
+	UpAt       float64       `envconfig:"GROW_AT" default:"0.95" min:"0.3" max:"1" desc:"Share of the capacity above which the stream grows."`
+	DownTo     float64       `envconfig:"SHRINK_TO" default:"0.9" min:"0.2" desc:"Share of the capacity that the busiest minute may fill after shrinking."`
+	DownWindow time.Duration `envconfig:"SHRINK_WINDOW" default:"30m" min:"5m" max:"12h" desc:"Time for which the stream must have been too large before it shrinks."`
+	DownAfter  time.Duration `envconfig:"SHRINK_COOL_DOWN" default:"50m" min:"0s" max:"24h" desc:"Shortest time between any change and shrinking."`
+	Ahead      time.Duration `envconfig:"LOOK_AHEAD" default:"2h" min:"0s" max:"12h" desc:"Time by which the trend of SHRINK_WINDOW is extrapolated."`
+	LagLimit   time.Duration `envconfig:"LAG_LIMIT" default:"5m" min:"10s" max:"8760h" desc:"Age of the last record read above which readers are considered to lag."`
+	LagAfter   time.Duration `envconfig:"LAG_COOL_DOWN" default:"15m" min:"0s" max:"24h" desc:"Shortest time between any change and growing because of lag."`
 	lambdas.Reporting
 }
 
-func (c *config) validate() error {
-	var f settings.Faults
-	f.Check(c.MinShards >= 1, "MIN_SHARDS", c.MinShards, "1 or more")
-	f.Check(c.MaxShards >= c.MinShards && c.MaxShards <= 10_000, "MAX_SHARDS", c.MaxShards, "MIN_SHARDS to 10000")
-	f.Check(c.Changes >= 1 && c.Changes <= scaling.HistoryCapacity, "CHANGES_PER_DAY", c.Changes, "1 to 20")
-	f.Check(c.Reserve >= 0 && c.Reserve < c.Changes, "GROW_RESERVE", c.Reserve, "0 or more, and less than CHANGES_PER_DAY")
-	f.Check(c.UpAt >= 0.3 && c.UpAt <= 1, "GROW_AT", c.UpAt, "0.3 to 1")
-	f.Check(c.DownTo >= 0.2 && c.DownTo < c.UpAt, "SHRINK_TO", c.DownTo, "0.2 or more, and less than GROW_AT")
-	f.Within("SHRINK_WINDOW", c.DownWindow, 5*time.Minute, 12*time.Hour)
-	f.Within("SHRINK_COOL_DOWN", c.DownAfter, 0, 24*time.Hour)
-	f.Within("LOOK_AHEAD", c.Ahead, 0, 12*time.Hour)
-	f.Within("LAG_LIMIT", c.LagLimit, 10*time.Second, 365*24*time.Hour)
-	f.Within("LAG_COOL_DOWN", c.LagAfter, 0, 24*time.Hour)
-	c.Reporting.Check(&f)
-	return f.Err()
+// check adds the faults that the tags' rules do not find.
+func (c *config) check(f *settings.Faults) {
+	if f.Sound("MIN_SHARDS") {
+		f.Check(c.MaxShards >= c.MinShards, "MAX_SHARDS", fmt.Sprintf("at least MIN_SHARDS, which is %d", c.MinShards))
+	}
+	f.Check(c.Changes <= scaling.HistoryCapacity, "CHANGES_PER_DAY", fmt.Sprintf("a whole number from 1 to %d", scaling.HistoryCapacity))
+	if f.Sound("CHANGES_PER_DAY") {
+		f.Check(c.Reserve < c.Changes, "GROW_RESERVE", fmt.Sprintf("less than CHANGES_PER_DAY, which is %d", c.Changes))
+	}
+	if f.Sound("GROW_AT") {
+		f.Check(c.DownTo < c.UpAt, "SHRINK_TO", fmt.Sprintf("less than GROW_AT, which is %v", c.UpAt))
+	}
+	c.Reporting.Check(f)
 }
 
 func (c *config) planner() scaling.Planner {

@@ -16,7 +16,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"time"
 
@@ -40,29 +39,23 @@ func build(ctx context.Context) (any, error) {
 
 // config is all that can be set.
 type config struct {
-	DeliveryStream string `envconfig:"FIREHOSE_DELIVERY_STREAM" required:"true" desc:"name of the Firehose stream"`
-	ErrorBucket    string `envconfig:"ERROR_S3_BUCKET" required:"true" desc:"S3 bucket of the error prefix"`
-	Compression    string `envconfig:"COMPRESSION" default:"none" desc:"compression of error objects: none or gzip"`
+	DeliveryStream string `envconfig:"FIREHOSE_DELIVERY_STREAM" required:"true" desc:"Name of the Firehose stream to send to."`
+	ErrorBucket    string `envconfig:"ERROR_S3_BUCKET" required:"true" desc:"Name of the S3 bucket for records that cannot be delivered."`
+	Compression    string `envconfig:"COMPRESSION" default:"none" oneof:"none,gzip" desc:"Compression of the error objects: none or gzip."`
 	lambdas.Errors
 	lambdas.Payloads
 	lambdas.Validation
 	lambdas.Reporting
 }
 
-func (c *config) validate() error {
-	var f settings.Faults
-	f.OneOf("COMPRESSION", c.Compression, "none", "gzip")
-	c.Errors.Check(&f)
-	c.Payloads.Check(&f)
-	c.Reporting.Check(&f)
-	return f.Err()
-}
-
 func newHandler(ctx context.Context) (*handler, error) {
 	var c config
-	readErr := settings.Read(&c)
-	checker, schemaErr := c.Checker()
-	if err := errors.Join(readErr, c.validate(), schemaErr); err != nil {
+	f := settings.Read(&c)
+	c.Errors.Check(f)
+	c.Reporting.Check(f)
+	checker, err := c.Checker()
+	f.Add("SCHEMA", err)
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	account, err := lambdas.Account(ctx)

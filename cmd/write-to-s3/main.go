@@ -20,7 +20,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"os"
 	"time"
 
@@ -41,29 +40,23 @@ func build(ctx context.Context) (any, error) {
 
 // config is all that can be set.
 type config struct {
-	Bucket      string `envconfig:"DESTINATION_S3_BUCKET" required:"true" desc:"S3 bucket of the objects"`
-	ErrorBucket string `envconfig:"ERROR_S3_BUCKET" desc:"S3 bucket of the error prefix; empty: the destination"`
-	Compression string `envconfig:"COMPRESSION" default:"none" desc:"compression of the objects: none or gzip"`
+	Bucket      string `envconfig:"DESTINATION_S3_BUCKET" required:"true" desc:"Name of the S3 bucket to write to."`
+	ErrorBucket string `envconfig:"ERROR_S3_BUCKET" desc:"Name of the S3 bucket for records that cannot be delivered. Default: DESTINATION_S3_BUCKET."`
+	Compression string `envconfig:"COMPRESSION" default:"none" oneof:"none,gzip" desc:"Compression of the objects: none or gzip."`
 	lambdas.Errors
 	lambdas.Payloads
 	lambdas.Validation
 	lambdas.Reporting
 }
 
-func (c *config) validate() error {
-	var f settings.Faults
-	f.OneOf("COMPRESSION", c.Compression, "none", "gzip")
-	c.Errors.Check(&f)
-	c.Payloads.Check(&f)
-	c.Reporting.Check(&f)
-	return f.Err()
-}
-
 func newHandler(ctx context.Context) (*handler, error) {
 	var c config
-	readErr := settings.Read(&c)
-	checker, schemaErr := c.Checker()
-	if err := errors.Join(readErr, c.validate(), schemaErr); err != nil {
+	f := settings.Read(&c)
+	c.Errors.Check(f)
+	c.Reporting.Check(f)
+	checker, err := c.Checker()
+	f.Add("SCHEMA", err)
+	if err := f.Err(); err != nil {
 		return nil, err
 	}
 	account, err := lambdas.Account(ctx)

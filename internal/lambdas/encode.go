@@ -69,15 +69,16 @@ func asFault(err error) *record.Fault {
 
 // Errors are the settings of the error prefix.
 type Errors struct {
-	ErrorPrefix string `envconfig:"ERROR_PREFIX" default:"errors/!{firehose:error-output-type}/date=!{timestamp:yyyy-MM-dd}/" desc:"key prefix of records that can not be delivered, in Firehose's language; time is the arrival of the batch's first record"`
+	ErrorPrefix string `envconfig:"ERROR_PREFIX" default:"errors/!{firehose:error-output-type}/date=!{timestamp:yyyy-MM-dd}/" desc:"Key prefix of records that cannot be delivered, in Firehose's prefix language. Timestamps are the time at which the batch's first record arrived."`
 }
 
-// Check adds what is wrong with the value.
+// Check adds what the tags' rules do not find.
 func (e Errors) Check(f *settings.Faults) {
 	// A retry has to find the object of the first attempt.
-	f.Check(!strings.Contains(e.ErrorPrefix, "random-string"), "ERROR_PREFIX", e.ErrorPrefix, "a prefix without random strings")
-	if _, err := NewErrorPrefix(nil, "", e.ErrorPrefix); err != nil {
-		f.Add(fmt.Errorf("ERROR_PREFIX=%q: %w", e.ErrorPrefix, err))
+	f.Check(!strings.Contains(e.ErrorPrefix, "random-string"), "ERROR_PREFIX", "a prefix without random strings")
+	_, err := NewErrorPrefix(nil, "", e.ErrorPrefix)
+	for _, p := range prefix.Problems(err) {
+		f.Add("ERROR_PREFIX", p.Err)
 	}
 }
 

@@ -15,17 +15,10 @@ import (
 
 // Payloads are the settings of how payloads are opened. The names and meanings are the daemon's.
 type Payloads struct {
-	OpenGzip       bool   `envconfig:"OPEN_GZIP" default:"false" desc:"open gzip-compressed payloads"`
-	SchemaRegistry string `envconfig:"SCHEMA_REGISTRY" default:"none" desc:"open payloads that name their schema: none, or glue for those framed by the serializers of the AWS Glue Schema Registry"`
-	SplitRecords   string `envconfig:"SPLIT_RECORDS" default:"none" desc:"take payloads of several records apart: none, json (values behind one another) or lines"`
-	SplitLogEvents string `envconfig:"SPLIT_LOG_EVENTS" default:"none" desc:"take CloudWatch Logs messages apart, one record a log event: none, message (its text) or event (its object with the log's names)"`
-}
-
-// Check adds what is wrong with the values.
-func (p Payloads) Check(f *settings.Faults) {
-	f.OneOf("SCHEMA_REGISTRY", p.SchemaRegistry, "none", "glue")
-	f.OneOf("SPLIT_RECORDS", p.SplitRecords, "none", "json", "lines")
-	f.OneOf("SPLIT_LOG_EVENTS", p.SplitLogEvents, "none", "message", "event")
+	OpenGzip       bool   `envconfig:"OPEN_GZIP" default:"false" desc:"Decompresses payloads that are compressed with gzip."`
+	SchemaRegistry string `envconfig:"SCHEMA_REGISTRY" default:"none" oneof:"none,glue" desc:"Decodes payloads that name their schema: none, or glue for those framed by the serializers of the AWS Glue Schema Registry. Avro, Protobuf and JSON become JSON; payloads without a frame are taken as they are."`
+	SplitRecords   string `envconfig:"SPLIT_RECORDS" default:"none" oneof:"none,json,lines" desc:"Splits payloads that hold several records: none, json (concatenated JSON values) or lines."`
+	SplitLogEvents string `envconfig:"SPLIT_LOG_EVENTS" default:"none" oneof:"none,message,event" desc:"Splits CloudWatch Logs messages into one record per log event: none, message (the event's text) or event (the event as an object, with the names of its log group and log stream)."`
 }
 
 // Decoder opens payloads so. What cannot be looked up in a schema registry is written to the log.
@@ -45,21 +38,20 @@ func (p Payloads) Decoder(ctx context.Context, account aws.Config, log *slog.Log
 
 // Reporting are the settings of logs and metrics.
 type Reporting struct {
-	MetricsNamespace string `envconfig:"METRICS_NAMESPACE" default:"StreamingPipeline" desc:"CloudWatch namespace of the function's metrics"`
-	LogLevel         string `envconfig:"LOG_LEVEL" default:"info" desc:"debug, info, warn or error"`
+	MetricsNamespace string `envconfig:"METRICS_NAMESPACE" default:"StreamingPipeline" desc:"CloudWatch namespace of the function's metrics."`
+	LogLevel         string `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level of the lines that are logged: debug, info, warn or error."`
 }
 
-// Check adds what is wrong with the values.
+// Check adds what the tags' rules do not find.
 func (r Reporting) Check(f *settings.Faults) {
-	f.OneOf("LOG_LEVEL", r.LogLevel, "debug", "info", "warn", "error")
-	f.Check(r.MetricsNamespace != "", "METRICS_NAMESPACE", r.MetricsNamespace, "a name")
+	f.Check(r.MetricsNamespace != "", "METRICS_NAMESPACE", "a name")
 }
 
 // Logger writes lines of JSON to w, which Lambda takes to CloudWatch Logs.
 func (r Reporting) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(r.LogLevel)); err != nil {
-		level = slog.LevelInfo // Check has refused anything else
+		level = slog.LevelInfo // settings.Read has refused anything else
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 }

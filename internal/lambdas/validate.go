@@ -1,7 +1,7 @@
 package lambdas
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,7 +13,7 @@ import (
 // Validation is the setting of the schema. The file is the daemon's, but comes with the function, so that a cold start reads
 // nothing from S3.
 type Validation struct {
-	Schema string `envconfig:"SCHEMA" desc:"JSON Schema file that records have to hold to: a path in the function's package, or of a layer under /opt; empty: none"`
+	Schema string `envconfig:"SCHEMA" desc:"JSON Schema file: a path in the function's package, or in a layer under /opt. Records that violate it go to the error prefix. Default: none."`
 }
 
 // Checker reads the schema. It is nil if there is none, and then allows all records.
@@ -22,15 +22,15 @@ func (v Validation) Checker() (*shred.Checker, error) {
 		return nil, nil
 	}
 	if strings.HasPrefix(v.Schema, "s3://") {
-		return nil, fmt.Errorf("SCHEMA=%q: want a path: pack the schema with the function", v.Schema)
+		return nil, errors.New("want a path: pack the schema with the function")
 	}
 	document, err := os.ReadFile(v.Schema)
 	if err != nil {
-		return nil, fmt.Errorf("SCHEMA=%q: %w", v.Schema, err)
+		return nil, err
 	}
 	s, err := schema.Parse(filepath.Base(v.Schema), document)
 	if err != nil {
-		return nil, fmt.Errorf("SCHEMA=%q: %w", v.Schema, err)
+		return nil, err
 	}
 	return shred.NewChecker(s), nil
 }

@@ -1,78 +1,100 @@
-// Package settings reads a program's environment variables into a struct whose tags say their names, defaults and
-// meanings, and reports every fault at once.
+// Package settings reads a program's environment variables into a struct whose tags say everything about them once, and
+// reports every fault at once.
 //
 //	type Config struct {
-//		Bucket string        `envconfig:"BUCKET" required:"true" desc:"S3 bucket of the files"`
-//		Grace  time.Duration `envconfig:"SHUTDOWN_GRACE" default:"30s" desc:"time for the last commit"`
+//		BatchConfig `group:"Batches"`
 //	}
 //
-// Settings that several programs share stand in structs of their own and are embedded.
+//	type BatchConfig struct {
+//		Bucket   string        `envconfig:"BUCKET" required:"true" desc:"Name of the S3 bucket."`
+//		Interval time.Duration `envconfig:"COMMIT_INTERVAL" default:"5m" min:"1s" max:"24h" desc:"Longest wait for a commit."`
+//		Split    string        `envconfig:"SPLIT_RECORDS" default:"none" oneof:"none,json,lines" desc:"..."`
+//	}
+//
+// Settings of one subject form a struct of their own, which is embedded: a program may take those that it shares with
+// others, and reads the fields as its own. The documents, the chart and its schema are made from the same tags.
 package settings
 
 import (
 	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/kelseyhightower/envconfig"
 )
 
-// Read sets the fields of a struct from the environment. Its error joins one for each variable that is missing or does
-// not parse. The names are those of the tags as they stand there.
-func Read(into any) error {
-	var faults []error
-	eachField(reflect.ValueOf(into).Elem(), func(field reflect.StructField, value reflect.Value) {
+// Read sets the fields of a struct from the environment and returns what is wrong with them: a variable that is missing,
+// does not parse, or breaks a rule of its tags. A field whose variable does not parse keeps its default.
+func Read(into any) *Faults {
+	f := newFaults(into)
+	eachField(reflect.ValueOf(into).Elem(), func(s Setting, field reflect.StructField, value reflect.Value) {
 		// envconfig stops at its first error, so it is given one field after another.
 		one := reflect.New(reflect.StructOf([]reflect.StructField{field}))
 		err := envconfig.Process("", one.Interface())
-		value.Set(one.Elem().Field(0))
-		if err != nil || field.Tag.Get("required") == "true" && value.IsZero() { // envconfig takes a variable that is empty for one that is set
-			faults = append(faults, readable(field, err))
+		if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {
+			f.written[s.Name] = parse.Value
+			f.Check(false, s.Name, s.want(value))
+			setDefault(s, value)
+			return
 		}
+		value.Set(one.Elem().Field(0))
+		f.written[s.Name] = text(value)
+		if set, ok := os.LookupEnv(s.Name); ok {
+			f.written[s.Name] = set
+		}
+		f.checkRules(s, value)
 	})
-	return errors.Join(faults...)
+	return f
+}
+
+// Of returns what is wrong with the fields of a struct by the rules of their tags.
+func Of(config any) *Faults {
+	f := newFaults(config)
+	eachField(reflect.ValueOf(config).Elem(), func(s Setting, _ reflect.StructField, value reflect.Value) {
+		f.written[s.Name] = text(value)
+		f.checkRules(s, value)
+	})
+	return f
 }
 
 // eachField calls do for each field that is a setting, in the order of declaration.
-func eachField(v reflect.Value, do func(reflect.StructField, reflect.Value)) {
+func eachField(v reflect.Value, do func(Setting, reflect.StructField, reflect.Value)) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		if field.Anonymous {
 			eachField(v.Field(i), do)
 			continue
 		}
-		do(field, v.Field(i))
+		do(describe(field), field, v.Field(i))
 	}
-}
-
-// readable says what envconfig found in the words of the tags.
-func readable(field reflect.StructField, err error) error {
-	name := field.Tag.Get("envconfig")
-	if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {
-		return fmt.Errorf("%s=%q: %w", name, parse.Value, parse.Err)
-	}
-	return fmt.Errorf("%s is required: %s", name, field.Tag.Get("desc"))
 }
 
 // SetDefaults gives the fields of a struct the values that they have when no variable is set. It panics if a default
 // does not parse.
 func SetDefaults(into any) {
-	eachField(reflect.ValueOf(into).Elem(), func(field reflect.StructField, value reflect.Value) {
-		text := field.Tag.Get("default")
-		if text == "" {
-			return
-		}
-		if err := set(value.Addr().Interface(), text); err != nil {
-			panic(fmt.Sprintf("default of %s: %v", field.Name, err)) // the tags are wrong
-		}
-	})
+	eachField(reflect.ValueOf(into).Elem(), func(s Setting, _ reflect.StructField, value reflect.Value) { setDefault(s, value) })
 }
 
-// set gives a field the value that the text means, as envconfig does.
-func set(field any, text string) (err error) {
+func setDefault(s Setting, field reflect.Value) {
+	if s.Default != "" {
+		field.Set(mustParse(s.Name, field.Type(), s.Default))
+	}
+}
+
+// mustParse reads a text of a tag. It panics if that does not parse: the tags are wrong.
+func mustParse(name string, kind reflect.Type, text string) reflect.Value {
+	value := reflect.New(kind)
+	if err := parse(value.Interface(), text); err != nil {
+		panic(fmt.Sprintf("settings: tags of %s: %v", name, err))
+	}
+	return value.Elem()
+}
+
+// parse sets a field from a text, as envconfig does.
+func parse(field any, text string) (err error) {
 	switch f := field.(type) {
 	case envconfig.Decoder:
 		return f.Decode(text)
@@ -87,58 +109,7 @@ func set(field any, text string) (err error) {
 	case *time.Duration:
 		*f, err = time.ParseDuration(text)
 	default:
-		err = fmt.Errorf("no text makes a %T", field)
+		err = fmt.Errorf("a setting cannot be of type %T", field)
 	}
 	return err
 }
-
-// Setting describes one environment variable.
-type Setting struct{ Name, Default, Meaning string }
-
-// List describes the variables of a struct type in the order of its fields.
-func List[T any]() []Setting {
-	var list []Setting
-	eachField(reflect.New(reflect.TypeFor[T]()).Elem(), func(field reflect.StructField, _ reflect.Value) {
-		s := Setting{Name: field.Tag.Get("envconfig"), Default: field.Tag.Get("default"), Meaning: field.Tag.Get("desc")}
-		if field.Tag.Get("required") == "true" {
-			s.Default = "(required)"
-		}
-		list = append(list, s)
-	})
-	return list
-}
-
-// Faults gathers what is wrong with values that parsed. Its zero value has none.
-type Faults struct{ errs []error }
-
-// Check adds a fault, which names the variable, its value and what would be right, unless ok holds.
-func (f *Faults) Check(ok bool, name string, value any, want string) {
-	if !ok {
-		f.Add(fmt.Errorf("%s=%q: want %s", name, fmt.Sprint(value), want))
-	}
-}
-
-// OneOf checks that the value is one of those allowed.
-func (f *Faults) OneOf(name, value string, allowed ...string) {
-	for _, a := range allowed {
-		if value == a {
-			return
-		}
-	}
-	f.Check(false, name, value, "one of "+strings.Join(allowed, ", "))
-}
-
-// Within checks that the value lies between two bounds, both included.
-func (f *Faults) Within(name string, value, low, high time.Duration) {
-	f.Check(value >= low && value <= high, name, value, fmt.Sprintf("%v to %v", low, high))
-}
-
-// Add adds a fault; nil adds none.
-func (f *Faults) Add(err error) {
-	if err != nil {
-		f.errs = append(f.errs, err)
-	}
-}
-
-// Err joins all faults, and is nil if there are none.
-func (f *Faults) Err() error { return errors.Join(f.errs...) }

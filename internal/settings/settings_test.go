@@ -1,6 +1,8 @@
 package settings_test
 
 import (
+	"math"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -18,18 +20,17 @@ func TestRead_ReportsEveryFaultAtOnce(t *testing.T) {
 	t.Setenv("T_COUNT", "three")
 	t.Setenv("T_WAIT", "soon")
 	var c struct {
-		Bucket string        `envconfig:"T_BUCKET" required:"true" desc:"where to"`
+		Bucket string        `envconfig:"T_BUCKET" required:"true" desc:"Where to. And more."`
 		Count  int           `envconfig:"T_COUNT" default:"3" desc:"how many"`
 		Wait   time.Duration `envconfig:"T_WAIT" default:"5s" desc:"how long"`
 	}
-	err := settings.Read(&c)
-	if err == nil {
-		t.Fatal("no error")
+	err := settings.Read(&c).Err()
+	want := "T_BUCKET is required: where to\nT_COUNT=\"three\": want a whole number\nT_WAIT=\"soon\": want a duration, such as 5s"
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}
-	for _, want := range []string{"T_BUCKET is required: where to", `T_COUNT="three"`, `T_WAIT="soon"`} {
-		if !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is not in: %v", want, err)
-		}
+	if c.Count != 3 || c.Wait != 5*time.Second {
+		t.Errorf("what does not parse has not its default: %+v", c)
 	}
 }
 
@@ -40,7 +41,7 @@ func TestRead_SetsFieldsOfEmbeddedStructs(t *testing.T) {
 		Bucket string `envconfig:"T_BUCKET" required:"true"`
 		Embedded
 	}
-	if err := settings.Read(&c); err != nil {
+	if err := settings.Read(&c).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if c.Bucket != "b" || c.Level != "debug" {
@@ -58,7 +59,7 @@ func TestSetDefaults_AreWhatReadGivesWithoutVariables(t *testing.T) {
 	}
 	var set, read config
 	settings.SetDefaults(&set)
-	if err := settings.Read(&read); err != nil {
+	if err := settings.Read(&read).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if set != read || set.Count != 3 || set.Level != "info" {
@@ -66,28 +67,75 @@ func TestSetDefaults_AreWhatReadGivesWithoutVariables(t *testing.T) {
 	}
 }
 
-func TestList_FollowsTheFields(t *testing.T) {
+func TestGroups_FollowTheFields(t *testing.T) {
 	type config struct {
-		Bucket string `envconfig:"T_BUCKET" required:"true" desc:"where to"`
-		Embedded
+		Bucket   string `envconfig:"T_BUCKET" required:"true" desc:"Where to."`
+		Wait     int    `envconfig:"T_WAIT" default:"2" min:"1" desc:"How long."`
+		Embedded `group:"Logs"`
+		Mode     string `envconfig:"T_MODE" oneof:"fast,slow"`
 	}
-	want := []settings.Setting{{"T_BUCKET", "(required)", "where to"}, {"T_LEVEL", "info", "how much"}}
-	if got := settings.List[config](); !slices.Equal(got, want) {
+	bucket := settings.Setting{Name: "T_BUCKET", Required: true, Meaning: "Where to."}
+	wait := settings.Setting{Name: "T_WAIT", Default: "2", Meaning: "How long.", Min: "1"}
+	level := settings.Setting{Name: "T_LEVEL", Default: "info", Meaning: "how much"}
+	mode := settings.Setting{Name: "T_MODE", OneOf: []string{"fast", "slow"}}
+	want := []settings.Group{{Settings: []settings.Setting{bucket, wait}}, {Title: "Logs", Settings: []settings.Setting{level}}, {Settings: []settings.Setting{mode}}}
+	if got := settings.Groups[config](); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
+	if got := settings.List[config](); !reflect.DeepEqual(got, []settings.Setting{bucket, wait, level, mode}) {
 		t.Errorf("got %+v", got)
 	}
 }
 
-func TestFaults_NameVariableValueAndWhatIsRight(t *testing.T) {
-	var f settings.Faults
-	f.OneOf("T_MODE", "fast", "slow", "slower")
-	f.OneOf("T_MODE", "slow", "slow", "slower")
-	f.Within("T_WAIT", time.Hour, time.Second, time.Minute)
-	f.Add(nil)
-	want := "T_MODE=\"fast\": want one of slow, slower\nT_WAIT=\"1h0m0s\": want 1s to 1m0s"
+type rules struct {
+	Mode  string        `envconfig:"T_MODE" oneof:"slow,slower"`
+	Wait  time.Duration `envconfig:"T_WAIT" default:"5s" min:"1s" max:"1m"`
+	Share float64       `envconfig:"T_SHARE" default:"0.5" max:"1"`
+	Bytes int           `envconfig:"T_BYTES"`
+}
+
+func TestOf_NamesVariableValueAndWhatIsRight(t *testing.T) {
+	f := settings.Of(&rules{Mode: "fast", Wait: time.Hour, Share: math.NaN(), Bytes: 3})
+	f.Check(false, "T_BYTES", "an even number")
+	f.Check(false, "T_BYTES", "what is not said, because there is a fault already")
+	f.Check(false, "T_WAIT", "as little")
+	f.Add("T_MODE", nil)
+	want := "T_MODE=\"fast\": want slow or slower\nT_WAIT=\"1h\": want a duration from 1s to 1m, such as 5s\n" +
+		"T_SHARE=\"NaN\": want a number of at most 1\nT_BYTES=\"3\": want an even number"
 	if err := f.Err(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if f.Sound("T_WAIT") {
+		t.Error("a variable with a fault is taken for sound")
+	}
+	sound := settings.Of(&rules{Wait: time.Second, Share: 1}) // a variable without a default may be left out
+	if err := sound.Err(); err != nil || !sound.Sound("T_MODE", "T_WAIT", "T_SHARE") {
+		t.Errorf("no faults give %v", err)
+	}
+}
+
+func TestRead_ShowsValuesAsTheyWereWritten(t *testing.T) {
+	t.Setenv("T_WAIT", "3600s")
+	var c rules
+	if err := settings.Read(&c).Err(); err == nil || !strings.HasPrefix(err.Error(), `T_WAIT="3600s": `) {
 		t.Errorf("got %v", err)
 	}
-	if err := new(settings.Faults).Err(); err != nil {
-		t.Errorf("no faults give %v", err)
+}
+
+func TestSetting_HelpEndsWithBoundsAndDefault(t *testing.T) {
+	var help []string
+	for _, s := range settings.List[rules]() {
+		help = append(help, strings.TrimSpace(s.Help()))
+	}
+	if want := []string{"", "(1s to 1m; default 5s)", "(at most 1; default 0.5)", ""}; !slices.Equal(help, want) {
+		t.Errorf("got %q", help)
+	}
+}
+
+func TestCamel_WritesNamesAsChartsDo(t *testing.T) {
+	for name, want := range map[string]string{"BUCKET": "bucket", "COMMIT_INTERVAL": "commitInterval", "S3_KMS_KEY_ID": "s3KmsKeyId"} {
+		if got := settings.Camel(name); got != want {
+			t.Errorf("%s: got %s", name, got)
+		}
 	}
 }

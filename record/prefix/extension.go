@@ -14,11 +14,8 @@ var extensionForm = regexp.MustCompile(`^(|\.[0-9a-z!\-_.*'()]+)$`)
 // ExtendedS3DestinationConfiguration): empty, or a dot and at least one of 0-9 a-z ! - _ . * ' ( ), at most 128
 // characters in all. An extension replaces the one that goes with the compression; an empty one leaves that in place.
 func ValidateExtension(extension string) error {
-	if len(extension) > maxExtension {
-		return fmt.Errorf("file extension has %d characters: want %d at most", len(extension), maxExtension)
-	}
-	if !extensionForm.MatchString(extension) {
-		return fmt.Errorf("file extension %q: want a dot and characters of 0-9 a-z ! - _ . * ' ( )", extension)
+	if len(extension) > maxExtension || !extensionForm.MatchString(extension) {
+		return fmt.Errorf("want a dot and 1 to %d of the characters 0-9 a-z ! - _ . * ' ( )", maxExtension-1)
 	}
 	return nil
 }

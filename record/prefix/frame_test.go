@@ -73,7 +73,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add("yyyy-MM-dd", uint8(4), int64(1728142199000), int64(-3600000))
 	zones := []string{"UTC", "Europe/Lisbon", "Asia/Kathmandu", "America/New_York", "Australia/Lord_Howe", "America/St_Johns", "Africa/Monrovia"}
 	f.Fuzz(func(t *testing.T, pattern string, zone uint8, ms, apart int64) {
-		tmpl, err := parse("prefix", "!{timestamp:"+pattern+"}", mustZone(zones[int(zone)%len(zones)]))
+		tmpl, err := parse("!{timestamp:"+pattern+"}", mustZone(zones[int(zone)%len(zones)]))
 		if err != nil {
 			return
 		}
@@ -94,7 +94,7 @@ func FuzzFrame(f *testing.F) {
 
 func frameTemplate(t *testing.T, pattern, zone string) *template {
 	t.Helper()
-	tmpl, err := parse("prefix", "!{timestamp:"+pattern+"}", mustZone(zone))
+	tmpl, err := parse("!{timestamp:"+pattern+"}", mustZone(zone))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -133,25 +133,27 @@ type Router struct {
 	names  nameCache
 }
 
-// New checks the templates. Its error names every fault.
+// New checks the templates. Its error names every fault: it joins one *Problem for each text that has any.
 func New(c Config) (*Router, error) {
 	if c.Zone == nil {
 		c.Zone = time.UTC
 	}
-	dataText, errorText, rules := complete(c.Data, c.Error)
-	data, dataErr := parse("prefix", dataText, c.Zone)
-	errs, errErr := parse("error prefix", errorText, c.Zone)
+	var found problems
+	dataText, errorText, err := complete(c.Data, c.Error)
+	found.add(ErrorPart, err)
+	data, dataErr := parse(dataText, c.Zone)
+	errs, errErr := parse(errorText, c.Zone)
+	found.add(DataPart, dataErr)
+	found.add(ErrorPart, errErr)
 	r := &Router{data: data, errors: errs}
-	faults := []error{rules, dataErr, errErr}
 	if dataErr == nil && errErr == nil {
-		faults = append(faults, r.checkTemplates(c.Query != ""))
+		r.checkTemplates(c.Query != "", &found)
 	}
 	if c.Query != "" {
-		var err error
 		r.query, err = compileQuery(c.Query, data.keys)
-		faults = append(faults, err)
+		found.add(QueryPart, err)
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := found.err(); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -163,7 +165,7 @@ func complete(data, errs string) (dataOut, errsOut string, err error) {
 	plain := !strings.Contains(data, "!{")
 	switch {
 	case errs == "" && !plain:
-		err = errors.New("error prefix is empty: it is needed when the prefix has expressions")
+		err = errors.New("want a prefix, because the data prefix has expressions")
 		errs = "!{firehose:error-output-type}/" // no further fault
 	case errs == "":
 		errs = data + "!{firehose:error-output-type}/" + defaultTime
@@ -177,27 +179,27 @@ func complete(data, errs string) (dataOut, errsOut string, err error) {
 }
 
 // checkTemplates applies the rules on which expression may stand where.
-func (r *Router) checkTemplates(hasQuery bool) error {
-	var faults []error
+func (r *Router) checkTemplates(hasQuery bool, found *problems) {
 	if r.data.has(kindErrorType) {
-		faults = append(faults, errors.New("prefix has !{firehose:error-output-type}: only the error prefix may"))
+		found.add(DataPart, errors.New("want no !{firehose:error-output-type}, which only the error prefix may have"))
 	}
 	if r.errors.has(kindKey) {
-		faults = append(faults, errors.New("error prefix has !{partitionKeyFromQuery:...}: a record that failed has no keys"))
+		found.add(ErrorPart, errors.New("want no !{partitionKeyFromQuery:...}: a record that failed has no keys"))
 	}
 	if !r.errors.has(kindErrorType) {
-		faults = append(faults, errors.New("error prefix has expressions, but not !{firehose:error-output-type}"))
+		found.add(ErrorPart, errors.New("want !{firehose:error-output-type} in a prefix that has expressions"))
 	}
 	if r.data.has(kindKey) && !hasQuery {
-		faults = append(faults, errors.New("prefix has !{partitionKeyFromQuery:...}, but there is no query"))
+		found.add(QueryPart, fmt.Errorf("want a query that makes the keys of the prefix: %s", strings.Join(r.data.keys, ", ")))
 	}
 	if hasQuery && !r.data.has(kindKey) {
-		faults = append(faults, errors.New("there is a query, but the prefix uses none of its keys"))
+		found.add(QueryPart, errors.New("want no query, because the prefix has no !{partitionKeyFromQuery:...}"))
 	}
 	if len(r.data.keys) > maxKeys {
-		faults = append(faults, fmt.Errorf("prefix uses %d partition keys: want %d at most", len(r.data.keys), maxKeys))
+		found.add(DataPart, fmt.Errorf("want at most %d partition keys, not %d", maxKeys, len(r.data.keys)))
 	}
-	return errors.Join(append(faults, r.data.checkExtent("prefix"), r.errors.checkExtent("error prefix"))...)
+	found.add(DataPart, r.data.checkExtent())
+	found.add(ErrorPart, r.errors.checkExtent())
 }
 
 // Partition returns the partition of a record, or a *record.Fault if it has none. It keeps nothing of the record.

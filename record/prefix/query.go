@@ -55,17 +55,17 @@ type program struct {
 func compileQuery(source string, keys []string, options ...gojq.CompilerOption) (*query, error) {
 	parsed, err := gojq.Parse(source)
 	if err != nil {
-		return nil, fmt.Errorf("query %q: %w", source, err)
+		return nil, fmt.Errorf("want a jq program: %w", err)
 	}
 	if made, known := madeKeys(parsed); known {
 		if err := checkKeys(keys, made); err != nil {
-			return nil, fmt.Errorf("query %q: %w", source, err)
+			return nil, err
 		}
 	}
 	q := &query{keys: keys, paths: compilePaths(parsed, keys)}
 	charged, written, err := charged(source)
 	if err != nil {
-		return nil, fmt.Errorf("query %q: %w", source, err)
+		return nil, fmt.Errorf("want a jq program: %w", err)
 	}
 	compile := func() (*program, error) {
 		p := &program{}
@@ -76,7 +76,7 @@ func compileQuery(source string, keys []string, options ...gojq.CompilerOption) 
 	}
 	first, err := compile()
 	if err != nil {
-		return nil, fmt.Errorf("query %q: %w", source, err)
+		return nil, fmt.Errorf("want a jq program: %w", err)
 	}
 	q.programs.others.New = func() any {
 		p, _ := compile() // as it did before
@@ -124,11 +124,11 @@ func madeKeys(q *gojq.Query) (names []string, known bool) {
 func checkKeys(used, made []string) error {
 	slices.Sort(made)
 	if n := len(slices.Compact(made)); n > maxKeys {
-		return fmt.Errorf("it makes %d partition keys: want %d at most", n, maxKeys)
+		return fmt.Errorf("want at most %d partition keys, not %d", maxKeys, n)
 	}
 	for _, name := range used {
 		if !slices.Contains(made, name) {
-			return fmt.Errorf("it does not make the partition key %q, which the prefix uses", name)
+			return fmt.Errorf("want the partition key %q, which the prefix uses, among those that it makes", name)
 		}
 	}
 	return nil

@@ -39,10 +39,10 @@ type template struct {
 	drawn  int           // how much longer the prefix is when its random strings are drawn
 }
 
-// parse reads a template; what names it in errors.
-func parse(what, text string, zone *time.Location) (template, error) {
+// parse reads a template. Its error joins all faults.
+func parse(text string, zone *time.Location) (template, error) {
 	t := template{zone: zone, step: longestStep}
-	faults := []error{checkText(what, text)}
+	faults := []error{checkText(text)}
 	for text != "" {
 		before, rest, found := strings.Cut(text, "!{")
 		if before != "" {
@@ -53,12 +53,12 @@ func parse(what, text string, zone *time.Location) (template, error) {
 		}
 		expr, after, closed := strings.Cut(rest, "}")
 		if !closed {
-			faults = append(faults, fmt.Errorf("%s: %q has no closing brace", what, "!{"+rest))
+			faults = append(faults, fmt.Errorf("want a closing brace after %q", "!{"+rest))
 			break
 		}
 		p, err := parseExpression(expr)
 		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: !{%s}: %w", what, expr, err))
+			faults = append(faults, fmt.Errorf("!{%s}: %w", expr, err))
 		}
 		t.add(p)
 		text = after
@@ -66,14 +66,14 @@ func parse(what, text string, zone *time.Location) (template, error) {
 	return t, errors.Join(faults...)
 }
 
-// checkText refuses characters that can not stand in a key that is to be listed and read back.
-func checkText(what, text string) error {
+// checkText refuses characters that cannot stand in a key that is to be listed and read back.
+func checkText(text string) error {
 	for i, r := range text {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)):
-			return fmt.Errorf("%s: invalid UTF-8 at byte %d", what, i)
+			return fmt.Errorf("want valid UTF-8, not what is at byte %d", i)
 		case unicode.IsControl(r) || unlistable(r):
-			return fmt.Errorf("%s: %U at byte %d: control characters can not stand in keys", what, r, i)
+			return fmt.Errorf("want no control characters such as %U at byte %d", r, i)
 		}
 	}
 	return nil
@@ -81,7 +81,7 @@ func checkText(what, text string) error {
 
 func parseExpression(expr string) (piece, error) {
 	if strings.Contains(expr, "!{") {
-		return piece{}, errors.New("an expression can not stand within another")
+		return piece{}, errors.New("want no expression within another")
 	}
 	namespace, value, ok := strings.Cut(expr, ":")
 	if !ok || value == "" {
@@ -94,7 +94,7 @@ func parseExpression(expr string) (piece, error) {
 	case "partitionKeyFromQuery":
 		return piece{kind: kindKey, text: value}, nil
 	case "partitionKeyFromLambda":
-		return piece{}, errors.New("there is no transforming function here: take the key with partitionKeyFromQuery")
+		return piece{}, errors.New("want partitionKeyFromQuery: there is no transforming Lambda function here")
 	case "firehose":
 		switch value {
 		case "random-string":
@@ -163,17 +163,17 @@ func (t *template) fill(b []byte, texts []string, values []value, payload []byte
 // checkExtent looks at the template as it is evaluated on each day of a year, at a time and for an error type with
 // long texts, and with the shortest values for its keys. Names of months and days, and offsets, come up in all their
 // lengths.
-func (t *template) checkExtent(what string) error {
+func (t *template) checkExtent() error {
 	at := time.Date(2024, 1, 1, 22, 58, 57, 999999999, t.zone)
 	for range 366 {
 		text := t.sample(at)
 		if characters := utf8.RuneCountInString(text); characters > maxCharacters || len(text) > maxBytes {
-			return fmt.Errorf("%s: it has %d characters and %d bytes when it is evaluated: want %d and %d at most",
-				what, characters, len(text), maxCharacters, maxBytes)
+			return fmt.Errorf("want at most %d characters and %d bytes when evaluated, not %d and %d",
+				maxCharacters, maxBytes, characters, len(text))
 		}
 		for segment := range strings.SplitSeq(text, "/") {
 			if segment == "." || segment == ".." {
-				return fmt.Errorf("%s: a segment of the path is %q, which is no name of a folder", what, segment)
+				return fmt.Errorf("want no segment %q in the path", segment)
 			}
 		}
 		at = at.AddDate(0, 0, 1)

@@ -16,10 +16,10 @@ func published(region, name string, names []string) func(Service, *http.Request,
 	var policies []iam.Policy
 	for _, bucket := range names {
 		for _, fanOut := range []string{"", "files"} {
-			policies = append(policies, policy.Daemon(&consumer.Config{
-				Stream: name, Application: name, CheckpointTable: name, CheckpointCreate: true, FanOutConsumer: fanOut, Bucket: bucket,
-				Prefix: dataPrefix, ErrorPrefix: errorPrefix, ManifestPrefix: manifestPrefix, Encryption: "none",
-			}, policy.Place{Region: region, Account: account}))
+			cfg := consumer.Defaults()
+			cfg.Stream, cfg.Application, cfg.CheckpointTable, cfg.FanOutConsumer, cfg.Bucket = name, name, name, fanOut, bucket
+			cfg.Prefix, cfg.ErrorPrefix, cfg.ManifestPrefix = dataPrefix, errorPrefix, manifestPrefix
+			policies = append(policies, policy.Daemon(&cfg, policy.Place{Region: region, Account: account}))
 		}
 	}
 	site := iam.Site{Partition: "aws", Region: region, Account: account, Stream: name}

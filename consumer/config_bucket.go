@@ -1,0 +1,28 @@
+package consumer
+
+import (
+	"regexp"
+
+	"aws-streaming-pipeline/internal/settings"
+)
+
+// BucketConfig says where files go, and how they are uploaded.
+type BucketConfig struct {
+	Bucket            string `envconfig:"BUCKET" required:"true" desc:"Name of the S3 bucket to write to."`
+	Encryption        string `envconfig:"S3_ENCRYPTION" default:"none" oneof:"none,AES256,aws:kms" desc:"Server-side encryption to request: none (the bucket's default applies), AES256 or aws:kms."`
+	KMSKey            string `envconfig:"S3_KMS_KEY_ID" desc:"KMS key for S3_ENCRYPTION=aws:kms. Default: the account's default key for S3."`
+	PathStyle         bool   `envconfig:"S3_PATH_STYLE" default:"false" desc:"Addresses the bucket by path rather than by host name, for S3-compatible stores."`
+	PartSize          Bytes  `envconfig:"PART_SIZE" default:"8MiB" min:"5MiB" max:"5GiB" desc:"Size of the parts of a multipart upload."`
+	UploadConcurrency int    `envconfig:"UPLOAD_CONCURRENCY" default:"8" min:"1" max:"256" desc:"Number of parts uploaded at the same time."`
+}
+
+// bucketName tells names from URLs and paths, the usual mistake; which names there are is left to the store. The ARN of an
+// access point stands for a bucket (Amazon S3 User Guide, "Access points").
+var bucketName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$|^arn:[^/]+[:/].+$`)
+
+func (c *BucketConfig) check(f *settings.Faults) {
+	f.Check(bucketName.MatchString(c.Bucket), "BUCKET", "the name of a bucket, without s3:// and without a key")
+	if f.Sound("S3_ENCRYPTION") {
+		f.Check(c.KMSKey == "" || c.Encryption == "aws:kms", "S3_KMS_KEY_ID", "nothing unless S3_ENCRYPTION=aws:kms")
+	}
+}

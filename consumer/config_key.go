@@ -1,0 +1,41 @@
+package consumer
+
+import (
+	"strings"
+
+	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/record/prefix"
+)
+
+// KeyConfig says under which keys files lie.
+type KeyConfig struct {
+	Prefix         string `envconfig:"PREFIX" default:"data/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/" desc:"Key prefix of data files, in Firehose's prefix language (docs/prefixes.md). Timestamps are the time at which the record arrived."`
+	PartitionQuery string `envconfig:"PARTITION_QUERY" desc:"jq program that makes the keys of !{partitionKeyFromQuery:...} from a payload, such as {customer:.customer.id}. Default: none."`
+	ErrorPrefix    string `envconfig:"ERROR_PREFIX" default:"errors/!{firehose:error-output-type}/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/" desc:"Key prefix of error files, in Firehose's prefix language."`
+	ManifestPrefix string `envconfig:"MANIFEST_PREFIX" default:"manifests/" desc:"Key prefix of manifests. It cannot have expressions."`
+	TimeZone       string `envconfig:"TIME_ZONE" default:"UTC" desc:"Time zone of the timestamps in prefixes, such as Europe/Lisbon."`
+}
+
+// settingOf names the setting that holds a text of the router.
+var settingOf = map[prefix.Part]string{prefix.DataPart: "PREFIX", prefix.ErrorPart: "ERROR_PREFIX", prefix.QueryPart: "PARTITION_QUERY"}
+
+func (c *KeyConfig) check(f *settings.Faults) {
+	f.Check(!strings.Contains(c.ManifestPrefix, "!{"), "MANIFEST_PREFIX", "a prefix without expressions")
+	if _, err := prefix.LoadZone(c.TimeZone); err != nil {
+		f.Check(false, "TIME_ZONE", "a name of the time zone database such as UTC or Europe/Lisbon")
+		return // times cannot be evaluated
+	}
+	_, err := c.router()
+	for _, p := range prefix.Problems(err) {
+		f.Add(settingOf[p.Part], p.Err)
+	}
+}
+
+// router evaluates the prefixes.
+func (c *KeyConfig) router() (*prefix.Router, error) {
+	zone, err := prefix.LoadZone(c.TimeZone)
+	if err != nil {
+		return nil, err
+	}
+	return prefix.New(prefix.Config{Data: c.Prefix, Error: c.ErrorPrefix, Query: c.PartitionQuery, Zone: zone})
+}

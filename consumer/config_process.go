@@ -1,0 +1,31 @@
+package consumer
+
+import (
+	"net"
+	"time"
+
+	"aws-streaming-pipeline/internal/settings"
+)
+
+// HTTPConfig says where the status page is.
+type HTTPConfig struct {
+	HTTPAddress string `envconfig:"HTTP_ADDRESS" default:":8080" desc:"Address of the status page, /metrics, /healthz and /readyz. Set to nothing, it turns them off."`
+}
+
+func (c *HTTPConfig) check(f *settings.Faults) {
+	if c.HTTPAddress == "" {
+		return
+	}
+	_, port, err := net.SplitHostPort(c.HTTPAddress)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	f.Check(err == nil, "HTTP_ADDRESS", "host:port or :port")
+}
+
+// ProcessConfig says how the process ends and what it logs.
+type ProcessConfig struct {
+	ShutdownGrace time.Duration `envconfig:"SHUTDOWN_GRACE" default:"30s" min:"1s" max:"1h" desc:"Time for the last commit after SIGTERM. Records that are not committed by then are read again."`
+	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level of the lines that are logged: debug, info, warn or error."`
+	LogFormat     string        `envconfig:"LOG_FORMAT" default:"json" oneof:"json,text" desc:"Format of log lines: json or text."`
+}

@@ -1,0 +1,78 @@
+package consumer
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"time"
+
+	"aws-streaming-pipeline/internal/settings"
+)
+
+// StreamConfig says what is read, and how.
+type StreamConfig struct {
+	Stream         string        `envconfig:"STREAM_NAME" required:"true" desc:"Name of the Kinesis stream to read."`
+	StreamARN      string        `envconfig:"STREAM_ARN" desc:"ARN of the stream, for a stream in another account. STREAM_NAME must match it. Default: the stream of that name in the account and region of the credentials."`
+	Application    string        `envconfig:"APPLICATION_NAME" default:"streaming-pipeline" desc:"Name of this application. Workers with the same name share the stream's shards."`
+	StartPosition  StartPosition `envconfig:"START_POSITION" default:"TRIM_HORIZON" desc:"Where an application that has no checkpoints starts to read: TRIM_HORIZON (the oldest record), LATEST, or an RFC 3339 time such as 2026-01-31T00:00:00Z."`
+	ReadInterval   time.Duration `envconfig:"READ_INTERVAL" default:"250ms" min:"200ms" max:"1m" desc:"Shortest interval between two reads of a shard. Kinesis allows 5 reads per second per shard, shared by all applications."`
+	Protocol       string        `envconfig:"KINESIS_PROTOCOL" default:"cbor" oneof:"cbor,json" desc:"Encoding of records on the wire: cbor, which the AWS SDK for Java also uses and which takes the least CPU time, or json. The daemon falls back to json by itself where cbor is not supported."`
+	FanOutConsumer string        `envconfig:"FAN_OUT_CONSUMER" desc:"Reads by enhanced fan-out through the consumer of this name (registered if it does not exist) or ARN: 2 MB/s per shard for this application alone, billed separately. Default: none; records are fetched with GetRecords."`
+}
+
+// By the Kinesis API reference: CreateStream has the names of streams, RegisterStreamConsumer those of consumers.
+var (
+	streamName   = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+	streamARN    = regexp.MustCompile(`^arn:[^:]+:kinesis:[^:]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
+	consumerName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
+	consumerARN  = regexp.MustCompile(`^arn:[^:]+:kinesis:[^:]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]+/consumer/[a-zA-Z0-9_.-]+:[0-9]+$`)
+)
+
+func (c *StreamConfig) check(f *settings.Faults) {
+	f.Check(streamName.MatchString(c.Stream), "STREAM_NAME", "the name of a stream: 1 to 128 letters, digits, _ . and -; the ARN goes into STREAM_ARN")
+	if c.StreamARN != "" {
+		f.Check(streamARN.MatchString(c.StreamARN), "STREAM_ARN", "the ARN of a stream such as arn:aws:kinesis:eu-west-1:123456789012:stream/trips")
+		if f.Sound("STREAM_NAME") {
+			f.Check(strings.HasSuffix(c.StreamARN, ":stream/"+c.Stream), "STREAM_ARN", "the ARN of the stream that STREAM_NAME names, "+c.Stream)
+		}
+	}
+	f.Check(c.FanOutConsumer == "" || consumerName.MatchString(c.FanOutConsumer) || consumerARN.MatchString(c.FanOutConsumer), "FAN_OUT_CONSUMER",
+		"a name of 1 to 128 letters, digits, _ . and -, or the ARN of a consumer of the stream")
+}
+
+// stream is what Kinesis is asked for: the ARN if there is one.
+func (c *StreamConfig) stream() string {
+	if c.StreamARN != "" {
+		return c.StreamARN
+	}
+	return c.Stream
+}
+
+// StartPosition is where an application begins that has no checkpoints.
+type StartPosition struct {
+	Latest bool
+	Time   time.Time // zero: the oldest record
+}
+
+// Want describes the values for errors.
+func (*StartPosition) Want() string {
+	return "TRIM_HORIZON, LATEST or an RFC 3339 time such as 2026-01-31T00:00:00Z"
+}
+
+// Decode reads TRIM_HORIZON, LATEST or a time of RFC 3339; it is what envconfig calls.
+func (p *StartPosition) Decode(value string) error {
+	switch value {
+	case "TRIM_HORIZON":
+		*p = StartPosition{}
+		return nil
+	case "LATEST":
+		*p = StartPosition{Latest: true}
+		return nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return errors.New("want " + p.Want())
+	}
+	*p = StartPosition{Time: t}
+	return nil
+}

@@ -1,0 +1,106 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Faults gathers what is wrong with the settings of one struct: at most one fault for each variable, so that what follows
+// from a fault is not reported beside it.
+type Faults struct {
+	names   []string          // of all variables, in the order of the fields
+	written map[string]string // the variables' values as texts
+	faults  map[string]error
+}
+
+func newFaults(config any) *Faults {
+	f := &Faults{written: make(map[string]string), faults: make(map[string]error)}
+	eachField(reflect.ValueOf(config).Elem(), func(s Setting, _ reflect.StructField, _ reflect.Value) { f.names = append(f.names, s.Name) })
+	return f
+}
+
+// checkRules checks the value of a field by the rules of its tags.
+func (f *Faults) checkRules(s Setting, value reflect.Value) {
+	switch optional := s.Default == "" && !s.Required; {
+	case s.Required && value.IsZero(): // a variable that is set to nothing is missing, too
+		f.faults[s.Name] = fmt.Errorf("%s is required: %s", s.Name, s.brief())
+	case len(s.OneOf) > 0:
+		f.Check(optional && value.IsZero() || slices.Contains(s.OneOf, value.String()), s.Name, s.want(value))
+	case s.Min != "" && less(value, mustParse(s.Name, value.Type(), s.Min)), s.Max != "" && less(mustParse(s.Name, value.Type(), s.Max), value):
+		f.Check(false, s.Name, s.want(value))
+	}
+}
+
+// brief is the first sentence of a setting's meaning, to go on after a colon.
+func (s Setting) brief() string {
+	sentence, _, _ := strings.Cut(s.Meaning, ". ")
+	sentence = strings.TrimSuffix(sentence, ".")
+	if sentence == "" {
+		return sentence
+	}
+	return strings.ToLower(sentence[:1]) + sentence[1:]
+}
+
+// less compares numbers. It is true where one of them is NaN, which is within no bounds.
+func less(a, b reflect.Value) bool {
+	if a.CanFloat() {
+		return !(a.Float() >= b.Float())
+	}
+	return a.Int() < b.Int()
+}
+
+// text writes a value as one sets it.
+func text(v reflect.Value) string {
+	d, ok := v.Interface().(time.Duration)
+	if !ok {
+		return fmt.Sprint(v.Interface())
+	}
+	t := d.String() // 1h0m0s
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(t, zero) {
+			t = t[:len(t)-2]
+		}
+	}
+	return t
+}
+
+// Check adds a fault, which names the variable, its value and what would be right, unless ok holds.
+func (f *Faults) Check(ok bool, name, want string) {
+	if !ok {
+		f.Add(name, errors.New("want "+want))
+	}
+}
+
+// OneOf checks that the value of a variable is one of those allowed.
+func (f *Faults) OneOf(name, value string, allowed ...string) {
+	f.Check(slices.Contains(allowed, value), name, either(allowed))
+}
+
+// Add adds what is wrong with the value of a variable; nil adds nothing, nor does a second fault of the same variable. It
+// panics if there is no such variable.
+func (f *Faults) Add(name string, err error) {
+	if !slices.Contains(f.names, name) {
+		panic("settings: there is no variable " + name)
+	}
+	if err != nil && f.faults[name] == nil {
+		f.faults[name] = fmt.Errorf("%s=%q: %w", name, f.written[name], err)
+	}
+}
+
+// Sound says that none of the variables has a fault, so that their values may be compared.
+func (f *Faults) Sound(names ...string) bool {
+	return !slices.ContainsFunc(names, func(name string) bool { return f.faults[name] != nil })
+}
+
+// Err joins all faults in the order of the settings, and is nil if there are none.
+func (f *Faults) Err() error {
+	var all []error
+	for _, name := range f.names {
+		all = append(all, f.faults[name])
+	}
+	return errors.Join(all...)
+}
