@@ -11,13 +11,16 @@ HOSTILE ?=
 # arguments of make fuzz: -run Cost, -rotate 2, -for 10s, -list
 FUZZ ?=
 
-.PHONY: help build functions demo image sbom kind-demo test chaos mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
+.PHONY: help build generate functions demo image sbom kind-demo test chaos mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## build static binaries into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+generate: ## renew the documents, chart values, parameters and dashboard that are made from the code
+	$(GO) run ./cmd/generate
 
 functions: ## build deployment packages of the Lambda functions into dist/, with their hashes
 	$(GO) run ./cmd/package-functions
@@ -76,7 +79,7 @@ bench-scale: ## measure shards, cores, memory over time, and catching up after a
 
 cost: ## update docs/cost.md from a measurement and the prices in cmd/cost
 	$(GO) run ./internal/test/bench -cost cmd/cost/measured.json
-	$(GO) run ./cmd/cost --page > docs/cost.md
+	$(GO) run ./cmd/generate
 
 # MkDocs with its theme, from PyPI
 MKDOCS ?= $(CACHE)/site/bin/mkdocs

@@ -1,7 +1,7 @@
 // Command cost reckons what delivering a stream to S3 costs per month: with the daemon, and with the services that AWS offers for it.
 //
 //	go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2
-//	go run ./cmd/cost --page > docs/cost.md
+//	go run ./cmd/cost --page   # make generate writes it to docs/cost.md
 //
 // What the daemon takes is measured (measured.json, written by "go run ./internal/test/bench -cost cmd/cost/measured.json");
 // prices are inputs with a date and a page (prices.json); the assumptions are constants of this package and stand in the output.

@@ -32,7 +32,7 @@ func TestPage_IsWhatTheProgramPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want.Bytes()) {
-		t.Error("docs/cost.md is not what this program prints: go run ./cmd/cost --page > docs/cost.md")
+		t.Error("docs/cost.md is not what this program prints: run make generate")
 	}
 }
 

@@ -1,6 +1,4 @@
-// Command observe prints the Grafana dashboard of the daemon. The chart installs what it prints:
-//
-//	go run ./helm/observe > helm/consumer/files/dashboard.json
+// Command observe prints the Grafana dashboard of the daemon. The chart installs what it prints (make generate).
 //
 // panels.go lists the panels. The tests of this folder hold the dashboard and helm/consumer/files/alerts.yaml to the
 // metrics that the daemon exports.

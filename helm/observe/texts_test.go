@@ -104,7 +104,7 @@ func TestDashboard_IsWhatTheProgramPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != string(want) {
-		t.Error("the dashboard is not that of panels.go: go run ./helm/observe > helm/consumer/files/dashboard.json")
+		t.Error("the dashboard is not that of panels.go: run make generate")
 	}
 }
 

@@ -1,4 +1,4 @@
-package helm_test
+package main
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"aws-streaming-pipeline/operate/policy"
 )
 
-// makePolicies are the tables of what the daemon's role has to be allowed, and of what settings change about it.
-func makePolicies() string {
+// policies are the tables of what the daemon's role has to be allowed, and of what settings change about it.
+func policies() string {
 	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
 	with := func(adjust func(*consumer.Config, *policy.Place)) iam.Policy {
 		cfg, p := consumer.Defaults(), place

@@ -1,0 +1,51 @@
+package helm_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/settings"
+)
+
+// Every setting of the program is a value under its name, and no other is: make generate writes the ones, and nobody may add
+// others by hand.
+func TestValues_HaveTheSettingsOfTheProgram(t *testing.T) {
+	var values struct {
+		Settings map[string]any `yaml:"settings"`
+	}
+	if err := yaml.Unmarshal(read(t, "consumer/values.yaml"), &values); err != nil {
+		t.Fatal(err)
+	}
+	known := make(map[string]bool)
+	for _, s := range consumer.Settings() {
+		key := settings.Camel(s.Name)
+		known[key] = true
+		got, there := values.Settings[key]
+		if !there {
+			t.Errorf("%s is a setting of the program and not a value settings.%s: run make generate", s.Name, key)
+		} else if fmt.Sprint(got) != s.Default && s.Name != "SPOOL_DIR" { // pods have a volume for it
+			t.Errorf("settings.%s is %v unless set, the program's %s is %q", key, got, s.Name, s.Default)
+		}
+	}
+	for key := range values.Settings {
+		if !known[key] {
+			t.Errorf("settings.%s is not a setting of the program", key)
+		}
+	}
+	if len(known) < 40 {
+		t.Errorf("looked at %d settings", len(known))
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
