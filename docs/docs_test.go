@@ -6,13 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
-
-	"aws-streaming-pipeline/record"
-	"aws-streaming-pipeline/record/prefix"
-	"aws-streaming-pipeline/record/schema"
 )
 
 const root = ".."
@@ -159,18 +154,6 @@ func TestTexts_NameTestsThatExist(t *testing.T) {
 			if !tests[m[1]] {
 				t.Errorf("%s names %s, which is not there", path, m[1])
 			}
-		}
-	}
-}
-
-func TestErrorCodes_AreAllInTheTable(t *testing.T) {
-	text, err := os.ReadFile("errors.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes()) {
-		if !strings.Contains(string(text), "`"+c.Name+"`") {
-			t.Errorf("docs/errors.md lacks %s", c.Name)
 		}
 	}
 }

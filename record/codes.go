@@ -1,6 +1,7 @@
 package record
 
-// The codes of the faults that this package finds. Codes tells their meanings.
+// The codes of the faults that this package finds, and of those that the packages above it find without a code of their own.
+// Codes has their meanings.
 const (
 	CodeAggregateCorrupt        = "Aggregate.Corrupt"
 	CodeAggregateTooManyRecords = "Aggregate.TooManyRecords"
@@ -20,6 +21,7 @@ const (
 	CodeRegistrySchemaUnknown   = "Registry.SchemaUnknown"
 	CodeRegistrySchemaUnusable  = "Registry.SchemaUnusable"
 	CodeRegistryTooLarge        = "Registry.TooLarge"
+	CodeRouteFailed             = "Route.Failed"
 	CodeSplitTooLarge           = "Split.TooLarge"
 	CodeSplitTooManyRecords     = "Split.TooManyRecords"
 )
@@ -31,7 +33,7 @@ type Code struct {
 	Meaning string     // half a sentence, without a full stop
 }
 
-// Codes lists the codes of the faults that this package finds, sorted by name. The slice is the caller's.
+// Codes lists these codes, sorted by name. The slice is the caller's.
 func Codes() []Code {
 	return []Code{
 		{CodeAggregateCorrupt, ProcessingFailed, "the magic number and checksum of a KPL aggregate, but no readable user records inside"},
@@ -44,7 +46,7 @@ func Codes() []Code {
 		{CodeJSONNotAnObject, ProcessingFailed, "a JSON value other than an object"},
 		{CodeJSONNumberTooLarge, ProcessingFailed, "a number of more than 400 digits, or with an exponent beyond 400, where a schema or a query computes with it"},
 		{CodeJSONTooDeep, ProcessingFailed, "objects and arrays nested deeper than 1,000 levels"},
-		{CodeJSONTrailingData, ProcessingFailed, "something other than white space behind the object"},
+		{CodeJSONTrailingData, ProcessingFailed, "something other than white space after the object"},
 		{CodeJSONTruncated, ProcessingFailed, "the payload ends within the object"},
 		{CodeRecordPanicked, ProcessingFailed, "this program failed on the record: please report it, with the message"},
 		{CodeRegistryFrameCorrupt, ProcessingFailed, "the first byte of a schema registry's frame, but the rest of it is damaged or cut off"},
@@ -52,6 +54,7 @@ func Codes() []Code {
 		{CodeRegistrySchemaUnknown, ProcessingFailed, "a frame names a schema version that the registry does not have"},
 		{CodeRegistrySchemaUnusable, ProcessingFailed, "a frame names a schema version whose definition cannot be used"},
 		{CodeRegistryTooLarge, ProcessingFailed, "framed data that come to more than the bound when opened, or zlib that inflates to more than 100 times its size"},
+		{CodeRouteFailed, ProcessingFailed, "no key can be made for the record, for a reason that has no code of its own: please report it, with the message"},
 		{CodeSplitTooLarge, ProcessingFailed, "log events that take up more than the bound after splitting"},
 		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound, or than its size allows"},
 	}

@@ -21,7 +21,7 @@
 //	Json.NotAnObject          a JSON value other than an object
 //	Json.NumberTooLarge       a number of more than 400 digits, or with an exponent beyond 400, where a schema or a query computes with it
 //	Json.TooDeep              objects and arrays nested deeper than 1,000 levels
-//	Json.TrailingData         something other than white space behind the object
+//	Json.TrailingData         something other than white space after the object
 //	Json.Truncated            the payload ends within the object
 //	Record.Panicked           this program failed on the record: please report it, with the message
 //	Registry.FrameCorrupt     the first byte of a schema registry's frame, but the rest of it is damaged or cut off
@@ -29,6 +29,7 @@
 //	Registry.SchemaUnknown    a frame names a schema version that the registry does not have
 //	Registry.SchemaUnusable   a frame names a schema version whose definition cannot be used
 //	Registry.TooLarge         framed data that come to more than the bound when opened, or zlib that inflates to more than 100 times its size
+//	Route.Failed              no key can be made for the record, for a reason that has no code of its own: please report it, with the message
 //	Split.TooLarge            log events that take up more than the bound after splitting
 //	Split.TooManyRecords      a payload that splits into more user records than the bound, or than its size allows
 package record

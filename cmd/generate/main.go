@@ -1,4 +1,4 @@
-// Command generate writes what is made from something else: the documents of the settings, the chart's values, schema and
+// Command generate writes what is made from something else: the documents of the settings and the error codes, the chart's values, schema and
 // README, the dashboard, and docs/cost.md.
 //
 //	go run ./cmd/generate   # make generate
@@ -24,6 +24,7 @@ type file struct {
 // files are in the order in which they are made: one may be the source of the next.
 var files = []file{
 	{"docs/settings.md", settingsPage},
+	{"docs/errors.md", func(present []byte) ([]byte, error) { return fill(present, "codes", codes()) }},
 	{"README.md", func(present []byte) ([]byte, error) { return fill(present, "settings", firstSettings()) }},
 	{"helm/consumer/values.yaml", chartValues},
 	{"helm/consumer/values.schema.json", chartSchema},

@@ -66,9 +66,6 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 	return a, nil
 }
 
-// codeTooLarge is the fault of a line that is longer than a Firehose record may be.
-const codeTooLarge = "Firehose.RecordTooLarge"
-
 // tooLarge moves the lines that Firehose does not take to those rejected.
 func tooLarge(lines []lambdas.Line, rejected []lambdas.Rejected) ([]lambdas.Line, []lambdas.Rejected) {
 	kept := lines[:0]
@@ -78,7 +75,7 @@ func tooLarge(lines []lambdas.Line, rejected []lambdas.Rejected) ([]lambdas.Line
 			continue
 		}
 		rejected = append(rejected, lambdas.Rejected{Record: l.Record, Fault: &record.Fault{
-			Type: record.ProcessingFailed, Code: codeTooLarge,
+			Type: record.ProcessingFailed, Code: lambdas.CodeRecordTooLarge,
 			Message: fmt.Sprintf("the line has %d bytes, Firehose takes %d", len(l.Text), maxRecordBytes),
 		}})
 	}

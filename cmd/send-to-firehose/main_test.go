@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/test/lambdatest"
 	"aws-streaming-pipeline/record"
@@ -234,7 +235,7 @@ func TestFunction_WritesLinesThatFirehoseDoesNotTakeToTheErrorPrefix(t *testing.
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Record.Fault.Code != codeTooLarge || string(e.Record.Data) != string(records[1].Data) {
+	if e.Record.Fault.Code != lambdas.CodeRecordTooLarge || string(e.Record.Data) != string(records[1].Data) {
 		t.Errorf("the error line has the code %s and %d bytes", e.Record.Fault.Code, len(e.Record.Data))
 	}
 }

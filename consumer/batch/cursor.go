@@ -303,5 +303,5 @@ func asFault(err error) *record.Fault {
 	if fault, ok := errors.AsType[*record.Fault](err); ok {
 		return fault
 	}
-	return &record.Fault{Type: record.ProcessingFailed, Code: "Route.Failed", Message: err.Error()}
+	return &record.Fault{Type: record.ProcessingFailed, Code: record.CodeRouteFailed, Message: err.Error()}
 }

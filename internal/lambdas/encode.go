@@ -64,7 +64,7 @@ func asFault(err error) *record.Fault {
 	if f, ok := errors.AsType[*record.Fault](err); ok {
 		return f
 	}
-	return &record.Fault{Type: record.ProcessingFailed, Code: "Record.Failed", Message: err.Error()}
+	return &record.Fault{Type: record.ProcessingFailed, Code: CodeRecordFailed, Message: err.Error()}
 }
 
 // Errors are the settings of the error prefix.
