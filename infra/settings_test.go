@@ -51,7 +51,7 @@ func TestConsumerTask_HasTheSettingsOfTheProgram(t *testing.T) {
 		case set && out:
 			t.Errorf("%s is set and said to be left at its default", s.Name)
 		case !set && !out:
-			t.Errorf("%s is a setting of the program; the template neither sets it nor says in SettingsLeftAtDefault why not", s.Name)
+			t.Errorf("%s is a setting of the program; the template neither sets it nor says in SettingsLeftAtDefault why not: run make generate", s.Name)
 		case s.Required && !set:
 			t.Errorf("%s is required and not set", s.Name)
 		}
@@ -202,7 +202,20 @@ func snake(name string) string {
 
 type variable struct {
 	known, required bool
-	value           string
+	value, meaning  string
+}
+
+// Functions and daemon open payloads by the same settings, and say so in the same words.
+func TestFunctions_OpenPayloadsByTheDaemonsSettings(t *testing.T) {
+	shared := variablesOf(t, "../internal/lambdas")
+	for _, s := range consumer.Settings() {
+		switch s.Name {
+		case "OPEN_GZIP", "SPLIT_RECORDS", "SPLIT_LOG_EVENTS", "LOG_LEVEL":
+			if got := shared[s.Name]; got.meaning != s.Meaning || got.value != s.Default {
+				t.Errorf("%s of the functions: %q, default %q; of the daemon: %q, default %q", s.Name, got.meaning, got.value, s.Meaning, s.Default)
+			}
+		}
+	}
 }
 
 // variablesOf lists the environment variables that the tags of a package's structs name.
@@ -221,7 +234,7 @@ func variablesOf(t *testing.T, folder string) map[string]variable {
 			}
 			tag := reflect.StructTag(text)
 			if name := tag.Get("envconfig"); name != "" {
-				found[name] = variable{true, tag.Get("required") == "true", tag.Get("default")}
+				found[name] = variable{true, tag.Get("required") == "true", tag.Get("default"), tag.Get("desc")}
 			}
 			return true
 		})

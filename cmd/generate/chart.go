@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"regexp"
+	"reflect"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -21,9 +22,6 @@ const valuesFile = "helm/consumer/values.yaml"
 var ownDefaults = map[string]struct{ value, reason string }{
 	"SPOOL_DIR": {"/spool", "pods have a volume for it"},
 }
-
-// plainValue matches what YAML would not take for a string.
-var plainValue = regexp.MustCompile(`^(true|false|[0-9]+)$`)
 
 // chartValues puts the settings of the program into values.yaml.
 func chartValues(present []byte) ([]byte, error) {
@@ -41,12 +39,8 @@ func chartValues(present []byte) ([]byte, error) {
 			if s.Required {
 				meaning += " Required."
 			}
-			if !plainValue.MatchString(value) {
-				quoted, err := json.Marshal(value)
-				if err != nil {
-					return nil, err
-				}
-				value = string(quoted)
+			if s.Type.Kind() != reflect.Bool && s.Type != reflect.TypeFor[int]() {
+				value = quoted(value)
 			}
 			fmt.Fprintf(&b, "  # %s\n  %s: %s\n", meaning, settings.Camel(s.Name), value)
 		}
@@ -116,11 +110,6 @@ const (
 	durationForm = `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
 )
 
-var (
-	size     = regexp.MustCompile(sizeForm)
-	duration = regexp.MustCompile(durationForm)
-)
-
 // chartSchema is values.schema.json.
 func chartSchema([]byte) ([]byte, error) {
 	list, err := values()
@@ -179,14 +168,17 @@ func (v value) describe() map[string]any {
 // describeSetting adds what is known of a setting of the program. Null leaves the variable out.
 func (v value) describeSetting(s map[string]any) {
 	types := []string{s["type"].(string)}
-	if types[0] == "string" && duration.MatchString(v.content.Value) {
-		s["pattern"] = durationForm
-	} else if types[0] == "string" && size.MatchString(v.content.Value) {
-		s["pattern"], types = sizeForm, append(types, "integer")
-	}
-	s["type"] = append(types, "null")
 	for _, known := range consumer.Settings() {
-		if settings.Camel(known.Name) == v.key() && len(known.OneOf) > 0 {
+		if settings.Camel(known.Name) != v.key() {
+			continue
+		}
+		switch known.Type {
+		case reflect.TypeFor[time.Duration]():
+			s["pattern"] = durationForm
+		case reflect.TypeFor[consumer.Bytes]():
+			s["pattern"], types = sizeForm, append(types, "integer")
+		}
+		if len(known.OneOf) > 0 {
 			allowed := []any{nil}
 			for _, text := range known.OneOf {
 				allowed = append(allowed, text)
@@ -194,6 +186,7 @@ func (v value) describeSetting(s map[string]any) {
 			s["enum"] = allowed
 		}
 	}
+	s["type"] = append(types, "null")
 }
 
 // chartReadme fills the tables of the chart's README.

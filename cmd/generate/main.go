@@ -1,5 +1,5 @@
 // Command generate writes what is made from something else: the documents of the settings and the error codes, the chart's values, schema and
-// README, the dashboard, and docs/cost.md.
+// README, the parameters of the ECS stack, the dashboard, and docs/cost.md.
 //
 //	go run ./cmd/generate   # make generate
 //
@@ -29,6 +29,7 @@ var files = []file{
 	{"helm/consumer/values.yaml", chartValues},
 	{"helm/consumer/values.schema.json", chartSchema},
 	{"helm/consumer/README.md", chartReadme},
+	{"infra/consumer-ecs.yml", template},
 }
 
 // printed are files that another program prints. Tests of those programs compare them.

@@ -27,10 +27,10 @@ func TestFiles_ADifferenceIsNoticed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		edited := bytes.ReplaceAll(text, []byte("Name of the S3 bucket"), []byte("name of the S3 bucket"))
+		edited := bytes.ReplaceAll(text, []byte("Bound on the bytes"), []byte("bound on the bytes"))
 		edited = bytes.ReplaceAll(edited, []byte("a gzip header,"), []byte("the gzip header,"))
 		if bytes.Equal(text, edited) {
-			t.Fatalf("%s describes neither BUCKET nor Gzip.Corrupt", f.path)
+			t.Fatalf("%s describes neither MEMORY_BUDGET nor Gzip.Corrupt", f.path)
 		}
 		if want, err := f.render(edited); err != nil {
 			t.Error(err)
@@ -69,5 +69,21 @@ func TestFill_NeedsBothMarks(t *testing.T) {
 func TestFirst_AreEightSettings(t *testing.T) {
 	if n := strings.Count(firstSettings(), "\n| `"); n != 8 {
 		t.Errorf("the README lists %d settings first", n)
+	}
+}
+
+// A setting that the template neither sets by hand nor leaves alone becomes a parameter, and one that it sets is none.
+func TestTemplate_MakesAParameterOfEachSettingThatIsNotSetByHand(t *testing.T) {
+	const marks = "Metadata:\n    LOG_LEVEL: left alone\nParameters:\n  # <settings>\n  # </settings>\n%s            # <settings>\n            # </settings>\n"
+	got, err := template([]byte(strings.Replace(marks, "%s", "            - {Name: LOG_FORMAT, Value: json}\n            - Name: BUCKET\n", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"LOG_LEVEL": false, "LOG_FORMAT": false, "BUCKET": false, "FILE_SIZE": true, "MAX_LEASES": true} {
+		parameter := strings.Contains(string(got), "\n    Description: \""+name+": ")
+		variable := strings.Contains(string(got), "- {Name: "+name+", Value: !Ref ")
+		if parameter != want || variable != want {
+			t.Errorf("%s: parameter %v, variable %v, want %v", name, parameter, variable, want)
+		}
 	}
 }

@@ -74,10 +74,10 @@ func TestGroups_FollowTheFields(t *testing.T) {
 		Embedded `group:"Logs"`
 		Mode     string `envconfig:"T_MODE" oneof:"fast,slow"`
 	}
-	bucket := settings.Setting{Name: "T_BUCKET", Required: true, Meaning: "Where to."}
-	wait := settings.Setting{Name: "T_WAIT", Default: "2", Meaning: "How long.", Min: "1"}
-	level := settings.Setting{Name: "T_LEVEL", Default: "info", Meaning: "how much"}
-	mode := settings.Setting{Name: "T_MODE", OneOf: []string{"fast", "slow"}}
+	bucket := settings.Setting{Name: "T_BUCKET", Required: true, Meaning: "Where to.", Type: reflect.TypeFor[string]()}
+	wait := settings.Setting{Name: "T_WAIT", Default: "2", Meaning: "How long.", Min: "1", Type: reflect.TypeFor[int]()}
+	level := settings.Setting{Name: "T_LEVEL", Default: "info", Meaning: "how much", Type: reflect.TypeFor[string]()}
+	mode := settings.Setting{Name: "T_MODE", OneOf: []string{"fast", "slow"}, Type: reflect.TypeFor[string]()}
 	want := []settings.Group{{Settings: []settings.Setting{bucket, wait}}, {Title: "Logs", Settings: []settings.Setting{level}}, {Settings: []settings.Setting{mode}}}
 	if got := settings.Groups[config](); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
