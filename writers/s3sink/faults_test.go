@@ -440,7 +440,6 @@ func TestSink_AcceptsPartsThatWereReplacedByTheirLikes(t *testing.T) {
 func TestSink_SendsWhatItIsToldTo(t *testing.T) {
 	e := newEnv(t, func(c *s3sink.Config) {
 		c.Encryption, c.KMSKeyID = types.ServerSideEncryptionAwsKms, "alias/trips"
-		c.StorageClass = types.StorageClassIntelligentTiering
 		c.IfNoneMatch = true
 	})
 	f, err := e.stage(t.Context(), "trips/a", body(100))
@@ -456,7 +455,6 @@ func TestSink_SendsWhatItIsToldTo(t *testing.T) {
 	settings := map[string]string{
 		"X-Amz-Server-Side-Encryption":                "aws:kms",
 		"X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id": "alias/trips",
-		"X-Amz-Storage-Class":                         "INTELLIGENT_TIERING",
 		"X-Amz-Meta-Batch-Id":                         batchID,
 	}
 	want := map[string]map[string]string{

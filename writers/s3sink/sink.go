@@ -64,15 +64,10 @@ type Config struct {
 	PartSize int64
 	// Concurrency is the number of parts in flight, of all uploads together.
 	Concurrency int
-	// NoChecksum leaves the CRC32C of parts and objects out, for stores that do not know it. S3 itself then relies on
-	// TLS and TCP.
-	NoChecksum bool
 	// Encryption is empty for the bucket's own setting, "AES256" or "aws:kms".
 	Encryption types.ServerSideEncryption
 	// KMSKeyID names the key of aws:kms; empty for the account's own key for S3.
 	KMSKeyID string
-	// StorageClass is empty for STANDARD.
-	StorageClass types.StorageClass
 	// IfNoneMatch completes an upload only if there is no object of its key yet. Batches never share keys, so this
 	// guards against strangers; not every store knows it.
 	IfNoneMatch bool
@@ -189,10 +184,7 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 		Metadata:             spec.Metadata,
 		ServerSideEncryption: s.config.Encryption,
 		SSEKMSKeyId:          optional(s.config.KMSKeyID),
-		StorageClass:         s.config.StorageClass,
-	}
-	if !s.config.NoChecksum {
-		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc32c
+		ChecksumAlgorithm:    types.ChecksumAlgorithmCrc32c,
 	}
 	var id string
 	err := s.try(ctx, request{operation: "CreateMultipartUpload", bucket: bucket, key: spec.Key, do: func(ctx context.Context) error {
@@ -393,8 +385,7 @@ func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) er
 		Metadata:             spec.Metadata,
 		ServerSideEncryption: s.config.Encryption,
 		SSEKMSKeyId:          optional(s.config.KMSKeyID),
-		StorageClass:         s.config.StorageClass,
-		ChecksumCRC32C:       s.checksum(crc32.Checksum(body, castagnoli)),
+		ChecksumCRC32C:       aws.String(checksum(crc32.Checksum(body, castagnoli))),
 	}
 	return s.try(ctx, request{operation: "PutObject", bucket: bucket, key: spec.Key, body: int64(len(body)), bounded: true, do: func(ctx context.Context) error {
 		in.Body = bytes.NewReader(body)
@@ -434,12 +425,9 @@ func unsignedPayload(o *s3.Options) {
 	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
 
-// checksum returns a CRC32C as S3 wants it: big endian, in base64; nil where checksums are off.
-func (s *Sink) checksum(crc uint32) *string {
-	if s.config.NoChecksum {
-		return nil
-	}
-	return aws.String(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc)))
+// checksum returns a CRC32C as S3 wants it: big endian, in base64.
+func checksum(crc uint32) string {
+	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc))
 }
 
 // optional is nil for the empty string.

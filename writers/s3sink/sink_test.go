@@ -35,9 +35,8 @@ func newSink(t testing.TB, endpoint string, transport http.RoundTripper, c s3sin
 
 func TestSink_OnLocalBucket(t *testing.T) {
 	for name, adjust := range map[string]func(*s3sink.Config){
-		"as it is":          func(*s3sink.Config) {},
-		"without checksums": func(c *s3sink.Config) { c.NoChecksum = true },
-		"if none match":     func(c *s3sink.Config) { c.IfNoneMatch = true },
+		"as it is":      func(*s3sink.Config) {},
+		"if none match": func(c *s3sink.Config) { c.IfNoneMatch = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			writerstest.TestSink(t, func(t *testing.T) writerstest.Bucket {

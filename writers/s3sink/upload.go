@@ -106,7 +106,7 @@ func (u *upload) send() error {
 	u.open = nil
 	p.send()
 	u.mu.Lock()
-	u.parts = append(u.parts, checkpoint.Part{Bytes: p.size(), Checksum: aws.ToString(u.sink.checksum(p.crc))})
+	u.parts = append(u.parts, checkpoint.Part{Bytes: p.size(), Checksum: checksum(p.crc)})
 	u.mu.Unlock()
 	u.sending.Go(func() {
 		defer p.free()
@@ -131,7 +131,7 @@ func (u *upload) put(p *part) error {
 		UploadId:       &u.id,
 		PartNumber:     &p.number,
 		ContentLength:  aws.Int64(p.size()),
-		ChecksumCRC32C: u.sink.checksum(p.crc),
+		ChecksumCRC32C: aws.String(checksum(p.crc)),
 	}
 	return u.sink.try(u.ctx, request{operation: "UploadPart", bucket: u.bucket, key: u.key, body: p.size(), do: func(ctx context.Context) error {
 		in.Body = p.body()
