@@ -159,18 +159,18 @@ func scalar(attribute any) string {
 	return ""
 }
 
-func TestScan_JoinsWhatItsSegmentsFind(t *testing.T) {
-	page := func(n int) answer { // each segment has one item of each kind
-		return answer{operation: "Scan", body: fmt.Sprintf(`{"Items":[
+func TestScan_JoinsItsPages(t *testing.T) {
+	page := func(n int, more string) answer { // each page has one item of each kind
+		return answer{operation: "Scan", body: fmt.Sprintf(`{%[2]s"Items":[
 			{"leaseKey":{"S":"shardId-%[1]d"},"entityType":{"S":"LEASE"},"leaseCounter":{"N":"1"},"checkpoint":{"S":"100"}},
 			{"leaseKey":{"S":"#worker/w%[1]d"},"entityType":{"S":"WORKER"},"heartbeat":{"N":"1"}},
 			{"leaseKey":{"S":"#batch/b%[1]d"},"entityType":{"S":"BATCH"},"worker":{"S":"w1"}},
-			{"leaseKey":{"S":"#batch/t%[1]d"},"entityType":{"S":"TOMBSTONE"}}]}`, n)}
+			{"leaseKey":{"S":"#batch/t%[1]d"},"entityType":{"S":"TOMBSTONE"}}]}`, n, more)}
 	}
-	script := &script{t: t, answers: []answer{{operation: "DescribeTable", body: tableActive}, page(1), page(2)}}
-	cfg := scriptedConfig(script)
-	cfg.Segments = 2
-	s, err := dynamo.Open(t.Context(), cfg)
+	script := &script{t: t, answers: []answer{
+		{operation: "DescribeTable", body: tableActive}, page(1, `"LastEvaluatedKey":{"leaseKey":{"S":"#batch/t1"}},`), page(2, ""),
+	}}
+	s, err := dynamo.Open(t.Context(), scriptedConfig(script))
 	must(t, err)
 	snap, err := s.Scan(t.Context())
 	must(t, err)

@@ -39,7 +39,6 @@ var cases = []struct {
 	name string
 	test func(t *testing.T, endpoint string)
 }{
-	{"Scan_BySegmentsFindsTheSame", testScan_BySegmentsFindsTheSame},
 	{"Bind_RefusesTablesOfOthers", testBind_RefusesTablesOfOthers},
 	{"Import_GoesOnWhereTheOthersStopped", testImport_GoesOnWhereTheOthersStopped},
 	{"Import_WritesNothingWhenItRefuses", testImport_WritesNothingWhenItRefuses},

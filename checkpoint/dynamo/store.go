@@ -38,9 +38,6 @@ type Config struct {
 
 	// Consistent makes Scan strongly consistent, at twice the read units.
 	Consistent bool
-	// Segments is the number of parallel readers of one Scan; 0 means one. A segment pays off from some thousand
-	// items on.
-	Segments int
 
 	Metrics *metrics.Metrics // optional
 	Log     *slog.Logger     // optional
@@ -61,7 +58,6 @@ type Store struct {
 	db         *dynamodb.Client
 	table      *string
 	consistent bool
-	segments   int32
 	metrics    *metrics.Metrics
 	log        *slog.Logger
 	health     *health
@@ -79,7 +75,6 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		db:         newClient(cfg),
 		table:      aws.String(cfg.Table),
 		consistent: cfg.Consistent,
-		segments:   int32(min(max(cfg.Segments, 1), maxSegments)),
 		metrics:    cfg.Metrics,
 		log:        cfg.Log,
 		health:     &health{},

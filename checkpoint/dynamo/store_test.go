@@ -3,7 +3,6 @@ package dynamo_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
@@ -19,33 +18,6 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 )
-
-func testScan_BySegmentsFindsTheSame(t *testing.T, endpoint string) {
-	cfg := config(endpoint)
-	whole := open(t, cfg)
-	_, err := whole.Bind(t.Context(), application)
-	must(t, err)
-	var leases []checkpoint.Lease
-	for i := range 100 {
-		leases = append(leases, checkpoint.Lease{Shard: fmt.Sprintf("shardId-%012d", i), Checkpoint: checkpoint.TrimHorizon})
-	}
-	must(t, whole.CreateLeases(t.Context(), leases))
-	must(t, whole.Heartbeat(t.Context(), checkpoint.Worker{ID: "w1"}))
-	_, err = whole.Bury(t.Context(), "b", "w1")
-	must(t, err)
-	want, err := whole.Scan(t.Context())
-	must(t, err)
-
-	cfg.Segments, cfg.Create = 4, false
-	got, err := open(t, cfg).Scan(t.Context())
-	must(t, err)
-	for _, snap := range []*checkpoint.Snapshot{&got, &want} {
-		slices.SortFunc(snap.Leases, func(a, b checkpoint.Lease) int { return strings.Compare(a.Shard, b.Shard) })
-	}
-	if len(want.Leases) != 100 || !reflect.DeepEqual(got, want) {
-		t.Errorf("by segments\n%+v, as a whole\n%+v", got, want)
-	}
-}
 
 var application = checkpoint.Application{
 	Identity: checkpoint.Identity{Application: "trips", Stream: "taxi", StreamCreated: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)},
