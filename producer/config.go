@@ -63,7 +63,7 @@ const (
 	maxInFlight = 64
 )
 
-// Fault is one setting that can not be used.
+// Fault is one setting that cannot be used.
 type Fault struct {
 	Field string // of Config
 	Value any
@@ -71,10 +71,7 @@ type Fault struct {
 }
 
 func (f Fault) Error() string {
-	if s, ok := f.Value.(string); ok {
-		return fmt.Sprintf("%s is %q, want %s", f.Field, s, f.Want)
-	}
-	return fmt.Sprintf("%s is %v, want %s", f.Field, f.Value, f.Want)
+	return fmt.Sprintf("%s=%q: want %s", f.Field, fmt.Sprint(f.Value), f.Want)
 }
 
 // Validate returns all Faults of the settings joined, or nil.
@@ -91,7 +88,7 @@ func (c *Config) Validate() error {
 	check(c.Skip >= 0, "Skip", c.Skip, "a number of rows, 0 for none")
 	check(c.MaxRecordBytes >= 0 && c.MaxRecordBytes <= maxRecordBytes, "MaxRecordBytes", c.MaxRecordBytes,
 		fmt.Sprintf("1 to %d bytes", maxRecordBytes))
-	check(c.Rate >= 0 && c.Rate <= maxRate, "Rate", c.Rate, fmt.Sprintf("a number of rows a second up to %g, 0 for no bound", float64(maxRate)))
+	check(c.Rate >= 0 && c.Rate <= maxRate, "Rate", c.Rate, fmt.Sprintf("a number of rows per second up to %g, 0 for no bound", float64(maxRate)))
 	check(c.InFlight >= 0 && c.InFlight <= maxInFlight, "InFlight", c.InFlight, fmt.Sprintf("1 to %d calls", maxInFlight))
 	check(c.GiveUpAfter >= 0, "GiveUpAfter", c.GiveUpAfter, "a time that is not negative")
 	check(c.DrainFor >= 0, "DrainFor", c.DrainFor, "a time that is not negative")

@@ -538,7 +538,7 @@ func TestConfig_TellsAllFaultsAtOnce(t *testing.T) {
 		GiveUpAfter: -1, DrainFor: -1, ProgressEvery: -1}
 	err := c.Validate()
 	for _, field := range []string{"Stream", "Source", "Repeat", "Skip", "MaxRecordBytes", "Rate", "InFlight", "GiveUpAfter", "DrainFor", "ProgressEvery"} {
-		if !strings.Contains(err.Error(), field+" is ") {
+		if !strings.Contains(err.Error(), field+"=") {
 			t.Errorf("nothing about %s in %q", field, err)
 		}
 	}

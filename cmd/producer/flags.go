@@ -26,9 +26,9 @@ func newFlags(name string) *flags {
 	return f
 }
 
-// fault notes that the value of a flag can not be used.
+// fault notes that the value of a flag cannot be used.
 func (f *flags) fault(name, value, want string) {
-	f.faults = append(f.faults, fmt.Errorf("--%s is %q, want %s", name, value, want))
+	f.faults = append(f.faults, fmt.Errorf("--%s=%q: want %s", name, value, want))
 }
 
 // kind is a type of values that flags may have.
@@ -78,7 +78,7 @@ func (f *flags) parse(args []string) error {
 	if err != nil {
 		f.faults = append(f.faults, fmt.Errorf("%w; --help lists the flags", err))
 	} else if f.set.NArg() > 0 {
-		f.faults = append(f.faults, fmt.Errorf("there is %q behind the flags, want nothing there", strings.Join(f.set.Args(), " ")))
+		f.faults = append(f.faults, fmt.Errorf("%q follows the flags: want nothing there", strings.Join(f.set.Args(), " ")))
 	}
 	return nil
 }

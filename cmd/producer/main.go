@@ -61,7 +61,7 @@ func newClient(ctx context.Context, s settings) (*kinesis.Client, error) {
 		return nil, err
 	}
 	if loaded.Region == "" {
-		return nil, errors.New(`--region is "", want a region here, in AWS_REGION or in the profile`)
+		return nil, errors.New(`--region="": want a region here, in AWS_REGION or in the profile`)
 	}
 	return kinesis.NewFromConfig(loaded, func(o *kinesis.Options) {
 		if s.endpointURL != "" {

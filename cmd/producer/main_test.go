@@ -166,9 +166,9 @@ func TestProgram_ExitStatusTellsWhatBecameOfTheRows(t *testing.T) {
 		{"no such stream", []string{"--generate=5", "--stream=other"}, 1, 0, []string{"list shards of stream other", "--skip 0"}},
 		{"no such stream, unpaced", []string{"--generate=5", "--stream=other", "--pace=false"}, 1, 0,
 			[]string{"put 5 records into stream other", "ResourceNotFoundException"}},
-		{"no such column", []string{"--csv", good}, 2, 0, []string{`--partition-key is "TRIP_ID", want one of the columns id, v`}},
+		{"no such column", []string{"--csv", good}, 2, 0, []string{`--partition-key="TRIP_ID": want one of the columns id, v`}},
 		{"faulty settings", []string{"--csv", good, "--generate=5", "--rate=fast", "--in-flight=100"}, 2, 0,
-			[]string{`--rate is "fast"`, "--in-flight is 100", `--generate is "5", want nothing beside --csv`}},
+			[]string{`--rate="fast": want a number`, `--in-flight="100": want 1 to 64 calls`, `--generate="5": want nothing beside --csv`}},
 		{"help", []string{"--help"}, 0, 0, []string{"--partition-key COLUMN", "Exit status:", "130"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -186,8 +186,8 @@ func TestProgram_TellsEveryFaultOfTheSettingsAtOnce(t *testing.T) {
 		"--rate=-5", "--pace=perhaps", "--max-record-kib=20000", "--in-flight=0", "--give-up-after=soon", "--drain-for=0s",
 		"--endpoint-url=localhost:4567", "more")
 	p.wants(t, p.run(t), exitSettings,
-		"--csv is ", "--seed is ", "--repeat is ", "--skip is ", "--on-bad-row is ", "--stream is ", "--rate is ", "--pace is ",
-		"--max-record-kib is ", "--in-flight is ", "--give-up-after is ", "--drain-for is ", "--endpoint-url is ", "--region is ",
+		"--csv=", "--seed=", "--repeat=", "--skip=", "--on-bad-row=", "--stream=", "--rate=", "--pace=",
+		"--max-record-kib=", "--in-flight=", "--give-up-after=", "--drain-for=", "--endpoint-url=", "--region=",
 		`"more"`)
 }
 
