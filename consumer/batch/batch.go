@@ -3,6 +3,8 @@ package batch
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +20,7 @@ type batch struct {
 	opened time.Time // when its first record was taken in
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	lane   *lane
+	files  *files
 
 	encoded   atomic.Int64 // bytes of all files, estimated where not yet encoded
 	records   atomic.Int64
@@ -38,39 +40,16 @@ type batch struct {
 	oldest   time.Time // earliest arrival of its records
 }
 
-// maxDescribed bounds what describes the files of a batch, in bytes: it is held in memory until the batch is published,
-// and fills its manifest. It is enough for some 10,000 files of one part, or 80,000 parts.
-const maxDescribed = 5 << 20
-
-// describedOpen is what an open file is taken to need in the outbox, until it is known.
-func describedOpen(id fileID) int64 { return int64(500 + 2*len(id.partition)) }
-
-// fileID tells the open files of a batch apart.
-type fileID struct {
-	partition string
-	err       record.OutputType // empty for data
-}
-
-// coverage is the range of one shard with the cursor that it came from.
+// coverage is the range of one shard, and who is to be told what becomes of it.
 type coverage struct {
 	checkpoint.Range
-	cursor *Cursor
+	progress *progress
 }
 
-// openFile is a file that records are being appended to. Its lock is held for reading while a run of records goes in,
-// and for writing to close it.
-type openFile struct {
-	mu     sync.RWMutex
-	file   *writers.File
-	closed bool
-	size   atomic.Int64 // as last added to the batch's encoded
-	used   atomic.Int64 // the batch's turn at which it was last asked for
-}
-
-func newBatch(ctx context.Context, l *lane, id string, now time.Time) *batch {
+func newBatch(ctx context.Context, fs *files, id string, now time.Time) *batch {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &batch{
-		id: id, opened: now, ctx: ctx, cancel: cancel, lane: l,
+		id: id, opened: now, ctx: ctx, cancel: cancel, files: fs,
 		open:   make(map[fileID]*openFile),
 		empty:  make(chan struct{}),
 		ranges: make(map[string]*coverage),
@@ -109,7 +88,7 @@ func (b *batch) seal() {
 
 // append puts a run of records of one partition into its file. add is called with the file, once, and returns nil
 // when all of the run is in.
-func (b *batch) append(id fileID, add func(*writers.File) error, roll int64) error {
+func (b *batch) append(id fileID, add func(*writers.File) error) error {
 	for {
 		f := b.file(id)
 		size, open, err := b.appendTo(f, add)
@@ -120,7 +99,7 @@ func (b *batch) append(id fileID, add func(*writers.File) error, roll int64) err
 			b.cancel(err)
 			return err
 		}
-		if size >= roll {
+		if size >= b.files.roll {
 			b.close(id, f, "size")
 		}
 		return nil
@@ -161,11 +140,11 @@ func (b *batch) find(id fileID) (f *openFile, surplus found) {
 	defer b.mu.Unlock()
 	f, ok := b.open[id]
 	if !ok {
-		f = &openFile{file: b.lane.p.openFile(b, id, b.started)}
+		f = &openFile{file: b.files.begin(b.ctx, b.id, b.opened, id, b.started)}
 		b.started++
 		b.described.Add(describedOpen(id))
 		b.open[id] = f
-		if limit := b.lane.p.cfg.Limits.OpenFiles; limit > 0 && len(b.open) > limit {
+		if most := b.files.most; most > 0 && len(b.open) > most {
 			surplus = b.leastRecentlyUsed(id)
 		}
 	}
@@ -186,18 +165,13 @@ func (b *batch) leastRecentlyUsed(id fileID) (oldest found) {
 // close takes a file out of the open ones and finishes it in the background. It waits while many others are being
 // finished, which end by themselves.
 func (b *batch) close(id fileID, f *openFile, reason string) {
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
+	if !f.shut() {
 		return
 	}
-	f.closed = true
-	f.mu.Unlock()
-
 	b.mu.Lock()
 	delete(b.open, id)
 	b.mu.Unlock()
-	release := b.lane.p.takeFinisher(b.ctx)
+	release := b.files.takeFinisher(b.ctx)
 	b.finished.Go(func() {
 		defer release()
 		staged, err := f.file.Finish(b.ctx)
@@ -240,23 +214,20 @@ func (b *batch) finish(worker, reason string, now time.Time) (checkpoint.Batch, 
 func (b *batch) openFiles() map[fileID]*openFile {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	files := make(map[fileID]*openFile, len(b.open))
-	for id, f := range b.open {
-		files[id] = f
-	}
-	return files
+	return maps.Clone(b.open)
 }
 
-// cover notes that records of the cursor's shard, up to end, are in the batch.
-func (b *batch) cover(c *Cursor, end checkpoint.Position, in Intake) {
+// cover notes that records of a shard, after start and up to end, are in the batch. Start counts where the batch has none
+// of the shard yet; otherwise the range goes on.
+func (b *batch) cover(p *progress, start, end checkpoint.Position, in Intake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r, ok := b.ranges[c.shard]
+	r, ok := b.ranges[p.shard]
 	if !ok {
-		r = &coverage{cursor: c, Range: checkpoint.Range{
-			Shard: c.shard, Start: c.position, LeaseOwner: c.lease.Owner, LeaseCounter: c.lease.Counter,
+		r = &coverage{progress: p, Range: checkpoint.Range{
+			Shard: p.shard, Start: start, LeaseOwner: p.lease.Owner, LeaseCounter: p.lease.Counter,
 		}}
-		b.ranges[c.shard] = r
+		b.ranges[p.shard] = r
 	}
 	r.End = end
 	if len(in.Records) == 0 {
@@ -283,7 +254,13 @@ func (b *batch) covers(shard string) bool {
 }
 
 // crowded tells that the batch has as many files and parts as it may have.
-func (b *batch) crowded() bool { return b.described.Load() >= b.lane.p.crowd }
+func (b *batch) crowded() bool { return b.described.Load() >= b.files.crowd }
+
+// endsBefore tells that the batch has too many files to take the i-th record, and that a Kinesis record ends before it: one
+// that was begun is taken in whole.
+func (b *batch) endsBefore(records []record.Record, i int) bool {
+	return b.crowded() && i > 0 && records[i].SequenceNumber != records[i-1].SequenceNumber
+}
 
 // room tells whether one more shard fits into a commit.
 func (b *batch) room() bool {
@@ -299,14 +276,23 @@ func (b *batch) idle() bool {
 	return len(b.open) == 0 && len(b.ranges) > 0
 }
 
-func (b *batch) cursors() []*Cursor {
+// drop tells all that have records in the batch that these are dropped.
+func (b *batch) drop(reason string) {
+	for _, c := range b.covered() {
+		c.progress.drop(reason)
+	}
+}
+
+// follows tells whether the batch has records after others that were dropped.
+func (b *batch) follows() bool {
+	return slices.ContainsFunc(b.covered(), func(c *coverage) bool { return c.progress.isDropped() })
+}
+
+// covered returns the ranges that there are. How far they go is settled when the batch is sealed.
+func (b *batch) covered() []*coverage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	cursors := make([]*Cursor, 0, len(b.ranges))
-	for _, c := range b.ranges {
-		cursors = append(cursors, c.cursor)
-	}
-	return cursors
+	return slices.Collect(maps.Values(b.ranges))
 }
 
 func (b *batch) oldestArrival() time.Time {

@@ -16,75 +16,6 @@ import (
 // remembered is how many published files and faults the status shows.
 const remembered = 20
 
-// Status is what people are shown of a Pipeline.
-type Status struct {
-	Open      []OpenFile      `json:"open_files"`
-	Published []PublishedFile `json:"published_files"` // newest first
-	Faults    []FaultSeen     `json:"faults"`          // newest first
-	Totals    Totals          `json:"totals"`
-	Outbox    int             `json:"outbox"`
-	// Unpublished are the batches that this worker has tried to publish and could not, the oldest first.
-	Unpublished []UnpublishedBatch `json:"unpublished_batches"`
-}
-
-// Totals count since the start of the process.
-type Totals struct {
-	Batches      int64 `json:"batches"`
-	Files        int64 `json:"files"`
-	Records      int64 `json:"records"`
-	ErrorRecords int64 `json:"error_records"`
-	Bytes        int64 `json:"bytes"`
-}
-
-// OpenFile is a file that is being written.
-type OpenFile struct {
-	Partition string    `json:"partition"`
-	Rows      int64     `json:"rows"`
-	Bytes     int64     `json:"bytes"`
-	Since     time.Time `json:"since"`
-	Error     bool      `json:"error,omitempty"`
-}
-
-// PublishedFile is an object that has become visible.
-type PublishedFile struct {
-	At     time.Time `json:"at"`
-	Bucket string    `json:"bucket"`
-	Key    string    `json:"key"`
-	Rows   int64     `json:"rows"`
-	Bytes  int64     `json:"bytes"`
-	Reason string    `json:"reason"`
-	Error  bool      `json:"error,omitempty"`
-}
-
-// UnpublishedBatch is a committed batch that could not be published.
-type UnpublishedBatch struct {
-	Batch    string    `json:"batch"`
-	Worker   string    `json:"worker"` // that has committed it
-	Sealed   time.Time `json:"sealed"`
-	Attempts int       `json:"attempts"`
-	Tried    time.Time `json:"tried"` // the last time
-	Reason   string    `json:"reason"`
-	Error    string    `json:"error"`
-}
-
-// pause is the time between the last attempt to publish a batch and the next. What is gone comes back only by hand.
-func (u UnpublishedBatch) pause() time.Duration {
-	longest := time.Minute
-	if u.Reason == reasonGone {
-		longest = 10 * time.Minute
-	}
-	return min(5*time.Second<<min(u.Attempts, 10), longest)
-}
-
-// FaultSeen is a record that went to the error prefix.
-type FaultSeen struct {
-	At       time.Time `json:"at"`
-	Shard    string    `json:"shard"`
-	Sequence string    `json:"sequence_number"`
-	Code     string    `json:"code"`
-	Message  string    `json:"message"`
-}
-
 // board remembers what Status shows.
 type board struct {
 	mu     sync.Mutex
@@ -173,6 +104,16 @@ func (b *board) committed(c checkpoint.Batch) {
 	}
 }
 
+// oldestCommitted is the age of the oldest record that is committed and not visible yet.
+func (b *board) oldestCommitted(now time.Time) (age time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range b.oldest {
+		age = max(age, now.Sub(t))
+	}
+	return age
+}
+
 func (b *board) fault(now time.Time, shard, sequence string, f *record.Fault) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -210,75 +151,17 @@ func remember[T any](list []T, item T) []T {
 	return list[:min(len(list), remembered)]
 }
 
-// Status tells what the pipeline holds and has done.
-func (p *Pipeline) Status() Status {
-	p.board.mu.Lock()
-	s := Status{
-		Open:      []OpenFile{},
-		Published: slices.Clone(p.board.files),
-		Faults:    slices.Clone(p.board.faults),
-		Totals:    p.board.totals,
-		Outbox:    p.board.box,
+// status is what is remembered, without the files that are open.
+func (b *board) status() Status {
+	unpublished := b.failures()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Status{
+		Open:        []OpenFile{},
+		Published:   slices.Clone(b.files),
+		Faults:      slices.Clone(b.faults),
+		Totals:      b.totals,
+		Outbox:      b.box,
+		Unpublished: unpublished[:min(len(unpublished), remembered)],
 	}
-	p.board.mu.Unlock()
-	s.Unpublished = p.board.failures()
-	s.Unpublished = s.Unpublished[:min(len(s.Unpublished), remembered)]
-	for _, b := range p.uncommitted() {
-		for id, f := range b.openFiles() {
-			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != ""})
-		}
-	}
-	slices.SortFunc(s.Open, func(a, b OpenFile) int { return int(b.Bytes - a.Bytes) })
-	return s
-}
-
-// Observe brings the gauges up to date.
-func (p *Pipeline) Observe() {
-	now := p.cfg.Now()
-	files := 0
-	var unwritten time.Duration
-	for _, b := range p.uncommitted() {
-		files += len(b.openFiles())
-		unwritten = max(unwritten, now.Sub(b.opened))
-	}
-	m := p.parts.Metrics
-	m.OpenFiles.Set(float64(files))
-	m.OldestUnwritten.Set(unwritten.Seconds())
-	m.Freshness.Set(p.Freshness().Seconds())
-	failed := make(map[string]int)
-	for _, u := range p.board.failures() {
-		failed[u.Reason]++
-	}
-	for _, reason := range reasons {
-		m.OutboxFailed.WithLabelValues(reason).Set(float64(failed[reason]))
-	}
-}
-
-// Freshness is the age of the oldest record that was read and is not visible yet, by its arrival in Kinesis.
-func (p *Pipeline) Freshness() time.Duration {
-	now := p.cfg.Now()
-	var age time.Duration
-	for _, b := range p.uncommitted() {
-		if t := b.oldestArrival(); !t.IsZero() {
-			age = max(age, now.Sub(t))
-		}
-	}
-	p.board.mu.Lock()
-	defer p.board.mu.Unlock()
-	for _, t := range p.board.oldest {
-		age = max(age, now.Sub(t))
-	}
-	return age
-}
-
-// uncommitted returns the batches of all lanes that are open or on their way to the commit.
-func (p *Pipeline) uncommitted() []*batch {
-	p.mu.Lock()
-	lanes := slices.Clone(p.lanes)
-	p.mu.Unlock()
-	var batches []*batch
-	for _, l := range lanes {
-		batches = append(batches, l.uncommitted()...)
-	}
-	return batches
 }

@@ -126,7 +126,7 @@ func (w *world) read(p *Pipeline, shard string, in Intake) (again int) {
 		if err == nil {
 			return again
 		}
-		if !errors.Is(err, ErrRestart) && !panicked(err) {
+		if !errors.Is(err, errRestart) && !panicked(err) {
 			w.t.Errorf("read %s: %v", shard, err)
 			return again
 		}
@@ -141,12 +141,12 @@ func anyShard(string) bool { return true }
 // error prefix. A worker that reads after a crash comes to the same.
 func TestPipeline_SurvivesRecordsThatMakeTheProgramPanic(t *testing.T) {
 	const bad = "100004"
-	format := func(b bombs) func(*Pipeline) {
-		return func(p *Pipeline) { p.parts.Data = bombedFormat{p.parts.Data, b} }
+	format := func(b bombs) func(*Parts) {
+		return func(p *Parts) { p.Data = bombedFormat{p.Data, b} }
 	}
-	router := func(r bombedRouter) func(*Pipeline) { return func(p *Pipeline) { p.parts.Router = r } }
+	router := func(r bombedRouter) func(*Parts) { return func(p *Parts) { p.Router = r } }
 	for place, test := range map[string]struct {
-		plant  func(*Pipeline)
+		plant  func(*Parts)
 		errors int
 	}{
 		"in the router": {router(bombedRouter{partition: func(r *record.Record) { at(bad)([]string{r.SequenceNumber}) }}), 1},
@@ -174,16 +174,14 @@ func TestPipeline_SurvivesRecordsThatMakeTheProgramPanic(t *testing.T) {
 					one := intake(partition, n, n)
 					in.Records, in.Last = append(in.Records, one.Records...), one.Last
 				}
-				crashed, crash := w.worker("crashes")
-				test.plant(crashed)
+				crashed, crash := w.worker("crashes", test.plant)
 				first := Intake{Records: slices.Clone(in.Records), Last: in.Last}
 				if err := crashed.Open(w.acquire("shard-0", "crashes")).Append(context.Background(), first); err == nil {
 					time.Sleep(2 * w.limits.Interval)
 				}
 				crash() // what it has learned is gone
 
-				p, stop := w.worker("one")
-				test.plant(p)
+				p, stop := w.worker("one", test.plant)
 				var neighbour sync.WaitGroup
 				neighbour.Go(func() { w.read(p, "shard-1", intake("a", 11, 12)) })
 				want(t, "readings of the shard again", w.read(p, "shard-0", in), 1)
@@ -212,14 +210,15 @@ func TestPipeline_SurvivesRecordsThatMakeTheProgramPanic(t *testing.T) {
 func TestPipeline_DeliversTheRecordOfAPanicThatDoesNotComeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		p, stop := w.worker("one")
 		once := true
-		p.parts.Data = bombedFormat{p.parts.Data, bombs{encode: func([]string) {
-			if once {
-				once = false
-				panic("bomb")
-			}
-		}}}
+		p, stop := w.worker("one", func(p *Parts) {
+			p.Data = bombedFormat{p.Data, bombs{encode: func([]string) {
+				if once {
+					once = false
+					panic("bomb")
+				}
+			}}}
+		})
 		want(t, "readings again", w.read(p, "shard-0", intake("a", 1, 6)), 1)
 		if err := p.AwaitPublished(context.Background()); err != nil {
 			t.Error(err)
@@ -251,13 +250,14 @@ func TestSuspects_AreForgottenOnceTheyArePassed(t *testing.T) {
 func TestPipeline_TriesManySuspectsInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		p, stop := w.worker("one")
 		largest := 0
-		p.parts.Data = bombedFormat{p.parts.Data, bombs{encode: func(sequences []string) {
-			largest = max(largest, len(sequences))
-			at("100007")(sequences)
-			at("102500")(sequences)
-		}}}
+		p, stop := w.worker("one", func(p *Parts) {
+			p.Data = bombedFormat{p.Data, bombs{encode: func(sequences []string) {
+				largest = max(largest, len(sequences))
+				at("100007")(sequences)
+				at("102500")(sequences)
+			}}}
+		})
 		in := intake("a", 1, 2500)
 		for i := range in.Records {
 			in.Records[i].Data = []byte(`{"n":1}`)
@@ -281,17 +281,17 @@ func TestPipeline_TellsWhereItPanicsAgain(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		place string
-		plant func(p *Pipeline, bad *string)
+		plant func(p *Parts, bad *string)
 	}{
-		{"while an error record is written", "record 100002", func(p *Pipeline, bad *string) {
-			p.parts.Errors = bombedFormat{p.parts.Errors, bombs{before: func([]string) {
+		{"while an error record is written", "record 100002", func(p *Parts, bad *string) {
+			p.Errors = bombedFormat{p.Errors, bombs{before: func([]string) {
 				if *bad != "" {
 					panic("secret")
 				}
 			}}}
 		}},
-		{"while error records are encoded", "after the checkpoint TRIM_HORIZON", func(p *Pipeline, bad *string) {
-			p.parts.Errors = bombedFormat{p.parts.Errors, bombs{encode: func([]string) {
+		{"while error records are encoded", "after the checkpoint TRIM_HORIZON", func(p *Parts, bad *string) {
+			p.Errors = bombedFormat{p.Errors, bombs{encode: func([]string) {
 				if *bad != "" {
 					panic("secret")
 				}
@@ -301,10 +301,9 @@ func TestPipeline_TellsWhereItPanicsAgain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				p, stop := w.worker("one")
-				defer stop()
 				bad := "always"
-				test.plant(p, &bad)
+				p, stop := w.worker("one", func(p *Parts) { test.plant(p, &bad) })
+				defer stop()
 				in := intake("a", 1, 3)
 				in.Records[1].PartitionKey = "!" // has no partition
 				once := func() {
@@ -336,18 +335,18 @@ func TestPipeline_TellsWhereItPanicsAgain(t *testing.T) {
 }
 
 func TestPanics_AtDifferentPositionsAreNotOneThatComesAgain(t *testing.T) {
-	var p Pipeline
+	var p panics
 	for i, after := range []checkpoint.Position{"1", "2", "3", "1"} {
-		p.Panicked("shard-0", after, "a panic")
-		want(t, "stuck", p.Stuck(anyShard), nil)
-		p.panics.note("shard-1", panicSeen{after: "1", sequence: string(after), batch: string(rune('a' + i))})
-		want(t, "stuck at a record", p.Stuck(anyShard), nil)
+		p.note("shard-0", panicSeen{after: after, what: "a panic"})
+		want(t, "stuck", p.stuck(anyShard), nil)
+		p.note("shard-1", panicSeen{after: "1", sequence: string(after), batch: string(rune('a' + i))})
+		want(t, "stuck at a record", p.stuck(anyShard), nil)
 	}
-	p.panics.note("shard-1", panicSeen{after: "1", sequence: "1", batch: "d"}) // the same panic, seen by another part
-	want(t, "stuck by one panic", p.Stuck(anyShard), nil)
+	p.note("shard-1", panicSeen{after: "1", sequence: "1", batch: "d"}) // the same panic, seen by another part
+	want(t, "stuck by one panic", p.stuck(anyShard), nil)
 
-	p.Panicked("shard-0", "1", "a panic")
-	want(t, "stuck at a position that comes again", p.Stuck(anyShard) != nil, true)
-	p.Panicked("shard-0", "2", "a panic")
-	want(t, "stuck at another position", p.Stuck(anyShard), nil)
+	p.note("shard-0", panicSeen{after: "1", what: "a panic"})
+	want(t, "stuck at a position that comes again", p.stuck(anyShard) != nil, true)
+	p.note("shard-0", panicSeen{after: "2", what: "a panic"})
+	want(t, "stuck at another position", p.stuck(anyShard), nil)
 }

@@ -9,11 +9,36 @@ import (
 	"sync"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/writers"
 )
+
+// errPanicked ends a batch in which the program panicked while a record was taken in: what the panic has left in its
+// files is unknown.
+var errPanicked = errors.New("the program panicked: the batch is dropped, and its records are tried when they are read again")
+
+// panicked tells that a batch ended by a panic, at a record or at a block.
+func panicked(err error) bool {
+	return errors.Is(err, errPanicked) || errors.Is(err, writers.ErrPanicked)
+}
+
+// panicAt is errPanicked with the place.
+type panicAt struct {
+	shard    string
+	sequence string // empty if it is not known
+	what     string
+}
+
+func (p panicAt) Error() string {
+	return fmt.Sprintf("%v (shard %s, record %q: %s)", errPanicked, p.shard, p.sequence, p.what)
+}
+
+func (p panicAt) Unwrap() error { return errPanicked }
 
 // panics remembers where each shard last had the program panic. One panic says nothing; where it comes again at one
 // position, the shard stands still until somebody mends the program.
 type panics struct {
+	suspects suspects
+
 	mu     sync.Mutex
 	shards map[string]panicSeen
 }
@@ -62,20 +87,14 @@ func (p *panics) moved(shard string, to checkpoint.Position) {
 	}
 }
 
-// Panicked takes down a panic outside the pipeline, while it worked on a shard whose checkpoint is after. What says what it
-// was and shows nothing of a payload.
-func (p *Pipeline) Panicked(shard string, after checkpoint.Position, what string) {
-	p.panics.note(shard, panicSeen{after: after, what: what})
-}
-
-// Stuck returns an error that names the shards, of those that are mine, at whose position the program has panicked more
+// stuck returns an error that names the shards, of those that are mine, at whose position the program has panicked more
 // than once; nil if there are none.
-func (p *Pipeline) Stuck(mine func(shard string) bool) error {
-	p.panics.mu.Lock()
-	defer p.panics.mu.Unlock()
+func (p *panics) stuck(mine func(shard string) bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var errs []error
-	for _, shard := range slices.Sorted(maps.Keys(p.panics.shards)) {
-		if s := p.panics.shards[shard]; s.times > 1 && mine(shard) {
+	for _, shard := range slices.Sorted(maps.Keys(p.shards)) {
+		if s := p.shards[shard]; s.times > 1 && mine(shard) {
 			errs = append(errs, fmt.Errorf("shard %s: %s", shard, s))
 		}
 	}
@@ -88,14 +107,14 @@ func (p *Pipeline) Stuck(mine func(shard string) bool) error {
 // namedShards is how many shards an error names.
 const namedShards = 5
 
-// suspect has the records of a shard tried when they are read again, because a panic has ended their batch, and takes
-// the panic down where it is not that of another shard.
-func (p *Pipeline) suspect(b *batch, shard, last string, after checkpoint.Position, cause error) {
+// suspect has the records of a shard tried when they are read again, if it was a panic that has ended their batch, and
+// takes the panic down where it is not that of another shard.
+func (p *panics) suspect(batch, shard, last string, after checkpoint.Position, cause error) {
 	if !panicked(cause) {
 		return
 	}
 	p.suspects.add(shard, last)
-	seen := panicSeen{after: after, batch: b.id, what: cause.Error()}
+	seen := panicSeen{after: after, batch: batch, what: cause.Error()}
 	if at, ok := errors.AsType[panicAt](cause); ok {
 		if at.shard != shard {
 			return
@@ -103,5 +122,5 @@ func (p *Pipeline) suspect(b *batch, shard, last string, after checkpoint.Positi
 		seen.sequence, seen.what = at.sequence, at.what
 	}
 	seen.what = strings.Clone(seen.what)
-	p.panics.note(shard, seen)
+	p.note(shard, seen)
 }

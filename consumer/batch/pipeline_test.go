@@ -76,8 +76,8 @@ func (byKind) ErrorPartition(t record.OutputType, _ time.Time) string {
 }
 func (byKind) KeyPrefix(partition string) string { return partition }
 
-// worker starts a pipeline; stop ends it as a crash would, with nothing drained.
-func (w *world) worker(name string) (p *Pipeline, stop func()) {
+// worker starts a pipeline, with parts in which faults may be planted; stop ends it as a crash would, with nothing drained.
+func (w *world) worker(name string, plant ...func(*Parts)) (p *Pipeline, stop func()) {
 	w.t.Helper()
 	m := metrics.New(prometheus.NewRegistry())
 	shared, err := writers.NewShared(budget.New(64<<20, m), 2)
@@ -94,6 +94,13 @@ func (w *world) worker(name string) (p *Pipeline, stop func()) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	parts := Parts{
+		Store: w.given, Sink: w.bucket, Shared: shared, Data: data, Errors: faults, Router: w.router,
+		Log: slog.New(slog.DiscardHandler), Metrics: m,
+	}
+	for _, f := range plant {
+		f(&parts)
+	}
 	p = New(Config{
 		Worker: name, Stream: "stream", Limits: w.limits, ManifestPrefix: "manifests/",
 		NewID: func() string {
@@ -102,15 +109,12 @@ func (w *world) worker(name string) (p *Pipeline, stop func()) {
 			w.batches++
 			return fmt.Sprintf("batch-%s-%d", name, w.batches)
 		},
-	}, Parts{
-		Store: w.given, Sink: w.bucket, Shared: shared, Data: data, Errors: faults, Router: w.router,
-		Log: slog.New(slog.DiscardHandler), Metrics: m,
-	})
+	}, parts)
 	if w.room > 0 {
-		p.room = w.room
+		p.settler.lists.room = w.room
 	}
 	if w.crowd > 0 {
-		p.crowd = w.crowd
+		p.files.crowd = w.crowd
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -487,8 +491,8 @@ func TestPipeline_DropsABatchWhoseLeaseIsLostAndTheOneBehindIt(t *testing.T) {
 		want(t, "uploads left", w.bucket.pending(), 0)
 		want(t, "both restarted", h1.wasRestarted() && h2.wasRestarted(), true)
 		want(t, "batches dropped", value(t, p.parts.Metrics.Batches.WithLabelValues("dropped")), 2)
-		if err := two.Append(context.Background(), intake("x", 21, 22)); !errors.Is(err, ErrRestart) {
-			t.Errorf("append after the drop: got %v, want ErrRestart", err)
+		if err := two.Append(context.Background(), intake("x", 21, 22)); !errors.Is(err, errRestart) {
+			t.Errorf("append after the drop: got %v, want errRestart", err)
 		}
 		want(t, "checkpoint", w.checkpoint("shard-2"), checkpoint.TrimHorizon)
 		_, tombstones := w.outbox()

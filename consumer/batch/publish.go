@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -13,7 +15,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers"
 )
 
@@ -28,19 +32,56 @@ const (
 	publishFile = 100 * time.Millisecond
 	// forgetBound bounds the attempts to take a published batch out of the outbox.
 	forgetBound = time.Minute
-	// noteEvery is how long files that have become visible may go without being noted while others are completed. Most
-	// batches are published before.
-	noteEvery = 5 * time.Second
-	// maxNoted is how many files of a batch may be noted: all of any batch but one of a single hostile aggregate, and
-	// with 4 bytes each (Amazon DynamoDB Developer Guide, "DynamoDB item sizes and formats") far below what an item holds.
-	maxNoted = 40_000
 	// namedFiles is how many files an error names.
 	namedFiles = 3
 )
 
+// publisher makes committed batches visible.
+type publisher struct {
+	now       func() time.Time
+	store     checkpoint.Store
+	sink      writers.Sink
+	budget    *budget.Budget
+	lists     *lists
+	manifests manifestHome
+	board     *board
+	metrics   *metrics.Metrics
+	log       *slog.Logger
+}
+
+func newPublisher(cfg Config, parts Parts, lists *lists, board *board) *publisher {
+	return &publisher{
+		now: cfg.Now, store: parts.Store, sink: parts.Sink, budget: parts.Shared.Budget(), lists: lists,
+		manifests: manifestHome{cfg.Bucket, cfg.ManifestPrefix}, board: board, metrics: parts.Metrics, log: parts.Log,
+	}
+}
+
+// publishSealed publishes a batch that was just committed, or leaves it in the outbox.
+func (p *publisher) publishSealed(ctx context.Context, b checkpoint.Batch, reason string, records int64) {
+	began := p.now()
+	if err := p.publish(ctx, b, publishBound); err != nil {
+		p.failed(b, err)
+		return
+	}
+	p.metrics.BatchSeconds.WithLabelValues("publish").Observe(p.now().Sub(began).Seconds())
+	p.metrics.Batches.WithLabelValues("published").Inc()
+	p.log.Info("batch published", logkey.Batch, b.ID, logkey.Reason, reason, logkey.Files, len(b.Files),
+		logkey.Records, records, logkey.Bytes, totalBytes(b.Files), logkey.Shards, len(b.Ranges),
+		logkey.Took, p.now().Sub(b.Created).Round(time.Millisecond))
+}
+
+// failed notes that a committed batch could not be published, and logs the attempts 1, 2, 4, 8 ...
+func (p *publisher) failed(b checkpoint.Batch, err error) {
+	u := p.board.unpublished(p.now(), b, err)
+	if bits.OnesCount(uint(u.Attempts)) == 1 {
+		p.log.Error("batch in the outbox not published, will be tried again", logkey.Batch, b.ID, logkey.Worker, b.Worker,
+			logkey.Reason, u.Reason, logkey.Attempt, u.Attempts, logkey.Error, err)
+	}
+}
+
 // publish makes the files of a committed batch visible, writes its manifest and takes it out of the outbox. Every step
 // may have been done before, by anybody. It ends in bounded time: the batch is safe in the outbox, and is tried again.
-func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch, bound time.Duration) error {
+func (p *publisher) publish(ctx context.Context, b checkpoint.Batch, bound time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not done after %s", bound))
 	defer cancel()
 	before, err := p.show(ctx, b)
@@ -50,19 +91,19 @@ func (p *Pipeline) publish(ctx context.Context, b checkpoint.Batch, bound time.D
 	if err := p.forget(ctx, b.ID); err != nil {
 		return err
 	}
-	p.unlist(ctx, b)
+	p.lists.delete(ctx, b)
 	if before {
 		p.board.forgotten(b.ID)
 		return nil
 	}
-	p.observePublished(b)
+	p.count(b)
 	return nil
 }
 
 // show makes the files of a batch visible and writes its manifest, or finds that somebody has done so before. Until the
 // manifest is there, the store is told which files are visible.
-func (p *Pipeline) show(ctx context.Context, b checkpoint.Batch) (before bool, err error) {
-	notes := &notes{p: p, batch: b.ID}
+func (p *publisher) show(ctx context.Context, b checkpoint.Batch) (before bool, err error) {
+	notes := &notes{store: p.store, log: p.log, batch: b.ID}
 	stopNotes := notes.keep(ctx)
 	defer func() {
 		stopNotes()
@@ -74,11 +115,11 @@ func (p *Pipeline) show(ctx context.Context, b checkpoint.Batch) (before bool, e
 	if err != nil {
 		return false, err
 	}
-	place := ManifestPlace(b, p.cfg.Bucket, p.cfg.ManifestPrefix)
+	place := p.manifests.place(b)
 	if len(gone)+moved > 0 {
 		// A manifest is written when all files are complete: then they were, and their readers have moved them since. It has
 		// ETags that nobody can find out any more.
-		written, err := p.parts.Sink.Written(ctx, place.Bucket, place.Key, b.ID)
+		written, err := p.sink.Written(ctx, place.Bucket, place.Key, b.ID)
 		if err != nil {
 			return false, fmt.Errorf("look for manifest %s: %w", place, err)
 		}
@@ -87,7 +128,7 @@ func (p *Pipeline) show(ctx context.Context, b checkpoint.Batch) (before bool, e
 		}
 	}
 	if len(gone) > 0 {
-		return false, goneError(b, gone, p.cfg.Now())
+		return false, goneError(b, gone, p.now())
 	}
 	return false, p.writeManifest(ctx, b, place)
 }
@@ -96,7 +137,7 @@ func (p *Pipeline) show(ctx context.Context, b checkpoint.Batch) (before bool, e
 // there: moved counts those that are known to have been visible, and gone are the others. Neither they nor files in whose
 // place is another object keep others from being completed: no later attempt would do better. Any other error ends the
 // attempt, and so that it is not always the same files that are left, each begins with another.
-func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch, notes *notes) (gone []checkpoint.File, moved int, err error) {
+func (p *publisher) complete(ctx context.Context, b checkpoint.Batch, notes *notes) (gone []checkpoint.File, moved int, err error) {
 	var mu sync.Mutex
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(publishing)
@@ -107,7 +148,7 @@ func (p *Pipeline) complete(ctx context.Context, b checkpoint.Batch, notes *note
 		f := &b.Files[i]
 		_, known := slices.BinarySearch(b.Published, i)
 		g.Go(func() error {
-			etag, err := p.parts.Sink.Publish(gctx, *f, b.ID)
+			etag, err := p.sink.Publish(gctx, *f, b.ID)
 			switch {
 			case err == nil:
 				f.ETag = etag
@@ -158,78 +199,21 @@ func goneError(b checkpoint.Batch, gone []checkpoint.File, now time.Time) error 
 		len(gone), len(b.Files), strings.Join(keys, ", "), now.Sub(b.Created).Round(time.Second), writers.ErrUploadGone)
 }
 
-// notes tell the store which files of a batch have become visible, for whoever publishes the rest.
-type notes struct {
-	p     *Pipeline
-	batch string
-
-	mu    sync.Mutex
-	fresh []int // not noted yet
-}
-
-func (n *notes) add(file int) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.fresh = append(n.fresh, file)
-}
-
-// keep writes now and then, until stop is called or ctx ends.
-func (n *notes) keep(ctx context.Context) (stop func()) {
-	ctx, cancel := context.WithCancel(ctx)
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		tick := time.NewTicker(noteEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				n.write(ctx)
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return func() {
-		cancel()
-		writing.Wait()
-	}
-}
-
-// write notes what is fresh, also if ctx has ended. What the store does not take stays fresh.
-func (n *notes) write(ctx context.Context) {
-	n.mu.Lock()
-	fresh := n.fresh
-	n.fresh = nil
-	n.mu.Unlock()
-	if len(fresh) == 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
-	defer cancel()
-	err := n.p.parts.Store.NotePublished(ctx, n.batch, fresh)
-	if err != nil && !errors.Is(err, checkpoint.ErrNotFound) { // not found: another worker has published all of it
-		n.mu.Lock()
-		n.fresh = append(n.fresh, fresh...)
-		n.mu.Unlock()
-		n.p.parts.Log.Warn("published files not noted", logkey.Batch, n.batch, logkey.Count, len(fresh), logkey.Error, err)
-	}
-}
-
 // forget takes a published batch out of the outbox, also in the moment in which the pipeline stops.
-func (p *Pipeline) forget(ctx context.Context, id string) error {
+func (p *publisher) forget(ctx context.Context, id string) error {
 	ctx, cancel := lingering(ctx)
 	defer cancel()
 	ctx, cancelBound := context.WithTimeout(ctx, forgetBound)
 	defer cancelBound()
-	if err := retry(ctx, func() error { return p.parts.Store.Forget(ctx, id) }, never); err != nil {
+	if err := retry(ctx, func() error { return p.store.Forget(ctx, id) }, never); err != nil {
 		return fmt.Errorf("take batch out of the outbox: %w", err)
 	}
 	return nil
 }
 
-// observePublished counts what has become visible.
-func (p *Pipeline) observePublished(b checkpoint.Batch) {
-	m := p.parts.Metrics
+// count counts what has become visible.
+func (p *publisher) count(b checkpoint.Batch) {
+	m := p.metrics
 	for _, f := range b.Files {
 		kind, fate := "data", "delivered"
 		if f.Error {
@@ -240,5 +224,5 @@ func (p *Pipeline) observePublished(b checkpoint.Batch) {
 		m.Records.WithLabelValues(fate).Add(float64(f.Rows))
 		m.BytesWritten.Add(float64(f.Bytes))
 	}
-	p.board.published(p.cfg.Now(), b)
+	p.board.published(p.now(), b)
 }

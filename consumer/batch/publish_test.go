@@ -284,7 +284,7 @@ func TestPublish_WritesTheManifestWhereItWasPromised(t *testing.T) {
 		want(t, "place", b.Manifest, checkpoint.Place{Bucket: "memory", Key: layout.ManifestKey("manifests/", b.Created, b.ID)})
 		p, stop := w.worker("b")
 		defer stop()
-		p.cfg.ManifestPrefix, p.cfg.Bucket = "elsewhere/", "other"
+		p.publisher.manifests = manifestHome{"other", "elsewhere/"}
 		w.sweep(p)
 		want(t, "manifests", strings.Join(w.bucket.keys("manifests/"), " "), b.Manifest.Key)
 		want(t, "bucket of the manifest", w.bucket.objects[b.Manifest.Key].bucket, "memory")
@@ -352,7 +352,7 @@ func TestSweep_DoesNotWaitForRefusedBatches(t *testing.T) {
 }
 
 // Whatever is offered, in any order: what has not failed comes before what has, and what nobody is at.
-func TestSweeper_TakesBatchesInTheirTurn(t *testing.T) {
+func TestQueue_TakesBatchesInTheirTurn(t *testing.T) {
 	at := func(n int) time.Time { return time.Unix(int64(n), 0) }
 	fresh := func(id string, created int) candidate {
 		return candidate{head: checkpoint.Batch{ID: id, Created: at(created)}}
@@ -362,22 +362,22 @@ func TestSweeper_TakesBatchesInTheirTurn(t *testing.T) {
 		c.tried = at(tried)
 		return c
 	}
-	s := newSweeper()
-	s.offer([]candidate{
+	q := newQueue()
+	q.offer([]candidate{
 		failed("failed later", 1, 20), fresh("younger", 9), failed("failed", 2, 10), fresh("older", 8), fresh("at it", 3), failed("failed last", 4, 30),
 	})
-	s.hold("at it") // after the offer
+	q.hold("at it") // after the offer
 	var got []string
 	var taken candidate
-	for c, ok := s.next(); ok; c, ok = s.next() {
+	for c, ok := q.next(); ok; c, ok = q.next() {
 		got, taken = append(got, c.head.ID), c
 	}
 	want(t, "taken", strings.Join(got, ", "), "older, younger, failed, failed later")
-	s.release("at it")
-	c, _ := s.next()
+	q.release("at it")
+	c, _ := q.next()
 	want(t, "taken when its lane is done", c.head.ID, "at it")
-	s.done(taken)
-	c, _ = s.next()
+	q.done(taken)
+	c, _ = q.next()
 	want(t, "taken when another has failed again", c.head.ID, "failed last")
 }
 
@@ -569,7 +569,7 @@ func TestPublish_HasTimeForAsManyFilesAsABatchHas(t *testing.T) {
 		b.Ranges = []checkpoint.Range{{Shard: "shard-1", Start: row.Checkpoint, End: "100", LeaseOwner: "dead", LeaseCounter: row.Counter}}
 		p, stop := w.worker("b")
 		defer stop()
-		if err := p.list(context.Background(), &b); err != nil {
+		if err := p.settler.lists.write(context.Background(), &b); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.store.Commit(context.Background(), b); err != nil {

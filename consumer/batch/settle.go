@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -12,6 +12,8 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/writers"
 )
 
 const (
@@ -22,85 +24,97 @@ const (
 	lastWord = 5 * time.Second
 )
 
-// settle takes a sealed batch to its end: published, left in the outbox, or dropped.
-func (l *lane) settle(ctx context.Context, b *batch, reason string) {
-	p := l.p
-	p.sweeper.hold(b.id)
-	defer p.sweeper.release(b.id)
-	phase := p.stopwatch()
-	p.parts.Metrics.BatchSeconds.WithLabelValues("fill").Observe(p.cfg.Now().Sub(b.opened).Seconds())
-
-	out, err := b.finish(p.cfg.Worker, reason, p.cfg.Now())
-	if err != nil {
-		l.drop(ctx, b, out, err)
-		return
-	}
-	if len(out.Ranges) == 0 { // begun, and its shard gave up before anything was in
-		b.cancel(nil)
-		return
-	}
-	phase("seal")
-	out.Manifest = ManifestPlace(out, p.cfg.Bucket, p.cfg.ManifestPrefix)
-
-	if err := p.list(b.ctx, &out); err != nil {
-		l.drop(ctx, b, out, err)
-		return
-	}
-	committed, err := p.commit(ctx, b.ctx, out)
-	switch {
-	case err != nil:
-		p.parts.Log.Error("fate of the batch unknown, left to whoever publishes it", logkey.Batch, b.id, logkey.Error, err)
-		l.restart(b, err.Error())
-		return
-	case !committed:
-		l.drop(ctx, b, out, checkpoint.ErrConflict)
-		return
-	}
-	phase("commit")
-	for _, r := range out.Ranges {
-		b.ranges[r.Shard].cursor.commit(r)
-		p.panics.moved(r.Shard, r.End)
-	}
-	p.board.committed(out)
-	l.committed()
-	b.cancel(nil)
-
-	if err := p.publish(ctx, out, publishBound); err != nil {
-		p.unpublished(out, err)
-		return
-	}
-	phase("publish")
-	p.parts.Metrics.Batches.WithLabelValues("published").Inc()
-	p.parts.Log.Info("batch published", logkey.Batch, b.id, logkey.Reason, reason, logkey.Files, len(out.Files),
-		logkey.Records, b.records.Load(), logkey.Bytes, totalBytes(out.Files), logkey.Shards, len(out.Ranges),
-		logkey.Took, p.cfg.Now().Sub(out.Created).Round(time.Millisecond))
+// settler finds out what becomes of sealed batches: it makes every byte durable, has the store decide, and tells the shards.
+type settler struct {
+	worker    string
+	now       func() time.Time
+	store     checkpoint.Store
+	sink      writers.Sink
+	lists     *lists
+	manifests manifestHome
+	board     *board
+	panics    *panics
+	metrics   *metrics.Metrics
+	log       *slog.Logger
 }
 
-// stopwatch returns a function that notes the time since it was last called under the name of a phase.
-func (p *Pipeline) stopwatch() func(phase string) {
-	last := p.cfg.Now()
-	return func(phase string) {
-		now := p.cfg.Now()
-		p.parts.Metrics.BatchSeconds.WithLabelValues(phase).Observe(now.Sub(last).Seconds())
-		last = now
+func newSettler(cfg Config, parts Parts, lists *lists, board *board, panics *panics) *settler {
+	return &settler{
+		worker: cfg.Worker, now: cfg.Now, store: parts.Store, sink: parts.Sink, lists: lists, manifests: manifestHome{cfg.Bucket, cfg.ManifestPrefix},
+		board: board, panics: panics, metrics: parts.Metrics, log: parts.Log,
 	}
+}
+
+// fate is what has become of a sealed batch.
+type fate int
+
+const (
+	empty     fate = iota // it was begun, and its shard gave up before anything was in
+	committed             // it is in the outbox
+	dropped               // it is not committed and never will be
+	unknown               // the store did not answer before the pipeline was told to stop
+)
+
+// settle finishes a batch and commits it. Where it is not committed, cause says why, and out what it has staged.
+func (s *settler) settle(ctx context.Context, b *batch, reason string) (out checkpoint.Batch, f fate, cause error) {
+	s.observe("fill", b.opened)
+	began := s.now()
+	out, err := s.finish(b, reason)
+	if err != nil {
+		return out, dropped, err
+	}
+	if len(out.Ranges) == 0 {
+		return out, empty, nil
+	}
+	s.observe("seal", began)
+
+	began = s.now()
+	out.Manifest = s.manifests.place(out)
+	if err := s.lists.write(b.ctx, &out); err != nil {
+		return out, dropped, err
+	}
+	done, err := s.commit(ctx, b.ctx, out)
+	switch {
+	case err != nil:
+		s.log.Error("fate of the batch unknown, left to whoever publishes it", logkey.Batch, b.id, logkey.Error, err)
+		return out, unknown, err
+	case !done:
+		return out, dropped, checkpoint.ErrConflict
+	}
+	s.observe("commit", began)
+	for _, c := range b.covered() {
+		c.progress.commit(c.Range)
+		s.panics.moved(c.Shard, c.End)
+	}
+	s.board.committed(out)
+	return out, committed, nil
+}
+
+// finish makes every byte of a batch durable.
+func (s *settler) finish(b *batch, reason string) (checkpoint.Batch, error) {
+	return b.finish(s.worker, reason, s.now())
+}
+
+// observe notes how long a phase took that ends now.
+func (s *settler) observe(phase string, began time.Time) {
+	s.metrics.BatchSeconds.WithLabelValues(phase).Observe(s.now().Sub(began).Seconds())
 }
 
 // commit writes the batch's decision and finds out what it is. A call that failed otherwise than by its conditions is
 // made again: the batch's id makes it the same commit. An error means that the pipeline was told to stop before the
 // store answered.
-func (p *Pipeline) commit(ctx, batch context.Context, b checkpoint.Batch) (committed bool, err error) {
+func (s *settler) commit(ctx, batch context.Context, b checkpoint.Batch) (committed bool, err error) {
 	err = retry(batch, func() error {
-		err := p.parts.Store.Commit(batch, b)
+		err := s.store.Commit(batch, b)
 		if err != nil && !refused(err) {
-			p.parts.Log.Warn("commit not answered, will be made again", logkey.Batch, b.ID, logkey.Error, err)
+			s.log.Warn("commit not answered, will be made again", logkey.Batch, b.ID, logkey.Error, err)
 		}
 		return err
 	}, refused)
 	if err == nil {
 		return true, nil
 	}
-	return p.bury(ctx, b.ID)
+	return s.bury(ctx, b.ID)
 }
 
 // refused tells that making the call again would not help.
@@ -109,29 +123,29 @@ func refused(err error) bool {
 }
 
 // bury has the store decide: whatever request is still under way, the answer stays true.
-func (p *Pipeline) bury(ctx context.Context, id string) (committed bool, err error) {
+func (s *settler) bury(ctx context.Context, id string) (committed bool, err error) {
 	ctx, cancel := lingering(ctx)
 	defer cancel()
 	err = retry(ctx, func() error {
 		var err error
-		committed, err = p.parts.Store.Bury(ctx, id, p.cfg.Worker)
+		committed, err = s.store.Bury(ctx, id, s.worker)
 		return err
 	}, never)
 	return committed, err
 }
 
-// drop gives a batch up that is not committed and never will be: its uploads are aborted, its shards start again.
-func (l *lane) drop(ctx context.Context, b *batch, out checkpoint.Batch, cause error) {
-	p := l.p
-	p.parts.Metrics.Batches.WithLabelValues("dropped").Inc()
-	p.parts.Log.Warn("batch dropped, its shards start again from their checkpoints", logkey.Batch, b.id,
+// noteDrop says that a batch is dropped, and has its records tried when they are read again if it was a panic.
+func (s *settler) noteDrop(b *batch, out checkpoint.Batch, cause error) {
+	s.metrics.Batches.WithLabelValues("dropped").Inc()
+	s.log.Warn("batch dropped, its shards start again from their checkpoints", logkey.Batch, b.id,
 		logkey.Reason, cause, logkey.Records, b.records.Load(), logkey.Shards, len(out.Ranges))
 	for _, r := range out.Ranges {
-		p.suspect(b, r.Shard, r.Last, r.Start, cause)
+		s.panics.suspect(b.id, r.Shard, r.Last, r.Start, cause)
 	}
-	l.restart(b, cause.Error())
-	b.cancel(cause)
+}
 
+// abort takes back what a dropped batch has staged.
+func (s *settler) abort(ctx context.Context, out checkpoint.Batch) {
 	ctx, cancel := lingering(ctx)
 	defer cancel()
 	ctx, cancelAborts := context.WithTimeout(ctx, aborting)
@@ -143,44 +157,15 @@ func (l *lane) drop(ctx context.Context, b *batch, out checkpoint.Batch, cause e
 			continue
 		}
 		g.Go(func() error {
-			if err := p.parts.Sink.Abort(ctx, f); err != nil {
+			if err := s.sink.Abort(ctx, f); err != nil {
 				// The bucket's rule for incomplete uploads takes what is left here.
-				p.parts.Log.Debug("upload not aborted", logkey.Key, f.Key, logkey.Error, err)
+				s.log.Debug("upload not aborted", logkey.Key, f.Key, logkey.Error, err)
 			}
 			return nil
 		})
 	}
 	_ = g.Wait() // the functions return no errors
-	p.unlist(ctx, out)
-}
-
-// restart sends the batch's shards back to their checkpoints. Records that they have put into the open batch since
-// begin at a position that the store will never reach: that batch is dropped with them.
-func (l *lane) restart(b *batch, reason string) {
-	for _, c := range b.cursors() {
-		c.drop(reason)
-	}
-	next := l.batch()
-	if next == nil {
-		return
-	}
-	for _, c := range next.cursors() {
-		if c.isDropped() {
-			next.cancel(fmt.Errorf("the batch before it was dropped: %s", reason))
-			return
-		}
-	}
-}
-
-// abandon drops the open batch when the pipeline ends.
-func (l *lane) abandon(ctx context.Context) {
-	b := l.rotate()
-	if b == nil {
-		return
-	}
-	b.cancel(context.Cause(ctx)) // it ends with ctx, but maybe not yet
-	out, err := b.finish(l.p.cfg.Worker, "stopped", l.p.cfg.Now())
-	l.drop(ctx, b, out, err)
+	s.lists.delete(ctx, out)
 }
 
 // lingering is ctx, or a short time to settle things if it has ended.

@@ -105,10 +105,10 @@ func (g gated) Partition(r *record.Record) (string, error) {
 func TestPipeline_DoesNotCommitABatchWhileAShardIsStillAppending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		gate := gated{key: "xslow", opened: make(chan struct{})}
+		w.router = gate
 		p, stop := w.worker("a")
 		defer stop()
-		gate := gated{key: "xslow", opened: make(chan struct{})}
-		p.parts.Router = gate
 		c := p.Open(w.acquire("shard-1", "a"))
 		w.append(c, intake("x", 1, 5))
 		var appending sync.WaitGroup
@@ -267,10 +267,10 @@ func TestPipeline_FilesOfOneBatchHaveKeysOfTheirOwn(t *testing.T) {
 func TestCursor_RestartsIfItsRecordsAreDroppedWhileItTakesMoreIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		gate := gated{key: "xslow", opened: make(chan struct{})}
+		w.router = gate
 		p, stop := w.worker("a")
 		defer stop()
-		gate := gated{key: "xslow", opened: make(chan struct{})}
-		p.parts.Router = gate
 		h := w.acquire("shard-1", "a")
 		c := p.Open(h)
 		w.append(c, intake("x", 1, 5))
@@ -288,8 +288,8 @@ func TestCursor_RestartsIfItsRecordsAreDroppedWhileItTakesMoreIn(t *testing.T) {
 		want(t, "restarted", h.wasRestarted(), true)
 		w.faults(nil)
 		close(gate.opened)
-		if err := <-appended; !errors.Is(err, ErrRestart) {
-			t.Errorf("append while the records before were dropped: got %v, want ErrRestart", err)
+		if err := <-appended; !errors.Is(err, errRestart) {
+			t.Errorf("append while the records before were dropped: got %v, want errRestart", err)
 		}
 	})
 }

@@ -1,0 +1,38 @@
+package batch
+
+import (
+	"strings"
+
+	"aws-streaming-pipeline/record"
+)
+
+// Intake is what a reader brings: the records of whole Kinesis records, in the order of the shard.
+type Intake struct {
+	Records []record.Record
+	// Last is the sequence number of the last Kinesis record; empty if there is none.
+	Last string
+	// End tells that the shard has no more records, ever.
+	End bool
+}
+
+// none tells that there is nothing to take in.
+func (in Intake) none() bool { return in.Last == "" && !in.End }
+
+// split cuts the intake in front of its n-th record, with which another Kinesis record begins.
+func (in Intake) split(n int) (head, rest Intake) {
+	if n == len(in.Records) {
+		return in, Intake{}
+	}
+	head = Intake{Records: in.Records[:n], Last: strings.Clone(in.Records[n-1].SequenceNumber)}
+	return head, Intake{Records: in.Records[n:], Last: in.Last, End: in.End}
+}
+
+// some is the intake as far as it is tried at a time, and the rest. Both begin with a Kinesis record.
+func (in Intake) some() (some, rest Intake) {
+	for n := carefully; n < len(in.Records); n++ {
+		if in.Records[n].SequenceNumber != in.Records[n-1].SequenceNumber {
+			return in.split(n)
+		}
+	}
+	return in, Intake{}
+}

@@ -1,0 +1,83 @@
+package batch
+
+import (
+	"sync"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Hold is what the pipeline needs to know of a lease that this worker holds.
+type Hold interface {
+	// Lease returns the row of the shard.
+	Lease() checkpoint.Lease
+	// Committed tells that the checkpoint has moved.
+	Committed(p checkpoint.Position, arrival time.Time)
+	// Restart tells that records taken in after the checkpoint were dropped: they have to be read again, under a
+	// lease that is acquired afresh.
+	Restart(reason string)
+}
+
+// progress is what has become of the records that a cursor took in. The batches that hold them tell it, and the cursor
+// asks. It is safe for concurrent use.
+type progress struct {
+	shard string
+	lease checkpoint.Lease // as it was when the cursor began
+	hold  Hold
+
+	mu        sync.Mutex
+	committed checkpoint.Position
+	dropped   string        // why records were dropped; empty as long as none are
+	moved     chan struct{} // closed and replaced when committed or dropped change
+}
+
+func newProgress(h Hold) *progress {
+	lease := h.Lease()
+	return &progress{shard: lease.Shard, lease: lease, hold: h, committed: lease.Checkpoint, moved: make(chan struct{})}
+}
+
+// checkpoint is up to where the shard's records are committed.
+func (p *progress) checkpoint() checkpoint.Position {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.committed
+}
+
+func (p *progress) isDropped() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.dropped != ""
+}
+
+// look tells how things stand, with a channel that tells when that has changed.
+func (p *progress) look() (committed checkpoint.Position, dropped bool, moved <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.committed, p.dropped != "", p.moved
+}
+
+// commit notes that the checkpoint has moved.
+func (p *progress) commit(r checkpoint.Range) {
+	p.mu.Lock()
+	p.committed = r.End
+	p.notify()
+	p.mu.Unlock()
+	p.hold.Committed(r.End, r.LastArrival)
+}
+
+// drop notes that records were dropped.
+func (p *progress) drop(reason string) {
+	p.mu.Lock()
+	first := p.dropped == ""
+	p.dropped = reason
+	p.notify()
+	p.mu.Unlock()
+	if first {
+		p.hold.Restart(reason)
+	}
+}
+
+func (p *progress) notify() {
+	close(p.moved)
+	p.moved = make(chan struct{})
+}

@@ -1,0 +1,110 @@
+package batch
+
+import (
+	"slices"
+	"time"
+)
+
+// Status is what people are shown of a Pipeline.
+type Status struct {
+	Open      []OpenFile      `json:"open_files"`
+	Published []PublishedFile `json:"published_files"` // newest first
+	Faults    []FaultSeen     `json:"faults"`          // newest first
+	Totals    Totals          `json:"totals"`
+	Outbox    int             `json:"outbox"`
+	// Unpublished are the batches that this worker has tried to publish and could not, the oldest first.
+	Unpublished []UnpublishedBatch `json:"unpublished_batches"`
+}
+
+// Totals count since the start of the process.
+type Totals struct {
+	Batches      int64 `json:"batches"`
+	Files        int64 `json:"files"`
+	Records      int64 `json:"records"`
+	ErrorRecords int64 `json:"error_records"`
+	Bytes        int64 `json:"bytes"`
+}
+
+// OpenFile is a file that is being written.
+type OpenFile struct {
+	Partition string    `json:"partition"`
+	Rows      int64     `json:"rows"`
+	Bytes     int64     `json:"bytes"`
+	Since     time.Time `json:"since"`
+	Error     bool      `json:"error,omitempty"`
+}
+
+// PublishedFile is an object that has become visible.
+type PublishedFile struct {
+	At     time.Time `json:"at"`
+	Bucket string    `json:"bucket"`
+	Key    string    `json:"key"`
+	Rows   int64     `json:"rows"`
+	Bytes  int64     `json:"bytes"`
+	Reason string    `json:"reason"`
+	Error  bool      `json:"error,omitempty"`
+}
+
+// FaultSeen is a record that went to the error prefix.
+type FaultSeen struct {
+	At       time.Time `json:"at"`
+	Shard    string    `json:"shard"`
+	Sequence string    `json:"sequence_number"`
+	Code     string    `json:"code"`
+	Message  string    `json:"message"`
+}
+
+// Status tells what the pipeline holds and has done.
+func (p *Pipeline) Status() Status {
+	s := p.board.status()
+	for _, b := range p.uncommitted() {
+		for id, f := range b.openFiles() {
+			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != ""})
+		}
+	}
+	slices.SortFunc(s.Open, func(a, b OpenFile) int { return int(b.Bytes - a.Bytes) })
+	return s
+}
+
+// Observe brings the gauges up to date.
+func (p *Pipeline) Observe() {
+	now := p.cfg.Now()
+	files := 0
+	var unwritten time.Duration
+	for _, b := range p.uncommitted() {
+		files += len(b.openFiles())
+		unwritten = max(unwritten, now.Sub(b.opened))
+	}
+	m := p.parts.Metrics
+	m.OpenFiles.Set(float64(files))
+	m.OldestUnwritten.Set(unwritten.Seconds())
+	m.Freshness.Set(p.Freshness().Seconds())
+	failed := make(map[string]int)
+	for _, u := range p.board.failures() {
+		failed[u.Reason]++
+	}
+	for _, reason := range reasons {
+		m.OutboxFailed.WithLabelValues(reason).Set(float64(failed[reason]))
+	}
+}
+
+// Freshness is the age of the oldest record that was read and is not visible yet, by its arrival in Kinesis.
+func (p *Pipeline) Freshness() time.Duration {
+	now := p.cfg.Now()
+	var age time.Duration
+	for _, b := range p.uncommitted() {
+		if t := b.oldestArrival(); !t.IsZero() {
+			age = max(age, now.Sub(t))
+		}
+	}
+	return max(age, p.board.oldestCommitted(now))
+}
+
+// uncommitted returns the batches of all lanes that are open or on their way to the commit.
+func (p *Pipeline) uncommitted() []*batch {
+	var batches []*batch
+	for _, l := range p.allLanes() {
+		batches = append(batches, l.uncommitted()...)
+	}
+	return batches
+}
