@@ -203,13 +203,13 @@ func receive(b testing.TB, client *kinesis.Client, inJSON bool) func() (int, err
 		c.Decoder = func(string) (Decoder, error) { return decoder, nil }
 	})
 	r := s.Open("shard", checkpoint.TrimHorizon)
-	if err := r.shard.prepare(); err != nil {
+	if err := r.fetcher.place.prepare(); err != nil {
 		b.Fatal(err)
 	}
 	return func() (int, error) {
-		p := r.shard.way.(*poll)
-		p.iterator, p.last = aws.String("it"), ""
-		in := &intake{}
+		p := r.fetcher.way.(*poll)
+		p.iterator, p.place.last = aws.String("it"), ""
+		in := &fetched{}
 		defer in.release(nil)
 		if err := p.read(context.Background(), in, false); err != nil {
 			return 0, err
@@ -308,7 +308,7 @@ var subscribers = []struct {
 			c.Decoder = func(string) (Decoder, error) { return decoder, nil }
 		})
 		r := s.Open("shard", checkpoint.TrimHorizon)
-		p := r.shard.way.(*push)
+		p := r.fetcher.way.(*push)
 		return func() (int, error) {
 			if p.stream == nil {
 				if err := p.subscribe(b.Context()); err != nil {
@@ -320,12 +320,12 @@ var subscribers = []struct {
 				if err != nil || !begun {
 					return 0, fmt.Errorf("begun %v: %w", begun, err)
 				}
-				in := &intake{}
-				a := in.answer(p.count)
+				in := &fetched{}
+				a := in.answer(p.place.count)
 				known, err := p.stream.event(a)
 				if err == nil && known {
-					p.last = "" // the events repeat
-					if _, err := p.take(b.Context(), in, a); err != nil {
+					p.place.last = "" // the events repeat
+					if _, err := p.place.take(b.Context(), in, a); err != nil {
 						return 0, err
 					}
 				}

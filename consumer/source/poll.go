@@ -16,23 +16,25 @@ import (
 
 // poll reads a shard with GetRecords.
 type poll struct {
-	*shardState
-	iterator *string   // nil: to be opened, after last or else at from
-	called   time.Time // the last call
-	paidAt   time.Time // when the bytes that were read are within the rate
-	tipAt    time.Time // when a call last reached the tip; zero while we are behind
-	endings  int       // answers since the last record that looked like the shard's end
+	source    *Source
+	place     *place
+	iterator  *string   // nil: to be opened, after last or else at from
+	notBefore time.Time // the next call
+	called    time.Time // the last call
+	paidAt    time.Time // when the bytes that were read are within the rate
+	tipAt     time.Time // when a call last reached the tip; zero while we are behind
+	endings   int       // answers since the last record that looked like the shard's end
 }
 
-func (p *poll) read(ctx context.Context, in *intake, ahead bool) error {
+func (p *poll) read(ctx context.Context, in *fetched, ahead bool) error {
 	if !in.reserve(ctx, p.source.cfg.Budget, p.estimate(time.Now()), ahead) {
 		return errNoRoom
 	}
-	a := in.answer(p.count)
+	a := in.answer(p.place.count)
 	if err := p.call(ctx, a); err != nil {
 		return err
 	}
-	charged, err := p.take(ctx, in, a)
+	charged, err := p.place.take(ctx, in, a)
 	if err != nil {
 		return err
 	}
@@ -56,20 +58,20 @@ func (p *poll) read(ctx context.Context, in *intake, ahead bool) error {
 // pace.
 func (p *poll) doubt(ctx context.Context, f *Fetch) error {
 	if p.endings++; p.endings == 1 {
-		p.source.log.InfoContext(ctx, "an answer has neither an iterator nor child shards: the shard is asked again", logkey.Shard, p.id)
+		p.source.log.InfoContext(ctx, "an answer has neither an iterator nor child shards: the shard is asked again", logkey.Shard, p.place.id)
 		return nil
 	}
 	if p.source.cfg.Closed == nil {
-		return fmt.Errorf("%s: %w", p.id, errNoIterator)
+		return fmt.Errorf("%s: %w", p.place.id, errNoIterator)
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.source.cfg.CallTimeout)
 	defer cancel()
-	closed, err := p.source.cfg.Closed(ctx, p.id)
+	closed, err := p.source.cfg.Closed(ctx, p.place.id)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w, and whether the shard is closed is unknown: %w", p.id, errNoIterator, err)
+		return fmt.Errorf("%s: %w, and whether the shard is closed is unknown: %w", p.place.id, errNoIterator, err)
 	case !closed:
-		return fmt.Errorf("%s: %w, and the stream lists the shard as open", p.id, errNoIterator)
+		return fmt.Errorf("%s: %w, and the stream lists the shard as open", p.place.id, errNoIterator)
 	}
 	f.End = true
 	return nil
@@ -83,7 +85,7 @@ func (p *poll) call(ctx context.Context, into *answer) error {
 	defer cancel()
 	if p.iterator == nil {
 		if err := p.open(ctx); err != nil {
-			return fmt.Errorf("open iterator of %s: %w", p.id, err)
+			return fmt.Errorf("open iterator of %s: %w", p.place.id, err)
 		}
 	}
 	p.called = time.Now()
@@ -100,7 +102,7 @@ func (p *poll) call(ctx context.Context, into *answer) error {
 		err = errors.New("the client has read the answer by itself")
 	}
 	if err != nil {
-		return fmt.Errorf("get records of %s: %w", p.id, err)
+		return fmt.Errorf("get records of %s: %w", p.place.id, err)
 	}
 	return nil
 }
@@ -111,18 +113,18 @@ func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
 // open asks for an iterator after the last record.
 func (p *poll) open(ctx context.Context) error {
 	in := &kinesis.GetShardIteratorInput{
-		ShardId: &p.id, StreamName: p.source.name, StreamARN: p.source.arn,
+		ShardId: &p.place.id, StreamName: p.source.name, StreamARN: p.source.arn,
 	}
-	if t, ok := p.from.Timestamp(); p.last != "" {
+	if t, ok := p.place.from.Timestamp(); p.place.last != "" {
 		in.ShardIteratorType = types.ShardIteratorTypeAfterSequenceNumber
-		in.StartingSequenceNumber = aws.String(p.last)
+		in.StartingSequenceNumber = aws.String(p.place.last)
 	} else if ok {
 		in.ShardIteratorType = types.ShardIteratorTypeAtTimestamp
 		in.Timestamp = &t
-	} else if p.from == checkpoint.TrimHorizon {
+	} else if p.place.from == checkpoint.TrimHorizon {
 		in.ShardIteratorType = types.ShardIteratorTypeTrimHorizon
 	} else {
-		return p.from.Validate()
+		return p.place.from.Validate()
 	}
 	out, err := p.source.client.GetShardIterator(ctx, in, once)
 	if err != nil {
@@ -155,10 +157,10 @@ func (p *poll) pace(bytes int, tip bool) {
 	}
 }
 
-func (p *poll) failed(ctx context.Context, err error) (f failure, quiet bool) {
+func (p *poll) failed(ctx context.Context, err error, n int) (f failure, quiet bool) {
 	if p.source.format.refused(err) {
 		p.source.metrics.GetRecords.WithLabelValues(resultError).Inc()
-		p.source.log.WarnContext(ctx, "Kinesis does not speak CBOR here: reading goes on in JSON", logkey.Shard, p.id, logkey.Error, err)
+		p.source.log.WarnContext(ctx, "Kinesis does not speak CBOR here: reading goes on in JSON", logkey.Shard, p.place.id, logkey.Error, err)
 		return f, true
 	}
 	f = classify(err)
@@ -167,7 +169,7 @@ func (p *poll) failed(ctx context.Context, err error) (f failure, quiet bool) {
 		p.iterator = nil
 	}
 	// To be expected after a long wait, and cured by the next call.
-	return f, f.result == resultExpired && p.failures == 1
+	return f, f.result == resultExpired && n == 1
 }
 
 func (p *poll) worked() {
@@ -176,6 +178,8 @@ func (p *poll) worked() {
 		p.source.format.works.Store(true)
 	}
 }
+
+func (p *poll) next() time.Time { return p.notBefore }
 
 func (*poll) close() {}
 

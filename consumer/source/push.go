@@ -42,7 +42,8 @@ const (
 // shard's other readers have no part in. A subscription ends after five minutes, or at any time, and the next one begins
 // where it ended.
 type push struct {
-	*shardState
+	source *Source
+	place  *place
 	stream *subscription // nil: none is open
 	// resume is where the last event ended, which may lie behind the last record.
 	resume string
@@ -51,7 +52,7 @@ type push struct {
 }
 
 // read gathers the events that come within gatherFor of the first one with records.
-func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
+func (p *push) read(ctx context.Context, in *fetched, ahead bool) error {
 	if p.stream == nil {
 		if err := p.subscribe(ctx); err != nil {
 			return err
@@ -85,7 +86,7 @@ func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
 			}
 			return errNoRoom
 		}
-		a := in.answer(p.count)
+		a := in.answer(p.place.count)
 		known, err := p.stream.event(a)
 		if err != nil || !known {
 			in.drop()
@@ -98,7 +99,7 @@ func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
 			}
 			continue
 		}
-		if _, err := p.take(ctx, in, a); err != nil {
+		if _, err := p.place.take(ctx, in, a); err != nil {
 			return err
 		}
 		p.resume = a.next
@@ -112,7 +113,7 @@ func (p *push) read(ctx context.Context, in *intake, ahead bool) error {
 }
 
 func (p *push) failure(err error) error {
-	return fmt.Errorf("subscription to %s: %w", p.id, err)
+	return fmt.Errorf("subscription to %s: %w", p.place.id, err)
 }
 
 // subscribe opens a subscription behind what was read.
@@ -124,7 +125,7 @@ func (p *push) subscribe(ctx context.Context) error {
 	if !sleepUntil(ctx, at) {
 		return ctx.Err()
 	}
-	consumer, err := p.source.consumer.arn(ctx)
+	consumer, err := p.source.consumer.active(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func (p *push) subscribe(ctx context.Context) error {
 	bound := time.AfterFunc(p.source.cfg.CallTimeout, cancel)
 	var body io.ReadCloser
 	_, err = p.source.client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
-		ConsumerARN: &consumer, ShardId: &p.id, StartingPosition: from,
+		ConsumerARN: &consumer, ShardId: &p.place.id, StartingPosition: from,
 	}, once, func(o *kinesis.Options) {
 		o.Protocol = eventProtocol{ClientProtocol: o.Protocol, into: &body}
 	})
@@ -156,7 +157,7 @@ func (p *push) subscribe(ctx context.Context) error {
 			body.Close()
 		}
 		p.source.consumer.refused(consumer, err)
-		return fmt.Errorf("subscribe to %s: %w", p.id, err)
+		return fmt.Errorf("subscribe to %s: %w", p.place.id, err)
 	}
 	p.opened = p.called
 	p.stream = openSubscription(body, cancel)
@@ -166,32 +167,35 @@ func (p *push) subscribe(ctx context.Context) error {
 
 // start is the position behind what was read.
 func (p *push) start() (*types.StartingPosition, error) {
-	after := p.last
+	after := p.place.last
 	if p.resume != "" {
 		after = p.resume
 	}
 	if after != "" {
 		return &types.StartingPosition{Type: types.ShardIteratorTypeAfterSequenceNumber, SequenceNumber: aws.String(after)}, nil
 	}
-	if t, ok := p.from.Timestamp(); ok {
+	if t, ok := p.place.from.Timestamp(); ok {
 		return &types.StartingPosition{Type: types.ShardIteratorTypeAtTimestamp, Timestamp: &t}, nil
 	}
-	if p.from == checkpoint.TrimHorizon {
+	if p.place.from == checkpoint.TrimHorizon {
 		return &types.StartingPosition{Type: types.ShardIteratorTypeTrimHorizon}, nil
 	}
-	return nil, p.from.Validate()
+	return nil, p.place.from.Validate()
 }
 
-func (p *push) failed(ctx context.Context, err error) (f failure, quiet bool) {
+func (p *push) failed(ctx context.Context, err error, n int) (f failure, quiet bool) {
 	p.close()
 	f = classify(err)
 	p.source.metrics.Subscriptions.WithLabelValues(f.result).Inc()
-	if f.result != resultInUse || p.failures > inUsePatience {
+	if f.result != resultInUse || n > inUsePatience {
 		return f, false
 	}
-	p.source.log.DebugContext(ctx, "another subscription to the shard is in use", logkey.Shard, p.id, logkey.Attempt, p.failures)
+	p.source.log.DebugContext(ctx, "another subscription to the shard is in use", logkey.Shard, p.place.id, logkey.Attempt, n)
 	return f, true
 }
+
+// next is any time: subscribe keeps its own pace.
+func (*push) next() time.Time { return time.Time{} }
 
 func (*push) worked() {}
 

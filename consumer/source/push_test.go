@@ -647,7 +647,7 @@ func TestPush_FromALocalStreamFollowsASplitAndAMerge(t *testing.T) {
 
 func TestPush_NamesTheConsumerThatIsMissing(t *testing.T) {
 	l, s := localFanOut(t, nil)
-	s.cfg.Consumer = l.server.URL() // no name of a consumer
+	s.consumer.consumer = l.server.URL() // no name of a consumer
 	told := make(chan error, 100)
 	s.cfg.Trouble = func(_ string, err error) { told <- err }
 	r := s.Open("shardId-000000000000", checkpoint.TrimHorizon)

@@ -37,18 +37,19 @@ type Fetch struct {
 // spare for it. What was read ahead and not returned by Next is forgotten by Close, as if it had not been read.
 type Reader struct {
 	source *Source
+	shard  string
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	current *intake // what Next returned last
-	ended   bool    // Next has returned the shard's end
+	current *fetched // what Next returned last
+	ended   bool     // Next has returned the shard's end
 	behind  time.Duration
 
-	// pending receives what the one fetch that is under way brings; nil if none is. The goroutine behind it owns shard
+	// pending receives what the one fetch that is under way brings; nil if none is. The goroutine behind it owns fetcher
 	// until it has sent.
-	pending chan *intake
+	pending chan *fetched
 	wait    sync.WaitGroup
-	shard   shardState
+	fetcher fetcher
 }
 
 // Next returns what comes next. It waits for Config.Tick at most and then returns an empty Fetch, also while Kinesis
@@ -83,17 +84,17 @@ func (r *Reader) Next(ctx context.Context) (Fetch, error) {
 }
 
 func (r *Reader) start(ahead bool) {
-	pending := make(chan *intake, 1)
+	pending := make(chan *fetched, 1)
 	r.pending = pending
-	r.wait.Go(func() { pending <- r.shard.fetch(r.ctx, ahead) })
+	r.wait.Go(func() { pending <- r.fetcher.fetch(r.ctx, ahead) })
 }
 
-func (r *Reader) deliver(in *intake) Fetch {
+func (r *Reader) deliver(in *fetched) Fetch {
 	f := in.fetch
 	r.current, r.behind, r.ended = in, f.Behind, f.End
 	m := r.source.metrics
-	m.RecordsRead.WithLabelValues(r.shard.id).Add(float64(f.Count))
-	m.BytesRead.WithLabelValues(r.shard.id).Add(float64(f.Bytes))
+	m.RecordsRead.WithLabelValues(r.shard).Add(float64(f.Count))
+	m.BytesRead.WithLabelValues(r.shard).Add(float64(f.Bytes))
 	if !r.ended {
 		r.start(true)
 	}
@@ -118,8 +119,8 @@ func (r *Reader) Close() {
 		}
 		r.pending = nil
 	}
-	r.shard.way.close()
-	r.shard.forgotten()
-	r.source.metrics.BehindLatest.DeleteLabelValues(r.shard.id)
-	r.source.metrics.LastRead.DeleteLabelValues(r.shard.id)
+	r.fetcher.way.close()
+	r.fetcher.forgotten()
+	r.source.metrics.BehindLatest.DeleteLabelValues(r.shard)
+	r.source.metrics.LastRead.DeleteLabelValues(r.shard)
 }

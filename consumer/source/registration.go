@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -24,20 +25,27 @@ const (
 // registration finds the fan-out consumer of a stream by its name, and registers it if there is none. All workers of an
 // application share it. It is never taken back: another worker may be reading.
 type registration struct {
-	source *Source
-	turn   chan struct{} // holds one token: whoever has it may touch what follows
+	client    FanOut
+	name, arn *string       // of the stream: one of them
+	consumer  string        // name, or ARN
+	timeout   time.Duration // of a call
+	log       *slog.Logger
+
+	turn chan struct{} // holds one token: whoever has it may touch what follows
 
 	found    string // ARN; empty if it is not known
 	err      error
 	failedAt time.Time
 }
 
-func newRegistration(s *Source) *registration {
-	return &registration{source: s, turn: make(chan struct{}, 1)}
+func newRegistration(cfg Config, client FanOut, name, arn *string, log *slog.Logger) *registration {
+	return &registration{
+		client: client, name: name, arn: arn, consumer: cfg.Consumer, timeout: cfg.CallTimeout, log: log, turn: make(chan struct{}, 1),
+	}
 }
 
-// arn returns the ARN of the consumer once it is active.
-func (r *registration) arn(ctx context.Context) (string, error) {
+// active returns the ARN of the consumer once it is active.
+func (r *registration) active(ctx context.Context) (string, error) {
 	select {
 	case r.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -75,7 +83,7 @@ func (r *registration) refused(arn string, err error) {
 }
 
 func (r *registration) find(ctx context.Context) (string, error) {
-	name := r.source.cfg.Consumer
+	name := r.consumer
 	stream, err := r.stream(ctx)
 	if err != nil {
 		return "", err
@@ -99,18 +107,18 @@ func (r *registration) find(ctx context.Context) (string, error) {
 			return arn, nil
 		}
 		if first {
-			r.source.log.InfoContext(ctx, "waiting for the fan-out consumer", logkey.Consumer, name, logkey.Status, string(status))
+			r.log.InfoContext(ctx, "waiting for the fan-out consumer", logkey.Consumer, name, logkey.Status, string(status))
 		}
 	}
 }
 
 func (r *registration) stream(ctx context.Context) (string, error) {
-	if r.source.arn != nil {
-		return *r.source.arn, nil
+	if r.arn != nil {
+		return *r.arn, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.source.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	out, err := r.source.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: r.source.name})
+	out, err := r.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: r.name})
 	if err != nil {
 		return "", fmt.Errorf("ARN of the stream: %w", err)
 	}
@@ -119,23 +127,23 @@ func (r *registration) stream(ctx context.Context) (string, error) {
 
 // describe looks at the consumer, and registers it if there is none.
 func (r *registration) describe(ctx context.Context, stream string) (arn string, status types.ConsumerStatus, err error) {
-	ctx, cancel := context.WithTimeout(ctx, r.source.cfg.CallTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	name := r.source.cfg.Consumer
-	out, err := r.source.client.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: &stream, ConsumerName: &name})
+	name := r.consumer
+	out, err := r.client.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: &stream, ConsumerName: &name})
 	if err == nil {
 		return *out.ConsumerDescription.ConsumerARN, out.ConsumerDescription.ConsumerStatus, nil
 	}
 	if _, none := errors.AsType[*types.ResourceNotFoundException](err); !none {
 		return "", "", err
 	}
-	made, err := r.source.client.RegisterStreamConsumer(ctx, &kinesis.RegisterStreamConsumerInput{StreamARN: &stream, ConsumerName: &name})
+	made, err := r.client.RegisterStreamConsumer(ctx, &kinesis.RegisterStreamConsumerInput{StreamARN: &stream, ConsumerName: &name})
 	if inUse(err) {
 		return "", types.ConsumerStatusCreating, nil // another worker was faster
 	}
 	if err != nil {
 		return "", "", err
 	}
-	r.source.log.InfoContext(ctx, "fan-out consumer registered", logkey.Consumer, name)
+	r.log.InfoContext(ctx, "fan-out consumer registered", logkey.Consumer, name)
 	return *made.Consumer.ConsumerARN, made.Consumer.ConsumerStatus, nil
 }

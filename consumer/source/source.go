@@ -134,7 +134,7 @@ func New(cfg Config, client Client, log *slog.Logger, m *metrics.Metrics) *Sourc
 		s.name = &s.cfg.Stream
 	}
 	s.format.json.Store(cfg.JSON)
-	s.consumer = newRegistration(s)
+	s.consumer = newRegistration(s.cfg, client, s.name, s.arn, log)
 	s.renewal = renewal{every: subscribeEvery, again: subscribeAgain}
 	return s
 }
@@ -168,15 +168,18 @@ func (c Config) withDefaults() Config {
 func (s *Source) Open(shard string, from checkpoint.Position) *Reader {
 	// A call may take longer than the Next that wanted it, so it hangs on a context of the reader's own.
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &Reader{source: s, ctx: ctx, cancel: cancel, ended: from == checkpoint.ShardEnd}
-	r.shard = shardState{
-		source: s, id: shard, from: from,
+	p := &place{source: s, id: shard, from: from}
+	p.last, _ = from.SequenceNumber()
+	return &Reader{
+		source: s, shard: shard, ctx: ctx, cancel: cancel, ended: from == checkpoint.ShardEnd,
+		fetcher: fetcher{source: s, place: p, way: s.way(p)},
 	}
-	r.shard.last, _ = from.SequenceNumber()
+}
+
+// way makes what reads a shard.
+func (s *Source) way(p *place) way {
 	if s.cfg.Consumer == "" {
-		r.shard.way = &poll{shardState: &r.shard}
-	} else {
-		r.shard.way = &push{shardState: &r.shard}
+		return &poll{source: s, place: p}
 	}
-	return r
+	return &push{source: s, place: p}
 }

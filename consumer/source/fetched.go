@@ -1,0 +1,100 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"unsafe"
+
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/record"
+)
+
+// errNoRoom tells that reading ahead would take room that others need, or that the context has ended while room was
+// waited for.
+var errNoRoom = errors.New("the memory budget has no room to spare")
+
+// fetched is a Fetch with the memory that it takes up until it is released.
+type fetched struct {
+	fetch   Fetch
+	answers []*answer
+	records *slab[record.Record]
+	held    int64 // bytes taken from the budget
+	apart   int   // bytes of records that do not lie in an answer
+}
+
+// records are slices that have been read; shards that are idle hold small ones.
+var records = slabs[record.Record]{least: 64}
+
+const recordBytes = int(unsafe.Sizeof(record.Record{}))
+
+// answer adds an empty answer.
+func (in *fetched) answer(expect int) *answer {
+	a := &answer{expect: expect}
+	in.answers = append(in.answers, a)
+	return a
+}
+
+// drop takes back the answer that was added last.
+func (in *fetched) drop() {
+	last := len(in.answers) - 1
+	in.answers[last].release()
+	in.answers = in.answers[:last]
+}
+
+// memory is what the fetch takes up.
+func (in *fetched) memory() int64 {
+	n := in.apart
+	for _, a := range in.answers {
+		n += a.memory()
+	}
+	if in.records != nil {
+		n += cap(in.records.s) * recordBytes
+	}
+	return int64(n)
+}
+
+// release gives back what the fetch holds; its records are valid no more.
+func (in *fetched) release(b *budget.Budget) {
+	for _, a := range in.answers {
+		a.release()
+	}
+	in.answers = nil
+	if in.records != nil {
+		clear(in.records.s)
+		records.put(in.records)
+		in.records = nil
+	}
+	if in.held > 0 {
+		b.Release(budget.Received, in.held)
+		in.held = 0
+	}
+}
+
+// reserve waits until the budget has room for n more bytes. To read ahead it does not wait, and takes no room but what
+// is to spare. It returns false if nothing was reserved.
+func (in *fetched) reserve(ctx context.Context, b *budget.Budget, n int64, ahead bool) bool {
+	switch {
+	case b == nil:
+		return true
+	case ahead && !b.AcquireSpare(n):
+		return false
+	case !ahead && b.Acquire(ctx, n) != nil:
+		return false
+	}
+	in.held += n
+	return true
+}
+
+// settle puts what was read in place of what was reserved.
+func (in *fetched) settle(b *budget.Budget) {
+	if b == nil {
+		return
+	}
+	n := in.memory()
+	if n > in.held {
+		b.Add(budget.Received, n-in.held)
+	} else {
+		b.Release(budget.Received, in.held-n)
+	}
+	in.held = n
+}

@@ -1,0 +1,149 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+const (
+	firstDelay = 200 * time.Millisecond // after the first failure; doubles with each further one
+	lastDelay  = 10 * time.Second
+	// remindEvery is how often a failure that lasts is logged.
+	remindEvery = time.Minute
+)
+
+// fetcher reads a shard one way or the other, and does not give up.
+type fetcher struct {
+	source *Source
+	place  *place
+	way    way
+
+	notBefore time.Time // the next try after a failure
+	failures  int       // in a row
+	troubled  time.Time // when the first failure was that is worth a word; zero if all is well
+	reminded  time.Time // when it was logged last
+}
+
+// way is how records come out of Kinesis: a poll asks for them, a push is sent them.
+type way interface {
+	// read waits for what comes next, takes room for it from the budget, and has the shard take it in. To read ahead it
+	// takes no room but what is to spare, and returns errNoRoom where that is too little.
+	read(ctx context.Context, in *fetched, ahead bool) error
+	// next is when the service may be asked again.
+	next() time.Time
+	// failed counts an error of read, the nth in a row, and says what it means. If it is no trouble yet, quiet is true.
+	failed(ctx context.Context, err error, n int) (f failure, quiet bool)
+	// worked counts a read without an error.
+	worked()
+	// close ends what is open.
+	close()
+}
+
+// fetch reads until there is something to tell: records, the shard's end, or that its tip is reached. It returns nil
+// when ctx has ended; and when it was to read ahead and the budget has no room to spare for that.
+func (f *fetcher) fetch(ctx context.Context, ahead bool) *fetched {
+	for sleepUntil(ctx, later(f.notBefore, f.way.next())) {
+		in := &fetched{}
+		err := f.place.prepare()
+		if err == nil {
+			err = f.way.read(ctx, in, ahead)
+		}
+		if err == nil {
+			f.recovered(ctx)
+			if in.fetch.Count > 0 || in.fetch.End || in.fetch.Tip {
+				return in
+			}
+		}
+		in.release(f.source.cfg.Budget) // after a failure, and for an empty stretch in the middle of the shard
+		if ctx.Err() != nil || errors.Is(err, errNoRoom) {
+			return nil
+		}
+		if err != nil {
+			f.failed(ctx, err)
+		}
+	}
+	return nil
+}
+
+// failed decides what follows after a read failed, and says so.
+func (f *fetcher) failed(ctx context.Context, err error) {
+	f.failures++
+	what, quiet := f.way.failed(ctx, err, f.failures)
+	if quiet {
+		return
+	}
+	now := time.Now()
+	f.notBefore = now.Add(delay(f.failures))
+	if f.troubled.IsZero() {
+		f.troubled = now
+	}
+	if f.source.cfg.Trouble != nil {
+		f.source.cfg.Trouble(f.place.id, err)
+	}
+	if now.Sub(f.reminded) >= remindEvery {
+		f.reminded = now
+		f.source.log.Log(ctx, what.level, "reading failed and is tried again",
+			logkey.Shard, f.place.id, logkey.Attempt, f.failures, logkey.Error, err)
+	}
+}
+
+// recovered ends what failed began.
+func (f *fetcher) recovered(ctx context.Context) {
+	f.way.worked()
+	attempts := f.failures
+	f.failures = 0
+	if f.troubled.IsZero() {
+		return
+	}
+	f.source.log.InfoContext(ctx, "reading works again",
+		logkey.Shard, f.place.id, logkey.Attempt, attempts, logkey.Took, time.Since(f.troubled))
+	f.troubled, f.reminded = time.Time{}, time.Time{}
+	if f.source.cfg.Trouble != nil {
+		f.source.cfg.Trouble(f.place.id, nil)
+	}
+}
+
+// forgotten ends what failed began if the shard is not read here any more: nobody would say that it works again.
+func (f *fetcher) forgotten() {
+	if !f.troubled.IsZero() && f.source.cfg.Trouble != nil {
+		f.source.cfg.Trouble(f.place.id, nil)
+	}
+	f.troubled = time.Time{}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// delay is the wait after the nth failure in a row: it doubles up to a bound, less up to a half by chance, so that
+// shards that failed together do not call together.
+func delay(n int) time.Duration {
+	d := lastDelay
+	if n <= 6 {
+		d = min(d, firstDelay<<(n-1))
+	}
+	return d - rand.N(d/2)
+}
+
+// sleepUntil waits for a time and tells whether ctx is still alive.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	d := time.Until(t)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,113 @@
+package source
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/record"
+)
+
+// place is where a reader stands in its shard, and takes apart what comes next.
+type place struct {
+	source  *Source
+	id      string
+	from    checkpoint.Position
+	decoder Decoder // nil before the first read
+
+	last  string // sequence number of the last record read, or the position that was a sequence number
+	count int    // of records in the last answer
+}
+
+// prepare makes the decoder.
+func (p *place) prepare() error {
+	if p.decoder != nil {
+		return nil
+	}
+	decoder, err := p.source.cfg.Decoder(p.id)
+	if err != nil {
+		return err
+	}
+	p.decoder = decoder
+	return nil
+}
+
+// take adds the records of an answer to a fetch and moves on. It returns the bytes that Kinesis counts as read. The
+// shard has ended if the answer says so without a doubt, by its children (see GetRecords in the API reference of Kinesis):
+// an end cannot be taken back. The only error is ctx's, and ends the reading of the shard.
+func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, err error) {
+	f := &in.fetch
+	// Kinesis documents MillisBehindLatest as optional.
+	f.Behind, f.Tip = time.Duration(a.behind)*time.Millisecond, a.behind == 0
+	f.End, f.Children = a.next == "" && len(a.children) > 0, a.children
+	if in.records == nil {
+		in.records = records.get(len(a.entries.s))
+	}
+	taken := in.records.s
+	count, repeated := 0, 0
+	last := p.last
+	for i := range a.entries.s {
+		raw := a.record(&a.entries.s[i])
+		charged += len(raw.Data) + len(raw.PartitionKey)
+		if last != "" && record.CompareSequence(raw.SequenceNumber, last) <= 0 {
+			repeated++
+			continue
+		}
+		last = raw.SequenceNumber
+		if f.Count == 0 {
+			f.FirstArrival = raw.Arrival
+		}
+		f.LastArrival = raw.Arrival
+		f.Count++
+		count++
+		f.Bytes += len(raw.Data)
+		n := len(taken)
+		taken, err = p.decode(ctx, taken, raw)
+		if err != nil {
+			return charged, err
+		}
+		in.apart += inflated(taken[n:], len(raw.Data))
+	}
+	p.count = len(a.entries.s)
+	a.free()
+	in.records.s, f.Records = taken, taken
+	if count > 0 {
+		p.last = strings.Clone(last) // it outlives the answer
+		f.Last = p.last
+	}
+	in.settle(p.source.cfg.Budget)
+	p.source.metrics.BehindLatest.WithLabelValues(p.id).Set(f.Behind.Seconds())
+	p.source.metrics.LastRead.WithLabelValues(p.id).SetToCurrentTime()
+	if repeated > 0 {
+		p.source.metrics.RecordsRepeated.Add(float64(repeated))
+		p.source.log.Warn("records came twice and were dropped",
+			logkey.Shard, p.id, logkey.Count, repeated, logkey.Sequence, p.last)
+	}
+	return charged, nil
+}
+
+// inflated tells how many bytes records have that can not lie in the payload they came out of.
+func inflated(records []record.Record, payload int) int {
+	sum := 0
+	for i := range records {
+		sum += len(records[i].Data)
+	}
+	return max(0, sum-payload)
+}
+
+func (p *place) decode(ctx context.Context, records []record.Record, raw record.Record) ([]record.Record, error) {
+	n := len(records)
+	records, err := p.decoder.Append(ctx, records, raw)
+	for i := n; i < len(records); i++ {
+		if corruptAggregate(&records[i]) {
+			p.source.metrics.AggregateFault.Inc()
+		}
+	}
+	return records, err
+}
+
+func corruptAggregate(r *record.Record) bool {
+	return r.Fault != nil && (r.Fault.Code == record.CodeAggregateCorrupt || r.Fault.Code == record.CodeAggregateTooManyRecords)
+}
