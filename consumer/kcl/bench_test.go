@@ -30,7 +30,7 @@ func BenchmarkEngine_Listing(b *testing.B) {
 func BenchmarkEngine_Read(b *testing.B) {
 	r := newRegistry(still{}, Config{Worker: testWorker, Logger: slog.New(slog.DiscardHandler)})
 	r.ctx = context.Background()
-	if err := r.lease(&par.ShardStatus{ID: "a", Mux: new(sync.RWMutex)}); err != nil {
+	if err := r.getLease(&par.ShardStatus{ID: "a", Mux: new(sync.RWMutex)}); err != nil {
 		b.Fatal(err)
 	}
 	client := newClient(r.answer)

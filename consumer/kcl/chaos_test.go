@@ -206,7 +206,7 @@ func trustIsFound(seed uint64) bool {
 	e := New(b, testConfig)
 	e.renewEvery = 20 * time.Millisecond
 	e.cfg.StopWithin = time.Minute
-	e.checkpointer = &tardy{Checkpointer: trusting{leases{e.reg}}, dice: d}
+	e.checkpointer = &tardy{Checkpointer: trusting{checkpointer{e.reg}}, dice: d}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
@@ -229,11 +229,11 @@ func trustIsFound(seed uint64) bool {
 }
 
 // trusting is a Checkpointer whose statuses serve again after a release.
-type trusting struct{ leases }
+type trusting struct{ checkpointer }
 
 func (c trusting) RemoveLeaseOwner(shard string) error {
 	s := c.reg.session(shard)
-	err := c.leases.RemoveLeaseOwner(shard)
+	err := c.checkpointer.RemoveLeaseOwner(shard)
 	if s != nil {
 		s.status.SetCheckpoint("")
 	}

@@ -1,9 +1,14 @@
 // Package kcl lets vmware-go-kcl-v2 drive the shards of the pipeline. It is the only package that knows the library.
 //
-// The library brings the event loop, one goroutine a shard and the record processor that the Kinesis Client Library is
-// known for. It gets no say in anything that safety rests on: leases, checkpoints and reading are the pipeline's own
-// and stand behind Driver and Session. The library sees two public extension points only, its Checkpointer and the
-// Kinesis client that it is given, and both are answered from memory: no call of the library ever reaches a network.
+// # Why it only drives the loop
+//
+// The library was chosen for this project, and its event loop, with one goroutine and one record processor per shard, is
+// what readers know from the Kinesis Client Library. It writes checkpoints unconditionally, so a worker that has lost a
+// lease could move the position of the worker that holds it now. It may drop a record processor without calling Shutdown,
+// and it starts at most one shard per tick, so neither cleaning up nor acquiring leases can depend on it. Its
+// deaggregation drops a whole answer for one corrupt aggregate, so it must not see records. The library therefore gets the
+// loop and nothing else: leases, checkpoints and reading are the pipeline's own and stand behind Driver and Session, and
+// every call of its two extension points, the Checkpointer and the Kinesis client, is answered from memory.
 //
 // # What the library does
 //

@@ -118,7 +118,7 @@ func New(driver Driver, cfg Config) *Engine {
 		cfg.StopWithin = defaultStopWithin
 	}
 	reg := newRegistry(driver, cfg)
-	return &Engine{cfg: cfg, reg: reg, checkpointer: leases{reg}, renewEvery: renewEvery}
+	return &Engine{cfg: cfg, reg: reg, checkpointer: checkpointer{reg}, renewEvery: renewEvery}
 }
 
 // Run drives the shards until ctx ends, and returns when all sessions are closed. It can be called once.

@@ -431,7 +431,7 @@ func TestRegistry_OpensASessionForAFreshStatusOnly(t *testing.T) {
 	status := func() *par.ShardStatus { return &par.ShardStatus{ID: "a", Mux: new(sync.RWMutex)} }
 	check := func(when string, s *par.ShardStatus, granted bool, owner string) {
 		t.Helper()
-		err := leases{r}.GetLease(s, testWorker)
+		err := checkpointer{r}.GetLease(s, testWorker)
 		if (err == nil) != granted || s.GetLeaseOwner() != owner {
 			t.Errorf("%s: GetLease answers %v, owner %q", when, err, s.GetLeaseOwner())
 		}
@@ -442,7 +442,7 @@ func TestRegistry_OpensASessionForAFreshStatusOnly(t *testing.T) {
 	check("another status of a shard that is read", second, false, "")
 	first.SetLeaseOwner("") // as the library does when the consumer leaves
 	check("renewal or event loop, while it is released", first, false, "")
-	leases{r}.RemoveLeaseOwner("a")
+	checkpointer{r}.RemoveLeaseOwner("a")
 	check("renewal or event loop, after the release", first, false, "")
 	if list, err := r.list(); err != nil || len(list) != 0 {
 		t.Errorf("first listing after the release: %q, %v", list, err)
@@ -453,8 +453,8 @@ func TestRegistry_OpensASessionForAFreshStatusOnly(t *testing.T) {
 	check("the other status, still fresh", second, true, testWorker)
 	check("late renewal of the first session", first, false, "")
 	second.SetLeaseOwner("")
-	leases{r}.RemoveLeaseOwner("a")
-	leases{r}.RemoveLeaseOwner("a") // nothing is left to release
+	checkpointer{r}.RemoveLeaseOwner("a")
+	checkpointer{r}.RemoveLeaseOwner("a") // nothing is left to release
 	if b.opens["a"] != 2 {
 		t.Errorf("%d sessions were opened", b.opens["a"])
 	}
@@ -478,7 +478,7 @@ func TestRegistry_AnswersNothingForASessionThatIsClosed(t *testing.T) {
 		t.Errorf("GetShardIterator without a session: %v", err)
 	}
 	open := func() {
-		if err := r.lease(&par.ShardStatus{ID: "a", Mux: new(sync.RWMutex)}); err != nil {
+		if err := r.getLease(&par.ShardStatus{ID: "a", Mux: new(sync.RWMutex)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -17,38 +17,38 @@ import (
 	"github.com/vmware/vmware-go-kcl-v2/logger"
 )
 
-// leases is the registry as the library's Checkpointer.
-type leases struct{ reg *registry }
+// checkpointer is the registry as the library's Checkpointer.
+type checkpointer struct{ reg *registry }
 
-var _ chk.Checkpointer = leases{}
+var _ chk.Checkpointer = checkpointer{}
 
-func (l leases) Init() error { return nil }
+func (c checkpointer) Init() error { return nil }
 
-func (l leases) GetLease(s *par.ShardStatus, _ string) error { return l.reg.lease(s) }
+func (c checkpointer) GetLease(s *par.ShardStatus, _ string) error { return c.reg.getLease(s) }
 
-func (l leases) RemoveLeaseOwner(shard string) error {
-	l.reg.release(shard)
+func (c checkpointer) RemoveLeaseOwner(shard string) error {
+	c.reg.release(shard)
 	return nil
 }
 
 // FetchCheckpoint has nothing to tell: sessions know where they begin.
-func (l leases) FetchCheckpoint(*par.ShardStatus) error { return chk.ErrSequenceIDNotFound }
+func (c checkpointer) FetchCheckpoint(*par.ShardStatus) error { return chk.ErrSequenceIDNotFound }
 
 // RemoveLeaseInfo tells that the library forgot a shard, which is no event of the shard's life.
-func (l leases) RemoveLeaseInfo(string) error { return nil }
+func (c checkpointer) RemoveLeaseInfo(string) error { return nil }
 
 // The library calls the methods below for features that are off, and through a record processor's checkpointer, which
 // the processor of this package does not use.
 
-func (l leases) CheckpointSequence(*par.ShardStatus) error { return errUnused }
+func (c checkpointer) CheckpointSequence(*par.ShardStatus) error { return errUnused }
 
-func (l leases) GetLeaseOwner(string) (string, error) { return "", errUnused }
+func (c checkpointer) GetLeaseOwner(string) (string, error) { return "", errUnused }
 
-func (l leases) ListActiveWorkers(map[string]*par.ShardStatus) (map[string][]*par.ShardStatus, error) {
+func (c checkpointer) ListActiveWorkers(map[string]*par.ShardStatus) (map[string][]*par.ShardStatus, error) {
 	return nil, errUnused
 }
 
-func (l leases) ClaimShard(*par.ShardStatus, string) error { return errUnused }
+func (c checkpointer) ClaimShard(*par.ShardStatus, string) error { return errUnused }
 
 var errUnused = errors.New("not a call that the engine expects of the library")
 
@@ -129,13 +129,13 @@ func (f factory) CreateProcessor() kcl.IRecordProcessor { return &processor{reg:
 // processor passes the library's calls of one consumer on to its session. It owns nothing: the library may drop it
 // without a word.
 type processor struct {
-	reg     *registry
-	session *session
+	reg   *registry
+	entry *entry
 }
 
-func (p *processor) Initialize(in *kcl.InitializationInput) { p.session = p.reg.session(in.ShardId) }
+func (p *processor) Initialize(in *kcl.InitializationInput) { p.entry = p.reg.session(in.ShardId) }
 
-func (p *processor) ProcessRecords(*kcl.ProcessRecordsInput) { p.reg.process(p.session) }
+func (p *processor) ProcessRecords(*kcl.ProcessRecordsInput) { p.reg.process(p.entry) }
 
 // Shutdown comes at the shard's end and when the worker stops, but not on other ways out. RemoveLeaseOwner follows.
 func (p *processor) Shutdown(*kcl.ShutdownInput) {}

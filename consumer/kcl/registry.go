@@ -33,14 +33,14 @@ type registry struct {
 	ctx      context.Context // of Run; set before the library starts
 
 	mu       sync.Mutex
-	sessions map[string]*session // by shard
+	sessions map[string]*entry   // by shard
 	omit     map[string]struct{} // shards that the next listing leaves out
 	serial   uint64
 }
 
-// session is a Session in the library's hands. The last two fields belong to the consumer's goroutine; the others do not
+// entry is a Session in the library's hands. The last two fields belong to the consumer's goroutine; the others do not
 // change.
-type session struct {
+type entry struct {
 	Session
 	shard    string
 	iterator string // stands for the session in the library's GetRecords
@@ -53,7 +53,7 @@ type session struct {
 func newRegistry(driver Driver, cfg Config) *registry {
 	return &registry{
 		driver: driver, worker: cfg.Worker, log: cfg.Logger, panicked: cfg.Panicked,
-		sessions: map[string]*session{}, omit: map[string]struct{}{},
+		sessions: map[string]*entry{}, omit: map[string]struct{}{},
 	}
 }
 
@@ -79,8 +79,8 @@ func (r *registry) list() (shards []string, err error) {
 	return listed, nil
 }
 
-// lease answers GetLease: it opens a session for a fresh status, confirms an open one, and refuses anything else.
-func (r *registry) lease(status *par.ShardStatus) error {
+// getLease answers GetLease: it opens a session for a fresh status, confirms an open one, and refuses anything else.
+func (r *registry) getLease(status *par.ShardStatus) error {
 	r.mu.Lock()
 	s := r.sessions[status.ID]
 	marked := status.GetCheckpoint() == chk.ShardEnd
@@ -110,7 +110,7 @@ func (r *registry) lease(status *par.ShardStatus) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.serial++
-	r.sessions[status.ID] = &session{
+	r.sessions[status.ID] = &entry{
 		Session: opened, shard: status.ID, status: status,
 		iterator: status.ID + "#" + strconv.FormatUint(r.serial, 10),
 	}
@@ -140,7 +140,7 @@ func (r *registry) release(shard string) {
 }
 
 // session returns the open session of a shard, nil if there is none.
-func (r *registry) session(shard string) *session {
+func (r *registry) session(shard string) *entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sessions[shard]
@@ -172,7 +172,7 @@ func (r *registry) next(iterator string) (done bool, err error) {
 }
 
 // process answers ProcessRecords, and makes the cycle last as long as the library needs it to.
-func (r *registry) process(s *session) {
+func (r *registry) process(s *entry) {
 	if s == nil || s.ended {
 		return
 	}
@@ -187,7 +187,7 @@ func (r *registry) process(s *session) {
 	}
 }
 
-func (r *registry) end(s *session, cause error) {
+func (r *registry) end(s *entry, cause error) {
 	s.ended = true
 	level := slog.LevelInfo
 	if r.tell(s.shard, cause) {
@@ -206,7 +206,7 @@ func (r *registry) tell(shard string, err error) bool {
 }
 
 // byIterator returns the open session that an iterator stands for, nil if it is closed.
-func (r *registry) byIterator(iterator string) *session {
+func (r *registry) byIterator(iterator string) *entry {
 	shard, _, _ := strings.Cut(iterator, "#")
 	if s := r.session(shard); s != nil && s.iterator == iterator {
 		return s
