@@ -12,7 +12,7 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// maxBodyBytes bounds the body of an answer. One of MaxAnswerBytes in base64 with MaxRecords records takes about 16 MiB.
+// maxBodyBytes bounds the body of an answer. One of maxAnswerBytes in base64 with maxRecords records takes about 16 MiB.
 const maxBodyBytes = 64 << 20
 
 // answer is what one call of GetRecords or one event of SubscribeToShard brought. Its records are views on its body: they

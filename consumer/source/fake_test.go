@@ -55,7 +55,7 @@ func sequence(i int) string { return strconv.Itoa(origin + i) }
 
 // newShard makes a shard of n records with payloads of some bytes, one each second.
 func newShard(n, bytes int) *shard {
-	s := &shard{perCall: MaxRecords}
+	s := &shard{perCall: maxRecords}
 	s.put(n, make([]byte, bytes))
 	return s
 }
@@ -184,14 +184,14 @@ func (s *shard) answer(now time.Time, first, limit int) *kinesis.GetRecordsOutpu
 	} else {
 		for ; next < len(s.records) && next-first < min(limit, s.perCall); next++ {
 			n := len(s.records[next].Data)
-			if bytes+n > MaxAnswerBytes {
+			if bytes+n > maxAnswerBytes {
 				break
 			}
 			bytes += n
 			out.Records = append(out.Records, s.records[next])
 		}
 	}
-	s.paid = now.Add(time.Duration(float64(bytes) / ReadBytesPerSecond * float64(time.Second)))
+	s.paid = now.Add(time.Duration(float64(bytes) / readBytesPerSecond * float64(time.Second)))
 	if !s.noBehind {
 		out.MillisBehindLatest = aws.Int64(int64(len(s.records)-next) * 1000)
 	}

@@ -246,8 +246,8 @@ func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 		n           int // records
 		least, most float64
 	}{
-		{"answers of 10 MB", MaxRecords, 4500, 0.99 * ReadBytesPerSecond, 2 << 20},
-		{"answers of 1 MB", 100, 1500, 0.99 * ReadBytesPerSecond, 2 << 20},
+		{"answers of 10 MB", maxRecords, 4500, 0.99 * readBytesPerSecond, 2 << 20},
+		{"answers of 1 MB", 100, 1500, 0.99 * readBytesPerSecond, 2 << 20},
 		{"answers of 300 kB", 30, 600, 1.19e6, 1.2e6}, // the calls are the limit
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -305,7 +305,7 @@ func TestReader_IsNotThrottledWhereCallsArriveLate(t *testing.T) {
 	}{
 		{"small answers", 3000, 10, 10, 3 * 10 * 10},
 		{"answers of 2.5 MB", 10_000, 10_000, 250, 1.8e6},
-		{"answers of 10 MB", 20_000, 10_000, MaxRecords, 1.9e6},
+		{"answers of 10 MB", 20_000, 10_000, maxRecords, 1.9e6},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -193,7 +193,7 @@ const (
 // estimate bounds the memory of the next answer. At the tip that is what producers can have written since then, with a
 // second to spare; elsewhere it is Kinesis's limit.
 func (p *poll) estimate(now time.Time) int64 {
-	bytes, count := float64(MaxAnswerBytes), float64(p.source.cfg.MaxRecords)
+	bytes, count := float64(maxAnswerBytes), float64(p.source.cfg.MaxRecords)
 	if !p.tipAt.IsZero() {
 		seconds := now.Sub(p.tipAt).Seconds() + 1
 		bytes = min(bytes, seconds*writeBytesPerSecond)

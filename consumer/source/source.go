@@ -28,12 +28,12 @@ import (
 
 // Limits of Kinesis (AWS, "Quotas and limits" of Kinesis Data Streams, and the API reference of GetRecords).
 const (
-	// MaxRecords is the most records that one call may ask for.
-	MaxRecords = 10_000
-	// MaxAnswerBytes is the most payload that one answer brings.
-	MaxAnswerBytes = 10 << 20
-	// ReadBytesPerSecond is what may be read of a shard, by all applications together.
-	ReadBytesPerSecond = 2_000_000
+	// maxRecords is the most records that one call may ask for.
+	maxRecords = 10_000
+	// maxAnswerBytes is the most payload that one answer brings.
+	maxAnswerBytes = 10 << 20
+	// readBytesPerSecond is what may be read of a shard, by all applications together.
+	readBytesPerSecond = 2_000_000
 	// writeBytesPerSecond and writeRecordsPerSecond are what producers may write to a shard.
 	writeBytesPerSecond   = 1 << 20
 	writeRecordsPerSecond = 1000
@@ -141,13 +141,13 @@ func New(cfg Config, client Client, log *slog.Logger, m *metrics.Metrics) *Sourc
 
 func (c Config) withDefaults() Config {
 	if c.MaxRecords == 0 {
-		c.MaxRecords = MaxRecords
+		c.MaxRecords = maxRecords
 	}
 	if c.MinInterval == 0 {
 		c.MinInterval = defaultMinInterval
 	}
 	if c.BytesPerSecond == 0 {
-		c.BytesPerSecond = ReadBytesPerSecond
+		c.BytesPerSecond = readBytesPerSecond
 	}
 	if c.Idle == 0 {
 		c.Idle = defaultIdle

@@ -519,7 +519,7 @@ func TestReader_AtTheTipReservesLittle(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if held := b.Held(budget.Received); held == 0 || held > MaxAnswerBytes/2 {
+		if held := b.Held(budget.Received); held == 0 || held > maxAnswerBytes/2 {
 			t.Errorf("%d bytes reserved for a call at the tip", held)
 		}
 	})
