@@ -19,6 +19,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/shardmap"
 	"aws-streaming-pipeline/internal/logkey"
@@ -48,9 +50,9 @@ type Keeper struct {
 	mu       sync.Mutex
 	app      checkpoint.Application
 	about    shardmap.Stream
-	holds    map[string]*Hold // by shard, from the acquisition until the reader has ended
-	released map[string]int64 // counters under which this worker gave leases back
-	ended    map[string]bool  // shards whose end this worker has committed
+	holds    map[string]*holding // by shard, from the acquisition until the reader has ended
+	released map[string]int64    // counters under which this worker gave leases back
+	ended    map[string]bool     // shards whose end this worker has committed
 	stopping bool
 	started  time.Time       // when Run began
 	last     [acts]time.Time // when each act was last done
@@ -78,7 +80,7 @@ func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m 
 		scanNow:  make(chan struct{}, 1),
 		listNow:  make(chan struct{}, 1),
 		freed:    make(chan struct{}, 1),
-		holds:    make(map[string]*Hold),
+		holds:    make(map[string]*holding),
 		released: make(map[string]int64),
 		ended:    make(map[string]bool),
 		coming:   newListing(),
@@ -220,7 +222,7 @@ func (k *Keeper) Take(shard string) (*Hold, bool) {
 		return nil, false
 	}
 	h.taken = true
-	return h, true
+	return &Hold{keeper: k, holding: h}, true
 }
 
 func latest(a, b time.Time) time.Time {
@@ -273,16 +275,24 @@ func (k *Keeper) startDraining(life context.Context) {
 // committed can not be committed any more.
 func (k *Keeper) abandon(life context.Context) error {
 	k.mu.Lock()
-	holds := make([]*Hold, 0, len(k.holds))
+	holds := make([]*holding, 0, len(k.holds))
 	for _, h := range k.holds {
 		holds = append(holds, h)
-		h.endLocked(ErrShutdown, "shutdown")
+		k.endLocked(h, ErrShutdown, "shutdown")
 	}
 	k.mu.Unlock()
 	// The deadline is for all of them together.
 	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
 	defer cancel()
-	each(holds, func(h *Hold) { k.giveBack(ctx, h) })
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for _, h := range holds {
+		g.Go(func() error {
+			k.giveBack(ctx, h)
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return no errors
 	return fmt.Errorf("shut down leases: %d readers did not release within %v", len(holds), k.cfg.Grace)
 }
 
@@ -297,20 +307,6 @@ func (k *Keeper) leave(life context.Context) {
 
 // parallel bounds the requests to the store that one act makes at a time.
 const parallel = 16
-
-// each calls f for all items, some at a time, and returns when all calls have.
-func each[T any](items []T, f func(T)) {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, parallel)
-	for _, item := range items {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			f(item)
-		})
-	}
-	wg.Wait()
-}
 
 // signal wakes whoever waits on c, or the next one who will.
 func signal(c chan struct{}) {

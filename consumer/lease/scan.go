@@ -5,7 +5,10 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/logkey"
@@ -145,11 +148,11 @@ func (k *Keeper) findLost(life context.Context, rows []checkpoint.Lease) {
 }
 
 // compareLocked ends an active hold if its row shows that the lease is another's.
-func (k *Keeper) compareLocked(h *Hold, row checkpoint.Lease) {
+func (k *Keeper) compareLocked(h *holding, row checkpoint.Lease) {
 	if row.Counter < h.row.Counter || row.Counter == h.row.Counter && row.Owner == k.cfg.Worker {
 		return
 	}
-	h.endLocked(ErrLost, "lost")
+	k.endLocked(h, ErrLost, "lost")
 	if !h.taken {
 		delete(k.holds, h.row.Shard)
 	}
@@ -178,7 +181,7 @@ func (k *Keeper) plan(rows []checkpoint.Lease, live []string) (plan, gate) {
 	held := make(map[string]holdState, len(k.holds))
 	all := slices.Clone(rows)
 	for shard, h := range k.holds {
-		held[shard] = holdState{active: h.cause == nil, drained: h.drained, returns: h.returnsLocked()}
+		held[shard] = holdState{active: h.cause == nil, drained: h.drained, returns: k.returnsLocked(h)}
 		if h.cause == nil && !shown[shard] {
 			all = append(all, h.row)
 		}
@@ -198,19 +201,28 @@ func (k *Keeper) plan(rows []checkpoint.Lease, live []string) (plan, gate) {
 // act takes steps towards the worker's share, and returns how many leases it still lacks.
 func (k *Keeper) act(ctx, life context.Context, p plan, g gate) int {
 	k.drainShards(life, p.trimmed)
-	each(p.stray, func(row checkpoint.Lease) { k.releaseRow(life, row) })
+	k.releaseRows(life, p.stray)
 	wanted := max(0, p.lack)
 	own := min(len(p.own), wanted)
-	each(p.own[own:], func(row checkpoint.Lease) { k.releaseRow(life, row) })
+	k.releaseRows(life, p.own[own:])
 	k.drainExcess(life, -p.lack)
 	wanted -= k.acquire(ctx, life, p.own[:own], own, g)
 	return wanted - k.acquire(ctx, life, p.free, wanted, g)
 }
 
-func (k *Keeper) releaseRow(life context.Context, row checkpoint.Lease) {
-	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
-	defer cancel()
-	k.release(ctx, row)
+// releaseRows clears the owner of rows of this worker, some at a time.
+func (k *Keeper) releaseRows(life context.Context, rows []checkpoint.Lease) {
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for _, row := range rows {
+		g.Go(func() error {
+			ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+			defer cancel()
+			k.release(ctx, row)
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return no errors
 }
 
 // acquire tries for rows in their order until it got as many as wanted, and returns how many these are.
@@ -221,19 +233,34 @@ func (k *Keeper) acquire(ctx, life context.Context, rows []checkpoint.Lease, wan
 	for len(rows) > 0 && got < wanted && ctx.Err() == nil {
 		round := rows[:min(len(rows), parallel, wanted-got)]
 		rows = rows[len(round):]
-		results := make(chan error, len(round))
-		each(round, func(row checkpoint.Lease) { results <- k.acquireRow(life, row, g) })
-		for range round {
-			switch err := <-results; {
-			case err == nil:
-				got++
-			case !errors.Is(err, checkpoint.ErrConflict):
-				// The store is in trouble. What was applied although the answer was lost shows at the next scan.
-				rows = nil
-			}
+		won, trouble := k.acquireRows(life, round, g)
+		got += won
+		if trouble {
+			// What was applied although the answer was lost shows at the next scan.
+			break
 		}
 	}
 	return got
+}
+
+// acquireRows tries for rows all at once. It returns how many it got, and whether the store is in trouble.
+func (k *Keeper) acquireRows(life context.Context, rows []checkpoint.Lease, gate gate) (got int, trouble bool) {
+	var won atomic.Int64
+	var g errgroup.Group
+	for _, row := range rows {
+		g.Go(func() error {
+			err := k.acquireRow(life, row, gate)
+			if err == nil {
+				won.Add(1)
+			}
+			if errors.Is(err, checkpoint.ErrConflict) {
+				return nil // another worker was faster
+			}
+			return err
+		})
+	}
+	err := g.Wait()
+	return int(won.Load()), err != nil
 }
 
 func (k *Keeper) acquireRow(life context.Context, row checkpoint.Lease, g gate) error {
@@ -265,13 +292,13 @@ func (k *Keeper) drainExcess(life context.Context, n int) {
 		return
 	}
 	k.mu.Lock()
-	var holds []*Hold
+	var holds []*holding
 	for _, h := range k.activeLocked() {
 		if !h.drained {
 			holds = append(holds, h)
 		}
 	}
-	slices.SortFunc(holds, func(a, b *Hold) int {
+	slices.SortFunc(holds, func(a, b *holding) int {
 		if a.taken != b.taken {
 			return count(a.taken) - count(b.taken)
 		}
@@ -289,7 +316,7 @@ func (k *Keeper) drainExcess(life context.Context, n int) {
 // drainShards asks for leases of shards back that are no more.
 func (k *Keeper) drainShards(life context.Context, shards []string) {
 	k.mu.Lock()
-	var holds []*Hold
+	var holds []*holding
 	for _, shard := range shards {
 		if h := k.holds[shard]; h != nil && h.cause == nil {
 			h.drainLocked()

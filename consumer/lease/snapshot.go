@@ -32,14 +32,14 @@ type Snapshot struct {
 	Worker      string    // this one
 	Application checkpoint.Application
 	Stream      shardmap.Stream
-	Leases      []LeaseStatus  // ordered by shard
+	Leases      []RowStatus    // ordered by shard
 	Workers     []WorkerStatus // ordered by id
 	Outbox      []BatchStatus
 	Tombstones  int
 }
 
-// LeaseStatus is a row with what this worker makes of it.
-type LeaseStatus struct {
+// RowStatus is a row with what this worker makes of it.
+type RowStatus struct {
 	checkpoint.Lease
 	State State
 	// Age is how old the last committed record is; 0 if there is none or the shard is finished. That of a shard
@@ -112,13 +112,13 @@ func (k *Keeper) report(scan Scan, g gate, leading bool) {
 	k.snapshot = s
 }
 
-func (k *Keeper) leaseStatus(now time.Time, g gate) []LeaseStatus {
+func (k *Keeper) leaseStatus(now time.Time, g gate) []RowStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	all := make([]LeaseStatus, 0, len(g.rows))
+	all := make([]RowStatus, 0, len(g.rows))
 	for _, shard := range slices.Sorted(maps.Keys(g.rows)) {
 		h := k.holds[shard]
-		l := LeaseStatus{Lease: g.rows[shard]}
+		l := RowStatus{Lease: g.rows[shard]}
 		if h != nil {
 			l.Lease = newer(l.Lease, h.row)
 		}
@@ -142,7 +142,7 @@ func newer(scanned, held checkpoint.Lease) checkpoint.Lease {
 	return held
 }
 
-func (k *Keeper) state(row checkpoint.Lease, h *Hold, g gate) State {
+func (k *Keeper) state(row checkpoint.Lease, h *holding, g gate) State {
 	switch {
 	case h != nil && h.cause != nil:
 		return Ending
@@ -165,7 +165,7 @@ func (k *Keeper) state(row checkpoint.Lease, h *Hold, g gate) State {
 }
 
 // age compares the service's clock, which stamps arrivals, with the local one: good enough for a warning.
-func age(now time.Time, row checkpoint.Lease, h *Hold) time.Duration {
+func age(now time.Time, row checkpoint.Lease, h *holding) time.Duration {
 	from := row.Arrival
 	if t, ok := row.Checkpoint.Timestamp(); ok {
 		from = t
@@ -179,7 +179,7 @@ func age(now time.Time, row checkpoint.Lease, h *Hold) time.Duration {
 	return max(0, now.Sub(from))
 }
 
-func (k *Keeper) warnOfRetention(h *Hold, l LeaseStatus) {
+func (k *Keeper) warnOfRetention(h *holding, l RowStatus) {
 	if h == nil || l.RetentionUsed < 0.5 || h.outdated {
 		return
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // packages are those in which no type may hold one that holds it: not by a field, and not by an interface that it satisfies.
-var packages = []string{"consumer/batch", "consumer/kcl", "consumer/shardmap", "consumer/source"}
+var packages = []string{"consumer/batch", "consumer/kcl", "consumer/lease", "consumer/shardmap", "consumer/source"}
 
 // A child that knows its parent can do anything that the parent can, so neither is understood without the other, and the
 // order of their locks is anybody's guess.

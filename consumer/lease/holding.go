@@ -1,0 +1,233 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
+)
+
+// holding is a lease of this worker, from its acquisition until its reader has released it. Its row and what follows are
+// guarded by Keeper.mu.
+type holding struct {
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	draining chan struct{}
+
+	row      checkpoint.Lease
+	since    time.Time // of the acquisition
+	tip      time.Time // up to which the reader found nothing more to read
+	taken    bool
+	drained  bool
+	handed   bool  // Release was called
+	cause    error // nil as long as the lease is held
+	outdated bool  // retention was warned of
+}
+
+// drainLocked asks the reader to come to an end.
+func (h *holding) drainLocked() {
+	if h.drained || h.cause != nil {
+		return
+	}
+	h.drained = true
+	close(h.draining)
+}
+
+// row returns the row of a holding as it is known.
+func (k *Keeper) row(h *holding) checkpoint.Lease {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return h.row
+}
+
+func (k *Keeper) committed(h *holding, p checkpoint.Position, arrival time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h.row.Checkpoint = p
+	if !arrival.IsZero() {
+		h.row.Arrival = arrival
+	}
+	if p != checkpoint.ShardEnd {
+		return
+	}
+	k.ended[h.row.Shard] = true
+	k.endLocked(h, ErrShardEnd, "shard_end")
+	signal(k.listNow)
+}
+
+func (k *Keeper) reachedTip(h *holding, at time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h.tip = latest(at, h.tip)
+}
+
+func (k *Keeper) restart(h *holding, reason string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if h.cause != nil {
+		return
+	}
+	k.endLocked(h, ErrRestart, "restart")
+	k.log.Warn("shard restarts", logkey.Shard, h.row.Shard, logkey.Reason, reason, logkey.Position, string(h.row.Checkpoint))
+}
+
+// letGo ends a holding whose reader has ended, and gives its lease back.
+func (k *Keeper) letGo(ctx context.Context, h *holding) {
+	k.mu.Lock()
+	if h.handed {
+		k.mu.Unlock()
+		return
+	}
+	h.handed = true
+	cause := h.cause
+	k.endLocked(h, ErrReleased, k.reasonLocked())
+	again := k.returnsLocked(h)
+	k.mu.Unlock()
+
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.Failover)
+	defer cancel()
+	switch {
+	case errors.Is(cause, ErrLost), errors.Is(cause, ErrShutdown):
+		k.drop(h)
+	case again:
+		k.reacquire(ctx, h)
+	default:
+		k.giveBack(ctx, h)
+	}
+}
+
+// returnsLocked tells that the lease is to be acquired again when the reader has released.
+func (k *Keeper) returnsLocked(h *holding) bool {
+	return errors.Is(h.cause, ErrRestart) && !h.drained && !k.stopping
+}
+
+func (k *Keeper) reasonLocked() string {
+	if k.stopping {
+		return "shutdown"
+	}
+	return "handover"
+}
+
+// endLocked ends a holding. It stays in Keeper.holds until its reader has released, so that no other takes its place.
+func (k *Keeper) endLocked(h *holding, cause error, reason string) {
+	if h.cause != nil {
+		return
+	}
+	h.cause = cause
+	h.cancel(cause)
+	k.metrics.LeasesEnded.WithLabelValues(reason).Inc()
+	k.metrics.LeasesHeld.Dec()
+}
+
+// offerLocked makes an acquired row a holding for a reader to take.
+func (k *Keeper) offerLocked(row checkpoint.Lease) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	h := &holding{ctx: ctx, cancel: cancel, draining: make(chan struct{}), row: row, since: time.Now()}
+	k.holds[row.Shard] = h
+	k.metrics.LeasesTaken.Inc()
+	k.metrics.LeasesHeld.Inc()
+	k.log.Info("lease acquired", logkey.Shard, row.Shard, logkey.Position, string(row.Checkpoint), "counter", row.Counter)
+}
+
+// drop forgets a holding.
+func (k *Keeper) drop(h *holding) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds[h.row.Shard] == h {
+		delete(k.holds, h.row.Shard)
+	}
+	signal(k.freed)
+	failed := errors.Is(h.cause, ErrReleased) && !h.drained // the shard should not wait for another reader
+	if failed || errors.Is(h.cause, ErrShardEnd) {          // nor should its children
+		signal(k.scanNow)
+	}
+}
+
+// giveBack clears the owner of the lease and forgets the holding. If the store does not answer, the row still names this
+// worker; the next scan finds it and decides anew.
+func (k *Keeper) giveBack(ctx context.Context, h *holding) {
+	row := k.row(h)
+	if k.release(ctx, row) {
+		k.log.Info("lease released", logkey.Shard, row.Shard, logkey.Position, string(row.Checkpoint))
+	}
+	k.drop(h)
+}
+
+// release clears the owner of a row of this worker. A conflict means that the row is not this worker's any more,
+// which is what was wanted.
+func (k *Keeper) release(ctx context.Context, row checkpoint.Lease) bool {
+	err := k.store.Release(ctx, row)
+	if err != nil && !errors.Is(err, checkpoint.ErrConflict) {
+		k.log.Warn("lease could not be released; the next scan tries again", logkey.Shard, row.Shard, logkey.Error, err.Error())
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.released[row.Shard] = row.Counter
+	return true
+}
+
+// reacquire raises the counter of a lease that this worker still owns, and offers it again with what is stored now.
+func (k *Keeper) reacquire(ctx context.Context, h *holding) {
+	held := k.row(h)
+	row, err := k.store.Acquire(ctx, held, k.cfg.Worker)
+	switch {
+	case errors.Is(err, checkpoint.ErrConflict):
+		k.log.Warn("lease was lost before its restart", logkey.Shard, held.Shard)
+		k.drop(h)
+	case err != nil:
+		k.log.Warn("lease could not be restarted; the next scan tries again", logkey.Shard, held.Shard, logkey.Error, err.Error())
+		k.drop(h)
+	case k.replace(h, row):
+	default: // the worker began to stop meanwhile
+		k.giveBack(ctx, h)
+	}
+}
+
+// replace puts a new holding of the same shard in the place of h, or only the new row into h if the worker is stopping.
+func (k *Keeper) replace(h *holding, row checkpoint.Lease) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopping {
+		h.row = row
+		return false
+	}
+	k.offerLocked(row)
+	return true
+}
+
+// activeLocked returns the holdings whose lease is held.
+func (k *Keeper) activeLocked() []*holding {
+	active := make([]*holding, 0, len(k.holds))
+	for _, h := range k.holds {
+		if h.cause == nil {
+			active = append(active, h)
+		}
+	}
+	return active
+}
+
+// releaseUntaken gives drained leases back that no reader has taken.
+func (k *Keeper) releaseUntaken(ctx context.Context, holds []*holding) {
+	k.mu.Lock()
+	var idle []*holding
+	for _, h := range holds {
+		if h.drained && !h.taken && h.cause == nil {
+			idle = append(idle, h)
+		}
+	}
+	k.mu.Unlock()
+	var g errgroup.Group
+	g.SetLimit(parallel)
+	for _, h := range idle {
+		g.Go(func() error {
+			k.letGo(ctx, h)
+			return nil
+		})
+	}
+	_ = g.Wait() // the functions return no errors
+}
