@@ -11,6 +11,10 @@
 // answer that was lost is not a failure: what has become of a batch is only known when the store has buried it or
 // shown it to be committed, and nothing is aborted before.
 //
+// Each type knows only those after it. The Pipeline makes Cursors and lanes. A Cursor has a filler append records to the open
+// batch of its lane. A lane has a settler commit what is sealed, and a publisher make it visible; a sweeper has the
+// publisher do so for what is left in the outbox. A batch knows its files, and tells the progress of each shard.
+//
 // All shards fill the same files, one a partition, so that files are large however many shards there are. A commit
 // holds at most checkpoint.MaxRanges shards: a worker that reads more keeps several lanes, each with its own batches.
 package batch

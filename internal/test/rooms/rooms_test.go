@@ -1,5 +1,6 @@
 // Package rooms keeps the direction of the imports: a record knows nothing of who writes it, writers know nothing of who
-// consumes, and nothing that ships depends on what only tests use.
+// consumes, and nothing that ships depends on what only tests use. Within the packages of the daemon it keeps the direction
+// between types: no child holds its parent.
 package rooms
 
 import (
