@@ -10,16 +10,16 @@ import (
 
 // Causes with which the context of a Hold ends; context.Cause tells which.
 var (
-	// ErrLost means that the lease is another worker's now, or was rewound.
-	ErrLost = errors.New("the lease was lost")
-	// ErrRestart means that the shard is to be read again from its checkpoint, under a new Hold.
-	ErrRestart = errors.New("the shard restarts from its checkpoint")
-	// ErrShardEnd means that the end of the shard has been committed.
-	ErrShardEnd = errors.New("the shard has ended")
-	// ErrReleased means that the reader has given the hold back.
-	ErrReleased = errors.New("the lease was released")
-	// ErrShutdown means that the worker has ended before the reader had.
-	ErrShutdown = errors.New("the worker has shut down")
+	// errLost means that the lease is another worker's now, or was rewound.
+	errLost = errors.New("the lease was lost")
+	// errRestart means that the shard is to be read again from its checkpoint, under a new Hold.
+	errRestart = errors.New("the shard restarts from its checkpoint")
+	// errShardEnd means that the end of the shard has been committed.
+	errShardEnd = errors.New("the shard has ended")
+	// errReleased means that the reader has given the hold back.
+	errReleased = errors.New("the lease was released")
+	// errShutdown means that the worker has ended before the reader had.
+	errShutdown = errors.New("the worker has shut down")
 )
 
 // Hold is a lease that this worker holds, in the hands of its reader.

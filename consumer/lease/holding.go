@@ -55,7 +55,7 @@ func (k *Keeper) committed(h *holding, p checkpoint.Position, arrival time.Time)
 		return
 	}
 	k.ended[h.row.Shard] = true
-	k.endLocked(h, ErrShardEnd, "shard_end")
+	k.endLocked(h, errShardEnd, "shard_end")
 	signal(k.listNow)
 }
 
@@ -71,7 +71,7 @@ func (k *Keeper) restart(h *holding, reason string) {
 	if h.cause != nil {
 		return
 	}
-	k.endLocked(h, ErrRestart, "restart")
+	k.endLocked(h, errRestart, "restart")
 	k.log.Warn("shard restarts", logkey.Shard, h.row.Shard, logkey.Reason, reason, logkey.Position, string(h.row.Checkpoint))
 }
 
@@ -84,14 +84,14 @@ func (k *Keeper) letGo(ctx context.Context, h *holding) {
 	}
 	h.handed = true
 	cause := h.cause
-	k.endLocked(h, ErrReleased, k.reasonLocked())
+	k.endLocked(h, errReleased, k.reasonLocked())
 	again := k.returnsLocked(h)
 	k.mu.Unlock()
 
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.Failover)
 	defer cancel()
 	switch {
-	case errors.Is(cause, ErrLost), errors.Is(cause, ErrShutdown):
+	case errors.Is(cause, errLost), errors.Is(cause, errShutdown):
 		k.drop(h)
 	case again:
 		k.reacquire(ctx, h)
@@ -102,7 +102,7 @@ func (k *Keeper) letGo(ctx context.Context, h *holding) {
 
 // returnsLocked tells that the lease is to be acquired again when the reader has released.
 func (k *Keeper) returnsLocked(h *holding) bool {
-	return errors.Is(h.cause, ErrRestart) && !h.drained && !k.stopping
+	return errors.Is(h.cause, errRestart) && !h.drained && !k.stopping
 }
 
 func (k *Keeper) reasonLocked() string {
@@ -141,8 +141,8 @@ func (k *Keeper) drop(h *holding) {
 		delete(k.holds, h.row.Shard)
 	}
 	signal(k.freed)
-	failed := errors.Is(h.cause, ErrReleased) && !h.drained // the shard should not wait for another reader
-	if failed || errors.Is(h.cause, ErrShardEnd) {          // nor should its children
+	failed := errors.Is(h.cause, errReleased) && !h.drained // the shard should not wait for another reader
+	if failed || errors.Is(h.cause, errShardEnd) {          // nor should its children
 		signal(k.scanNow)
 	}
 }

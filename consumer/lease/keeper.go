@@ -278,7 +278,7 @@ func (k *Keeper) abandon(life context.Context) error {
 	holds := make([]*holding, 0, len(k.holds))
 	for _, h := range k.holds {
 		holds = append(holds, h)
-		k.endLocked(h, ErrShutdown, "shutdown")
+		k.endLocked(h, errShutdown, "shutdown")
 	}
 	k.mu.Unlock()
 	// The deadline is for all of them together.

@@ -152,7 +152,7 @@ func (k *Keeper) compareLocked(h *holding, row checkpoint.Lease) {
 	if row.Counter < h.row.Counter || row.Counter == h.row.Counter && row.Owner == k.cfg.Worker {
 		return
 	}
-	k.endLocked(h, ErrLost, "lost")
+	k.endLocked(h, errLost, "lost")
 	if !h.taken {
 		delete(k.holds, h.row.Shard)
 	}
