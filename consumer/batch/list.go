@@ -38,7 +38,7 @@ func (l *lists) write(ctx context.Context, b *checkpoint.Batch) error {
 		ContentType: "application/zstd", // RFC 8878, section 7.1
 		Metadata:    map[string]string{writers.MetadataBatchID: b.ID},
 	}
-	err = retry(ctx, func() error { return l.sink.Put(ctx, spec, data) }, never)
+	err = retries.Retry(ctx, always, func() error { return l.sink.Put(ctx, spec, data) })
 	if err != nil {
 		return fmt.Errorf("write list of files %s: %w", b.List, err)
 	}

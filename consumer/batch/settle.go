@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers"
@@ -104,13 +105,14 @@ func (s *settler) observe(phase string, began time.Time) {
 // made again: the batch's id makes it the same commit. An error means that the pipeline was told to stop before the
 // store answered.
 func (s *settler) commit(ctx, batch context.Context, b checkpoint.Batch) (committed bool, err error) {
-	err = retry(batch, func() error {
-		err := s.store.Commit(batch, b)
-		if err != nil && !refused(err) {
-			s.log.Warn("commit not answered, will be made again", logkey.Batch, b.ID, logkey.Error, err)
+	again := func(err error) bool {
+		if refused(err) {
+			return false
 		}
-		return err
-	}, refused)
+		s.log.Warn("commit not answered, will be made again", logkey.Batch, b.ID, logkey.Error, err)
+		return true
+	}
+	err = retries.Retry(batch, again, func() error { return s.store.Commit(batch, b) })
 	if err == nil {
 		return true, nil
 	}
@@ -126,11 +128,10 @@ func refused(err error) bool {
 func (s *settler) bury(ctx context.Context, id string) (committed bool, err error) {
 	ctx, cancel := lingering(ctx)
 	defer cancel()
-	err = retry(ctx, func() error {
-		var err error
+	err = retries.Retry(ctx, always, func() (err error) {
 		committed, err = s.store.Bury(ctx, id, s.worker)
 		return err
-	}, never)
+	})
 	return committed, err
 }
 
@@ -176,22 +177,10 @@ func lingering(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 }
 
-func never(error) bool { return false }
+func always(error) bool { return true }
 
-// retry calls f until it succeeds, its error is final, or ctx ends. It waits longer each time, 5 seconds at most.
-func retry(ctx context.Context, f func() error, final func(error) bool) error {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := f()
-		if err == nil || final(err) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		case <-time.After(wait):
-		}
-	}
-}
+// retries bounds the waits between calls of the store and of the bucket that are made until they succeed.
+var retries = backoff.Policy{First: 100 * time.Millisecond, Longest: 5 * time.Second}
 
 func sortRanges(r []checkpoint.Range) {
 	slices.SortFunc(r, func(a, b checkpoint.Range) int { return cmp.Compare(a.Shard, b.Shard) })

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/writers"
 )
 
@@ -21,11 +22,11 @@ type UnpublishedBatch struct {
 
 // pause is the time between the last attempt to publish a batch and the next. What is gone comes back only by hand.
 func (u UnpublishedBatch) pause() time.Duration {
-	longest := time.Minute
+	p := backoff.Policy{First: 10 * time.Second, Longest: time.Minute}
 	if u.Reason == reasonGone {
-		longest = 10 * time.Minute
+		p.Longest = 10 * time.Minute
 	}
-	return min(5*time.Second<<min(u.Attempts, 10), longest)
+	return p.Bound(u.Attempts)
 }
 
 // Reasons why a batch is not published.
