@@ -3,18 +3,17 @@ package source
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-const (
-	firstDelay = 200 * time.Millisecond // after the first failure; doubles with each further one
-	lastDelay  = 10 * time.Second
-	// remindEvery is how often a failure that lasts is logged.
-	remindEvery = time.Minute
-)
+// remindEvery is how often a failure that lasts is logged.
+const remindEvery = time.Minute
+
+// outage bounds the waits after reads that fail.
+var outage = backoff.Policy{First: 200 * time.Millisecond, Longest: 10 * time.Second}
 
 // fetcher reads a shard one way or the other, and does not give up.
 type fetcher struct {
@@ -77,7 +76,7 @@ func (f *fetcher) failed(ctx context.Context, err error) {
 		return
 	}
 	now := time.Now()
-	f.notBefore = now.Add(delay(f.failures))
+	f.notBefore = now.Add(outage.Wait(f.failures))
 	if f.troubled.IsZero() {
 		f.troubled = now
 	}
@@ -122,28 +121,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// delay is the wait after the nth failure in a row: it doubles up to a bound, less up to a half by chance, so that
-// shards that failed together do not call together.
-func delay(n int) time.Duration {
-	d := lastDelay
-	if n <= 6 {
-		d = min(d, firstDelay<<(n-1))
-	}
-	return d - rand.N(d/2)
-}
-
 // sleepUntil waits for a time and tells whether ctx is still alive.
 func sleepUntil(ctx context.Context, t time.Time) bool {
-	d := time.Until(t)
-	if d <= 0 {
-		return ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return backoff.Sleep(ctx, time.Until(t)) == nil
 }

@@ -255,7 +255,7 @@ func TestReader_BacksOffButNeverForLong(t *testing.T) {
 		calls := k.callTimes()
 		for i := 1; i < len(calls); i++ {
 			wait := calls[i].Sub(calls[i-1])
-			if wait > lastDelay || i > 7 && wait < lastDelay/2 {
+			if wait > max(outage.Bound(i), defaultMinInterval) {
 				t.Errorf("waited %v after failure %d", wait, i)
 			}
 		}
