@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
@@ -111,8 +112,8 @@ func (k *Keeper) next(settled bool, unmet int) time.Duration {
 		k.unmet = 0
 		return jitter(k.cfg.ScanEvery)
 	}
-	wait := min(k.cfg.quick()<<min(k.unmet, 8), jitter(k.cfg.ScanEvery))
 	k.unmet++
+	wait := min(backoff.Policy{First: k.cfg.quick(), Longest: k.cfg.ScanEvery}.Bound(k.unmet), jitter(k.cfg.ScanEvery))
 	return wait
 }
 
