@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/internal/backoff"
 )
 
 // API is the part of the Kinesis client that a Lister uses.
@@ -23,14 +24,15 @@ type API interface {
 const (
 	// pageAttempts bounds how often one page is asked for while the stream is throttled.
 	pageAttempts = 6
-	// firstPause is the mean wait after the first throttled call; it doubles with each further one.
-	firstPause = 250 * time.Millisecond
 	// listAttempts bounds how often a listing starts over because its token expired (after 300 seconds, says the API
 	// reference of ListShards).
 	listAttempts = 2
 	// callTimeout bounds one call with the SDK's attempts; the service answers within a second.
 	callTimeout = 10 * time.Second
 )
+
+// throttling bounds the waits after calls that were throttled: all those of one page take eight seconds on average.
+var throttling = backoff.Policy{First: 500 * time.Millisecond, Longest: 8 * time.Second}
 
 // Lister asks Kinesis for the shards of one stream. It is safe for concurrent use.
 type Lister struct {
@@ -89,19 +91,15 @@ func (l *Lister) list(ctx context.Context) ([]Shard, error) {
 
 // page asks for one page, more slowly if the stream is throttled: starting over would cost the pages that are there.
 func (l *Lister) page(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
-	pause := firstPause
-	for attempt := 1; ; attempt++ {
-		out, err := l.ask(ctx, in)
-		if err == nil || attempt == pageAttempts || !throttled(err) {
-			return out, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), err)
-		case <-time.After(pause/2 + rand.N(pause)):
-		}
-		pause *= 2
-	}
+	var out *kinesis.ListShardsOutput
+	attempts := 0
+	again := func(err error) bool { return throttled(err) && attempts < pageAttempts }
+	err := throttling.Retry(ctx, again, func() (err error) {
+		attempts++
+		out, err = l.ask(ctx, in)
+		return err
+	})
+	return out, err
 }
 
 func (l *Lister) ask(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,7 +184,7 @@ func TestLister_StopsWaitingWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		api := &script{answers: []any{&types.LimitExceededException{}, page("", "a")}}
+		api := &script{answers: slices.Repeat([]any{&types.LimitExceededException{}}, pageAttempts)}
 		if _, err := NewLister(api, "trips").ListShards(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error = %v, want the deadline's", err)
 		}
