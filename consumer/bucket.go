@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
@@ -42,9 +43,7 @@ func (b *bucketWatch) run(ctx context.Context) {
 		if !b.look(ctx) {
 			wait = bucketAgain
 		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if backoff.Sleep(ctx, wait) != nil {
 			return
 		}
 	}

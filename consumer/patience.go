@@ -12,11 +12,12 @@ import (
 	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// longestPause is the longest wait between two attempts of Patiently.
-const longestPause = 10 * time.Second
+// patience bounds the waits between two attempts of Patiently.
+var patience = backoff.Policy{First: 500 * time.Millisecond, Longest: 10 * time.Second}
 
 // expired are the codes by which services refuse credentials that were good once: of DynamoDB, of Kinesis, and of STS for
 // the token of an identity (API references, "Common Errors" and AssumeRoleWithWebIdentity), and of STS for a session.
@@ -26,18 +27,14 @@ var expired = []string{"ExpiredTokenException", "ExpiredToken"}
 // something else, or the service refuses the call itself. A service that is away is waited for, as it is later on, and
 // so are credentials that have expired: whoever issues them will issue others.
 func Patiently(ctx context.Context, log *slog.Logger, what string, f func() error) error {
-	for pause := 500 * time.Millisecond; ; pause = min(2*pause, longestPause) {
-		err := f()
-		if err == nil || !passing(err) {
-			return err
+	again := func(err error) bool {
+		if !passing(err) {
+			return false
 		}
 		log.Warn("not possible yet, will be tried again: "+what, logkey.Error, err.Error())
-		select {
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		case <-time.After(pause):
-		}
+		return true
 	}
+	return patience.Retry(ctx, again, f)
 }
 
 // passing tells whether an error may go away by itself.
