@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/klauspost/compress/zlib"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/record"
 )
@@ -39,10 +39,11 @@ type Service interface {
 const (
 	// callTimeout bounds one call, which has a small answer.
 	callTimeout = 10 * time.Second
-	firstDelay  = 200 * time.Millisecond // after the first failure; doubles with each further one
-	lastDelay   = 10 * time.Second
 	remindEvery = time.Minute
 )
+
+// outage bounds the waits between calls that fail.
+var outage = backoff.Policy{First: 200 * time.Millisecond, Longest: 10 * time.Second}
 
 // Results of calls.
 const (
@@ -234,10 +235,8 @@ func (r *Registry) lookUp(ctx context.Context, id uuid.UUID, flight chan struct{
 			reminded = now
 			r.log.ErrorContext(ctx, "a schema cannot be looked up: records that need it wait", "schema_version", id.String(), logkey.Attempt, attempt, logkey.Error, err)
 		}
-		select {
-		case <-time.After(delay(attempt)):
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		if err := outage.Pause(ctx, attempt); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -262,15 +261,6 @@ func (r *Registry) keep(id uuid.UUID, d Definition, err error) *version {
 	}
 	r.cache.put(id, c)
 	return c.version
-}
-
-// delay is the wait after the nth failure in a row: it doubles up to a bound, less up to a half by chance.
-func delay(n int) time.Duration {
-	d := lastDelay
-	if n <= 6 {
-		d = min(d, firstDelay<<(n-1))
-	}
-	return d - rand.N(d/2)
 }
 
 // Health tells what keeps records waiting.
