@@ -15,6 +15,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/takeover"
+	"aws-streaming-pipeline/internal/backoff"
 )
 
 // Attributes of foreign lease tables, as their libraries write them.
@@ -141,10 +142,8 @@ func (s *Store) nobodyWorks(ctx context.Context, failover time.Duration) error {
 	if err != nil || len(before) == 0 {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(failover):
+	if err := backoff.Sleep(ctx, failover); err != nil {
+		return err
 	}
 	after, err := s.heartbeats(ctx)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,6 +21,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/metrics"
 )
 
@@ -46,12 +46,14 @@ type Config struct {
 const (
 	// attempts bounds how often the SDK sends one request. With the backoff a call that can only fail takes a second
 	// at most, if the answers come at once.
-	attempts   = 6
-	maxBackoff = time.Second
+	attempts = 6
 	// requestTimeout ends a single attempt. A DynamoDB request takes milliseconds; a connection that says nothing for
 	// this long is dead.
 	requestTimeout = 5 * time.Second
 )
+
+// retries bounds the waits between attempts, the SDK's and ours.
+var retries = backoff.Policy{First: 25 * time.Millisecond, Longest: time.Second}
 
 // Store implements checkpoint.Store on a table. Open makes one.
 type Store struct {
@@ -100,7 +102,7 @@ func newClient(cfg Config) *dynamodb.Client {
 		o.RetryMaxAttempts = 0 // the retryer below has its own bound
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = attempts
-			r.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return backoff(attempt), nil })
+			r.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) { return retries.Wait(attempt), nil })
 		})
 	})
 }
@@ -116,16 +118,12 @@ func (s *Store) call(ctx context.Context, operation string, send func() error) (
 		}
 		end(err)
 	}()
-	for attempt := 0; ; attempt++ {
-		err, again := translate(send())
+	again := false
+	return retries.Retry(ctx, func(error) bool { return again }, func() (err error) {
+		err, again = translate(send())
 		s.count(operation, err)
-		if !again {
-			return err
-		}
-		if wait := pause(ctx, backoff(attempt)); wait != nil {
-			return fmt.Errorf("%w, last answer: %w", wait, err)
-		}
-	}
+		return err
+	})
 }
 
 // answered tells that the table gave the answer that an error stands for.
@@ -133,21 +131,4 @@ func answered(err error) bool {
 	_, none := errors.AsType[*types.ResourceNotFoundException](err)
 	_, there := errors.AsType[*types.ResourceInUseException](err)
 	return none || there || errors.Is(err, checkpoint.ErrConflict)
-}
-
-// backoff returns a random time below a bound that doubles from 25 ms to a second. Attempts count from 0.
-func backoff(attempt int) time.Duration {
-	bound := min(25*time.Millisecond<<min(attempt, 10), maxBackoff)
-	return rand.N(bound) + time.Millisecond
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
