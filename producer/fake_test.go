@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/internal/backoff"
 )
 
 // fakeStream is a stream that keeps what it accepts and refuses to be given more than the service allows: a call that
@@ -101,7 +103,7 @@ func (f *fakeStream) ListShards(_ context.Context, in *kinesis.ListShardsInput, 
 func (f *fakeStream) PutRecords(ctx context.Context, in *kinesis.PutRecordsInput, _ ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error) {
 	out, err := f.putRecords(in)
 	if f.latency > 0 {
-		if err := sleep(ctx, f.latency); err != nil {
+		if err := backoff.Sleep(ctx, f.latency); err != nil {
 			return nil, err
 		}
 	}

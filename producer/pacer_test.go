@@ -108,15 +108,6 @@ func TestHashKey_ParsesNumbersOf128Bits(t *testing.T) {
 	}
 }
 
-func TestBackoff_GrowsAndIsBounded(t *testing.T) {
-	for n := 1; n < 40; n++ {
-		full := min(firstBackoff<<min(n-1, 10), longestBackoff)
-		if d := backoff(n); d < full/2 || d >= full {
-			t.Errorf("pause %d is %s, want %s to %s", n, d, full/2, full)
-		}
-	}
-}
-
 func TestLedger_TellsTheLastRowBeforeAGap(t *testing.T) {
 	l := newLedger(10)
 	check := func(wantUpTo, wantBeyond int64) {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
@@ -132,7 +133,7 @@ func (r *run) outcome(readErr, stopped error) error {
 	if upTo, _ := r.ledger.state(); readErr == nil && upTo >= r.row {
 		return nil // stopped when all was done
 	}
-	if stopped == nil || readErr == nil || errors.Is(readErr, context.Canceled) || errors.Is(readErr, context.DeadlineExceeded) {
+	if stopped == nil || readErr == nil || errors.Is(readErr, stopped) || errors.Is(readErr, context.Canceled) || errors.Is(readErr, context.DeadlineExceeded) {
 		return cmp.Or(stopped, readErr)
 	}
 	return errors.Join(stopped, readErr)
@@ -277,7 +278,7 @@ func (r *run) take(ctx context.Context, t table, row Row) (*BadRow, error) {
 	if size := len(r.scratch) + len(key); size > r.config.MaxRecordBytes {
 		return &BadRow{row.Line, fmt.Sprintf("the record has %d bytes, the stream takes %d", size, r.config.MaxRecordBytes)}, nil
 	}
-	if err := sleep(ctx, r.rate.Reserve().Delay()); err != nil {
+	if err := backoff.Sleep(ctx, r.rate.Reserve().Delay()); err != nil {
 		return nil, err
 	}
 	rec := record{row: r.row, data: r.scratch, key: key}

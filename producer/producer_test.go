@@ -246,6 +246,19 @@ func TestProducer_AnInterruptedRunGoesOnWithoutLossOrDouble(t *testing.T) {
 	})
 }
 
+func TestProducer_SaysOnceWhatStoppedAPacedRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := generated(1000)
+		c.Rate = 1
+		ctx, cancel := context.WithCancelCause(t.Context())
+		stopped := errors.New("stopped by hand")
+		time.AfterFunc(time.Minute, func() { cancel(stopped) })
+		if _, err := runProducer(t, ctx, c, newFakeStream(t, 2)); !errors.Is(err, stopped) || err.Error() != stopped.Error() {
+			t.Errorf("error %q, want %q", err, stopped)
+		}
+	})
+}
+
 func TestProducer_AnInterruptionDoesNotWaitForACallThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stream := newFakeStream(t, 2)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
@@ -25,12 +25,12 @@ type Client interface {
 }
 
 const (
-	// firstBackoff and longestBackoff bound the pause after a call of which something was refused.
-	firstBackoff   = 100 * time.Millisecond
-	longestBackoff = 5 * time.Second
 	// callTimeout bounds one call, so that a connection that hangs is given up. 10 MiB take a minute at 1.4 Mbit/s.
 	callTimeout = time.Minute
 )
+
+// refusals bounds the waits after calls in a row of which nothing was accepted.
+var refusals = backoff.Policy{First: 100 * time.Millisecond, Longest: 5 * time.Second}
 
 // sender puts requests into the stream until each of their records is accepted.
 type sender struct {
@@ -67,7 +67,7 @@ func (s *sender) send(ctx context.Context, q *request) error {
 		}
 		s.counts.retries.Add(int64(len(q.pending)))
 		s.log.Debug("records refused", logkey.Records, len(q.pending), logkey.Attempt, attempt, logkey.Reason, reason)
-		if err := sleep(ctx, backoff(attempt)); err != nil {
+		if err := refusals.Pause(ctx, attempt); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func (s *sender) waitForPace(ctx context.Context, q *request) error {
 		}
 	}
 	now := time.Now()
-	return sleep(ctx, s.pacer.reserve(now, q.loads).Sub(now))
+	return backoff.Sleep(ctx, s.pacer.reserve(now, q.loads).Sub(now))
 }
 
 // put makes one call, and leaves in q.pending the records that have to be sent again, if any, with the reason. The
@@ -165,26 +165,4 @@ func worthRetry(err error) bool {
 	return errors.Is(err, errAnswerLost) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &unreadable) ||
 		errors.As(err, &keyService) || errors.Is(err, context.DeadlineExceeded) || // of the one call
 		transient.IsErrorRetryable(err) == aws.TrueTernary
-}
-
-// backoff returns the pause after the n-th attempt in a row that brought nothing: it doubles, and half of it is
-// random, so that calls that were refused together do not come back together.
-func backoff(n int) time.Duration {
-	full := min(firstBackoff<<min(n-1, 10), longestBackoff)
-	return full/2 + rand.N(full/2)
-}
-
-// sleep waits for d, or returns the error of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
