@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/record"
 )
@@ -27,6 +28,9 @@ const (
 	// passed over then is never read.
 	arrivalTips = 3
 )
+
+// arrivalRetries bounds the waits after calls that were throttled.
+var arrivalRetries = backoff.Policy{First: 2 * arrivalPause, Longest: 5 * time.Second}
 
 // arrivals asks a stream for records and when they arrived.
 type arrivals struct {
@@ -100,7 +104,7 @@ func (a arrivals) find(ctx context.Context, shard, sequence string) (types.Recor
 				tips = 0
 			}
 			iterator = out.NextShardIterator
-			err = wait(ctx, arrivalPause)
+			err = backoff.Sleep(ctx, arrivalPause)
 		}
 	}
 	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); err == nil || gone {
@@ -111,24 +115,9 @@ func (a arrivals) find(ctx context.Context, shard, sequence string) (types.Recor
 
 // unthrottled calls f until it is not throttled, or ctx ends.
 func unthrottled(ctx context.Context, f func() error) error {
-	for pause := arrivalPause; ; pause = min(2*pause, 5*time.Second) {
-		err := f()
+	return arrivalRetries.Retry(ctx, func(err error) bool {
 		_, busy := errors.AsType[*types.ProvisionedThroughputExceededException](err)
 		_, limited := errors.AsType[*types.LimitExceededException](err)
-		if !busy && !limited {
-			return err
-		}
-		if waited := wait(ctx, pause); waited != nil {
-			return errors.Join(waited, err)
-		}
-	}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
+		return busy || limited
+	}, f)
 }

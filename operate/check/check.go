@@ -19,6 +19,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
@@ -94,10 +95,8 @@ func Run(ctx context.Context, c Config) ([]Record, error) {
 		if missing == 0 {
 			return sent, nil
 		}
-		select {
-		case <-ctx.Done():
-			return sent, fmt.Errorf("%d of %d records are in no file: %w", missing, len(sent), context.Cause(ctx))
-		case <-time.After(lookEvery):
+		if err := backoff.Sleep(ctx, lookEvery); err != nil {
+			return sent, fmt.Errorf("%d of %d records are in no file: %w", missing, len(sent), err)
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"golang.org/x/time/rate"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
@@ -32,12 +32,13 @@ const (
 	callTimeout = 30 * time.Second
 	// maxTries is how often in a row a request is sent again of which nothing was taken. With the backoff it is about
 	// two minutes.
-	maxTries   = 20
-	firstPause = 100 * time.Millisecond
-	lastPause  = 10 * time.Second
+	maxTries = 20
 	// maxKeyChars is Kinesis's bound on partition keys.
 	maxKeyChars = 256
 )
+
+// refusals bounds the waits after calls in a row of which nothing was taken.
+var refusals = backoff.Policy{First: 200 * time.Millisecond, Longest: 20 * time.Second}
 
 // ErrLostAnswer means that Kinesis did not say whether it took some records. They are in doubt, and the run has ended
 // so that an outage does not put all lines in doubt.
@@ -164,15 +165,7 @@ func (s *sender) wait(ctx context.Context, tries, records int) error {
 	if tries == 0 {
 		return nil
 	}
-	pause := min(firstPause<<min(tries-1, 10), lastPause)
-	timer := time.NewTimer(pause/2 + rand.N(pause))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return refusals.Pause(ctx, tries)
 }
 
 func stopped(ctx context.Context, err error) error {
