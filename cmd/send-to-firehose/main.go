@@ -76,7 +76,7 @@ func newHandler(ctx context.Context) (*handler, error) {
 	})
 	return &handler{
 		decoder: decoder, checker: checker, errors: rejected,
-		sender: &sender{client: client, stream: c.DeliveryStream, sleep: lambdas.Sleep},
+		sender: &sender{client: client, stream: c.DeliveryStream},
 		log:    log, metrics: c.Metrics(os.Stdout), now: time.Now,
 	}, nil
 }

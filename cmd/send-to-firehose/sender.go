@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -29,7 +28,6 @@ type putter interface {
 type sender struct {
 	client putter
 	stream string
-	sleep  func(context.Context, time.Duration) error
 }
 
 // sent is how far a sender came.
@@ -67,7 +65,7 @@ func (s *sender) send(ctx context.Context, lines []lambdas.Line) (done sent, err
 			failed = 0
 		}
 		failed++
-		if wait := s.sleep(ctx, lambdas.Backoff(failed)); wait != nil {
+		if lambdas.Retries.Pause(ctx, failed) != nil {
 			if err == nil {
 				err = fmt.Errorf("%d records refused by Firehose", len(refused))
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -98,6 +99,16 @@ var unavailable = &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseErro
 	Err:      &types.ServiceUnavailableException{},
 }}
 
+// timed sends lines and tells how long that took, in virtual time.
+func timed(t *testing.T, client putter, all []lambdas.Line) (done sent, took time.Duration, err error) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		done, err = (&sender{client: client, stream: "s"}).send(t.Context(), all)
+		took = time.Since(began)
+	})
+	return done, took, err
+}
+
 func TestSender_KeepsTheLimitsOfACall(t *testing.T) {
 	for _, c := range []struct {
 		name        string
@@ -113,9 +124,9 @@ func TestSender_KeepsTheLimitsOfACall(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fakeFirehose{}
 			all := lines(c.count, c.size)
-			done, err := (&sender{client: f, stream: "s", sleep: noSleep(t)}).send(t.Context(), all)
-			if err != nil {
-				t.Fatal(err)
+			done, took, err := timed(t, f, all)
+			if err != nil || took != 0 {
+				t.Fatalf("%v after %v", err, took)
 			}
 			var got []int
 			for _, call := range f.calls {
@@ -128,23 +139,10 @@ func TestSender_KeepsTheLimitsOfACall(t *testing.T) {
 	}
 }
 
-// noSleep fails a test that should not have to wait.
-func noSleep(t *testing.T) func(context.Context, time.Duration) error {
-	return func(context.Context, time.Duration) error {
-		t.Error("the sender waits")
-		return nil
-	}
-}
-
 func TestSender_SendsAgainOnlyWhatWasRefused(t *testing.T) {
 	f := &fakeFirehose{answers: []func([]types.Record) ([]int, error){refuse(3, 499), failWith(unavailable), refuse(0)}}
-	var waits []time.Duration
-	s := &sender{client: f, stream: "s", sleep: func(_ context.Context, d time.Duration) error {
-		waits = append(waits, d)
-		return nil
-	}}
 	all := lines(600, 10)
-	done, err := s.send(t.Context(), all)
+	done, took, err := timed(t, f, all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,32 +157,48 @@ func TestSender_SendsAgainOnlyWhatWasRefused(t *testing.T) {
 	if f.calls[1][0] != string(all[3].Text) || f.calls[1][1] != string(all[499].Text) || f.calls[1][2] != string(all[500].Text) {
 		t.Errorf("the second call begins with %q", f.calls[1][:3])
 	}
-	if len(waits) != 3 {
-		t.Errorf("waits %v", waits)
+	// The second refusal is the second in a row, the third follows progress.
+	if longest := 2*lambdas.Retries.Bound(1) + lambdas.Retries.Bound(2); took == 0 || took > longest {
+		t.Errorf("it took %v, want up to %v", took, longest)
 	}
 }
 
-func TestSender_WaitsLongerEachTimeUpToABound(t *testing.T) {
-	for failed, want := range map[int]time.Duration{1: 50 * time.Millisecond, 2: 100 * time.Millisecond, 5: 800 * time.Millisecond, 7: 2 * time.Second, 100: 2 * time.Second} {
-		for range 100 {
-			if got := lambdas.Backoff(failed); got < want/2 || got > want {
-				t.Fatalf("after %d failures it waits %v, want %v to %v", failed, got, want/2, want)
+func TestSender_WaitsUpToABoundUntilItsTimeIsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var calls []time.Time
+		f := &fakeFirehose{}
+		for range 10_000 {
+			f.answers = append(f.answers, func([]types.Record) ([]int, error) {
+				calls = append(calls, time.Now())
+				return nil, unavailable
+			})
+		}
+		all := lines(1, 10)
+		done, err := (&sender{client: f, stream: "s"}).send(ctx, all)
+		if err == nil || len(done.left) != 1 || ctx.Err() == nil {
+			t.Errorf("error %v, %d left, the context says %v", err, len(done.left), ctx.Err())
+		}
+		for i := 1; i < len(calls); i++ {
+			if wait := calls[i].Sub(calls[i-1]); wait > lambdas.Retries.Bound(i) {
+				t.Errorf("after %d failures it waits %v, want up to %v", i, wait, lambdas.Retries.Bound(i))
 			}
 		}
-	}
+		if len(calls) < 30 {
+			t.Errorf("%d calls in a minute, want one each two seconds at least", len(calls))
+		}
+	})
 }
 
 func TestSender_LeavesInOrderWhatItCanNotSendInTime(t *testing.T) {
-	f := &fakeFirehose{answers: []func([]types.Record) ([]int, error){refuse(7, 9), refuse(0)}}
-	waits := 0
-	s := &sender{client: f, stream: "s", sleep: func(context.Context, time.Duration) error {
-		if waits++; waits == 2 {
-			return context.DeadlineExceeded
-		}
-		return nil
-	}}
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &fakeFirehose{answers: []func([]types.Record) ([]int, error){refuse(7, 9), func([]types.Record) ([]int, error) {
+		cancel()
+		return []int{0}, nil
+	}}}
 	all := lines(600, 10)
-	done, err := s.send(t.Context(), all)
+	done, err := (&sender{client: f, stream: "s"}).send(ctx, all)
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -198,8 +212,8 @@ func TestSender_GivesUpAtOnceOnWhatDoesNotPass(t *testing.T) {
 	denied := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no"}
 	f := &fakeFirehose{answers: []func([]types.Record) ([]int, error){refuse(), failWith(denied)}}
 	all := lines(1200, 10)
-	done, err := (&sender{client: f, stream: "s", sleep: noSleep(t)}).send(t.Context(), all)
-	if !errors.Is(err, denied) || done.records != 500 || string(done.left[0].Text) != string(all[500].Text) || len(done.left) != 700 {
+	done, took, err := timed(t, f, all)
+	if !errors.Is(err, denied) || took != 0 || done.records != 500 || string(done.left[0].Text) != string(all[500].Text) || len(done.left) != 700 {
 		t.Errorf("error %v, %d sent, %d left", err, done.records, len(done.left))
 	}
 }
@@ -232,7 +246,7 @@ func TestSender_KeepsCountAtAPanic(t *testing.T) {
 	for n := range 600 {
 		lines = append(lines, lambdas.Line{Record: &record.Record{SequenceNumber: fmt.Sprint(n)}, Text: fmt.Appendf(nil, "%d\n", n)})
 	}
-	s := &sender{client: f, stream: "trips", sleep: lambdas.Sleep}
+	s := &sender{client: f, stream: "trips"}
 	done, err := s.send(t.Context(), lines)
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("error %v, want that of the panic without its text", err)

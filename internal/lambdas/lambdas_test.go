@@ -2,14 +2,11 @@ package lambdas_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -138,20 +135,6 @@ func TestWorkUntil_LeavesTimeForTheAnswer(t *testing.T) {
 			t.Errorf("of %v it works %v, want %v", c.left, got, c.work)
 		}
 	}
-}
-
-func TestSleep_EndsWithItsContext(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		began := time.Now()
-		if err := lambdas.Sleep(ctx, 700*time.Millisecond); err != nil || time.Since(began) != 700*time.Millisecond {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
-		if err := lambdas.Sleep(ctx, 700*time.Millisecond); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Second {
-			t.Errorf("%v after %v", err, time.Since(began))
-		}
-	})
 }
 
 // BenchmarkEncode opens a batch of 1,000 records and writes its lines: what a function computes.

@@ -24,7 +24,7 @@ func NewObjects(account aws.Config, compress bool) *Objects {
 		// Until the function's time is up there is nothing better to do than trying again.
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = 0
-			r.MaxBackoff = maxBackoff
+			r.MaxBackoff = Retries.Longest
 			r.RateLimiter = ratelimit.None
 		})
 	})

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/record"
 )
@@ -82,27 +82,5 @@ func Survive(err *error) {
 	}
 }
 
-// Bounds of the wait between attempts.
-const (
-	minBackoff = 50 * time.Millisecond
-	maxBackoff = 2 * time.Second
-)
-
-// Backoff is how long to wait after so many attempts in a row failed, from 1 on: twice as long each time, with a random
-// share of it taken off, so that functions that failed together do not come back together.
-func Backoff(failed int) time.Duration {
-	longest := min(maxBackoff, minBackoff<<min(failed-1, 10))
-	return longest/2 + rand.N(longest/2)
-}
-
-// Sleep waits, and returns ctx's error if that ends first.
-func Sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+// Retries bounds the waits between attempts of a call.
+var Retries = backoff.Policy{First: 50 * time.Millisecond, Longest: 2 * time.Second}
