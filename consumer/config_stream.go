@@ -1,12 +1,14 @@
 package consumer
 
 import (
+	"cmp"
 	"errors"
 	"regexp"
 	"strings"
 	"time"
 
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/internal/streams"
 )
 
 // StreamConfig says what is read, and how.
@@ -40,13 +42,8 @@ func (c *StreamConfig) check(f *settings.Faults) {
 		"a name of 1 to 128 letters, digits, _ . and -, or the ARN of a consumer of the stream")
 }
 
-// stream is what Kinesis is asked for: the ARN if there is one.
-func (c *StreamConfig) stream() string {
-	if c.StreamARN != "" {
-		return c.StreamARN
-	}
-	return c.Stream
-}
+// StreamID is what Kinesis is asked for: the ARN if there is one.
+func (c *StreamConfig) StreamID() streams.ID { return streams.ID(cmp.Or(c.StreamARN, c.Stream)) }
 
 // StartPosition is where an application begins that has no checkpoints.
 type StartPosition struct {

@@ -30,6 +30,7 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/serve"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/prefix"
 	"aws-streaming-pipeline/record/registry"
@@ -172,7 +173,7 @@ func (d *Daemon) wireKeeper(svc Services) error {
 	d.keeper, err = lease.New(lease.Config{
 		Worker: d.worker, Address: d.cfg.HTTPAddress, Version: d.version, Application: d.cfg.Application,
 		Initial: initial, Failover: d.cfg.Failover, MaxLeases: d.cfg.MaxLeases, Grace: d.cfg.ShutdownGrace,
-	}, svc.Store, shardmap.NewLister(svc.Kinesis, d.cfg.stream()), svc.Log, d.metrics)
+	}, svc.Store, shardmap.NewLister(svc.Kinesis, d.cfg.StreamID()), svc.Log, d.metrics)
 	if err != nil {
 		return err
 	}
@@ -199,7 +200,7 @@ func (d *Daemon) wireEngine(svc Services) error {
 		pipeline: d.pipeline,
 		open:     make(map[string]*session),
 		source: source.New(source.Config{
-			Stream: d.cfg.stream(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: d.cfg.FanOutConsumer, Budget: d.budget, Trouble: d.trouble.kinesis,
+			Stream: d.cfg.StreamID(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: streams.ConsumerID(d.cfg.FanOutConsumer), Budget: d.budget, Trouble: d.trouble.kinesis,
 			Decoder: func(shard string) (source.Decoder, error) { return d.decoder(decoder, shard) },
 			Closed:  d.keeper.Closed,
 		}, svc.Kinesis, d.log, d.metrics),

@@ -4,15 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
+
+	"aws-streaming-pipeline/internal/streams"
 )
 
 // Config says what is sent, where to, and how fast. Fields without a default may be left out where their zero value
 // is explained.
 type Config struct {
-	// Stream is the name or the ARN of the stream.
-	Stream string
+	Stream streams.ID
 	// Source opens the table. It is called once for each repetition.
 	Source func() (Source, error)
 	// Repeat is how often the table is sent: 1 if it is 0, for ever if it is Forever.
@@ -82,7 +82,7 @@ func (c *Config) Validate() error {
 			faults = append(faults, Fault{field, value, want})
 		}
 	}
-	check(validStream(c.Stream), "Stream", c.Stream, "the name (1 to 128 letters, digits, '_', '.', '-') or the ARN of a stream")
+	check(c.Stream.Valid(), "Stream", string(c.Stream), "the name (1 to 128 letters, digits, '_', '.', '-') or the ARN of a stream")
 	check(c.Source != nil, "Source", "", "a function that opens the table")
 	check(c.Repeat >= Forever, "Repeat", c.Repeat, "a number of times, or Forever")
 	check(c.Skip >= 0, "Skip", c.Skip, "a number of rows, 0 for none")
@@ -98,25 +98,6 @@ func (c *Config) Validate() error {
 
 // maxRate is more than any machine sends; a higher Rate is taken for a slip.
 const maxRate = 1e7
-
-// validStream follows the patterns of StreamName and StreamARN in the Kinesis API Reference.
-func validStream(s string) bool {
-	if arn, ok := strings.CutPrefix(s, "arn:"); ok {
-		_, name, found := strings.Cut(arn, ":stream/")
-		return found && validStreamName(name)
-	}
-	return validStreamName(s)
-}
-
-func validStreamName(s string) bool {
-	for _, b := range []byte(s) {
-		letter := 'a' <= b|0x20 && b|0x20 <= 'z'
-		if !letter && (b < '0' || b > '9') && b != '_' && b != '.' && b != '-' {
-			return false
-		}
-	}
-	return len(s) >= 1 && len(s) <= 128
-}
 
 // withDefaults fills in what was left out.
 func (c Config) withDefaults() Config {

@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/smithy-go"
+
+	"aws-streaming-pipeline/internal/streams"
 )
 
 func TestProducer_SendsEachRowOnceToAllShardsWithinTheLimits(t *testing.T) {
@@ -560,13 +562,13 @@ func TestConfig_TellsAllFaultsAtOnce(t *testing.T) {
 	}
 	good := generated(1)
 	for _, stream := range []string{"trips", "a.b-c_D9", "arn:aws:kinesis:eu-west-1:123456789012:stream/trips"} {
-		good.Stream = stream
+		good.Stream = streams.ID(stream)
 		if err := good.Validate(); err != nil {
 			t.Errorf("%s: %v", stream, err)
 		}
 	}
 	for _, stream := range []string{"", strings.Repeat("s", 129), "arn:aws:kinesis:eu-west-1:1:trips", "arn:aws:kinesis:eu-west-1:1:stream/", "a b"} {
-		good.Stream = stream
+		good.Stream = streams.ID(stream)
 		if good.Validate() == nil {
 			t.Errorf("%q is taken for a stream", stream)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/streams"
 )
 
 // Client is what the producer needs of *kinesis.Client.
@@ -35,7 +36,7 @@ var refusals = backoff.Policy{First: 100 * time.Millisecond, Longest: 5 * time.S
 // sender puts requests into the stream until each of their records is accepted.
 type sender struct {
 	client      Client
-	stream      string
+	stream      streams.ID
 	router      *router // nil without pacing
 	pacer       *pacer
 	giveUpAfter time.Duration
@@ -101,8 +102,7 @@ func (s *sender) put(ctx context.Context, q *request) (reason, err error) {
 		e := &q.entries[i]
 		q.records = append(q.records, types.PutRecordsRequestEntry{Data: q.data[e.from:e.to:e.to], PartitionKey: &e.key})
 	}
-	in := &kinesis.PutRecordsInput{Records: q.records}
-	in.StreamName, in.StreamARN = streamNames(s.stream)
+	in := &kinesis.PutRecordsInput{StreamName: s.stream.ByName(), StreamARN: s.stream.ByARN(), Records: q.records}
 
 	shards := s.router.known()
 	callCtx, cancel := context.WithTimeout(ctx, callTimeout)

@@ -16,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
+
+	"aws-streaming-pipeline/internal/streams"
 )
 
 // hashKey is a partition key's place among the shards: its MD5, a number of 128 bits (Kinesis API Reference,
@@ -48,9 +50,10 @@ func (m shardMap) shard(key hashKey) string {
 }
 
 // listShards asks for the open shards.
-func listShards(ctx context.Context, client Client, stream string) (shardMap, error) {
-	in := &kinesis.ListShardsInput{ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest}}
-	in.StreamName, in.StreamARN = streamNames(stream)
+func listShards(ctx context.Context, client Client, stream streams.ID) (shardMap, error) {
+	in := &kinesis.ListShardsInput{
+		StreamName: stream.ByName(), StreamARN: stream.ByARN(), ShardFilter: &types.ShardFilter{Type: types.ShardFilterTypeAtLatest},
+	}
 	var m shardMap
 	for {
 		out, err := client.ListShards(ctx, in)
@@ -101,14 +104,6 @@ func (h *hashKey) parse(decimal string) error {
 	return nil
 }
 
-// streamNames returns the two ways in which a request names its stream; one of them is nil.
-func streamNames(stream string) (name, arn *string) {
-	if strings.HasPrefix(stream, "arn:") {
-		return nil, &stream
-	}
-	return &stream, nil
-}
-
 const (
 	// refreshEvery is the shortest time between two readings of the shard map.
 	refreshEvery = 5 * time.Second
@@ -119,7 +114,7 @@ const (
 // router knows the shards of the stream, and reads them again when the stream was resharded.
 type router struct {
 	client Client
-	stream string
+	stream streams.ID
 
 	mu    sync.Mutex
 	now   shardMap

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +14,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/record"
 )
 
@@ -35,7 +35,7 @@ var arrivalRetries = backoff.Policy{First: 2 * arrivalPause, Longest: 5 * time.S
 // arrivals asks a stream for records and when they arrived.
 type arrivals struct {
 	client *kinesis.Client
-	stream string // name or ARN
+	stream streams.ID
 	log    *slog.Logger
 }
 
@@ -71,12 +71,8 @@ var errTrimmed = errors.New("the stream holds the record no more")
 // may be empty although there are records further on.
 func (a arrivals) find(ctx context.Context, shard, sequence string) (types.Record, error) {
 	in := &kinesis.GetShardIteratorInput{
+		StreamName: a.stream.ByName(), StreamARN: a.stream.ByARN(),
 		ShardId: &shard, ShardIteratorType: types.ShardIteratorTypeAtSequenceNumber, StartingSequenceNumber: &sequence,
-	}
-	if strings.HasPrefix(a.stream, "arn:") {
-		in.StreamARN = &a.stream
-	} else {
-		in.StreamName = &a.stream
 	}
 	var iterator *string
 	err := unthrottled(ctx, func() error {

@@ -31,10 +31,7 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	if err := parse(f, args); err != nil {
 		return undone(unlessHelp(err))
 	}
-	stream := cfg.StreamARN
-	if stream == "" {
-		stream = cfg.Stream
-	}
+	stream := cfg.StreamID()
 	if stream == "" || cfg.Bucket == "" {
 		return undone(errors.New("check: STREAM_NAME and BUCKET have to be set"))
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +57,7 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	stream, name := kinesis.NewFromConfig(account), cmp.Or(cfg.StreamARN, cfg.Stream)
+	stream, name := kinesis.NewFromConfig(account), cfg.StreamID()
 	lister := shardmap.NewLister(stream, name)
 	app, _, err := lease.Bind(ctx, store, lister, cfg.Application, initial(cfg.StartPosition))
 	if err != nil {

@@ -33,7 +33,7 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	var inDoubt string
 	var asJSON bool
 	f := newFlags("redrive", redriveUsage, out)
-	f.StringVar(&c.Stream, "stream", "", "`name` or ARN of the stream to send to (required)")
+	f.StringVar((*string)(&c.Stream), "stream", "", "`name` or ARN of the stream to send to (required)")
 	f.StringVar(&c.Bucket, "bucket", cfg.Bucket, "`name` of the bucket (BUCKET)")
 	f.StringVar(&c.Prefix, "prefix", layout.Fixed(cfg.ErrorPrefix), "`prefix` of the error objects (from ERROR_PREFIX)")
 	f.StringVar(&c.MarkerPrefix, "marker-prefix", layout.RedriveFolder, "`prefix` of the markers; the same in all runs")

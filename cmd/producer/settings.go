@@ -87,7 +87,7 @@ func parseSettings(args []string, help io.Writer) (settings, error) {
 	add(f, &repeat, "repeat", count, "send the rows N times, 0 for ever")
 	add(f, &c.Skip, "skip", whole, "begin behind the first N rows; bad rows count, and so do the\nrows of every repetition")
 	add(f, &onBadRow, "on-bad-row", name("skip|fail"), "report and skip rows that can not be sent (other number of\ncells than the header, faulty quotes, too large), or end at\nthe first")
-	add(f, &c.Stream, "stream", name("NAME"), "name or ARN of the stream")
+	add(f, (*string)(&c.Stream), "stream", name("NAME"), "name or ARN of the stream")
 	add(f, &c.PartitionKey, "partition-key", name("COLUMN"), "column whose value decides on the shard; empty for the row's\nnumber")
 	add(f, &c.Rate, "rate", fraction, "rows a second, 0 for as many as the stream takes")
 	add(f, &pace, "pace", toggle, "give no shard more than the 1 MiB and 1,000 records a second\nthat it takes; --pace=false sends as fast as it answers")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/internal/backoff"
+	"aws-streaming-pipeline/internal/streams"
 )
 
 // API is the part of the Kinesis client that a Lister uses.
@@ -36,18 +36,12 @@ var throttling = backoff.Policy{First: 500 * time.Millisecond, Longest: 8 * time
 
 // Lister asks Kinesis for the shards of one stream. It is safe for concurrent use.
 type Lister struct {
-	api  API
-	name *string
-	arn  *string
+	api    API
+	stream streams.ID
 }
 
-// NewLister returns a Lister of a stream, given by its name or its ARN.
-func NewLister(api API, stream string) *Lister {
-	if strings.HasPrefix(stream, "arn:") {
-		return &Lister{api: api, arn: aws.String(stream)}
-	}
-	return &Lister{api: api, name: aws.String(stream)}
-}
+// NewLister returns a Lister of a stream.
+func NewLister(api API, stream streams.ID) *Lister { return &Lister{api: api, stream: stream} }
 
 // ListShards returns all shards of the stream, those that were closed within the retention time included. A listing is
 // complete or an error.
@@ -63,13 +57,13 @@ func (l *Lister) ListShards(ctx context.Context) ([]Shard, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("list shards of %s: %w", l.stream(), err)
+	return nil, fmt.Errorf("list shards of %s: %w", l.stream, err)
 }
 
 func (l *Lister) list(ctx context.Context) ([]Shard, error) {
 	var shards []Shard
 	// A token names the stream by itself; a name beside it is refused, an ARN is not.
-	in := &kinesis.ListShardsInput{StreamName: l.name, StreamARN: l.arn}
+	in := &kinesis.ListShardsInput{StreamName: l.stream.ByName(), StreamARN: l.stream.ByARN()}
 	for {
 		out, err := l.page(ctx, in)
 		if err != nil {
@@ -81,7 +75,7 @@ func (l *Lister) list(ctx context.Context) ([]Shard, error) {
 		if aws.ToString(out.NextToken) == "" {
 			break
 		}
-		in = &kinesis.ListShardsInput{NextToken: out.NextToken, StreamARN: l.arn}
+		in = &kinesis.ListShardsInput{NextToken: out.NextToken, StreamARN: l.stream.ByARN()}
 	}
 	if len(shards) == 0 {
 		return nil, errors.New("the answer holds no shard, but every stream has one")
@@ -120,13 +114,13 @@ func throttled(err error) bool {
 func (l *Lister) Describe(ctx context.Context) (Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	out, err := l.api.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: l.name, StreamARN: l.arn})
+	out, err := l.api.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: l.stream.ByName(), StreamARN: l.stream.ByARN()})
 	if err != nil {
-		return Stream{}, fmt.Errorf("describe stream %s: %w", l.stream(), err)
+		return Stream{}, fmt.Errorf("describe stream %s: %w", l.stream, err)
 	}
 	d := out.StreamDescriptionSummary
 	if d == nil {
-		return Stream{}, fmt.Errorf("describe stream %s: the answer is empty", l.stream())
+		return Stream{}, fmt.Errorf("describe stream %s: the answer is empty", l.stream)
 	}
 	served, _ := awsmiddleware.GetServerTime(out.ResultMetadata)
 	return Stream{
@@ -138,8 +132,6 @@ func (l *Lister) Describe(ctx context.Context) (Stream, error) {
 		ServerTime: served,
 	}, nil
 }
-
-func (l *Lister) stream() string { return aws.ToString(l.name) + aws.ToString(l.arn) }
 
 func fromAPI(s types.Shard) Shard {
 	shard := Shard{ID: aws.ToString(s.ShardId)}

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/streams"
 )
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/trips"
@@ -62,7 +63,7 @@ func TestLister_ReadsAllPages(t *testing.T) {
 					"AdjacentParentShardId":"shardId-000000000001","HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"19"},
 					"SequenceNumberRange":{"StartingSequenceNumber":"30"}}]}`)
 			})
-			got, err := NewLister(api, stream).ListShards(t.Context())
+			got, err := NewLister(api, streams.ID(stream)).ListShards(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

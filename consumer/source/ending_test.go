@@ -15,6 +15,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
@@ -227,10 +228,10 @@ func TestReader_FindsTheEndOfAShardThatAnEmulatorHasSplit(t *testing.T) {
 				t.Fatal(err)
 			}
 			await()
-			lister := shardmap.NewLister(client, stream)
+			lister := shardmap.NewLister(client, streams.ID(stream))
 			r := newSource(client, func(c *Config) {
 				quick(c)
-				c.Stream = stream
+				c.Stream = streams.ID(stream)
 				c.Closed = func(ctx context.Context, shard string) (bool, error) {
 					shards, err := lister.ListShards(ctx)
 					i := slices.IndexFunc(shards, func(s shardmap.Shard) bool { return s.ID == shard })

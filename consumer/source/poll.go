@@ -93,7 +93,7 @@ func (p *poll) call(ctx context.Context, into *answer) error {
 	format := p.source.format.request()
 	_, err := p.source.client.GetRecords(ctx, &kinesis.GetRecordsInput{
 		ShardIterator: p.iterator,
-		StreamARN:     p.source.arn,
+		StreamARN:     p.source.cfg.Stream.ByARN(),
 		Limit:         aws.Int32(int32(p.source.cfg.MaxRecords)),
 	}, once, func(o *kinesis.Options) {
 		o.Protocol = protocol{ClientProtocol: o.Protocol, request: format, into: into}
@@ -113,7 +113,7 @@ func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
 // open asks for an iterator after the last record.
 func (p *poll) open(ctx context.Context) error {
 	in := &kinesis.GetShardIteratorInput{
-		ShardId: &p.place.id, StreamName: p.source.name, StreamARN: p.source.arn,
+		ShardId: &p.place.id, StreamName: p.source.cfg.Stream.ByName(), StreamARN: p.source.cfg.Stream.ByARN(),
 	}
 	if t, ok := p.place.from.Timestamp(); p.place.last != "" {
 		in.ShardIteratorType = types.ShardIteratorTypeAfterSequenceNumber

@@ -24,6 +24,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/internal/test/limits"
 )
@@ -134,7 +135,7 @@ func TestProtocol_ReadsWhatTheSDKReads(t *testing.T) {
 			}
 
 			// A reader goes on by itself.
-			r := newSource(client, func(c *Config) { quick(c); c.Stream = stream }).Open(shardOf(t, client, stream), checkpoint.TrimHorizon)
+			r := newSource(client, func(c *Config) { quick(c); c.Stream = streams.ID(stream) }).Open(shardOf(t, client, stream), checkpoint.TrimHorizon)
 			defer r.Close()
 			if got := read(t, r, len(odd())); len(got) != len(odd()) {
 				t.Errorf("%d records read after the change to JSON", len(got))

@@ -24,6 +24,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
@@ -507,7 +508,7 @@ func TestRegistration_FindsOrMakesTheConsumer(t *testing.T) {
 				if !test.there {
 					k.arnOf = ""
 				}
-				s := newSource(k, func(c *Config) { c.Consumer = test.consumer })
+				s := newSource(k, func(c *Config) { c.Consumer = streams.ConsumerID(test.consumer) })
 				for _, shard := range []string{"a", "b"} {
 					r := s.Open(shard, checkpoint.TrimHorizon)
 					read(t, r, 1)
@@ -647,7 +648,7 @@ func TestPush_FromALocalStreamFollowsASplitAndAMerge(t *testing.T) {
 
 func TestPush_NamesTheConsumerThatIsMissing(t *testing.T) {
 	l, s := localFanOut(t, nil)
-	s.consumer.consumer = l.server.URL() // no name of a consumer
+	s.consumer.consumer = streams.ConsumerID(l.server.URL()) // no name of a consumer
 	told := make(chan error, 100)
 	s.cfg.Trouble = func(_ string, err error) { told <- err }
 	r := s.Open("shardId-000000000000", checkpoint.TrimHorizon)

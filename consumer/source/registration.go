@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/streams"
 )
 
 const (
@@ -25,11 +25,11 @@ const (
 // registration finds the fan-out consumer of a stream by its name, and registers it if there is none. All workers of an
 // application share it. It is never taken back: another worker may be reading.
 type registration struct {
-	client    FanOut
-	name, arn *string       // of the stream: one of them
-	consumer  string        // name, or ARN
-	timeout   time.Duration // of a call
-	log       *slog.Logger
+	client   FanOut
+	of       streams.ID
+	consumer streams.ConsumerID
+	timeout  time.Duration // of a call
+	log      *slog.Logger
 
 	turn chan struct{} // holds one token: whoever has it may touch what follows
 
@@ -38,9 +38,9 @@ type registration struct {
 	failedAt time.Time
 }
 
-func newRegistration(cfg Config, client FanOut, name, arn *string, log *slog.Logger) *registration {
+func newRegistration(cfg Config, client FanOut, log *slog.Logger) *registration {
 	return &registration{
-		client: client, name: name, arn: arn, consumer: cfg.Consumer, timeout: cfg.CallTimeout, log: log, turn: make(chan struct{}, 1),
+		client: client, of: cfg.Stream, consumer: cfg.Consumer, timeout: cfg.CallTimeout, log: log, turn: make(chan struct{}, 1),
 	}
 }
 
@@ -83,14 +83,14 @@ func (r *registration) refused(arn string, err error) {
 }
 
 func (r *registration) find(ctx context.Context) (string, error) {
-	name := r.consumer
+	name := string(r.consumer)
 	stream, err := r.stream(ctx)
 	if err != nil {
 		return "", err
 	}
-	if strings.HasPrefix(name, "arn:") {
+	if r.consumer.IsARN() {
 		// Shards of all streams have the same names: one of another stream would be read without a word.
-		if !strings.HasPrefix(name, stream+"/consumer/") {
+		if !r.consumer.Of(stream) {
 			return "", fmt.Errorf("fan-out consumer %q: not one of the stream %s", name, stream)
 		}
 		return name, nil
@@ -113,12 +113,12 @@ func (r *registration) find(ctx context.Context) (string, error) {
 }
 
 func (r *registration) stream(ctx context.Context) (string, error) {
-	if r.arn != nil {
-		return *r.arn, nil
+	if arn := r.of.ByARN(); arn != nil {
+		return *arn, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	out, err := r.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: r.name})
+	out, err := r.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: r.of.ByName()})
 	if err != nil {
 		return "", fmt.Errorf("ARN of the stream: %w", err)
 	}
@@ -129,7 +129,7 @@ func (r *registration) stream(ctx context.Context) (string, error) {
 func (r *registration) describe(ctx context.Context, stream string) (arn string, status types.ConsumerStatus, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
-	name := r.consumer
+	name := string(r.consumer)
 	out, err := r.client.DescribeStreamConsumer(ctx, &kinesis.DescribeStreamConsumerInput{StreamARN: &stream, ConsumerName: &name})
 	if err == nil {
 		return *out.ConsumerDescription.ConsumerARN, out.ConsumerDescription.ConsumerStatus, nil

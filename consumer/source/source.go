@@ -15,7 +15,6 @@ package source
 import (
 	"context"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -23,6 +22,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/record"
 )
 
@@ -48,8 +48,7 @@ const (
 
 // Config says what is read, and how fast. Fields without a value get their default.
 type Config struct {
-	// Stream is the name or the ARN of the stream.
-	Stream string
+	Stream streams.ID
 	// MaxRecords is asked for in each call: 1 to 10,000, default 10,000.
 	MaxRecords int
 	// MinInterval is the least time between the starts of two calls of a shard; default 250 ms. Kinesis allows five
@@ -65,7 +64,7 @@ type Config struct {
 	// Consumer has the records pushed by enhanced fan-out (SubscribeToShard) to the consumer of this name, which is
 	// registered if there is none, or of this ARN. Empty: they are asked for with GetRecords. Each shard then sends 2 MB a
 	// second to this consumer alone, and MaxRecords, MinInterval, BytesPerSecond, Idle and JSON have no meaning.
-	Consumer string
+	Consumer streams.ConsumerID
 	// Silence is how long a subscription may say nothing before it is given up; default 35 s.
 	Silence time.Duration
 	// JSON has GetRecords called in AWS JSON 1.1 from the start. Otherwise it is called in CBOR, which costs less, as long
@@ -119,22 +118,16 @@ type Source struct {
 	log     *slog.Logger
 	metrics *metrics.Metrics
 
-	name, arn *string // one of them, for the requests
-	format    format
-	consumer  *registration // of fan-out
-	renewal   renewal
+	format   format
+	consumer *registration // of fan-out
+	renewal  renewal
 }
 
 // New makes a Source. Config.Stream and Config.Decoder are required.
 func New(cfg Config, client Client, log *slog.Logger, m *metrics.Metrics) *Source {
 	s := &Source{cfg: cfg.withDefaults(), client: client, log: log, metrics: m}
-	if strings.HasPrefix(cfg.Stream, "arn:") {
-		s.arn = &s.cfg.Stream
-	} else {
-		s.name = &s.cfg.Stream
-	}
 	s.format.json.Store(cfg.JSON)
-	s.consumer = newRegistration(s.cfg, client, s.name, s.arn, log)
+	s.consumer = newRegistration(s.cfg, client, log)
 	s.renewal = renewal{every: subscribeEvery, again: subscribeAgain}
 	return s
 }

@@ -18,6 +18,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/record"
 )
 
@@ -71,7 +72,7 @@ func TestReader_NamesTheStreamByNameOrARN(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			k := newShard(1, 1)
-			r := newSource(k, func(c *Config) { c.Stream = test.stream }).Open("shard", checkpoint.TrimHorizon)
+			r := newSource(k, func(c *Config) { c.Stream = streams.ID(test.stream) }).Open("shard", checkpoint.TrimHorizon)
 			defer r.Close()
 			read(t, r, 1)
 			if in := k.iterators[0]; value(in.StreamName) != test.name || value(in.StreamARN) != test.arn {

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +19,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/shardmap"
 	"aws-streaming-pipeline/internal/backoff"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
@@ -34,8 +34,7 @@ type Kinesis interface {
 // Config says what is sent where, and where it is to arrive.
 type Config struct {
 	Kinesis Kinesis
-	// Stream is the name or the ARN of the stream.
-	Stream string
+	Stream  streams.ID
 	// Payload is what each record holds.
 	Payload []byte
 
@@ -112,13 +111,10 @@ func send(ctx context.Context, c Config) ([]Record, error) {
 		if shard.Closed {
 			continue
 		}
-		in := &kinesis.PutRecordInput{Data: c.Payload, PartitionKey: aws.String("consumer-check"), ExplicitHashKey: aws.String(shard.HashStart)}
-		if strings.HasPrefix(c.Stream, "arn:") {
-			in.StreamARN = aws.String(c.Stream)
-		} else {
-			in.StreamName = aws.String(c.Stream)
-		}
-		out, err := c.Kinesis.PutRecord(ctx, in)
+		out, err := c.Kinesis.PutRecord(ctx, &kinesis.PutRecordInput{
+			StreamName: c.Stream.ByName(), StreamARN: c.Stream.ByARN(),
+			Data: c.Payload, PartitionKey: aws.String("consumer-check"), ExplicitHashKey: aws.String(shard.HashStart),
+		})
 		if err != nil {
 			return sent, fmt.Errorf("send a record to shard %s: %w", shard.ID, err)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -26,7 +27,7 @@ func (b *builder) readStream() {
 	switch {
 	case b.cfg.FanOutConsumer == "":
 		b.allow("ReadShards", stream, "kinesis:GetRecords", "kinesis:GetShardIterator")
-	case strings.HasPrefix(b.cfg.FanOutConsumer, "arn:"):
+	case streams.ConsumerID(b.cfg.FanOutConsumer).IsARN():
 		b.allow("SubscribeToShards", []string{b.fanOut()}, "kinesis:SubscribeToShard")
 	default: // it is looked for by its name, and registered if there is none
 		b.allow("SubscribeToShards", []string{b.fanOut()}, "kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard")

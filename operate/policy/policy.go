@@ -10,6 +10,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -81,7 +82,7 @@ func (b *builder) stream() string {
 
 // fanOut is the ARN of the fan-out consumer. That of one that is yet to be registered ends with the time of that.
 func (b *builder) fanOut() string {
-	if strings.HasPrefix(b.cfg.FanOutConsumer, "arn:") {
+	if streams.ConsumerID(b.cfg.FanOutConsumer).IsARN() {
 		return b.cfg.FanOutConsumer
 	}
 	return b.stream() + "/consumer/" + b.cfg.FanOutConsumer + ":*"

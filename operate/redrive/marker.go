@@ -56,7 +56,7 @@ const maxMarker = 1 << 20
 
 // marker reads the marker of a chunk, or makes the first one.
 func (r *run) marker(ctx context.Context, c chunk, found bool) (*marker, error) {
-	m := &marker{Object: c.object, ETag: c.etag, Stream: streamName(r.Stream), key: r.markerKey(c.object, c.first)}
+	m := &marker{Object: c.object, ETag: c.etag, Stream: r.Stream.Name(), key: r.markerKey(c.object, c.first)}
 	if !found {
 		return m, nil
 	}

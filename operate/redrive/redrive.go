@@ -28,7 +28,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +37,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/streams"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/record"
 )
@@ -69,7 +69,7 @@ type Config struct {
 	// MarkerPrefix is where the markers lie: <MarkerPrefix><stream>/<key of the error object>/<first line>.json. It must
 	// be the same in all runs. What was sent to one stream can be sent to another.
 	MarkerPrefix string
-	Stream       string // name or ARN
+	Stream       streams.ID
 	// Codes bounds the lines to those error codes; empty for all.
 	Codes []string
 	// From and To bound the lines by the arrival of the record: From included, To excluded. Zero values do not bound.
@@ -133,10 +133,9 @@ func Run(ctx context.Context, api S3, stream Kinesis, c Config) (Report, error) 
 	}
 	r := &run{
 		Config: c, bucket: objects.Bucket{API: api, Name: c.Bucket}, put: api,
-		sender: sender{stream: stream, limiter: rate.NewLimiter(limit, ChunkLines), log: c.Log},
+		sender: sender{client: stream, stream: c.Stream, limiter: rate.NewLimiter(limit, ChunkLines), log: c.Log},
 		report: Report{Codes: make(map[string]*Count)},
 	}
-	r.sender.name(c.Stream)
 	err := r.all(ctx)
 	return r.report, err
 }
@@ -371,13 +370,5 @@ func (r *run) markerKey(object string, first int) string {
 }
 
 func (r *run) markerFolder(object string) string {
-	return r.MarkerPrefix + streamName(r.Stream) + "/" + object + "/"
-}
-
-// streamName is the name of a stream that is given by its name or its ARN.
-func streamName(stream string) string {
-	if strings.HasPrefix(stream, "arn:") {
-		return path.Base(stream)
-	}
-	return stream
+	return r.MarkerPrefix + r.Stream.Name() + "/" + object + "/"
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -22,6 +21,7 @@ import (
 
 	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
+	"aws-streaming-pipeline/internal/streams"
 )
 
 const (
@@ -46,19 +46,10 @@ var ErrLostAnswer = errors.New("the answer of Kinesis was lost")
 
 // sender puts lines into the stream.
 type sender struct {
-	stream    Kinesis
-	streamARN *string
-	streamID  *string
-	limiter   *rate.Limiter
-	log       *slog.Logger
-}
-
-func (s *sender) name(stream string) {
-	if strings.HasPrefix(stream, "arn:") {
-		s.streamARN = &stream
-		return
-	}
-	s.streamID = &stream
+	client  Kinesis
+	stream  streams.ID
+	limiter *rate.Limiter
+	log     *slog.Logger
 }
 
 // outcome is what has become of lines. Those in none of the sets were not sent.
@@ -180,11 +171,11 @@ func stopped(ctx context.Context, err error) error {
 func (s *sender) call(ctx context.Context, lines []line) (rest []line, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	in := &kinesis.PutRecordsInput{StreamName: s.streamID, StreamARN: s.streamARN}
+	in := &kinesis.PutRecordsInput{StreamName: s.stream.ByName(), StreamARN: s.stream.ByARN()}
 	for _, l := range lines {
 		in.Records = append(in.Records, entry(l))
 	}
-	out, err := s.stream.PutRecords(ctx, in, func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
+	out, err := s.client.PutRecords(ctx, in, func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,57 @@
+// Package streams names Kinesis streams and their fan-out consumers, each by a name or by an ARN.
+package streams
+
+import "strings"
+
+// ID is the name of a stream, or its ARN, which may be one of another account.
+type ID string
+
+// Name is the stream's name.
+func (id ID) Name() string {
+	if !isARN(id) {
+		return string(id)
+	}
+	_, name, _ := strings.Cut(string(id), ":stream/")
+	return name
+}
+
+// ByName is the StreamName of a request: nil if the stream is given by its ARN.
+func (id ID) ByName() *string {
+	if isARN(id) {
+		return nil
+	}
+	return (*string)(&id)
+}
+
+// ByARN is the StreamARN of a request: nil if the stream is given by its name.
+func (id ID) ByARN() *string {
+	if !isARN(id) {
+		return nil
+	}
+	return (*string)(&id)
+}
+
+// Valid tells whether the ID keeps to the patterns of StreamName and StreamARN (Kinesis API Reference, PutRecords).
+func (id ID) Valid() bool {
+	name := id.Name()
+	for _, b := range []byte(name) {
+		letter := 'a' <= b|0x20 && b|0x20 <= 'z'
+		if !letter && (b < '0' || b > '9') && b != '_' && b != '.' && b != '-' {
+			return false
+		}
+	}
+	return len(name) >= 1 && len(name) <= 128
+}
+
+// ConsumerID is the name of a fan-out consumer, or its ARN.
+type ConsumerID string
+
+// IsARN tells that the consumer is there already, and not registered when there is none of its name.
+func (id ConsumerID) IsARN() bool { return isARN(id) }
+
+// Of tells whether a consumer that is given by its ARN is one of the stream with this ARN.
+func (id ConsumerID) Of(stream string) bool {
+	return strings.HasPrefix(string(id), stream+"/consumer/")
+}
+
+func isARN[T ~string](id T) bool { return strings.HasPrefix(string(id), "arn:") }
