@@ -162,23 +162,27 @@ func (d *Daemon) wirePipeline(svc Services) error {
 }
 
 func (d *Daemon) wireKeeper(svc Services) error {
-	initial := checkpoint.TrimHorizon
-	switch p := d.cfg.StartPosition; {
-	case p.Latest:
-		initial = lease.Latest
-	case !p.Time.IsZero():
-		initial = checkpoint.AtTimestamp(p.Time)
-	}
 	var err error
 	d.keeper, err = lease.New(lease.Config{
 		Worker: d.worker, Address: d.cfg.HTTPAddress, Version: d.version, Application: d.cfg.Application,
-		Initial: initial, Failover: d.cfg.Failover, MaxLeases: d.cfg.MaxLeases, Grace: d.cfg.ShutdownGrace,
+		Initial: d.cfg.StartPosition.Position(), Failover: d.cfg.Failover, MaxLeases: d.cfg.MaxLeases, Grace: d.cfg.ShutdownGrace,
 	}, svc.Store, shardmap.NewLister(svc.Kinesis, d.cfg.StreamID()), svc.Log, d.metrics)
 	if err != nil {
 		return err
 	}
 	d.keeper.OnScan(d.scanned)
 	return nil
+}
+
+// Position is where shards begin on which nobody has progress.
+func (p StartPosition) Position() checkpoint.Position {
+	switch {
+	case p.Latest:
+		return lease.Latest
+	case !p.Time.IsZero():
+		return checkpoint.AtTimestamp(p.Time)
+	}
+	return checkpoint.TrimHorizon
 }
 
 func (d *Daemon) wireEngine(svc Services) error {

@@ -59,7 +59,7 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	}
 	stream, name := kinesis.NewFromConfig(account), cfg.StreamID()
 	lister := shardmap.NewLister(stream, name)
-	app, _, err := lease.Bind(ctx, store, lister, cfg.Application, initial(cfg.StartPosition))
+	app, _, err := lease.Bind(ctx, store, lister, cfg.Application, cfg.StartPosition.Position())
 	if err != nil {
 		return err
 	}
@@ -104,15 +104,4 @@ func printTakeover(out io.Writer, p takeover.Plan, initial checkpoint.Position, 
 	}
 	_, err := fmt.Fprintln(out, "consumer checkpoint show prints them")
 	return err
-}
-
-// initial is where shards begin on which nobody has progress.
-func initial(p consumer.StartPosition) checkpoint.Position {
-	switch {
-	case p.Latest:
-		return lease.Latest
-	case !p.Time.IsZero():
-		return checkpoint.AtTimestamp(p.Time)
-	}
-	return checkpoint.TrimHorizon
 }
