@@ -45,11 +45,23 @@ type Kinesis interface {
 	source.Client
 }
 
+// Store keeps leases, checkpoints and the outbox. Health says how its last requests went.
+type Store interface {
+	checkpoint.Store
+	Health() error
+}
+
+// Sink makes files durable. Health says how its last requests went.
+type Sink interface {
+	writers.Sink
+	Health() error
+}
+
 // Services are what a Daemon works with. All but Schema, SchemaRegistry and Version are required.
 type Services struct {
 	Kinesis Kinesis
-	Store   checkpoint.Store
-	Sink    writers.Sink
+	Store   Store
+	Sink    Sink
 	// Budget bounds the bytes in memory; the sink counts into it, too.
 	Budget *budget.Budget
 	// Metrics are registered with Registry, which /metrics shows.
@@ -74,8 +86,8 @@ type Daemon struct {
 	registry prometheus.Gatherer
 	metrics  *metrics.Metrics
 	budget   *budget.Budget
-	sink     writers.Sink
-	store    checkpoint.Store
+	sink     Sink
+	store    Store
 
 	keeper   *lease.Keeper
 	pipeline *batch.Pipeline

@@ -113,7 +113,7 @@ func TestDaemon_WritesWhatFirehoseWrites(t *testing.T) {
 			t.Parallel()
 			st := newStage(t, 1, localstream.Options{})
 			bucket := writerstest.NewMemory()
-			st.sink = bucket
+			st.sink = healthy{bucket}
 			for _, payload := range append(payloads[:len(payloads):len(payloads)], "") {
 				if _, _, err := st.stream.Put("stream", localstream.Entry{PartitionKey: "k", Data: []byte(payload)}); err != nil {
 					t.Fatal(err)

@@ -19,11 +19,10 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localstream"
-	"aws-streaming-pipeline/writers"
 )
 
 // unpublishing is a sink that never makes anything visible.
-type unpublishing struct{ writers.Sink }
+type unpublishing struct{ Sink }
 
 func (unpublishing) Publish(context.Context, checkpoint.File, string) (string, error) {
 	return "", errors.New("planted")
@@ -95,7 +94,7 @@ func TestDaemon_PublishesTheOthersWhenABatchIsRefused(t *testing.T) {
 	quick := func(c *Config) {
 		c.CommitInterval, c.Failover, c.ShutdownGrace = time.Second, time.Second, 5*time.Second
 	}
-	st.wrap = func(s writers.Sink) writers.Sink { return unpublishing{s} }
+	st.wrap = func(s Sink) Sink { return unpublishing{s} }
 	stop := st.run(st.daemon(quick))
 	for n := range 3 {
 		st.send(fmt.Sprint("left-", n))

@@ -29,7 +29,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
@@ -394,7 +393,7 @@ func endpoint(service string) func(*kinesis.Options) {
 	return func(o *kinesis.Options) { o.BaseEndpoint = aws.String("http://" + service) }
 }
 
-func (c *trial) daemon(store checkpoint.Store) *Daemon {
+func (c *trial) daemon(store Store) *Daemon {
 	cfg := Defaults()
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.CommitInterval = "stream", "bucket", "", 10*time.Second
 	cfg.ReadInterval = 4 * time.Second // so many calls take most of the test's own time

@@ -30,11 +30,11 @@ type stage struct {
 	bucket  *localbucket.Server
 	store   *local.Store
 	account aws.Config
-	folder  string                          // of the bucket
-	schema  *schema.Schema                  // of the daemons; nil for none
-	schemas registry.Service                // that payloads name; nil for none
-	sink    writers.Sink                    // instead of the bucket; nil for the bucket
-	wrap    func(writers.Sink) writers.Sink // puts something before the bucket; nil for nothing
+	folder  string           // of the bucket
+	schema  *schema.Schema   // of the daemons; nil for none
+	schemas registry.Service // that payloads name; nil for none
+	sink    Sink             // instead of the bucket; nil for the bucket
+	wrap    func(Sink) Sink  // puts something before the bucket; nil for nothing
 	// patience is the bucket's; 0 for the default
 	patience time.Duration
 	kinesis  func(Kinesis) Kinesis // what stands before the stream; nil for nothing
@@ -85,7 +85,7 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	sink := writers.Sink(bucket)
+	sink := Sink(bucket)
 	if st.sink != nil {
 		sink = st.sink
 	}
@@ -105,6 +105,11 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	}
 	return d
 }
+
+// healthy is a sink that is always well.
+type healthy struct{ writers.Sink }
+
+func (healthy) Health() error { return nil }
 
 // eventually waits for a condition.
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {

@@ -123,9 +123,9 @@ func (d *Daemon) checks() []Check {
 		return strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	checks := []Check{
-		{Name: "leases", Problem: problem(errors.Join(d.keeper.Health(), healthOf(d.store)))},
+		{Name: "leases", Problem: problem(errors.Join(d.keeper.Health(), d.store.Health()))},
 		{Name: "kinesis", Problem: problem(d.trouble.get())},
-		{Name: "s3", Problem: problem(healthOf(d.sink))},
+		{Name: "s3", Problem: problem(d.sink.Health())},
 		{Name: "bucket", Problem: problem(d.bucket.health())},
 		{Name: "records", Problem: problem(d.pipeline.Stuck(d.mayHold))},
 	}
@@ -157,14 +157,6 @@ func (d *Daemon) observeChecks() {
 		}
 		d.metrics.CheckOK.WithLabelValues(c.Name).Set(ok)
 	}
-}
-
-// healthOf asks a sink or a store how its last requests went, if it knows.
-func healthOf(part any) error {
-	if h, ok := part.(interface{ Health() error }); ok {
-		return h.Health()
-	}
-	return nil
 }
 
 // Handler serves the status page, its data, the metrics and the probes.

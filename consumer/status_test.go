@@ -74,6 +74,8 @@ func (u *unanswered) Do(r *http.Request) (*http.Response, error) {
 // unasked is a store that nobody may ask anything.
 type unasked struct{ checkpoint.Store }
 
+func (unasked) Health() error { return nil }
+
 // Whoever reaches the port can have the daemon look into its own memory, and nothing else: no request becomes one to AWS.
 func TestHandler_AsksNobody(t *testing.T) {
 	d, network := newIdleDaemon(t)

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
@@ -24,7 +23,6 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/version"
 	"aws-streaming-pipeline/record/registry"
-	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/s3sink"
 	"aws-streaming-pipeline/writers/spool"
 )
@@ -88,7 +86,7 @@ func newLogger(cfg consumer.Config) *slog.Logger {
 }
 
 // openStore opens the table of leases and checkpoints: DynamoDB, or a file.
-func openStore(ctx context.Context, cfg consumer.Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (checkpoint.Store, error) {
+func openStore(ctx context.Context, cfg consumer.Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (consumer.Store, error) {
 	if cfg.CheckpointFile != "" {
 		return local.Open(cfg.CheckpointFile)
 	}
@@ -103,7 +101,7 @@ func openStore(ctx context.Context, cfg consumer.Config, account aws.Config, m *
 	return store, nil
 }
 
-func openBucket(cfg consumer.Config, client *s3.Client, b *budget.Budget, m *metrics.Metrics, log *slog.Logger) (writers.Sink, error) {
+func openBucket(cfg consumer.Config, client *s3.Client, b *budget.Budget, m *metrics.Metrics, log *slog.Logger) (consumer.Sink, error) {
 	c := s3sink.Config{
 		Bucket: cfg.Bucket, PartSize: int64(cfg.PartSize), Concurrency: cfg.UploadConcurrency,
 		KMSKeyID: cfg.KMSKey, Budget: b, Metrics: m, Log: log,
