@@ -247,6 +247,9 @@ func (d *Daemon) decoder(all *record.Decoder, shard string) (*record.Decoder, er
 	return all.WithRange(hashes), nil
 }
 
+// Close closes the store. Run must have returned.
+func (d *Daemon) Close() error { return d.store.Close() }
+
 // Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, gives its leases
 // back, and returns nil if all of this was done within the grace period. What was not committed then is read again by
 // whoever takes the leases next.

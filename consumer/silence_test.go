@@ -26,7 +26,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint/dynamo"
@@ -37,7 +36,6 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/record/registry"
-	"aws-streaming-pipeline/writers/s3sink"
 )
 
 // silence is an operation that is accepted and not answered for a while.
@@ -405,15 +403,11 @@ func (c *trial) daemon(store Store) *Daemon {
 	held := budget.New(int64(cfg.MemoryBudget), m)
 	log := slog.New(slog.DiscardHandler)
 	account := c.account(c.wire)
-	sink, err := s3sink.New(s3.NewFromConfig(account, func(o *s3.Options) {
-		o.BaseEndpoint, o.UsePathStyle = aws.String("http://s3"), true
-	}), s3sink.Config{Bucket: cfg.Bucket, Budget: held, Metrics: m, Log: log})
-	if err != nil {
+	at := Account{Config: account, KinesisEndpoint: "http://kinesis", S3Endpoint: "http://s3"}
+	services := Services{Kinesis: at.kinesis(), Store: store, Budget: held, Metrics: m, Registry: collected, Log: log, Version: "test"}
+	var err error
+	if services.Sink, err = cfg.openSink(at.s3(true), services); err != nil {
 		c.Fatal(err)
-	}
-	services := Services{
-		Kinesis: kinesis.NewFromConfig(account, endpoint("kinesis")), Store: store, Sink: sink,
-		Budget: held, Metrics: m, Registry: collected, Log: log, Version: "test",
 	}
 	if c.framed {
 		at := account

@@ -7,8 +7,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint/local"
@@ -79,27 +77,28 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	bucket, err := s3sink.New(s3.NewFromConfig(st.account, func(o *s3.Options) {
-		o.BaseEndpoint, o.UsePathStyle = aws.String(st.bucket.URL()), true
-	}), s3sink.Config{Bucket: cfg.Bucket, Patience: st.patience, Budget: held, Metrics: m, Log: log})
+	svc := Services{Store: st.store, Budget: held, Metrics: m, Registry: collected, Log: log, Schema: st.schema, SchemaRegistry: st.schemas, Version: "test"}
+	account := Account{Config: st.account, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}
+	to, err := cfg.sinkConfig(svc)
 	if err != nil {
 		st.t.Fatal(err)
 	}
-	sink := Sink(bucket)
+	to.Patience = st.patience
+	bucket, err := s3sink.New(account.s3(true), to)
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	svc.Sink, svc.Kinesis = bucket, account.kinesis()
 	if st.sink != nil {
-		sink = st.sink
+		svc.Sink = st.sink
 	}
 	if st.wrap != nil {
-		sink = st.wrap(sink)
+		svc.Sink = st.wrap(svc.Sink)
 	}
-	stream := Kinesis(kinesis.NewFromConfig(st.account, func(o *kinesis.Options) { o.BaseEndpoint = aws.String(st.stream.URL()) }))
 	if st.kinesis != nil {
-		stream = st.kinesis(stream)
+		svc.Kinesis = st.kinesis(svc.Kinesis)
 	}
-	d, err := New(cfg, Services{
-		Kinesis: stream,
-		Store:   st.store, Sink: sink, Budget: held, Metrics: m, Registry: collected, Log: log, Schema: st.schema, SchemaRegistry: st.schemas, Version: "test",
-	})
+	d, err := New(cfg, svc)
 	if err != nil {
 		st.t.Fatal(err)
 	}

@@ -54,13 +54,13 @@ func openTable(ctx context.Context, cfg consumer.Config) (checkpoint.Store, erro
 		if _, err := os.Stat(cfg.CheckpointFile); err != nil {
 			return nil, fmt.Errorf("CHECKPOINT_FILE=%q: %w", cfg.CheckpointFile, err)
 		}
-		return openStore(ctx, cfg, aws.Config{}, nil, newLogger(cfg))
+		return consumer.OpenStore(ctx, cfg, aws.Config{}, nil, newLogger(cfg))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return openStore(ctx, cfg, account, nil, newLogger(cfg))
+	return consumer.OpenStore(ctx, cfg, account, nil, newLogger(cfg))
 }
 
 const showUsage = `checkpoint show [--json] [--batch ID]

@@ -8,67 +8,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
 )
 
-const (
-	// maxSchemaBytes bounds a schema file.
-	maxSchemaBytes = 4 << 20
-	// maxSamples bounds what schema infer holds.
-	maxSamples = 10_000
-)
-
-// loadSchema reads a schema file from a path or from s3://bucket/key. An empty name is no schema. What is asked of S3 is
-// asked by fetching.
-func loadSchema(ctx context.Context, name string, bucket *s3.Client, fetching func(func() error) error) (*schema.Schema, error) {
-	if name == "" {
-		return nil, nil
-	}
-	document, err := readSchema(ctx, name, bucket, fetching)
-	if err != nil {
-		return nil, fmt.Errorf("SCHEMA=%q: %w", name, err)
-	}
-	s, err := schema.Parse(filepath.Base(name), document)
-	if err != nil {
-		return nil, fmt.Errorf("SCHEMA=%q:\n%w", name, err)
-	}
-	return s, nil
-}
+// maxSamples bounds what schema infer holds.
+const maxSamples = 10_000
 
 // once makes one attempt.
 func once(f func() error) error { return f() }
-
-func readSchema(ctx context.Context, name string, client *s3.Client, fetching func(func() error) error) ([]byte, error) {
-	location, remote := strings.CutPrefix(name, "s3://")
-	if !remote {
-		return os.ReadFile(name)
-	}
-	bucket, key, ok := strings.Cut(location, "/")
-	if !ok || bucket == "" || key == "" {
-		return nil, errors.New("want a path or s3://bucket/key")
-	}
-	var document []byte
-	err := fetching(func() error {
-		object, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String(key)})
-		if err != nil {
-			return err
-		}
-		defer object.Body.Close()
-		document, err = io.ReadAll(io.LimitReader(object.Body, maxSchemaBytes+1))
-		return err
-	})
-	if err == nil && len(document) > maxSchemaBytes {
-		err = fmt.Errorf("longer than %d bytes", maxSchemaBytes)
-	}
-	return document, err
-}
 
 // printDDL prints the Athena table of a schema.
 func printDDL(ctx context.Context, args []string, out io.Writer) error {
@@ -107,7 +60,7 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 		}
 		client = s3.NewFromConfig(account)
 	}
-	s, err := loadSchema(ctx, *file, client, once)
+	s, err := consumer.LoadSchema(ctx, *file, client, once)
 	if err != nil {
 		return err
 	}

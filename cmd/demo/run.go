@@ -16,21 +16,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/term"
 
 	"aws-streaming-pipeline/athena"
-	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
-	"aws-streaming-pipeline/internal/metrics"
-	"aws-streaming-pipeline/internal/version"
 	"aws-streaming-pipeline/producer"
-	"aws-streaming-pipeline/record/schema"
-	"aws-streaming-pipeline/writers/s3sink"
 )
 
 const (
@@ -44,12 +37,12 @@ const (
 type stage struct {
 	stream *localstream.Server
 	bucket *localbucket.Server
-	store  *local.Store
 	aws    aws.Config
 	folder string // of the bucket
+	schema string // file
 }
 
-func run(ctx context.Context, o options, out io.Writer) error {
+func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if _, err := os.Stat(o.out); err == nil {
 		return fmt.Errorf("-out=%s exists already: name a folder that does not", o.out)
 	}
@@ -58,10 +51,11 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer st.close()
-	d, address, err := st.daemon(o)
+	d, address, err := st.daemon(ctx, o)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, d.Close()) }()
 	fmt.Fprintf(out, "status page   http://%s/\nstream        %s at %s, %d shards\nfiles         %s\n\n",
 		address, streamName, st.stream.URL(), o.shards, st.folder)
 
@@ -94,9 +88,9 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return result.verdict(out)
 }
 
-// setStage starts the stream and the bucket, and opens the checkpoint store.
+// setStage starts the stream and the bucket, and writes the schema of the trips.
 func setStage(ctx context.Context, o options) (st *stage, err error) {
-	st = &stage{folder: filepath.Join(o.out, "bucket", bucketName)}
+	st = &stage{folder: filepath.Join(o.out, "bucket", bucketName), schema: filepath.Join(o.out, "trips.json")}
 	defer func() {
 		if err != nil {
 			st.close()
@@ -111,7 +105,7 @@ func setStage(ctx context.Context, o options) (st *stage, err error) {
 	if st.bucket, err = localbucket.Start("127.0.0.1:0", filepath.Join(o.out, "bucket")); err != nil {
 		return st, err
 	}
-	if st.store, err = local.Open(filepath.Join(o.out, "checkpoints.db")); err != nil {
+	if err = os.WriteFile(st.schema, athena.TripsSchema, 0o644); err != nil {
 		return st, err
 	}
 	st.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), HTTPClient: awshttp.Client(nil)}
@@ -127,9 +121,6 @@ func setStage(ctx context.Context, o options) (st *stage, err error) {
 }
 
 func (st *stage) close() {
-	if st.store != nil {
-		st.store.Close()
-	}
 	if st.bucket != nil {
 		st.bucket.Close()
 	}
@@ -149,8 +140,8 @@ func (st *stage) s3() *s3.Client {
 	})
 }
 
-// daemon makes the consumer with the settings of production, but for what the options say.
-func (st *stage) daemon(o options) (d *consumer.Daemon, address string, err error) {
+// daemon opens the consumer with the settings of production, but for what the options say.
+func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, address string, err error) {
 	address, err = freeAddress(o.address)
 	if err != nil {
 		return nil, "", err
@@ -158,6 +149,7 @@ func (st *stage) daemon(o options) (d *consumer.Daemon, address string, err erro
 	cfg := consumer.Defaults()
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.Application = streamName, bucketName, address, "demo"
 	cfg.Format, cfg.Compression, cfg.CheckpointFile = o.format, o.compression, filepath.Join(o.out, "checkpoints.db")
+	cfg.Schema, cfg.PathStyle = st.schema, true
 	// One machine, one worker: there is nobody to wait for.
 	cfg.Failover = 2 * time.Second
 	sizeErr := cfg.FileSize.Decode(o.fileSize)
@@ -171,22 +163,7 @@ func (st *stage) daemon(o options) (d *consumer.Daemon, address string, err erro
 	if o.verbose {
 		logTo = os.Stderr
 	}
-	log := slog.New(slog.NewTextHandler(logTo, nil))
-	registry := prometheus.NewRegistry()
-	m := metrics.New(metrics.ForApplication(registry, cfg.Application))
-	held := budget.New(int64(cfg.MemoryBudget), m)
-	sink, err := s3sink.New(st.s3(), s3sink.Config{Bucket: bucketName, Budget: held, Metrics: m, Log: log})
-	if err != nil {
-		return nil, "", err
-	}
-	trips, err := schema.Parse("trips.json", athena.TripsSchema)
-	if err != nil {
-		return nil, "", err
-	}
-	d, err = consumer.New(cfg, consumer.Services{
-		Kinesis: st.kinesis(), Store: st.store, Sink: sink, Schema: trips,
-		Budget: held, Metrics: m, Registry: registry, Log: log, Version: version.String(),
-	})
+	d, err = consumer.Open(ctx, cfg, consumer.Account{Config: st.aws, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}, slog.New(slog.NewTextHandler(logTo, nil)))
 	return d, address, err
 }
 

@@ -1,0 +1,124 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/internal/version"
+	"aws-streaming-pipeline/record/registry"
+	"aws-streaming-pipeline/writers/s3sink"
+	"aws-streaming-pipeline/writers/spool"
+)
+
+// Account is where the services are that the settings name.
+type Account struct {
+	aws.Config
+	// KinesisEndpoint and S3Endpoint take the place of the configuration's own; empty for those.
+	KinesisEndpoint, S3Endpoint string
+}
+
+// Open makes a daemon with all that its settings name: bucket, schema, table and schema registry. The settings must be
+// valid. Services that are away are waited for until ctx ends (see Patiently). Close gives up what Open has opened.
+func Open(ctx context.Context, cfg Config, account Account, log *slog.Logger) (*Daemon, error) {
+	collected := prometheus.NewRegistry()
+	labelled := metrics.ForApplication(collected, cfg.Application)
+	labelled.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m := metrics.New(labelled)
+	svc := Services{
+		Kinesis: account.kinesis(), Budget: budget.New(int64(cfg.MemoryBudget), m),
+		Metrics: m, Registry: collected, Log: log, Version: version.String(),
+	}
+	bucket := account.s3(cfg.PathStyle)
+	var err error
+	svc.Schema, err = LoadSchema(ctx, cfg.Schema, bucket, func(f func() error) error {
+		return Patiently(ctx, log, "read the schema "+cfg.Schema, f)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if svc.Sink, err = cfg.openSink(bucket, svc); err != nil {
+		return nil, err
+	}
+	if cfg.SchemaRegistry == "glue" {
+		if svc.SchemaRegistry, err = registry.NewGlue(ctx, account.Config); err != nil {
+			return nil, err
+		}
+	}
+	if svc.Store, err = OpenStore(ctx, cfg, account.Config, m, log); err != nil {
+		return nil, err
+	}
+	d, err := New(cfg, svc)
+	if err != nil {
+		return nil, errors.Join(err, svc.Store.Close())
+	}
+	return d, nil
+}
+
+func (a *Account) kinesis() *kinesis.Client {
+	return kinesis.NewFromConfig(a.Config, func(o *kinesis.Options) {
+		if a.KinesisEndpoint != "" {
+			o.BaseEndpoint = &a.KinesisEndpoint
+		}
+	})
+}
+
+func (a *Account) s3(pathStyle bool) *s3.Client {
+	return s3.NewFromConfig(a.Config, func(o *s3.Options) {
+		o.UsePathStyle = pathStyle
+		if a.S3Endpoint != "" {
+			o.BaseEndpoint = &a.S3Endpoint
+		}
+	})
+}
+
+func (c *Config) openSink(bucket *s3.Client, svc Services) (Sink, error) {
+	to, err := c.sinkConfig(svc)
+	if err != nil {
+		return nil, err
+	}
+	return s3sink.New(bucket, to)
+}
+
+func (c *Config) sinkConfig(svc Services) (s3sink.Config, error) {
+	to := s3sink.Config{
+		Bucket: c.Bucket, PartSize: int64(c.PartSize), Concurrency: c.UploadConcurrency,
+		KMSKeyID: c.KMSKey, Budget: svc.Budget, Metrics: svc.Metrics, Log: svc.Log,
+	}
+	if c.Encryption != "none" {
+		to.Encryption = types.ServerSideEncryption(c.Encryption)
+	}
+	if c.SpoolDir == "" {
+		return to, nil
+	}
+	var err error
+	if to.Spool, err = spool.New(c.SpoolDir, int64(c.SpoolSize), svc.Budget); err != nil {
+		return to, fmt.Errorf("SPOOL_DIR=%q: %w", c.SpoolDir, err)
+	}
+	return to, nil
+}
+
+// OpenStore opens the table of leases and checkpoints that the settings name: DynamoDB, which is waited for until ctx
+// ends (see Patiently), or a file.
+func OpenStore(ctx context.Context, cfg Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (store Store, err error) {
+	if cfg.CheckpointFile != "" {
+		return local.Open(cfg.CheckpointFile)
+	}
+	err = Patiently(ctx, log, "open table "+cfg.Table(), func() (err error) {
+		store, err = dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Metrics: m, Log: log})
+		return err
+	})
+	return store, err
+}
