@@ -57,7 +57,7 @@ type Sink interface {
 	Health() error
 }
 
-// Services are what a Daemon works with. All but Schema, SchemaRegistry and Version are required.
+// Services are what a Daemon works with. All but Metrics, Schema, SchemaRegistry and Version are required.
 type Services struct {
 	Kinesis Kinesis
 	Store   Store
@@ -106,7 +106,7 @@ type Daemon struct {
 func New(cfg Config, svc Services) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, version: svc.Version, started: time.Now(), worker: workerID(), store: svc.Store, sink: svc.Sink,
-		registry: svc.Registry, metrics: svc.Metrics, budget: svc.Budget,
+		registry: svc.Registry, metrics: metrics.Or(svc.Metrics), budget: svc.Budget,
 	}
 	d.log = svc.Log.With(logkey.Worker, d.worker)
 	d.bucket = newBucketWatch(cfg.Bucket, d.sink.Check, d.log)

@@ -74,9 +74,6 @@ func translateCanceled(canceled *types.TransactionCanceledException) (_ error, a
 }
 
 func (s *Store) count(operation string, err error) {
-	if s.metrics == nil {
-		return
-	}
 	result := resultError
 	switch {
 	case err == nil:

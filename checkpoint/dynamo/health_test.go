@@ -11,11 +11,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"aws-streaming-pipeline/internal/metrics"
 )
 
 func TestStore_HealthTellsOfWhatIsNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Store{table: aws.String("leases"), health: &health{}, log: slog.New(slog.DiscardHandler)}
+		s := &Store{table: aws.String("leases"), health: &health{}, metrics: metrics.Or(nil), log: slog.New(slog.DiscardHandler)}
 		call := func(ctx context.Context, took time.Duration, result error) {
 			_ = s.call(ctx, "commit", func() error { time.Sleep(took); return result })
 		}

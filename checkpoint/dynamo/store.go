@@ -39,7 +39,7 @@ type Config struct {
 	// Consistent makes Scan strongly consistent, at twice the read units.
 	Consistent bool
 
-	Metrics *metrics.Metrics // optional
+	Metrics *metrics.Metrics // may be nil
 	Log     *slog.Logger     // optional
 }
 
@@ -77,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		db:         newClient(cfg),
 		table:      aws.String(cfg.Table),
 		consistent: cfg.Consistent,
-		metrics:    cfg.Metrics,
+		metrics:    metrics.Or(cfg.Metrics),
 		log:        cfg.Log,
 		health:     &health{},
 	}

@@ -80,7 +80,7 @@ type Parts struct {
 	Errors writers.Format // takes the lines of error records
 	Router Router
 	Log    *slog.Logger
-	// Metrics may not be nil.
+	// Metrics may be nil.
 	Metrics *metrics.Metrics
 }
 
@@ -113,6 +113,7 @@ func New(cfg Config, parts Parts) *Pipeline {
 	if cfg.Zone == nil {
 		cfg.Zone = time.UTC
 	}
+	parts.Metrics = metrics.Or(parts.Metrics)
 	p := &Pipeline{cfg: cfg, parts: parts, board: new(board), panics: new(panics), files: newFiles(cfg, parts)}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	lists := newLists(cfg, parts)

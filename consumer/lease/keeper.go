@@ -68,13 +68,13 @@ type Keeper struct {
 	unmet  int // scans in a row after which this worker was below its share
 }
 
-// New makes a Keeper. Nothing happens before Bind or Run.
+// New makes a Keeper. Nothing happens before Bind or Run. The metrics may be nil.
 func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m *metrics.Metrics) (*Keeper, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, fmt.Errorf("lease settings: %w", err)
 	}
 	return &Keeper{
-		cfg: cfg, store: store, stream: stream, metrics: m,
+		cfg: cfg, store: store, stream: stream, metrics: metrics.Or(m),
 		log:      log.With(logkey.Worker, cfg.Worker),
 		shards:   shardmap.NewMap(),
 		scanNow:  make(chan struct{}, 1),

@@ -123,9 +123,9 @@ type Source struct {
 	renewal  renewal
 }
 
-// New makes a Source. Config.Stream and Config.Decoder are required.
+// New makes a Source. Config.Stream and Config.Decoder are required, the metrics may be nil.
 func New(cfg Config, client Client, log *slog.Logger, m *metrics.Metrics) *Source {
-	s := &Source{cfg: cfg.withDefaults(), client: client, log: log, metrics: m}
+	s := &Source{cfg: cfg.withDefaults(), client: client, log: log, metrics: metrics.Or(m)}
 	s.format.json.Store(cfg.JSON)
 	s.consumer = newRegistration(s.cfg, client, log)
 	s.renewal = renewal{every: subscribeEvery, again: subscribeAgain}

@@ -67,9 +67,7 @@ type waiter struct {
 // New makes a budget of limit bytes in memory. The metrics may be nil.
 func New(limit int64, m *metrics.Metrics) *Budget {
 	b := &Budget{limit: limit, starved: make(chan struct{}, 1)}
-	if m == nil {
-		return b
-	}
+	m = metrics.Or(m)
 	m.MemoryBudget.Set(float64(limit))
 	for a := range b.gauges {
 		b.gauges[a] = m.BufferedBytes.WithLabelValues(where[a])
@@ -174,9 +172,7 @@ func (b *Budget) Starved() <-chan struct{} { return b.starved }
 // Add puts n bytes into an account. It never waits.
 func (b *Budget) Add(a Account, n int64) {
 	b.held[a].Add(n)
-	if g := b.gauges[a]; g != nil {
-		g.Add(float64(n))
-	}
+	b.gauges[a].Add(float64(n))
 }
 
 // Release takes n bytes out of an account.

@@ -64,6 +64,15 @@ func ForApplication(reg prometheus.Registerer, application string) prometheus.Re
 	return prometheus.WrapRegistererWith(prometheus.Labels{"application": application}, reg)
 }
 
+// Or returns m, or metrics that nobody reads if m is nil. Each constructor that takes metrics calls it, so that parts are
+// made without metrics wherever nobody looks at them, and count all the same.
+func Or(m *Metrics) *Metrics {
+	if m == nil {
+		return New(prometheus.NewRegistry())
+	}
+	return m
+}
+
 // New registers all metrics with reg. Where the values of labels are few and known they are there from the start, at
 // 0: Prometheus does not see the first increase of a series that begins with it.
 func New(reg prometheus.Registerer) *Metrics {
