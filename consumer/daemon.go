@@ -221,7 +221,7 @@ func (d *Daemon) wireEngine(svc Services) error {
 			Closed:  d.keeper.Closed,
 		}, svc.Kinesis, d.log, d.metrics),
 	}
-	d.engine = kcl.New(d.shards, kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log, Panicked: d.panicked})
+	d.engine = kcl.New(kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log, Panicked: d.panicked}, d.shards)
 	return nil
 }
 

@@ -133,7 +133,7 @@ func chaos(t *testing.T, seed uint64) {
 		b.offer(fmt.Sprintf("shard-%03d", i))
 	}
 	unruly(b, d)
-	e := New(b, testConfig)
+	e := New(testConfig, b)
 	e.renewEvery = 20 * time.Millisecond
 	late := &tardy{Checkpointer: e.checkpointer, dice: d}
 	e.checkpointer = late
@@ -203,7 +203,7 @@ func trustIsFound(seed uint64) bool {
 		}
 		return waitSecond(ctx, s)
 	}
-	e := New(b, testConfig)
+	e := New(testConfig, b)
 	e.renewEvery = 20 * time.Millisecond
 	e.cfg.StopWithin = time.Minute
 	e.checkpointer = &tardy{Checkpointer: trusting{checkpointer{e.reg}}, dice: d}

@@ -194,7 +194,7 @@ func (p *recordedProcessor) Shutdown(in *kcl.ShutdownInput) {
 func (r *recorder) run(t *testing.T, renewEvery time.Duration) (stop func()) {
 	t.Helper()
 	muteGlobalLogger()
-	e := New(nil, Config{Application: "app", Stream: "stream", Worker: testWorker, Logger: slog.New(slog.DiscardHandler)})
+	e := New(Config{Application: "app", Stream: "stream", Worker: testWorker, Logger: slog.New(slog.DiscardHandler)}, nil)
 	if renewEvery > 0 {
 		e.renewEvery = renewEvery
 	}

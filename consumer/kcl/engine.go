@@ -107,7 +107,7 @@ type Engine struct {
 }
 
 // New makes an engine; it does nothing until Run.
-func New(driver Driver, cfg Config) *Engine {
+func New(cfg Config, driver Driver) *Engine {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}

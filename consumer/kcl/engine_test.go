@@ -240,7 +240,7 @@ func start(t *testing.T, b *board, e *Engine) (stop func()) {
 func TestEngine_ReadsEveryShardOfferedUntilItIsStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard("a", "b", "c")
-		stop := start(t, b, New(b, testConfig))
+		stop := start(t, b, New(testConfig, b))
 		time.Sleep(time.Second)
 		if got := b.reading(); !slices.Equal(got, []string{"a", "b", "c"}) {
 			t.Errorf("after a second %q are read", got)
@@ -318,7 +318,7 @@ func TestEngine_ClosesASessionThatHasEndedAndOpensTheShardAgain(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBoard("a")
 				test.plant(b)
-				stop := start(t, b, New(b, testConfig))
+				stop := start(t, b, New(testConfig, b))
 				time.Sleep(3 * time.Second)
 				stop()
 				if b.opens["a"] != 2 {
@@ -333,7 +333,7 @@ func TestEngine_GivesEachSessionItsTimeAtLeast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard("a")
 		b.next = func(context.Context, *boardSession) error { return nil }
-		stop := start(t, b, New(b, testConfig))
+		stop := start(t, b, New(testConfig, b))
 		time.Sleep(20 * time.Second)
 		stop()
 		// The library adds a millisecond to each cycle, and nothing more.
@@ -372,7 +372,7 @@ func TestEngine_StopsWhileSessionsAreAtWork(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBoard("a", "b", "c")
 				test.plant(b)
-				stop := start(t, b, New(b, testConfig))
+				stop := start(t, b, New(testConfig, b))
 				time.Sleep(2100 * time.Millisecond)
 				began := time.Now()
 				stop()
@@ -396,7 +396,7 @@ func TestEngine_NamesTheShardsThatDoNotStop(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		began := time.Now()
-		err := New(b, testConfig).Run(ctx)
+		err := New(testConfig, b).Run(ctx)
 		if err == nil || !strings.HasSuffix(err.Error(), ": b") || time.Since(began) != 12*time.Second {
 			t.Errorf("Run: %v after %v", err, time.Since(began))
 		}
@@ -408,14 +408,14 @@ func TestEngine_NamesTheShardsThatDoNotStop(t *testing.T) {
 func TestEngine_RunsOnceAndOnlyWithACompleteConfig(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	e := New(newBoard(), testConfig)
+	e := New(testConfig, newBoard())
 	if err := e.Run(ctx); err != nil {
 		t.Errorf("first Run: %v", err)
 	}
 	if err := e.Run(ctx); err == nil {
 		t.Error("second Run began")
 	}
-	err := New(newBoard(), Config{Tick: 1, StopWithin: -1}).Run(ctx)
+	err := New(Config{Tick: 1, StopWithin: -1}, newBoard()).Run(ctx)
 	for _, want := range []string{"Application", "Stream", "Worker", "Tick", "StopWithin"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Run with a config without values does not name %s: %v", want, err)
@@ -549,7 +549,7 @@ func TestEngine_LogsTheEndOfASessionOnceAndKeepsTheLibraryDown(t *testing.T) {
 					}
 					return waitSecond(ctx, s)
 				}
-				stop := start(t, b, New(b, cfg))
+				stop := start(t, b, New(cfg, b))
 				time.Sleep(2 * time.Second)
 				if n := log.count(test.level, "shard session ended"); n != 1 {
 					t.Errorf("the end was logged %d times at %v", n, test.level)
@@ -601,7 +601,7 @@ func TestEngine_TellsOfEachPanic(t *testing.T) {
 				}
 				b := newBoard("a")
 				plant(b)
-				stop := start(t, b, New(b, cfg))
+				stop := start(t, b, New(cfg, b))
 				time.Sleep(2 * time.Second)
 				stop()
 				if len(told) == 0 || !strings.HasPrefix(told[0], "a: a panic of type string in ") || strings.Contains(told[0], "secret") {
