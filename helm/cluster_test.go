@@ -21,7 +21,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/forward"
@@ -30,6 +29,7 @@ import (
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/producer"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // The test of the chart on a real cluster runs where CLUSTER_ADDRESS is an address of this machine that pods reach,
@@ -305,7 +305,7 @@ func (c *cluster) delivered() (counts map[string]int, files int) {
 			c.t.Fatal(err)
 		}
 		files++
-		if err := audit.EachID(c.t.Context(), c.bucket, checkpoint.File{Key: *o.Key}, func(id []byte) { counts[string(id)]++ }); err != nil {
+		if err := audit.EachID(c.t.Context(), c.bucket, layout.ManifestFile{Key: *o.Key}, func(id []byte) { counts[string(id)]++ }); err != nil {
 			c.t.Fatal(err)
 		}
 	}

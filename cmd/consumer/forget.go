@@ -17,9 +17,9 @@ import (
 	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/consumer/batch"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 const forgetUsage = `checkpoint forget --batch ID [--missing delivered|lost] [--yes]
@@ -96,7 +96,7 @@ func (fg *forgetter) forget(ctx context.Context, id string) error {
 	if noList {
 		fmt.Fprintf(fg.out, "%v\nNobody can tell which of its %d files are there: look for keys that contain %s.\n", err, b.List.Files, b.ID)
 	}
-	place := batch.ManifestPlace(b, fg.bucket, fg.manifestPrefix)
+	place := layout.ManifestPlace(b, fg.bucket, fg.manifestPrefix)
 	switch info, err := fg.in(place.Bucket).Head(ctx, place.Key); {
 	case err == nil && info.BatchID == b.ID:
 		return fmt.Errorf("the manifest of batch %s is there, so all of it was delivered: a worker that runs takes it out of the outbox", b.ID)
@@ -231,7 +231,7 @@ func (fg *forgetter) showRewind(b checkpoint.Batch) {
 }
 
 func (fg *forgetter) writeManifest(ctx context.Context, b checkpoint.Batch, place checkpoint.Place) error {
-	body, err := batch.Manifest(b)
+	body, err := layout.EncodeManifest(b)
 	if err != nil {
 		return err
 	}

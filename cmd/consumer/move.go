@@ -19,8 +19,8 @@ import (
 	"github.com/google/uuid"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 const positionForms = "TRIM_HORIZON, SHARD_END, a time as 2026-01-31T00:00:00Z or how long ago as 36h, or the sequence number of the last record that counts as delivered"
@@ -278,7 +278,7 @@ func (n notes) write(ctx context.Context, l checkpoint.Lease, to checkpoint.Posi
 	if n.client == nil {
 		return nil
 	}
-	note := audit.Move{
+	note := layout.Move{
 		Shard: l.Shard, From: l.Checkpoint, To: to, Counter: l.Counter + 1, At: time.Now().UTC(), By: operator(), Reason: reason,
 	}
 	body, err := note.Encode()

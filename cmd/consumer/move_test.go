@@ -18,6 +18,7 @@ import (
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 func must(t *testing.T, err error) {
@@ -122,14 +123,14 @@ func (s *stage) lease(shard string) checkpoint.Lease {
 	return l
 }
 
-func (s *stage) notes() []audit.Move {
+func (s *stage) notes() []layout.Move {
 	s.t.Helper()
-	var list []audit.Move
+	var list []layout.Move
 	for o, err := range s.bucket.List(s.t.Context(), "manifests/moves/", "") {
 		must(s.t, err)
 		body, _, err := s.bucket.Read(s.t.Context(), *o.Key, 1<<20)
 		must(s.t, err)
-		var m audit.Move
+		var m layout.Move
 		must(s.t, json.Unmarshal(body, &m))
 		list = append(list, m)
 	}

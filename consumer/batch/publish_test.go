@@ -276,12 +276,12 @@ func TestPublish_WritesTheManifestWhereItWasPromised(t *testing.T) {
 	} {
 		b := test.batch
 		b.ID, b.Created = "b", created
-		want(t, name, ManifestPlace(b, "now", "m/"), test.want)
+		want(t, name, layout.ManifestPlace(b, "now", "m/"), test.want)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		b := w.leave("a", "shard-1", "x", failing("put"))
-		want(t, "place", b.Manifest, checkpoint.Place{Bucket: "memory", Key: layout.ManifestKey("manifests/", b.Created, b.ID)})
+		want(t, "place", b.Manifest, checkpoint.Place{Bucket: "memory", Key: layout.Manifest{Batch: b.ID, Created: b.Created}.Key("manifests/")})
 		p, stop := w.worker("b")
 		defer stop()
 		p.publisher.manifests = manifestHome{"other", "elsewhere/"}

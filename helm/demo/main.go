@@ -24,10 +24,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // Names that values.yaml has, too.
@@ -271,7 +271,7 @@ func (d *demo) check(ctx context.Context) error {
 				return err
 			}
 			files++
-			if err := audit.EachID(ctx, bucket, checkpoint.File{Key: *o.Key}, func(id []byte) { rows++; ids[string(id)] = true }); err != nil {
+			if err := audit.EachID(ctx, bucket, layout.ManifestFile{Key: *o.Key}, func(id []byte) { rows++; ids[string(id)] = true }); err != nil {
 				return err
 			}
 		}

@@ -18,7 +18,6 @@ package audit
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -30,7 +29,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -81,7 +79,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	}
 	a := &auditor{
 		Config: c, seed: maphash.MakeSeed(),
-		chains: make(map[string]*chain), moves: make(map[string][]Move),
+		chains: make(map[string]*chain), moves: make(map[string][]layout.Move),
 		seen: make(map[uint64]struct{}), batches: make(map[uint64]bool), named: make(map[uint64]struct{}),
 		report: &Report{Bucket: c.Bucket.Name, From: c.From, To: c.To, Deep: c.Deep, Findings: []Finding{}, Warnings: []Finding{}, Counts: make(map[Kind]int64)},
 	}
@@ -96,7 +94,7 @@ type auditor struct {
 	Config
 	seed   maphash.Seed
 	chains map[string]*chain
-	moves  map[string][]Move // by shard
+	moves  map[string][]layout.Move // by shard
 
 	// What was seen is kept as hashes: the keys of manifests, and of the files that they name. A collision would hide one
 	// finding; at ten million files the chance of any is 1 in 10⁵.
@@ -161,7 +159,7 @@ func (a *auditor) readMoves(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m, err := parseMove(body)
+		m, err := layout.DecodeMove(body)
 		if err != nil {
 			a.found(Finding{Kind: BadManifest, Key: *o.Key, Message: "the note of a move can not be read: " + err.Error()})
 			continue
@@ -210,7 +208,7 @@ func (a *auditor) manifestKeys(ctx context.Context) func(yield func(string, erro
 			if *o.Key > last && !strings.HasPrefix(*o.Key, last) {
 				return
 			}
-			hour, batch, ok := layout.ParseManifest(a.ManifestPrefix, *o.Key)
+			hour, batch, ok := layout.ParseManifestKey(a.ManifestPrefix, *o.Key)
 			hash := a.hash(*o.Key)
 			if _, known := a.seen[hash]; !ok || known {
 				continue
@@ -231,8 +229,8 @@ func (a *auditor) hash(s string) uint64 { return maphash.String(a.seed, s) }
 
 // manifest is one that was read.
 type manifest struct {
+	layout.Manifest
 	key      string
-	batch    checkpoint.Batch
 	inWindow bool
 }
 
@@ -267,40 +265,39 @@ func (a *auditor) read(ctx context.Context, key string) (*manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &manifest{key: key}
 	bad := func(format string, args ...any) (*manifest, error) {
 		a.found(Finding{Kind: BadManifest, Key: key, Message: fmt.Sprintf(format, args...)})
 		return nil, nil
 	}
-	if err := json.Unmarshal(body, &m.batch); err != nil {
+	m, err := layout.DecodeManifest(body)
+	if err != nil {
 		return bad("it is not JSON of a batch: %v", err)
 	}
-	if err := m.batch.Validate(); err != nil {
+	if err := m.Validate(); err != nil {
 		return bad("%v", err)
 	}
-	if want := layout.ManifestKey(a.ManifestPrefix, m.batch.Created, m.batch.ID); want != key {
+	if want := m.Key(a.ManifestPrefix); want != key {
 		return bad("it says that it is %s: it was copied or changed", want)
 	}
-	m.inWindow = !m.batch.Created.Before(a.From) && m.batch.Created.Before(a.To)
-	return m, nil
+	return &manifest{m, key, !m.Created.Before(a.From) && m.Created.Before(a.To)}, nil
 }
 
 // join puts a manifest's ranges into their chains, and counts.
 func (a *auditor) join(m *manifest) {
-	a.batches[a.hash(m.batch.ID)] = true
+	a.batches[a.hash(m.Batch)] = true
 	var records, rows int64
-	for _, r := range m.batch.Ranges {
+	for _, r := range m.Ranges {
 		c := a.chains[r.Shard]
 		if c == nil {
 			c = newChain(r.Shard, a.moves[r.Shard])
 			a.chains[r.Shard] = c
 		}
-		for _, f := range c.add(r, m.batch.ID, m.inWindow) {
+		for _, f := range c.add(r, m.Batch, m.inWindow) {
 			a.found(f)
 		}
 		records += r.Records
 	}
-	for _, f := range m.batch.Files {
+	for _, f := range m.Files {
 		a.named[a.hash(f.Key)] = struct{}{}
 		rows += f.Rows
 		if m.inWindow {
@@ -311,11 +308,11 @@ func (a *auditor) join(m *manifest) {
 		return
 	}
 	if records != rows {
-		a.found(Finding{Kind: WrongCount, Batch: m.batch.ID, Key: m.key,
+		a.found(Finding{Kind: WrongCount, Batch: m.Batch, Key: m.key,
 			Message: fmt.Sprintf("its ranges have %d records, its files %d rows", records, rows)})
 	}
 	a.report.Batches++
-	a.report.Files += int64(len(m.batch.Files))
+	a.report.Files += int64(len(m.Files))
 	a.report.Records += records
 }
 
@@ -326,7 +323,7 @@ func (a *auditor) checkFiles(ctx context.Context, list []*manifest) error {
 			if m == nil || !m.inWindow {
 				continue
 			}
-			if err := a.readBatch(ctx, m.batch); err != nil {
+			if err := a.readBatch(ctx, m); err != nil {
 				return err
 			}
 		}
@@ -338,10 +335,10 @@ func (a *auditor) checkFiles(ctx context.Context, list []*manifest) error {
 		if m == nil || !m.inWindow {
 			continue
 		}
-		for _, f := range m.batch.Files {
+		for _, f := range m.Files {
 			g.Go(func() error {
 				info, err := a.Bucket.Head(ctx, f.Key)
-				return a.checkInfo(m.batch.ID, f, info, err)
+				return a.checkInfo(m.Batch, f, info, err)
 			})
 		}
 	}
@@ -349,7 +346,7 @@ func (a *auditor) checkFiles(ctx context.Context, list []*manifest) error {
 }
 
 // checkInfo holds what S3 says of a file against its manifest. An error is one of the audit's.
-func (a *auditor) checkInfo(batch string, f checkpoint.File, info objects.Info, err error) error {
+func (a *auditor) checkInfo(batch string, f layout.ManifestFile, info objects.Info, err error) error {
 	report := func(k Kind, format string, args ...any) {
 		a.found(Finding{Kind: k, Batch: batch, Key: f.Key, Message: fmt.Sprintf(format, args...)})
 	}

@@ -112,7 +112,7 @@ func TestRun_FindsAndNames(t *testing.T) {
 			return []string{s.key("data/z/"), nth(4), "outbox"}
 		}, []audit.Kind{audit.Unnamed}, true},
 		{"a batch that was delivered twice", false, func(s *site) []string {
-			s.editManifest(nth(2), func(b *checkpoint.Batch) { b.ID = strings.Replace(b.ID, nth(2), nth(902), 1) })
+			s.editManifest(nth(2), func(m *layout.Manifest) { m.Batch = strings.Replace(m.Batch, nth(2), nth(902), 1) })
 			return []string{"shard-1", nth(902), nth(2) + " hold the same records"}
 		}, []audit.Kind{audit.ForeignFile, audit.Overlap}, false},
 		{"a manifest that was copied", false, func(s *site) []string {
@@ -125,15 +125,15 @@ func TestRun_FindsAndNames(t *testing.T) {
 			return []string{"other.json"}
 		}, []audit.Kind{audit.BadManifest}, false},
 		{"a gap inside a shard", false, func(s *site) []string {
-			s.editManifest(nth(3), func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.Position(sequence(65)) })
+			s.editManifest(nth(3), func(m *layout.Manifest) { m.Ranges[0].Start = checkpoint.Position(sequence(65)) })
 			return []string{"shard-1", "(" + sequence(60) + ", " + sequence(65) + "]", nth(3)}
 		}, []audit.Kind{audit.Gap}, false},
 		{"ranges that overlap", false, func(s *site) []string {
-			s.editManifest(nth(3), func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.Position(sequence(55)) })
+			s.editManifest(nth(3), func(m *layout.Manifest) { m.Ranges[0].Start = checkpoint.Position(sequence(55)) })
 			return []string{"shard-1", nth(3), nth(2)}
 		}, []audit.Kind{audit.Overlap}, false},
 		{"a number of rows that was changed in the manifest", false, func(s *site) []string {
-			s.editManifest(nth(2), func(b *checkpoint.Batch) { b.Files[0].Rows++ })
+			s.editManifest(nth(2), func(m *layout.Manifest) { m.Files[0].Rows++ })
 			return []string{nth(2), "records", "rows"}
 		}, []audit.Kind{audit.WrongCount}, false},
 		{"a file without its last row", true, func(s *site) []string {
@@ -299,7 +299,7 @@ func TestRun_TellsARewindFromADoubleDelivery(t *testing.T) {
 		s := goodSite(t, lines(t, jsonl.None))
 		row, err := s.store.Lease(t.Context(), "shard-1")
 		must(t, err)
-		move := audit.Move{Shard: "shard-1", From: row.Checkpoint, To: checkpoint.Position(sequence(60)), Counter: row.Counter + 1, At: s.clock(), By: "ops"}
+		move := layout.Move{Shard: "shard-1", From: row.Checkpoint, To: checkpoint.Position(sequence(60)), Counter: row.Counter + 1, At: s.clock(), By: "ops"}
 		if noted {
 			body, err := move.Encode()
 			must(t, err)
@@ -336,7 +336,7 @@ func TestRun_ANoteDoesNotExcuseAnotherJump(t *testing.T) {
 	s := goodSite(t, lines(t, jsonl.None))
 	row, err := s.store.Lease(t.Context(), "shard-1")
 	must(t, err)
-	move := audit.Move{Shard: "shard-1", From: row.Checkpoint, To: checkpoint.Position(sequence(60)), Counter: row.Counter + 1, At: s.clock(), By: "ops"}
+	move := layout.Move{Shard: "shard-1", From: row.Checkpoint, To: checkpoint.Position(sequence(60)), Counter: row.Counter + 1, At: s.clock(), By: "ops"}
 	body, err := move.Encode()
 	must(t, err)
 	s.put(move.Key("manifests/", "1"), body, nil)
@@ -379,7 +379,7 @@ func TestRun_JudgesAWindow(t *testing.T) {
 // Clocks of workers differ: a batch in the middle of the chain may bear a time outside of the window.
 func TestRun_JoinsTheChainWithBatchesJustOutsideOfTheWindow(t *testing.T) {
 	s := goodSite(t, lines(t, jsonl.None))
-	s.editManifest(nth(3), func(b *checkpoint.Batch) { b.Created = time.Date(2026, 3, 14, 9, 5, 0, 0, time.UTC) })
+	s.editManifest(nth(3), func(m *layout.Manifest) { m.Created = time.Date(2026, 3, 14, 9, 5, 0, 0, time.UTC) })
 	s.remove(s.key("manifests/2026/03/14/10/", nth(3)))
 	r := s.audit(func(c *audit.Config) { c.From = time.Date(2026, 3, 14, 9, 45, 0, 0, time.UTC) })
 	if !r.Sound || r.Batches != 2 {

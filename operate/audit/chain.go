@@ -9,13 +9,14 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // chain joins the ranges of one shard, in whatever order they come. It keeps no ranges but the last few: what is
 // joined is one segment, so that a sound shard takes up the same memory after a day and after a year.
 type chain struct {
 	Shard
-	moves []Move // by lease counter
+	moves []layout.Move // by lease counter
 	// epochs are the stretches between moves: within one, every range must begin where the one before ended. Ranges
 	// belong to an epoch by their lease counter.
 	epochs []epoch
@@ -44,13 +45,13 @@ type mark struct {
 	edge
 }
 
-func newChain(shard string, moves []Move) *chain {
-	slices.SortFunc(moves, func(a, b Move) int { return cmp.Compare(a.Counter, b.Counter) })
+func newChain(shard string, moves []layout.Move) *chain {
+	slices.SortFunc(moves, func(a, b layout.Move) int { return cmp.Compare(a.Counter, b.Counter) })
 	return &chain{Shard: Shard{Shard: shard}, moves: moves, epochs: make([]epoch, len(counters(moves))+1)}
 }
 
 // counters returns the different lease counters of moves, which are ordered by them.
-func counters(moves []Move) []int64 {
+func counters(moves []layout.Move) []int64 {
 	var list []int64
 	for _, m := range moves {
 		if len(list) == 0 || list[len(list)-1] != m.Counter {
@@ -164,7 +165,7 @@ func hint(a, b edge) string {
 }
 
 // finish looks at what is left apart when all ranges are in. It also returns the moves that the chain bears out.
-func (c *chain) finish() (found []Finding, moves []Move) {
+func (c *chain) finish() (found []Finding, moves []layout.Move) {
 	var before *segment
 	passed := -1 // epoch of before
 	for i, e := range c.epochs {
@@ -181,7 +182,7 @@ func (c *chain) finish() (found []Finding, moves []Move) {
 }
 
 // between judges the way from one segment to the next.
-func (c *chain) between(a, b segment, from, to int) ([]Finding, []Move) {
+func (c *chain) between(a, b segment, from, to int) ([]Finding, []layout.Move) {
 	if a.end == b.start || !a.last.inWindow && !b.first.inWindow {
 		return nil, nil
 	}
@@ -213,9 +214,9 @@ func (c *chain) covered(start, end checkpoint.Position, behind int) bool {
 }
 
 // path returns the moves that lead from one position to another between two epochs; nil if none do.
-func (c *chain) path(from, to checkpoint.Position, a, b int) []Move {
+func (c *chain) path(from, to checkpoint.Position, a, b int) []layout.Move {
 	list := counters(c.moves)
-	ways := map[checkpoint.Position][]Move{from: {}}
+	ways := map[checkpoint.Position][]layout.Move{from: {}}
 	for _, counter := range list[a:b] {
 		for _, m := range c.moves {
 			if way, ok := ways[m.From]; ok && m.Counter == counter {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // ranges of one shard that join, cut at random.
@@ -91,37 +92,37 @@ func TestChain_Moves(t *testing.T) {
 	r := func(start, end checkpoint.Position, counter int64) checkpoint.Range {
 		return checkpoint.Range{Shard: "s", Start: start, End: end, LeaseCounter: counter}
 	}
-	move := func(from, to checkpoint.Position, counter int64) Move {
-		return Move{Shard: "s", From: from, To: to, Counter: counter}
+	move := func(from, to checkpoint.Position, counter int64) layout.Move {
+		return layout.Move{Shard: "s", From: from, To: to, Counter: counter}
 	}
 	at := checkpoint.AtTimestamp(time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC))
 	for _, test := range []struct {
 		name   string
-		moves  []Move
+		moves  []layout.Move
 		ranges []checkpoint.Range
 		kinds  []Kind
 		borne  int
 	}{
-		{"a rewind", []Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("100", "400", 4)}, nil, 1},
-		{"a rewind to a time", []Move{move("300", at, 3)}, []checkpoint.Range{r("100", "300", 2), r(at, "400", 4)}, nil, 1},
-		{"a rewind from the end", []Move{move(checkpoint.ShardEnd, "100", 3)},
+		{"a rewind", []layout.Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("100", "400", 4)}, nil, 1},
+		{"a rewind to a time", []layout.Move{move("300", at, 3)}, []checkpoint.Range{r("100", "300", 2), r(at, "400", 4)}, nil, 1},
+		{"a rewind from the end", []layout.Move{move(checkpoint.ShardEnd, "100", 3)},
 			[]checkpoint.Range{r("100", checkpoint.ShardEnd, 2), r("100", checkpoint.ShardEnd, 4)}, nil, 1},
-		{"a skip", []Move{move("300", "500", 3)}, []checkpoint.Range{r("100", "300", 2), r("500", "600", 4)}, nil, 1},
-		{"two rewinds with nothing between", []Move{move("300", "200", 3), move("200", "100", 4)},
+		{"a skip", []layout.Move{move("300", "500", 3)}, []checkpoint.Range{r("100", "300", 2), r("500", "600", 4)}, nil, 1},
+		{"two rewinds with nothing between", []layout.Move{move("300", "200", 3), move("200", "100", 4)},
 			[]checkpoint.Range{r("100", "300", 2), r("100", "400", 5)}, nil, 2},
-		{"two rewinds with a batch between", []Move{move("300", "200", 3), move("250", "100", 5)},
+		{"two rewinds with a batch between", []layout.Move{move("300", "200", 3), move("250", "100", 5)},
 			[]checkpoint.Range{r("100", "300", 2), r("200", "250", 4), r("100", "400", 6)}, nil, 2},
-		{"one that never took place", []Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("300", "400", 3)}, nil, 0},
-		{"one to another place", []Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("200", "400", 4)}, []Kind{Overlap}, 0},
-		{"one from another place", []Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "350", 2), r("100", "400", 4)}, []Kind{Overlap}, 0},
-		{"one for a jump ahead that is none", []Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("500", "600", 4)}, []Kind{Gap}, 0},
-		{"one that mends a gap", []Move{move("400", "200", 3)},
+		{"one that never took place", []layout.Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("300", "400", 3)}, nil, 0},
+		{"one to another place", []layout.Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("200", "400", 4)}, []Kind{Overlap}, 0},
+		{"one from another place", []layout.Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "350", 2), r("100", "400", 4)}, []Kind{Overlap}, 0},
+		{"one for a jump ahead that is none", []layout.Move{move("300", "100", 3)}, []checkpoint.Range{r("100", "300", 2), r("500", "600", 4)}, []Kind{Gap}, 0},
+		{"one that mends a gap", []layout.Move{move("400", "200", 3)},
 			[]checkpoint.Range{r("100", "200", 2), r("300", "400", 2), r("200", "500", 4)}, nil, 1},
-		{"one that mends half of a gap", []Move{move("400", "250", 3)},
+		{"one that mends half of a gap", []layout.Move{move("400", "250", 3)},
 			[]checkpoint.Range{r("100", "200", 2), r("300", "400", 2), r("250", "500", 4)}, []Kind{Gap}, 1},
-		{"one that may mend a gap or not", []Move{move("400", checkpoint.TrimHorizon, 3)},
+		{"one that may mend a gap or not", []layout.Move{move("400", checkpoint.TrimHorizon, 3)},
 			[]checkpoint.Range{r("100", "200", 2), r("300", "400", 2), r(checkpoint.TrimHorizon, "500", 4)}, []Kind{Gap}, 1},
-		{"a double delivery before it", []Move{move("300", "100", 3)},
+		{"a double delivery before it", []layout.Move{move("300", "100", 3)},
 			[]checkpoint.Range{r("100", "300", 2), r("200", "300", 1), r("100", "400", 4)}, []Kind{Overlap}, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {

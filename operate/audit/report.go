@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // Kind says what is wrong. docs/operations.md tells for each what to do.
@@ -80,9 +81,9 @@ type Report struct {
 
 	Shards []Shard `json:"shards"`
 	// Moves are the jumps of positions that an operator has made and noted, and that the chains bear out.
-	Moves    []Move    `json:"moves,omitempty"`
-	Findings []Finding `json:"findings"`
-	Warnings []Finding `json:"warnings"`
+	Moves    []layout.Move `json:"moves,omitempty"`
+	Findings []Finding     `json:"findings"`
+	Warnings []Finding     `json:"warnings"`
 	// Counts are of findings and warnings, with those that are not listed because there are too many of their kind.
 	Counts map[Kind]int64 `json:"counts"`
 }
@@ -124,7 +125,7 @@ func (r *Report) WriteText(out io.Writer) error {
 	fmt.Fprintf(&b, "bucket %s, batches sealed from %s to %s\n\n", r.Bucket, from, r.To.UTC().Format(time.RFC3339))
 	r.writeShards(&b)
 	for _, m := range r.Moves {
-		fmt.Fprintf(&b, "moved     %s by %s at %s: %s -> %s%s\n", m.Shard, m.By, m.At.UTC().Format(time.RFC3339), m.From, m.To, m.effect())
+		fmt.Fprintf(&b, "moved     %s by %s at %s: %s -> %s%s\n", m.Shard, m.By, m.At.UTC().Format(time.RFC3339), m.From, m.To, effect(m))
 	}
 	r.writeFindings(&b, "FINDING", r.Findings)
 	r.writeFindings(&b, "warning", r.Warnings)
@@ -165,6 +166,19 @@ func (r *Report) writeShards(b *strings.Builder) {
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	b.WriteByte('\n')
+}
+
+// effect says what a move did, where the positions tell.
+func effect(m layout.Move) string {
+	_, from := m.From.SequenceNumber()
+	_, to := m.To.SequenceNumber()
+	switch {
+	case m.To == checkpoint.TrimHorizon, m.From == checkpoint.ShardEnd, from && to && compare(m.To, m.From) < 0:
+		return ", what lies between is delivered again"
+	case m.To == checkpoint.ShardEnd, from && to:
+		return ", what lies between was skipped"
+	}
+	return ""
 }
 
 func (r *Report) writeFindings(b *strings.Builder, label string, list []Finding) {

@@ -19,38 +19,39 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // idsAtOnce is how many event ids are held at a time. Only tests change it.
 var idsAtOnce int64 = 4 << 20
 
 // readBatch reads the files of a batch: as often as its ids need to be looked at in turns.
-func (a *auditor) readBatch(ctx context.Context, b checkpoint.Batch) error {
+func (a *auditor) readBatch(ctx context.Context, m *manifest) error {
 	var rows int64
-	for _, f := range b.Files {
+	for _, f := range m.Files {
 		rows += f.Rows
 	}
-	ids := newIDs(b.Ranges, uint64(rows/idsAtOnce)+1)
+	ids := newIDs(m.Ranges, uint64(rows/idsAtOnce)+1)
 	for turn := range ids.turns {
 		ids.begin(turn, rows)
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(downloads)
-		for _, f := range b.Files {
-			g.Go(func() error { return a.readFile(gctx, b.ID, f, ids) })
+		for _, f := range m.Files {
+			g.Go(func() error { return a.readFile(gctx, m.Batch, f, ids) })
 		}
 		if err := g.Wait(); err != nil {
 			return err
 		}
 	}
 	for _, r := range ids.short() {
-		a.found(Finding{Kind: Double, Batch: b.ID, Shard: r.Shard, Message: fmt.Sprintf(
+		a.found(Finding{Kind: Double, Batch: m.Batch, Shard: r.Shard, Message: fmt.Sprintf(
 			"the range %s has %d records, and the files have fewer different event ids that fit it", span(r.Start, r.End), r.Records)})
 	}
 	return nil
 }
 
 // readFile fetches a file and looks at its rows. What does not change from turn to turn is reported in the first.
-func (a *auditor) readFile(ctx context.Context, batch string, f checkpoint.File, ids *ids) error {
+func (a *auditor) readFile(ctx context.Context, batch string, f layout.ManifestFile, ids *ids) error {
 	first := ids.turn == 0
 	file, err := a.Bucket.Download(ctx, f.Key)
 	if err != nil {
@@ -148,7 +149,7 @@ func (t *tally) row(id []byte) {
 
 // EachID fetches a file of a batch and calls row with the event id of each of its rows; with none where a row has none,
 // as the files of FORMAT=firehose. The id is valid during the call.
-func EachID(ctx context.Context, bucket objects.Bucket, f checkpoint.File, row func(id []byte)) error {
+func EachID(ctx context.Context, bucket objects.Bucket, f layout.ManifestFile, row func(id []byte)) error {
 	file, err := bucket.Download(ctx, f.Key)
 	if err != nil {
 		return err

@@ -328,25 +328,25 @@ func (s *site) change(batchID, key string, edit func([]byte) []byte) {
 	s.put(key, body, metadata)
 	info, err := objects.Bucket{API: s.client, Name: bucketName}.Head(s.t.Context(), key)
 	must(s.t, err)
-	s.editManifest(batchID, func(b *checkpoint.Batch) {
-		for i := range b.Files {
-			if b.Files[i].Key == key {
-				b.Files[i].Bytes, b.Files[i].ETag = info.Size, info.ETag
+	s.editManifest(batchID, func(m *layout.Manifest) {
+		for i := range m.Files {
+			if m.Files[i].Key == key {
+				m.Files[i].Bytes, m.Files[i].ETag = info.Size, info.ETag
 			}
 		}
 	})
 }
 
 // editManifest changes the manifest of a batch; where its id or time changes, it becomes another one.
-func (s *site) editManifest(batchID string, edit func(*checkpoint.Batch)) {
+func (s *site) editManifest(batchID string, edit func(*layout.Manifest)) {
 	s.t.Helper()
 	body, metadata := s.get(s.key("manifests/", batchID))
-	var b checkpoint.Batch
-	must(s.t, json.Unmarshal(body, &b))
-	edit(&b)
-	body, err := json.Marshal(b)
+	m, err := layout.DecodeManifest(body)
 	must(s.t, err)
-	s.put(layout.ManifestKey("manifests/", b.Created, b.ID), body, metadata)
+	edit(&m)
+	body, err = json.Marshal(m)
+	must(s.t, err)
+	s.put(m.Key("manifests/"), body, metadata)
 }
 
 // path is where an object lies as a file.

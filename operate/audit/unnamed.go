@@ -3,7 +3,6 @@ package audit
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"aws-streaming-pipeline/writers/layout"
@@ -20,7 +19,7 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 				return nil, err
 			}
 			key := *o.Key
-			if a.isBookkeeping(key) {
+			if layout.IsBookkeeping(a.ManifestPrefix, key) {
 				continue
 			}
 			a.report.Listed++
@@ -48,13 +47,6 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 	return found, nil
 }
 
-// isBookkeeping tells that a key is one of those that stand beside the files: manifests, notes of moves, lists of files.
-// Data may lie under the prefix of manifests, so the prefix alone does not tell.
-func (a *auditor) isBookkeeping(key string) bool {
-	_, _, manifest := layout.ParseManifest(a.ManifestPrefix, key)
-	return manifest || strings.HasPrefix(key, layout.MovesFolder(a.ManifestPrefix)) || strings.HasPrefix(key, layout.OutboxFolder(a.ManifestPrefix))
-}
-
 // leftInOutbox looks for lists of files of batches that should have been published long ago. The list of a batch that is
 // on its way is none of this audit's.
 func (a *auditor) leftInOutbox(ctx context.Context) ([]Finding, error) {
@@ -63,7 +55,7 @@ func (a *auditor) leftInOutbox(ctx context.Context) ([]Finding, error) {
 		if err != nil {
 			return nil, err
 		}
-		batch, ok := layout.ParseOutbox(a.ManifestPrefix, *o.Key)
+		batch, ok := layout.ParseOutboxKey(a.ManifestPrefix, *o.Key)
 		begun, _ := layout.BatchTime(batch)
 		if ok && a.Now().Sub(begun) > longestOutbox {
 			found = append(found, Finding{Kind: OldOutbox, Key: *o.Key, Batch: batch,

@@ -7,7 +7,6 @@ package check
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -140,7 +139,7 @@ func (w *wait) look(ctx context.Context, sent []Record) error {
 			return err
 		}
 		key := *o.Key
-		if _, _, ok := layout.ParseManifest(w.ManifestPrefix, key); !ok || w.seen[key] {
+		if _, _, ok := layout.ParseManifestKey(w.ManifestPrefix, key); !ok || w.seen[key] {
 			continue
 		}
 		body, _, err := w.Bucket.Read(ctx, key, layout.MaxManifest)
@@ -148,23 +147,23 @@ func (w *wait) look(ctx context.Context, sent []Record) error {
 			return err
 		}
 		w.seen[key] = true
-		var b checkpoint.Batch
-		if err := json.Unmarshal(body, &b); err != nil {
+		m, err := layout.DecodeManifest(body)
+		if err != nil {
 			return fmt.Errorf("manifest %s: %w", key, err)
 		}
-		if err := w.find(ctx, b, sent); err != nil {
+		if err := w.find(ctx, m, sent); err != nil {
 			return fmt.Errorf("manifest %s: %w", key, err)
 		}
 	}
 	return nil
 }
 
-// find looks for those of the records that the batch covers.
-func (w *wait) find(ctx context.Context, b checkpoint.Batch, sent []Record) error {
+// find looks for those of the records that the batch of a manifest covers.
+func (w *wait) find(ctx context.Context, m layout.Manifest, sent []Record) error {
 	// By sequence number: where shards count by themselves, several records have the same.
 	covered := make(map[string][]*Record)
 	for i, r := range sent {
-		if slices.ContainsFunc(b.Ranges, func(in checkpoint.Range) bool { return in.Shard == r.Shard && in.Contains(r.Sequence) }) {
+		if slices.ContainsFunc(m.Ranges, func(in checkpoint.Range) bool { return in.Shard == r.Shard && in.Contains(r.Sequence) }) {
 			covered[r.Sequence] = append(covered[r.Sequence], &sent[i])
 		}
 	}
@@ -172,7 +171,7 @@ func (w *wait) find(ctx context.Context, b checkpoint.Batch, sent []Record) erro
 		return nil
 	}
 	unnamed := false
-	for _, f := range b.Files {
+	for _, f := range m.Files {
 		err := audit.EachID(ctx, w.Bucket, f, func(id []byte) {
 			unnamed = unnamed || len(id) == 0
 			sequence, _, _ := bytes.Cut(id, []byte{'-'}) // of a record that was taken apart

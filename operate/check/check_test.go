@@ -2,7 +2,6 @@ package check_test
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -70,10 +69,10 @@ func TestRun_TellsRecordsOfTwoShardsApart(t *testing.T) {
 				b.Files = append(b.Files, checkpoint.File{Key: key, Rows: 1})
 				b.Ranges = append(b.Ranges, checkpoint.Range{Shard: shard, Start: checkpoint.TrimHorizon, End: "1", Last: "1", Records: 1})
 			}
-			body, err := json.Marshal(b)
+			body, err := layout.EncodeManifest(b)
 			must(err)
 			put(layout.OutboxKey("manifests/", b.ID), "a list, no manifest")
-			put(layout.ManifestKey("manifests/", b.Created, b.ID), string(body))
+			put(layout.ManifestPlace(b, "bucket", "manifests/").Key, string(body))
 		},
 	})
 	must(err)

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // marker is what is known of the lines of one chunk. A line that is in none of the sets was never claimed.
@@ -39,24 +38,28 @@ func (m *marker) settled(n int) bool { return m.Sent.has(n) || m.Skipped.has(n) 
 // markers lists for which chunks of an object there are markers, by their first lines.
 func (r *run) markers(ctx context.Context, object string) (map[int]bool, error) {
 	found := make(map[int]bool)
-	folder := r.markerFolder(object)
-	for o, err := range r.bucket.List(ctx, folder, "") {
+	place := r.markerAt(object, 0)
+	for o, err := range r.bucket.List(ctx, place.Siblings(), "") {
 		if err != nil {
 			return nil, err
 		}
-		name := strings.TrimSuffix(strings.TrimPrefix(*o.Key, folder), ".json")
-		if first, err := strconv.Atoi(name); err == nil {
-			found[first] = true
+		if at, ok := place.Sibling(*o.Key); ok {
+			found[at.Line] = true
 		}
 	}
 	return found, nil
+}
+
+// markerAt is where the marker of a chunk lies.
+func (r *run) markerAt(object string, first int) layout.Marker {
+	return layout.Marker{Folder: r.MarkerPrefix, Stream: r.Stream.Name(), Object: object, Line: first}
 }
 
 const maxMarker = 1 << 20
 
 // marker reads the marker of a chunk, or makes the first one.
 func (r *run) marker(ctx context.Context, c chunk, found bool) (*marker, error) {
-	m := &marker{Object: c.object, ETag: c.etag, Stream: r.Stream.Name(), key: r.markerKey(c.object, c.first)}
+	m := &marker{Object: c.object, ETag: c.etag, Stream: r.Stream.Name(), key: r.markerAt(c.object, c.first).Key()}
 	if !found {
 		return m, nil
 	}

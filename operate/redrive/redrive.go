@@ -363,12 +363,3 @@ func (r *run) count(m *marker, c chunk, todo []line, done outcome) {
 	r.report.Unsent -= int64(len(done.refused))
 	r.report.doubts(c.object, m, m.Doubt.union(m.Sending.without(fresh)))
 }
-
-// markerKey is where the marker of a chunk lies.
-func (r *run) markerKey(object string, first int) string {
-	return fmt.Sprintf("%s%09d.json", r.markerFolder(object), first)
-}
-
-func (r *run) markerFolder(object string) string {
-	return r.MarkerPrefix + r.Stream.Name() + "/" + object + "/"
-}

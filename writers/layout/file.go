@@ -1,8 +1,15 @@
-// Package layout says where the pipeline puts its objects in the bucket: it makes each kind of key and recognises it
-// again. Nobody else makes or takes apart a key, so that what the daemon writes the tools can name.
+// Package layout says what the daemon and its tools put where in the bucket: it makes each kind of key and recognises it
+// again, and writes and reads the documents that lie beside the files. Nobody else makes or takes apart a key, so that
+// what the daemon writes the tools can name.
 //
-// What a function here makes, its counterpart parses, and a key that is parsed is made again byte for byte. Whatever has
-// not the form is not the pipeline's.
+//	data and error files    File, ParseFile
+//	manifests of batches    Manifest, EncodeManifest, DecodeManifest, ManifestPlace, ParseManifestKey
+//	lists of files          OutboxKey, ParseOutboxKey; their text is checkpoint.EncodeFiles
+//	notes of moves          Move, DecodeMove
+//	markers of redrives     Marker
+//
+// What a function here makes, its counterpart parses, and a key that is parsed is made again byte for byte. Whatever
+// does not have the form is not the pipeline's.
 package layout
 
 import (

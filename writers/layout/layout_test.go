@@ -6,8 +6,12 @@ import (
 	"testing"
 	"time"
 
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/prefix"
+	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/jsonl"
 	"aws-streaming-pipeline/writers/layout"
+	"aws-streaming-pipeline/writers/parquet"
 )
 
 const id = "01a20527-214f-712e-bae4-36df22ed3c71"
@@ -48,6 +52,26 @@ func TestParseFile_TakesApartWhatKeyMakes(t *testing.T) {
 					t.Fatalf("%q: got %+v, %v, want %+v", f.Key(), got, ok, f)
 				}
 			}
+		}
+	}
+}
+
+// What the formats themselves call their files, data and errors.
+func TestParseFile_TakesApartTheFilesOfEveryFormat(t *testing.T) {
+	formats := []writers.Format{&parquet.Format{}}
+	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed} {
+		for _, labels := range []jsonl.Labels{jsonl.AsFiles, jsonl.AsLines, jsonl.AsFirehose} {
+			format, err := jsonl.New(jsonl.Config{Append: record.AppendJSONLine, Compression: compression, Labels: labels})
+			if err != nil {
+				t.Fatal(err)
+			}
+			formats = append(formats, format)
+		}
+	}
+	for _, format := range formats {
+		f := layout.File{Name: "data/trips", Clock: clock, Batch: id, Number: 7, Extension: format.Object().Extension}
+		if got, ok := layout.ParseFile(f.Key()); !ok || got != f {
+			t.Errorf("%q: got %+v, %v, want %+v", f.Key(), got, ok, f)
 		}
 	}
 }
@@ -102,7 +126,7 @@ func TestParseFile_KnowsNoOtherKeys(t *testing.T) {
 		"data/trips-1-2026-01-02-03-04-05-01a20527-214f-412e-bae4-36df22ed3c71-007.jsonl", // a random UUID, of version 4
 		"data/trips-1-2026-01-02-03-04-05-01A20527-214F-712E-BAE4-36DF22ED3C71-007.jsonl",
 		"data/trips-1-2026-01-02-03-04-05-" + id + "-99999999999999999999.jsonl",
-		layout.ManifestKey("manifests/", clock, id), layout.OutboxKey("manifests/", id),
+		manifestKey("manifests/", clock), layout.OutboxKey("manifests/", id), move.Key("manifests/", id),
 	} {
 		if f, ok := layout.ParseFile(key); ok {
 			t.Errorf("%q is taken for %+v", key, f)
@@ -119,44 +143,6 @@ func TestBatchTime_IsWhenTheIDWasMade(t *testing.T) {
 	for _, other := range []string{"", "batch", id + "0", "01a20527-214f-412e-bae4-36df22ed3c71"} {
 		if _, ok := layout.BatchTime(other); ok {
 			t.Errorf("%q is taken for a batch's", other)
-		}
-	}
-}
-
-func TestParseManifest_KnowsManifestsAlone(t *testing.T) {
-	for _, under := range []string{"manifests/", "", "m", "a/2026/01/02/03/"} {
-		key := layout.ManifestKey(under, time.Date(2026, 1, 2, 5, 59, 59, 0, time.FixedZone("", 2*3600)), id)
-		hour, batch, ok := layout.ParseManifest(under, key)
-		if !ok || batch != id || !hour.Equal(clock.Truncate(time.Hour)) {
-			t.Errorf("%s: %v, %q, %v", key, hour, batch, ok)
-		}
-		if folder := layout.ManifestFolder(under, clock); !strings.HasPrefix(key, folder) {
-			t.Errorf("%s is not in %s", key, folder)
-		}
-		for _, other := range []string{
-			"elsewhere/" + key,
-			strings.TrimSuffix(key, "json"),
-			under + "2026/13/02/03/" + id + ".json",
-			under + "2026/01/02/03/.json",
-			under + "2026/01/02/03/more/" + id + ".json",
-			layout.MoveKey(under, clock, "shardId-000000000000", 3, id),
-			layout.OutboxKey(under, id),
-			layout.File{Name: under + "2026/01/02/03/trips", Clock: clock, Batch: id, Extension: ".json"}.Key(),
-		} {
-			if _, batch, ok := layout.ParseManifest(under, other); ok {
-				t.Errorf("%s is taken for the manifest of %s", other, batch)
-			}
-		}
-	}
-}
-
-func TestParseOutbox_KnowsListsAlone(t *testing.T) {
-	if got, ok := layout.ParseOutbox("manifests/", layout.OutboxKey("manifests/", id)); !ok || got != id {
-		t.Errorf("got %q, %v", got, ok)
-	}
-	for _, other := range []string{"manifests/outbox/notes.json.zst", "outbox/" + id + ".json.zst", "manifests/outbox/" + id + ".json", layout.ManifestKey("manifests/", clock, id)} {
-		if _, ok := layout.ParseOutbox("manifests/", other); ok {
-			t.Errorf("%s is taken for a list", other)
 		}
 	}
 }

@@ -1,37 +1,120 @@
 package layout
 
 import (
-	"fmt"
+	"bytes"
+	"encoding/json"
 	"strings"
 	"time"
+
+	"aws-streaming-pipeline/checkpoint"
 )
 
-// hourFolder is a part of a manifest's key. The order of keys is that of hours.
-const hourFolder = "2006/01/02/15/"
+// Manifest says what a batch has delivered. It is written when all files of the batch are visible, and is what an audit
+// reads.
+type Manifest struct {
+	Batch   string             `json:"batch"`
+	Worker  string             `json:"worker"`
+	Created time.Time          `json:"created"` // when the batch was sealed
+	Ranges  []checkpoint.Range `json:"ranges"`
+	Files   []ManifestFile     `json:"files"`
+}
 
-const (
-	manifestSuffix = ".json"
-	moves          = "moves/"
-	outbox         = "outbox/"
-	listSuffix     = ".json.zst"
-)
+// ManifestFile is one object that a batch has delivered.
+type ManifestFile struct {
+	Bucket    string `json:"bucket"`
+	Key       string `json:"key"`
+	Rows      int64  `json:"rows"`
+	Bytes     int64  `json:"bytes"`          // size of the object
+	ETag      string `json:"etag,omitempty"` // empty if the object was moved before its ETag was seen
+	Partition string `json:"partition"`
+	Error     bool   `json:"error,omitempty"`  // holds error records, not data
+	Reason    string `json:"reason,omitempty"` // why the file was closed: size, interval, ...
+}
 
 // MaxManifest bounds the size of a manifest in bytes, for its readers. Most have a few kilobytes; that of one aggregate
 // with 250,000 partitions (record.DefaultMaxRecords) of the longest keys has some 600 MB.
 const MaxManifest = 1 << 30
 
-// ManifestKey is where the manifest of a batch lies: by the hour, of UTC, in which the batch was sealed.
-func ManifestKey(prefix string, sealed time.Time, batch string) string {
+// noFiles is what stands in a manifest's text in the place of files that it has not. No string holds it: there, the
+// quotes are escaped.
+var noFiles = []byte(`"files": null`)
+
+// EncodeManifest is the text of a batch's manifest. Uploads and parts are of no use any more. It is made file by file,
+// and so takes up its size in memory and not several times as much.
+func EncodeManifest(b checkpoint.Batch) ([]byte, error) {
+	frame, err := json.MarshalIndent(Manifest{Batch: b.ID, Worker: b.Worker, Created: b.Created, Ranges: b.Ranges}, "", "  ")
+	if err != nil || len(b.Files) == 0 {
+		return append(frame, '\n'), err
+	}
+	before, after, _ := bytes.Cut(frame, noFiles)
+	body := append(make([]byte, 0, len(frame)+ManifestSize(b.Files)), before...)
+	separator := `"files": [`
+	for _, f := range b.Files {
+		text, err := json.MarshalIndent(ManifestFile{
+			Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, ETag: f.ETag, Partition: f.Partition, Error: f.Error, Reason: f.Reason,
+		}, "    ", "  ")
+		if err != nil {
+			return nil, err
+		}
+		body = append(append(body, separator+"\n    "...), text...)
+		separator = ","
+	}
+	body = append(append(body, "\n  ]"...), after...)
+	return append(body, '\n'), nil
+}
+
+// DecodeManifest reads the text of a manifest. Validate says whether it can be that of a batch.
+func DecodeManifest(body []byte) (Manifest, error) {
+	var m Manifest
+	err := json.Unmarshal(body, &m)
+	return m, err
+}
+
+// Validate tells whether a batch with that id and those ranges may have been committed.
+func (m Manifest) Validate() error { return checkpoint.Batch{ID: m.Batch, Ranges: m.Ranges}.Validate() }
+
+// Key is where the manifest lies.
+func (m Manifest) Key(prefix string) string { return manifestKey(prefix, m.Created, m.Batch) }
+
+// ManifestSize estimates the size of a manifest in bytes. It is more only where many characters have to be escaped.
+func ManifestSize(files []checkpoint.File) int {
+	n := 64 << 10 // the ranges
+	for i := range files {
+		f := &files[i]
+		n += 256 + len(f.Bucket) + len(f.Key) + len(f.ETag) + len(f.Partition) + len(f.Reason)
+	}
+	return n
+}
+
+// ManifestPlace is where the manifest of a batch lies: where it was to lie when the batch was sealed. A batch that does
+// not say so has it in the bucket of its files, or the given one, under the given prefix.
+func ManifestPlace(b checkpoint.Batch, bucket, prefix string) checkpoint.Place {
+	if b.Manifest != (checkpoint.Place{}) {
+		return b.Manifest
+	}
+	if len(b.Files) > 0 {
+		bucket = b.Files[0].Bucket
+	}
+	return checkpoint.Place{Bucket: bucket, Key: manifestKey(prefix, b.Created, b.ID)}
+}
+
+// hourFolder is a part of a manifest's key. The order of keys is that of hours.
+const hourFolder = "2006/01/02/15/"
+
+const manifestSuffix = ".json"
+
+// manifestKey is where the manifest of a batch lies: by the hour, of UTC, in which the batch was sealed.
+func manifestKey(prefix string, sealed time.Time, batch string) string {
 	return ManifestFolder(prefix, sealed) + batch + manifestSuffix
 }
 
 // ManifestFolder is where the manifests of batches lie that were sealed in the hour of t.
 func ManifestFolder(prefix string, t time.Time) string { return prefix + t.UTC().Format(hourFolder) }
 
-// ParseManifest returns the hour and the name from a manifest's key; false if the key is not one under that prefix. The
-// name is the batch's id unless the manifest was copied to another one. A data file may lie in the same folder and end
-// alike: it is no manifest.
-func ParseManifest(prefix, key string) (hour time.Time, batch string, ok bool) {
+// ParseManifestKey returns the hour and the name from a manifest's key; false if the key is not one under that prefix.
+// The name is the batch's id unless the manifest was copied to another one. A data file may lie in the same folder and
+// end alike: it is no manifest.
+func ParseManifestKey(prefix, key string) (hour time.Time, batch string, ok bool) {
 	name, ok := strings.CutPrefix(key, prefix)
 	if !ok || len(name) <= len(hourFolder) {
 		return time.Time{}, "", false
@@ -47,28 +130,9 @@ func ParseManifest(prefix, key string) (hour time.Time, batch string, ok bool) {
 	return hour, batch, true
 }
 
-// MovesFolder is where the notes of deliberate changes of positions lie, beside the manifests.
-func MovesFolder(manifestPrefix string) string { return manifestPrefix + moves }
-
-// MoveKey is where such a note lies. The id keeps notes of repeated attempts apart.
-func MoveKey(manifestPrefix string, at time.Time, shard string, counter int64, id string) string {
-	return fmt.Sprintf("%s%s/%s-%d-%s.json", MovesFolder(manifestPrefix), at.UTC().Format("2006/01/02"), shard, counter, id)
-}
-
-// OutboxFolder is where the lists of files of batches lie that are in the outbox and have too many files for their item.
-func OutboxFolder(manifestPrefix string) string { return manifestPrefix + outbox }
-
-// OutboxKey is where the list of a batch's files lies until the batch is published.
-func OutboxKey(manifestPrefix, batch string) string {
-	return OutboxFolder(manifestPrefix) + batch + listSuffix
-}
-
-// ParseOutbox returns the batch whose list of files lies under the key; false if the key is not that of such a list.
-func ParseOutbox(manifestPrefix, key string) (batch string, ok bool) {
-	name, ok := strings.CutPrefix(key, OutboxFolder(manifestPrefix))
-	if !ok {
-		return "", false
-	}
-	batch, ok = strings.CutSuffix(name, listSuffix)
-	return batch, ok && wholeBatchID.MatchString(batch)
+// IsBookkeeping tells that a key is that of a manifest, of the note of a move or of a list of files. Data may lie under
+// the prefix of manifests, so the prefix alone does not tell.
+func IsBookkeeping(manifestPrefix, key string) bool {
+	_, _, manifest := ParseManifestKey(manifestPrefix, key)
+	return manifest || strings.HasPrefix(key, MovesFolder(manifestPrefix)) || strings.HasPrefix(key, OutboxFolder(manifestPrefix))
 }

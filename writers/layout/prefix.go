@@ -5,9 +5,6 @@ import (
 	"strings"
 )
 
-// RedriveFolder is where markers of what was sent back to a stream lie, unless an operator says otherwise.
-const RedriveFolder = "redriven/"
-
 // Fixed is the beginning of a prefix that has no expressions: all its keys begin with it.
 func Fixed(prefix string) string {
 	before, _, _ := strings.Cut(prefix, "!{")

@@ -1,4 +1,4 @@
-package audit
+package layout
 
 import (
 	"encoding/json"
@@ -6,11 +6,10 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/writers/layout"
 )
 
 // Move is the note of an operator's deliberate change of a position. It is written before the position moves. An audit
-// holds it against the chain of the shard: without a note the same jump is a Gap or an Overlap.
+// holds it against the chain of the shard: without a note the same jump is a gap or an overlap.
 type Move struct {
 	Shard string              `json:"shard"`
 	From  checkpoint.Position `json:"from"`
@@ -23,18 +22,27 @@ type Move struct {
 	Reason  string    `json:"reason,omitempty"`
 }
 
-// Key is where the note lies, beside the manifests. The id keeps notes of repeated attempts apart.
+const (
+	moves     = "moves/"
+	dayFolder = "2006/01/02/"
+)
+
+// MovesFolder is where the notes of deliberate changes of positions lie, beside the manifests.
+func MovesFolder(manifestPrefix string) string { return manifestPrefix + moves }
+
+// Key is where the note lies. The id keeps notes of repeated attempts apart.
 func (m Move) Key(manifestPrefix, id string) string {
-	return layout.MoveKey(manifestPrefix, m.At, m.Shard, m.Counter, id)
+	return fmt.Sprintf("%s%s%s-%d-%s.json", MovesFolder(manifestPrefix), m.At.UTC().Format(dayFolder), m.Shard, m.Counter, id)
 }
 
-// Encode returns the note's body.
+// Encode returns the note's text.
 func (m Move) Encode() ([]byte, error) {
 	body, err := json.MarshalIndent(m, "", "  ")
 	return append(body, '\n'), err
 }
 
-func parseMove(body []byte) (Move, error) {
+// DecodeMove reads the text of a note, and checks that it can be that of a move.
+func DecodeMove(body []byte) (Move, error) {
 	var m Move
 	if err := json.Unmarshal(body, &m); err != nil {
 		return Move{}, err
@@ -49,17 +57,4 @@ func parseMove(body []byte) (Move, error) {
 		return Move{}, fmt.Errorf("to: %w", err)
 	}
 	return m, nil
-}
-
-// effect says what the move did, where the positions tell.
-func (m Move) effect() string {
-	_, from := m.From.SequenceNumber()
-	_, to := m.To.SequenceNumber()
-	switch {
-	case m.To == checkpoint.TrimHorizon, m.From == checkpoint.ShardEnd, from && to && compare(m.To, m.From) < 0:
-		return ", what lies between is delivered again"
-	case m.To == checkpoint.ShardEnd, from && to:
-		return ", what lies between was skipped"
-	}
-	return ""
 }
