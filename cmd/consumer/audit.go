@@ -66,18 +66,10 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	if err = errors.Join(printReport(out, o.json, report, report.WriteText), err); err != nil {
 		return undone(err)
 	}
-	return verdict(o, report)
-}
-
-// verdict turns findings into an exit code. An error that kept the audit from its end comes before it.
-func verdict(o auditOptions, r *audit.Report) error {
-	if r.Sound && (!o.strict || len(r.Warnings) == 0) {
-		return nil
+	if !report.Clean(o.strict) {
+		return &exitError{exitFindings, errors.New("audit: there are findings")}
 	}
-	if !o.strict && len(r.Findings) == 0 || len(r.Findings)+len(r.Warnings) == 0 {
-		return nil // not sound because it could not be checked, which is an error of its own
-	}
-	return &exitError{exitFindings, errors.New("audit: there are findings")}
+	return nil
 }
 
 // printReport writes a report as JSON or as text.

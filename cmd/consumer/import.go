@@ -12,8 +12,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/takeover"
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/consumer/lease"
-	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/operate/positions"
 )
 
 const importUsage = `checkpoint import --from TABLE [--reread-aggregates]
@@ -57,31 +56,15 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	stream, name := kinesis.NewFromConfig(account), cfg.StreamID()
-	lister := shardmap.NewLister(stream, name)
-	app, _, err := lease.Bind(ctx, store, lister, cfg.Application, cfg.StartPosition.Position())
+	plan, first, err := positions.Takeover{
+		From: *from, Store: store, Application: cfg.Application, Initial: cfg.StartPosition.Position(),
+		Kinesis: kinesis.NewFromConfig(account), Stream: cfg.StreamID(),
+		Failover: cfg.Failover, Reread: *reread, Log: log,
+	}.Run(ctx)
 	if err != nil {
 		return err
 	}
-	source := dynamo.Source{Table: *from, Failover: cfg.Failover, Before: arrivals{stream, name, log}.before, Reread: *reread}
-	if source.Listed, err = parents(ctx, lister); err != nil {
-		return err
-	}
-	plan, err := store.Import(ctx, source)
-	if err != nil {
-		return err
-	}
-	return printTakeover(out, plan, app.Initial, *from, cfg.Table())
-}
-
-// parents lists the shards of a stream with their parents.
-func parents(ctx context.Context, lister *shardmap.Lister) (map[string][]string, error) {
-	shards, err := lister.ListShards(ctx)
-	listed := make(map[string][]string, len(shards))
-	for _, s := range shards {
-		listed[s.ID] = s.Parents
-	}
-	return listed, err
+	return printTakeover(out, plan, first, *from, cfg.Table())
 }
 
 func printTakeover(out io.Writer, p takeover.Plan, initial checkpoint.Position, from, to string) error {

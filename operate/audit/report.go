@@ -115,6 +115,12 @@ func (r *Report) total() (findings, warnings int64) {
 	return findings, warnings
 }
 
+// Clean tells that there are no findings, and if it is strict, no warnings either. An audit that did not come to its end
+// may be clean, and is not sound.
+func (r *Report) Clean(strict bool) bool {
+	return len(r.Findings) == 0 && (!strict || len(r.Warnings) == 0)
+}
+
 // WriteText writes the report for people.
 func (r *Report) WriteText(out io.Writer) error {
 	var b strings.Builder
