@@ -1,5 +1,10 @@
-// Package objects reads a bucket for the tools that look at what the pipeline has written: it lists keys, fetches small
-// objects whole and large ones into a temporary file, and goes through lines whatever their compression.
+// Package objects reads the bucket for operators' tools. The daemon does not use it: its sink (writers/s3sink) writes, and
+// asks only for what it wrote itself.
+//
+// Bucket lists keys, fetches small objects whole (Read) and large ones into a temporary file (Download), and finds out
+// which batch has written an object (Info, from its metadata; so the package knows writers). It reads lists of files of
+// batches in the outbox (it is a checkpoint.Lists). Lines goes through the lines of a file, whatever its compression, with
+// the decoders of writers/jsonl. What keys mean and what documents say is known in writers/layout.
 package objects
 
 import (
