@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/checkpoint/checkpointtest"
 	"aws-streaming-pipeline/internal/localstream"
 )
 
@@ -18,13 +18,14 @@ func TestDaemons_ShareAThousandShardsEvenlyWithinHalfAMinute(t *testing.T) {
 	const workers, shards = 10, 1000
 	var resting atomic.Bool
 	var requests sync.Map // of *atomic.Int64 by operation, while resting
-	st := newStage(t, shards, localstream.Options{}, local.WithHook(func(operation string, applied bool) error {
+	st := newStage(t, shards, localstream.Options{})
+	st.store = checkpointtest.Hooked(st.store, func(operation string, applied bool) error {
 		if resting.Load() && !applied {
 			n, _ := requests.LoadOrStore(operation, new(atomic.Int64))
 			n.(*atomic.Int64).Add(1)
 		}
 		return nil
-	}))
+	})
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	var daemons []*Daemon

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
@@ -26,7 +27,7 @@ type stage struct {
 	t       *testing.T
 	stream  *localstream.Server
 	bucket  *localbucket.Server
-	store   *local.Store
+	store   checkpoint.Store
 	account aws.Config
 	folder  string           // of the bucket
 	schema  *schema.Schema   // of the daemons; nil for none
@@ -39,9 +40,9 @@ type stage struct {
 	log      *slog.Logger          // of the daemons; nil for none
 }
 
-func newStage(t *testing.T, shards int, options localstream.Options, storeOptions ...local.Option) *stage {
+func newStage(t *testing.T, shards int, options localstream.Options) *stage {
 	t.Helper()
-	st := &stage{t: t, folder: t.TempDir(), store: local.OpenMemory(storeOptions...)}
+	st := &stage{t: t, folder: t.TempDir(), store: local.OpenMemory()}
 	var err error
 	if st.stream, err = localstream.Start("127.0.0.1:0", options); err != nil {
 		t.Fatal(err)

@@ -26,8 +26,6 @@ const lockWait = 2 * time.Second
 
 // Store implements checkpoint.Store. Open and OpenMemory make one.
 type Store struct {
-	hook Hook
-
 	mu     sync.Mutex
 	db     *bolt.DB // nil for a store in memory
 	tables tables
@@ -39,21 +37,10 @@ type Store struct {
 
 var _ checkpoint.Store = (*Store)(nil)
 
-// Hook is called around every call of a Store, for tests: first with applied false, when an error keeps the call from
-// being applied, and then with applied true, when an error takes the place of the answer. Calls that fail on a
-// condition are not applied and have no second hook. A hook may block, and may use the store.
-type Hook func(operation string, applied bool) error
-
-// Option changes how a store is opened.
-type Option func(*Store)
-
-// WithHook calls h around every call.
-func WithHook(h Hook) Option { return func(s *Store) { s.hook = h } }
-
 // Open opens the file at path, and makes it and its directory if there is none. A change is one transaction of the
 // file: it survives the end of the process at any instruction. A file that another process has open is refused after
 // a short wait.
-func Open(path string, options ...Option) (*Store, error) {
+func Open(path string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open checkpoint file %s: %w", path, err)
 	}
@@ -64,8 +51,7 @@ func Open(path string, options ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint file %s: %w", path, err)
 	}
-	s := newStore(options)
-	s.db = db
+	s := &Store{db: db, tables: newTables()}
 	if err := s.tables.load(db); err != nil {
 		return nil, errors.Join(fmt.Errorf("read checkpoint file %s: %w", path, err), db.Close())
 	}
@@ -73,15 +59,7 @@ func Open(path string, options ...Option) (*Store, error) {
 }
 
 // OpenMemory returns a store that keeps its state in memory only.
-func OpenMemory(options ...Option) *Store { return newStore(options) }
-
-func newStore(options []Option) *Store {
-	s := &Store{tables: newTables()}
-	for _, o := range options {
-		o(s)
-	}
-	return s
-}
+func OpenMemory() *Store { return &Store{tables: newTables()} }
 
 // Health is nil: a file answers each call at once, with what is wrong with it.
 func (s *Store) Health() error { return nil }
@@ -116,25 +94,13 @@ func (s *Store) change(ctx context.Context, operation string, f func(c *change) 
 	})
 }
 
-// call runs f under the lock, with the hook before and after it.
+// call runs f under the lock.
 func (s *Store) call(ctx context.Context, operation string, f func() error) error {
-	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
+	err := ctx.Err()
+	if err == nil {
+		err = s.locked(f)
 	}
-	if err := s.fault(operation, false); err != nil {
-		return err
-	}
-	if err := s.locked(f); err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
-	}
-	return s.fault(operation, true)
-}
-
-func (s *Store) fault(operation string, applied bool) error {
-	if s.hook == nil {
-		return nil
-	}
-	if err := s.hook(operation, applied); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
 	return nil

@@ -38,9 +38,9 @@ func TestStore_InFile(t *testing.T) {
 	checkpointtest.Run(t, func(t *testing.T) checkpoint.Store { return open(t, filepath.Join(t.TempDir(), "checkpoint.db")) })
 }
 
-func open(t *testing.T, path string, options ...local.Option) *local.Store {
+func open(t *testing.T, path string) *local.Store {
 	t.Helper()
-	s, err := local.Open(path, options...)
+	s, err := local.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,29 +261,6 @@ func TestStore_SharesNoMemoryWithItsCallers(t *testing.T) {
 	must(t, err)
 	if stored.Files[0].Key != "k" || stored.Ranges[0].End != "7" {
 		t.Errorf("a caller's change reached the batch: %+v", stored)
-	}
-}
-
-func TestHook_FailsBeforeAndAfterTheCallIsApplied(t *testing.T) {
-	ctx := context.Background()
-	planted := errors.New("planted")
-	for _, when := range []bool{false, true} {
-		hits := 0
-		s := local.OpenMemory(local.WithHook(func(operation string, applied bool) error {
-			if operation == "bury" && applied == when {
-				hits++
-				return planted
-			}
-			return nil
-		}))
-		if _, err := s.Bury(ctx, "b", "w1"); !errors.Is(err, planted) {
-			t.Errorf("applied %t: Bury: %v, want the planted error", when, err)
-		}
-		snap, err := s.Scan(ctx)
-		must(t, err)
-		if applied := len(snap.Tombstones) == 1; applied != when || hits != 1 {
-			t.Errorf("applied %t: the tombstone is there: %t; the hook was hit %d times", when, applied, hits)
-		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/checkpointtest"
 	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
@@ -27,7 +28,7 @@ import (
 // world is a table and a bucket with the pipelines of any number of workers. Its clock is that of the bubble.
 type world struct {
 	t       *testing.T
-	store   *local.Store
+	store   checkpoint.Store
 	given   checkpoint.Store // what the pipelines get: the store, unless a test puts something between
 	bucket  *bucket
 	router  Router
@@ -37,12 +38,12 @@ type world struct {
 	crowd   int64 // in place of maxDescribed; 0 for that
 
 	mu   sync.Mutex
-	hook local.Hook
+	hook checkpointtest.Hook
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, bucket: newBucket(), router: byKind{}, limits: Limits{FileBytes: 1 << 20, Bytes: 4 << 20, Interval: time.Minute}}
-	w.store = local.OpenMemory(local.WithHook(func(operation string, applied bool) error {
+	w.store = checkpointtest.Hooked(local.OpenMemory(), func(operation string, applied bool) error {
 		w.mu.Lock()
 		hook := w.hook
 		w.mu.Unlock()
@@ -50,13 +51,13 @@ func newWorld(t *testing.T) *world {
 			return nil
 		}
 		return hook(operation, applied)
-	}))
+	})
 	w.given = w.store
 	return w
 }
 
 // faults plants faults into the store.
-func (w *world) faults(hook local.Hook) {
+func (w *world) faults(hook checkpointtest.Hook) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.hook = hook

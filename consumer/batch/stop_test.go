@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
-	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/checkpoint/checkpointtest"
 	"aws-streaming-pipeline/record"
 )
 
@@ -72,7 +72,7 @@ func TestPipeline_StoppedWhileACommitIsUnanswered(t *testing.T) {
 
 // unanswered loses the answer of the first commit, or the commit, and all that is asked after it. With answers the store
 // can be asked for the fate of a batch again once the pipeline stops.
-func unanswered(commits *int, stopping *bool, applied, answers bool) local.Hook {
+func unanswered(commits *int, stopping *bool, applied, answers bool) checkpointtest.Hook {
 	return func(operation string, after bool) error {
 		switch {
 		case operation == "commit" && !after:

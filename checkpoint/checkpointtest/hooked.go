@@ -1,0 +1,106 @@
+package checkpointtest
+
+import (
+	"context"
+	"fmt"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+// Hook is called around every call of a store: first with applied false, when an error keeps the call from being applied,
+// and then with applied true, when an error takes the place of the answer. Calls that fail by themselves have no second
+// hook. A hook may block, and may use the store. Operations are called as the methods, in lower case: "create leases".
+type Hook func(operation string, applied bool) error
+
+// Hooked is a store that calls a hook around every call of another, but Close.
+func Hooked(s checkpoint.Store, h Hook) checkpoint.Store { return hooked{s, h} }
+
+type hooked struct {
+	checkpoint.Store
+	hook Hook
+}
+
+// around calls f between the two hooks.
+func around[T any](ctx context.Context, s hooked, operation string, f func() (T, error)) (T, error) {
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, fmt.Errorf("%s: %w", operation, err)
+	}
+	if err := s.hook(operation, false); err != nil {
+		return none, fmt.Errorf("%s: %w", operation, err)
+	}
+	answer, err := f()
+	if err != nil {
+		return answer, err
+	}
+	if err := s.hook(operation, true); err != nil {
+		return none, fmt.Errorf("%s: %w", operation, err)
+	}
+	return answer, nil
+}
+
+// do is around for calls that answer nothing.
+func (s hooked) do(ctx context.Context, operation string, f func() error) error {
+	_, err := around(ctx, s, operation, func() (struct{}, error) { return struct{}{}, f() })
+	return err
+}
+
+func (s hooked) Bind(ctx context.Context, app checkpoint.Application) (checkpoint.Application, error) {
+	return around(ctx, s, "bind", func() (checkpoint.Application, error) { return s.Store.Bind(ctx, app) })
+}
+
+func (s hooked) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
+	return around(ctx, s, "scan", func() (checkpoint.Snapshot, error) { return s.Store.Scan(ctx) })
+}
+
+func (s hooked) Heartbeat(ctx context.Context, w checkpoint.Worker) error {
+	return s.do(ctx, "heartbeat", func() error { return s.Store.Heartbeat(ctx, w) })
+}
+
+func (s hooked) Leave(ctx context.Context, worker string) error {
+	return s.do(ctx, "leave", func() error { return s.Store.Leave(ctx, worker) })
+}
+
+func (s hooked) CreateLeases(ctx context.Context, leases []checkpoint.Lease) error {
+	return s.do(ctx, "create leases", func() error { return s.Store.CreateLeases(ctx, leases) })
+}
+
+func (s hooked) Lease(ctx context.Context, shard string) (checkpoint.Lease, error) {
+	return around(ctx, s, "lease", func() (checkpoint.Lease, error) { return s.Store.Lease(ctx, shard) })
+}
+
+func (s hooked) Acquire(ctx context.Context, l checkpoint.Lease, owner string) (checkpoint.Lease, error) {
+	return around(ctx, s, "acquire", func() (checkpoint.Lease, error) { return s.Store.Acquire(ctx, l, owner) })
+}
+
+func (s hooked) Release(ctx context.Context, l checkpoint.Lease) error {
+	return s.do(ctx, "release", func() error { return s.Store.Release(ctx, l) })
+}
+
+func (s hooked) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Position) (checkpoint.Lease, error) {
+	return around(ctx, s, "rewind", func() (checkpoint.Lease, error) { return s.Store.Rewind(ctx, l, to) })
+}
+
+func (s hooked) DeleteLease(ctx context.Context, l checkpoint.Lease) error {
+	return s.do(ctx, "delete lease", func() error { return s.Store.DeleteLease(ctx, l) })
+}
+
+func (s hooked) Commit(ctx context.Context, b checkpoint.Batch) error {
+	return s.do(ctx, "commit", func() error { return s.Store.Commit(ctx, b) })
+}
+
+func (s hooked) Bury(ctx context.Context, id, worker string) (committed bool, err error) {
+	return around(ctx, s, "bury", func() (bool, error) { return s.Store.Bury(ctx, id, worker) })
+}
+
+func (s hooked) Batch(ctx context.Context, id string) (checkpoint.Batch, error) {
+	return around(ctx, s, "batch", func() (checkpoint.Batch, error) { return s.Store.Batch(ctx, id) })
+}
+
+func (s hooked) NotePublished(ctx context.Context, id string, files []int) error {
+	return s.do(ctx, "note published", func() error { return s.Store.NotePublished(ctx, id, files) })
+}
+
+func (s hooked) Forget(ctx context.Context, id string) error {
+	return s.do(ctx, "forget", func() error { return s.Store.Forget(ctx, id) })
+}
