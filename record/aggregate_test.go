@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 )
 
 const magic = "\xf3\x89\x9a\xc2"
@@ -47,7 +48,7 @@ func userRecords() []record.Record {
 
 func TestAppendRecords_TakesAnAggregateApartInItsOrder(t *testing.T) {
 	sent := userRecords()
-	raw := kinesisRecord(record.AppendAggregate(nil, sent))
+	raw := kinesisRecord(recordtest.AppendAggregate(nil, sent))
 	got := record.AppendRecords([]record.Record{{SequenceNumber: "1"}}, raw)
 	if len(got) != 1+len(sent) || got[0].SequenceNumber != "1" {
 		t.Fatalf("got %d records", len(got))
@@ -63,7 +64,7 @@ func TestAppendRecords_TakesAnAggregateApartInItsOrder(t *testing.T) {
 }
 
 func TestAppendRecords_SharesTheMemoryOfThePayload(t *testing.T) {
-	raw := kinesisRecord(record.AppendAggregate(nil, userRecords()))
+	raw := kinesisRecord(recordtest.AppendAggregate(nil, userRecords()))
 	got := record.AppendRecords(nil, raw)
 	if cap(got[0].Data) != len(got[0].Data) {
 		t.Error("appending to a user record would overwrite the next")
@@ -80,7 +81,7 @@ func TestAppendRecords_AllocatesForTheTablesAndNotForEachRecord(t *testing.T) {
 	for i := range 1000 {
 		sent = append(sent, record.Record{PartitionKey: fmt.Sprint("key-", i), Data: []byte(`{"a":1}`)})
 	}
-	raw := kinesisRecord(record.AppendAggregate(nil, sent))
+	raw := kinesisRecord(recordtest.AppendAggregate(nil, sent))
 	dst := make([]record.Record, 0, len(sent))
 	if n := testing.AllocsPerRun(20, func() { record.AppendRecords(dst, raw) }); n > 5 {
 		t.Errorf("%v allocations for an aggregate of %d records", n, len(sent))
@@ -88,7 +89,7 @@ func TestAppendRecords_AllocatesForTheTablesAndNotForEachRecord(t *testing.T) {
 }
 
 func TestAppendRecords_PassesOnWhatIsNoAggregate(t *testing.T) {
-	whole := record.AppendAggregate(nil, userRecords())
+	whole := recordtest.AppendAggregate(nil, userRecords())
 	wrongSum := bytes.Clone(whole)
 	wrongSum[len(wrongSum)-1] ^= 1
 	flipped := bytes.Clone(whole)
@@ -204,7 +205,7 @@ func TestAppendRecords_ReadsWhatProtobufAllows(t *testing.T) {
 
 func TestAppendAggregate_IsReadByTheAWSLabsDeaggregator(t *testing.T) {
 	sent := userRecords()
-	aggregate := record.AppendAggregate([]byte("before"), sent)
+	aggregate := recordtest.AppendAggregate([]byte("before"), sent)
 	aggregate, ok := bytes.CutPrefix(aggregate, []byte("before"))
 	if !ok {
 		t.Fatal("dst was overwritten")
@@ -280,7 +281,7 @@ func TestAppendRecords_ReadsWhatTheAWSLabsEncodingWrites(t *testing.T) {
 // FuzzAppendRecords seals any message with its right checksum. What the generated protobuf code of the AWS Labs library
 // accepts, with its indices in range, must come out the same; everything else is one record with a fault.
 func FuzzAppendRecords(f *testing.F) {
-	for _, aggregate := range [][]byte{record.AppendAggregate(nil, userRecords()), awslabsAggregate(f, userRecords())} {
+	for _, aggregate := range [][]byte{recordtest.AppendAggregate(nil, userRecords()), awslabsAggregate(f, userRecords())} {
 		f.Add(aggregate[4 : len(aggregate)-md5.Size])
 	}
 	f.Add(slices.Concat(key(1, "k"), user(index(1, 1), key(3, "x"))))
@@ -339,7 +340,7 @@ func BenchmarkAppendRecords(b *testing.B) {
 	for i := range 160 {
 		sent = append(sent, record.Record{PartitionKey: fmt.Sprint("key-", i), Data: shapes()["narrow"]})
 	}
-	raw := kinesisRecord(record.AppendAggregate(nil, sent))
+	raw := kinesisRecord(recordtest.AppendAggregate(nil, sent))
 	dst := make([]record.Record, 0, len(sent))
 	b.SetBytes(int64(len(raw.Data)))
 	b.ReportAllocs()

@@ -17,6 +17,7 @@ import (
 
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/jsonscan"
+	"aws-streaming-pipeline/record/recordtest"
 )
 
 func newDecoder(t testing.TB, o record.DecoderOptions) *record.Decoder {
@@ -82,7 +83,7 @@ func TestDecoder_TakesPayloadsApart(t *testing.T) {
 		for _, p := range payloads {
 			sent = append(sent, record.Record{PartitionKey: "k", Data: []byte(p)})
 		}
-		return string(record.AppendAggregate(nil, sent))
+		return string(recordtest.AppendAggregate(nil, sent))
 	}
 	zip := func(data string) string { return string(gzipped(t, data)) }
 	added := `,"owner":"123456789012","logGroup":"group","logStream":"stream"}`
@@ -207,7 +208,7 @@ func TestDecoder_DropsAggregatesOfOtherShards(t *testing.T) {
 	}
 	upper := record.HashRange{First: record.HashKey{High: 1 << 63}, Last: record.MaxHashKey}
 	aggregate := func(users ...record.Record) record.Record {
-		return kinesisRecord(record.AppendAggregate(nil, users))
+		return kinesisRecord(recordtest.AppendAggregate(nil, users))
 	}
 	low, high := record.Record{ExplicitHashKey: "1"}, record.Record{ExplicitHashKey: maxHashKey}
 	byKey := record.Record{PartitionKey: "message digest"} // its MD5 begins with f9
@@ -268,9 +269,9 @@ func TestDecoder_TakesOutNoMoreThanThePayloadsSizeAllows(t *testing.T) {
 		data    []byte
 		code    string
 	}{
-		"aggregate of records without data":   {data: record.AppendAggregate(nil, tiny), code: record.CodeAggregateTooManyRecords},
-		"aggregate with one long key for all": {data: record.AppendAggregate(nil, longKey), code: record.CodeAggregateTooManyRecords},
-		"aggregate of small records":          {data: record.AppendAggregate(nil, small)},
+		"aggregate of records without data":   {data: recordtest.AppendAggregate(nil, tiny), code: record.CodeAggregateTooManyRecords},
+		"aggregate with one long key for all": {data: recordtest.AppendAggregate(nil, longKey), code: record.CodeAggregateTooManyRecords},
+		"aggregate of small records":          {data: recordtest.AppendAggregate(nil, small)},
 		"lines of a byte":                     {record.DecoderOptions{Split: record.SplitLines}, bytes.Repeat([]byte("0\n"), many), record.CodeSplitTooManyRecords},
 		"small lines":                         {record.DecoderOptions{Split: record.SplitLines}, bytes.Repeat([]byte("{\"a\":1}\n"), many), ""},
 		"a few lines of a byte":               {record.DecoderOptions{Split: record.SplitLines}, bytes.Repeat([]byte("0\n"), 60), ""},
@@ -333,7 +334,7 @@ func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(`{"a":1}{"b":2} x`), uint8(2))
 	f.Add([]byte("1\n2\r\n\n"), uint8(4))
 	f.Add(gzipped(f, envelope), uint8(9))
-	f.Add(record.AppendAggregate(nil, userRecords()), uint8(0xff))
+	f.Add(recordtest.AppendAggregate(nil, userRecords()), uint8(0xff))
 	f.Fuzz(func(t *testing.T, payload []byte, switches uint8) {
 		o := record.DecoderOptions{
 			Inflate:        switches&1 != 0,
@@ -428,7 +429,7 @@ func TestDecoder_OpensFrames(t *testing.T) {
 		"compressed":      {record.DecoderOptions{Frames: starred{}, Inflate: true}, kinesisRecord(gzipped(t, `*{"a":1}`)), []string{` {"a":1}`}},
 		"not to split":    {record.DecoderOptions{Frames: starred{}, Split: record.SplitLines}, kinesisRecord([]byte("*1\n2")), []string{" 1\n2"}},
 		"to split":        {record.DecoderOptions{Frames: starred{}, Split: record.SplitLines}, kinesisRecord([]byte("1\n*2")), []string{"-0 1", "-1 *2"}},
-		"in an aggregate": {record.DecoderOptions{Frames: starred{}, MaxOpenedBytes: 8}, kinesisRecord(record.AppendAggregate(nil, []record.Record{{Data: []byte(`*{"a":1}`)}, {Data: []byte(`*{"a":2}`)}})), []string{`-0 {"a":1}`, `-1 TooLarge *{"a":2}`}},
+		"in an aggregate": {record.DecoderOptions{Frames: starred{}, MaxOpenedBytes: 8}, kinesisRecord(recordtest.AppendAggregate(nil, []record.Record{{Data: []byte(`*{"a":1}`)}, {Data: []byte(`*{"a":2}`)}})), []string{`-0 {"a":1}`, `-1 TooLarge *{"a":2}`}},
 	} {
 		if got := summary(appended(t, newDecoder(t, tt.options), tt.raw)); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", name, got, tt.want)

@@ -12,6 +12,7 @@ import (
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -30,7 +31,7 @@ func TestConsumer_DeliversManyPartitions(t *testing.T) {
 				for i := range perRecord {
 					records = append(records, record.Record{PartitionKey: "key", Data: fmt.Appendf(nil, `{"customer":%d}`, n+i)})
 				}
-				if _, _, err := s.stream.Put(streamName, localstream.Entry{PartitionKey: "key", Data: record.AppendAggregate(nil, records)}); err != nil {
+				if _, _, err := s.stream.Put(streamName, localstream.Entry{PartitionKey: "key", Data: recordtest.AppendAggregate(nil, records)}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 )
 
 // Whatever is sent is accounted for: delivered, or in the error prefix with its bytes and the reason.
@@ -35,10 +36,10 @@ func TestConsumer_AccountsForEveryPayload(t *testing.T) {
 		{"invalid UTF-8", []byte("{\"n\":\"\xff\"}"), 0, "Json.InvalidUTF8"},
 		{"an array", []byte(`[1,2]`), 0, "Json.NotAnObject"},
 		{"a truncated object", []byte(`{"n":1`), 0, "Json.Truncated"},
-		{"an aggregate of three", record.AppendAggregate(nil, []record.Record{
+		{"an aggregate of three", recordtest.AppendAggregate(nil, []record.Record{
 			{PartitionKey: "a", Data: []byte(`{"n":3}`)}, {PartitionKey: "b", Data: []byte(`{"n":4}`)}, {PartitionKey: "c", Data: []byte(`{"n":5}`)},
 		}), 3, ""},
-		{"an aggregate with one bad record", record.AppendAggregate(nil, []record.Record{
+		{"an aggregate with one bad record", recordtest.AppendAggregate(nil, []record.Record{
 			{PartitionKey: "a", Data: []byte(`{"n":6}`)}, {PartitionKey: "b", Data: []byte(`oops`)},
 		}), 1, "Json.Malformed"},
 		{"a corrupt aggregate", corrupt, 0, "Aggregate.Corrupt"},

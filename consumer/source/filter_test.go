@@ -10,6 +10,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 )
 
 // The decoder of KPL_HASH_FILTER drops aggregates of other shards. They are read all the same: the position moves past
@@ -19,7 +20,7 @@ func TestReader_PassesRecordsThatAreFilteredOut(t *testing.T) {
 		ours, foreign := keyIn(t, true), keyIn(t, false)
 		k := newShard(1, 1)
 		aggregate := func(key string) []byte {
-			return record.AppendAggregate(nil, []record.Record{{PartitionKey: key, Data: []byte("x")}, {PartitionKey: key, Data: []byte("y")}})
+			return recordtest.AppendAggregate(nil, []record.Record{{PartitionKey: key, Data: []byte("x")}, {PartitionKey: key, Data: []byte("y")}})
 		}
 		k.put(1, aggregate(ours))
 		k.put(2, aggregate(foreign))

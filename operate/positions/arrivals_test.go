@@ -17,6 +17,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 )
 
 // answers are what GetRecords gives, one after the other; the last is repeated.
@@ -51,7 +52,7 @@ func TestArrivals_TellWhatIsLeftOfARecordAndWhetherItIsGone(t *testing.T) {
 		return fmt.Sprintf(`{"Records":[{"SequenceNumber":%q,"Data":%q,"PartitionKey":"k","ApproximateArrivalTimestamp":%.3f}],"NextShardIterator":"it","MillisBehindLatest":0}`,
 			sequence, base64.StdEncoding.EncodeToString(data), float64(arrival.UnixMilli())/1000)
 	}
-	aggregate := record.AppendAggregate(nil, []record.Record{{PartitionKey: "k", Data: []byte("0")}, {PartitionKey: "k", Data: []byte("1")}, {PartitionKey: "k", Data: []byte("2")}})
+	aggregate := recordtest.AppendAggregate(nil, []record.Record{{PartitionKey: "k", Data: []byte("0")}, {PartitionKey: "k", Data: []byte("1")}, {PartitionKey: "k", Data: []byte("2")}})
 	found := func(sequence string) string { return holding(sequence, aggregate) }
 	fault := func(kind string) string { return fmt.Sprintf(`{"__type":%q,"message":"no"}`, kind) }
 	const (

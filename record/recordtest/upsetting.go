@@ -1,5 +1,5 @@
-// Package recordtest has payloads that have stopped a worker, or kept one busy for seconds, for tests of all that takes
-// payloads in.
+// Package recordtest makes payloads for tests of all that takes payloads in: some that have stopped a worker, or kept one
+// busy for seconds, and KPL aggregates.
 package recordtest
 
 import (

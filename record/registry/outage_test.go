@@ -23,6 +23,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/internal/test/registrytest"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 	"aws-streaming-pipeline/record/registry"
 )
 
@@ -165,7 +166,7 @@ func TestRegistry_LooksForFewVersionsOfARecordInVain(t *testing.T) {
 	}
 	for range 2 {
 		calls = 0
-		all, err := decoder.Append(t.Context(), nil, record.Record{Data: record.AppendAggregate(nil, users)})
+		all, err := decoder.Append(t.Context(), nil, record.Record{Data: recordtest.AppendAggregate(nil, users)})
 		if err != nil || len(all) != len(users) {
 			t.Fatalf("%d of %d records, %v", len(all), len(users), err)
 		}

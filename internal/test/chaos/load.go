@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 )
 
 // place is where a user record belongs.
@@ -161,7 +162,7 @@ func (l *load) aggregate(holds map[string]place, key string) []byte {
 		}
 		records[i].Data = l.object(holds, l.dice.below(100))
 	}
-	return record.AppendAggregate(nil, records)
+	return recordtest.AppendAggregate(nil, records)
 }
 
 // corrupt has the magic number and the checksum of an aggregate around something that is none.

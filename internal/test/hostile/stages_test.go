@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/recordtest"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/schema/shred"
 	"aws-streaming-pipeline/writers"
@@ -269,7 +270,7 @@ func honestAggregate(size int) []byte {
 	for n := 0; n*50 < size; n++ {
 		records = append(records, record.Record{PartitionKey: fmt.Sprintf("d-%d", n%5000), Data: reading(n)})
 	}
-	return record.AppendAggregate(nil, records)
+	return recordtest.AppendAggregate(nil, records)
 }
 
 func honestLines(size int) []byte {
