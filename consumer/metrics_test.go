@@ -21,7 +21,7 @@ func TestDaemon_DeliversWithoutMetrics(t *testing.T) {
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.CommitInterval, cfg.Failover = "stream", "bucket", "", time.Second, time.Second
 	account := Account{Config: st.account, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}
 	svc := Services{
-		Kinesis: account.kinesis(), Store: st.store, Budget: budget.New(int64(cfg.MemoryBudget), nil),
+		Kinesis: account.kinesis(), Store: healthyStore{st.store}, Budget: budget.New(int64(cfg.MemoryBudget), nil),
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}
 	var err error

@@ -78,7 +78,7 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	svc := Services{Store: st.store, Budget: held, Metrics: m, Registry: collected, Log: log, Schema: st.schema, SchemaRegistry: st.schemas, Version: "test"}
+	svc := Services{Store: healthyStore{st.store}, Budget: held, Metrics: m, Registry: collected, Log: log, Schema: st.schema, SchemaRegistry: st.schemas, Version: "test"}
 	account := Account{Config: st.account, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}
 	to, err := cfg.sinkConfig(svc)
 	if err != nil {
@@ -110,6 +110,11 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 type healthy struct{ writers.Sink }
 
 func (healthy) Health() error { return nil }
+
+// healthyStore is a store that is always well.
+type healthyStore struct{ checkpoint.Store }
+
+func (healthyStore) Health() error { return nil }
 
 // eventually waits for a condition.
 func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {

@@ -42,7 +42,7 @@ type Config struct {
 
 	// OnBadRow, if set, is told of each bad row, from the goroutine of Run.
 	OnBadRow func(*BadRow)
-	// OnProgress, if set, is told how far the run is, every ProgressEvery (DefaultProgressEvery if it is 0), one call
+	// OnProgress, if set, is told how far the run is, every ProgressEvery (defaultProgressEvery if it is 0), one call
 	// at a time. The last call comes before Run returns.
 	OnProgress    func(Progress)
 	ProgressEvery time.Duration
@@ -58,7 +58,7 @@ const (
 	DefaultInFlight      = 8
 	DefaultGiveUpAfter   = 5 * time.Minute
 	DefaultDrainFor      = 10 * time.Second
-	DefaultProgressEvery = time.Second
+	defaultProgressEvery = time.Second
 
 	maxInFlight = 64
 )
@@ -106,7 +106,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.InFlight, DefaultInFlight)
 	setDefault(&c.GiveUpAfter, DefaultGiveUpAfter)
 	setDefault(&c.DrainFor, DefaultDrainFor)
-	setDefault(&c.ProgressEvery, DefaultProgressEvery)
+	setDefault(&c.ProgressEvery, defaultProgressEvery)
 	setDefault(&c.Log, slog.New(slog.DiscardHandler))
 	return c
 }

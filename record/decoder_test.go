@@ -206,7 +206,7 @@ func TestDecoder_DropsAggregatesOfOtherShards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	upper := record.HashRange{First: record.HashKey{High: 1 << 63}, Last: record.MaxHashKey}
+	upper := record.HashRange{First: record.HashKey{High: 1 << 63}, Last: lastHashKey}
 	aggregate := func(users ...record.Record) record.Record {
 		return kinesisRecord(recordtest.AppendAggregate(nil, users))
 	}

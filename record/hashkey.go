@@ -11,9 +11,6 @@ import (
 // HashKey is a place in the 128-bit space over which Kinesis lays its shards.
 type HashKey struct{ High, Low uint64 }
 
-// MaxHashKey is the last place of the space, 2^128-1.
-var MaxHashKey = HashKey{High: 1<<64 - 1, Low: 1<<64 - 1}
-
 // HashKeyOf returns the place of a partition key: its MD5 as a big-endian number (AWS, Kinesis Data Streams API
 // Reference, PutRecord: "an MD5 hash function is used to map partition keys to 128-bit integer values").
 func HashKeyOf(partitionKey string) HashKey {
@@ -21,8 +18,8 @@ func HashKeyOf(partitionKey string) HashKey {
 	return HashKey{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:])}
 }
 
-// ParseHashKey reads a hash key as Kinesis writes it: a decimal number from 0 to 2^128-1.
-func ParseHashKey(decimal string) (HashKey, error) {
+// parseHashKey reads a hash key as Kinesis writes it: a decimal number from 0 to 2^128-1.
+func parseHashKey(decimal string) (HashKey, error) {
 	var k HashKey
 	if decimal == "" {
 		return HashKey{}, fmt.Errorf("parse hash key: empty")
@@ -71,11 +68,11 @@ type HashRange struct{ First, Last HashKey }
 
 // ParseHashRange reads StartingHashKey and EndingHashKey of a shard's HashKeyRange.
 func ParseHashRange(starting, ending string) (HashRange, error) {
-	first, err := ParseHashKey(starting)
+	first, err := parseHashKey(starting)
 	if err != nil {
 		return HashRange{}, fmt.Errorf("starting hash key: %w", err)
 	}
-	last, err := ParseHashKey(ending)
+	last, err := parseHashKey(ending)
 	if err != nil {
 		return HashRange{}, fmt.Errorf("ending hash key: %w", err)
 	}
@@ -96,6 +93,6 @@ func (r HashRange) serves(u *Record) bool {
 	if u.ExplicitHashKey == "" {
 		return r.Contains(HashKeyOf(u.PartitionKey))
 	}
-	k, err := ParseHashKey(u.ExplicitHashKey)
+	k, err := parseHashKey(u.ExplicitHashKey)
 	return err != nil || r.Contains(k)
 }

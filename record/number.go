@@ -11,10 +11,10 @@ import (
 // double has at most 17 significant digits and an exponent of 308, SQL decimals have 76 digits at most.
 const (
 	MaxNumberDigits   = 400 // of the whole number, leading and trailing zeros included
-	MaxNumberExponent = 400 // in either direction
+	maxNumberExponent = 400 // in either direction
 )
 
-// NumbersBounded tells whether all numbers of a decoded JSON value keep to MaxNumberDigits and MaxNumberExponent. The
+// NumbersBounded tells whether all numbers of a decoded JSON value keep to MaxNumberDigits and maxNumberExponent. The
 // value is what encoding/json makes with UseNumber.
 func NumbersBounded(v any) bool {
 	switch v := v.(type) {
@@ -52,11 +52,11 @@ func numberBounded(text string) bool {
 		return true
 	}
 	n, err := strconv.Atoi(exponent)
-	return err == nil && -MaxNumberExponent <= n && n <= MaxNumberExponent
+	return err == nil && -maxNumberExponent <= n && n <= maxNumberExponent
 }
 
 // NumberTooLarge is the fault of a record with a number beyond the bounds of NumbersBounded.
 func NumberTooLarge() *Fault {
 	return fault(CodeJSONNumberTooLarge, "a number has more than "+strconv.Itoa(MaxNumberDigits)+
-		" digits, or an exponent beyond "+strconv.Itoa(MaxNumberExponent))
+		" digits, or an exponent beyond "+strconv.Itoa(maxNumberExponent))
 }

@@ -39,7 +39,7 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, n := range needs {
 		if !policy.Allows(n) {
 			g.saw(needs, false)
-			Refuse(w, g.Service, n)
+			refuse(w, g.Service, n)
 			return
 		}
 	}
@@ -95,8 +95,8 @@ func bucketPath(path string) string {
 	return path
 }
 
-// Refuse answers as the service does when a need is not allowed.
-func Refuse(w http.ResponseWriter, service Service, n Need) {
+// refuse answers as the service does when a need is not allowed.
+func refuse(w http.ResponseWriter, service Service, n Need) {
 	message := fmt.Sprintf("the policy does not allow %s", n)
 	if service == S3 {
 		w.Header().Set("Content-Type", "application/xml")

@@ -98,8 +98,8 @@ func Failures(from string) []events.KinesisBatchItemFailure {
 	return []events.KinesisBatchItemFailure{{ItemIdentifier: from}}
 }
 
-// Margin is the time that a function keeps for its answer before Lambda ends it.
-const Margin = 2 * time.Second
+// margin is the time that a function keeps for its answer before Lambda ends it.
+const margin = 2 * time.Second
 
 // OpenUntil ends the time for opening payloads, which may wait for a schema registry: half of what ctx has, so that what was opened
 // can be delivered.
@@ -111,8 +111,8 @@ func OpenUntil(ctx context.Context, now time.Time) (context.Context, context.Can
 	return context.WithDeadline(ctx, now.Add(deadline.Sub(now)/2))
 }
 
-// WorkUntil is the time until which a function may work that has to be done at the deadline: Margin or, of a short time,
+// WorkUntil is the time until which a function may work that has to be done at the deadline: margin or, of a short time,
 // a quarter earlier.
 func WorkUntil(now, deadline time.Time) time.Time {
-	return deadline.Add(-min(Margin, deadline.Sub(now)/4))
+	return deadline.Add(-min(margin, deadline.Sub(now)/4))
 }

@@ -47,15 +47,15 @@ import (
 // What a shard takes, and what UpdateShardCount allows.
 const (
 	ShardBytesPerSecond   = 1 << 20
-	ShardRecordsPerSecond = 1000
-	ChangesPerDay         = 10
+	shardRecordsPerSecond = 1000
+	changesPerDay         = 10
 	day                   = 24 * time.Hour
 )
 
 // Planner holds the policy. Default returns one that the tests try on weeks of traffic.
 type Planner struct {
 	MinShards, MaxShards int
-	// Changes is how many a rolling day may have, ChangesPerDay at most unless AWS has raised the limit.
+	// Changes is how many a rolling day may have, changesPerDay at most unless AWS has raised the limit.
 	Changes int
 	// Reserve is how many of them are never used for shrinking.
 	Reserve int
@@ -81,7 +81,7 @@ type Planner struct {
 func Default() Planner {
 	return Planner{
 		MinShards: 1, MaxShards: 100,
-		Changes: ChangesPerDay, Reserve: 2,
+		Changes: changesPerDay, Reserve: 2,
 		UpAt: 0.95, Ahead: 2 * time.Hour, DownTo: 0.9,
 		Settle: 30 * time.Second, DownWindow: 30 * time.Minute, DownAfter: 50 * time.Minute,
 		LagLimit: 5 * time.Minute, LagAfter: 15 * time.Minute,
@@ -108,7 +108,7 @@ func (m Minute) demand() float64 {
 	if m.Rejected > 0 && m.Records > 0 {
 		asked += m.Rejected / m.Records
 	}
-	shards := max(m.Bytes/(60*ShardBytesPerSecond), m.Records/(60*ShardRecordsPerSecond)) * asked
+	shards := max(m.Bytes/(60*ShardBytesPerSecond), m.Records/(60*shardRecordsPerSecond)) * asked
 	if m.Rejected > 0 && m.Records == 0 {
 		return math.Inf(1)
 	}

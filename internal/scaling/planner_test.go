@@ -54,7 +54,7 @@ func TestPlan(t *testing.T) {
 	lag.Lag = 10 * time.Minute
 	lagThrottled := lag
 	lagThrottled.ReadsThrottled = 5
-	records := Minute{Bytes: 1, Records: 3.9 * 60 * ShardRecordsPerSecond}
+	records := Minute{Bytes: 1, Records: 3.9 * 60 * shardRecordsPerSecond}
 
 	for _, c := range []struct {
 		name   string

@@ -10,9 +10,9 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// MaxLine bounds the size of a line in bytes. An error line holds up to record.DefaultMaxOpenedBytes (64 MiB) in base64,
+// maxLine bounds the size of a line in bytes. An error line holds up to record.DefaultMaxOpenedBytes (64 MiB) in base64,
 // which is four thirds of that.
-const MaxLine = 128 << 20
+const maxLine = 128 << 20
 
 // Lines calls do for each line of r, which may be compressed in any way that jsonl.Open knows. Lines count from 0 and
 // come without their line feed; they are valid during the call. The last line needs no line feed. It stops at the first
@@ -28,12 +28,12 @@ func Lines(r io.Reader, do func(n int, line []byte) error) error {
 	for n := 0; ; n++ {
 		line, err := in.ReadSlice('\n')
 		long = long[:0]
-		for errors.Is(err, bufio.ErrBufferFull) && len(long) <= MaxLine {
+		for errors.Is(err, bufio.ErrBufferFull) && len(long) <= maxLine {
 			long = append(long, line...)
 			line, err = in.ReadSlice('\n')
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return fmt.Errorf("line %d is longer than %d bytes", n, MaxLine)
+			return fmt.Errorf("line %d is longer than %d bytes", n, maxLine)
 		}
 		if len(long) > 0 {
 			long = append(long, line...)

@@ -15,7 +15,7 @@
 //
 // Before lines are sent, they are claimed: a marker object that says so is written on the condition that nobody else has
 // written it meanwhile. When Kinesis has answered, the marker says what was sent. What was claimed and has no outcome,
-// because the process died in between or the answer was lost, is in doubt: at most ChunkLines lines for each such event.
+// because the process died in between or the answer was lost, is in doubt: at most chunkLines lines for each such event.
 // An interruption by a signal leaves no doubt, since the call under way is waited for.
 //
 // Lines in doubt are left alone until Config.InDoubt says whether they are to be sent (at least once) or given up (at
@@ -85,11 +85,11 @@ type Config struct {
 	Log *slog.Logger     // nil for none
 }
 
-// ChunkLines is the most lines that one marker is for, and that one event can leave in doubt. It is what one PutRecords
+// chunkLines is the most lines that one marker is for, and that one event can leave in doubt. It is what one PutRecords
 // takes (Amazon Kinesis Data Streams API reference).
-const ChunkLines = 500
+const chunkLines = 500
 
-// chunkBytes ends a chunk before it has ChunkLines: what it holds is in memory.
+// chunkBytes ends a chunk before it has chunkLines: what it holds is in memory.
 const chunkBytes = 16 << 20
 
 func (c *Config) fill() error {
@@ -133,7 +133,7 @@ func Run(ctx context.Context, api S3, stream Kinesis, c Config) (Report, error) 
 	}
 	r := &run{
 		Config: c, bucket: objects.Bucket{API: api, Name: c.Bucket}, put: api,
-		sender: sender{client: stream, stream: c.Stream, limiter: rate.NewLimiter(limit, ChunkLines), log: c.Log},
+		sender: sender{client: stream, stream: c.Stream, limiter: rate.NewLimiter(limit, chunkLines), log: c.Log},
 		report: Report{Codes: make(map[string]*Count)},
 	}
 	err := r.all(ctx)
@@ -195,7 +195,7 @@ func (r *run) object(ctx context.Context, key string) error {
 		return err
 	}
 	err = objects.Lines(file, func(n int, text []byte) error {
-		if c.count > 0 && (c.count == ChunkLines || c.bytes+len(text) > chunkBytes) {
+		if c.count > 0 && (c.count == chunkLines || c.bytes+len(text) > chunkBytes) {
 			if err := flush(n); err != nil {
 				return err
 			}

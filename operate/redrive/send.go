@@ -40,9 +40,9 @@ const (
 // refusals bounds the waits after calls in a row of which nothing was taken.
 var refusals = backoff.Policy{First: 200 * time.Millisecond, Longest: 20 * time.Second}
 
-// ErrLostAnswer means that Kinesis did not say whether it took some records. They are in doubt, and the run has ended
+// errLostAnswer means that Kinesis did not say whether it took some records. They are in doubt, and the run has ended
 // so that an outage does not put all lines in doubt.
-var ErrLostAnswer = errors.New("the answer of Kinesis was lost")
+var errLostAnswer = errors.New("the answer of Kinesis was lost")
 
 // sender puts lines into the stream.
 type sender struct {
@@ -76,7 +76,7 @@ func (o *outcome) add(p outcome) {
 func (s *sender) send(ctx context.Context, lines []line) (o outcome) {
 	for len(lines) > 0 && o.err == nil {
 		n, size := 1, lineBytes(lines[0])
-		for n < len(lines) && n < ChunkLines && size+lineBytes(lines[n]) <= requestBytes {
+		for n < len(lines) && n < chunkLines && size+lineBytes(lines[n]) <= requestBytes {
 			size += lineBytes(lines[n])
 			n++
 		}
@@ -129,7 +129,7 @@ func (s *sender) request(ctx context.Context, lines []line) (o outcome) {
 			return o
 		case lost:
 			o.unknown = numbers(lines)
-			o.err = fmt.Errorf("put %d records: %w: %w", len(lines), ErrLostAnswer, err)
+			o.err = fmt.Errorf("put %d records: %w: %w", len(lines), errLostAnswer, err)
 			return o
 		}
 	}

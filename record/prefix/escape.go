@@ -2,7 +2,7 @@ package prefix
 
 import "unicode/utf8"
 
-// Escape makes the value of a partition key a safe part of a key, which Hive, Spark and Athena read back: it escapes
+// appendEscaped appends the value of a partition key as a safe part of a key, which Hive, Spark and Athena read back: it escapes
 // what Hive's FileUtils.escapePathName escapes, which is control characters and the characters
 //
 //	" # % ' * / : = ? \ [ ] ^ {
@@ -17,9 +17,6 @@ import "unicode/utf8"
 //
 // The value __HIVE_DEFAULT_PARTITION__ stays as it is, as Hive writes it: readers take it for NULL. Null and empty
 // values never come here, because such a record has no partition.
-func Escape(v string) string { return string(appendEscaped(nil, v)) }
-
-// appendEscaped appends what Escape returns.
 func appendEscaped[T string | []byte](b []byte, v T) []byte {
 	switch string(v) {
 	case ".":

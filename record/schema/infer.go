@@ -272,7 +272,7 @@ func (o *observed) addString(s string) {
 func (o *observed) settle(depth int) {
 	o.settled = true
 	o.kind = o.shape()
-	if depth >= MaxDepth/3 && !o.kind.Scalar() { // a list of groups is three levels deep
+	if depth >= maxDepth/3 && !o.kind.Scalar() { // a list of groups is three levels deep
 		o.kind = JSON
 	}
 }

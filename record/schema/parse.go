@@ -181,8 +181,8 @@ func (p *parser) group(o *object, f *Field, pointer string, depth int) {
 // field reads one property's schema.
 func (p *parser) field(name string, schema any, pointer string, depth int) *Field {
 	f := &Field{Name: name, Kind: JSON, plain: JSON}
-	if depth > MaxDepth {
-		p.problem(pointer, "nested more than %d levels deep", MaxDepth)
+	if depth > maxDepth {
+		p.problem(pointer, "nested more than %d levels deep", maxDepth)
 		return f
 	}
 	o, ok := schema.(*object)
@@ -406,7 +406,7 @@ func constrains(keyword string) bool {
 
 // checkKeywords reads the rules of a field; those that the fast path does not know mark the schema as beyond it.
 func (p *parser) checkKeywords(o *object, f *Field, pointer string) {
-	rules, any := NewRules(), false
+	rules, any := newRules(), false
 	for _, keyword := range o.keys {
 		switch {
 		case slices.Contains([]string{"type", "properties", "required", "additionalProperties", "items"}, keyword):

@@ -70,8 +70,8 @@ const (
 	// ExtraColumn is the column that keeps, as one JSON object, what has no column of its own. A member below the top
 	// level stands there under its JSON Pointer (RFC 6901).
 	ExtraColumn = "_extra"
-	// MaxDepth is the number of levels that columns may be nested. It keeps Parquet's levels within a byte.
-	MaxDepth = 32
+	// maxDepth is the number of levels that columns may be nested. It keeps Parquet's levels within a byte.
+	maxDepth = 32
 )
 
 // Kind is the type of a column or of a part of one.
@@ -196,7 +196,7 @@ type Field struct {
 	Element *Field   // of List and Map
 }
 
-// Rules are the constraints of a Field that the fast path checks. NewRules returns one that allows everything.
+// Rules are the constraints of a Field that the fast path checks. newRules returns one that allows everything.
 type Rules struct {
 	Enum                 map[string]struct{} // nil for any
 	EnumNull             bool                // Enum has null, too
@@ -214,8 +214,8 @@ type Bound struct {
 	Exclusive bool    // the bound itself is refused
 }
 
-// NewRules returns rules that allow everything.
-func NewRules() *Rules {
+// newRules returns rules that allow everything.
+func newRules() *Rules {
 	return &Rules{
 		Min: Bound{Nearest: math.Inf(-1)}, Max: Bound{Nearest: math.Inf(1)},
 		IntMin: math.MinInt64, IntMax: math.MaxInt64,

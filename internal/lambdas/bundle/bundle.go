@@ -48,7 +48,7 @@ func Build(ctx context.Context, function, architecture string, more ...File) ([]
 	if err != nil {
 		return nil, fmt.Errorf("build function %s for %s: %w", function, architecture, err)
 	}
-	return Zip(append([]File{{Name: "bootstrap", Data: binary, Executable: true}}, more...))
+	return pack(append([]File{{Name: "bootstrap", Data: binary, Executable: true}}, more...))
 }
 
 // compile returns the binary. The tag leaves out the protocol of the retired runtime go1.x.
@@ -73,8 +73,8 @@ func compile(ctx context.Context, function, architecture string) ([]byte, error)
 // epoch is the earliest time that a zip can hold.
 var epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Zip packs files in the order of their names. The same files give the same bytes.
-func Zip(files []File) ([]byte, error) {
+// pack zips files in the order of their names. The same files give the same bytes.
+func pack(files []File) ([]byte, error) {
 	files = slices.SortedFunc(slices.Values(files), func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 	var out bytes.Buffer
 	w := zip.NewWriter(&out)

@@ -106,7 +106,7 @@ func TestBuild_RefusesWhatIsNoFunction(t *testing.T) {
 }
 
 func TestZip_RefusesTwoFilesOfOneName(t *testing.T) {
-	if _, err := bundle.Zip([]bundle.File{{Name: "a"}, {Name: "b"}, {Name: "a"}}); err == nil {
+	if _, err := bundle.Pack([]bundle.File{{Name: "a"}, {Name: "b"}, {Name: "a"}}); err == nil {
 		t.Error("no error")
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// ChunkBytes is the size at which a text column begins another chunk. A chunk becomes one page of a Parquet file.
-	ChunkBytes = 1 << 20
+	// chunkBytes is the size at which a text column begins another chunk. A chunk becomes one page of a Parquet file.
+	chunkBytes = 1 << 20
 	// Headroom is the number of unused bytes before a chunk's values, where a page's levels may be put.
 	Headroom = 64
 	// smallPiece is the memory that a text column begins with, so that many empty columns cost little.
@@ -99,7 +99,7 @@ func (c *Column) Levels() int {
 }
 
 // Text gives the values of text columns and wide decimals in one run for each chunk, one column after the other. The zero
-// value is ready. It keeps memory of about ChunkBytes, in which it joins what lies in pieces.
+// value is ready. It keeps memory of about chunkBytes, in which it joins what lies in pieces.
 type Text struct {
 	chunks []Chunk
 	joined []byte
@@ -157,7 +157,7 @@ func (c *Column) memory() int {
 	return n
 }
 
-// wholeChunks are chunks of ChunkBytes that no column uses. They belong to all columns, so that one with few records does not
+// wholeChunks are chunks of chunkBytes that no column uses. They belong to all columns, so that one with few records does not
 // sit on the memory of one that had many, and to the garbage collector.
 var wholeChunks sync.Pool
 
@@ -171,8 +171,8 @@ func (c *Column) allocate(capacity int) []byte {
 	}
 	*c.grown += capacity
 	switch capacity {
-	case ChunkBytes:
-		if chunk, ok := wholeChunks.Get().(*[ChunkBytes]byte); ok {
+	case chunkBytes:
+		if chunk, ok := wholeChunks.Get().(*[chunkBytes]byte); ok {
 			return chunk[:]
 		}
 	case pieces.Size:
@@ -185,11 +185,11 @@ func (c *Column) allocate(capacity int) []byte {
 // value, the column keeps those that are small.
 func (c *Column) free(b []byte) {
 	switch {
-	case cap(b) == ChunkBytes:
-		wholeChunks.Put((*[ChunkBytes]byte)(b[:ChunkBytes]))
+	case cap(b) == chunkBytes:
+		wholeChunks.Put((*[chunkBytes]byte)(b[:chunkBytes]))
 	case cap(b) == pieces.Size && c.Flat():
 		pieces.Put((*pieces.Piece)(b[:pieces.Size]))
-	case cap(b) < pieces.Size, cap(b) < ChunkBytes && !c.Flat():
+	case cap(b) < pieces.Size, cap(b) < chunkBytes && !c.Flat():
 		c.spares = append(c.spares, b[:cap(b)])
 	}
 }
@@ -273,7 +273,7 @@ func (c *Column) grow(size int) {
 	switch {
 	case len(c.chunks) == 0:
 		c.beginChunk(size)
-	case c.Flat() && used+size > ChunkBytes && used > Headroom:
+	case c.Flat() && used+size > chunkBytes && used > Headroom:
 		c.beginChunk(size)
 	case c.Flat() && len(c.chunks) == 1:
 		c.before = append(c.before, c.buf)
@@ -281,7 +281,7 @@ func (c *Column) grow(size int) {
 		c.use(c.allocate(max(size, min(smallPiece<<min(len(c.before), 8), pieces.Size)))[:0])
 	default:
 		// Of a column in a group or list a chunk may only end with a record; endRecord sees to that.
-		capacity := max(len(c.buf)+size, min(2*cap(c.buf), ChunkBytes), cap(c.buf)+cap(c.buf)/4)
+		capacity := max(len(c.buf)+size, min(2*cap(c.buf), chunkBytes), cap(c.buf)+cap(c.buf)/4)
 		bigger := c.allocate(capacity)[:len(c.buf)]
 		copy(bigger, c.buf)
 		c.use(bigger)
@@ -292,7 +292,7 @@ func (c *Column) grow(size int) {
 func (c *Column) use(buf []byte) {
 	c.buf, c.limit = buf, cap(buf)
 	if c.Flat() {
-		c.limit = min(c.limit, ChunkBytes-c.full)
+		c.limit = min(c.limit, chunkBytes-c.full)
 	}
 }
 
@@ -303,7 +303,7 @@ func (c *Column) beginChunk(size int) {
 		c.chunks[n-1].Data = c.buf
 		c.closed += c.full + len(c.buf)
 		c.full = 0
-		capacity = ChunkBytes
+		capacity = chunkBytes
 	}
 	c.chunks = append(c.chunks, Chunk{FirstLevel: c.Levels(), FirstValue: c.values})
 	c.use(c.allocate(max(capacity, Headroom+size))[:Headroom])
@@ -395,7 +395,7 @@ func (c *Column) truncate(n int) {
 
 // endRecord begins another chunk of a column that is not flat when the last one is nearly full.
 func (c *Column) endRecord() {
-	if len(c.buf) >= ChunkBytes-ChunkBytes/16 {
+	if len(c.buf) >= chunkBytes-chunkBytes/16 {
 		c.beginChunk(0)
 	}
 }

@@ -20,13 +20,13 @@ func TestText_JoinsWhatLiesInPieces(t *testing.T) {
 		column, size := s.Columns()[0], Headroom
 		var ends []int // values before each chunk but the first
 		rows := 0
-		for want.Len() < 3*ChunkBytes {
+		for want.Len() < 3*chunkBytes {
 			n := r.IntN(2000)
 			switch r.IntN(200) {
 			case 0:
 				n = 40 << 10 // more than a piece
 			case 1:
-				n = ChunkBytes + 100
+				n = chunkBytes + 100
 			}
 			value := strings.Repeat(string(rune('a'+rows%26)), n)
 			if r.IntN(4) == 0 {
@@ -37,7 +37,7 @@ func TestText_JoinsWhatLiesInPieces(t *testing.T) {
 			if fault := s.Append(rec(fmt.Sprintf(`{"t":"%s","n":%d}`, value, rows))); fault != nil {
 				t.Fatal(fault)
 			}
-			if size+4+n > ChunkBytes && size > Headroom {
+			if size+4+n > chunkBytes && size > Headroom {
 				ends = append(ends, rows)
 				size = Headroom
 			}

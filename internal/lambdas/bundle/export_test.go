@@ -1,0 +1,4 @@
+package bundle
+
+// Pack is for tests from outside.
+var Pack = pack

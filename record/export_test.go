@@ -1,0 +1,4 @@
+package record
+
+// ParseHashKey is for tests from outside.
+var ParseHashKey = parseHashKey
