@@ -15,7 +15,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
-	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/internal/test/lambdatest"
 	"aws-streaming-pipeline/operate/policy"
 	"aws-streaming-pipeline/producer"
 )
@@ -121,7 +121,7 @@ var pollStream = []string{
 
 func TestFunctionRoles_AllowWhatTheCodeCalls(t *testing.T) {
 	tpl := load(t, "stream")
-	permissions := lambdas.Permissions()
+	permissions := lambdatest.Permissions()
 	for role, function := range map[string]string{"WriteToS3Role": "write-to-s3", "SendToFirehoseRole": "send-to-firehose", "ScaleStreamRole": "scale-stream"} {
 		want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 		if function != "scale-stream" {
@@ -141,18 +141,18 @@ func TestFunctionRoles_AllowWhatTheCodeCalls(t *testing.T) {
 }
 
 // patternOf is how the template writes a resource that the functions' permissions name.
-func patternOf(t *testing.T, on lambdas.Resource, function string) string {
+func patternOf(t *testing.T, on lambdatest.Resource, function string) string {
 	t.Helper()
 	switch on {
-	case lambdas.Any:
+	case lambdatest.Any:
 		return "*"
-	case lambdas.DataObjects:
+	case lambdatest.DataObjects:
 		return "${Bucket}/context=write_to_s3/*"
-	case lambdas.ErrorObjects:
+	case lambdatest.ErrorObjects:
 		return "${Bucket}/errors/" + strings.ReplaceAll(function, "-", "_") + "/*"
-	case lambdas.DeliveryStream:
+	case lambdatest.DeliveryStream:
 		return "[DeliveryStream Arn]"
-	case lambdas.ScaledStream:
+	case lambdatest.ScaledStream:
 		return "[Stream Arn]"
 	}
 	t.Fatalf("a permission is on %q, which this test does not know", on)

@@ -22,7 +22,7 @@
 // is changed write the same history, UpdateShardCount accepts one of them, and the others change nothing. It needs no
 // reserved concurrency, which a new account has too little of to give away (AWS Lambda Developer Guide, "Lambda quotas").
 //
-// Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
+// Settings are environment variables, see config. lambdatest.Permissions lists what the function's role has to allow.
 package main
 
 import (

@@ -11,7 +11,7 @@
 // Records that can not be sent ever go to the error prefix in S3. So do lines longer than the 1,000 KiB that Firehose
 // takes, with the code Firehose.RecordTooLarge.
 //
-// Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
+// Settings are environment variables, see config. lambdatest.Permissions lists what the function's role has to allow.
 package main
 
 import (

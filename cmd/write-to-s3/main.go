@@ -15,7 +15,7 @@
 // the batch's first record, and Lambda retries all of it. If a payload waits for a schema registry, the records before it are
 // written, and Lambda retries from it on.
 //
-// Settings are environment variables, see config. lambdas.Permissions lists what the function's role has to allow.
+// Settings are environment variables, see config. lambdatest.Permissions lists what the function's role has to allow.
 package main
 
 import (

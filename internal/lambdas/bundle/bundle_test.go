@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/internal/lambdas/bundle"
+	"aws-streaming-pipeline/internal/test/lambdatest"
 )
 
 func TestBuild_GivesTheSameBytesForTheSameSources(t *testing.T) {
@@ -114,7 +114,7 @@ func TestZip_RefusesTwoFilesOfOneName(t *testing.T) {
 // Each function has a folder, a package and its permissions.
 func TestFunctions_AreThoseWithPermissions(t *testing.T) {
 	var listed []string
-	for name := range lambdas.Permissions() {
+	for name := range lambdatest.Permissions() {
 		listed = append(listed, name)
 		if _, err := os.Stat(filepath.Join("../../../cmd", name, "main.go")); err != nil {
 			t.Error(err)

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	"aws-streaming-pipeline/internal/lambdas"
 )
 
 // Service stands between a function and a service. It knows which operations were called, and can be told to fail.
@@ -130,7 +128,7 @@ func AssertPermissions(tb testing.TB, function string, services ...*Service) {
 	for _, s := range services {
 		called = append(called, s.actions()...)
 	}
-	for _, p := range lambdas.Permissions()[function] {
+	for _, p := range Permissions()[function] {
 		allowed = append(allowed, p.Action)
 	}
 	slices.Sort(called)

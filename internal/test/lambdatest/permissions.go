@@ -1,4 +1,4 @@
-package lambdas
+package lambdatest
 
 // Permission is an IAM action that a function's code calls.
 type Permission struct {
@@ -25,7 +25,8 @@ const (
 var lookUpSchemas = Permission{"glue:GetSchemaVersion", Any, "looks up the schemas that payloads name; not needed without SCHEMA_REGISTRY"}
 
 // Permissions lists for each function what its code calls, by the name of its folder. What Lambda itself needs of a
-// function's role, to read the stream (AWSLambdaKinesisExecutionRole) and to write logs, is not among it.
+// function's role, to read the stream (AWSLambdaKinesisExecutionRole) and to write logs, is not among it. Tests hold the
+// functions and the stacks' policies to it.
 func Permissions() map[string][]Permission {
 	return map[string][]Permission{
 		"init": {},
