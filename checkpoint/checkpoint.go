@@ -135,27 +135,6 @@ func (r *Range) Contains(sequence string) bool {
 	return r.Last != "" && record.CompareSequence(sequence, r.Last) <= 0
 }
 
-// File is one object whose bytes are in S3 as parts of a multipart upload, invisible until it is completed.
-type File struct {
-	Bucket    string `json:"bucket"`
-	Key       string `json:"key"`
-	UploadID  string `json:"upload_id,omitempty"`
-	Parts     []Part `json:"parts,omitempty"`
-	Rows      int64  `json:"rows"`
-	Bytes     int64  `json:"bytes"`          // size of the object
-	ETag      string `json:"etag,omitempty"` // known after the upload is completed
-	Partition string `json:"partition"`
-	Error     bool   `json:"error,omitempty"`  // holds error records, not data
-	Reason    string `json:"reason,omitempty"` // why the file was closed: size, interval, ...
-}
-
-// Part is one part of a multipart upload; parts are numbered from 1 in the order of the slice.
-type Part struct {
-	ETag     string `json:"etag"`
-	Bytes    int64  `json:"bytes"`
-	Checksum string `json:"checksum,omitempty"` // CRC32C in base64, where the endpoint gives it
-}
-
 // Batch is the unit of commit, and the item of the outbox until its uploads are completed.
 type Batch struct {
 	ID      string    `json:"batch"`
@@ -200,15 +179,6 @@ const MaxRanges = 99
 // item and 1,000 write units a second and partition, of which a transaction takes two a kilobyte (Amazon DynamoDB
 // Developer Guide, "Quotas" and "DynamoDB throughput capacity"), and so that those who scan the table pay little for it.
 const MaxBatchItem = 48 << 10
-
-// FileItemSize estimates, from above, what a file needs in the batch's item or list.
-func FileItemSize(f File) int64 {
-	n := 160 + len(f.Bucket) + len(f.Key) + len(f.UploadID) + len(f.Partition)
-	for _, p := range f.Parts {
-		n += 24 + len(p.ETag) + len(p.Checksum)
-	}
-	return int64(n)
-}
 
 var (
 	// ErrConflict means that a row was not in the state that the call named: somebody else moved it, or this very

@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -511,7 +512,7 @@ func (a *actor) fill() checkpoint.Batch {
 	for range 1 + rng.IntN(2) {
 		id := a.w.newID("u")
 		a.w.uploads[id] = &upload{}
-		b.Files = append(b.Files, checkpoint.File{UploadID: id})
+		b.Files = append(b.Files, staged(id))
 	}
 	shards := a.anyHeld()
 	for _, shard := range shards[:1+rng.IntN(len(shards))] {
@@ -519,7 +520,7 @@ func (a *actor) fill() checkpoint.Batch {
 		first := number(l.Checkpoint) + 1
 		last := first + rng.IntN(modelRecords-first+1)
 		for n := first; n <= last; n++ {
-			u := a.w.uploads[b.Files[rng.IntN(len(b.Files))].UploadID]
+			u := a.w.uploads[uploadOf(b.Files[rng.IntN(len(b.Files))])]
 			u.records = append(u.records, recordName(shard, n))
 			a.pause()
 		}
@@ -571,7 +572,7 @@ func (a *actor) bury(b checkpoint.Batch) (committed bool) {
 func (a *actor) drop(b checkpoint.Batch) {
 	for _, f := range b.Files {
 		_, _ = call(a, "abort", "", func() (struct{}, error) { // what is left is invisible
-			if u := a.w.uploads[f.UploadID]; !u.complete {
+			if u := a.w.uploads[uploadOf(f)]; !u.complete {
 				u.aborted = true
 			}
 			return struct{}{}, nil
@@ -597,7 +598,7 @@ func (a *actor) restart(r checkpoint.Range) {
 func (a *actor) publish(b checkpoint.Batch) {
 	for _, f := range b.Files {
 		_, err := call(a, "complete", "", func() (struct{}, error) {
-			u := a.w.uploads[f.UploadID]
+			u := a.w.uploads[uploadOf(f)]
 			if u.aborted {
 				return struct{}{}, errGone
 			}
@@ -633,6 +634,19 @@ func (a *actor) sweep() {
 		a.w.events.forgotten++
 		_, _ = call(a, "forget", "", func() (struct{}, error) { return struct{}{}, a.w.store.Forget(context.Background(), id) })
 	}
+}
+
+// staged is a file of the upload with that id.
+func staged(id string) checkpoint.File {
+	return checkpoint.File{Staged: fmt.Appendf(nil, `{"id":%q}`, id)}
+}
+
+func uploadOf(f checkpoint.File) string {
+	var upload struct{ ID string }
+	if err := json.Unmarshal(f.Staged, &upload); err != nil {
+		panic(err) // the model made it
+	}
+	return upload.ID
 }
 
 func recordName(shard string, n int) string { return shard + "/" + strconv.Itoa(n) }

@@ -23,7 +23,7 @@ var (
 // FileSpec says what a file is and where it goes.
 type FileSpec struct {
 	Format Format
-	Sink   Sink
+	Sink   Destination
 	// Key is the whole object key.
 	Key string
 	// BatchID is the batch that the file belongs to; it becomes the object's metadata.
@@ -435,7 +435,7 @@ func (f *File) stage() (checkpoint.File, error) {
 }
 
 // Abandon gives the file up: it stops what is under way, waits for its end and frees what is held. The answer is for
-// Sink.Abort, which has nothing to do if UploadID is empty. After Finish it only tells which upload it was.
+// Sink.Abort, which has nothing to do if nothing is staged. After Finish it only tells which upload it was.
 func (f *File) Abandon() checkpoint.File {
 	f.end(ErrFileClosed)
 	f.mu.Lock()

@@ -219,10 +219,10 @@ func TestFile_WithoutRecordsMakesNoRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if staged.UploadID != "" || staged.Rows != 0 || staged.Key != spec.Key {
+			if staged.Staged != nil || staged.Rows != 0 || staged.Key != spec.Key {
 				t.Fatalf("staged file is %+v", staged)
 			}
-			if abandoned := f.Abandon(); abandoned.UploadID != "" {
+			if abandoned := f.Abandon(); abandoned.Staged != nil {
 				t.Fatalf("abandoned file is %+v", abandoned)
 			}
 			checkNothingHeld(t, held)
@@ -257,7 +257,7 @@ func TestFile_FailsForGoodWhenTheSinkDoes(t *testing.T) {
 				t.Fatalf("the file gave %v", err)
 			}
 			staged := f.Abandon()
-			if (staged.UploadID == "") != (failing == "Begin") {
+			if (staged.Staged == nil) != (failing == "Begin") {
 				t.Fatalf("abandoned file is %+v", staged)
 			}
 			if err := sink.Abort(t.Context(), staged); err != nil {

@@ -3,7 +3,7 @@
 //
 // A Format turns records into blocks and blocks into a file. A File collects the records of one partition from all
 // shards, encodes blocks side by side, lays them down in order and hands the bytes to an Upload as they come, so that
-// what is held in memory does not depend on the file's size. A Sink is where uploads go.
+// what is held in memory does not depend on the file's size. A Destination is where uploads go; a Sink is one that is a bucket.
 package writers
 
 import (
@@ -96,23 +96,34 @@ type ObjectSpec struct {
 // MetadataBatchID is the metadata key that holds the id of the batch.
 const MetadataBatchID = "batch-id"
 
-// Sink is a bucket for what is begun, and reaches the buckets of files that were begun under other settings. Its calls
-// retry what is worth a retry: Begin, Abort and an Upload's until their context ends, Publish, Written and Put for a
-// bounded time, since whoever calls them can come back later. Other errors come back at once. It is safe for concurrent
-// use.
-type Sink interface {
-	// Begin starts a multipart upload. Nothing is visible until Publish.
+// Destination takes the files of batches: it stages their bytes where nobody sees them, and publishes them after the commit.
+// Its calls retry what is worth a retry: Begin, Abort and an Upload's until their context ends, Publish for a bounded time,
+// since whoever calls it can come back later. Other errors come back at once. It is safe for concurrent use.
+//
+// What a destination has to know of a staged file, it puts into checkpoint.File.Staged. The file comes back from the outbox,
+// maybe in another process and after an update, so a release has to read what earlier ones have put there.
+type Destination interface {
+	// Begin starts an upload. Nothing is visible until Publish.
 	Begin(ctx context.Context, spec ObjectSpec) (Upload, error)
-	// Publish completes the upload of a file in the file's bucket and returns the object's ETag. It may be called any
+	// Publish makes a file visible and returns the tag of its content (ETag), which is not empty. It may be called any
 	// number of times, by any worker: an upload that is already completed is recognised by its object, which must carry
-	// batchID and the size of f, or by what the bucket has kept of an object that was deleted; then the ETag is empty.
+	// batchID and the size of f, or by what is known of an object that was deleted; then the tag is empty.
 	// ErrUploadGone means that neither the upload nor the object is there: the object was completed and then moved or
 	// deleted by somebody, or the upload was removed before it was completed. ErrForeignObject: the object that is there
-	// has another batch's id, none, or another size. ErrRefused: the bucket refuses the request, and has done so for a
+	// has another batch's id, none, or another size. ErrRefused: the destination refuses the request, and has done so for a
 	// while.
 	Publish(ctx context.Context, f checkpoint.File, batchID string) (etag string, err error)
 	// Abort drops an upload that will never be published. It is no error if there is none.
 	Abort(ctx context.Context, f checkpoint.File) error
+	// Check tells whether the destination answers and may be written to, for readiness.
+	Check(ctx context.Context) error
+}
+
+// Sink is a bucket for what is begun, and reaches the buckets of files that were begun under other settings. It is a
+// destination of files, and keeps small objects beside them: manifests, and the lists of files that items of the outbox
+// have no room for. Written and Put retry for a bounded time, as Publish does.
+type Sink interface {
+	Destination
 	// Put writes a small object at once, replacing one of the same key.
 	Put(ctx context.Context, spec ObjectSpec, body []byte) error
 	// ReadList returns the content of a list's object and the id of the batch that has written it with Put, empty if none
@@ -123,19 +134,17 @@ type Sink interface {
 	// Written tells whether the batch has written an object of that key, or had before it was deleted, as far as the
 	// bucket still knows.
 	Written(ctx context.Context, bucket, key, batchID string) (bool, error)
-	// Check tells whether the bucket answers and may be written to, for readiness.
-	Check(ctx context.Context) error
 }
 
-// Upload is one multipart upload. Parts are uploaded side by side.
+// Upload is one file on its way to be staged.
 type Upload interface {
-	// Write appends bytes to the object and copies them. It sends off parts when they are large enough, and blocks
-	// while too many bytes wait. An error is final for the upload.
+	// Write appends bytes to the file and copies them. It sends them off when they are enough, and blocks while too many
+	// wait. An error is final for the upload.
 	Write(p []byte) (int, error)
-	// Finish sends the rest and waits until every part is durable. The answer's Rows, Partition, Error and Reason are
+	// Finish sends the rest and waits until every byte is durable. The answer's Rows, Partition, Error and Reason are
 	// the caller's to fill in.
 	Finish(ctx context.Context) (checkpoint.File, error)
-	// Abandon stops all that is under way and frees what is held. The upload itself is dropped by Sink.Abort with the
+	// Abandon stops all that is under way and frees what is held. The upload itself is dropped by Abort with the
 	// file that Abandon returns.
 	Abandon() checkpoint.File
 }

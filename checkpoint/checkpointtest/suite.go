@@ -3,6 +3,7 @@ package checkpointtest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -266,8 +267,8 @@ func fullBatch(held checkpoint.Lease) checkpoint.Batch {
 			Records: 12, Last: string(sequence(8)), FirstArrival: arrival, LastArrival: arrival.Add(time.Second),
 		}},
 		Files: []checkpoint.File{{
-			Bucket: "lake", Key: "trips/day=03/a \"quoted\" näme.parquet", UploadID: "VXBsb2Fk.ID_1-2", Rows: 11, Bytes: 9 << 30,
-			Parts:     []checkpoint.Part{{ETag: `"d41d8cd98f00b204e9800998ecf8427e"`, Bytes: 5 << 20, Checksum: "yZRlqg=="}, {ETag: "e2", Bytes: 1}},
+			Bucket: "lake", Key: "trips/day=03/a \"quoted\" näme.parquet", Rows: 11, Bytes: 9 << 30,
+			Staged:    json.RawMessage(`{"where":"VXBsb2Fk.ID_1-2","pieces":[{"sum":"\"d41d8\"","size":5242880},{"sum":"e2","size":1}],"none":null}`),
 			Partition: "day=03", Reason: "size", ETag: "x-2",
 		}, {Bucket: "lake", Key: "errors/b", Rows: 1, Error: true}},
 		Manifest: checkpoint.Place{Bucket: "lake", Key: "manifests/0193-batch.json"},

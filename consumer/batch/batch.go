@@ -180,7 +180,7 @@ func (b *batch) close(id fileID, f *openFile, reason string) {
 			staged = f.file.Abandon()
 		}
 		b.described.Add(-describedOpen(id))
-		if staged.UploadID == "" {
+		if len(staged.Staged) == 0 {
 			b.encoded.Add(-f.size.Swap(0))
 			return // it got no record, or none that fits its format: there is nothing in S3
 		}

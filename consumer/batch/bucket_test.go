@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -93,7 +94,7 @@ func (b *bucket) Publish(ctx context.Context, f checkpoint.File, batch string) (
 		if done, ok := b.objects[f.Key]; ok && done.batch == batch {
 			return nil
 		}
-		body, ok := b.uploads[f.UploadID]
+		body, ok := b.uploads[uploadOf(f)]
 		if !ok && b.versions {
 			removed = true
 			return nil
@@ -102,13 +103,13 @@ func (b *bucket) Publish(ctx context.Context, f checkpoint.File, batch string) (
 			return writers.ErrUploadGone
 		}
 		b.objects[f.Key] = object{body: body.Bytes(), batch: batch}
-		delete(b.uploads, f.UploadID)
+		delete(b.uploads, uploadOf(f))
 		return nil
 	})
 	if removed {
 		return "", err
 	}
-	return "etag-" + f.UploadID, err
+	return "etag-" + uploadOf(f), err
 }
 
 func (b *bucket) Abort(ctx context.Context, f checkpoint.File) error {
@@ -117,7 +118,7 @@ func (b *bucket) Abort(ctx context.Context, f checkpoint.File) error {
 		return ctx.Err()
 	}
 	return b.call("abort", f.Key, func() error {
-		delete(b.uploads, f.UploadID)
+		delete(b.uploads, uploadOf(f))
 		return nil
 	})
 }
@@ -212,12 +213,25 @@ func (u *upload) Finish(ctx context.Context) (checkpoint.File, error) {
 func (u *upload) Abandon() checkpoint.File { return u.file() }
 
 func (u *upload) file() checkpoint.File {
-	f := checkpoint.File{Bucket: "memory", Key: u.key, UploadID: u.id, Bytes: u.bytes}
+	f := checkpoint.File{Bucket: "memory", Key: u.key, Staged: staged(u.id), Bytes: u.bytes}
 	if u.bucket.likeS3 {
 		etag := fmt.Sprintf("%q", hex.EncodeToString([]byte(u.id[:16])))
-		f.Parts = []checkpoint.Part{{ETag: etag, Bytes: u.bytes, Checksum: u.id[:6] + "=="}}
+		f.Staged = fmt.Appendf(nil, `{"upload_id":%q,"parts":[{"etag":%q,"bytes":%d,"checksum":"%s=="}]}`, u.id, etag, u.bytes, u.id[:6])
 	}
 	return f
+}
+
+func staged(upload string) json.RawMessage { return fmt.Appendf(nil, `{"upload_id":%q}`, upload) }
+
+// uploadOf returns the id of the upload that a file is staged in.
+func uploadOf(f checkpoint.File) string {
+	var upload struct {
+		ID string `json:"upload_id"`
+	}
+	if err := json.Unmarshal(f.Staged, &upload); err != nil {
+		panic(err) // the bucket made it
+	}
+	return upload.ID
 }
 
 // random returns n bytes in base64 that follow from the seed.

@@ -272,7 +272,7 @@ func TestPipeline_ManifestNamesRangesThatJoinAndTheFiles(t *testing.T) {
 			want(t, "rows of the file", b.Files[0].Rows, 5)
 			want(t, "size of the file", b.Files[0].Bytes, int64(len(w.bucket.objects[b.Files[0].Key].body)))
 			want(t, "etag is there", b.Files[0].ETag != "", true)
-			want(t, "upload id is there", b.Files[0].UploadID != "", false)
+			want(t, "the upload is named", b.Files[0].Staged != nil, false)
 		}
 		want(t, "last end", end, "100024")
 	})

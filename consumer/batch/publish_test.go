@@ -171,7 +171,7 @@ func TestPublish_WhenReadersMoveFilesBeforeTheManifest(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			b := w.leave("a", "shard-1", "xyz", failing("publish"))
-			delete(w.bucket.uploads, b.Files[1].UploadID)
+			delete(w.bucket.uploads, uploadOf(b.Files[1]))
 			p, stop := w.worker("b")
 			defer stop()
 			time.Sleep(3 * time.Hour)
@@ -561,8 +561,8 @@ func TestPublish_HasTimeForAsManyFilesAsABatchHas(t *testing.T) {
 		took := 3 * time.Second // for each, which makes 31 minutes
 		b := checkpoint.Batch{ID: "many", Worker: "dead", Created: time.Now()}
 		for n := range files {
-			f := checkpoint.File{Bucket: "memory", Key: fmt.Sprintf("data/%05d", n), UploadID: fmt.Sprint(n)}
-			w.bucket.uploads[f.UploadID] = new(bytes.Buffer)
+			f := checkpoint.File{Bucket: "memory", Key: fmt.Sprintf("data/%05d", n), Staged: staged(fmt.Sprint(n))}
+			w.bucket.uploads[fmt.Sprint(n)] = new(bytes.Buffer)
 			b.Files = append(b.Files, f)
 		}
 		row := w.acquire("shard-1", "dead").Lease()

@@ -154,7 +154,7 @@ func (s *settler) abort(ctx context.Context, out checkpoint.Batch) {
 	var g errgroup.Group
 	g.SetLimit(publishing)
 	for _, f := range out.Files {
-		if f.UploadID == "" {
+		if len(f.Staged) == 0 {
 			continue
 		}
 		g.Go(func() error {

@@ -10,18 +10,18 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/layout"
+	"aws-streaming-pipeline/writers/s3sink"
 )
 
 // API are the calls on buckets; *s3.Client has them, and retries by itself.
 type API interface {
 	objects.API
-	ListParts(context.Context, *s3.ListPartsInput, ...func(*s3.Options)) (*s3.ListPartsOutput, error)
+	s3.ListPartsAPIClient
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
@@ -118,7 +118,7 @@ func (o Outbox) inspect(ctx context.Context, b *checkpoint.Batch, i int) (FileSt
 	if _, noted := slices.BinarySearch(b.Published, i); noted {
 		return published, nil
 	}
-	pending, err := o.pending(ctx, *f)
+	pending, err := s3sink.Pending(ctx, o.API, *f)
 	switch {
 	case err != nil:
 		return "", err
@@ -128,21 +128,6 @@ func (o Outbox) inspect(ctx context.Context, b *checkpoint.Batch, i int) (FileSt
 		return FileState(fmt.Sprintf("missing: in its place is an object of batch %q", info.BatchID)), nil
 	}
 	return missing, nil
-}
-
-// pending tells whether the upload of a file is there.
-func (o Outbox) pending(ctx context.Context, f checkpoint.File) (bool, error) {
-	if f.UploadID == "" {
-		return false, nil
-	}
-	_, err := o.API.ListParts(ctx, &s3.ListPartsInput{Bucket: &f.Bucket, Key: &f.Key, UploadId: &f.UploadID, MaxParts: aws.Int32(1)})
-	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "NoSuchUpload" {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look for the upload of s3://%s/%s: %w", f.Bucket, f.Key, err)
-	}
-	return true, nil
 }
 
 func (o Outbox) in(bucket string) objects.Bucket { return objects.Bucket{API: o.API, Name: bucket} }

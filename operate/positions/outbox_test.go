@@ -3,7 +3,9 @@ package positions
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -37,7 +39,7 @@ func newStuck(t *testing.T) *stuck {
 		Manifest: checkpoint.Place{Bucket: "before", Key: "manifests-before/stuck.json"},
 	}
 	for _, key := range []string{"data/0", "data/1", "data/2"} {
-		st.batch.Files = append(st.batch.Files, checkpoint.File{Bucket: "before", Key: key, Rows: 3, UploadID: st.begin(key)})
+		st.batch.Files = append(st.batch.Files, checkpoint.File{Bucket: "before", Key: key, Rows: 3, Staged: fmt.Appendf(nil, `{"upload_id":%q}`, st.begin(key))})
 	}
 	must(t, s.store.Commit(t.Context(), st.batch))
 	return st
@@ -54,7 +56,11 @@ func (st *stuck) begin(key string) string {
 func (st *stuck) end(file int) {
 	st.t.Helper()
 	f := st.batch.Files[file]
-	_, err := st.client.AbortMultipartUpload(st.t.Context(), &s3.AbortMultipartUploadInput{Bucket: &f.Bucket, Key: &f.Key, UploadId: &f.UploadID})
+	var upload struct {
+		ID string `json:"upload_id"`
+	}
+	must(st.t, json.Unmarshal(f.Staged, &upload))
+	_, err := st.client.AbortMultipartUpload(st.t.Context(), &s3.AbortMultipartUploadInput{Bucket: &f.Bucket, Key: &f.Key, UploadId: &upload.ID})
 	must(st.t, err)
 }
 

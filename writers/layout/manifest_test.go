@@ -21,7 +21,7 @@ func TestManifest_HasTheFormThatItsReadersKnow(t *testing.T) {
 			{Shard: "shard-0", Start: "TRIM_HORIZON", End: "2", LeaseOwner: "worker", LeaseCounter: 3, Records: 2, Last: "2", FirstArrival: clock, LastArrival: clock},
 		},
 		Files: []checkpoint.File{
-			{Bucket: "bucket", Key: "data/a", UploadID: "upload", Parts: []checkpoint.Part{{ETag: "part"}}, Rows: 1, Bytes: 10, ETag: `"e"`, Partition: "a", Reason: "size"},
+			{Bucket: "bucket", Key: "data/a", Staged: []byte(`{"upload_id":"upload"}`), Rows: 1, Bytes: 10, ETag: `"e"`, Partition: "a", Reason: "size"},
 			{Bucket: "bucket", Key: "errors/<b>", Rows: 1, Bytes: 20, Error: true},
 		},
 	})
@@ -74,8 +74,8 @@ func manyFiles(n int) []checkpoint.File {
 	for i := range files {
 		partition := fmt.Sprintf(`data/"files": null/<%s>/%06d/`, strings.Repeat("customer", 90), i)
 		files[i] = checkpoint.File{
-			Bucket: "bucket", Key: partition + strings.Repeat("k", 100), Partition: partition, UploadID: "upload", Rows: int64(i), Bytes: 1 << 40,
-			Parts: []checkpoint.Part{{ETag: "part", Bytes: 1}}, ETag: strings.Repeat("e", 40), Error: i%2 == 1, Reason: "interval",
+			Bucket: "bucket", Key: partition + strings.Repeat("k", 100), Partition: partition, Staged: []byte(`{"upload_id":"upload"}`), Rows: int64(i), Bytes: 1 << 40,
+			ETag: strings.Repeat("e", 40), Error: i%2 == 1, Reason: "interval",
 		}
 	}
 	return files
@@ -105,7 +105,7 @@ func TestDecodeManifest_GivesWhatWasEncoded(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(got, want) || got.Validate() != nil {
 			t.Errorf("%d files: %+v, %v, %v\nwant %+v", len(files), got, err, got.Validate(), want)
 		}
-		if len(files) > 0 && (files[0].UploadID == "" || files[0].Parts == nil) {
+		if len(files) > 0 && files[0].Staged == nil {
 			t.Error("the batch has lost its uploads")
 		}
 	}

@@ -142,7 +142,7 @@ func TestPublish_WaitsForACompletionAsLongAsItIsHeardOf(t *testing.T) {
 				c.Backoff = s3sink.Backoff{}
 				sink := newSink(t, "http://s3.invalid", transport, c)
 				began := time.Now()
-				etag, err := sink.Publish(t.Context(), checkpoint.File{Bucket: bucket, Key: "a", UploadID: "u", Bytes: 7}, batchID)
+				etag, err := sink.Publish(t.Context(), checkpoint.File{Bucket: bucket, Key: "a", Staged: []byte(`{"upload_id":"u"}`), Bytes: 7}, batchID)
 				if took := time.Since(began); took < test.atLeast || took > test.atMost {
 					t.Errorf("it took %s, want %s to %s", took, test.atLeast, test.atMost)
 				}
@@ -181,7 +181,7 @@ func TestPublish_TakesADeleteMarkerForTheObjectThatItReplaced(t *testing.T) {
 				header: http.Header{"X-Amz-Delete-Marker": {test.marker}},
 			}
 			sink := newSink(t, "http://s3.invalid", transport, config())
-			_, err := sink.Publish(t.Context(), checkpoint.File{Bucket: bucket, Key: "a", UploadID: "u", Bytes: 7}, batchID)
+			_, err := sink.Publish(t.Context(), checkpoint.File{Bucket: bucket, Key: "a", Staged: []byte(`{"upload_id":"u"}`), Bytes: 7}, batchID)
 			if !errors.Is(err, test.fails) {
 				t.Errorf("publishing gave %v, want %v", err, test.fails)
 			}
@@ -198,7 +198,7 @@ func TestSink_GivesUpOnlyWhatOthersCanDoLater(t *testing.T) {
 		c := config()
 		c.Backoff, c.Patience = s3sink.Backoff{}, 5*time.Minute
 		sink := newSink(t, "http://s3.invalid", refusing{}, c)
-		f := checkpoint.File{Bucket: bucket, Key: "a", UploadID: "u"}
+		f := checkpoint.File{Bucket: bucket, Key: "a", Staged: []byte(`{"upload_id":"u"}`)}
 		for name, call := range map[string]struct {
 			bounded bool
 			do      func(context.Context) error

@@ -3,6 +3,7 @@ package s3sink_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -391,20 +392,39 @@ func TestSink_BelievesTheObjectRatherThanTheAnswer(t *testing.T) {
 	})
 }
 
+// staged and stagedPart are what batches of the outbox have of files in S3; workers of all releases read it.
+type staged struct {
+	UploadID string       `json:"upload_id"`
+	Parts    []stagedPart `json:"parts"`
+}
+
+type stagedPart struct {
+	ETag     string `json:"etag"`
+	Bytes    int64  `json:"bytes"`
+	Checksum string `json:"checksum"`
+}
+
+func stagedOf(t *testing.T, f checkpoint.File) staged {
+	t.Helper()
+	var s staged
+	if err := json.Unmarshal(f.Staged, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // A late attempt has replaced a part by the same bytes under another ETag, as aws:kms gives.
 func TestSink_AcceptsPartsThatWereReplacedByTheirLikes(t *testing.T) {
 	content := body(6 << 20)
 	tests := map[string]struct {
-		change func(f *checkpoint.File) // what the batch holds
-		listed string                   // the checksum that S3 lists for the first part; empty for the right one
+		change func(first *stagedPart) // what the batch holds
+		listed string                  // the checksum that S3 lists for the first part; empty for the right one
 		ok     bool
 	}{
-		"same content":   {change: func(f *checkpoint.File) { f.Parts[0].ETag = `"another"` }, ok: true},
-		"other checksum": {change: func(f *checkpoint.File) { f.Parts[0].ETag = `"another"` }, listed: "AAAAAA=="},
-		"other size":     {change: func(f *checkpoint.File) { f.Parts[0].ETag = `"another"`; f.Parts[0].Bytes++ }},
-		"no checksum": {change: func(f *checkpoint.File) {
-			f.Parts[0].ETag, f.Parts[0].Checksum = `"another"`, ""
-		}},
+		"same content":   {change: func(first *stagedPart) { first.ETag = `"another"` }, ok: true},
+		"other checksum": {change: func(first *stagedPart) { first.ETag = `"another"` }, listed: "AAAAAA=="},
+		"other size":     {change: func(first *stagedPart) { first.ETag = `"another"`; first.Bytes++ }},
+		"no checksum":    {change: func(first *stagedPart) { first.ETag, first.Checksum = `"another"`, "" }},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -415,7 +435,8 @@ func TestSink_AcceptsPartsThatWereReplacedByTheirLikes(t *testing.T) {
 				t.Fatal(err)
 			}
 			var parts strings.Builder
-			for i, p := range f.Parts {
+			upload := stagedOf(t, f)
+			for i, p := range upload.Parts {
 				sum := p.Checksum
 				if i == 0 && test.listed != "" {
 					sum = test.listed
@@ -424,7 +445,10 @@ func TestSink_AcceptsPartsThatWereReplacedByTheirLikes(t *testing.T) {
 					i+1, p.ETag, p.Bytes, sum)
 			}
 			list.strike = answer(200, "<ListPartsResult>"+parts.String()+"</ListPartsResult>")
-			test.change(&f)
+			test.change(&upload.Parts[0])
+			if f.Staged, err = json.Marshal(upload); err != nil {
+				t.Fatal(err)
+			}
 			_, err = e.sink.Publish(t.Context(), f, batchID)
 			if (err == nil) != test.ok {
 				t.Fatalf("publishing gave %v", err)
@@ -460,7 +484,7 @@ func TestSink_SendsWhatItIsToldTo(t *testing.T) {
 	want := map[string]map[string]string{
 		"CreateMultipartUpload":   settings,
 		"PutObject":               settings,
-		"UploadPart":              {"X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD", "X-Amz-Checksum-Crc32c": f.Parts[0].Checksum},
+		"UploadPart":              {"X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD", "X-Amz-Checksum-Crc32c": stagedOf(t, f).Parts[0].Checksum},
 		"CompleteMultipartUpload": {"If-None-Match": "*"},
 	}
 	for _, r := range e.transport.seen {

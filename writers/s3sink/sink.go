@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -211,9 +212,13 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 // an object that is not there (Amazon S3 API reference, HeadObject), and Publish ends with writers.ErrRefused.
 func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
 	f.Bucket = cmp.Or(f.Bucket, s.config.Bucket)
-	etag, err := s.complete(ctx, f, f.Parts)
+	upload, err := stagedOf(f)
+	if err != nil {
+		return "", err
+	}
+	etag, err := s.complete(ctx, f, upload)
 	if errorCode(err) == "InvalidPart" {
-		etag, err = s.completeAsListed(ctx, f, err)
+		etag, err = s.completeAsListed(ctx, f, upload, err)
 	}
 	if err != nil && (ctx.Err() != nil || !decidedByObject(err)) {
 		return "", err
@@ -236,12 +241,12 @@ func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (
 
 // complete makes an upload visible. A success without an ETag is none: the SDK takes an answer that ends before its
 // document for an empty one.
-func (s *Sink) complete(ctx context.Context, f checkpoint.File, parts []checkpoint.Part) (etag string, err error) {
+func (s *Sink) complete(ctx context.Context, f checkpoint.File, upload staged) (etag string, err error) {
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket:          &f.Bucket,
 		Key:             &f.Key,
-		UploadId:        &f.UploadID,
-		MultipartUpload: &types.CompletedMultipartUpload{Parts: completedParts(parts)},
+		UploadId:        &upload.UploadID,
+		MultipartUpload: &types.CompletedMultipartUpload{Parts: completedParts(upload.Parts)},
 	}
 	if s.config.IfNoneMatch {
 		in.IfNoneMatch = aws.String("*")
@@ -261,7 +266,7 @@ func (s *Sink) complete(ctx context.Context, f checkpoint.File, parts []checkpoi
 	return etag, err
 }
 
-func completedParts(parts []checkpoint.Part) []types.CompletedPart {
+func completedParts(parts []stagedPart) []types.CompletedPart {
 	completed := make([]types.CompletedPart, len(parts))
 	for i, p := range parts {
 		completed[i] = types.CompletedPart{
@@ -277,11 +282,10 @@ func completedParts(parts []checkpoint.Part) []types.CompletedPart {
 // can arrive after the one that was answered, and takes its place. It has the same bytes, but under aws:kms not the
 // same ETag (Amazon S3 API reference, Object: "ETag"). Where sizes and checksums are those that were written, the
 // parts' present ETags are good; otherwise the refusal stands.
-func (s *Sink) completeAsListed(ctx context.Context, f checkpoint.File, refusal error) (string, error) {
-	parts := make([]checkpoint.Part, len(f.Parts))
-	copy(parts, f.Parts)
+func (s *Sink) completeAsListed(ctx context.Context, f checkpoint.File, upload staged, refusal error) (string, error) {
+	parts := slices.Clone(upload.Parts)
 	unseen := len(parts)
-	in := &s3.ListPartsInput{Bucket: &f.Bucket, Key: &f.Key, UploadId: &f.UploadID}
+	in := &s3.ListPartsInput{Bucket: &f.Bucket, Key: &f.Key, UploadId: &upload.UploadID}
 	for more := true; more; {
 		var out *s3.ListPartsOutput
 		err := s.try(ctx, request{operation: "ListParts", bucket: f.Bucket, key: f.Key, bounded: true, do: func(ctx context.Context) (err error) {
@@ -306,11 +310,11 @@ func (s *Sink) completeAsListed(ctx context.Context, f checkpoint.File, refusal 
 		return "", refusal
 	}
 	s.log.Warn("parts were replaced by late attempts with the same content", logkey.Bucket, f.Bucket, logkey.Key, f.Key, logkey.Count, len(parts))
-	return s.complete(ctx, f, parts)
+	return s.complete(ctx, f, staged{upload.UploadID, parts})
 }
 
 // sameContent tells whether a part in S3 is proven to hold the bytes that were written.
-func sameContent(written checkpoint.Part, listed types.Part) bool {
+func sameContent(written stagedPart, listed types.Part) bool {
 	return written.Checksum != "" && written.Checksum == aws.ToString(listed.ChecksumCRC32C) &&
 		written.Bytes == aws.ToInt64(listed.Size)
 }
@@ -357,20 +361,20 @@ func (s *Sink) head(ctx context.Context, bucket, key string) (headed, error) {
 
 // Abort is writers.Sink's. A file without an upload has nothing to abort.
 func (s *Sink) Abort(ctx context.Context, f checkpoint.File) error {
-	if f.UploadID == "" {
-		return nil
+	upload, err := stagedOf(f)
+	if err != nil || upload.UploadID == "" {
+		return err
 	}
 	bucket := cmp.Or(f.Bucket, s.config.Bucket)
-	err := s.try(ctx, request{operation: "AbortMultipartUpload", bucket: bucket, key: f.Key, do: func(ctx context.Context) error {
+	return s.try(ctx, request{operation: "AbortMultipartUpload", bucket: bucket, key: f.Key, do: func(ctx context.Context) error {
 		_, err := s.client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{
-			Bucket: &bucket, Key: &f.Key, UploadId: &f.UploadID,
+			Bucket: &bucket, Key: &f.Key, UploadId: &upload.UploadID,
 		}, s.options)
 		if errorCode(err) == "NoSuchUpload" {
 			return nil
 		}
 		return err
 	}})
-	return err
 }
 
 // Put is writers.Sink's. Repeating it does no harm.

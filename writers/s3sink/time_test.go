@@ -78,7 +78,7 @@ func TestUpload_IsNotFinishedBeforeItsLastPartIs(t *testing.T) {
 				t.Error(err)
 			}
 			finished = true
-			for _, p := range f.Parts {
+			for _, p := range stagedOf(t, f).Parts {
 				if p.ETag != "" {
 					parts++
 				}

@@ -28,7 +28,7 @@ type upload struct {
 	bytes int64
 
 	mu    sync.Mutex
-	parts []checkpoint.Part // by number; filled in as they become durable
+	parts []stagedPart // by number; filled in as they become durable
 }
 
 var _ writers.Upload = (*upload)(nil)
@@ -106,7 +106,7 @@ func (u *upload) send() error {
 	u.open = nil
 	p.send()
 	u.mu.Lock()
-	u.parts = append(u.parts, checkpoint.Part{Bytes: p.size(), Checksum: checksum(p.crc)})
+	u.parts = append(u.parts, stagedPart{Bytes: p.size(), Checksum: checksum(p.crc)})
 	u.mu.Unlock()
 	u.sending.Go(func() {
 		defer p.free()
@@ -182,7 +182,7 @@ func (u *upload) Abandon() checkpoint.File {
 }
 
 func (u *upload) file() checkpoint.File {
-	return checkpoint.File{Bucket: u.bucket, Key: u.key, UploadID: u.id, Parts: u.parts, Bytes: u.bytes}
+	return checkpoint.File{Bucket: u.bucket, Key: u.key, Staged: staged{u.id, u.parts}.json(), Bytes: u.bytes}
 }
 
 // fail ends the upload; the first error is the one that counts.

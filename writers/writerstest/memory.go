@@ -2,6 +2,7 @@ package writerstest
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,9 +12,6 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/writers"
 )
-
-// memoryPart is the size of the parts that Memory cuts uploads into.
-const memoryPart = 5 << 20
 
 // memoryBucket is the name of a Memory.
 const memoryBucket = "memory"
@@ -88,8 +86,8 @@ func (m *Memory) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Up
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.next++
-	u := &memoryUpload{bucket: m, ctx: ctx, spec: spec, id: strconv.Itoa(m.next)}
-	m.uploads[u.id] = u
+	u := &memoryUpload{bucket: m, ctx: ctx, spec: spec, staged: fmt.Sprintf(`{"memory":%d}`, m.next)}
+	m.uploads[u.staged] = u
 	return u, nil
 }
 
@@ -100,9 +98,9 @@ func (m *Memory) Publish(ctx context.Context, f checkpoint.File, batchID string)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if u, ok := m.uploads[f.UploadID]; ok && u.finished {
-		delete(m.uploads, f.UploadID)
-		m.objects[f.Key] = memoryObject{spec: u.spec, body: u.body, etag: u.id}
+	if u, ok := m.uploads[string(f.Staged)]; ok && u.finished {
+		delete(m.uploads, u.staged)
+		m.objects[f.Key] = memoryObject{spec: u.spec, body: u.body, etag: u.staged}
 	}
 	o, ok := m.objects[f.Key]
 	if !ok {
@@ -121,7 +119,7 @@ func (m *Memory) Abort(ctx context.Context, f checkpoint.File) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.uploads, f.UploadID)
+	delete(m.uploads, string(f.Staged))
 	return nil
 }
 
@@ -182,7 +180,7 @@ type memoryUpload struct {
 	bucket   *Memory
 	ctx      context.Context
 	spec     writers.ObjectSpec
-	id       string
+	staged   string
 	body     []byte
 	finished bool
 	ended    bool
@@ -218,9 +216,5 @@ func (u *memoryUpload) Abandon() checkpoint.File {
 }
 
 func (u *memoryUpload) file() checkpoint.File {
-	f := checkpoint.File{Bucket: memoryBucket, Key: u.spec.Key, UploadID: u.id, Bytes: int64(len(u.body))}
-	for rest := len(u.body); rest > 0; rest -= memoryPart {
-		f.Parts = append(f.Parts, checkpoint.Part{ETag: fmt.Sprintf("%s-%d", u.id, len(f.Parts)+1), Bytes: int64(min(rest, memoryPart))})
-	}
-	return f
+	return checkpoint.File{Bucket: memoryBucket, Key: u.spec.Key, Staged: json.RawMessage(u.staged), Bytes: int64(len(u.body))}
 }
