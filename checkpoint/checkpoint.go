@@ -166,8 +166,20 @@ type Snapshot struct {
 	Workers     []Worker
 	// Batches are those of the outbox: only ID, Worker and Created are set.
 	Batches []Batch
+	// Unknown are batches of the outbox of a kind that this release does not know.
+	Unknown []UnknownBatch
 	// Tombstones are the ids of buried batches.
 	Tombstones []string
+}
+
+// UnknownBatch is a batch that a later release has committed, and for which it does more than this release knows of: for
+// one, it loads the files into a table when they are published. To publish and forget it would lose that. It is left to the
+// workers of the release that knows its kind, and the store refuses to forget it.
+type UnknownBatch struct {
+	ID      string
+	Kind    string
+	Worker  string    // empty if the item does not say
+	Created time.Time // zero if the item does not say
 }
 
 // MaxRanges is the number of shards that one batch may hold: a DynamoDB transaction takes 100 items, one of which is
@@ -186,6 +198,8 @@ var (
 	ErrConflict = errors.New("the row is not in the state that was expected")
 	// ErrNotFound means that there is no such item.
 	ErrNotFound = errors.New("no such item")
+	// ErrUnknownKind means that a later release has committed the batch and this one does not know what is to be done for it.
+	ErrUnknownKind = errors.New("this release does not know the kind of the batch")
 	// ErrForeignTable means that the table belongs to something else; the text says to what.
 	ErrForeignTable = errors.New("the table belongs to something else")
 )
@@ -234,12 +248,15 @@ type Store interface {
 	// checkpoints is right in both cases.
 	Bury(ctx context.Context, id, worker string) (committed bool, err error)
 	// Batch reads one batch of the outbox as its item holds it, consistently; ErrNotFound if it is not there (published
-	// and forgotten, or never committed). The files of a batch with a List are not in it: LoadBatch reads those, too.
+	// and forgotten, or never committed), ErrUnknownKind if it is an UnknownBatch. The files of a batch with a List are not in
+	// it: LoadBatch reads those, too.
 	Batch(ctx context.Context, id string) (Batch, error)
 	// NotePublished adds files, by their index in Files, to those that are known to have become visible: whoever reads a
-	// file may move it away before the whole batch is published. ErrNotFound if the batch is not in the outbox.
+	// file may move it away before the whole batch is published. ErrNotFound if the batch is not in the outbox, or of an
+	// unknown kind.
 	NotePublished(ctx context.Context, id string, files []int) error
-	// Forget removes a batch or a tombstone from the outbox. It is no error if there is none.
+	// Forget removes a batch or a tombstone from the outbox. It is no error if there is none. ErrUnknownKind: it is an
+	// UnknownBatch, and stays.
 	Forget(ctx context.Context, id string) error
 
 	Close() error

@@ -57,7 +57,12 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 		"NotePublished": {
 			func(ctx context.Context, s *dynamo.Store) error { return s.NotePublished(ctx, "0193", []int{0, 2}) },
 			[]answer{{operation: "UpdateItem", body: "{}"}},
-			"update #batch/0193 ADD published [0 2] if attribute_exists(ranges)",
+			"update #batch/0193 ADD published [0 2] if entityType IN (BATCH, LISTED_BATCH)",
+		},
+		"Forget": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.Forget(ctx, "0193") },
+			[]answer{{operation: "DeleteItem", body: "{}"}},
+			"delete #batch/0193 if (attribute_not_exists(leaseKey) OR entityType IN (BATCH, LISTED_BATCH, TOMBSTONE))",
 		},
 		"Acquire of a held lease": {
 			func(ctx context.Context, s *dynamo.Store) error {

@@ -51,6 +51,7 @@ var cases = []struct {
 	{"Faults_ALateCommitIsSeenByBury", testFaults_ALateCommitIsSeenByBury},
 	{"Faults_BuryWithLostAnswersStillDecides", testFaults_BuryWithLostAnswersStillDecides},
 	{"Faults_AtRandom", testFaults_AtRandom},
+	{"Kinds_AreLeftAloneIfUnknown", testKinds_AreLeftAloneIfUnknown},
 }
 
 func runAll(t *testing.T, endpoint string) {

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -59,9 +60,22 @@ func (e *expression) absent(attribute string) {
 	e.conditions = append(e.conditions, "attribute_not_exists("+e.name(attribute)+")")
 }
 
-// present adds the condition that an attribute is there.
-func (e *expression) present(attribute string) {
-	e.conditions = append(e.conditions, "attribute_exists("+e.name(attribute)+")")
+// among adds the condition that an attribute has one of these values.
+func (e *expression) among(attribute string, values ...string) {
+	e.conditions = append(e.conditions, e.in(attribute, values))
+}
+
+// absentOrAmong adds the condition that an item is not there, or has one of these values.
+func (e *expression) absentOrAmong(attribute string, values ...string) {
+	e.conditions = append(e.conditions, "(attribute_not_exists("+e.name(attrKey)+") OR "+e.in(attribute, values)+")")
+}
+
+func (e *expression) in(attribute string, values []string) string {
+	list := make([]string, len(values))
+	for i, v := range values {
+		list[i] = e.value(fmt.Sprintf("is%d_%s", i, attribute), str(v))
+	}
+	return e.name(attribute) + " IN (" + strings.Join(list, ", ") + ")"
 }
 
 // owned adds the condition that a lease has this owner and counter. Nobody is an attribute that is not there.

@@ -62,7 +62,9 @@ var scanned = []string{
 	attrImporting,
 }
 
-// Values of entityType. Items of another type belong to a later release and are passed over.
+// Values of entityType. Items of another type belong to a later release and are passed over; if they are in the outbox, they
+// are batches of an unknown kind. So a release that does more for a batch than to publish and forget it gives it a type of
+// its own, and workers of earlier releases leave it alone.
 const (
 	typeLease       = "LEASE"
 	typeWorker      = "WORKER"
@@ -215,6 +217,14 @@ func (it item) entity() string {
 		return ""
 	}
 	return s.Value
+}
+
+// notBatch is why an item of the outbox is not a batch that this release knows.
+func (it item) notBatch() error {
+	if it.entity() == typeTombstone {
+		return checkpoint.ErrNotFound
+	}
+	return fmt.Errorf("item %q has the entityType %q: %w", it.key(), it.entity(), checkpoint.ErrUnknownKind)
 }
 
 func (it item) isBatch() bool { return it.entity() == typeBatch || it.entity() == typeListed }
@@ -388,6 +398,13 @@ func (r *reader) application() checkpoint.Application {
 // batchHeader returns a batch without its ranges and files.
 func (r *reader) batchHeader() checkpoint.Batch {
 	return checkpoint.Batch{ID: strings.TrimPrefix(r.str(attrKey), keyBatch), Worker: r.str(attrWorker), Created: r.time(attrCreated)}
+}
+
+// unknownBatch returns what an item says of itself. It may mean something else by an attribute, so no fault of one matters.
+func (r *reader) unknownBatch() checkpoint.UnknownBatch {
+	b := r.batchHeader()
+	r.err = nil
+	return checkpoint.UnknownBatch{ID: b.ID, Kind: r.item.entity(), Worker: b.Worker, Created: b.Created}
 }
 
 func (r *reader) batch() checkpoint.Batch {

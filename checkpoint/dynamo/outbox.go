@@ -119,14 +119,14 @@ func (s *Store) bury(ctx context.Context, id, worker string) (committed bool, er
 	case it.entity() == typeTombstone:
 		return false, nil
 	}
-	return false, fmt.Errorf("item %q has the entityType %q", it.key(), it.entity())
+	return false, it.notBatch()
 }
 
 // Batch implements checkpoint.Store.
 func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) {
 	it, err := s.get(ctx, "batch", keyBatch+id)
 	if err == nil && !it.isBatch() {
-		err = checkpoint.ErrNotFound // a tombstone
+		err = it.notBatch()
 	}
 	if err != nil {
 		return checkpoint.Batch{}, fmt.Errorf("batch %s: %w", id, err)
@@ -144,7 +144,7 @@ func (s *Store) NotePublished(ctx context.Context, id string, files []int) error
 		return nil // DynamoDB has no empty sets
 	}
 	var e expression
-	e.present(attrRanges) // a tombstone has none
+	e.among(attrType, typeBatch, typeListed)
 	e.add(attrPublished, numbers(files))
 	in := &dynamodb.UpdateItemInput{
 		TableName: s.table, Key: item{attrKey: str(keyBatch + id)},
@@ -166,7 +166,13 @@ func (s *Store) NotePublished(ctx context.Context, id string, files []int) error
 
 // Forget implements checkpoint.Store.
 func (s *Store) Forget(ctx context.Context, id string) error {
-	if err := s.remove(ctx, "forget", keyBatch+id, expression{}); err != nil {
+	var e expression
+	e.absentOrAmong(attrType, typeBatch, typeListed, typeTombstone)
+	err := s.remove(ctx, "forget", keyBatch+id, e)
+	if errors.Is(err, checkpoint.ErrConflict) {
+		err = checkpoint.ErrUnknownKind
+	}
+	if err != nil {
 		return fmt.Errorf("forget: batch %s: %w", id, err)
 	}
 	return nil

@@ -70,6 +70,10 @@ func take(snap *checkpoint.Snapshot, it item) (err error) {
 		snap.Application, err = read(it, (*reader).application)
 	case "":
 		return fmt.Errorf("item %q has no entityType, another program writes to this table: %w", it.key(), checkpoint.ErrForeignTable)
+	default:
+		if strings.HasPrefix(it.key(), keyBatch) {
+			return appendTo(&snap.Unknown, it, (*reader).unknownBatch)
+		}
 	}
 	return err
 }

@@ -55,6 +55,10 @@ func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 		for _, id := range t.listed.sorted() {
 			snap.Batches = append(snap.Batches, t.listed.rows[id].header(id))
 		}
+		for _, id := range t.further.sorted() {
+			row := t.further.rows[id]
+			snap.Unknown = append(snap.Unknown, checkpoint.UnknownBatch{ID: id, Kind: row.Kind, Worker: row.Worker, Created: row.Created})
+		}
 		return nil
 	})
 	if err != nil {

@@ -72,6 +72,9 @@ func (s *Store) Bury(ctx context.Context, id, worker string) (committed bool, er
 		return false, errors.New("bury: the batch has no id")
 	}
 	err = s.change(ctx, "bury", func(c *change) error {
+		if err := s.tables.unknown(id); err != nil {
+			return err
+		}
 		row, ok := s.tables.batch(id)
 		if ok {
 			committed = !row.Tombstone
@@ -89,6 +92,9 @@ func (s *Store) Bury(ctx context.Context, id, worker string) (committed bool, er
 func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) {
 	var b checkpoint.Batch
 	err := s.call(ctx, "batch", func() error {
+		if err := s.tables.unknown(id); err != nil {
+			return err
+		}
 		row, ok := s.tables.batch(id)
 		if !ok || row.Tombstone {
 			return fmt.Errorf("batch %s: %w", id, checkpoint.ErrNotFound)
@@ -106,7 +112,7 @@ func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) 
 func (s *Store) NotePublished(ctx context.Context, id string, files []int) error {
 	return s.change(ctx, "note published", func(c *change) error {
 		row, ok := s.tables.batch(id)
-		if !ok || row.Tombstone {
+		if !ok || row.Tombstone || row.Kind != "" {
 			return fmt.Errorf("batch %s: %w", id, checkpoint.ErrNotFound)
 		}
 		known := append(slices.Clone(row.Published), files...)
@@ -119,6 +125,9 @@ func (s *Store) NotePublished(ctx context.Context, id string, files []int) error
 // Forget implements checkpoint.Store.
 func (s *Store) Forget(ctx context.Context, id string) error {
 	return s.change(ctx, "forget", func(c *change) error {
+		if err := s.tables.unknown(id); err != nil {
+			return err
+		}
 		s.tables.outbox.remove(c, id)
 		s.tables.listed.remove(c, id)
 		return nil

@@ -22,6 +22,9 @@ type tables struct {
 	// listed are the batches of the outbox whose files are in an object. Releases that do not know lists do not read this
 	// table: they would publish such a batch without its files.
 	listed table[outboxRow]
+	// further are the batches of the outbox for which more is done than to publish and forget them. Each row names its kind.
+	// This release writes none, and knows no kind: it leaves the rows alone. Earlier ones do not read this table.
+	further table[outboxRow]
 }
 
 // outboxRow is a batch that is committed and not yet forgotten, or a tombstone.
@@ -33,6 +36,8 @@ type outboxRow struct {
 	Batch json.RawMessage `json:"batch,omitempty"`
 	// Published is the batch's.
 	Published []int `json:"published,omitempty"`
+	// Kind is that of a batch in the table further.
+	Kind string `json:"kind,omitempty"`
 }
 
 // header is the batch as Scan shows it.
@@ -50,22 +55,34 @@ func newTables() tables {
 		workers:     newTable[checkpoint.Worker]("workers"),
 		outbox:      newTable[outboxRow]("outbox"),
 		listed:      newTable[outboxRow]("listed"),
+		further:     newTable[outboxRow]("further"),
 	}
 }
 
 // load reads the file, and makes the buckets that it lacks.
 func (t *tables) load(db *bolt.DB) error {
 	return db.Update(func(tx *bolt.Tx) error {
-		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx), t.listed.load(tx))
+		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx), t.listed.load(tx),
+			t.further.load(tx))
 	})
 }
 
 // of is the table that a batch or a tombstone is in, if there is one.
 func (t *tables) of(id string) *table[outboxRow] {
-	if _, ok := t.listed.rows[id]; ok {
-		return &t.listed
+	for _, other := range []*table[outboxRow]{&t.listed, &t.further} {
+		if _, ok := other.rows[id]; ok {
+			return other
+		}
 	}
 	return &t.outbox
+}
+
+// unknown is ErrUnknownKind if the batch is one of those.
+func (t *tables) unknown(id string) error {
+	if row, ok := t.further.rows[id]; ok {
+		return fmt.Errorf("batch %s is of the kind %q: %w", id, row.Kind, checkpoint.ErrUnknownKind)
+	}
+	return nil
 }
 
 // batch finds a batch or a tombstone by its id.

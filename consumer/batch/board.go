@@ -26,6 +26,7 @@ type board struct {
 	seen   map[string]bool      // batches that were in the outbox at the last scan, or had failed by then
 	oldest map[string]time.Time // oldest arrival of committed batches that are not published
 	failed map[string]UnpublishedBatch
+	kinds  map[string]int // batches of unknown kinds that were in the outbox at the last scan; 0 if they are gone
 }
 
 func (b *board) published(now time.Time, done checkpoint.Batch) {
@@ -143,6 +144,29 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 	}
 	m.Outbox.Set(float64(len(batches)))
 	m.OutboxAge.Set(age.Seconds())
+}
+
+// unknown notes how many batches of each unknown kind are in the outbox, and returns the kinds that were not seen before.
+func (b *board) unknown(kinds map[string]int) (first map[string]int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first = maps.Clone(kinds)
+	for kind := range b.kinds {
+		delete(first, kind)
+		kinds[kind] += 0
+	}
+	b.kinds = kinds
+	return first
+}
+
+// passedOver is the number of batches of unknown kinds.
+func (b *board) passedOver() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, count := range b.kinds {
+		n += count
+	}
+	return n
 }
 
 // remember puts the newest in front and forgets the oldest.

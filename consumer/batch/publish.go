@@ -205,7 +205,8 @@ func (p *publisher) forget(ctx context.Context, id string) error {
 	defer cancel()
 	ctx, cancelBound := context.WithTimeout(ctx, forgetBound)
 	defer cancelBound()
-	if err := retries.Retry(ctx, always, func() error { return p.store.Forget(ctx, id) }); err != nil {
+	again := func(err error) bool { return !errors.Is(err, checkpoint.ErrUnknownKind) }
+	if err := retries.Retry(ctx, again, func() error { return p.store.Forget(ctx, id) }); err != nil {
 		return fmt.Errorf("take batch out of the outbox: %w", err)
 	}
 	return nil

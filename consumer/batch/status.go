@@ -83,6 +83,7 @@ func (p *Pipeline) Observe() {
 	for _, u := range p.board.failures() {
 		failed[u.Reason]++
 	}
+	failed[reasonUnknown] += p.board.passedOver()
 	for _, reason := range reasons {
 		m.OutboxFailed.WithLabelValues(reason).Set(float64(failed[reason]))
 	}

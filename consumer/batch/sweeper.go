@@ -59,6 +59,18 @@ func (s *sweeper) choose(outbox []checkpoint.Batch, dead func(worker string) boo
 	s.queue.offer(left)
 }
 
+// passOver leaves batches alone that only workers of a later release know how to finish, and says so once for each kind.
+func (s *sweeper) passOver(unknown []checkpoint.UnknownBatch) {
+	kinds := make(map[string]int)
+	for _, b := range unknown {
+		kinds[b.Kind]++
+	}
+	for kind, n := range s.board.unknown(kinds) {
+		s.log.Warn("batches in the outbox are of a kind that this release does not know, they are left to workers that do",
+			logkey.Kind, kind, logkey.Count, n)
+	}
+}
+
 // run publishes what is queued until ctx ends.
 func (s *sweeper) run(ctx context.Context) {
 	for ctx.Err() == nil {

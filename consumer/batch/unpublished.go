@@ -34,11 +34,12 @@ const (
 	reasonRefused     = "refused"     // by the bucket
 	reasonForeign     = "foreign"     // an object is in a file's place
 	reasonGone        = "gone"        // neither upload nor object is there, or the list of files is lost
+	reasonUnknown     = "unknown"     // a later release has committed it, for whose workers it is
 	reasonUnavailable = "unavailable" // anything that may pass
 )
 
 // reasons are the values of the metric of batches that are not published.
-var reasons = []string{reasonRefused, reasonForeign, reasonGone, reasonUnavailable}
+var reasons = []string{reasonRefused, reasonForeign, reasonGone, reasonUnknown, reasonUnavailable}
 
 func reasonOf(err error) string {
 	switch {
@@ -48,6 +49,8 @@ func reasonOf(err error) string {
 		return reasonForeign
 	case errors.Is(err, writers.ErrRefused):
 		return reasonRefused
+	case errors.Is(err, checkpoint.ErrUnknownKind):
+		return reasonUnknown
 	}
 	return reasonUnavailable
 }

@@ -14,6 +14,7 @@ const (
 	Error       = "error"    // text of an error
 	Files       = "files"    // number of files
 	Key         = "key"      // S3 object key
+	Kind        = "kind"     // of a batch in the outbox
 	Owner       = "owner"    // worker that holds a lease
 	Position    = "position" // checkpoint value
 	Reason      = "reason"   // why something happened

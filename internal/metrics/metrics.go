@@ -137,7 +137,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		OutboxAge: f.gauge("consumer_outbox_oldest_seconds", "Age of the oldest unpublished batch of all workers, since it was sealed."),
 		OutboxFailed: f.gaugeVec("consumer_outbox_failed_batches",
 			"Batches that this worker has tried to publish and could not, by reason: refused (by the bucket), foreign (an object is in a file's place), "+
-				"gone (neither upload nor object is there), unavailable. The status page names them.", "reason"),
+				"gone (neither upload nor object is there), unavailable; or leaves to others: unknown (a later release has committed it). The status page names them.", "reason"),
 		Files: f.counterVec("consumer_files_total",
 			"Files published by kind (data, error) and by what closed them (Firehose: DeliveryToS3.ObjectCount).", "kind", "reason"),
 		FileBytes: f.histogramVec("consumer_file_bytes", "Sizes of published files.",

@@ -53,6 +53,7 @@ type batchRow struct {
 	Worker     string    `json:"worker"`
 	Created    time.Time `json:"created"`
 	AgeSeconds float64   `json:"age_seconds"`
+	Kind       string    `json:"unknown_kind,omitempty"` // of a batch of a later release
 }
 
 // NewTable sorts what was read of the table, and gives ages as of now.
@@ -74,8 +75,14 @@ func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 	for _, w := range snap.Workers {
 		t.Workers = append(t.Workers, workerRow{w.ID, w.Beat, held[w.ID], w.Address, w.Version})
 	}
+	row := func(id, worker string, created time.Time, kind string) {
+		t.Outbox = append(t.Outbox, batchRow{id, worker, created, now.Sub(created).Round(time.Millisecond).Seconds(), kind})
+	}
 	for _, b := range snap.Batches {
-		t.Outbox = append(t.Outbox, batchRow{b.ID, b.Worker, b.Created, now.Sub(b.Created).Round(time.Millisecond).Seconds()})
+		row(b.ID, b.Worker, b.Created, "")
+	}
+	for _, b := range snap.Unknown {
+		row(b.ID, b.Worker, b.Created, b.Kind)
 	}
 	slices.SortFunc(t.Shards, func(a, b shardRow) int { return strings.Compare(a.Shard, b.Shard) })
 	slices.SortFunc(t.Workers, func(a, b workerRow) int { return strings.Compare(a.Worker, b.Worker) })
@@ -103,7 +110,11 @@ func (t Table) WriteText(out io.Writer) error {
 		fmt.Fprintf(w, "\nOUTBOX\tWORKER\tSEALED\tAGE\n")
 	}
 	for _, b := range t.Outbox {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", b.Batch, b.Worker, b.Created.UTC().Format(time.RFC3339), age(b.AgeSeconds))
+		note := ""
+		if b.Kind != "" {
+			note = "\tof the kind " + b.Kind + ", which this release does not know"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s%s\n", b.Batch, b.Worker, b.Created.UTC().Format(time.RFC3339), age(b.AgeSeconds), note)
 	}
 	if err := w.Flush(); err != nil {
 		return err
