@@ -2,8 +2,10 @@ package consumer
 
 import (
 	"fmt"
+	"strings"
 
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/writers/formats"
 )
 
 // Config is all that can be set of the daemon. Each field is one environment variable; the tags say its name, default,
@@ -81,7 +83,23 @@ func (c *Config) Table() string {
 type Setting = settings.Setting
 
 // Settings lists all environment variables in the order of Config.
-func Settings() []Setting { return settings.List[Config]() }
+func Settings() (list []Setting) {
+	for _, g := range SettingGroups() {
+		list = append(list, g.Settings...)
+	}
+	return list
+}
 
-// SettingGroups lists all environment variables by subject.
-func SettingGroups() []settings.Group { return settings.Groups[Config]() }
+// SettingGroups lists all environment variables by subject. FORMAT has the formats that are listed.
+func SettingGroups() []settings.Group {
+	groups := settings.Groups[Config]()
+	for _, g := range groups {
+		for i := range g.Settings {
+			if s := &g.Settings[i]; s.Name == "FORMAT" {
+				s.Meaning = strings.ReplaceAll(s.Meaning, "{formats}", formats.All.Help())
+				s.OneOf = formats.All.Names(nil)
+			}
+		}
+	}
+	return groups
+}

@@ -1,48 +1,62 @@
 package consumer
 
 import (
+	"strings"
 	"time"
 
+	"aws-streaming-pipeline/internal/settings"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/schema"
-	"aws-streaming-pipeline/record/schema/shred"
 	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/formats"
 	"aws-streaming-pipeline/writers/jsonl"
-	"aws-streaming-pipeline/writers/parquet"
 )
 
-// dataFormat is the format of data files. The schema may be nil; rounded is that of parquet.Options.
+// kind is the format that FORMAT names; an empty one if it names none.
+func (c *FormatConfig) kind() writers.Kind {
+	kind, _ := formats.All.Find(c.Format)
+	return kind
+}
+
+// checkFormat applies the rules that depend on the format.
+func (c *FormatConfig) checkFormat(f *settings.Faults) {
+	f.OneOf("FORMAT", c.Format, formats.All.Names(nil)...)
+	if !f.Sound("FORMAT") {
+		return
+	}
+	kind := c.kind()
+	f.OneOf("COMPRESSION", c.compression(), kind.Compressions...)
+	unless := func(ok bool, setting, want string, takes func(writers.Kind) bool) {
+		f.Check(ok || takes(kind), setting, want+" unless FORMAT="+strings.Join(formats.All.Names(takes), " or "))
+	}
+	unless(c.Schema == "", "SCHEMA", "nothing", func(k writers.Kind) bool { return k.Schema })
+	unless(c.ParquetEncoding == "compact", "PARQUET_ENCODING", "compact", func(k writers.Kind) bool { return k.Columns })
+	unless(c.BloomColumns == "", "BLOOM_COLUMNS", "nothing", func(k writers.Kind) bool { return k.Columns })
+	unless(!c.ContentEncoding, "CONTENT_ENCODING", "false", func(k writers.Kind) bool { return k.Labels })
+	unless(!c.AppendDelimiter, "APPEND_DELIMITER", "false", func(k writers.Kind) bool { return k.Delimiter })
+}
+
+// compression is COMPRESSION, or what suits the format.
+func (c *FormatConfig) compression() string {
+	if c.Compression == "" {
+		if kind := c.kind(); len(kind.Compressions) > 0 {
+			return kind.Compressions[0]
+		}
+	}
+	return c.Compression
+}
+
+// dataFormat is the format of data files. The schema may be nil; rounded is that of writers.Options.
 func (c *Config) dataFormat(s *schema.Schema, version string, rounded func(numbers int)) (writers.Format, error) {
-	f, err := c.bodyFormat(s, version, rounded)
+	f, err := c.kind().Open(writers.Options{
+		Schema: s, Compression: c.compression(), ContentEncoding: c.ContentEncoding, AppendDelimiter: c.AppendDelimiter,
+		RowGroupBytes: int(c.RowGroupSize), PlainIntegers: c.ParquetEncoding == "plain", Bloom: c.bloomColumns(),
+		Rounded: rounded, CreatedBy: "aws-streaming-pipeline version " + version,
+	})
 	if err != nil || c.FileExtension == "" {
 		return f, err
 	}
 	return renamed{f, c.FileExtension}, nil
-}
-
-func (c *Config) bodyFormat(s *schema.Schema, version string, rounded func(numbers int)) (writers.Format, error) {
-	switch c.Format {
-	case "parquet":
-		return parquet.New(parquet.Options{
-			Schema: s, Compression: parquet.Compression(c.compression()), RowGroupBytes: int(c.RowGroupSize), Bloom: c.bloomColumns(),
-			PlainIntegers: c.ParquetEncoding == "plain", Rounded: rounded, CreatedBy: "aws-streaming-pipeline version " + version,
-		})
-	case "firehose":
-		payload := jsonl.AppendPayload
-		if c.AppendDelimiter {
-			payload = jsonl.AppendPayloadLine
-		}
-		return jsonl.New(jsonl.Config{Append: payload, Compression: jsonl.Compression(c.compression()), Labels: jsonl.AsFirehose})
-	}
-	return jsonl.New(jsonl.Config{Append: lines(s), Compression: jsonl.Compression(c.compression()), Labels: c.labels()})
-}
-
-// labels are those of JSON lines.
-func (c *Config) labels() jsonl.Labels {
-	if c.ContentEncoding {
-		return jsonl.AsLines
-	}
-	return jsonl.AsFiles
 }
 
 // renamed is a format with another extension.
@@ -64,16 +78,11 @@ func (c *Config) errorFormat() (writers.Format, error) {
 	if c.compression() == "none" {
 		compression = jsonl.None
 	}
-	return jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: compression, Labels: c.labels()})
-}
-
-// lines makes JSON lines of the records that hold to the schema, which may be nil. The lines are the payloads as they came: a
-// schema refuses, it does not rewrite.
-func lines(s *schema.Schema) jsonl.AppendFunc {
-	if s == nil {
-		return record.AppendJSONLine
+	labels := jsonl.AsFiles
+	if c.ContentEncoding {
+		labels = jsonl.AsLines
 	}
-	return shred.NewChecker(s).AppendJSONLine
+	return jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: compression, Labels: labels})
 }
 
 // appendErrorLine writes a record that can not be delivered; the pipeline has set its fault and shard.

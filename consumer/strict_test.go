@@ -15,21 +15,17 @@ import (
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/writers/formats"
 	"aws-streaming-pipeline/writers/layout"
 )
 
 // What the daemon writes an audit has to know for the daemon's own, under every setting that changes a key, and nothing
 // else. Each bucket is audited as it is, with a file of the daemon's that no manifest names, and with somebody else's.
 func TestDaemon_WritesKeysThatAnAuditKnows(t *testing.T) {
-	compressions := map[string][]string{
-		"jsonl":    {"none", "gzip", "zstd", "snappy", "hadoop-snappy", "snappy-framed"},
-		"firehose": {"none", "gzip", "zstd", "snappy", "hadoop-snappy", "snappy-framed"},
-		"parquet":  {"none", "gzip", "zstd", "snappy"},
-	}
 	extensions := []string{"", ".json", ".json_v2", ".a-b!*'()..7"}
-	for format, list := range compressions {
-		for _, compression := range list {
-			t.Run(format+" "+compression, func(t *testing.T) {
+	for _, kind := range formats.All {
+		for _, compression := range kind.Compressions {
+			t.Run(kind.Name+" "+compression, func(t *testing.T) {
 				t.Parallel()
 				st := newStage(t, 1, localstream.Options{})
 				for n := range 4 {
@@ -44,7 +40,7 @@ func TestDaemon_WritesKeysThatAnAuditKnows(t *testing.T) {
 				for i, extension := range extensions {
 					auditKeys(t, st, func(c *Config) {
 						c.Application = fmt.Sprint("application-", i)
-						c.Format, c.Compression, c.FileExtension = format, compression, extension
+						c.Format, c.Compression, c.FileExtension = kind.Name, compression, extension
 						// Prefixes that look like keys of files and manifests, and manifests above the data.
 						c.ManifestPrefix = fmt.Sprintf("%d/", i)
 						c.Prefix = c.ManifestPrefix + "2026/01/02/03/stream-1-2026-01-02-03-04-05-01a20527-214f-712e-bae4-36df22ed3c71-000.json/"

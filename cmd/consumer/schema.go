@@ -15,6 +15,9 @@ import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/writers"
+	"aws-streaming-pipeline/writers/formats"
+	"aws-streaming-pipeline/writers/parquet"
 )
 
 // maxSamples bounds what schema infer holds.
@@ -30,7 +33,8 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key (required)")
 	table := f.String("table", "records", "name of the table, or database.table")
 	location := f.String("location", "", "where the files lie, as s3://bucket/data/ (required)")
-	format := f.String("format", "parquet", "parquet or jsonl")
+	tables := formats.All.Names(func(k writers.Kind) bool { return k.Storage != "" })
+	format := f.String("format", parquet.Kind.Name, strings.Join(tables, " or "))
 	partitions := f.String("partitions", "year,month,day,hour", "partition columns of the default PREFIX to declare, or none")
 	from := f.Int("from-year", 2020, "first year of the partition projection")
 	if err := f.Parse(args); err != nil {
@@ -43,9 +47,9 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	if !strings.HasPrefix(*location, "s3://") || !strings.HasSuffix(*location, "/") {
 		faults = append(faults, fmt.Errorf("-location=%q: want s3://bucket/prefix/ with its last slash", *location))
 	}
-	storage, ok := map[string]schema.Storage{"parquet": schema.ParquetFiles, "jsonl": schema.JSONLines}[*format]
-	if !ok {
-		faults = append(faults, fmt.Errorf("-format=%q: want parquet or jsonl", *format))
+	kind, _ := formats.All.Find(*format)
+	if kind.Storage == "" {
+		faults = append(faults, fmt.Errorf("-format=%q: want %s", *format, strings.Join(tables, " or ")))
 	}
 	columns, err := projection(*partitions, *from)
 	faults = append(faults, err)
@@ -68,7 +72,7 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	if !qualified {
 		database, name = "", *table
 	}
-	text, err := s.DDL(schema.Table{Database: database, Name: name, Location: *location, Storage: storage, Partitions: columns})
+	text, err := s.DDL(schema.Table{Database: database, Name: name, Location: *location, Storage: kind.Storage, Partitions: columns})
 	if err != nil {
 		return err
 	}

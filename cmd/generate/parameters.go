@@ -28,7 +28,6 @@ var inStack = map[string]ofStack{
 	"MANIFEST_PREFIX": {pattern: `^[A-Za-z0-9_=/.-]{1,256}$`, constraint: "A prefix of letters, digits and the signs _ = / . and hyphen."},
 	"TIME_ZONE":       {pattern: `^[A-Za-z][A-Za-z0-9/_+-]{0,49}$`, constraint: "A name of the time zone database, such as UTC or Europe/Lisbon."},
 	"FORMAT": {
-		pattern: `^[a-z]{1,16}$`, constraint: "A format that the daemon knows, such as jsonl.",
 		note: "For Parquet also set Prefix to parquet/year=..., which the tables of the Athena stack expect.",
 	},
 	"COMPRESSION":    {pattern: `^[a-z0-9-]{0,16}$`, constraint: "A compression that the daemon knows, such as none, gzip or zstd, or nothing."},

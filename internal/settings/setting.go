@@ -37,15 +37,6 @@ func describe(field reflect.StructField) Setting {
 	return s
 }
 
-// List describes the variables of a struct type in the order of its fields.
-func List[T any]() []Setting {
-	var list []Setting
-	for _, g := range Groups[T]() {
-		list = append(list, g.Settings...)
-	}
-	return list
-}
-
 // Groups describes the variables of a struct type by subject: a group for each embedded struct, whose tag gives the title.
 // Settings outside of an embedded struct form groups without a title.
 func Groups[T any]() []Group {

@@ -82,9 +82,6 @@ func TestGroups_FollowTheFields(t *testing.T) {
 	if got := settings.Groups[config](); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
-	if got := settings.List[config](); !reflect.DeepEqual(got, []settings.Setting{bucket, wait, level, mode}) {
-		t.Errorf("got %+v", got)
-	}
 }
 
 type rules struct {
@@ -124,7 +121,7 @@ func TestRead_ShowsValuesAsTheyWereWritten(t *testing.T) {
 
 func TestSetting_HelpEndsWithBoundsAndDefault(t *testing.T) {
 	var help []string
-	for _, s := range settings.List[rules]() {
+	for _, s := range settings.Groups[rules]()[0].Settings {
 		help = append(help, strings.TrimSpace(s.Help()))
 	}
 	if want := []string{"", "(1s to 1m; default 5s)", "(at most 1; default 0.5)", ""}; !slices.Equal(help, want) {

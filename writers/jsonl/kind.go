@@ -1,0 +1,49 @@
+package jsonl
+
+import (
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
+	"aws-streaming-pipeline/writers"
+)
+
+// Kind is FORMAT=jsonl: a JSON object a line, with its event id.
+var Kind = writers.Kind{
+	Name: "jsonl", Meaning: "JSON Lines",
+	Compressions: []string{string(Gzip), string(None), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed)},
+	Storage:      schema.JSONLines,
+	Schema:       true, Labels: true,
+	Open: func(o writers.Options) (writers.Format, error) {
+		c := Config{Append: lines(o.Schema), Compression: Compression(o.Compression)}
+		if c.Compression == "" {
+			c.Compression = Gzip
+		}
+		if o.ContentEncoding {
+			c.Labels = AsLines
+		}
+		return New(c)
+	},
+}
+
+// FirehoseKind is FORMAT=firehose: payloads as they came.
+var FirehoseKind = writers.Kind{
+	Name: "firehose", Meaning: "payloads are concatenated unchanged, with Firehose's headers and extensions",
+	Compressions: []string{string(None), string(Gzip), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed)},
+	Labels:       true, Delimiter: true,
+	Open: func(o writers.Options) (writers.Format, error) {
+		c := Config{Append: AppendPayload, Compression: Compression(o.Compression), Labels: AsFirehose}
+		if o.AppendDelimiter {
+			c.Append = AppendPayloadLine
+		}
+		return New(c)
+	},
+}
+
+// lines makes JSON lines of the records that hold to the schema, which may be nil. The lines are the payloads as they came: a
+// schema refuses, it does not rewrite.
+func lines(s *schema.Schema) AppendFunc {
+	if s == nil {
+		return record.AppendJSONLine
+	}
+	return shred.NewChecker(s).AppendJSONLine
+}
