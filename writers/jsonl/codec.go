@@ -25,12 +25,12 @@ const (
 	SnappyFramed Compression = "snappy-framed"
 )
 
-// Default levels. On JSON lines the codecs' fastest levels are near the best ratio of the library at a multiple of its
+// On JSON lines the codecs' fastest levels are near the best ratio of the library at a multiple of its
 // speed: going from 1 to 6, gzip saves 5 to 13 % of the bytes for half as much CPU time again; zstd's "default" is
 // slower than "fastest" and saves nothing.
 const (
-	DefaultGzipLevel = gzip.BestSpeed
-	DefaultZstdLevel = int(zstd.SpeedFastest)
+	gzipLevel = gzip.BestSpeed
+	zstdLevel = zstd.SpeedFastest
 )
 
 // codec is what a Compression does to a file.
@@ -48,10 +48,7 @@ type codec struct {
 // 8878, section 7) and recommended for framed Snappy (framing_format.txt, section 2). The other two have no type, and
 // the extensions and encodings that were seen on Firehose's objects; its documentation lists .hsnappy for Hadoop's, but
 // readers go by .snappy.
-func newCodec(c Compression, level int) (codec, error) {
-	if level != 0 && c != Gzip && c != Zstd {
-		return codec{}, fmt.Errorf("compression %q has no level %d", c, level)
-	}
+func newCodec(c Compression) (codec, error) {
 	const unknown = "application/octet-stream"
 	var err error
 	var k codec
@@ -60,10 +57,10 @@ func newCodec(c Compression, level int) (codec, error) {
 		k = codec{contentType: linesType}
 	case Gzip:
 		k = codec{extension: ".gz", contentType: "application/gzip", encoding: "gzip"}
-		k.encode, err = gzipEncoder(level)
+		k.encode = gzipEncoder()
 	case Zstd:
 		k = codec{extension: ".zst", contentType: "application/zstd", encoding: "zstd"}
-		k.encode, err = zstdEncoder(level)
+		k.encode, err = zstdEncoder()
 	case Snappy:
 		k = codec{encode: encodeXerial, begin: xerialHeader, extension: ".snappy", contentType: unknown, encoding: "snappy-java"}
 	case HadoopSnappy:
@@ -77,15 +74,9 @@ func newCodec(c Compression, level int) (codec, error) {
 }
 
 // gzipEncoder keeps its writers in a pool: one holds some hundred KiB of tables, whatever the size of the blocks.
-func gzipEncoder(level int) (func(src, dst []byte) ([]byte, error), error) {
-	if level == 0 {
-		level = DefaultGzipLevel
-	}
-	if level < gzip.BestSpeed || level > gzip.BestCompression {
-		return nil, fmt.Errorf("gzip level %d is not within 1 and 9", level)
-	}
+func gzipEncoder() func(src, dst []byte) ([]byte, error) {
 	pool := sync.Pool{New: func() any {
-		w, _ := gzip.NewWriterLevel(nil, level) // fails for levels out of range only
+		w, _ := gzip.NewWriterLevel(nil, gzipLevel) // fails for levels out of range only
 		return w
 	}}
 	return func(src, dst []byte) ([]byte, error) {
@@ -100,19 +91,13 @@ func gzipEncoder(level int) (func(src, dst []byte) ([]byte, error), error) {
 			return nil, err
 		}
 		return out.b, nil
-	}, nil
+	}
 }
 
 // zstdEncoder uses one encoder, which keeps as many states as there are cores. Its window is that of a usual block:
 // larger ones would only cost memory.
-func zstdEncoder(level int) (func(src, dst []byte) ([]byte, error), error) {
-	if level == 0 {
-		level = DefaultZstdLevel
-	}
-	if level < int(zstd.SpeedFastest) || level > int(zstd.SpeedBestCompression) {
-		return nil, fmt.Errorf("zstd level %d is not within 1 and 4", level)
-	}
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.EncoderLevel(level)),
+func zstdEncoder() (func(src, dst []byte) ([]byte, error), error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstdLevel),
 		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, err

@@ -17,8 +17,8 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// DefaultBlockSize is the number of bytes of lines after which a block is compressed.
-const DefaultBlockSize = 1 << 20
+// defaultBlockSize is the number of bytes of lines after which a block is compressed.
+const defaultBlockSize = 1 << 20
 
 // linesType is the content type of JSON lines.
 const linesType = "application/x-ndjson"
@@ -49,9 +49,7 @@ type Config struct {
 	Append AppendFunc
 	// Compression is None by default.
 	Compression Compression
-	// Level is 1 (fast) to 9 for gzip, 1 to 4 for zstd (the four levels of klauspost/compress); 0 is the default.
-	Level int
-	// BlockSize is the number of bytes of lines in a block; 0 is DefaultBlockSize.
+	// BlockSize is the number of bytes of lines in a block; 0 is 1 MiB.
 	BlockSize int
 	// Labels are AsFiles by default.
 	Labels Labels
@@ -75,9 +73,9 @@ func New(c Config) (*Format, error) {
 		return nil, fmt.Errorf("json lines: block size %d is negative", c.BlockSize)
 	}
 	if c.BlockSize == 0 {
-		c.BlockSize = DefaultBlockSize
+		c.BlockSize = defaultBlockSize
 	}
-	k, err := newCodec(c.Compression, c.Level)
+	k, err := newCodec(c.Compression)
 	if err != nil {
 		return nil, fmt.Errorf("json lines: %w", err)
 	}

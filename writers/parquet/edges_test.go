@@ -146,7 +146,7 @@ func lateSamples(tb testing.TB) (list []sample) {
 					extra = `,"late":` + value
 				}
 			}
-			if i%97 == 96 && i > DefaultInferRows {
+			if i%97 == 96 && i > defaultInferRows {
 				data = `"id":"number ` + id + `",` + data
 				extra = `,"id":"number ` + id + `"` + extra
 				id = "null"

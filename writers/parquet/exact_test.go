@@ -105,7 +105,7 @@ func TestFile_ChangesNoValueInSilence(t *testing.T) {
 	var all, taken []record.Record
 	judge := declared.NewLayout().NewBlock()
 	for i := range documents {
-		r := record.Record{SequenceNumber: strconv.Itoa(i), Data: []byte(h.document(i < DefaultInferRows))}
+		r := record.Record{SequenceNumber: strconv.Itoa(i), Data: []byte(h.document(i < defaultInferRows))}
 		text.Write(append(r.Data, '\n'))
 		all = append(all, r)
 		if judge.Append(&r) == nil {

@@ -51,10 +51,10 @@ var codecs = map[Compression]format.CompressionCodec{
 }
 
 const (
-	// DefaultRowGroupBytes is the size of a row group's vectors in memory.
-	DefaultRowGroupBytes = 64 << 20
-	// DefaultInferRows is the number of records that the columns of a file without a schema are inferred from.
-	DefaultInferRows = 1000
+	// defaultRowGroupBytes is the size of a row group's vectors in memory.
+	defaultRowGroupBytes = 64 << 20
+	// defaultInferRows is the number of records that the columns of a file without a schema are inferred from.
+	defaultInferRows = 1000
 )
 
 // Options say how files are written. The zero value infers the columns and writes Snappy.
@@ -63,7 +63,7 @@ type Options struct {
 	Schema *schema.Schema
 	// Compression is Snappy if empty.
 	Compression Compression
-	// RowGroupBytes closes a row group when its vectors take up so much memory; DefaultRowGroupBytes if 0. A row group
+	// RowGroupBytes closes a row group when its vectors take up so much memory; 64 MiB if 0. A row group
 	// is what a reader reads at least, and what a writer holds at most.
 	RowGroupBytes int
 	// PlainIntegers writes integers and timestamps PLAIN where they have no dictionary, for readers that get
@@ -72,7 +72,7 @@ type Options struct {
 	// Bloom lists the columns, by their dotted paths, that get a Bloom filter. It pays for look-ups of single values
 	// in columns of very many, as event_id.
 	Bloom []string
-	// InferRows is the number of records that columns are inferred from; DefaultInferRows if 0.
+	// InferRows is the number of records that columns are inferred from; 1000 if 0.
 	InferRows int
 	// Rounded, if there is one, is told for each row group that has them how many numbers its columns hold rounded; see
 	// shred.Shredder.Rounded. It may be called by several goroutines at a time.
@@ -131,10 +131,10 @@ func New(o Options) (*Format, error) {
 		o.Compression = Snappy
 	}
 	if o.RowGroupBytes == 0 {
-		o.RowGroupBytes = DefaultRowGroupBytes
+		o.RowGroupBytes = defaultRowGroupBytes
 	}
 	if o.InferRows == 0 {
-		o.InferRows = DefaultInferRows
+		o.InferRows = defaultInferRows
 	}
 	codec, ok := codecs[o.Compression]
 	var faults []error

@@ -39,10 +39,10 @@ var errNoResult = errors.New("the answer ended before its result")
 
 // Defaults and bounds.
 const (
-	DefaultPartSize       = 8 << 20
-	DefaultConcurrency    = 4
-	DefaultAttemptTimeout = 30 * time.Second
-	DefaultPatience       = time.Minute
+	defaultPartSize       = 8 << 20
+	defaultConcurrency    = 4
+	defaultAttemptTimeout = 30 * time.Second
+	defaultPatience       = time.Minute
 
 	// completionTimeout bounds a completion whose answer goes on coming. S3 works "several minutes" on a large one
 	// (Amazon S3 API reference, CompleteMultipartUpload).
@@ -55,8 +55,8 @@ const (
 	maxPartSize = 5 << 30
 )
 
-// DefaultBackoff is the wait between attempts.
-var DefaultBackoff = Backoff{Min: 200 * time.Millisecond, Max: 20 * time.Second}
+// defaultBackoff is the wait between attempts.
+var defaultBackoff = Backoff{Min: 200 * time.Millisecond, Max: 20 * time.Second}
 
 // Config says where objects go and how. Zero values of numbers mean their defaults.
 type Config struct {
@@ -102,19 +102,19 @@ var _ writers.Sink = (*Sink)(nil)
 // not used.
 func New(client *s3.Client, c Config) (*Sink, error) {
 	if c.PartSize == 0 {
-		c.PartSize = DefaultPartSize
+		c.PartSize = defaultPartSize
 	}
 	if c.Concurrency == 0 {
-		c.Concurrency = DefaultConcurrency
+		c.Concurrency = defaultConcurrency
 	}
 	if c.AttemptTimeout == 0 {
-		c.AttemptTimeout = DefaultAttemptTimeout
+		c.AttemptTimeout = defaultAttemptTimeout
 	}
 	if c.Backoff == (Backoff{}) {
-		c.Backoff = DefaultBackoff
+		c.Backoff = defaultBackoff
 	}
 	if c.Patience == 0 {
-		c.Patience = DefaultPatience
+		c.Patience = defaultPatience
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
