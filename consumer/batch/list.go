@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -14,13 +15,14 @@ import (
 // lists are the objects that name the files of batches that have too many for an item of the store.
 type lists struct {
 	sink   writers.Sink
+	bucket string // for batches whose files are in none
 	prefix string // of their keys
 	room   int    // of the item for files, in bytes
 	log    *slog.Logger
 }
 
 func newLists(cfg Config, parts Parts) *lists {
-	return &lists{sink: parts.Sink, prefix: cfg.ManifestPrefix, room: checkpoint.MaxBatchItem, log: parts.Log}
+	return &lists{sink: parts.Sink, bucket: cfg.Bucket, prefix: cfg.ManifestPrefix, room: checkpoint.MaxBatchItem, log: parts.Log}
 }
 
 // write writes the files of a batch to an object, and has the batch point to it, if they are too many for its item. It is
@@ -31,7 +33,7 @@ func (l *lists) write(ctx context.Context, b *checkpoint.Batch) error {
 	if err != nil || len(data) <= l.room || len(b.Files) == 0 {
 		return err
 	}
-	b.List = checkpoint.NewFileList(b.Files[0].Bucket, layout.OutboxKey(l.prefix, b.ID), len(b.Files), data)
+	b.List = checkpoint.NewFileList(cmp.Or(b.Files[0].Bucket, l.bucket), layout.OutboxKey(l.prefix, b.ID), len(b.Files), data)
 	spec := writers.ObjectSpec{
 		Bucket:      b.List.Bucket,
 		Key:         b.List.Key,

@@ -272,6 +272,7 @@ func TestPublish_WritesTheManifestWhereItWasPromised(t *testing.T) {
 	}{
 		"it says so":         {checkpoint.Batch{Manifest: promised, Files: []checkpoint.File{{Bucket: "then"}}}, promised},
 		"an older batch":     {checkpoint.Batch{Files: []checkpoint.File{{Bucket: "then"}}}, checkpoint.Place{Bucket: "then", Key: "m/2026/01/02/03/b.json"}},
+		"files in no bucket": {checkpoint.Batch{Files: []checkpoint.File{{Key: "k"}}}, checkpoint.Place{Bucket: "now", Key: "m/2026/01/02/03/b.json"}},
 		"one without a file": {checkpoint.Batch{}, checkpoint.Place{Bucket: "now", Key: "m/2026/01/02/03/b.json"}},
 	} {
 		b := test.batch
@@ -551,6 +552,21 @@ func TestPublish_FilesThatFailKeepNoOthersFromBeingPublished(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Files need not be in a bucket; lists of them are.
+func TestList_IsInTheBucketOfTheManifestsIfFilesAreInNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		l := &lists{sink: p.parts.Sink, bucket: "now", log: p.parts.Log}
+		b := checkpoint.Batch{ID: "b", Files: []checkpoint.File{{Key: "k"}}}
+		if err := l.write(context.Background(), &b); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "bucket", b.List.Bucket, "now")
+	})
 }
 
 // One Kinesis record can bring more files than S3 completes, or only looks up, in half an hour.

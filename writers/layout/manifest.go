@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strings"
 	"time"
@@ -87,13 +88,13 @@ func ManifestSize(files []checkpoint.File) int {
 }
 
 // ManifestPlace is where the manifest of a batch lies: where it was to lie when the batch was sealed. A batch that does
-// not say so has it in the bucket of its files, or the given one, under the given prefix.
+// not say so has it in the bucket of its files, or the given one if they are in none, under the given prefix.
 func ManifestPlace(b checkpoint.Batch, bucket, prefix string) checkpoint.Place {
 	if b.Manifest != (checkpoint.Place{}) {
 		return b.Manifest
 	}
 	if len(b.Files) > 0 {
-		bucket = b.Files[0].Bucket
+		bucket = cmp.Or(b.Files[0].Bucket, bucket)
 	}
 	return checkpoint.Place{Bucket: bucket, Key: manifestKey(prefix, b.Created, b.ID)}
 }
