@@ -51,7 +51,7 @@ func encodeFiles(files []File) ([]byte, error) {
 	}
 	separator := "["
 	for i := range files {
-		text, err := json.Marshal(&files[i])
+		text, err := files[i].MarshalJSON()
 		if err != nil {
 			return nil, err
 		}

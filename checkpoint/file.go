@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"aws-streaming-pipeline/record/jsonscan"
 )
 
 // File is one file of a batch, whose bytes are staged: durable, and invisible until the file is published.
@@ -26,74 +28,70 @@ type File struct {
 	Reason    string // why the file was closed: size, interval, ...
 }
 
-// filePlace and fileFacts are the members of a File's object before and after those of Staged.
-type (
-	filePlace struct {
-		Bucket string `json:"bucket"`
-		Key    string `json:"key"`
-	}
-	fileFacts struct {
-		Rows      int64  `json:"rows"`
-		Bytes     int64  `json:"bytes"`
-		ETag      string `json:"etag,omitempty"`
-		Partition string `json:"partition"`
-		Error     bool   `json:"error,omitempty"`
-		Reason    string `json:"reason,omitempty"`
-	}
-)
+// fileMembers are the members of a File's object, without those of Staged.
+type fileMembers struct {
+	Bucket    string `json:"bucket"`
+	Key       string `json:"key"`
+	Rows      int64  `json:"rows"`
+	Bytes     int64  `json:"bytes"`
+	ETag      string `json:"etag,omitempty"`
+	Partition string `json:"partition"`
+	Error     bool   `json:"error,omitempty"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// afterStaged is what follows the members of Staged. No string holds it: there, the quotes are escaped.
+var afterStaged = []byte(`,"rows":`)
 
 // MarshalJSON implements json.Marshaler.
 func (f File) MarshalJSON() ([]byte, error) {
-	members := bytes.TrimSpace(f.Staged)
-	if n := len(members); n > 0 {
-		if members[0] != '{' || members[n-1] != '}' {
-			return nil, fmt.Errorf("file %s: Staged is not a JSON object", f.Key)
-		}
-		members = bytes.TrimSpace(members[1 : n-1])
+	text, err := json.Marshal(fileMembers{f.Bucket, f.Key, f.Rows, f.Bytes, f.ETag, f.Partition, f.Error, f.Reason})
+	staged := bytes.TrimSpace(f.Staged)
+	if err != nil || len(staged) == 0 {
+		return text, err
 	}
-	place, err := json.Marshal(filePlace{f.Bucket, f.Key})
-	if err != nil {
-		return nil, err
+	if staged[0] != '{' || !json.Valid(staged) {
+		return nil, fmt.Errorf("file %s: Staged is not a JSON object", f.Key)
 	}
-	facts, err := json.Marshal(fileFacts{f.Rows, f.Bytes, f.ETag, f.Partition, f.Error, f.Reason})
-	if err != nil {
-		return nil, err
+	members := bytes.TrimSpace(staged[1 : len(staged)-1])
+	if len(members) == 0 {
+		return text, nil
 	}
-	text := append(place[:len(place)-1], ',')
-	if len(members) > 0 {
-		text = append(append(text, members...), ',')
-	}
-	return append(text, facts[1:]...), nil
+	at := bytes.Index(text, afterStaged)
+	all := append(make([]byte, 0, len(text)+1+len(members)), text[:at]...)
+	return append(append(append(all, ','), members...), text[at:]...), nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (f *File) UnmarshalJSON(data []byte) error {
-	text := json.NewDecoder(bytes.NewReader(data))
-	begin, err := text.Token()
-	if err != nil {
-		return err
-	}
-	if begin == nil { // null
+	i := jsonscan.Start(data)
+	if bytes.HasPrefix(data[i:], []byte("null")) {
 		return nil
 	}
-	if begin != json.Delim('{') {
+	if i == len(data) || data[i] != '{' {
 		return errors.New("file: want a JSON object")
 	}
 	*f = File{}
 	var staged []byte
-	for text.More() {
-		name, err := text.Token()
-		if err != nil {
-			return err
+	i = jsonscan.Space(data, i+1)
+	for more := !bytes.HasPrefix(data[i:], []byte("}")); more; {
+		end, _, value, problem := jsonscan.Key(data, i)
+		if problem != jsonscan.None {
+			return errBrokenFile
 		}
-		if field := f.field(name.(string)); field != nil {
-			if err := text.Decode(field); err != nil {
-				return fmt.Errorf("file: %s: %w", name, err)
+		after, problem := jsonscan.Value(data, value, 1)
+		if problem != jsonscan.None {
+			return errBrokenFile
+		}
+		if field := f.field(data[i:end]); field != nil {
+			if err := setField(field, data[value:after]); err != nil {
+				return fmt.Errorf("file: %s: %w", data[i:end], err)
 			}
-			continue
+		} else {
+			staged = appendMember(staged, data[i:end], data[value:after], len(data)-i)
 		}
-		if staged, err = appendMember(staged, name.(string), text); err != nil {
-			return err
+		if more, i, problem = jsonscan.Separator(data, after, '}'); problem != jsonscan.None {
+			return errBrokenFile
 		}
 	}
 	if len(staged) > 0 {
@@ -102,44 +100,48 @@ func (f *File) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+var errBrokenFile = errors.New("file: it is not JSON")
+
 // field returns where the value of a member belongs; nil if it is one of Staged.
-func (f *File) field(name string) any {
-	switch name {
-	case "bucket":
+func (f *File) field(name []byte) any {
+	switch string(name) {
+	case `"bucket"`:
 		return &f.Bucket
-	case "key":
+	case `"key"`:
 		return &f.Key
-	case "rows":
+	case `"rows"`:
 		return &f.Rows
-	case "bytes":
+	case `"bytes"`:
 		return &f.Bytes
-	case "etag":
+	case `"etag"`:
 		return &f.ETag
-	case "partition":
+	case `"partition"`:
 		return &f.Partition
-	case "error":
+	case `"error"`:
 		return &f.Error
-	case "reason":
+	case `"reason"`:
 		return &f.Reason
 	}
 	return nil
 }
 
-// appendMember appends a member with its value, which is next in text, to an object that is not closed yet.
-func appendMember(object []byte, name string, text *json.Decoder) ([]byte, error) {
-	var value json.RawMessage
-	if err := text.Decode(&value); err != nil {
-		return nil, err
+// setField decodes a value. Nearly all are strings without escapes, of which lists have many.
+func setField(field any, value []byte) error {
+	if s, ok := field.(*string); ok && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
+		*s = string(value[1 : len(value)-1])
+		return nil
 	}
-	quoted, err := json.Marshal(name)
-	if err != nil {
-		return nil, err
+	return json.Unmarshal(value, field)
+}
+
+// appendMember appends a member to an object that is not closed yet, and that will not be larger than most.
+func appendMember(object, name, value []byte, most int) []byte {
+	if object == nil {
+		object = append(make([]byte, 0, most), '{')
+	} else {
+		object = append(object, ',')
 	}
-	separator := byte(',')
-	if len(object) == 0 {
-		separator = '{'
-	}
-	return append(append(append(append(object, separator), quoted...), ':'), value...), nil
+	return append(append(append(object, name...), ':'), value...)
 }
 
 // FileItemSize estimates, from above, what a file needs in the batch's item or list. Compression takes at least a quarter
