@@ -147,5 +147,5 @@ func appendMember(object, name, value []byte, most int) []byte {
 // FileItemSize estimates, from above, what a file needs in the batch's item or list. Compression takes at least a quarter
 // from Staged: the names that its members repeat.
 func FileItemSize(f File) int64 {
-	return int64(160 + len(f.Bucket) + len(f.Key) + len(f.Staged)*3/4 + len(f.Partition))
+	return int64(176 + len(f.Bucket) + len(f.Key) + len(f.Staged)*3/4 + len(f.Partition))
 }
