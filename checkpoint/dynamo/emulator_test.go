@@ -63,8 +63,8 @@ func runAll(t *testing.T, endpoint string) {
 // config names a table of its own, that Open makes.
 func config(endpoint string) dynamo.Config {
 	return dynamo.Config{
-		AWS:      aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")},
-		Endpoint: endpoint, Table: "checkpoint-" + uuid.NewString(), Create: true, Consistent: true,
+		AWS:   aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), BaseEndpoint: &endpoint},
+		Table: "checkpoint-" + uuid.NewString(), Create: true,
 	}
 }
 
@@ -76,6 +76,4 @@ func open(t *testing.T, cfg dynamo.Config) *dynamo.Store {
 }
 
 // rawClient reaches a table past the store.
-func rawClient(cfg dynamo.Config) *dynamodb.Client {
-	return dynamodb.NewFromConfig(cfg.AWS, func(o *dynamodb.Options) { o.BaseEndpoint = aws.String(cfg.Endpoint) })
-}
+func rawClient(cfg dynamo.Config) *dynamodb.Client { return dynamodb.NewFromConfig(cfg.AWS) }

@@ -158,7 +158,7 @@ func (s *Store) nobodyWorks(ctx context.Context, failover time.Duration) error {
 }
 
 func (s *Store) heartbeats(ctx context.Context) (map[string]int64, error) {
-	snap, err := s.scanConsistently(ctx)
+	snap, err := s.scan(ctx, true)
 	beats := make(map[string]int64, len(snap.Workers))
 	for _, w := range snap.Workers {
 		beats[w.ID] = w.Beat
@@ -172,14 +172,8 @@ func progress(p checkpoint.Position) bool {
 	return sequence || p == checkpoint.ShardEnd
 }
 
-func (s *Store) scanConsistently(ctx context.Context) (checkpoint.Snapshot, error) {
-	consistent := *s
-	consistent.consistent = true
-	return consistent.Scan(ctx)
-}
-
 func (s *Store) ownLeases(ctx context.Context) (map[string]checkpoint.Lease, error) {
-	snap, err := s.scanConsistently(ctx)
+	snap, err := s.scan(ctx, true)
 	if err != nil {
 		return nil, err
 	}

@@ -12,14 +12,17 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Scan implements checkpoint.Store. It is eventually consistent unless the store was opened otherwise. DynamoDB bills
-// whole items, whatever part of them is asked for.
-func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
+// Scan implements checkpoint.Store. It is eventually consistent.
+func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) { return s.scan(ctx, false) }
+
+// scan reads the table; consistently at twice the read units. DynamoDB bills whole items, whatever part of them is asked
+// for.
+func (s *Store) scan(ctx context.Context, consistently bool) (checkpoint.Snapshot, error) {
+	var snap checkpoint.Snapshot
 	in := &dynamodb.ScanInput{
-		TableName: s.table, ConsistentRead: aws.Bool(s.consistent),
+		TableName: s.table, ConsistentRead: aws.Bool(consistently),
 		ProjectionExpression: projection(scanned...), ExpressionAttributeNames: names(scanned...),
 	}
-	var snap checkpoint.Snapshot
 	err := s.pages(ctx, in, func(items []map[string]types.AttributeValue) error {
 		for _, it := range items {
 			if err := take(&snap, it); err != nil {

@@ -27,17 +27,11 @@ import (
 
 // Config says which table to use and how. AWS and Table are required.
 type Config struct {
-	AWS      aws.Config
-	Endpoint string // of an emulator or a VPC endpoint; empty for AWS's own
-	Table    string
+	AWS   aws.Config
+	Table string
 
 	// Create makes the table if there is none. Without it, a table that is missing is an error.
 	Create bool
-	// Tags are given to the table when it is made.
-	Tags map[string]string
-
-	// Consistent makes Scan strongly consistent, at twice the read units.
-	Consistent bool
 
 	Metrics *metrics.Metrics // may be nil
 	Log     *slog.Logger     // optional
@@ -57,12 +51,11 @@ var retries = backoff.Policy{First: 25 * time.Millisecond, Longest: time.Second}
 
 // Store implements checkpoint.Store on a table. Open makes one.
 type Store struct {
-	db         *dynamodb.Client
-	table      *string
-	consistent bool
-	metrics    *metrics.Metrics
-	log        *slog.Logger
-	health     *health
+	db      *dynamodb.Client
+	table   *string
+	metrics *metrics.Metrics
+	log     *slog.Logger
+	health  *health
 }
 
 var _ checkpoint.Store = (*Store)(nil)
@@ -74,17 +67,16 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, errors.New("open checkpoint table: no name given")
 	}
 	s := &Store{
-		db:         newClient(cfg),
-		table:      aws.String(cfg.Table),
-		consistent: cfg.Consistent,
-		metrics:    metrics.Or(cfg.Metrics),
-		log:        cfg.Log,
-		health:     &health{},
+		db:      newClient(cfg),
+		table:   aws.String(cfg.Table),
+		metrics: metrics.Or(cfg.Metrics),
+		log:     cfg.Log,
+		health:  &health{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if err := s.openTable(ctx, cfg.Create, cfg.Tags); err != nil {
+	if err := s.openTable(ctx, cfg.Create); err != nil {
 		return nil, fmt.Errorf("open checkpoint table %s: %w", cfg.Table, err)
 	}
 	return s, nil
@@ -95,9 +87,6 @@ func (s *Store) Close() error { return nil }
 
 func newClient(cfg Config) *dynamodb.Client {
 	return dynamodb.NewFromConfig(cfg.AWS, func(o *dynamodb.Options) {
-		if cfg.Endpoint != "" {
-			o.BaseEndpoint = aws.String(cfg.Endpoint)
-		}
 		o.HTTPClient = awshttp.Bound(o.HTTPClient, requestTimeout)
 		o.RetryMaxAttempts = 0 // the retryer below has its own bound
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -23,11 +21,11 @@ const tableWait = 5 * time.Minute
 const stockKey = "ShardID"
 
 // openTable finds the table or makes it, and checks its key.
-func (s *Store) openTable(ctx context.Context, create bool, tags map[string]string) error {
+func (s *Store) openTable(ctx context.Context, create bool) error {
 	description, err := s.describe(ctx, *s.table)
 	made := false
 	if errors.Is(err, checkpoint.ErrNotFound) && create {
-		if err = s.createTable(ctx, tags); err == nil {
+		if err = s.createTable(ctx); err == nil {
 			made = true
 			description, err = s.waitForTable(ctx)
 		}
@@ -61,15 +59,12 @@ func (s *Store) describe(ctx context.Context, table string) (*types.TableDescrip
 }
 
 // createTable makes the table with on-demand capacity. Another worker may be faster, which is as good.
-func (s *Store) createTable(ctx context.Context, tags map[string]string) error {
+func (s *Store) createTable(ctx context.Context) error {
 	in := &dynamodb.CreateTableInput{
 		TableName:            s.table,
 		BillingMode:          types.BillingModePayPerRequest,
 		AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String(attrKey), AttributeType: types.ScalarAttributeTypeS}},
 		KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String(attrKey), KeyType: types.KeyTypeHash}},
-	}
-	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		in.Tags = append(in.Tags, types.Tag{Key: aws.String(key), Value: aws.String(tags[key])})
 	}
 	err := s.call(ctx, "create table", func() error {
 		_, err := s.db.CreateTable(ctx, in)

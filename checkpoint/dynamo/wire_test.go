@@ -508,12 +508,11 @@ func TestOpen_MakesTheTableAsItShouldBe(t *testing.T) {
 		s := &script{t: t, answers: []answer{failure("DescribeTable", "ResourceNotFoundException", ""), {operation: "CreateTable", body: "{}"},
 			{operation: "DescribeTable", body: tableActive}, {operation: "UpdateContinuousBackups", body: "{}"}}}
 		cfg := scriptedConfig(s)
-		cfg.Create, cfg.Table, cfg.Tags = true, "trips", map[string]string{"team": "data", "application": "trips"}
+		cfg.Create, cfg.Table = true, "trips"
 		_, err := dynamo.Open(t.Context(), cfg)
 		must(t, err)
 		want := `{"AttributeDefinitions":[{"AttributeName":"leaseKey","AttributeType":"S"}],"BillingMode":"PAY_PER_REQUEST",` +
-			`"KeySchema":[{"AttributeName":"leaseKey","KeyType":"HASH"}],"TableName":"trips",` +
-			`"Tags":[{"Key":"application","Value":"trips"},{"Key":"team","Value":"data"}]}`
+			`"KeySchema":[{"AttributeName":"leaseKey","KeyType":"HASH"}],"TableName":"trips"}`
 		if got := canonical(t, s.asked[1].body); got != want {
 			t.Errorf("asked for\n%s, want\n%s", got, want)
 		}

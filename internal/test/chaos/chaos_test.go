@@ -326,8 +326,8 @@ func checkLogs(t *testing.T, dir string) {
 func (s *surroundings) checkTable(t *testing.T, name string) {
 	t.Helper()
 	store, err := dynamo.Open(t.Context(), dynamo.Config{
-		AWS:      aws.Config{Region: s.bucket.Region, Credentials: s.credentials()},
-		Endpoint: s.backends[DynamoDB], Table: name, Consistent: true,
+		AWS:   aws.Config{Region: s.bucket.Region, Credentials: s.credentials(), BaseEndpoint: aws.String(s.backends[DynamoDB])},
+		Table: name,
 	})
 	if err != nil {
 		t.Fatal(err)
