@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -16,8 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 const (
@@ -163,14 +162,14 @@ func (b *border) delivered() (n int64) {
 	}
 	for _, path := range manifests {
 		body, err := os.ReadFile(path)
-		var batch checkpoint.Batch
-		if err == nil {
-			err = json.Unmarshal(body, &batch)
+		if err != nil {
+			b.t.Fatal(err)
 		}
+		m, err := layout.DecodeManifest(body)
 		if err != nil {
 			continue // it is just being written
 		}
-		for _, r := range batch.Ranges {
+		for _, r := range m.Ranges {
 			n += r.Records
 		}
 	}
