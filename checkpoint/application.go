@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// SchemaVersion is the layout of the items that this release reads and writes. A Store puts it into the application's
-// item by itself.
+// SchemaVersion is the layout version of the items that this release reads and writes. A Store sets it in the
+// application's item.
 const SchemaVersion = 1
 
-// Normalized returns the application as a Store keeps it: the creation time in UTC and whole seconds, and the schema
-// version of this release. It fails if the application is not named or its initial position is none.
+// Normalized returns the application as a Store keeps it: the creation time in UTC and whole seconds, and this
+// release's schema version. It fails if the application or its stream has no name, or the initial position is invalid.
 func (a Application) Normalized() (Application, error) {
 	if a.Application == "" || a.Stream == "" {
-		return Application{}, fmt.Errorf("bind application %q to stream %q: both need a name", a.Application, a.Stream)
+		return Application{}, fmt.Errorf("bind application %q to stream %q: want a name for both", a.Application, a.Stream)
 	}
 	if err := a.Initial.Validate(); err != nil {
 		return Application{}, fmt.Errorf("bind application %s: initial %w", a.Application, err)
@@ -23,8 +23,8 @@ func (a Application) Normalized() (Application, error) {
 	return a, nil
 }
 
-// Accept tells whether a worker of the application want may use the table whose item is a. The error is an
-// ErrForeignTable that says what differs.
+// Accept checks whether a worker of application want may use the table whose application item is a. Otherwise it
+// returns an ErrForeignTable that says what differs.
 func (a Application) Accept(want Application) error {
 	switch {
 	case a.SchemaVersion > SchemaVersion:
@@ -39,7 +39,7 @@ func (a Application) Accept(want Application) error {
 		return fmt.Errorf("%w: to stream %s, not %s", ErrForeignTable, a.StreamARN, want.StreamARN)
 	case !a.StreamCreated.Equal(want.StreamCreated):
 		return fmt.Errorf("%w: to the stream %q that was created at %s; the stream of that name now was created at %s: "+
-			"its sequence numbers are others, use a new table", ErrForeignTable, a.Stream,
+			"its sequence numbers differ, use a new table", ErrForeignTable, a.Stream,
 			a.StreamCreated.Format(time.RFC3339), want.StreamCreated.Format(time.RFC3339))
 	}
 	return nil

@@ -11,9 +11,9 @@ import (
 // never sent, so it is not committed and never will be.
 var ErrInvalidBatch = errors.New("invalid batch")
 
-// Validate tells whether b may be committed at all: it has an id and at least one range, at most MaxRanges of them, one
-// a shard, each held by a lease, and each moves its checkpoint forward; a list of files names its object. A range that
-// stands still is refused because the move is what keeps a late repetition of the same commit from being applied twice.
+// Validate checks the rules that every batch must satisfy: it has an id and 1 to MaxRanges ranges, one per shard; each
+// range is held by a lease and moves its checkpoint forward; and a list of files names its object. A range that does
+// not move is refused because the move is what keeps a late repetition of the same commit from being applied twice.
 func (b Batch) Validate() error {
 	switch {
 	case b.ID == "":
@@ -21,7 +21,7 @@ func (b Batch) Validate() error {
 	case len(b.Ranges) == 0:
 		return fmt.Errorf("%w %s: it has no ranges", ErrInvalidBatch, b.ID)
 	case len(b.Ranges) > MaxRanges:
-		return fmt.Errorf("%w %s: it has %d ranges, more than the %d that one transaction takes", ErrInvalidBatch, b.ID, len(b.Ranges), MaxRanges)
+		return fmt.Errorf("%w %s: it has %d ranges, more than the %d that fit into one transaction", ErrInvalidBatch, b.ID, len(b.Ranges), MaxRanges)
 	}
 	if b.List != nil {
 		if err := b.List.validate(); err != nil {
@@ -31,7 +31,7 @@ func (b Batch) Validate() error {
 	seen := make(map[string]bool, len(b.Ranges))
 	for _, r := range b.Ranges {
 		if seen[r.Shard] {
-			return fmt.Errorf("%w %s: it has two ranges of shard %s", ErrInvalidBatch, b.ID, r.Shard)
+			return fmt.Errorf("%w %s: it has two ranges for shard %s", ErrInvalidBatch, b.ID, r.Shard)
 		}
 		seen[r.Shard] = true
 		if err := r.validate(); err != nil {
@@ -52,7 +52,7 @@ func (r Range) validate() error {
 		return fmt.Errorf("start: %w", err)
 	}
 	if r.Start == ShardEnd {
-		return errors.New("it starts behind the end of the shard")
+		return errors.New("it starts after the end of the shard")
 	}
 	if r.End == ShardEnd {
 		return nil

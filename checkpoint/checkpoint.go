@@ -1,10 +1,10 @@
-// Package checkpoint holds the positions up to which records are durable, and the one decision of the pipeline: the
-// commit, which moves the positions of many shards and records the uploads that are to be made visible, all or nothing.
+// Package checkpoint stores the positions up to which records are durable, and makes the pipeline's one decision: the
+// commit, which atomically moves the positions of many shards and records the uploads to be made visible.
 //
-// A Store keeps four kinds of items: the application (which stream the table belongs to), one lease a shard, one
-// heartbeat a worker, and the outbox (batches that are committed and not yet published, and tombstones of batches that
-// can never be committed any more). Safety rests on the conditions of Commit and Bury alone; leases only decide who
-// does the work.
+// A Store keeps four kinds of items: the application (which stream the table belongs to), one lease per shard, one
+// heartbeat per worker, and the outbox (batches that are committed but not yet published, and tombstones of batches
+// that can no longer be committed). Safety rests only on the conditions of Commit and Bury; leases only decide who does
+// the work.
 package checkpoint
 
 import (
@@ -17,14 +17,14 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Position is a place in a shard as the lease table stores it: a decimal sequence number (the last record that is
-// durable), one of the sentinels below, or a value made by AtTimestamp.
+// Position is a place in a shard as the lease table stores it: a decimal sequence number (the last durable record), one
+// of the sentinels below, or a value made by AtTimestamp.
 type Position string
 
 const (
-	// TrimHorizon stands before the oldest record that the stream still holds.
+	// TrimHorizon is the position before the oldest record that the stream still holds.
 	TrimHorizon Position = "TRIM_HORIZON"
-	// ShardEnd stands behind the last record of a closed shard. It is final.
+	// ShardEnd is the position after the last record of a closed shard. It is final.
 	ShardEnd Position = "SHARD_END"
 
 	atTimestamp = "AT_TIMESTAMP:"
@@ -58,7 +58,7 @@ func (p Position) SequenceNumber() (string, bool) {
 	return string(p), true
 }
 
-// Validate tells whether p is one of the forms that a Position may have.
+// Validate checks that p has one of the forms that a Position may have.
 func (p Position) Validate() error {
 	_, seq := p.SequenceNumber()
 	_, ts := p.Timestamp()
@@ -69,24 +69,24 @@ func (p Position) Validate() error {
 }
 
 // Identity names what a table belongs to. A table serves one application on one stream; a stream that was deleted and
-// made again under its old name is another stream.
+// recreated under the same name is another stream.
 type Identity struct {
 	Application   string
 	Stream        string    // name of the stream
-	StreamARN     string    // empty where the endpoint gives none
+	StreamARN     string    // empty if the endpoint does not report one
 	StreamCreated time.Time // creation time, second precision
 }
 
 // Application is the table's own item.
 type Application struct {
 	Identity
-	// Initial is where a shard without a checkpoint starts. It is fixed at the application's first start, so that
-	// children of a later split lose nothing although the setting said LATEST.
+	// Initial is where a shard without a checkpoint starts. It is fixed at the application's first start, so that the
+	// children of a later split lose nothing even if the setting was LATEST.
 	Initial Position
-	// SchemaVersion is the layout of the items.
+	// SchemaVersion is the layout version of the items.
 	SchemaVersion int
-	// Importing is the table of another consumer whose import into this one has begun and not been finished. As long as
-	// it is set, rows may be missing or at the wrong position, and no worker may use them.
+	// Importing is the table of another consumer whose import into this one has begun but not finished. While it is
+	// set, rows may be missing or at the wrong position, and no worker may use them.
 	Importing string
 }
 
@@ -94,13 +94,14 @@ type Application struct {
 type Lease struct {
 	Shard   string
 	Parents []string // the parent, and after a merge the adjacent parent
-	Owner   string   // id of the worker that holds it; empty if nobody does
-	// Counter grows by one at each acquisition and each rewind. Together with Owner it fences: a commit names both.
+	Owner   string   // id of the worker that holds it; empty if none does
+	// Counter grows by one at each acquisition and each rewind. Together with Owner it is the fencing token: a commit
+	// names both.
 	Counter int64
 	// Checkpoint is the position up to which records are committed. Only Commit and Rewind change it.
 	Checkpoint Position
-	// Begin is where reading of the shard began, or where it was moved to since. Children without a row inherit it, see
-	// Heir. Rows that an earlier release has made lack it.
+	// Begin is where reading of the shard began, or where it was last moved to. Children without a row inherit it, see
+	// Heir. Rows written by earlier releases lack it.
 	Begin Position
 	// Arrival is the arrival time of the last record committed since Begin; zero before the first.
 	Arrival time.Time
@@ -109,8 +110,8 @@ type Lease struct {
 // Worker is the heartbeat item of one worker process.
 type Worker struct {
 	ID      string // unique for each start of a process
-	Beat    int64  // moves as long as the worker lives; others watch it on their own clock
-	Address string // where its status page is, for people
+	Beat    int64  // changes while the worker is alive; others time it by their own clocks
+	Address string // of its status page, for people
 	Version string
 }
 
@@ -127,7 +128,7 @@ type Range struct {
 	LastArrival  time.Time `json:"last_arrival,omitzero"`
 }
 
-// Contains tells whether a record of that sequence number can be one of the range's.
+// Contains reports whether a record with that sequence number can belong to the range.
 func (r *Range) Contains(sequence string) bool {
 	if start, ok := r.Start.SequenceNumber(); ok && record.CompareSequence(sequence, start) <= 0 {
 		return false
@@ -135,23 +136,23 @@ func (r *Range) Contains(sequence string) bool {
 	return r.Last != "" && record.CompareSequence(sequence, r.Last) <= 0
 }
 
-// Batch is the unit of commit, and the item of the outbox until its uploads are completed.
+// Batch is the unit of commit, and the item in the outbox until its uploads are completed.
 type Batch struct {
 	ID      string    `json:"batch"`
 	Worker  string    `json:"worker"`
 	Created time.Time `json:"created"` // when the batch was sealed, for people and metrics
 	Ranges  []Range   `json:"ranges"`
 	Files   []File    `json:"files"`
-	// List is where Files are kept if the item of the outbox does not hold them; nil if it does.
+	// List is where Files are kept if the outbox item does not hold them; nil if it does.
 	List *FileList `json:"file_list,omitempty"`
-	// Manifest is where the batch's manifest is to be written, decided when the batch was sealed: settings may change
-	// before it is published. Batches of workers that did not know it have none.
+	// Manifest is where the batch's manifest will be written. It is fixed when the batch is sealed, because settings
+	// may change before it is published. Batches from workers that predate manifests have none.
 	Manifest Place `json:"manifest,omitzero"`
-	// Published are the files, by their index in Files and in order, that NotePublished was told of.
+	// Published holds the files passed to NotePublished, as sorted indexes into Files.
 	Published []int `json:"published,omitempty"`
 }
 
-// Place is where an object lies.
+// Place is the location of an object.
 type Place struct {
 	Bucket string `json:"bucket"`
 	Key    string `json:"key"`
@@ -159,22 +160,22 @@ type Place struct {
 
 func (p Place) String() string { return "s3://" + p.Bucket + "/" + p.Key }
 
-// Snapshot is one reading of the whole table, not atomic across items.
+// Snapshot is one read of the whole table, not atomic across items.
 type Snapshot struct {
 	Application Application
 	Leases      []Lease
 	Workers     []Worker
-	// Batches are those of the outbox: only ID, Worker and Created are set.
+	// Batches are those in the outbox: only ID, Worker and Created are set.
 	Batches []Batch
-	// Unknown are batches of the outbox of a kind that this release does not know.
+	// Unknown are batches in the outbox of a kind that this release does not know.
 	Unknown []UnknownBatch
 	// Tombstones are the ids of buried batches.
 	Tombstones []string
 }
 
-// UnknownBatch is a batch that a later release has committed, and for which it does more than this release knows of: for
-// one, it loads the files into a table when they are published. To publish and forget it would lose that. It is left to the
-// workers of the release that knows its kind, and the store refuses to forget it.
+// UnknownBatch is a batch that a later release committed and for which it does more than this release can: for example,
+// it loads the files into a table when they are published. Publishing and forgetting the batch would lose that. So it
+// is left to workers of a release that knows its kind, and the store refuses to forget it.
 type UnknownBatch struct {
 	ID      string
 	Kind    string
@@ -182,81 +183,82 @@ type UnknownBatch struct {
 	Created time.Time // zero if the item does not say
 }
 
-// MaxRanges is the number of shards that one batch may hold: a DynamoDB transaction takes 100 items, one of which is
-// the batch's own (AWS, "Amazon DynamoDB Transactions: How it works").
+// MaxRanges is the maximum number of shards in one batch: a DynamoDB transaction takes 100 items, one of which is the
+// batch's own (AWS, "Amazon DynamoDB Transactions: How it works").
 const MaxRanges = 99
 
-// MaxBatchItem is the size in bytes that the encoded files of a batch may have in its item: some 300 files of one part,
-// or 2,000 parts. A longer list goes to an object (FileList), so that a commit stays far below DynamoDB's limits, 400 KB an
-// item and 1,000 write units a second and partition, of which a transaction takes two a kilobyte (Amazon DynamoDB
-// Developer Guide, "Quotas" and "DynamoDB throughput capacity"), and so that those who scan the table pay little for it.
+// MaxBatchItem is the maximum size in bytes of a batch's encoded files in its item: some 300 files of one part, or
+// 2,000 parts. A longer list goes to an object (FileList). This keeps commits far below DynamoDB's limits of 400 KB per
+// item and 1,000 write units per second and partition, of which a transaction takes two per kilobyte (Amazon DynamoDB
+// Developer Guide, "Quotas" and "DynamoDB throughput capacity"), and keeps table scans cheap.
 const MaxBatchItem = 48 << 10
 
 var (
-	// ErrConflict means that a row was not in the state that the call named: somebody else moved it, or this very
-	// call was applied before and its answer was lost.
-	ErrConflict = errors.New("the row is not in the state that was expected")
+	// ErrConflict means that a row was not in the state that the call named: another worker changed it, or this same
+	// call was applied earlier and its answer was lost.
+	ErrConflict = errors.New("the row is not in the expected state")
 	// ErrNotFound means that there is no such item.
 	ErrNotFound = errors.New("no such item")
-	// ErrUnknownKind means that a later release has committed the batch and this one does not know what is to be done for it.
+	// ErrUnknownKind means that a later release committed the batch and this one does not know what to do for it.
 	ErrUnknownKind = errors.New("this release does not know the kind of the batch")
-	// ErrForeignTable means that the table belongs to something else; the text says to what.
+	// ErrForeignTable means that the table belongs to another application or program; the text says which.
 	ErrForeignTable = errors.New("the table belongs to something else")
 )
 
-// Store keeps the items. Every method is atomic, and safe for concurrent use. An error other than those named may mean
-// that the call was applied, will still be applied, or never will be.
+// Store keeps the items. Every method is atomic and safe for concurrent use. After an error other than those named, the
+// call may have been applied, may still be applied, or may never be.
 type Store interface {
-	// Bind writes the application's item if there is none and returns the one that is in force. It fails with
+	// Bind writes the application's item if there is none, and returns the one that is in force. It fails with
 	// ErrForeignTable if the table belongs to another application or stream.
 	Bind(ctx context.Context, app Application) (Application, error)
-	// Scan reads all items, each at least as new as the last write that had been answered before the call, or older by
-	// the store's replication delay.
+	// Scan reads all items. Each is at least as new as the last write that was answered before the call, minus the
+	// store's replication delay.
 	Scan(ctx context.Context) (Snapshot, error)
 
-	// Heartbeat writes the worker's item, making it if there is none.
+	// Heartbeat writes the worker's item, creating it if there is none.
 	Heartbeat(ctx context.Context, w Worker) error
-	// Leave removes a worker's item. It is no error if there is none.
+	// Leave removes a worker's item. It is not an error if there is none.
 	Leave(ctx context.Context, worker string) error
 
-	// CreateLeases writes the rows of shards that have none; rows that exist stay as they are.
+	// CreateLeases writes the rows of shards that have none; existing rows stay as they are.
 	CreateLeases(ctx context.Context, leases []Lease) error
-	// Lease reads one row, consistently; ErrNotFound if there is none.
+	// Lease reads one row with strong consistency; ErrNotFound if there is none.
 	Lease(ctx context.Context, shard string) (Lease, error)
-	// Acquire gives the row to owner if Owner and Counter are still those of l, and raises Counter by one. It returns
-	// the row after the write; ErrConflict if it was not as l says.
+	// Acquire makes owner the row's owner if Owner and Counter are still those of l, and raises Counter by one. It
+	// returns the row after the write; ErrConflict if the row was not as l says.
 	Acquire(ctx context.Context, l Lease, owner string) (Lease, error)
 	// Release clears the owner if Owner and Counter are still those of l; ErrConflict otherwise.
 	Release(ctx context.Context, l Lease) error
-	// Rewind makes the row l.Moved(to), if Owner, Counter and Checkpoint are still those of l. Whoever held the lease
-	// cannot commit any more.
+	// Rewind changes the row to l.Moved(to) if Owner, Counter and Checkpoint are still those of l. Whoever held the
+	// lease can no longer commit.
 	Rewind(ctx context.Context, l Lease, to Position) (Lease, error)
-	// DeleteLease removes the row of a shard that is at its end and no longer listed, if it is still as l says.
+	// DeleteLease removes the row of a shard that is at its end and no longer listed, if the row is still as l says.
 	DeleteLease(ctx context.Context, l Lease) error
 
-	// Commit is the decision. In one atomic write it puts the batch into the outbox, provided that nothing is there
-	// under its id, and moves each range's checkpoint from Start to End, provided that it is at Start and that the
-	// lease is still held by LeaseOwner with LeaseCounter. ErrConflict: a condition failed. After any error, ErrConflict
-	// included, the outcome is open until Bury has answered. ErrInvalidBatch: nothing was sent, and no repetition helps.
+	// Commit is the decision. In one atomic write it puts the batch into the outbox, provided that nothing is stored
+	// under its id, and moves each range's checkpoint from Start to End, provided that it is at Start and that
+	// LeaseOwner still holds the lease with LeaseCounter. ErrConflict means that a condition failed. After any error,
+	// including ErrConflict, the outcome is open until Bury has answered. ErrInvalidBatch means that nothing was sent
+	// and retrying does not help.
 	//
-	// With a List the item holds that in place of the files. Releases that do not know lists do not see such a batch: they
-	// would publish it without its files.
+	// If the batch has a List, the item holds it instead of the files. Releases that do not know lists do not see such
+	// a batch: they would publish it without its files.
 	Commit(ctx context.Context, b Batch) error
-	// Bury puts a tombstone under the batch's id if nothing is there, so that a commit that is still under way can
-	// never win. It returns true if the batch turns out to be committed. It returns false if it is buried, and also if it
-	// was committed, published and forgotten before the call; to abort its uploads and to start again from the stored
-	// checkpoints is right in both cases.
+	// Bury stores a tombstone under the batch's id if nothing is there, so that a commit still in flight can never win.
+	// It returns true if the batch turns out to be committed. It returns false if the batch is buried, and also if it
+	// was committed, published and forgotten before the call; in both cases it is right to abort its uploads and to
+	// start again from the stored checkpoints.
 	Bury(ctx context.Context, id, worker string) (committed bool, err error)
-	// Batch reads one batch of the outbox as its item holds it, consistently; ErrNotFound if it is not there (published
-	// and forgotten, or never committed), ErrUnknownKind if it is an UnknownBatch. The files of a batch with a List are not in
-	// it: LoadBatch reads those, too.
+	// Batch reads one batch of the outbox as its item holds it, with strong consistency; ErrNotFound if it is not there
+	// (published and forgotten, or never committed), ErrUnknownKind if it is an UnknownBatch. It does not contain the
+	// files of a batch with a List: LoadBatch reads those, too.
 	Batch(ctx context.Context, id string) (Batch, error)
-	// NotePublished adds files, by their index in Files, to those that are known to have become visible: whoever reads a
-	// file may move it away before the whole batch is published. ErrNotFound if the batch is not in the outbox, or of an
-	// unknown kind.
+	// NotePublished adds files, by their index in Files, to those known to be visible: a reader may move such a file
+	// away before the whole batch is published. ErrNotFound if the batch is not in the outbox, or is of an unknown
+	// kind.
 	NotePublished(ctx context.Context, id string, files []int) error
-	// Forget removes a batch or a tombstone from the outbox. It is no error if there is none. ErrUnknownKind: it is an
-	// UnknownBatch, and stays.
+	// Forget removes a batch or a tombstone from the outbox. It is not an error if there is none. ErrUnknownKind: it is
+	// an UnknownBatch, and stays.
 	Forget(ctx context.Context, id string) error
 
 	Close() error

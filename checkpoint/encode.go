@@ -10,18 +10,19 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// ErrBatchTooLarge is the ErrInvalidBatch of files that exceed MaxBatchItem when they are encoded, and have no List.
-var ErrBatchTooLarge = fmt.Errorf("%w: its files exceed what its item may hold", ErrInvalidBatch)
+// ErrBatchTooLarge is the ErrInvalidBatch of a batch without a List whose encoded files exceed MaxBatchItem.
+var ErrBatchTooLarge = fmt.Errorf("%w: its files exceed the size limit of its item", ErrInvalidBatch)
 
-// maxDecoded bounds what a damaged item or object can make a reader go through: 250,000 files (of one Kinesis record,
-// record.DefaultMaxRecords) with the longest keys take 600 MB. Only the files are held in memory, not their text.
+// maxDecoded bounds how much a damaged item or object can make a reader decompress: 250,000 files (of one Kinesis
+// record, record.DefaultMaxRecords) with the longest keys take 600 MB. Only the files are held in memory, not their
+// text.
 const maxDecoded = 1 << 30
 
 // window is how far back the compression looks: over a few hundred files.
 const window = 1 << 20
 
-// EncodeFiles returns the files of a batch as an item of the outbox or the object of a FileList holds them: a JSON array,
-// compressed with zstd. The same files give the same bytes.
+// EncodeFiles returns the files of a batch in the encoding of an outbox item and of a FileList's object: a JSON array
+// compressed with zstd. The same files always give the same bytes.
 func EncodeFiles(files []File) ([]byte, error) {
 	data, err := encodeFiles(files)
 	if err != nil {
@@ -30,16 +31,16 @@ func EncodeFiles(files []File) ([]byte, error) {
 	return data, nil
 }
 
-// EncodeItemFiles is EncodeFiles for an item. It fails with ErrBatchTooLarge above MaxBatchItem bytes.
+// EncodeItemFiles is EncodeFiles for an item. It fails with ErrBatchTooLarge if the result exceeds MaxBatchItem bytes.
 func EncodeItemFiles(files []File) ([]byte, error) {
 	data, err := EncodeFiles(files)
 	if err == nil && len(data) > MaxBatchItem {
-		return nil, fmt.Errorf("encode %d files in %d bytes, at most %d: %w", len(files), len(data), MaxBatchItem, ErrBatchTooLarge)
+		return nil, fmt.Errorf("encode %d files: %d bytes, want at most %d: %w", len(files), len(data), MaxBatchItem, ErrBatchTooLarge)
 	}
 	return data, err
 }
 
-// encodeFiles goes file by file: the text of many thousands is never in memory as a whole.
+// encodeFiles encodes file by file, so that the text of many thousands is never in memory as a whole.
 func encodeFiles(files []File) ([]byte, error) {
 	if files == nil {
 		return encode(files)
@@ -55,7 +56,7 @@ func encodeFiles(files []File) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The encoder writes to a buffer, which never fails; Close would tell.
+		// The encoder writes to a buffer, which never fails; Close would report an error.
 		_, _ = io.WriteString(w, separator)
 		_, _ = w.Write(text)
 		separator = ","
@@ -103,16 +104,16 @@ func decodeFiles(data []byte) (files []File, err error) {
 			return nil, err
 		}
 	} else if begin != nil {
-		return nil, fmt.Errorf("it begins with %v: want a list", begin)
+		return nil, fmt.Errorf("it begins with %v: want a JSON array", begin)
 	}
 	return files, atEnd(text)
 }
 
-// atEnd tells whether nothing but white space follows.
+// atEnd checks that nothing but white space follows.
 func atEnd(text *json.Decoder) error {
 	switch _, err := text.Token(); {
 	case err == nil:
-		return errors.New("something follows the end")
+		return errors.New("there is data after the end")
 	case errors.Is(err, io.EOF):
 		return nil
 	default:
@@ -120,7 +121,7 @@ func atEnd(text *json.Decoder) error {
 	}
 }
 
-// EncodeRanges returns the ranges of a batch as an item of the outbox holds them, JSON compressed with zstd: 99 ranges
+// EncodeRanges returns the ranges of a batch in the encoding of an outbox item, JSON compressed with zstd: 99 ranges
 // with their 56-digit sequence numbers take about 10 KiB.
 func EncodeRanges(ranges []Range) ([]byte, error) {
 	data, err := encode(ranges)
@@ -164,8 +165,8 @@ func decode(data []byte, v any) error {
 	return atEnd(text)
 }
 
-// newEncoder makes an encoder for each call, which a commit a minute can afford. One that is shared keeps channels, and a
-// channel does not cross the border of a synctest bubble.
+// newEncoder makes an encoder for each call, which is cheap enough for a commit per minute. A shared encoder keeps
+// channels, and a channel cannot be used across synctest bubbles.
 func newEncoder(w io.Writer) (*zstd.Encoder, error) {
 	return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window))
 }

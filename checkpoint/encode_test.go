@@ -24,7 +24,7 @@ func TestEncodeFiles_ComesBackAsItWas(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(data, again) {
-			t.Error("the same files gave other bytes")
+			t.Error("the same files gave different bytes")
 		}
 		got, err := checkpoint.DecodeFiles(data)
 		if err != nil {
@@ -60,8 +60,8 @@ func TestDecodeFiles_RefusesDamage(t *testing.T) {
 	}
 }
 
-// One Kinesis record may open a file for each of its user records. The list of as many is read back by any worker, within
-// the memory that its files take.
+// One Kinesis record may open a file for each of its user records. Any worker must be able to read so long a list,
+// within the memory that its files take.
 func TestDecodeFiles_ReadsAnyNumber(t *testing.T) {
 	n := 100_000
 	if testing.Short() {
@@ -121,7 +121,7 @@ func compareSize(t *testing.T, files []checkpoint.File) (estimate, size int64) {
 	}
 	size = int64(len(data))
 	if estimate < size {
-		t.Errorf("estimated %d bytes, are %d", estimate, size)
+		t.Errorf("estimated %d bytes, want at least the real %d", estimate, size)
 	}
 	return estimate, size
 }
@@ -146,7 +146,7 @@ func TestEncodeRanges_StaysSmall(t *testing.T) {
 	}
 	got, err := checkpoint.DecodeRanges(data)
 	if err != nil || !reflect.DeepEqual(got, ranges) {
-		t.Errorf("the ranges came back otherwise (%v)", err)
+		t.Errorf("the ranges came back different (%v)", err)
 	}
 }
 
@@ -163,7 +163,7 @@ func FuzzDecodeFiles(f *testing.F) {
 			return
 		}
 		if _, err := checkpoint.EncodeFiles(files); err != nil {
-			t.Errorf("what was decoded can not be encoded: %v", err)
+			t.Errorf("the decoded value cannot be encoded: %v", err)
 		}
 	})
 }

@@ -9,16 +9,16 @@ import (
 	"aws-streaming-pipeline/record/jsonscan"
 )
 
-// File is one file of a batch, whose bytes are staged: durable, and invisible until the file is published.
+// File is one file of a batch whose bytes are staged: durable, but invisible until the file is published.
 //
-// Its JSON object has the members of Staged beside those of the fields, so that a file that is staged in S3 reads as releases
-// write it that knew no other place: with upload_id and parts.
+// Its JSON object holds the members of Staged next to those of the fields. A file staged in S3 therefore reads as
+// earlier releases write it, with upload_id and parts.
 type File struct {
 	Bucket string
 	Key    string
-	// Staged is what the sink that has staged the bytes needs to publish or to abort them: a JSON object whose members only
-	// that sink knows. They must not have the names of members of a File. Empty means that nothing is staged. The outbox
-	// gives the same members back in the same order.
+	// Staged is what the sink that staged the bytes needs to publish or abort them: a JSON object whose members only
+	// that sink understands. Its member names must differ from those of a File. Empty means that nothing is staged. The
+	// outbox preserves the members and their order.
 	Staged    json.RawMessage
 	Rows      int64
 	Bytes     int64  // size of the object
@@ -40,7 +40,7 @@ type fileMembers struct {
 	Reason    string `json:"reason,omitempty"`
 }
 
-// afterStaged is what follows the members of Staged. No string holds it: there, the quotes are escaped.
+// afterStaged follows the members of Staged. It cannot occur inside a string: there, the quotes are escaped.
 var afterStaged = []byte(`,"rows":`)
 
 // MarshalJSON implements json.Marshaler.
@@ -100,9 +100,9 @@ func (f *File) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-var errBrokenFile = errors.New("file: it is not JSON")
+var errBrokenFile = errors.New("file: not valid JSON")
 
-// field returns where the value of a member belongs; nil if it is one of Staged.
+// field returns the field that the member's value belongs to, or nil if the member is one of Staged.
 func (f *File) field(name []byte) any {
 	switch string(name) {
 	case `"bucket"`:
@@ -125,7 +125,7 @@ func (f *File) field(name []byte) any {
 	return nil
 }
 
-// setField decodes a value. Nearly all are strings without escapes, of which lists have many.
+// setField decodes a value. Most are strings without escapes, so those are fast.
 func setField(field any, value []byte) error {
 	if s, ok := field.(*string); ok && value[0] == '"' && bytes.IndexByte(value, '\\') < 0 {
 		*s = string(value[1 : len(value)-1])
@@ -134,7 +134,7 @@ func setField(field any, value []byte) error {
 	return json.Unmarshal(value, field)
 }
 
-// appendMember appends a member to an object that is not closed yet, and that will not be larger than most.
+// appendMember appends a member to an object that is not closed yet; most is the expected maximum size of the object.
 func appendMember(object, name, value []byte, most int) []byte {
 	if object == nil {
 		object = append(make([]byte, 0, most), '{')
@@ -144,8 +144,8 @@ func appendMember(object, name, value []byte, most int) []byte {
 	return append(append(append(object, name...), ':'), value...)
 }
 
-// FileItemSize estimates, from above, what a file needs in the batch's item or list. Compression takes at least a quarter
-// from Staged: the names that its members repeat.
+// FileItemSize returns an upper estimate of a file's size in the batch's item or list. Compression saves at least a
+// quarter of Staged, because its members repeat their names.
 func FileItemSize(f File) int64 {
 	return int64(176 + len(f.Bucket) + len(f.Key) + len(f.Staged)*3/4 + len(f.Partition))
 }

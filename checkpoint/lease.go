@@ -7,28 +7,28 @@ import (
 	"time"
 )
 
-// ValidateNew tells whether l may be the row of a shard that has none: nobody holds it yet.
+// ValidateNew checks that l may be the first row of a shard: nobody holds it yet.
 func (l Lease) ValidateNew() error {
 	if l.Shard == "" {
 		return errors.New("lease without a shard")
 	}
 	if strings.HasPrefix(l.Shard, "#") {
-		return fmt.Errorf("lease of shard %q: that is no shard id", l.Shard)
+		return fmt.Errorf("lease of shard %q: want a shard id", l.Shard)
 	}
 	if err := l.Checkpoint.Validate(); err != nil {
 		return fmt.Errorf("lease of shard %s: %w", l.Shard, err)
 	}
 	if l.Owner != "" {
-		return fmt.Errorf("lease of shard %s: a new row can not have the owner %s; acquire it", l.Shard, l.Owner)
+		return fmt.Errorf("lease of shard %s: a new row cannot have the owner %s: acquire it instead", l.Shard, l.Owner)
 	}
 	return nil
 }
 
-// Heir is where a child of the shard begins that has no row of its own. If records of the shard are wanted from a time
-// on, those of the child are, too: of a child that is older than that time nothing before it is wanted, and a younger
-// one has nothing before it. Once a record of the shard is committed the child is known to be younger. Otherwise
-// everything of the child is wanted. Earlier releases move a checkpoint without Begin: it does not count where the
-// checkpoint lies before it.
+// Heir is where a child of the shard begins that has no row of its own. If records of the shard are wanted from some
+// time on, the same holds for the child: of a child that is older than that time nothing earlier is wanted, and a
+// younger one has nothing earlier. Once a record of the shard is committed, the child is known to be younger. Otherwise
+// everything of the child is wanted. Earlier releases move a checkpoint without Begin, so Begin does not count if the
+// checkpoint is before it.
 func (l Lease) Heir() Position {
 	begin := l.Begin
 	if begin == "" || l.Checkpoint != ShardEnd {
@@ -40,8 +40,8 @@ func (l Lease) Heir() Position {
 	return TrimHorizon
 }
 
-// Earliest returns the one of two beginnings that leaves nothing out, where any position that is not a time is before every
-// time; the empty position is none.
+// Earliest returns whichever of two beginnings leaves nothing out. Any position that is not a time is before every
+// time; the empty position means none.
 func Earliest(a, b Position) Position {
 	ta, isTime := a.Timestamp()
 	tb, other := b.Timestamp()
@@ -56,9 +56,9 @@ func Earliest(a, b Position) Position {
 	return a
 }
 
-// Moved returns the row as it is after its position was moved on purpose: nobody holds it, and nothing has been
-// committed from there. Children without a row follow to where it goes. But to give up a shard, and to read one again
-// that had ended, takes nothing from them.
+// Moved returns the row after an operator moved its position: nobody holds it, and nothing has been committed from
+// there. Children without a row follow it. But giving up a shard, or reading an ended one again, takes nothing from its
+// children.
 func (l Lease) Moved(to Position) Lease {
 	switch {
 	case to == ShardEnd:
@@ -74,7 +74,7 @@ func (l Lease) Moved(to Position) Lease {
 	return l
 }
 
-// ValidateDelete tells whether the row of l may be removed: only a shard that is at its end has nothing to lose.
+// ValidateDelete checks that the row of l may be removed: only a shard at its end has nothing to lose.
 func (l Lease) ValidateDelete() error {
 	if l.Checkpoint != ShardEnd {
 		return fmt.Errorf("delete lease of shard %s: it is at %s, not at its end", l.Shard, l.Checkpoint)

@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/local"
 )
 
-// object is the only one of a bucket; nil is none.
+// object is the only object of a bucket; nil means that there is none.
 type object struct {
 	data  []byte
 	batch string
@@ -88,7 +88,7 @@ func TestLoadBatch_RefusesAListThatIsNotTheBatchs(t *testing.T) {
 		"it is a list of other files": {object{data: other, batch: "b"}, checkpoint.ErrNoList},
 		"it is cut":                   {object{data: data[:len(data)/2], batch: "b"}, checkpoint.ErrNoList},
 		"it has another byte":         {object{data: append(bytes.Clone(data[:len(data)-1]), 'x'), batch: "b"}, checkpoint.ErrNoList},
-		"it can not be read":          {object{err: refused}, refused},
+		"it cannot be read":           {object{err: refused}, refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := checkpoint.LoadBatch(t.Context(), s, &c.object, "b")
@@ -105,7 +105,7 @@ func TestLoadBatch_RefusesAListThatIsNotTheBatchs(t *testing.T) {
 	}
 }
 
-// The number is in the item, the files are in the object: both are of one batch only if they agree.
+// The item holds the number and the object holds the files: they belong to one batch only if they agree.
 func TestLoadBatch_RefusesAListOfAnotherNumberOfFiles(t *testing.T) {
 	s := local.OpenMemory()
 	b, data := listed(t, s)

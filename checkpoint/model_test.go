@@ -19,12 +19,12 @@ import (
 
 // The model plays the commit protocol in random orders: three workers that share two shards, a staging area whose
 // uploads are invisible until they are completed, and a network between them and the store that delays, repeats and
-// loses requests and answers. Workers crash at any step, start again under a new id, and take leases from each other
-// at any time, from living holders too. At the end every record must be visible exactly once.
+// loses requests and answers. Workers crash at any step, restart under a new id, and take leases from each other at any
+// time, even from live holders. At the end every record must be visible exactly once.
 //
-// A worker keeps to the rule of decision: a commit that was not answered with success is buried until the store
-// answers; then the batch is published, or dropped and its shards start again from their stored checkpoints.
-// Everybody publishes what stands in the outbox. A tombstone stays longer than any request can live.
+// A worker follows the rule of decision: it buries every commit that was not answered with success, until the store
+// answers; then it publishes the batch, or drops it and restarts its shards from their stored checkpoints. Every worker
+// publishes what is in the outbox. A tombstone is kept longer than any request can live.
 
 var (
 	modelSeeds = flag.Int("model.seeds", 2000, "random runs of the protocol model")
@@ -110,7 +110,7 @@ const (
 	modelWorkers = 3
 	modelShards  = 2
 	modelRecords = 8   // of each shard
-	modelSteps   = 400 // with faults; then as many as it takes, without
+	modelSteps   = 400 // with faults; then as many as needed, without
 	calmSteps    = 20_000
 )
 
@@ -216,7 +216,7 @@ func (w *world) stop() {
 	}
 }
 
-// finished tells that all shards are at their ends, all that is committed is published, and nothing is under way.
+// finished checks that all shards are at their ends, all committed batches are published, and no request is in flight.
 func (w *world) finished() bool {
 	if len(w.inflight) > 0 {
 		return false
@@ -324,7 +324,7 @@ func (w *world) delay() int {
 	return w.events.steps + w.rng.IntN(modelSteps/3)
 }
 
-// committing tells whether a commit of the batch is still under way.
+// committing reports whether a commit of the batch is still in flight.
 func (w *world) committing(batch string) bool {
 	return slices.ContainsFunc(w.inflight, func(m *message) bool { return m.batch == batch })
 }
@@ -356,7 +356,7 @@ func (w *world) commit(b checkpoint.Batch) error {
 	return err
 }
 
-// force bends the rows so that the conditions that the rules leave out hold.
+// force changes the rows so that the conditions that the rules leave out hold.
 func (w *world) force(b checkpoint.Batch) (checkpoint.Batch, error) {
 	ctx := context.Background()
 	snap := w.snapshot()
@@ -385,7 +385,7 @@ func (w *world) force(b checkpoint.Batch) (checkpoint.Batch, error) {
 	return b, nil
 }
 
-// actor is one start of a worker. Its code runs between two calls of pause, so that the world may stop it there.
+// actor is one start of a worker. Its code runs between two calls of pause, where the world may stop it.
 type actor struct {
 	w       *world
 	id      string
@@ -529,7 +529,7 @@ func (a *actor) fill() checkpoint.Batch {
 	return b
 }
 
-// settle takes a batch to its end.
+// settle brings a batch to its outcome.
 func (a *actor) settle(b checkpoint.Batch) {
 	_, err := call(a, "commit", b.ID, func() (struct{}, error) { return struct{}{}, a.w.commit(b) })
 	if err != nil && !a.bury(b) {
@@ -594,7 +594,7 @@ func (a *actor) restart(r checkpoint.Range) {
 	a.held[r.Shard] = row
 }
 
-// publish completes the uploads and forgets the batch. It may stop on the way: somebody will sweep.
+// publish completes the uploads and forgets the batch. It may stop midway: another worker's sweep finishes it.
 func (a *actor) publish(b checkpoint.Batch) {
 	for _, f := range b.Files {
 		_, err := call(a, "complete", "", func() (struct{}, error) {
@@ -612,7 +612,7 @@ func (a *actor) publish(b checkpoint.Batch) {
 	_, _ = call(a, "forget", "", func() (struct{}, error) { return struct{}{}, a.w.store.Forget(context.Background(), b.ID) })
 }
 
-// sweep publishes what stands in the outbox, whoever has committed it, and forgets old tombstones.
+// sweep publishes what is in the outbox, whoever committed it, and forgets old tombstones.
 func (a *actor) sweep() {
 	snap, err := a.scan()
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Workers of two releases share an outbox while an update is rolled out, and after one is rolled back. What testdata holds was
-// written by the release before Staged: its workers have to read what this one writes, and the other way round.
+// Workers of two releases share an outbox during the rollout of an update and after its rollback. testdata was written
+// by the release before Staged: its workers must be able to read what this release writes, and this release what they
+// wrote.
 func TestFiles_AreThoseOfEarlierReleases(t *testing.T) {
 	released := read(t, "testdata/files.json.zst")
 	files, err := checkpoint.DecodeFiles(released)
