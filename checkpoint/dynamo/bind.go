@@ -11,8 +11,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Bind implements checkpoint.Store. A table that has items, but not that of an application, belongs to another
-// program.
+// Bind implements checkpoint.Store. A table that has items, but not the application's, belongs to another program.
 func (s *Store) Bind(ctx context.Context, app checkpoint.Application) (checkpoint.Application, error) {
 	app, err := app.Normalized()
 	if err != nil {
@@ -45,7 +44,7 @@ func (s *Store) bind(ctx context.Context, app checkpoint.Application) (checkpoin
 			return app, err
 		}
 	}
-	// The table is not empty: another worker was faster, or it belongs to somebody else.
+	// The table is not empty: another worker was faster, or it belongs to another program.
 	stored, err = s.application(ctx)
 	if errors.Is(err, checkpoint.ErrNotFound) {
 		err = foreign(occupant)
@@ -53,7 +52,8 @@ func (s *Store) bind(ctx context.Context, app checkpoint.Application) (checkpoin
 	return stored, err
 }
 
-// application reads the table's own item. Its schema version comes first: of a newer one nothing else is understood.
+// application reads the table's own item. It checks the schema version first: nothing else in a newer item can be
+// understood.
 func (s *Store) application(ctx context.Context) (checkpoint.Application, error) {
 	it, err := s.get(ctx, "bind", keyApplication)
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *Store) application(ctx context.Context) (checkpoint.Application, error)
 	return read(it, (*reader).application)
 }
 
-// anyItem returns an item of the table, nil if it is empty.
+// anyItem returns any item of the table, or nil if it is empty.
 func (s *Store) anyItem(ctx context.Context) (item, error) {
 	var found item
 	err := s.call(ctx, "bind", func() error {
@@ -82,16 +82,16 @@ func (s *Store) anyItem(ctx context.Context) (item, error) {
 	return found, err
 }
 
-// foreign tells from one of its items whose table this is.
+// foreign returns an error that says, judging from one of the table's items, whose table this is.
 func foreign(occupant item) error {
 	r := &reader{item: occupant}
 	switch {
 	case occupant.entity() != "" && !r.has(attrSubSequence):
-		return fmt.Errorf("%w: it has the item %q, and none that says which application and stream it serves: "+
+		return fmt.Errorf("%w: it has the item %q, but none that says which application and stream it serves: "+
 			"restore the item %s", checkpoint.ErrForeignTable, occupant.key(), keyApplication)
 	case r.has(attrCheckpoint) || r.has(attrCounter):
-		return fmt.Errorf("%w: the Kinesis Client Library for Java has made it; use a new table and import this one",
+		return fmt.Errorf("%w: the Kinesis Client Library for Java made it; use a new table and import this one",
 			checkpoint.ErrForeignTable)
 	}
-	return fmt.Errorf("%w: it has the item %q, which is none of ours", checkpoint.ErrForeignTable, occupant.key())
+	return fmt.Errorf("%w: it has the item %q, which is not one of ours", checkpoint.ErrForeignTable, occupant.key())
 }

@@ -14,8 +14,8 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 )
 
-// What two emulators show to be right by what comes of it, this says word for word: each condition here is one that
-// records are lost or doubled without.
+// Two emulators show that these conditions work by their effect; this test pins their text: without any one of them,
+// records are lost or delivered twice.
 func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 	free := checkpoint.Lease{Shard: heldLease.Shard, Counter: 4, Checkpoint: "100"}
 	ended := checkpoint.Lease{Shard: heldLease.Shard, Counter: 4, Checkpoint: checkpoint.ShardEnd}
@@ -47,7 +47,7 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 			func(ctx context.Context, s *dynamo.Store) error {
 				_, err := s.Batch(ctx, "0193")
 				if !errors.Is(err, checkpoint.ErrNotFound) {
-					return fmt.Errorf("a tombstone is no batch, and Batch gave %w", err)
+					return fmt.Errorf("a tombstone is not a batch, but Batch returned %w", err)
 				}
 				return nil
 			},
@@ -105,7 +105,7 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 			s, asked := scripted(t, c.answers...)
 			must(t, c.call(t.Context(), s))
 			var lines []string
-			for _, r := range asked.asked[1:] { // after the look at the table
+			for _, r := range asked.asked[1:] { // after describing the table
 				lines = append(lines, writes(r)...)
 			}
 			if got := strings.Join(lines, "\n"); got != c.want {
@@ -115,7 +115,7 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 	}
 }
 
-// writes says what a request asks for, an item a line, with names and values in their places.
+// writes lists what a request asks for, one item per line, with names and values substituted.
 func writes(r request) []string {
 	verbs := map[string]string{"PutItem": "put", "UpdateItem": "update", "DeleteItem": "delete", "GetItem": "get"}
 	if r.operation != "TransactWriteItems" {
@@ -146,7 +146,7 @@ func write(verb string, body map[string]any) string {
 		line += " consistently"
 	}
 	values, _ := body["ExpressionAttributeValues"].(map[string]any)
-	for _, name := range slices.Backward(slices.Sorted(maps.Keys(values))) { // longer names before those that they begin with
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(values))) { // longer names before their prefixes
 		line = strings.ReplaceAll(line, name, scalar(values[name]))
 	}
 	names, _ := body["ExpressionAttributeNames"].(map[string]any)
@@ -156,7 +156,7 @@ func write(verb string, body map[string]any) string {
 	return line
 }
 
-// scalar is the value of an attribute of any type.
+// scalar returns the value of an attribute of any type.
 func scalar(attribute any) string {
 	for _, v := range attribute.(map[string]any) {
 		return fmt.Sprint(v)

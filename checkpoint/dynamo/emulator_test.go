@@ -24,8 +24,8 @@ func TestStore_OnDynamoDBLocal(t *testing.T) {
 	runAll(t, endpoint)
 }
 
-// TestStore_OnMoto runs on an independent implementation. It checks conditions and applies writes in two steps, between
-// which other requests come, so it is spared calls at the same time.
+// TestStore_OnMoto runs on an independent implementation. It checks conditions and applies writes in two steps, with
+// other requests possible in between, so the test sends it no concurrent calls.
 func TestStore_OnMoto(t *testing.T) {
 	_, endpoint := limits.Before(t, limits.DynamoDB, emulator.Moto(t).URL)
 	t.Run("KeepsTheContract", func(t *testing.T) {
@@ -60,7 +60,7 @@ func runAll(t *testing.T, endpoint string) {
 	}
 }
 
-// config names a table of its own, that Open makes.
+// config names a table of its own, which Open creates.
 func config(endpoint string) dynamo.Config {
 	return dynamo.Config{
 		AWS:   aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), BaseEndpoint: &endpoint},
@@ -75,5 +75,5 @@ func open(t *testing.T, cfg dynamo.Config) *dynamo.Store {
 	return s
 }
 
-// rawClient reaches a table past the store.
+// rawClient accesses a table without the store.
 func rawClient(cfg dynamo.Config) *dynamodb.Client { return dynamodb.NewFromConfig(cfg.AWS) }

@@ -9,7 +9,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Reasons of a cancelled transaction (Amazon DynamoDB API Reference, TransactWriteItems).
+// Reasons for a cancelled transaction (Amazon DynamoDB API Reference, TransactWriteItems).
 const (
 	reasonNone       = "None"
 	reasonCondition  = "ConditionalCheckFailed"
@@ -18,18 +18,18 @@ const (
 	reasonThroughput = "ProvisionedThroughputExceeded"
 )
 
-// namedReasons is how many reasons an error text tells: a hundred items often fail for one.
+// namedReasons is how many reasons an error text names: often a hundred items fail for the same reason.
 const namedReasons = 3
 
-// Results as the metric of requests has them.
+// Values of the result label in the metric of requests.
 const (
 	resultOK       = "ok"
 	resultConflict = "conflict"
 	resultError    = "error"
 )
 
-// translate puts an error of the SDK into our terms. again tells that nothing was applied because another request
-// touched the same items at the same moment, or for lack of capacity, so that the same request may be sent again.
+// translate translates an SDK error into our terms. again means that nothing was applied because another request
+// touched the same items at the same moment, or for lack of capacity, so the same request may be sent again.
 func translate(err error) (_ error, again bool) {
 	var (
 		condition  *types.ConditionalCheckFailedException
@@ -50,8 +50,7 @@ func translate(err error) (_ error, again bool) {
 	return err, false
 }
 
-// translateCanceled looks at the reasons of all items: one condition that failed decides, whatever happened to the
-// others.
+// translateCanceled looks at the reasons of all items: one failed condition decides, whatever happened to the others.
 func translateCanceled(canceled *types.TransactionCanceledException) (_ error, again bool) {
 	again = len(canceled.CancellationReasons) > 0
 	var failed []string

@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// Attribute names stand in expressions as "#name": many of ours are reserved words of DynamoDB.
+// Expressions write attribute names as "#name": many of ours are reserved words of DynamoDB.
 
 // names maps "#name" to each name.
 func names(attributes ...string) map[string]string {
@@ -55,7 +55,7 @@ func (e *expression) equal(attribute string, v types.AttributeValue) {
 	e.conditions = append(e.conditions, e.name(attribute)+" = "+e.value("old_"+attribute, v))
 }
 
-// absent adds the condition that an attribute is not there; on the key it means that the item is not there.
+// absent adds the condition that an attribute does not exist; on the key this means that the item does not exist.
 func (e *expression) absent(attribute string) {
 	e.conditions = append(e.conditions, "attribute_not_exists("+e.name(attribute)+")")
 }
@@ -65,7 +65,7 @@ func (e *expression) among(attribute string, values ...string) {
 	e.conditions = append(e.conditions, e.in(attribute, values))
 }
 
-// absentOrAmong adds the condition that an item is not there, or has one of these values.
+// absentOrAmong adds the condition that an item does not exist, or has one of these values.
 func (e *expression) absentOrAmong(attribute string, values ...string) {
 	e.conditions = append(e.conditions, "(attribute_not_exists("+e.name(attrKey)+") OR "+e.in(attribute, values)+")")
 }
@@ -78,7 +78,7 @@ func (e *expression) in(attribute string, values []string) string {
 	return e.name(attribute) + " IN (" + strings.Join(list, ", ") + ")"
 }
 
-// owned adds the condition that a lease has this owner and counter. Nobody is an attribute that is not there.
+// owned adds the condition that a lease has this owner and counter. An unowned lease lacks the attribute.
 func (e *expression) owned(owner string, counter int64) {
 	e.equal(attrCounter, num(counter))
 	if owner == "" {
@@ -96,7 +96,7 @@ func (e *expression) remove(attribute string) {
 	e.removes = append(e.removes, e.name(attribute))
 }
 
-// add puts the members of a set into the attribute's.
+// add adds the members of a set to the attribute's set.
 func (e *expression) add(attribute string, v types.AttributeValue) {
 	e.adds = append(e.adds, e.name(attribute)+" "+e.value("new_"+attribute, v))
 }

@@ -23,7 +23,7 @@ func positionBefore(asked *[]string, p checkpoint.Position, err error) func(cont
 		defer mu.Unlock()
 		*asked = append(*asked, fmt.Sprint(shard, " ", sequence, ".", user))
 		if shard == "shardId-2" {
-			return "", nil // nothing is left of its record
+			return "", nil // no record of it remains
 		}
 		return p, err
 	}
@@ -36,7 +36,7 @@ const (
 	deliver    fault = iota
 	loseAnswer       // applied, the answer is lost
 	loseRequest
-	double // applied twice, the second answer comes
+	double // applied twice, the second answer arrives
 	holdBack
 )
 
@@ -47,7 +47,7 @@ type network struct {
 	mu   sync.Mutex
 	plan func(operation string) fault
 	hits map[fault]int
-	held []*http.Request // were reported lost and are still under way
+	held []*http.Request // reported lost, but still in flight
 }
 
 func newNetwork() *network {
@@ -118,7 +118,7 @@ func (n *network) fate(r *http.Request) fault {
 	return f
 }
 
-// release lets the requests arrive that were held back, and returns their answers.
+// release lets the held requests arrive, and returns their answers.
 func (n *network) release(t *testing.T) (bodies []string) {
 	t.Helper()
 	n.mu.Lock()
@@ -162,7 +162,7 @@ func drain(resp *http.Response) error {
 	return errors.Join(err, resp.Body.Close())
 }
 
-// faulty opens a store behind a network, with one lease that is held.
+// faulty opens a store that uses a faulty network, with one lease that is held.
 func faulty(t *testing.T, endpoint string) (*dynamo.Store, *network, checkpoint.Lease) {
 	t.Helper()
 	net := newNetwork()
@@ -257,7 +257,7 @@ func testFaults_CommitIsDecidedOnce(t *testing.T, endpoint string) {
 	}
 }
 
-// wantDecided checks that checkpoint and outbox say the same.
+// wantDecided checks that checkpoint and outbox agree.
 func wantDecided(t *testing.T, store *dynamo.Store, committed bool) {
 	t.Helper()
 	snap, err := store.Scan(t.Context())
@@ -281,7 +281,7 @@ func testFaults_ALateCommitIsSeenByBury(t *testing.T, endpoint string) {
 	committed, err := store.Bury(t.Context(), "b", "w1")
 	must(t, err)
 	if !committed {
-		t.Error("Bury did not see the commit that came late")
+		t.Error("Bury did not see the late commit")
 	}
 	wantDecided(t, store, true)
 }
@@ -305,7 +305,7 @@ func testFaults_BuryWithLostAnswersStillDecides(t *testing.T, endpoint string) {
 	wantDecided(t, store, false)
 }
 
-// TestFaults_AtRandom lets one worker commit through a bad network, and keep to the rule of decision.
+// TestFaults_AtRandom lets one worker commit through a faulty network and follow the rule of decision.
 func testFaults_AtRandom(t *testing.T, endpoint string) {
 	store, net, held := faulty(t, endpoint)
 	random := rand.New(rand.NewPCG(7, 7))
@@ -345,7 +345,7 @@ func testFaults_AtRandom(t *testing.T, endpoint string) {
 	snap, err := store.Scan(ctx)
 	must(t, err)
 	if snap.Leases[0].Checkpoint != held.Checkpoint {
-		t.Errorf("the checkpoint is %s, the worker believes %s", snap.Leases[0].Checkpoint, held.Checkpoint)
+		t.Errorf("the checkpoint is %s, the worker has %s", snap.Leases[0].Checkpoint, held.Checkpoint)
 	}
 	for _, b := range snap.Batches {
 		if !published[b.ID] {

@@ -9,24 +9,24 @@ import (
 	"time"
 )
 
-// healthAfter is how long an operation fails, or a call goes without an answer, until Health says so: a single attempt that
-// was given up is nothing to tell of. For as long, a failure is remembered of an operation that is not called again.
+// healthAfter is how long an operation must fail, or a call go unanswered, before Health reports it: a single attempt
+// that timed out is not worth reporting. A failure is remembered for as long if its operation is not called again.
 const healthAfter = 2 * requestTimeout
 
-// health remembers how the calls of each operation go.
+// health tracks how the calls of each operation go.
 type health struct {
 	mu     sync.Mutex
 	states map[string]*operationState
 }
 
 type operationState struct {
-	underway map[*time.Time]struct{} // when the calls began that have no result yet
-	failing  time.Time               // the first failure since the last answer; zero if there was none
-	failed   time.Time               // the last one
+	underway map[*time.Time]struct{} // start times of the calls without a result
+	failing  time.Time               // the first failure since the last answer; zero if none
+	failed   time.Time               // the last failure
 	err      error
 }
 
-// begin notes a call; its result is to be told to the function that it returns.
+// begin notes a call. The caller passes its result to the function that begin returns.
 func (h *health) begin(operation string) (end func(error)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -55,7 +55,7 @@ func (h *health) begin(operation string) (end func(error)) {
 	}
 }
 
-// fault is what is wrong with an operation, or nil.
+// fault returns what is wrong with an operation, or nil.
 func (o *operationState) fault(now time.Time) error {
 	since := o.failing
 	if len(o.underway) == 0 && now.Sub(o.failed) > healthAfter {
@@ -72,12 +72,12 @@ func (o *operationState) fault(now time.Time) error {
 	case o.err == nil:
 		return fmt.Errorf("no answer for %v", took.Round(time.Second))
 	default:
-		return fmt.Errorf("fails for %v: %w", took.Round(time.Second), o.err)
+		return fmt.Errorf("failing for %v: %w", took.Round(time.Second), o.err)
 	}
 }
 
-// Health returns nil, or which operations on the table have been failing or without an answer for some seconds. A
-// condition that does not hold is an answer.
+// Health returns nil, or an error that names the operations on the table that have been failing or unanswered for some
+// seconds. A condition that does not hold is an answer.
 func (s *Store) Health() error {
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()

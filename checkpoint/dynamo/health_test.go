@@ -34,7 +34,7 @@ func TestStore_HealthTellsOfWhatIsNotAnswered(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		check("a quarter of a minute without one", "table leases: commit: no answer for 15s")
 		time.Sleep(30 * time.Second)
-		check("after it failed", "table leases: commit: fails for 45s: away")
+		check("after it failed", "table leases: commit: failing for 45s: away")
 		call(t.Context(), 0, nil)
 		check("after an answer", "")
 		call(t.Context(), 20*time.Second, &types.ConditionalCheckFailedException{})

@@ -25,35 +25,36 @@ const (
 	stockParent     = "ParentShardId"
 )
 
-// lookingAtOnce bounds the records that are looked at at the same time.
+// lookingAtOnce bounds how many records are examined concurrently.
 const lookingAtOnce = 8
 
 // Source names a lease table of another consumer of the same stream.
 type Source struct {
-	// Table was made by vmware-go-kcl's own checkpointer or by the Kinesis Client Library for Java, version 2 or 3.
+	// Table was created by vmware-go-kcl's own checkpointer or by the Kinesis Client Library for Java, version 2 or 3.
 	Table string
 	// Listed are the shards of a complete listing of the stream, each with its parents.
 	Listed map[string][]string
-	// Failover is how long a worker's heartbeat may stand still until the worker is dead.
+	// Failover is how long a worker's heartbeat may stand still before the worker is considered dead.
 	Failover time.Duration
-	// Before looks at the record at a checkpoint of the Java library, which counts user records. If it is a KPL aggregate
-	// with more user records after the one with this number, Before returns a position before it, for example the time of
-	// its arrival, and otherwise none. It is called for several shards at the same time. If it is nil, checkpoints at the
-	// first user record are taken for whole records, and those at others are refused.
+	// Before examines the record at a checkpoint of the Java library, which counts user records. If it is a KPL
+	// aggregate with more user records after the one with this number, Before returns a position before it, for example
+	// its arrival time, and otherwise the empty position. It is called for several shards concurrently. If it is nil,
+	// checkpoints at the first user record are taken to be whole records, and all others are refused.
 	Before func(ctx context.Context, shard, sequenceNumber string, user int64) (checkpoint.Position, error)
-	// Reread has shards whose checkpoint lies inside an aggregate, which our positions cannot express, begin before it: what
-	// the other consumer had done of it comes twice. Without it such checkpoints are refused.
+	// Reread makes shards whose checkpoint is inside an aggregate, which our positions cannot express, begin before it:
+	// what the other consumer had already delivered of the aggregate is delivered twice. Without it such checkpoints
+	// are refused.
 	Reread bool
 }
 
-// Import makes leases from another consumer's table, so that this application goes on where that one stopped, and
-// returns what it has made of them: package takeover says where each shard begins. The other consumer must be stopped
+// Import creates leases from another consumer's table, so that this application continues where that one stopped, and
+// returns the plan it followed: package takeover describes where each shard begins. The other consumer must be stopped
 // for good.
 //
-// Bind comes first, since shards on which the other consumer had no progress begin at the application's initial
-// position. Import refuses to replace the checkpoint of a lease that has progress of its own, or to write while
-// workers run; then nothing is written. After another error, or when the process has died, workers refuse the table
-// until Import has been called again, from the same table, and has returned nil.
+// Call Bind first, because shards on which the other consumer had made no progress begin at the application's initial
+// position. Import refuses to replace the checkpoint of a lease that has made progress of its own, or to write while
+// workers run; then nothing is written. After any other error, or if the process dies, workers refuse the table until
+// Import has been called again, from the same table, and has returned nil.
 func (s *Store) Import(ctx context.Context, from Source) (takeover.Plan, error) {
 	p, err := s.importFrom(ctx, from)
 	if err != nil {
@@ -68,7 +69,7 @@ func (s *Store) importFrom(ctx context.Context, from Source) (takeover.Plan, err
 		return takeover.Plan{}, fmt.Errorf("read the application: %w", err)
 	}
 	if app.Importing != "" && app.Importing != from.Table {
-		return takeover.Plan{}, fmt.Errorf("an import from table %s was not finished: finish it, or take a new table", app.Importing)
+		return takeover.Plan{}, fmt.Errorf("an import from table %s was not finished: finish it, or use a new table", app.Importing)
 	}
 	table, err := s.foreignTable(ctx, from)
 	if err != nil {
@@ -91,11 +92,11 @@ func (s *Store) importFrom(ctx context.Context, from Source) (takeover.Plan, err
 	return plan, s.write(ctx, app, from, plan.Leases, ours)
 }
 
-// write writes the rows while workers are kept from the table.
+// write writes the rows while workers are kept off the table.
 func (s *Store) write(ctx context.Context, app checkpoint.Application, from Source, leases []checkpoint.Lease, ours map[string]checkpoint.Lease) error {
 	if app.Importing == "" {
 		if err := s.mark(ctx, "", from.Table); err != nil {
-			return fmt.Errorf("note that the import has begun: %w; repeat it", err)
+			return fmt.Errorf("mark the import as begun: %w; repeat it", err)
 		}
 	}
 	if err := s.nobodyWorks(ctx, from.Failover); err != nil {
@@ -110,12 +111,12 @@ func (s *Store) write(ctx context.Context, app checkpoint.Application, from Sour
 		}
 	}
 	if err := s.mark(ctx, from.Table, ""); err != nil {
-		return fmt.Errorf("note that the import has ended: %w; repeat it", err)
+		return fmt.Errorf("mark the import as finished: %w; repeat it", err)
 	}
 	return nil
 }
 
-// mark moves the note of an import that has begun. No table is none.
+// mark changes the mark of an unfinished import from before to after. The empty string means no import.
 func (s *Store) mark(ctx context.Context, before, after string) error {
 	var e expression
 	e.equal(attrType, str(typeApplication))
@@ -128,7 +129,7 @@ func (s *Store) mark(ctx context.Context, before, after string) error {
 	}
 	_, err := s.update(ctx, "import", keyApplication, e)
 	if errors.Is(err, checkpoint.ErrConflict) {
-		// An earlier sending of this call may have been applied, and its answer lost.
+		// An earlier send of this call may have been applied, and its answer lost.
 		if app, readErr := s.application(ctx); readErr == nil && app.Importing == after {
 			return nil
 		}
@@ -136,7 +137,7 @@ func (s *Store) mark(ctx context.Context, before, after string) error {
 	return err
 }
 
-// nobodyWorks fails if a heartbeat moves. Those of dead workers may stay for long.
+// nobodyWorks fails if a heartbeat moves. Dead workers' heartbeats may stay in the table for long.
 func (s *Store) nobodyWorks(ctx context.Context, failover time.Duration) error {
 	before, err := s.heartbeats(ctx)
 	if err != nil || len(before) == 0 {
@@ -166,7 +167,7 @@ func (s *Store) heartbeats(ctx context.Context) (map[string]int64, error) {
 	return beats, err
 }
 
-// progress tells whether a checkpoint says that records were delivered.
+// progress reports whether a checkpoint means that records were delivered.
 func progress(p checkpoint.Position) bool {
 	_, sequence := p.SequenceNumber()
 	return sequence || p == checkpoint.ShardEnd
@@ -184,7 +185,7 @@ func (s *Store) ownLeases(ctx context.Context) (map[string]checkpoint.Lease, err
 	return ours, nil
 }
 
-// importLease writes a row, or replaces one without progress if it is still as it was read.
+// importLease writes a row, or replaces one without progress if it has not changed since it was read.
 func (s *Store) importLease(ctx context.Context, l checkpoint.Lease, ours map[string]checkpoint.Lease) error {
 	own, exists := ours[l.Shard]
 	if exists && own.Checkpoint == l.Checkpoint {
@@ -200,7 +201,7 @@ func (s *Store) importLease(ctx context.Context, l checkpoint.Lease, ours map[st
 	}
 	err := s.put(ctx, "import", leaseItem(l), e)
 	if errors.Is(err, checkpoint.ErrConflict) {
-		// An earlier sending of this call may have been applied, and its answer lost.
+		// An earlier send of this call may have been applied, and its answer lost.
 		if row, readErr := s.Lease(ctx, l.Shard); readErr == nil && row.Checkpoint == l.Checkpoint {
 			return nil
 		}
@@ -222,7 +223,7 @@ func (s *Store) foreignTable(ctx context.Context, from Source) (takeover.Table, 
 	case attrKey + ":S":
 		translate = (*reader).javaLease
 	default:
-		return table, fmt.Errorf("its key is %s: neither vmware-go-kcl nor the Kinesis Client Library has made it", key)
+		return table, fmt.Errorf("its key is %s: want a table of vmware-go-kcl or the Kinesis Client Library", key)
 	}
 	var foreign []foreignLease
 	in := &dynamodb.ScanInput{TableName: aws.String(from.Table), ConsistentRead: aws.Bool(true)}
@@ -249,7 +250,7 @@ func (s *Store) foreignTable(ctx context.Context, from Source) (takeover.Table, 
 type foreignLease struct {
 	takeover.Row
 	user  int64 // number of the user record at the checkpoint; -1 if the library counts none
-	other bool  // the row is not a shard's
+	other bool  // the row does not belong to a shard
 }
 
 func (r *reader) stockLease() foreignLease {
@@ -281,8 +282,8 @@ func (r *reader) javaLease() foreignLease {
 	return f
 }
 
-// resolve puts positions in the place of checkpoints inside aggregates. Those of the Java library are at a user record:
-// even that of the first one may leave others of the same record undone (ExtendedSequenceNumber, ProcessTask).
+// resolve replaces checkpoints inside aggregates by positions. Those of the Java library are at a user record: even at
+// the first user record, others of the same Kinesis record may be undelivered (ExtendedSequenceNumber, ProcessTask).
 func resolve(ctx context.Context, foreign []foreignLease, from Source) ([]takeover.Row, error) {
 	before := make([]checkpoint.Position, len(foreign))
 	g, looking := errgroup.WithContext(ctx)
@@ -293,7 +294,7 @@ func resolve(ctx context.Context, foreign []foreignLease, from Source) ([]takeov
 		}
 		g.Go(func() (err error) {
 			if before[i], err = from.Before(looking, f.Shard, f.Checkpoint, f.user); err != nil {
-				return fmt.Errorf("shard %s: look at the record %s: %w", f.Shard, f.Checkpoint, err)
+				return fmt.Errorf("shard %s: examine record %s: %w", f.Shard, f.Checkpoint, err)
 			}
 			return nil
 		})
@@ -313,7 +314,7 @@ func resolve(ctx context.Context, foreign []foreignLease, from Source) ([]takeov
 		}
 	}
 	if len(inside) > 0 {
-		return nil, fmt.Errorf("the checkpoints of %d shards lie inside aggregates, where this pipeline has no positions: %s",
+		return nil, fmt.Errorf("the checkpoints of %d shards are inside aggregates, where this pipeline has no positions: %s",
 			len(inside), strings.Join(inside, ", "))
 	}
 	return rows, nil

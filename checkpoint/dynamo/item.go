@@ -31,12 +31,12 @@ const (
 
 	attrWorker     = "worker"
 	attrCreated    = "created"
-	attrRanges     = "ranges" // of EncodeRanges
-	attrFiles      = "files"  // of EncodeFiles
+	attrRanges     = "ranges" // from EncodeRanges
+	attrFiles      = "files"  // from EncodeFiles
 	attrRangeCount = "rangeCount"
 	attrFileCount  = "fileCount"
 
-	// Of a batch whose files are in an object.
+	// For a batch whose files are in an object.
 	attrListBucket = "listBucket"
 	attrListKey    = "listKey"
 	attrListBytes  = "listBytes"
@@ -55,26 +55,26 @@ const (
 	attrImporting     = "importing"
 )
 
-// scanned are the attributes that Scan asks for: all but the body of batches.
+// scanned are the attributes that Scan asks for: all but the bodies of batches.
 var scanned = []string{
 	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
 	attrImporting,
 }
 
-// Values of entityType. Items of another type belong to a later release and are passed over; if they are in the outbox, they
-// are batches of an unknown kind. So a release that does more for a batch than to publish and forget it gives it a type of
-// its own, and workers of earlier releases leave it alone.
+// Values of entityType. Items of any other type belong to a later release and are skipped; if they are in the outbox,
+// they are batches of an unknown kind. So a release that does more with a batch than publish and forget it gives it a
+// type of its own, and workers of earlier releases leave it alone.
 const (
 	typeLease       = "LEASE"
 	typeWorker      = "WORKER"
 	typeBatch       = "BATCH"
-	typeListed      = "LISTED_BATCH" // with its files in an object; releases that do not know lists pass it over
+	typeListed      = "LISTED_BATCH" // with its files in an object; releases that do not know lists skip it
 	typeTombstone   = "TOMBSTONE"
 	typeApplication = "APPLICATION"
 )
 
-// Keys of the items that are no leases. Shard ids match [a-zA-Z0-9_.-]+ (Amazon Kinesis API Reference, Shard).
+// Keys of the items that are not leases. Shard ids match [a-zA-Z0-9_.-]+ (Amazon Kinesis API Reference, Shard).
 const (
 	keyApplication = "#application"
 	keyWorker      = "#worker/"
@@ -99,7 +99,7 @@ func numbers(values []int) types.AttributeValue {
 
 func binary(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
 
-// instant is a time for people: RFC 3339 in UTC, to the nanosecond if need be.
+// instant is a time for people: RFC 3339 in UTC, with up to nanosecond precision.
 func instant(t time.Time) types.AttributeValue { return str(t.UTC().Format(time.RFC3339Nano)) }
 
 func list(values []string) types.AttributeValue {
@@ -110,14 +110,14 @@ func list(values []string) types.AttributeValue {
 	return &types.AttributeValueMemberL{Value: members}
 }
 
-// setString leaves an empty string out.
+// setString omits an empty string.
 func (it item) setString(name, s string) {
 	if s != "" {
 		it[name] = str(s)
 	}
 }
 
-// setTime leaves the zero time out.
+// setTime omits the zero time.
 func (it item) setTime(name string, t time.Time) {
 	if !t.IsZero() {
 		it[name] = instant(t)
@@ -179,14 +179,14 @@ func batchItem(b checkpoint.Batch) (item, error) {
 	return it, nil
 }
 
-// setList has the item point to its files.
+// setList makes the item point to its files.
 func (it item) setList(l checkpoint.FileList) {
 	it[attrType], it[attrFileCount] = str(typeListed), num(int64(l.Files))
 	it[attrListBucket], it[attrListKey] = str(l.Bucket), str(l.Key)
 	it[attrListBytes], it[attrListSHA256] = num(l.Bytes), str(l.SHA256)
 }
 
-// reader takes the attributes of an item and keeps the first fault.
+// reader reads the attributes of an item and keeps the errors.
 type reader struct {
 	item item
 	err  error
@@ -219,7 +219,7 @@ func (it item) entity() string {
 	return s.Value
 }
 
-// notBatch is why an item of the outbox is not a batch that this release knows.
+// notBatch says why an item of the outbox is not a batch that this release knows.
 func (it item) notBatch() error {
 	if it.entity() == typeTombstone {
 		return checkpoint.ErrNotFound
@@ -229,7 +229,7 @@ func (it item) notBatch() error {
 
 func (it item) isBatch() bool { return it.entity() == typeBatch || it.entity() == typeListed }
 
-// files is what tells the files of a batch from others: the encoded files, or the checksum of those in an object.
+// files identifies the files of a batch: the encoded files, or the checksum of those in an object.
 func (it item) files() []byte {
 	if s, ok := it[attrListSHA256].(*types.AttributeValueMemberS); ok {
 		return []byte(s.Value)
@@ -237,7 +237,7 @@ func (it item) files() []byte {
 	return it.bytes(attrFiles)
 }
 
-// bytes returns a binary attribute, nil if it is none.
+// bytes returns a binary attribute, or nil if it is not one.
 func (it item) bytes(name string) []byte {
 	b, _ := it[name].(*types.AttributeValueMemberB)
 	if b == nil {
@@ -255,29 +255,29 @@ func (r *reader) has(name string) bool {
 	return ok
 }
 
-// str returns a string; an attribute that is not there is the empty string.
+// str returns a string; a missing attribute is the empty string.
 func (r *reader) str(name string) string {
 	if !r.has(name) {
 		return ""
 	}
 	s, ok := r.item[name].(*types.AttributeValueMemberS)
 	if !ok {
-		r.fail(name, "is no string")
+		r.fail(name, "is not a string")
 		return ""
 	}
 	return s.Value
 }
 
-// num returns a number, which must be there.
+// num returns a number, which must be present.
 func (r *reader) num(name string) int64 {
 	v, ok := r.item[name].(*types.AttributeValueMemberN)
 	if !ok {
-		r.fail(name, "is no number")
+		r.fail(name, "is not a number")
 		return 0
 	}
 	n, err := strconv.ParseInt(v.Value, 10, 64)
 	if err != nil {
-		r.fail(name, "is no 64-bit number")
+		r.fail(name, "is not a 64-bit integer")
 	}
 	return n
 }
@@ -285,12 +285,12 @@ func (r *reader) num(name string) int64 {
 func (r *reader) binary(name string) []byte {
 	b := r.item.bytes(name)
 	if b == nil {
-		r.fail(name, "is no binary value")
+		r.fail(name, "is not a binary value")
 	}
 	return b
 }
 
-// time returns a time; an attribute that is not there is the zero time.
+// time returns a time; a missing attribute is the zero time.
 func (r *reader) time(name string) time.Time {
 	s := r.str(name)
 	if s == "" {
@@ -298,7 +298,7 @@ func (r *reader) time(name string) time.Time {
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		r.fail(name, "is no RFC 3339 time")
+		r.fail(name, "is not an RFC 3339 time")
 	}
 	return t.UTC()
 }
@@ -306,12 +306,12 @@ func (r *reader) time(name string) time.Time {
 func (r *reader) position(name string) checkpoint.Position {
 	p := checkpoint.Position(r.str(name))
 	if err := p.Validate(); err != nil {
-		r.fail(name, "is no position")
+		r.fail(name, "is not a position")
 	}
 	return p
 }
 
-// optionalPosition is position; an attribute that is not there is the empty position.
+// optionalPosition is like position, but a missing attribute is the empty position.
 func (r *reader) optionalPosition(name string) checkpoint.Position {
 	if !r.has(name) {
 		return ""
@@ -319,7 +319,7 @@ func (r *reader) optionalPosition(name string) checkpoint.Position {
 	return r.position(name)
 }
 
-// strings returns a list or a set of strings; an attribute that is not there is empty.
+// strings returns a list or a set of strings; a missing attribute is empty.
 func (r *reader) strings(name string) []string {
 	switch v := r.item[name].(type) {
 	case nil:
@@ -331,18 +331,18 @@ func (r *reader) strings(name string) []string {
 		for _, member := range v.Value {
 			s, ok := member.(*types.AttributeValueMemberS)
 			if !ok {
-				r.fail(name, "has a member that is no string")
+				r.fail(name, "has a member that is not a string")
 				return nil
 			}
 			values = append(values, s.Value)
 		}
 		return values
 	}
-	r.fail(name, "is no list of strings")
+	r.fail(name, "is not a list of strings")
 	return nil
 }
 
-// numbers returns a set of numbers in order; an attribute that is not there is empty.
+// numbers returns a set of numbers in order; a missing attribute is empty.
 func (r *reader) numbers(name string) []int {
 	if !r.has(name) {
 		return nil
@@ -400,7 +400,8 @@ func (r *reader) batchHeader() checkpoint.Batch {
 	return checkpoint.Batch{ID: strings.TrimPrefix(r.str(attrKey), keyBatch), Worker: r.str(attrWorker), Created: r.time(attrCreated)}
 }
 
-// unknownBatch returns what an item says of itself. It may mean something else by an attribute, so no fault of one matters.
+// unknownBatch returns what an item says about itself. An attribute may mean something else there, so faults are
+// ignored.
 func (r *reader) unknownBatch() checkpoint.UnknownBatch {
 	b := r.batchHeader()
 	r.err = nil
@@ -427,7 +428,7 @@ func (r *reader) list() *checkpoint.FileList {
 	}
 }
 
-// decoded returns what a binary attribute holds, which must be there.
+// decoded returns the decoded content of a binary attribute, which must be present.
 func decoded[T any](r *reader, name string, decode func([]byte) (T, error)) T {
 	var v T
 	data := r.binary(name)

@@ -10,8 +10,8 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// creating is how many rows CreateLeases writes at the same time. Each is a request of its own, as DynamoDB has no
-// other conditional write of many items that lets one fail without the rest.
+// creating is how many rows CreateLeases writes concurrently. Each is a separate request, because DynamoDB has no other
+// conditional write of many items in which one may fail without the rest.
 const creating = 8
 
 // Heartbeat implements checkpoint.Store with one write.
@@ -33,7 +33,7 @@ func (s *Store) Leave(ctx context.Context, worker string) error {
 	return nil
 }
 
-// CreateLeases implements checkpoint.Store. After an error some of the rows may be there; to call it again is safe.
+// CreateLeases implements checkpoint.Store. After an error some of the rows may exist; calling it again is safe.
 func (s *Store) CreateLeases(ctx context.Context, leases []checkpoint.Lease) error {
 	for _, l := range leases {
 		if err := l.ValidateNew(); err != nil {
@@ -58,7 +58,7 @@ func (s *Store) createLease(ctx context.Context, l checkpoint.Lease) error {
 	e.absent(attrKey)
 	err := s.put(ctx, "create lease", leaseItem(l), e)
 	if err == nil || errors.Is(err, checkpoint.ErrConflict) {
-		return nil // a row that exists stays as it is
+		return nil // an existing row stays as it is
 	}
 	return fmt.Errorf("create lease: shard %s: %w", l.Shard, err)
 }
@@ -72,9 +72,9 @@ func (s *Store) Lease(ctx context.Context, shard string) (checkpoint.Lease, erro
 	return readLease("lease", it)
 }
 
-// Acquire implements checkpoint.Store. If the row turns out to carry this owner and the next counter, an earlier
-// sending of this very call was applied and its answer lost, and the row is returned. That is sound because an owner's
-// id is made anew for each process, and a process acquires a row in one goroutine at a time.
+// Acquire implements checkpoint.Store. If the row turns out to have this owner and the next counter, an earlier send of
+// this same call was applied and its answer lost, and the row is returned. That is sound because each process has a new
+// owner id, and acquires a row in one goroutine at a time.
 func (s *Store) Acquire(ctx context.Context, l checkpoint.Lease, owner string) (checkpoint.Lease, error) {
 	if owner == "" {
 		return checkpoint.Lease{}, fmt.Errorf("acquire: shard %s: no owner given", l.Shard)
@@ -88,8 +88,8 @@ func (s *Store) Acquire(ctx context.Context, l checkpoint.Lease, owner string) (
 	})
 }
 
-// Release implements checkpoint.Store. ErrConflict may stand for an earlier sending of this call that was applied: the
-// lease is gone either way.
+// Release implements checkpoint.Store. ErrConflict may mean that an earlier send of this call was applied: either way
+// the worker no longer holds the lease.
 func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
 	var e expression
 	e.owned(l.Owner, l.Counter)
@@ -100,8 +100,8 @@ func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
 	return nil
 }
 
-// Rewind implements checkpoint.Store. A row that is free, at the wanted position and one counter further is what an
-// earlier sending of this call has left, or is as good.
+// Rewind implements checkpoint.Store. A row that is free, at the wanted position and one counter ahead was left by an
+// earlier send of this call, or is just as good.
 func (s *Store) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Position) (checkpoint.Lease, error) {
 	if err := to.Validate(); err != nil {
 		return checkpoint.Lease{}, fmt.Errorf("rewind: shard %s: %w", l.Shard, err)
@@ -140,8 +140,8 @@ func (s *Store) DeleteLease(ctx context.Context, l checkpoint.Lease) error {
 	return nil
 }
 
-// updateLease changes the row of a lease. If a condition fails, it reads the row: applied tells whether that is what an
-// earlier sending of this call would have left.
+// updateLease changes the row of a lease. If a condition fails, it reads the row: applied reports whether that is what
+// an earlier send of this call would have left.
 func (s *Store) updateLease(ctx context.Context, operation string, l checkpoint.Lease, e expression,
 	applied func(row checkpoint.Lease) bool) (checkpoint.Lease, error) {
 	it, err := s.update(ctx, operation, l.Shard, e)

@@ -14,8 +14,8 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Commit implements checkpoint.Store with one transaction. While other requests touch the same rows it tries again,
-// until ctx ends.
+// Commit implements checkpoint.Store with one transaction. It retries while other requests touch the same rows, until
+// ctx ends.
 func (s *Store) Commit(ctx context.Context, b checkpoint.Batch) error {
 	if err := b.Validate(); err != nil {
 		return fmt.Errorf("commit: %w", err)
@@ -34,8 +34,8 @@ func (s *Store) Commit(ctx context.Context, b checkpoint.Batch) error {
 	return nil
 }
 
-// transaction puts the batch if nothing is there under its id, and moves every checkpoint if the row is where the
-// range begins and is held as the range says.
+// transaction puts the batch if nothing is stored under its id, and moves every checkpoint if the row is at the range's
+// start and is held by its lease owner.
 func (s *Store) transaction(b checkpoint.Batch) (*dynamodb.TransactWriteItemsInput, error) {
 	it, err := batchItem(b)
 	if err != nil {
@@ -70,9 +70,9 @@ func (s *Store) advance(r checkpoint.Range) *types.Update {
 	}
 }
 
-// requestToken makes a repeated commit of a batch the same request for DynamoDB, which knows a token for ten minutes
-// and accepts up to 36 characters. Tokens are shared by all tables of an account, hence the name; and a batch that
-// came under the same id with other content is another request, for the condition on its id to refuse.
+// requestToken makes a repeated commit of a batch the same request to DynamoDB, which remembers a token for ten minutes
+// and accepts up to 36 characters. All tables of an account share their tokens, hence the table name. A batch with
+// other content under the same id is a different request, which the condition on the id refuses.
 func (s *Store) requestToken(b checkpoint.Batch, it item) string {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(*s.table), []byte(b.ID), it.bytes(attrRanges), it.files()} {
@@ -89,7 +89,7 @@ func (s *Store) Bury(ctx context.Context, id, worker string) (committed bool, er
 	}
 	for {
 		committed, err := s.bury(ctx, id, worker)
-		// Between the two requests the item may have been forgotten, which leaves the place free again.
+		// Between the two requests the item may have been forgotten, which frees its key again.
 		if errors.Is(err, checkpoint.ErrNotFound) && ctx.Err() == nil {
 			continue
 		}
@@ -138,7 +138,7 @@ func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) 
 	return b, nil
 }
 
-// NotePublished implements checkpoint.Store. To add to a set twice is to add once.
+// NotePublished implements checkpoint.Store. Adding to a set twice is the same as adding once.
 func (s *Store) NotePublished(ctx context.Context, id string, files []int) error {
 	if len(files) == 0 {
 		return nil // DynamoDB has no empty sets

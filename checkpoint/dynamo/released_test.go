@@ -13,8 +13,8 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// While an update is rolled out, workers of two releases share a table. The items in testdata were written by an earlier one:
-// this one reads them, and writes the same.
+// During the rollout of an update, workers of two releases share a table. The items in testdata were written by an
+// earlier release: this one reads them, and writes the same.
 func TestBatchItem_IsThatOfEarlierReleases(t *testing.T) {
 	for _, file := range []string{"testdata/batch.json", "testdata/listed_batch.json"} {
 		t.Run(file, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestBatchItem_IsThatOfEarlierReleases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			delete(released, attrPublished) // which is not the commit's
+			delete(released, attrPublished) // which Commit does not write
 			if len(written) != len(released) {
 				t.Errorf("written %d attributes, want %d", len(written), len(released))
 			}
@@ -46,7 +46,7 @@ func TestBatchItem_IsThatOfEarlierReleases(t *testing.T) {
 	}
 }
 
-// same compares binary values by what they hold: another version of the compression may give other bytes.
+// same compares binary values by their content: another version of the compression may produce different bytes.
 func same(t *testing.T, got, want types.AttributeValue) bool {
 	t.Helper()
 	w, isBinary := want.(*types.AttributeValueMemberB)

@@ -10,7 +10,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// get reads an item consistently. ErrNotFound means that there is none.
+// get reads an item with strong consistency. ErrNotFound means that there is none.
 func (s *Store) get(ctx context.Context, operation, key string, attributes ...string) (item, error) {
 	in := &dynamodb.GetItemInput{TableName: s.table, Key: item{attrKey: str(key)}, ConsistentRead: aws.Bool(true)}
 	if len(attributes) > 0 {
@@ -30,7 +30,7 @@ func (s *Store) get(ctx context.Context, operation, key string, attributes ...st
 	return found, err
 }
 
-// put writes an item on a condition; without one it replaces what is there.
+// put writes an item if its condition holds; without one it replaces what is there.
 func (s *Store) put(ctx context.Context, operation string, it item, e expression) error {
 	in := &dynamodb.PutItemInput{TableName: s.table, Item: it}
 	if len(e.conditions) > 0 {
@@ -62,7 +62,7 @@ func (s *Store) update(ctx context.Context, operation, key string, e expression)
 	return after, err
 }
 
-// remove deletes an item on a condition, or whatever it is.
+// remove deletes an item if its condition holds; without one it deletes whatever is there.
 func (s *Store) remove(ctx context.Context, operation, key string, e expression) error {
 	in := &dynamodb.DeleteItemInput{TableName: s.table, Key: item{attrKey: str(key)}}
 	if len(e.conditions) > 0 {

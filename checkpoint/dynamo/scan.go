@@ -15,8 +15,8 @@ import (
 // Scan implements checkpoint.Store. It is eventually consistent.
 func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) { return s.scan(ctx, false) }
 
-// scan reads the table; consistently at twice the read units. DynamoDB bills whole items, whatever part of them is asked
-// for.
+// scan reads the table; with strong consistency at twice the read units. DynamoDB bills whole items, whatever part of
+// them is requested.
 func (s *Store) scan(ctx context.Context, consistently bool) (checkpoint.Snapshot, error) {
 	var snap checkpoint.Snapshot
 	in := &dynamodb.ScanInput{
@@ -37,7 +37,7 @@ func (s *Store) scan(ctx context.Context, consistently bool) (checkpoint.Snapsho
 	return snap, nil
 }
 
-// pages sends a scan page after page.
+// pages runs a scan page by page.
 func (s *Store) pages(ctx context.Context, in *dynamodb.ScanInput, f func(items []map[string]types.AttributeValue) error) error {
 	for {
 		var out *dynamodb.ScanOutput
@@ -72,7 +72,7 @@ func take(snap *checkpoint.Snapshot, it item) (err error) {
 	case typeApplication:
 		snap.Application, err = read(it, (*reader).application)
 	case "":
-		return fmt.Errorf("item %q has no entityType, another program writes to this table: %w", it.key(), checkpoint.ErrForeignTable)
+		return fmt.Errorf("item %q has no entityType: another program writes to this table: %w", it.key(), checkpoint.ErrForeignTable)
 	default:
 		if strings.HasPrefix(it.key(), keyBatch) {
 			return appendTo(&snap.Unknown, it, (*reader).unknownBatch)

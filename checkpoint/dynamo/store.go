@@ -1,10 +1,10 @@
 // Package dynamo is the checkpoint store that several machines share: a DynamoDB table.
 //
-// The table has the partition key leaseKey. The row of a shard lies under the shard's id; all other items have keys
-// that begin with '#', which no shard id contains. The attribute entityType says what an item is. Attributes that the
-// Kinesis Client Library has too bear its names.
+// The table has the partition key leaseKey. A shard's row is stored under the shard's id; the keys of all other items
+// begin with '#', which no shard id contains. The attribute entityType says what an item is. Attributes that the
+// Kinesis Client Library also has use its names.
 //
-// At rest a worker costs one write a heartbeat and one scan a look at the table, whatever the number of its shards.
+// At rest a worker costs one write per heartbeat and one table scan per look, however many shards it has.
 package dynamo
 
 import (
@@ -30,7 +30,7 @@ type Config struct {
 	AWS   aws.Config
 	Table string
 
-	// Create makes the table if there is none. Without it, a table that is missing is an error.
+	// Create makes the table if there is none. Without it, a missing table is an error.
 	Create bool
 
 	Metrics *metrics.Metrics // may be nil
@@ -38,15 +38,15 @@ type Config struct {
 }
 
 const (
-	// attempts bounds how often the SDK sends one request. With the backoff a call that can only fail takes a second
-	// at most, if the answers come at once.
+	// attempts bounds how often the SDK sends one request. Including backoff, a call that can only fail takes at most a
+	// second if the answers come at once.
 	attempts = 6
-	// requestTimeout ends a single attempt. A DynamoDB request takes milliseconds; a connection that says nothing for
-	// this long is dead.
+	// requestTimeout ends a single attempt. A DynamoDB request takes milliseconds; a connection that is silent for this
+	// long is dead.
 	requestTimeout = 5 * time.Second
 )
 
-// retries bounds the waits between attempts, the SDK's and ours.
+// retries bounds the waits between attempts, both the SDK's and ours.
 var retries = backoff.Policy{First: 25 * time.Millisecond, Longest: time.Second}
 
 // Store implements checkpoint.Store on a table. Open makes one.
@@ -60,11 +60,11 @@ type Store struct {
 
 var _ checkpoint.Store = (*Store)(nil)
 
-// Open finds the table, or makes it, and waits until it can be used. A table with another key is refused with
+// Open finds the table, or creates it, and waits until it is usable. It refuses a table with a different key with
 // checkpoint.ErrForeignTable.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Table == "" {
-		return nil, errors.New("open checkpoint table: no name given")
+		return nil, errors.New("open checkpoint table: it has no name")
 	}
 	s := &Store{
 		db:      newClient(cfg),
@@ -96,8 +96,8 @@ func newClient(cfg Config) *dynamodb.Client {
 	})
 }
 
-// call sends one request, counts it, and puts its error into our terms. It sends it again after errors that say that
-// nothing was applied and that the next moment may be better; the SDK has already repeated what is worth it otherwise.
+// call sends one request, counts it, and translates its error into our terms. It retries after errors which say that
+// nothing was applied and that a later attempt may succeed; the SDK has already retried whatever else is worth it.
 func (s *Store) call(ctx context.Context, operation string, send func() error) (err error) {
 	end := s.health.begin(operation)
 	defer func() {
@@ -115,7 +115,7 @@ func (s *Store) call(ctx context.Context, operation string, send func() error) (
 	})
 }
 
-// answered tells that the table gave the answer that an error stands for.
+// answered reports whether an error is an answer of the table.
 func answered(err error) bool {
 	_, none := errors.AsType[*types.ResourceNotFoundException](err)
 	_, there := errors.AsType[*types.ResourceInUseException](err)

@@ -54,7 +54,7 @@ func stockRow(shard, position, parent string) row {
 // listed is a stream of three shards that do not descend from each other.
 var listed = map[string][]string{"shardId-1": nil, "shardId-2": nil, "shardId-3": nil}
 
-// foreignTable makes a table with that key and those rows, and returns its name.
+// foreignTable creates a table with that key and those rows, and returns its name.
 func foreignTable(t *testing.T, cfg dynamo.Config, key string, rows ...row) string {
 	t.Helper()
 	client, name := rawClient(cfg), config("").Table
@@ -137,7 +137,7 @@ func testImport_GoesOnWhereTheOthersStopped(t *testing.T, endpoint string) {
 		t.Run(name, func(t *testing.T) {
 			store, from := importing(t, endpoint, c.key, c.rows...)
 			must(t, store.CreateLeases(t.Context(), []checkpoint.Lease{{Shard: "shardId-1", Checkpoint: application.Initial}}))
-			for range 2 { // to repeat it is safe
+			for range 2 { // repeating it is safe
 				plan, err := store.Import(t.Context(), dynamo.Source{Table: from, Listed: c.listed})
 				must(t, err)
 				if len(plan.Leases) != len(c.want) {
@@ -146,7 +146,7 @@ func testImport_GoesOnWhereTheOthersStopped(t *testing.T, endpoint string) {
 			}
 			got := leases(t, store)
 			for i := range got {
-				if got[i].Shard == "shardId-1" && got[i].Counter == 1 { // a replaced row counts on
+				if got[i].Shard == "shardId-1" && got[i].Counter == 1 { // a replaced row keeps counting
 					got[i].Counter = 0
 				}
 				if got[i].Begin != got[i].Checkpoint {
@@ -161,7 +161,7 @@ func testImport_GoesOnWhereTheOthersStopped(t *testing.T, endpoint string) {
 	}
 }
 
-// importing returns a store that is bound, and the name of another consumer's table.
+// importing returns a bound store and the name of another consumer's table.
 func importing(t *testing.T, endpoint, key string, rows ...row) (*dynamo.Store, string) {
 	t.Helper()
 	cfg := config(endpoint)
@@ -190,7 +190,7 @@ func testImport_WritesNothingWhenItRefuses(t *testing.T, endpoint string) {
 		"a shard has ended here":           {checkpoint.ShardEnd, "ShardID", []row{stockRow("shardId-1", "495", "")}, "shardId-1 is at SHARD_END here"},
 		"a checkpoint inside an aggregate": {"", "leaseKey", []row{javaRow("shardId-1", "495").subSequence("3")}, "inside aggregates"},
 		"tables of several streams":        {"", "leaseKey", []row{javaRow("123456789012:taxi:1700000000:shardId-1", "495")}, "several streams"},
-		"a value that is no checkpoint":    {"", "ShardID", []row{stockRow("shardId-1", "somewhere", "")}, "somewhere"},
+		"a value that is not a checkpoint": {"", "ShardID", []row{stockRow("shardId-1", "somewhere", "")}, "somewhere"},
 		"a table of this pipeline":         {"", "leaseKey", []row{{"leaseKey": s("#application"), "entityType": s("APPLICATION")}}, "a table of this pipeline"},
 		"a table of something else":        {"", "id", nil, "its key is id:S"},
 	} {
@@ -234,7 +234,7 @@ func testImport_AsksForThePositionBeforeAnAggregate(t *testing.T, endpoint strin
 	before := checkpoint.AtTimestamp(time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC))
 	asked := []string{}
 	source := dynamo.Source{Table: from, Listed: listed, Before: positionBefore(&asked, before, nil)}
-	if _, err := store.Import(t.Context(), source); err == nil || !strings.Contains(err.Error(), "1 shards lie inside aggregates") || len(leases(t, store)) > 0 {
+	if _, err := store.Import(t.Context(), source); err == nil || !strings.Contains(err.Error(), "1 shards are inside aggregates") || len(leases(t, store)) > 0 {
 		t.Errorf("%v, want a refusal", err)
 	}
 	slices.Sort(asked)
@@ -260,7 +260,8 @@ func testImport_AsksForThePositionBeforeAnAggregate(t *testing.T, endpoint strin
 	}
 }
 
-// Between the first row and the last the table is wrong. Nobody may use it then, whether the import still runs or died.
+// Between the first row and the last the table is wrong. No worker may use it then, whether the import is still running
+// or died.
 func testImport_KeepsWorkersOutUntilItHasFinished(t *testing.T, endpoint string) {
 	cfg := config(endpoint)
 	store := open(t, cfg)
@@ -296,7 +297,7 @@ func testImport_KeepsWorkersOutUntilItHasFinished(t *testing.T, endpoint string)
 	snap, err := store.Scan(t.Context())
 	must(t, err)
 	if snap.Application.Importing != source.Table {
-		t.Errorf("workers that run do not see the import: %+v", snap.Application)
+		t.Errorf("running workers do not see the import: %+v", snap.Application)
 	}
 	other := dynamo.Source{Table: foreignTable(t, cfg, "leaseKey", rows...), Listed: listed}
 	if _, err := store.Import(t.Context(), other); err == nil || !strings.Contains(err.Error(), source.Table) {

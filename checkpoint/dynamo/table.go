@@ -14,13 +14,13 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// tableWait bounds the wait for a table that is being made; DynamoDB takes seconds.
+// tableWait bounds the wait for a new table to become active; DynamoDB takes seconds.
 const tableWait = 5 * time.Minute
 
-// stockKey is the partition key of tables that vmware-go-kcl makes.
+// stockKey is the partition key of tables created by vmware-go-kcl.
 const stockKey = "ShardID"
 
-// openTable finds the table or makes it, and checks its key.
+// openTable finds or creates the table, and checks its key.
 func (s *Store) openTable(ctx context.Context, create bool) error {
 	description, err := s.describe(ctx, *s.table)
 	made := false
@@ -53,12 +53,12 @@ func (s *Store) describe(ctx context.Context, table string) (*types.TableDescrip
 	})
 	var missing *types.ResourceNotFoundException
 	if errors.As(err, &missing) {
-		return nil, fmt.Errorf("there is no such table: %w", checkpoint.ErrNotFound)
+		return nil, fmt.Errorf("no such table: %w", checkpoint.ErrNotFound)
 	}
 	return description, err
 }
 
-// createTable makes the table with on-demand capacity. Another worker may be faster, which is as good.
+// createTable creates the table with on-demand capacity. It is fine if another worker does so first.
 func (s *Store) createTable(ctx context.Context) error {
 	in := &dynamodb.CreateTableInput{
 		TableName:            s.table,
@@ -75,7 +75,7 @@ func (s *Store) createTable(ctx context.Context) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("create it: %w", err)
+		return fmt.Errorf("create: %w", err)
 	}
 	s.log.Info("checkpoint table created", logkey.Table, *s.table)
 	return nil
@@ -92,7 +92,7 @@ func (s *Store) waitForTable(ctx context.Context) (*types.TableDescription, erro
 	return out.Table, nil
 }
 
-// protect switches point-in-time recovery on. The pipeline works without it, so a refusal is only told.
+// protect enables point-in-time recovery. The pipeline works without it, so a refusal is only logged.
 func (s *Store) protect(ctx context.Context) {
 	err := s.call(ctx, "enable recovery", func() error {
 		_, err := s.db.UpdateContinuousBackups(ctx, &dynamodb.UpdateContinuousBackupsInput{
@@ -106,20 +106,20 @@ func (s *Store) protect(ctx context.Context) {
 	}
 }
 
-// checkKey refuses tables that can not be ours.
+// checkKey refuses tables that cannot be ours.
 func checkKey(description *types.TableDescription) error {
 	switch key := partitionKey(description); {
 	case key == attrKey+":S" && len(description.KeySchema) == 1:
 		return nil
 	case key == stockKey+":S":
-		return fmt.Errorf("%w: it has the key %s, so vmware-go-kcl's own checkpointer has made it; "+
+		return fmt.Errorf("%w: it has the key %s, so vmware-go-kcl's own checkpointer made it; "+
 			"use a new table and import this one", checkpoint.ErrForeignTable, stockKey)
 	default:
-		return fmt.Errorf("%w: its key is %s, not %s:S alone", checkpoint.ErrForeignTable, key, attrKey)
+		return fmt.Errorf("%w: its key is %s, want only %s:S", checkpoint.ErrForeignTable, key, attrKey)
 	}
 }
 
-// partitionKey returns the name and the type of the partition key, as "leaseKey:S".
+// partitionKey returns the name and the type of the partition key, such as "leaseKey:S".
 func partitionKey(description *types.TableDescription) string {
 	for _, k := range description.KeySchema {
 		if k.KeyType != types.KeyTypeHash {

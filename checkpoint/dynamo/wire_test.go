@@ -24,8 +24,8 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 )
 
-// script answers requests in place of DynamoDB: the first one with the first answer, and so on. A request too many
-// fails the test, and so does an answer that nobody asked for.
+// script answers requests in place of DynamoDB: the first one with the first answer, and so on. An unexpected request
+// fails the test, and so does an unused answer.
 type script struct {
 	t       *testing.T
 	mu      sync.Mutex
@@ -34,10 +34,10 @@ type script struct {
 }
 
 type answer struct {
-	operation string // that must be asked
+	operation string // that is expected
 	status    int    // 0 means 200
 	body      string
-	err       error         // in place of an answer
+	err       error         // instead of an answer
 	wait      time.Duration // before it
 }
 
@@ -94,7 +94,7 @@ func (s *script) next(operation string, raw []byte) (answer, bool) {
 const tableActive = `{"Table":{"TableStatus":"ACTIVE","KeySchema":[{"AttributeName":"leaseKey","KeyType":"HASH"}],` +
 	`"AttributeDefinitions":[{"AttributeName":"leaseKey","AttributeType":"S"}]}}`
 
-// failure is an answer with an error of DynamoDB's.
+// failure is an answer with a DynamoDB error.
 func failure(operation, code, rest string) answer {
 	return answer{operation: operation, status: 400, body: fmt.Sprintf(`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":"planted"%s}`, code, rest)}
 }
@@ -107,7 +107,7 @@ func canceled(codes ...string) answer {
 	return failure("TransactWriteItems", "TransactionCanceledException", `,"CancellationReasons":[`+strings.Join(reasons, ",")+`]`)
 }
 
-// scripted opens a store on a table that is there, and gives it the answers.
+// scripted opens a store on an existing table, and scripts its further answers.
 func scripted(t *testing.T, answers ...answer) (*dynamo.Store, *script) {
 	t.Helper()
 	s := &script{t: t, answers: slices.Concat([]answer{{operation: "DescribeTable", body: tableActive}}, answers)}
@@ -177,7 +177,7 @@ func TestCommit_ReadsTheReasonsOfACancelledTransaction(t *testing.T) {
 					}
 				case c.fails != "":
 					if err == nil || errors.Is(err, checkpoint.ErrConflict) || !strings.Contains(err.Error(), c.fails) {
-						t.Errorf("%v, want an error with %q that is no conflict", err, c.fails)
+						t.Errorf("%v, want an error with %q that is not a conflict", err, c.fails)
 					}
 				case err != nil:
 					t.Error(err)
@@ -279,7 +279,7 @@ func TestAcquire_RecognisesItsOwnSuccess(t *testing.T) {
 func TestAcquire_DoesNotGuessWhenTheReadFails(t *testing.T) {
 	s, _ := scripted(t, failure("UpdateItem", "ConditionalCheckFailedException", ""), failure("GetItem", "AccessDeniedException", ""))
 	if _, err := s.Acquire(t.Context(), heldLease, "w2"); err == nil || errors.Is(err, checkpoint.ErrConflict) {
-		t.Errorf("%v, want an error that is no conflict", err)
+		t.Errorf("%v, want an error that is not a conflict", err)
 	}
 }
 
@@ -387,13 +387,13 @@ func TestScan_RefusesWhatItDoesNotUnderstand(t *testing.T) {
 		foreign bool
 		says    string
 	}{
-		"a row of another program":    {`{"leaseKey":{"S":"shardId-1"},"checkpoint":{"S":"1"}}`, true, "shardId-1"},
-		"a lease without a counter":   {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"}}`, false, "leaseCounter"},
-		"a lease without a position":  {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"leaseCounter":{"N":"1"}}`, false, "checkpoint"},
-		"a counter that is no number": {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1.5"}}`, false, "64-bit"},
-		"parents that are no strings": {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1"},"parentShardId":{"N":"1"}}`, false, "parentShardId"},
-		"an arrival that is no time":  {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1"},"lastArrival":{"S":"noon"}}`, false, "lastArrival"},
-		"an owner that is no string":  {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1"},"leaseOwner":{"N":"1"}}`, false, "leaseOwner"},
+		"a row of another program":       {`{"leaseKey":{"S":"shardId-1"},"checkpoint":{"S":"1"}}`, true, "shardId-1"},
+		"a lease without a counter":      {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"}}`, false, "leaseCounter"},
+		"a lease without a position":     {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"leaseCounter":{"N":"1"}}`, false, "checkpoint"},
+		"a counter that is not a number": {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1.5"}}`, false, "64-bit"},
+		"parents that are not strings":   {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1"},"parentShardId":{"N":"1"}}`, false, "parentShardId"},
+		"an arrival that is not a time":  {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1"},"lastArrival":{"S":"noon"}}`, false, "lastArrival"},
+		"an owner that is not a string":  {`{"leaseKey":{"S":"shardId-1"},"entityType":{"S":"LEASE"},"checkpoint":{"S":"1"},"leaseCounter":{"N":"1"},"leaseOwner":{"N":"1"}}`, false, "leaseOwner"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := scripted(t, answer{operation: "Scan", body: `{"Items":[` + c.item + `]}`})
@@ -447,7 +447,7 @@ func TestMetrics_CountRequests(t *testing.T) {
 	}
 }
 
-// TestRequests_AtRest counts what a worker costs that has nothing to do: a write a heartbeat, a page a scan.
+// TestRequests_AtRest counts the requests of an idle worker: one write per heartbeat, one page per scan.
 func TestRequests_AtRest(t *testing.T) {
 	var rows []string
 	for range 100 {
@@ -479,7 +479,7 @@ func TestOpen_WaitsForItsTable(t *testing.T) {
 		"it is missing and must not be made":   {answers: []answer{missing}, fails: "no such table"},
 		"it is missing and made":               {create: true, answers: []answer{missing, create, missing, creating, active, protect}},
 		"two workers make it":                  {create: true, answers: []answer{missing, failure("CreateTable", "ResourceInUseException", ""), creating, active, protect}},
-		"recovery can not be switched on":      {create: true, answers: []answer{missing, create, active, failure("UpdateContinuousBackups", "AccessDeniedException", "")}},
+		"recovery cannot be enabled":           {create: true, answers: []answer{missing, create, active, failure("UpdateContinuousBackups", "AccessDeniedException", "")}},
 		"it may not be made":                   {create: true, answers: []answer{missing, failure("CreateTable", "AccessDeniedException", "")}, fails: "AccessDenied"},
 		"it may not be looked at":              {create: true, answers: []answer{failure("DescribeTable", "AccessDeniedException", "")}, fails: "AccessDenied"},
 		"it has a sort key":                    {answers: []answer{{operation: "DescribeTable", body: strings.Replace(tableActive, `"HASH"}`, `"HASH"},{"AttributeName":"x","KeyType":"RANGE"}`, 1)}}, fails: "belongs to something else"},
@@ -496,7 +496,7 @@ func TestOpen_WaitsForItsTable(t *testing.T) {
 					t.Errorf("%v, want %q", err, c.fails)
 				}
 				if len(s.answers) > 0 {
-					t.Errorf("%d answers were not asked for", len(s.answers))
+					t.Errorf("%d answers were not used", len(s.answers))
 				}
 			})
 		})
@@ -537,8 +537,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// typesBeforeLists are the entityTypes that releases know which do not know lists: Scan passes others over, so that
-// such a release never sweeps a batch whose files it does not see.
+// typesBeforeLists are the entityTypes known to releases that do not know lists: Scan skips all others, so that such a
+// release never sweeps a batch whose files it does not see.
 var typesBeforeLists = []string{"LEASE", "WORKER", "BATCH", "TOMBSTONE", "APPLICATION"}
 
 func TestCommit_OlderReleasesDoNotSeeABatchWithAList(t *testing.T) {
@@ -563,15 +563,15 @@ func TestCommit_OlderReleasesDoNotSeeABatchWithAList(t *testing.T) {
 	}
 }
 
-// putItem is the item that the last transaction puts.
+// putItem returns the item that the last transaction puts.
 func putItem(s *script) map[string]any {
 	last := s.asked[len(s.asked)-1].body
 	return last["TransactItems"].([]any)[0].(map[string]any)["Put"].(map[string]any)["Item"].(map[string]any)
 }
 
-// DynamoDB takes 400 KB an item and 4 MB a transaction (Amazon DynamoDB Developer Guide, "Quotas"). The largest batch
-// keeps far below both, whether its files are in its item or not. Requests carry binary values in base64, which takes
-// four bytes for three: what DynamoDB counts is less.
+// DynamoDB takes 400 KB per item and 4 MB per transaction (Amazon DynamoDB Developer Guide, "Quotas"). The largest
+// batch stays far below both, whether its files are in its item or not. Requests carry binary values in base64, four
+// bytes for three: what DynamoDB counts is less.
 func TestCommit_KeepsBelowDynamoDBsLimits(t *testing.T) {
 	const item, transaction = 400 << 10, 4 << 20
 	var ranges []checkpoint.Range
