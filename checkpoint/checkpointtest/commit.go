@@ -78,21 +78,21 @@ func testCommitMaxRanges(t *testing.T, s checkpoint.Store) {
 func testCommitInvalid(t *testing.T, s checkpoint.Store) {
 	held := makeHeld(t, s, 1, "w1")[0]
 	for name, change := range map[string]func(b *checkpoint.Batch){
-		"no id":                   func(b *checkpoint.Batch) { b.ID = "" },
-		"no ranges":               func(b *checkpoint.Batch) { b.Ranges = nil },
-		"a shard twice":           func(b *checkpoint.Batch) { b.Ranges = append(b.Ranges, b.Ranges[0]) },
-		"no shard":                func(b *checkpoint.Batch) { b.Ranges[0].Shard = "" },
-		"no owner":                func(b *checkpoint.Batch) { b.Ranges[0].LeaseOwner = "" },
-		"no start":                func(b *checkpoint.Batch) { b.Ranges[0].Start = "" },
-		"a start behind the end":  func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.ShardEnd },
-		"no end":                  func(b *checkpoint.Batch) { b.Ranges[0].End = "" },
-		"an end that is no place": func(b *checkpoint.Batch) { b.Ranges[0].End = checkpoint.TrimHorizon },
-		"a range that stands":     func(b *checkpoint.Batch) { b.Ranges[0].Start, b.Ranges[0].End = "100", "100" },
-		"a list without a key":    func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("lake", "", 1, []byte("x")) },
-		"a list without a bucket": func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("", "k", 1, []byte("x")) },
-		"a list of no files":      func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("lake", "k", 0, []byte("x")) },
-		"a list without its sum":  func(b *checkpoint.Batch) { b.List = &checkpoint.FileList{Bucket: "lake", Key: "k", Files: 1, Bytes: 1} },
-		"a range that goes back":  func(b *checkpoint.Batch) { b.Ranges[0].Start, b.Ranges[0].End = "100", "99" },
+		"no id":                      func(b *checkpoint.Batch) { b.ID = "" },
+		"no ranges":                  func(b *checkpoint.Batch) { b.Ranges = nil },
+		"a shard twice":              func(b *checkpoint.Batch) { b.Ranges = append(b.Ranges, b.Ranges[0]) },
+		"no shard":                   func(b *checkpoint.Batch) { b.Ranges[0].Shard = "" },
+		"no owner":                   func(b *checkpoint.Batch) { b.Ranges[0].LeaseOwner = "" },
+		"no start":                   func(b *checkpoint.Batch) { b.Ranges[0].Start = "" },
+		"a start after the end":      func(b *checkpoint.Batch) { b.Ranges[0].Start = checkpoint.ShardEnd },
+		"no end":                     func(b *checkpoint.Batch) { b.Ranges[0].End = "" },
+		"an end that is not a place": func(b *checkpoint.Batch) { b.Ranges[0].End = checkpoint.TrimHorizon },
+		"a range that stands":        func(b *checkpoint.Batch) { b.Ranges[0].Start, b.Ranges[0].End = "100", "100" },
+		"a list without a key":       func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("lake", "", 1, []byte("x")) },
+		"a list without a bucket":    func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("", "k", 1, []byte("x")) },
+		"a list of no files":         func(b *checkpoint.Batch) { b.List = checkpoint.NewFileList("lake", "k", 0, []byte("x")) },
+		"a list without its sum":     func(b *checkpoint.Batch) { b.List = &checkpoint.FileList{Bucket: "lake", Key: "k", Files: 1, Bytes: 1} },
+		"a range that goes back":     func(b *checkpoint.Batch) { b.Ranges[0].Start, b.Ranges[0].End = "100", "99" },
 	} {
 		b := batchOf("b", sequence(5), held)
 		change(&b)
@@ -128,7 +128,7 @@ func testCommitTooLarge(t *testing.T, s checkpoint.Store) {
 	}
 }
 
-// What no item holds is committed with a list, and has all the life of another batch.
+// A batch that no item has room for is committed with a list, and has the same life as any other batch.
 func testCommitListed(t *testing.T, s checkpoint.Store) {
 	ctx := t.Context()
 	held := makeHeld(t, s, 1, "w1")
@@ -158,7 +158,7 @@ func testCommitListed(t *testing.T, s checkpoint.Store) {
 	if !committed {
 		t.Error("the batch was buried")
 	}
-	// The same commit again, and another batch of the same id.
+	// The same commit again, and another batch with the same id.
 	if err := s.Commit(ctx, b); err != nil && !errors.Is(err, checkpoint.ErrConflict) {
 		t.Errorf("the repeated Commit: %v", err)
 	}
@@ -177,7 +177,7 @@ func testCommitListed(t *testing.T, s checkpoint.Store) {
 	}
 }
 
-// A tombstone keeps a batch with a list out as it does any other.
+// A tombstone keeps out a batch with a list as it does any other.
 func testCommitListedAfterBury(t *testing.T, s checkpoint.Store) {
 	held := makeHeld(t, s, 1, "w1")
 	committed, err := s.Bury(t.Context(), "b", "w1")
@@ -198,7 +198,8 @@ func testCommitTwice(t *testing.T, s checkpoint.Store) {
 	held := makeHeld(t, s, 2, "w1")
 	b := batchOf("b", sequence(5), held...)
 	must(t, s.Commit(ctx, b))
-	// A store may know the repetition of a call (nil) or find its conditions gone (ErrConflict); nothing may change.
+	// A store may recognize the repeated call (nil) or find that its conditions no longer hold (ErrConflict); nothing
+	// may change.
 	if err := s.Commit(ctx, b); err != nil && !errors.Is(err, checkpoint.ErrConflict) {
 		t.Errorf("the repeated Commit: %v", err)
 	}

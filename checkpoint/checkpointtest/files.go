@@ -9,8 +9,8 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Files returns n files that are staged in uploads of the given number of parts, with ids, ETags and checksums that are
-// random in the way S3's are, so that they compress like real ones. The same arguments give the same files.
+// Files returns n files that are staged in uploads of the given number of parts. Their ids, ETags and checksums are as
+// random as S3's, so that they compress like real ones. The same arguments return the same files.
 func Files(n, parts int) []checkpoint.File {
 	random := rand.NewChaCha8([32]byte{1})
 	bytes := func(n int) []byte {

@@ -7,12 +7,12 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Hook is called around every call of a store: first with applied false, when an error keeps the call from being applied,
-// and then with applied true, when an error takes the place of the answer. Calls that fail by themselves have no second
-// hook. A hook may block, and may use the store. Operations are called as the methods, in lower case: "create leases".
+// Hook is called around every call of a store: first with applied false, when an error prevents the call, then with
+// applied true, when an error replaces the answer. A call that fails by itself has no second hook. A hook may block,
+// and may use the store. An operation is named after its method, in lower case, such as "create leases".
 type Hook func(operation string, applied bool) error
 
-// Hooked is a store that calls a hook around every call of another, but Close.
+// Hooked returns a store that calls a hook around every call of another store except Close.
 func Hooked(s checkpoint.Store, h Hook) checkpoint.Store { return hooked{s, h} }
 
 type hooked struct {
@@ -39,7 +39,7 @@ func around[T any](ctx context.Context, s hooked, operation string, f func() (T,
 	return answer, nil
 }
 
-// do is around for calls that answer nothing.
+// do is around for calls that return only an error.
 func (s hooked) do(ctx context.Context, operation string, f func() error) error {
 	_, err := around(ctx, s, operation, func() (struct{}, error) { return struct{}{}, f() })
 	return err

@@ -9,7 +9,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/local"
 )
 
-// The hook changes nothing of what a store does, and sees every call.
+// Hooked does not change how a store behaves, and its hook sees every call.
 func TestHooked_IsAStore(t *testing.T) {
 	checkpointtest.Run(t, func(t *testing.T) checkpoint.Store {
 		return checkpointtest.Hooked(local.OpenMemory(), func(string, bool) error { return nil })

@@ -13,16 +13,16 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Rows writes to a store past its methods, as a later release would.
+// Rows writes to a store bypassing its methods, as a later release would.
 type Rows struct {
-	// Put makes what is there under the id of a batch an UnknownBatch, which holds all that b has.
+	// Put turns whatever is stored under the batch's id into an UnknownBatch that holds all that b has.
 	Put func(t *testing.T, b checkpoint.UnknownBatch)
-	// Remove takes out whatever is there.
+	// Remove deletes whatever is stored.
 	Remove func(t *testing.T, id string)
 }
 
-// RunKinds holds a store to what checkpoint.UnknownBatch promises: this release leaves alone what it does not understand,
-// whatever it was about to do with a batch when a later one changed it.
+// RunKinds checks that a store keeps what checkpoint.UnknownBatch promises: this release leaves alone what it does not
+// understand, whatever it was about to do with a batch when a later release changed it.
 func RunKinds(t *testing.T, open func(t *testing.T) (checkpoint.Store, Rows), runs int) {
 	t.Run("a batch of an unknown kind is seen, and stays", func(t *testing.T) {
 		s, rows := open(t)
@@ -86,23 +86,24 @@ func testUnknown(t *testing.T, s checkpoint.Store, rows Rows) {
 	must(t, s.Forget(ctx, want.ID))
 }
 
-// kindEvents count what happened, so that runs in which nothing did prove nothing.
+// kindEvents counts what happened, because runs in which nothing did prove nothing.
 type kindEvents struct {
-	forgotten int // batches that this release has published and forgotten
-	refused   int // that it was about to forget, and a later release had made its own
-	unread    int // that it had seen in a scan, and did not read any more
-	finished  int // unknown ones that the later release has finished
+	forgotten int // batches that this release published and forgot
+	refused   int // that it was about to forget when a later release had made them its own
+	unread    int // that it had seen in a scan and could no longer read
+	finished  int // unknown ones that the later release finished
 }
 
-// kindWorker is a worker of this release: it scans, reads, publishes and forgets, and much may happen between two steps.
+// kindWorker is a worker of this release: it scans, reads, publishes and forgets, and anything may happen between two
+// steps.
 type kindWorker struct {
 	left []string // ids of the last scan
-	at   string   // id of the batch that was read and is published now
+	at   string   // id of the batch that was read and is being published
 }
 
-// playKinds plays workers of this release beside one of a later release, which commits batches of an unknown kind, makes
-// others its own, and finishes them. It fails if one was published that was unknown when it was read, or if one is gone that
-// the later release has not finished.
+// playKinds plays workers of this release next to one of a later release, which commits batches of an unknown kind,
+// takes over others, and finishes them. It fails if a batch is published that was unknown when it was read, or if one
+// is gone that the later release has not finished.
 func playKinds(t *testing.T, open func(t *testing.T) (checkpoint.Store, Rows), seed uint64, blind bool, events *kindEvents) error {
 	s, rows := open(t)
 	defer func() { must(t, s.Close()) }()
@@ -115,7 +116,7 @@ func playKinds(t *testing.T, open func(t *testing.T) (checkpoint.Store, Rows), s
 			there = append(there, b.ID)
 		}
 		if want := slices.Sorted(maps.Keys(unknown)); !slices.Equal(slices.Sorted(slices.Values(there)), want) {
-			return fmt.Errorf("there are the unknown batches %q, want %q", there, want)
+			return fmt.Errorf("the unknown batches are %q, want %q", there, want)
 		}
 		return nil
 	}
@@ -179,7 +180,7 @@ func (w *kindWorker) step(t *testing.T, s checkpoint.Store, rows Rows, unknown m
 		b, err := s.Batch(t.Context(), id)
 		switch {
 		case err == nil && unknown[id]:
-			return fmt.Errorf("batch %s would be published, and is of an unknown kind", id)
+			return fmt.Errorf("batch %s would be published, but is of an unknown kind", id)
 		case err == nil:
 			w.at = b.ID
 		case errors.Is(err, checkpoint.ErrUnknownKind) && unknown[id]:

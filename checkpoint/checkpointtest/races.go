@@ -40,7 +40,7 @@ func raceAcquire(t *testing.T, s checkpoint.Store) {
 		got, err := s.Acquire(t.Context(), free, owner)
 		switch {
 		case err == nil && (got.Owner != owner || got.Counter != 1):
-			t.Errorf("%s acquired the lease and was given %+v", owner, got)
+			t.Errorf("%s acquired the lease and got %+v", owner, got)
 		case err == nil:
 			winners.Add(1)
 		case !errors.Is(err, checkpoint.ErrConflict):
@@ -140,7 +140,7 @@ func raceSameCommit(t *testing.T, s checkpoint.Store) {
 }
 
 // raceOverlapping commits pairs of neighbours in a ring of shards. Each commit moves both of its shards by its own
-// amount or none, so that the total of all positions tells whether one was torn.
+// amount or none, so that the total of all positions shows whether one was torn.
 func raceOverlapping(t *testing.T, s checkpoint.Store) {
 	const shards, rounds = 4, 6
 	ctx := t.Context()
@@ -190,7 +190,7 @@ func increment(p checkpoint.Position) checkpoint.Position {
 	return checkpoint.Position(fmt.Sprint(n + 1))
 }
 
-// together runs f in n goroutines that start as one, and waits for them.
+// together runs f in n goroutines that start at the same time, and waits for them.
 func together(n int, f func(i int)) {
 	start := make(chan struct{})
 	var wg sync.WaitGroup

@@ -1,4 +1,4 @@
-// Package checkpointtest holds the behaviour that every checkpoint.Store must have, as one suite.
+// Package checkpointtest is the test suite that every checkpoint.Store must pass.
 package checkpointtest
 
 import (
@@ -18,14 +18,14 @@ import (
 // Opener opens an empty store. The test closes it.
 type Opener func(t *testing.T) checkpoint.Store
 
-// Run holds the stores that open makes to the contract of checkpoint.Store.
+// Run checks that the stores that open returns keep the contract of checkpoint.Store.
 func Run(t *testing.T, open Opener) {
 	RunSequential(t, open)
 	runAll(t, open, races)
 }
 
-// RunSequential leaves out what needs calls at the same time. It is for emulators whose conditional writes are not
-// atomic; a store that is used for more needs Run.
+// RunSequential is Run without the tests that make concurrent calls. It is for emulators whose conditional writes are
+// not atomic; a store for any other use needs Run.
 func RunSequential(t *testing.T, open Opener) { runAll(t, open, sequential) }
 
 type testCase struct {
@@ -56,7 +56,7 @@ var (
 		{"Commit after Rewind conflicts, even to the same position", testCommitAfterRewind},
 		{"Commit of a former holder conflicts", testCommitZombie},
 		{"Commit repeated after Forget conflicts", testCommitAfterForget},
-		{"Bury tells what was decided", testBury},
+		{"Bury says what was decided", testBury},
 		{"NotePublished adds to what is known of a batch of the outbox", testNotePublished},
 		{"Forget removes batches and tombstones", testForget},
 		{"Calls end with their context", testContext},
@@ -98,7 +98,7 @@ var application = checkpoint.Application{
 	Initial: checkpoint.AtTimestamp(arrival),
 }
 
-// sequence returns a sequence number as long as Kinesis makes them.
+// sequence returns a sequence number of the length that Kinesis uses.
 func sequence(n int) checkpoint.Position {
 	return checkpoint.Position(fmt.Sprintf("4966%052d", n))
 }
@@ -181,7 +181,7 @@ func testWorkers(t *testing.T, s checkpoint.Store) {
 		t.Errorf("after Leave Scan returned %+v, want %+v", got, want[:1])
 	}
 	if err := s.Heartbeat(ctx, checkpoint.Worker{}); err == nil {
-		t.Error("a heartbeat without an id was taken")
+		t.Error("a heartbeat without an id was accepted")
 	}
 }
 
@@ -283,7 +283,7 @@ func testLeaseLife(t *testing.T, s checkpoint.Store) {
 		t.Fatalf("a new row is %+v", free)
 	}
 	if _, err := s.Acquire(ctx, free, ""); err == nil {
-		t.Error("a lease was given to nobody")
+		t.Error("a lease was acquired without an owner")
 	}
 	first, err := s.Acquire(ctx, free, "w1")
 	must(t, err)
@@ -326,7 +326,7 @@ func testLeaseLife(t *testing.T, s checkpoint.Store) {
 	}
 }
 
-// Whoever makes the rows of a shard's children has to find in the shard's own what they inherit.
+// Whoever creates the rows of a shard's children must find in the shard's own row what they inherit.
 func testRewindBegin(t *testing.T, s checkpoint.Store) {
 	ctx := t.Context()
 	begin := checkpoint.AtTimestamp(arrival)

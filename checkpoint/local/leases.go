@@ -32,7 +32,7 @@ func (s *Store) Bind(ctx context.Context, app checkpoint.Application) (checkpoin
 	return app, nil
 }
 
-// Scan implements checkpoint.Store. All items are of one moment.
+// Scan implements checkpoint.Store. All items are from one moment.
 func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 	var snap checkpoint.Snapshot
 	err := s.call(ctx, "scan", func() error {
@@ -172,13 +172,13 @@ func (s *Store) DeleteLease(ctx context.Context, l checkpoint.Lease) error {
 	})
 }
 
-// update changes one row if Owner and Counter are those of l, and returns it as it then is.
+// update changes one row if Owner and Counter are still those of l, and returns it after the change.
 func (s *Store) update(ctx context.Context, operation string, l checkpoint.Lease, f func(row *checkpoint.Lease) error) (checkpoint.Lease, error) {
 	var row checkpoint.Lease
 	err := s.change(ctx, operation, func(c *change) error {
 		stored, ok := s.tables.leases.rows[l.Shard]
 		if !ok {
-			return fmt.Errorf("shard %s: there is no row: %w", l.Shard, checkpoint.ErrConflict)
+			return fmt.Errorf("shard %s: no such row: %w", l.Shard, checkpoint.ErrConflict)
 		}
 		if stored.Owner != l.Owner || stored.Counter != l.Counter {
 			return conflict(l, stored)

@@ -36,11 +36,11 @@ func (s *Store) Commit(ctx context.Context, b checkpoint.Batch) error {
 	})
 }
 
-// advance moves one checkpoint on both conditions: where it stands, and who holds the lease.
+// advance moves one checkpoint if both its position and the lease holder are as expected.
 func (s *Store) advance(c *change, r checkpoint.Range) error {
 	row, ok := s.tables.leases.rows[r.Shard]
 	if !ok {
-		return fmt.Errorf("shard %s: there is no row: %w", r.Shard, checkpoint.ErrConflict)
+		return fmt.Errorf("shard %s: no such row: %w", r.Shard, checkpoint.ErrConflict)
 	}
 	if row.Checkpoint != r.Start || row.Owner != r.LeaseOwner || row.Counter != r.LeaseCounter {
 		return conflict(checkpoint.Lease{Shard: r.Shard, Owner: r.LeaseOwner, Counter: r.LeaseCounter, Checkpoint: r.Start}, row)
@@ -52,8 +52,8 @@ func (s *Store) advance(c *change, r checkpoint.Range) error {
 	return s.tables.leases.put(c, r.Shard, row)
 }
 
-// encodeBatch encodes b, and holds it to the limit that a shared table has, so that the embedded store accepts nothing
-// that production refuses.
+// encodeBatch encodes b and enforces the size limit of a shared table, so that the embedded store accepts nothing that
+// production refuses.
 func encodeBatch(b checkpoint.Batch) (json.RawMessage, error) {
 	if b.List != nil {
 		b.Files = nil

@@ -12,7 +12,8 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// The rows in testdata were written by an earlier release: a file is read after an update and after one is taken back.
+// The rows in testdata were written by an earlier release: a file must be readable after an update and after its
+// rollback.
 func TestRows_AreThoseOfEarlierReleases(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "released.db")
 	released := plant(t, path)
@@ -39,7 +40,7 @@ func TestRows_AreThoseOfEarlierReleases(t *testing.T) {
 		if err := json.Unmarshal(released[table][batches[i].ID], &want); err != nil {
 			t.Fatal(err)
 		}
-		batches[i].Published = nil // which is not the commit's
+		batches[i].Published = nil // which Commit does not write
 		got, err := encodeBatch(batches[i])
 		if err != nil {
 			t.Fatal(err)

@@ -1,6 +1,6 @@
-// Package local is the checkpoint store of a single process: its state is in memory, and every change is made durable
-// in one file before it is answered. It serves the embedded default, tests and simulations; several machines share a
-// table with package dynamo.
+// Package local is the checkpoint store of a single process: its state is in memory, and every change is durable in one
+// file before the call returns. It serves the embedded default, tests and simulations; several machines share a table
+// with package dynamo.
 package local
 
 import (
@@ -18,35 +18,35 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// ErrClosed is the answer of every call after Close.
+// ErrClosed is returned by every call after Close.
 var ErrClosed = errors.New("the checkpoint store is closed")
 
-// lockWait is how long Open waits for another process that holds the file: long enough for one that is just ending.
+// lockWait is how long Open waits for another process that has the file open: long enough for one that is about to
+// exit.
 const lockWait = 2 * time.Second
 
-// Store implements checkpoint.Store. Open and OpenMemory make one.
+// Store implements checkpoint.Store. Open and OpenMemory return one.
 type Store struct {
 	mu     sync.Mutex
 	db     *bolt.DB // nil for a store in memory
 	tables tables
-	// broken is the first error of a write to the file. What the file then holds is known only after it has been
-	// opened again, so the store answers nothing more.
+	// broken is the first error of a write to the file. What the file then holds is unknown until it is opened again,
+	// so the store answers no further calls.
 	broken error
 	closed bool
 }
 
 var _ checkpoint.Store = (*Store)(nil)
 
-// Open opens the file at path, and makes it and its directory if there is none. A change is one transaction of the
-// file: it survives the end of the process at any instruction. A file that another process has open is refused after
-// a short wait.
+// Open opens the file at path, creating it and its directory if needed. Each change is one transaction of the file: it
+// survives a crash at any instruction. After a short wait, Open refuses a file that another process has open.
 func Open(path string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open checkpoint file %s: %w", path, err)
 	}
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockWait})
 	if errors.Is(err, bolterrors.ErrTimeout) {
-		return nil, fmt.Errorf("open checkpoint file %s: another process has it open; one file serves one process", path)
+		return nil, fmt.Errorf("open checkpoint file %s: another process has it open; a file serves a single process", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint file %s: %w", path, err)
@@ -61,10 +61,10 @@ func Open(path string) (*Store, error) {
 // OpenMemory returns a store that keeps its state in memory only.
 func OpenMemory() *Store { return &Store{tables: newTables()} }
 
-// Health is nil: a file answers each call at once, with what is wrong with it.
+// Health always returns nil: a file answers each call at once, with its own error if it fails.
 func (s *Store) Health() error { return nil }
 
-// Close closes the file. It is no error to call it twice.
+// Close closes the file. It may be called more than once.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

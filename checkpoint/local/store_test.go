@@ -99,7 +99,7 @@ func TestOpen_FindsWhatWasWritten(t *testing.T) {
 }
 
 // TestOpen_AfterKill kills a process in the middle of its commits and checks that the file holds every commit that was
-// answered, and no half of one.
+// answered, and no partial commit.
 func TestOpen_AfterKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "checkpoint.db")
 	cmd := exec.Command(os.Args[0])
@@ -107,7 +107,7 @@ func TestOpen_AfterKill(t *testing.T) {
 	out, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
-	answered := make([]byte, 20) // one byte an answered commit
+	answered := make([]byte, 20) // one byte per answered commit
 	for i := range answered {
 		_, err := out.Read(answered[i : i+1])
 		must(t, err)
@@ -201,7 +201,7 @@ func TestOpen_NamesARowThatCanNotBeRead(t *testing.T) {
 		t.Errorf("Open: %v, want an error that names the row", err)
 	}
 	edit(t, path, "leases", "s1", "{}")
-	open(t, path) // Open has let go of the file
+	open(t, path) // Open has released the file
 }
 
 func TestBind_RefusesANewerSchema(t *testing.T) {
@@ -216,7 +216,7 @@ func TestBind_RefusesANewerSchema(t *testing.T) {
 	}
 }
 
-// edit writes a row behind the store's back.
+// edit writes a row without the store's knowledge.
 func edit(t *testing.T, path, bucket, key, value string) {
 	t.Helper()
 	db, err := bolt.Open(path, 0o600, nil)
@@ -319,8 +319,8 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// A release that does not know lists reads the table "outbox" of the file alone. It must not find a batch there whose
-// files are in an object: it would publish it without them.
+// A release that does not know lists reads only the table "outbox" of the file. It must not find a batch there whose
+// files are in an object: it would publish the batch without them.
 func TestCommit_OlderReleasesDoNotSeeABatchWithAList(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "checkpoint.db")
 	s := open(t, path)

@@ -13,30 +13,31 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// tables is the state. Each table is a bucket of the file, with the values in JSON, so that any bbolt viewer shows it.
+// tables is the state. Each table is a bucket of the file with JSON values, so any bbolt viewer can show it.
 type tables struct {
 	application table[checkpoint.Application]
 	leases      table[checkpoint.Lease]
 	workers     table[checkpoint.Worker]
 	outbox      table[outboxRow]
-	// listed are the batches of the outbox whose files are in an object. Releases that do not know lists do not read this
-	// table: they would publish such a batch without its files.
+	// listed are the batches in the outbox whose files are in an object. Releases that do not know lists do not read
+	// this table: they would publish such a batch without its files.
 	listed table[outboxRow]
-	// further are the batches of the outbox for which more is done than to publish and forget them. Each row names its kind.
-	// This release writes none, and knows no kind: it leaves the rows alone. Earlier ones do not read this table.
+	// further are the batches in the outbox that need more than publishing and forgetting. Each row names its kind.
+	// This release writes none and knows no kind: it leaves the rows alone. Earlier releases do not read this table.
 	further table[outboxRow]
 }
 
-// outboxRow is a batch that is committed and not yet forgotten, or a tombstone.
+// outboxRow is a batch that is committed but not yet forgotten, or a tombstone.
 type outboxRow struct {
 	Tombstone bool      `json:"tombstone,omitempty"`
 	Worker    string    `json:"worker"`
 	Created   time.Time `json:"created,omitzero"`
-	// Batch is the whole batch, without its files if it has a list. It stays encoded, so that callers share no memory with the store.
+	// Batch is the whole batch, without its files if it has a list. It stays encoded, so that callers do not share
+	// memory with the store.
 	Batch json.RawMessage `json:"batch,omitempty"`
-	// Published is the batch's.
+	// Published is the Published field of the batch.
 	Published []int `json:"published,omitempty"`
-	// Kind is that of a batch in the table further.
+	// Kind is the kind of a batch in the table further.
 	Kind string `json:"kind,omitempty"`
 }
 
@@ -59,7 +60,7 @@ func newTables() tables {
 	}
 }
 
-// load reads the file, and makes the buckets that it lacks.
+// load reads the file, and creates missing buckets.
 func (t *tables) load(db *bolt.DB) error {
 	return db.Update(func(tx *bolt.Tx) error {
 		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx), t.listed.load(tx),
@@ -67,7 +68,7 @@ func (t *tables) load(db *bolt.DB) error {
 	})
 }
 
-// of is the table that a batch or a tombstone is in, if there is one.
+// of returns the table that holds a batch or tombstone, or nil if there is none.
 func (t *tables) of(id string) *table[outboxRow] {
 	for _, other := range []*table[outboxRow]{&t.listed, &t.further} {
 		if _, ok := other.rows[id]; ok {
@@ -77,10 +78,10 @@ func (t *tables) of(id string) *table[outboxRow] {
 	return &t.outbox
 }
 
-// unknown is ErrUnknownKind if the batch is one of those.
+// unknown returns ErrUnknownKind if the batch is of an unknown kind.
 func (t *tables) unknown(id string) error {
 	if row, ok := t.further.rows[id]; ok {
-		return fmt.Errorf("batch %s is of the kind %q: %w", id, row.Kind, checkpoint.ErrUnknownKind)
+		return fmt.Errorf("batch %s is of kind %q: %w", id, row.Kind, checkpoint.ErrUnknownKind)
 	}
 	return nil
 }
@@ -113,7 +114,7 @@ func (t *table[T]) load(tx *bolt.Tx) error {
 	})
 }
 
-// sorted returns the keys in order, so that two readings of one state are alike.
+// sorted returns the keys in order, so that two reads of one state are equal.
 func (t *table[T]) sorted() []string { return slices.Sorted(maps.Keys(t.rows)) }
 
 func (t *table[T]) put(c *change, key string, row T) error {

@@ -117,8 +117,8 @@ func TestPlan_RefusesWhatItCannotRead(t *testing.T) {
 		listed string
 		says   string
 	}{
-		"a value that is no checkpoint": {Row{Shard: "a", Checkpoint: "somewhere"}, "a", `shard a: position "somewhere"`},
-		"no listing":                    {Row{Shard: "a", Checkpoint: "12"}, "", "no shard"},
+		"a value that is not a checkpoint": {Row{Shard: "a", Checkpoint: "somewhere"}, "a", `shard a: position "somewhere"`},
+		"no listing":                       {Row{Shard: "a", Checkpoint: "12"}, "", "no shard"},
 	} {
 		if _, err := (Table{Rows: []Row{p.row}}).Plan(listing(p.listed), checkpoint.TrimHorizon); err == nil || !strings.Contains(fmt.Sprint(err), p.says) {
 			t.Errorf("%s: %v, want %q", name, err, p.says)
