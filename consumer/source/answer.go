@@ -15,21 +15,21 @@ import (
 // maxBodyBytes bounds the body of an answer. One of maxAnswerBytes in base64 with maxRecords records takes about 16 MiB.
 const maxBodyBytes = 64 << 20
 
-// answer is what one call of GetRecords or one event of SubscribeToShard brought. Its records are views on its body: they
-// are valid until release, and whoever keeps a string or a slice of them longer copies it.
+// answer is the result of one call of GetRecords or one event of SubscribeToShard. Its records are views of its body:
+// they are valid until release, and whoever keeps one of its strings or slices longer must copy it.
 type answer struct {
 	body    *slab[byte]
 	entries *slab[entry]
-	expect  int // records, as a guess
+	expect  int // estimated number of records
 
-	filled   bool // an answer was read to its end
+	filled   bool // the answer was read to its end
 	listed   bool // the answer has a list of records, however short
 	behind   int64
 	next     string // NextShardIterator or ContinuationSequenceNumber; empty at the shard's end
 	children []string
 }
 
-// entry says where a record lies in the body.
+// entry says where in the body a record is.
 type entry struct {
 	sequence, key, data span
 	arrival             int64 // Unix milliseconds
@@ -44,10 +44,10 @@ var (
 	entries = slabs[entry]{least: 64}
 )
 
-// read takes in a body.
+// read reads a body.
 func (a *answer) read(resp *http.Response) error {
 	if resp.ContentLength > maxBodyBytes {
-		return fmt.Errorf("an answer of %d bytes, more than %d", resp.ContentLength, maxBodyBytes)
+		return fmt.Errorf("answer of %d bytes: want at most %d", resp.ContentLength, maxBodyBytes)
 	}
 	if resp.ContentLength >= 0 {
 		a.body = bodies.get(int(resp.ContentLength))
@@ -59,7 +59,7 @@ func (a *answer) read(resp *http.Response) error {
 	for {
 		b := a.body.s
 		if len(b) > maxBodyBytes {
-			return fmt.Errorf("an answer of more than %d bytes", maxBodyBytes)
+			return fmt.Errorf("answer of more than %d bytes", maxBodyBytes)
 		}
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
@@ -75,7 +75,7 @@ func (a *answer) read(resp *http.Response) error {
 	}
 }
 
-// decode finds the records in the body, which is changed.
+// decode finds the records in the body, and changes the body.
 func (a *answer) decode(format wireFormat) error {
 	a.entries = entries.get(a.expect)
 	decode := decodeJSON
@@ -86,7 +86,7 @@ func (a *answer) decode(format wireFormat) error {
 		return err
 	}
 	if !a.listed && a.next == "" {
-		// What says nothing would pass for a shard's end.
+		// Without this check, an empty answer would pass for a shard's end.
 		return errors.New("the answer has no Records")
 	}
 	return nil
@@ -94,7 +94,7 @@ func (a *answer) decode(format wireFormat) error {
 
 func (a *answer) bytes(s span) []byte { return a.body.s[s.from:s.to:s.to] }
 
-// text is a view: no copy is made.
+// text is a view: it does not copy.
 func (a *answer) text(s span) string {
 	b := a.bytes(s)
 	return unsafe.String(unsafe.SliceData(b), len(b))
@@ -110,10 +110,10 @@ func (a *answer) record(e *entry) record.Record {
 	}
 }
 
-// memory is what the body takes up.
+// memory returns the bytes that the body takes up.
 func (a *answer) memory() int { return cap(a.body.s) }
 
-// free gives the list of records back, which is needed no more when they have been taken out.
+// free releases the list of records, which is no longer needed once they are taken out.
 func (a *answer) free() {
 	if a.entries != nil {
 		entries.put(a.entries)
@@ -121,7 +121,7 @@ func (a *answer) free() {
 	}
 }
 
-// release gives the memory of the answer back; what it gave out is valid no more.
+// release releases the answer's memory; its records are no longer valid.
 func (a *answer) release() {
 	a.free()
 	if a.body == nil {
@@ -137,18 +137,18 @@ func (a *answer) release() {
 	a.body = nil
 }
 
-// millisFrom is the least number that is taken for milliseconds where a time is to be seconds. As seconds it lies in the
-// year 5138, as milliseconds in 1973.
+// millisFrom is the smallest number that counts as milliseconds where a time should be in seconds. As seconds it is in
+// the year 5138, as milliseconds in 1973.
 const millisFrom = 1e11
 
-// epochMillis reads a point in time in Unix milliseconds. It is seconds with a fraction in AWS JSON 1.1 ("Timestamp
-// formats", Smithy specification), and in CBOR by RFC 8949, section 3.4.2; but the Java SDK, and Kinesis with it, write
-// whole milliseconds there.
+// epochMillis converts a point in time to Unix milliseconds. It is seconds with a fraction in AWS JSON 1.1 ("Timestamp
+// formats", Smithy specification), and in CBOR by RFC 8949, section 3.4.2; but there the Java SDK, and therefore
+// Kinesis, writes whole milliseconds.
 func epochMillis(v float64) (millis int64, ok bool) {
 	if math.Abs(v) < millisFrom {
 		v = math.Round(v * 1000)
 	}
-	// The bounds also keep infinities and what is no number out.
+	// The bounds also exclude infinities and NaN.
 	if !(math.Abs(v) < 1e15) {
 		return 0, false
 	}

@@ -30,7 +30,7 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// serverVariable has the test binary serve answers, so that the processor time of the service is not that of the reader.
+// serverVariable makes the test binary serve answers, so that the reader's processor time excludes the service's.
 const serverVariable = "SOURCE_BENCHMARK_SERVER"
 
 func TestMain(m *testing.M) {
@@ -88,7 +88,7 @@ func shapeEvents() map[string][]byte {
 // eventsEach is how many events a shape is cut into.
 const eventsEach = 10
 
-// serveAnswers tells its address and certificate on standard output and serves until its standard input ends.
+// serveAnswers prints its address and certificate on standard output and serves until its standard input ends.
 func serveAnswers() {
 	bodies := map[string][]byte{}
 	for i, s := range shapes {
@@ -246,7 +246,7 @@ func BenchmarkSubscribeToShard(b *testing.B) {
 	}
 }
 
-// receiveAll calls next until so many records have come in each round.
+// receiveAll calls next until that many records have come in each round.
 func receiveAll(b *testing.B, count, payload int, next func() (int, error)) {
 	if _, err := next(); err != nil { // connect
 		b.Fatal(err)

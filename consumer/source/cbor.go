@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Major types of CBOR (RFC 8949, section 3.1), and the break that ends what has no length (section 3.2).
+// Major types of CBOR (RFC 8949, section 3.1), and the break that ends an item of indefinite length (section 3.2).
 const (
 	cborUint  = 0
 	cborInt   = 1
@@ -22,11 +22,11 @@ const (
 
 	// cborEpoch is the tag of a time as a number (section 3.4.2).
 	cborEpoch = 1
-	// maxCBORDepth bounds the nesting of what is passed over.
+	// maxCBORDepth bounds the nesting of skipped items.
 	maxCBORDepth = 32
 )
 
-// cborReader reads one item after another. Its first error stays; after it nothing is read and everything is empty.
+// cborReader reads one item after another. It keeps its first error; after it nothing is read and everything is empty.
 type cborReader struct {
 	b   []byte
 	at  int
@@ -37,7 +37,7 @@ type cborReader struct {
 type head struct {
 	major byte
 	info  byte // the lower five bits
-	// arg is a number, or a length. Without one (indefinite) the item goes on to a break.
+	// arg is a number or a length. Without a length (indefinite) the item ends with a break.
 	arg        uint64
 	indefinite bool
 }
@@ -51,7 +51,7 @@ func (r *cborReader) fail(format string, args ...any) {
 
 func (r *cborReader) head() (h head) {
 	if r.at >= len(r.b) {
-		r.fail("the answer is cut off")
+		r.fail("the answer is truncated")
 		return head{major: cborOther}
 	}
 	first := r.b[r.at]
@@ -63,7 +63,7 @@ func (r *cborReader) head() (h head) {
 		h.arg = uint64(h.info)
 	case h.info < 28:
 		if size = 1 << (h.info - 24); len(rest) < size {
-			r.fail("the answer is cut off")
+			r.fail("the answer is truncated")
 			return head{major: cborOther}
 		}
 		switch size {
@@ -79,14 +79,14 @@ func (r *cborReader) head() (h head) {
 	case h.info == 31 && h.major >= cborBytes && h.major <= cborMap:
 		h.indefinite = true
 	default:
-		r.fail("byte %#02x begins nothing", first)
+		r.fail("byte %#02x does not begin an item", first)
 		return head{major: cborOther}
 	}
 	r.at += 1 + size
 	return h
 }
 
-// null passes over a null, and tells whether one was there.
+// null skips a null, and reports whether there was one.
 func (r *cborReader) null() bool {
 	if r.at < len(r.b) && r.b[r.at] == cborOther<<5|cborNull {
 		r.at++
@@ -98,12 +98,12 @@ func (r *cborReader) null() bool {
 // open reads the head of a list or a map.
 func (r *cborReader) open(major byte, what string) (h head) {
 	if h = r.head(); h.major != major {
-		r.fail("%s is of major type %d, not %d", what, h.major, major)
+		r.fail("%s is of major type %d, want %d", what, h.major, major)
 	}
 	return h
 }
 
-// more tells whether the list or map has another element, which the caller then reads.
+// more reports whether the list or map has another element, which the caller then reads.
 func (r *cborReader) more(h *head) bool {
 	if r.err != nil {
 		return false
@@ -119,7 +119,7 @@ func (r *cborReader) more(h *head) bool {
 	return true
 }
 
-// str reads a string of a major type. Chunks are moved together.
+// str reads a string of a major type. Its chunks are joined in place.
 func (r *cborReader) str(major byte, what string) span {
 	h := r.open(major, what)
 	if !h.indefinite {
@@ -129,7 +129,7 @@ func (r *cborReader) str(major byte, what string) span {
 	for r.more(&h) {
 		chunk := r.open(major, what)
 		if chunk.indefinite {
-			r.fail("a chunk of chunks")
+			r.fail("nested chunks")
 		}
 		s := r.take(chunk.arg)
 		whole.to += uint32(copy(r.b[whole.to:], r.b[s.from:s.to]))
@@ -137,13 +137,13 @@ func (r *cborReader) str(major byte, what string) span {
 	return whole
 }
 
-// take passes over n bytes.
+// take skips n bytes.
 func (r *cborReader) take(n uint64) span {
 	if r.err != nil {
 		return span{}
 	}
 	if n > uint64(len(r.b)-r.at) {
-		r.fail("%d bytes announced, %d left", n, len(r.b)-r.at)
+		r.fail("want %d bytes, %d left", n, len(r.b)-r.at)
 		return span{}
 	}
 	s := span{uint32(r.at), uint32(r.at) + uint32(n)}
@@ -156,7 +156,7 @@ func (r *cborReader) text(what string) []byte {
 	return r.b[s.from:s.to]
 }
 
-// textOrNull reads text that may be left out by a null.
+// textOrNull reads a text or a null.
 func (r *cborReader) textOrNull(what string) string {
 	if r.null() {
 		return ""
@@ -164,7 +164,7 @@ func (r *cborReader) textOrNull(what string) string {
 	return string(r.text(what))
 }
 
-// integer reads a whole number that may be left out by a null.
+// integer reads an integer or a null.
 func (r *cborReader) integer(what string) int64 {
 	if r.null() {
 		return 0
@@ -172,7 +172,7 @@ func (r *cborReader) integer(what string) int64 {
 	h := r.head()
 	switch {
 	case h.arg > math.MaxInt64 || h.major > cborInt:
-		r.fail("%s is no 64-bit number", what)
+		r.fail("%s is not a 64-bit integer", what)
 		return 0
 	case h.major == cborInt:
 		return -1 - int64(h.arg)
@@ -188,7 +188,7 @@ func (r *cborReader) time(what string) int64 {
 	h := r.head()
 	if h.major == cborTag {
 		if h.arg != cborEpoch {
-			r.fail("%s has tag %d, not %d", what, h.arg, cborEpoch)
+			r.fail("%s has tag %d, want %d", what, h.arg, cborEpoch)
 		}
 		h = r.head()
 	}
@@ -205,16 +205,16 @@ func (r *cborReader) time(what string) int64 {
 	case h.major == cborOther && h.info == 27:
 		v = math.Float64frombits(h.arg)
 	default:
-		r.fail("%s is no number", what)
+		r.fail("%s is not a number", what)
 	}
 	millis, ok := epochMillis(v)
 	if !ok {
-		r.fail("%s is no time: %v", what, v)
+		r.fail("%s is not a time: %v", what, v)
 	}
 	return millis
 }
 
-// half is the value of a float of 16 bits (RFC 8949, appendix D).
+// half returns the value of a 16-bit float (RFC 8949, appendix D).
 func half(bits uint16) float64 {
 	exponent, mantissa := int(bits>>10&31), float64(bits&1023)
 	v := math.NaN()
@@ -232,7 +232,7 @@ func half(bits uint16) float64 {
 	return v
 }
 
-// skip passes over one item, whatever it is.
+// skip skips one item of any type.
 func (r *cborReader) skip(depth int) {
 	if depth > maxCBORDepth {
 		r.fail("nested deeper than %d", maxCBORDepth)
@@ -289,7 +289,7 @@ func decodeCBOR(a *answer) error {
 		}
 	}
 	if r.err == nil && r.at != len(r.b) {
-		r.fail("%d bytes behind the answer", len(r.b)-r.at)
+		r.fail("%d bytes after the answer", len(r.b)-r.at)
 	}
 	return r.err
 }

@@ -17,13 +17,13 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// decoded is an answer of a body, or the error; the decoder gets a copy.
+// decoded is the answer in a body, or the error; the decoder gets a copy.
 func decoded(f wireFormat, body []byte) (*answer, error) {
 	a := &answer{body: &slab[byte]{bytes.Clone(body)}}
 	return a, a.decode(f)
 }
 
-// unhex reads hexadecimal digits with text in quotes between them, as it is.
+// unhex reads hexadecimal digits, with verbatim text in quotes between them.
 func unhex(t *testing.T, text string) (b []byte) {
 	t.Helper()
 	for i, part := range strings.Split(text, "'") {
@@ -93,30 +93,30 @@ func doubleHex(v float64) string { return fmt.Sprintf("%016x", math.Float64bits(
 
 func TestDecodeCBOR_RefusesWhatIsNone(t *testing.T) {
 	for name, test := range map[string]struct{ body, says string }{
-		"nothing":                     {"", "cut off"},
+		"nothing":                     {"", "truncated"},
 		"no map":                      {"80", "major type"},
 		"an empty map":                {"a0", "no Records"},
 		"text for bytes":              {cborHead + "64 'Data' 61 'x'" + cborTail, "Data is of major type 3"},
 		"bytes for text":              {cborHead + "6c 'PartitionKey' 41 'x'" + cborTail, "PartitionKey is of major type 2"},
 		"a chunk of another type":     {cborHead + "64 'Data' 5f 61 'x' ff" + cborTail, "Data is of major type 3"},
-		"a chunk of chunks":           {cborHead + "64 'Data' 5f 5f ff ff" + cborTail, "chunk of chunks"},
-		"a length beyond the end":     {cborHead + "64 'Data' 5b ffffffffffffffff", "announced"},
-		"a list of endless length":    {"a1 67 'Records' 9b ffffffffffffffff", "cut off"},
-		"a map of endless length":     {"bb ffffffffffffffff", "cut off"},
-		"a head that is cut off":      {"a1 67 'Records' 9b 00", "cut off"},
-		"a number without end":        {cborHead + cborTime + "1f" + cborTail, "begins nothing"},
-		"a reserved head":             {"fc", "begins nothing"},
-		"a break in the wrong place":  {"a1 67 'Records' ff", "begins nothing"},
+		"a chunk of chunks":           {cborHead + "64 'Data' 5f 5f ff ff" + cborTail, "nested chunks"},
+		"a length beyond the end":     {cborHead + "64 'Data' 5b ffffffffffffffff", "0 left"},
+		"a list of endless length":    {"a1 67 'Records' 9b ffffffffffffffff", "truncated"},
+		"a map of endless length":     {"bb ffffffffffffffff", "truncated"},
+		"a head that is cut off":      {"a1 67 'Records' 9b 00", "truncated"},
+		"a number without end":        {cborHead + cborTime + "1f" + cborTail, "does not begin an item"},
+		"a reserved head":             {"fc", "does not begin an item"},
+		"a break in the wrong place":  {"a1 67 'Records' ff", "does not begin an item"},
 		"a time of another tag":       {cborHead + cborTime + "c0 60" + cborTail, "tag 0"},
-		"a time that is text":         {cborHead + cborTime + "c1 60" + cborTail, "no number"},
-		"a time that is no number":    {cborHead + cborTime + "c1 fb 7ff8000000000000" + cborTail, "no time"},
-		"a time that has no end":      {cborHead + cborTime + "c1 fb 7ff0000000000000" + cborTail, "no time"},
-		"a time beyond all times":     {cborHead + cborTime + "c1 1b ffffffffffffffff" + cborTail, "no time"},
+		"a time that is text":         {cborHead + cborTime + "c1 60" + cborTail, "not a number"},
+		"a time that is not a number": {cborHead + cborTime + "c1 fb 7ff8000000000000" + cborTail, "not a time"},
+		"a time that has no end":      {cborHead + cborTime + "c1 fb 7ff0000000000000" + cborTail, "not a time"},
+		"a time beyond all times":     {cborHead + cborTime + "c1 1b ffffffffffffffff" + cborTail, "not a time"},
 		"a number beyond 64 bits":     {"a1 72 'MillisBehindLatest' 1b ffffffffffffffff", "64-bit"},
 		"nested without end":          {"a1 61 'x' " + strings.Repeat("81", 100), "nested deeper"},
 		"tags without end":            {"a1 61 'x' " + strings.Repeat("c1", 100), "nested deeper"},
 		"a record without a number":   {"a1 67 'Records' 81 a0", "no SequenceNumber"},
-		"something behind the answer": {"a1 67 'Records' 80 00", "behind the answer"},
+		"something after the answer":  {"a1 67 'Records' 80 00", "after the answer"},
 	} {
 		_, err := decoded(wireCBOR, unhex(t, test.body))
 		if err == nil || !strings.Contains(err.Error(), test.says) {
@@ -125,7 +125,7 @@ func TestDecodeCBOR_RefusesWhatIsNone(t *testing.T) {
 	}
 }
 
-// An answer that is cut off anywhere is refused, in both formats.
+// An answer that is truncated anywhere is refused, in both formats.
 func TestDecode_RefusesAnAnswerThatIsCutOff(t *testing.T) {
 	for f, body := range map[wireFormat][]byte{wireCBOR: encodeCBOR(sample()), wireJSON: encodeJSON(sample())} {
 		if a, err := decoded(f, body); err != nil || len(a.entries.s) != 2 {
@@ -175,26 +175,26 @@ func TestDecodeJSON_TakesEachFormOfAValue(t *testing.T) {
 func TestDecodeJSON_RefusesWhatIsNone(t *testing.T) {
 	record := func(members string) string { return `{"Records":[{"SequenceNumber":"7",` + members + `}]}` }
 	for name, test := range map[string]struct{ body, says string }{
-		"nothing":                    {"", "begin with"},
-		"no object":                  {"[]", "begin with"},
-		"an empty object":            {"{}", "no Records"},
-		"records that are null":      {`{"Records":null}`, "no Records"},
-		"broken base64":              {record(`"Data":"YQ="`), "base64"},
-		"a payload that is a number": {record(`"Data":1`), "no string"},
-		"a time that is text":        {record(`"ApproximateArrivalTimestamp":"1"`), "no number"},
-		"a time that is no number":   {record(`"ApproximateArrivalTimestamp":1-1.`), "no time"},
-		"a time beyond all times":    {record(`"ApproximateArrivalTimestamp":1e300`), "no time"},
-		"a number with a fraction":   {`{"Records":[],"MillisBehindLatest":1.5}`, "invalid syntax"},
-		"an escape there is not":     {record(`"PartitionKey":"\x"`), "escape"},
-		"an escape of no digits":     {record(`"PartitionKey":"\uzzzz"`), "escape"},
-		"an escape cut off":          {`{"Records":[{"SequenceNumber":"\u00`, "cut off"},
-		"no comma":                   {`{"Records":[] "x":1}`, "begin with"},
-		"no colon":                   {`{"Records" []}`, "begin with"},
-		"no record":                  {`{"Records":[1]}`, "begin with"},
-		"a record without a number":  {`{"Records":[{}]}`, "no SequenceNumber"},
-		"nested without end":         {`{"x":` + strings.Repeat("[", 100_000), "no value"},
-		"something behind":           {`{"Records":[]}x`, "behind the answer"},
-		"a zero byte behind":         {"{\"Records\":[]}\x00", "behind the answer"},
+		"nothing":                     {"", "begin with"},
+		"no object":                   {"[]", "begin with"},
+		"an empty object":             {"{}", "no Records"},
+		"records that are null":       {`{"Records":null}`, "no Records"},
+		"broken base64":               {record(`"Data":"YQ="`), "base64"},
+		"a payload that is a number":  {record(`"Data":1`), "not a string"},
+		"a time that is text":         {record(`"ApproximateArrivalTimestamp":"1"`), "not a number"},
+		"a time that is not a number": {record(`"ApproximateArrivalTimestamp":1-1.`), "not a time"},
+		"a time beyond all times":     {record(`"ApproximateArrivalTimestamp":1e300`), "not a time"},
+		"a number with a fraction":    {`{"Records":[],"MillisBehindLatest":1.5}`, "invalid syntax"},
+		"an escape there is not":      {record(`"PartitionKey":"\x"`), "escape"},
+		"an escape of no digits":      {record(`"PartitionKey":"\uzzzz"`), "escape"},
+		"an escape cut off":           {`{"Records":[{"SequenceNumber":"\u00`, "truncated"},
+		"no comma":                    {`{"Records":[] "x":1}`, "begin with"},
+		"no colon":                    {`{"Records" []}`, "begin with"},
+		"no record":                   {`{"Records":[1]}`, "begin with"},
+		"a record without a number":   {`{"Records":[{}]}`, "no SequenceNumber"},
+		"nested without end":          {`{"x":` + strings.Repeat("[", 100_000), "want a value"},
+		"something after":             {`{"Records":[]}x`, "after the answer"},
+		"a zero byte after":           {"{\"Records\":[]}\x00", "after the answer"},
 	} {
 		_, err := decoded(wireJSON, []byte(test.body))
 		if err == nil || !strings.Contains(err.Error(), test.says) {
@@ -243,7 +243,7 @@ func encodeJSON(out *kinesis.GetRecordsOutput) []byte {
 	return text
 }
 
-// check goes through all that an answer gives: a view beyond the body would panic.
+// check reads all that an answer returns: a view beyond the body would panic.
 func check(t *testing.T, a *answer) {
 	t.Helper()
 	for i := range a.entries.s {
@@ -264,7 +264,7 @@ func FuzzDecodeCBOR(f *testing.F) {
 			return
 		}
 		check(t, a)
-		// What we take, an independent decoder takes too, and it finds the same records.
+		// What we accept, an independent decoder also accepts, and finds the same records in.
 		value, err := cbor.Decode(body)
 		if err != nil {
 			return // it refuses more: half floats and 64-bit lengths of its own choice
@@ -295,7 +295,7 @@ func FuzzDecodeJSON(f *testing.F) {
 		check(t, a)
 		var want jsonAnswer
 		if json.Unmarshal(body, &want) != nil || !utf8.Valid(body) || len(want.Records) != len(a.entries.s) {
-			return // names in other cases, or twice, are read otherwise
+			return // names in other cases, or twice, are read differently
 		}
 		for i := range a.entries.s {
 			got := a.record(&a.entries.s[i])

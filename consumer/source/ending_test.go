@@ -19,7 +19,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// endless is a shard some of whose answers have neither an iterator nor children.
+// endless is a shard, some of whose answers have neither an iterator nor children.
 type endless struct {
 	*shard
 	from, to int // the answers that do, counted from 1
@@ -95,7 +95,7 @@ func TestReader_AnAnswerWithoutIteratorDoesNotEndAnOpenShard(t *testing.T) {
 	}
 }
 
-// Emulators of Kinesis name no children. There the listing decides, when nothing more comes.
+// Emulators of Kinesis name no children. Then the listing decides, once nothing more comes.
 func TestReader_AShardWithoutChildrenEndsWhenTheStreamListsItAsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &endless{shard: newShard(25, 1), from: 3, to: 1 << 30}
@@ -122,7 +122,8 @@ func TestReader_AShardWithoutChildrenEndsWhenTheStreamListsItAsClosed(t *testing
 	})
 }
 
-// What looks like the end of a closed shard is not believed as long as there is more: the listing alone would not tell.
+// What looks like the end of a closed shard is not believed as long as there is more: the listing alone would not show
+// that.
 func TestReader_AnAnswerWithoutIteratorDoesNotCutAClosedShardShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := &endless{shard: newShard(30, 1), from: 2, to: 2, empty: true}
@@ -133,7 +134,8 @@ func TestReader_AnAnswerWithoutIteratorDoesNotCutAClosedShardShort(t *testing.T)
 	})
 }
 
-// A shard that goes on like this is neither read to its end nor asked hot: failures set the pace, and say what is wrong.
+// A shard that goes on like this is neither read to its end nor polled in a hot loop: failures set the pace, and say
+// what is wrong.
 func TestReader_AnEndThatNothingConfirmsIsPacedAndTold(t *testing.T) {
 	for name, l := range map[string]*lister{"open": {}, "unknown": {err: errors.New("no listing")}} {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +200,7 @@ func TestReader_ReadsNothingBeforeItHasADecoder(t *testing.T) {
 	})
 }
 
-// Services that name no children at the end of a shard are read to it all the same, by their listings.
+// Services that name no children at the end of a shard are still read to it, by their listings.
 func TestReader_FindsTheEndOfAShardThatAnEmulatorHasSplit(t *testing.T) {
 	for name, start := range map[string]func(*testing.T) emulator.Endpoint{
 		"kinesalite": emulator.Kinesalite, "kinesis-local": emulator.KinesisLocal, // moto ends no shard

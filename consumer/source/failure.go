@@ -10,7 +10,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Results of calls, the label of consumer_get_records_total and consumer_subscriptions_total.
+// Results of calls: the result label of consumer_get_records_total and consumer_subscriptions_total.
 const (
 	resultOK        = "ok"
 	resultThrottled = "throttled"
@@ -19,11 +19,11 @@ const (
 	resultError     = "error"
 )
 
-// failure says what a failed call means. None is final.
+// failure classifies a failed call. No failure is final.
 type failure struct {
 	result string
-	// reopen tells that the iterator is, or may be, of no more use. After an error that says nothing of the iterator it
-	// is kept: a call with it can be repeated, and brings the same records.
+	// reopen means that the iterator is, or may be, unusable. After an error that says nothing about the iterator it is
+	// kept: a call with it can be repeated and returns the same records.
 	reopen bool
 	level  slog.Level
 }
@@ -45,19 +45,19 @@ func classify(err error) failure {
 		return failure{result: resultError, level: slog.LevelWarn}
 	}
 	if _, ok := errors.AsType[smithy.APIError](err); ok {
-		// Access denied, a disabled key, a stream that is gone: somebody should look.
+		// Access denied, a disabled key, a deleted stream: somebody should look.
 		return failure{result: resultError, reopen: true, level: slog.LevelError}
 	}
 	return failure{result: resultError, level: slog.LevelWarn} // no answer
 }
 
-// inUse tells that another subscription to the shard was there first, or has come after.
+// inUse reports whether another subscription to the shard was first, or has replaced this one.
 func inUse(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	return ok && api.ErrorCode() == "ResourceInUseException"
 }
 
-// internal tells that the service failed while it sent events; the code is all that tells it there.
+// internal reports whether the service failed while it sent events; there, only the code says so.
 func internal(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	return ok && api.ErrorCode() == "InternalFailureException"

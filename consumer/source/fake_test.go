@@ -23,8 +23,8 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// shard is a Kinesis of one shard: a list of records, with the service's limits to its readers. Iterators say how many
-// records lie before them, and live for five minutes.
+// shard is a Kinesis of one shard: a list of records, with the service's limits for its readers. An iterator holds the
+// number of records before it, and lives for five minutes.
 type shard struct {
 	FanOut // none: nobody subscribes here
 
@@ -43,10 +43,10 @@ type shard struct {
 	paid      time.Time // limit of bytes
 	gaps      int       // empty answers still to be given in the middle of the shard
 	noBehind  bool      // leaves MillisBehindLatest out
-	again     int       // records that each new iterator brings although they lie before it
+	again     int       // records before its position that each new iterator returns again
 }
 
-// fault answers one GetRecords in place of the shard; without an error it lets the shard answer.
+// fault answers one GetRecords instead of the shard; without an error it lets the shard answer.
 type fault struct{ err error }
 
 const origin = 1_000_000_000 // sequence number of the first record
@@ -105,7 +105,7 @@ func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opt
 	return nil, hand(ctx, out, options)
 }
 
-// hand gives an answer to the protocol that the options set, as the SDK's client does.
+// hand passes an answer to the protocol that the options set, as the SDK's client does.
 func hand(ctx context.Context, out *kinesis.GetRecordsOutput, options []func(*kinesis.Options)) error {
 	var o kinesis.Options
 	for _, option := range options {
@@ -218,7 +218,7 @@ func (s *shard) callTimes() []time.Time {
 	return append([]time.Time(nil), s.calls...)
 }
 
-// Errors as the SDK gives them.
+// Errors as the SDK returns them.
 var (
 	errThrottled = &smithy.OperationError{ServiceID: "Kinesis", OperationName: "GetRecords", Err: &types.ProvisionedThroughputExceededException{}}
 	errExpired   = &smithy.OperationError{ServiceID: "Kinesis", OperationName: "GetRecords", Err: &types.ExpiredIteratorException{}}
@@ -231,7 +231,7 @@ var (
 	errReset = errors.New("read tcp: connection reset by peer")
 )
 
-// raw is a decoder that takes nothing apart.
+// raw is a decoder that splits nothing.
 type raw struct{}
 
 func (raw) Append(_ context.Context, dst []record.Record, r record.Record) ([]record.Record, error) {

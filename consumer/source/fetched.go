@@ -9,20 +9,20 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// errNoRoom tells that reading ahead would take room that others need, or that the context has ended while room was
-// waited for.
+// errNoRoom means that reading ahead would take room that others need, or that the context ended during the wait for
+// room.
 var errNoRoom = errors.New("the memory budget has no room to spare")
 
-// fetched is a Fetch with the memory that it takes up until it is released.
+// fetched is a Fetch with the memory that it holds until it is released.
 type fetched struct {
 	fetch   Fetch
 	answers []*answer
 	records *slab[record.Record]
 	held    int64 // bytes taken from the budget
-	apart   int   // bytes of records that do not lie in an answer
+	apart   int   // bytes of records outside the answers
 }
 
-// records are slices that have been read; shards that are idle hold small ones.
+// records are slices for reuse; idle shards hold small ones.
 var records = slabs[record.Record]{least: 64}
 
 const recordBytes = int(unsafe.Sizeof(record.Record{}))
@@ -34,14 +34,14 @@ func (in *fetched) answer(expect int) *answer {
 	return a
 }
 
-// drop takes back the answer that was added last.
+// drop removes the answer that was added last.
 func (in *fetched) drop() {
 	last := len(in.answers) - 1
 	in.answers[last].release()
 	in.answers = in.answers[:last]
 }
 
-// memory is what the fetch takes up.
+// memory returns the bytes that the fetch takes up.
 func (in *fetched) memory() int64 {
 	n := in.apart
 	for _, a := range in.answers {
@@ -53,7 +53,7 @@ func (in *fetched) memory() int64 {
 	return int64(n)
 }
 
-// release gives back what the fetch holds; its records are valid no more.
+// release frees what the fetch holds; its records are no longer valid.
 func (in *fetched) release(b *budget.Budget) {
 	for _, a := range in.answers {
 		a.release()
@@ -70,8 +70,8 @@ func (in *fetched) release(b *budget.Budget) {
 	}
 }
 
-// reserve waits until the budget has room for n more bytes. To read ahead it does not wait, and takes no room but what
-// is to spare. It returns false if nothing was reserved.
+// reserve waits until the budget has room for n more bytes. To read ahead it does not wait, and takes only spare room.
+// It returns false if nothing was reserved.
 func (in *fetched) reserve(ctx context.Context, b *budget.Budget, n int64, ahead bool) bool {
 	switch {
 	case b == nil:
@@ -85,7 +85,7 @@ func (in *fetched) reserve(ctx context.Context, b *budget.Budget, n int64, ahead
 	return true
 }
 
-// settle puts what was read in place of what was reserved.
+// settle replaces the reservation by what was actually read.
 func (in *fetched) settle(b *budget.Budget) {
 	if b == nil {
 		return

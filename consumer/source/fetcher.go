@@ -9,41 +9,41 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// remindEvery is how often a failure that lasts is logged.
+// remindEvery is how often a lasting failure is logged.
 const remindEvery = time.Minute
 
-// outage bounds the waits after reads that fail.
+// outage bounds the waits after failed reads.
 var outage = backoff.Policy{First: 200 * time.Millisecond, Longest: 10 * time.Second}
 
-// fetcher reads a shard one way or the other, and does not give up.
+// fetcher reads a shard in one of the two ways, and does not give up.
 type fetcher struct {
 	source *Source
 	place  *place
 	way    way
 
-	notBefore time.Time // the next try after a failure
+	notBefore time.Time // earliest next try after a failure
 	failures  int       // in a row
-	troubled  time.Time // when the first failure was that is worth a word; zero if all is well
-	reminded  time.Time // when it was logged last
+	troubled  time.Time // when the first failure worth reporting was; zero if all is well
+	reminded  time.Time // when it was last logged
 }
 
-// way is how records come out of Kinesis: a poll asks for them, a push is sent them.
+// way is how records come out of Kinesis: a poll requests them, a push receives them.
 type way interface {
-	// read waits for what comes next, takes room for it from the budget, and has the shard take it in. To read ahead it
-	// takes no room but what is to spare, and returns errNoRoom where that is too little.
+	// read waits for what comes next, takes room for it from the budget, and passes it to the place. To read ahead it
+	// takes only spare room, and returns errNoRoom if there is too little.
 	read(ctx context.Context, in *fetched, ahead bool) error
-	// next is when the service may be asked again.
+	// next returns when the service may be called again.
 	next() time.Time
-	// failed counts an error of read, the nth in a row, and says what it means. If it is no trouble yet, quiet is true.
+	// failed counts an error of read, the nth in a row, and classifies it. quiet is true if it is not trouble yet.
 	failed(ctx context.Context, err error, n int) (f failure, quiet bool)
 	// worked counts a read without an error.
 	worked()
-	// close ends what is open.
+	// close ends whatever is open.
 	close()
 }
 
-// fetch reads until there is something to tell: records, the shard's end, or that its tip is reached. It returns nil
-// when ctx has ended; and when it was to read ahead and the budget has no room to spare for that.
+// fetch reads until there is something to report: records, the shard's end, or that its tip is reached. It returns nil
+// when ctx has ended, and when it was to read ahead and the budget has no spare room for that.
 func (f *fetcher) fetch(ctx context.Context, ahead bool) *fetched {
 	for sleepUntil(ctx, later(f.notBefore, f.way.next())) {
 		in := &fetched{}
@@ -57,7 +57,7 @@ func (f *fetcher) fetch(ctx context.Context, ahead bool) *fetched {
 				return in
 			}
 		}
-		in.release(f.source.cfg.Budget) // after a failure, and for an empty stretch in the middle of the shard
+		in.release(f.source.cfg.Budget) // after a failure, or an empty stretch in the middle of the shard
 		if ctx.Err() != nil || errors.Is(err, errNoRoom) {
 			return nil
 		}
@@ -68,7 +68,7 @@ func (f *fetcher) fetch(ctx context.Context, ahead bool) *fetched {
 	return nil
 }
 
-// failed decides what follows after a read failed, and says so.
+// failed schedules the next try after a failed read, and logs and reports the failure.
 func (f *fetcher) failed(ctx context.Context, err error) {
 	f.failures++
 	what, quiet := f.way.failed(ctx, err, f.failures)
@@ -85,12 +85,12 @@ func (f *fetcher) failed(ctx context.Context, err error) {
 	}
 	if now.Sub(f.reminded) >= remindEvery {
 		f.reminded = now
-		f.source.log.Log(ctx, what.level, "reading failed and is tried again",
+		f.source.log.Log(ctx, what.level, "read failed, retrying",
 			logkey.Shard, f.place.id, logkey.Attempt, f.failures, logkey.Error, err)
 	}
 }
 
-// recovered ends what failed began.
+// recovered resets what failed recorded, and reports the recovery.
 func (f *fetcher) recovered(ctx context.Context) {
 	f.way.worked()
 	attempts := f.failures
@@ -98,7 +98,7 @@ func (f *fetcher) recovered(ctx context.Context) {
 	if f.troubled.IsZero() {
 		return
 	}
-	f.source.log.InfoContext(ctx, "reading works again",
+	f.source.log.InfoContext(ctx, "read recovered",
 		logkey.Shard, f.place.id, logkey.Attempt, attempts, logkey.Took, time.Since(f.troubled))
 	f.troubled, f.reminded = time.Time{}, time.Time{}
 	if f.source.cfg.Trouble != nil {
@@ -106,7 +106,7 @@ func (f *fetcher) recovered(ctx context.Context) {
 	}
 }
 
-// forgotten ends what failed began if the shard is not read here any more: nobody would say that it works again.
+// forgotten reports the end of trouble if the shard is no longer read here: nothing else would report its recovery.
 func (f *fetcher) forgotten() {
 	if !f.troubled.IsZero() && f.source.cfg.Trouble != nil {
 		f.source.cfg.Trouble(f.place.id, nil)
@@ -121,7 +121,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// sleepUntil waits for a time and tells whether ctx is still alive.
+// sleepUntil waits until t and reports whether ctx is still alive.
 func sleepUntil(ctx context.Context, t time.Time) bool {
 	return backoff.Sleep(ctx, time.Until(t)) == nil
 }

@@ -13,8 +13,8 @@ import (
 	"aws-streaming-pipeline/record/recordtest"
 )
 
-// The decoder of KPL_HASH_FILTER drops aggregates of other shards. They are read all the same: the position moves past
-// them, or whoever begins there reads them again, and an iterator that is opened again brings them twice.
+// The decoder of KPL_HASH_FILTER drops aggregates of other shards. They still count as read: otherwise whoever begins
+// at the position reads them again, and a reopened iterator returns them twice.
 func TestReader_PassesRecordsThatAreFilteredOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ours, foreign := keyIn(t, true), keyIn(t, false)
@@ -41,7 +41,7 @@ func TestReader_PassesRecordsThatAreFilteredOut(t *testing.T) {
 			t.Fatalf("read %d Kinesis records and %d user records up to %s, want 4 and 3 up to %s", f.Count, len(f.Records), f.Last, sequence(3))
 		}
 
-		// An answer of which nothing is left moves the position, too.
+		// An answer of which nothing is left also moves the position.
 		k.put(1, aggregate(foreign))
 		if f = next(t, r); f.Count != 1 || len(f.Records) != 0 || f.Last != sequence(4) {
 			t.Fatalf("read %d Kinesis records and %d user records up to %q, want 1 and none up to %s", f.Count, len(f.Records), f.Last, sequence(4))
@@ -61,7 +61,7 @@ func TestReader_PassesRecordsThatAreFilteredOut(t *testing.T) {
 			t.Errorf("the iterator was opened again after %q, want %s", value(again.StartingSequenceNumber), sequence(4))
 		}
 		if n := reading(t, s.metrics.RecordsRepeated); n != 0 {
-			t.Errorf("%v records came twice", n)
+			t.Errorf("%v records were read twice", n)
 		}
 	})
 }
@@ -84,7 +84,7 @@ func next(t *testing.T, r *Reader) Fetch {
 
 var lowerHalf = record.HashRange{Last: record.HashKey{High: 1<<63 - 1, Low: 1<<64 - 1}}
 
-// keyIn finds a partition key that lies in the lower half of the hash keys, or not.
+// keyIn finds a partition key in the lower half of the hash keys, or in the upper one.
 func keyIn(t *testing.T, in bool) string {
 	t.Helper()
 	for n := 1; n < 100; n++ {
@@ -92,6 +92,6 @@ func keyIn(t *testing.T, in bool) string {
 			return key
 		}
 	}
-	t.Fatal("no key lies there")
+	t.Fatal("there is no such key")
 	return ""
 }

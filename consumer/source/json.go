@@ -9,8 +9,8 @@ import (
 	"aws-streaming-pipeline/record/jsonscan"
 )
 
-// jsonReader reads the answer of GetRecords in AWS JSON 1.1. Strings are unescaped where they stand, and payloads
-// decoded there. Its first error stays; after it nothing is read and everything is empty.
+// jsonReader reads the answer of GetRecords in AWS JSON 1.1. It unescapes strings and decodes payloads in place. It
+// keeps its first error; after it nothing is read and everything is empty.
 type jsonReader struct {
 	b   []byte
 	at  int
@@ -24,7 +24,7 @@ func (r *jsonReader) fail(format string, args ...any) {
 	r.at = len(r.b)
 }
 
-// peek passes over white space and returns the byte behind it; 0 at the end.
+// peek skips white space and returns the next byte; 0 at the end.
 func (r *jsonReader) peek() byte {
 	if r.at < len(r.b) && r.b[r.at] > ' ' {
 		return r.b[r.at]
@@ -44,7 +44,7 @@ func (r *jsonReader) expect(c byte, what string) {
 	r.at++
 }
 
-// null passes over a null, and tells whether one was there.
+// null skips a null, and reports whether there was one.
 func (r *jsonReader) null() bool {
 	if r.peek() == 'n' && bytes.HasPrefix(r.b[r.at:], []byte("null")) {
 		r.at += 4
@@ -53,7 +53,7 @@ func (r *jsonReader) null() bool {
 	return false
 }
 
-// more tells whether the list or object has another element, which the caller then reads. first is true before the
+// more reports whether the list or object has another element, which the caller then reads. first is true before the
 // first one.
 func (r *jsonReader) more(first *bool, end byte) bool {
 	if r.err != nil {
@@ -68,28 +68,28 @@ func (r *jsonReader) more(first *bool, end byte) bool {
 		*first = false
 		return true
 	}
-	r.expect(',', "what follows a value")
+	r.expect(',', "the text after a value")
 	return r.err == nil
 }
 
-// name reads the name of a member and the colon behind it.
+// name reads the name of a member and the colon after it.
 func (r *jsonReader) name() []byte {
 	s := r.str("a name")
-	r.expect(':', "what follows a name")
+	r.expect(':', "the text after a name")
 	return r.b[s.from:s.to]
 }
 
 // str reads a string.
 func (r *jsonReader) str(what string) span {
 	if r.peek() != '"' {
-		r.fail("%s is no string", what)
+		r.fail("%s is not a string", what)
 		return span{}
 	}
 	r.at++
 	from := r.at
 	n := bytes.IndexByte(r.b[from:], '"')
 	if n < 0 {
-		r.fail("%s is cut off", what)
+		r.fail("%s is truncated", what)
 		return span{}
 	}
 	if bytes.IndexByte(r.b[from:from+n], '\\') >= 0 {
@@ -99,7 +99,7 @@ func (r *jsonReader) str(what string) span {
 	return span{uint32(from), uint32(from + n)}
 }
 
-// unescape reads the rest of a string, moving its bytes together.
+// unescape reads the rest of a string and joins its bytes in place.
 func (r *jsonReader) unescape(what string) span {
 	from := r.at
 	for r.at < len(r.b) && r.b[r.at] != '"' {
@@ -115,7 +115,7 @@ func (r *jsonReader) unescape(what string) span {
 		r.at = end
 	}
 	if r.at >= len(r.b) {
-		r.fail("%s is cut off", what)
+		r.fail("%s is truncated", what)
 		return span{}
 	}
 	text := jsonscan.AppendUnescaped(r.b[:from], r.b[from:r.at])
@@ -123,11 +123,11 @@ func (r *jsonReader) unescape(what string) span {
 	return span{uint32(from), uint32(len(text))}
 }
 
-// payload reads a string of base64, and decodes it in its place.
+// payload reads a base64 string and decodes it in place.
 func (r *jsonReader) payload(what string) span {
 	s := r.str(what)
 	text := r.b[s.from:s.to]
-	// Decode never writes beyond what it has read.
+	// Decode never writes past what it has read.
 	n, err := base64.StdEncoding.Decode(text, text)
 	if err != nil {
 		r.fail("%s: %v", what, err)
@@ -136,7 +136,7 @@ func (r *jsonReader) payload(what string) span {
 	return span{s.from, s.from + uint32(n)}
 }
 
-// number passes over a number.
+// number reads a number.
 func (r *jsonReader) number(what string) []byte {
 	r.peek()
 	from := r.at
@@ -149,7 +149,7 @@ func (r *jsonReader) number(what string) []byte {
 		break
 	}
 	if r.at == from {
-		r.fail("%s is no number", what)
+		r.fail("%s is not a number", what)
 	}
 	return r.b[from:r.at]
 }
@@ -178,12 +178,12 @@ func (r *jsonReader) time(what string) int64 {
 	v, err := strconv.ParseFloat(string(text), 64)
 	millis, ok := epochMillis(v)
 	if r.err == nil && (err != nil || !ok) {
-		r.fail("%s is no time: %s", what, text)
+		r.fail("%s is not a time: %s", what, text)
 	}
 	return millis
 }
 
-// plainSeconds reads digits with at most three behind a point: a time as it mostly comes.
+// plainSeconds reads digits with at most three after a point, the usual form of a time.
 func plainSeconds(text []byte) (millis int64, ok bool) {
 	point := bytes.IndexByte(text, '.')
 	if point < 1 || point > 11 || len(text) < point+2 || len(text) > point+4 {
@@ -208,7 +208,7 @@ func (r *jsonReader) skip() {
 	r.peek()
 	end, p := jsonscan.Value(r.b, r.at, 0)
 	if p != jsonscan.None {
-		r.fail("no value")
+		r.fail("want a value")
 		return
 	}
 	r.at = end
@@ -248,7 +248,7 @@ func decodeJSON(a *answer) error {
 		}
 	}
 	if r.peek(); r.err == nil && r.at != len(r.b) {
-		r.fail("%d bytes behind the answer", len(r.b)-r.at)
+		r.fail("%d bytes after the answer", len(r.b)-r.at)
 	}
 	return r.err
 }

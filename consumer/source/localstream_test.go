@@ -62,13 +62,13 @@ func (l *local) produce(t *testing.T, n int) {
 	}
 }
 
-// quick reads without the pauses that the service would ask for.
+// quick reads without the pauses that the service would require.
 func quick(c *Config) {
 	c.Stream, c.MaxRecords, c.BytesPerSecond = localName, 50, 1<<40
 	c.MinInterval, c.Idle, c.Tick = time.Millisecond, 5*time.Millisecond, 50*time.Millisecond
 }
 
-// readLocal reads a shard to its end, or until n records have come, and fails for a record that came before.
+// readLocal reads a shard to its end, or until n records have come, and fails if a record is read twice.
 func readLocal(t *testing.T, s *Source, shard string, from checkpoint.Position, n int, seen map[string]bool) (last string, end Fetch) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -123,7 +123,7 @@ func TestReader_FromALocalStreamWithFaultsReadsEveryRecordOnce(t *testing.T) {
 	if unhit := faults.Unhit(); len(unhit) > 0 {
 		t.Errorf("faults that never happened: %q", unhit)
 	}
-	// The SDK does not retry beneath: each fault is seen here, once.
+	// The SDK does not retry below us: each fault is seen here, once.
 	for result, want := range map[string]float64{resultThrottled: 2, resultExpired: 1, resultError: 5} {
 		if got := reading(t, s.metrics.GetRecords.WithLabelValues(result)); got != want {
 			t.Errorf("%v calls counted as %s, want %v", got, result, want)
@@ -186,7 +186,7 @@ func followASplitAndAMerge(t *testing.T, l *local, s *Source) {
 	}
 }
 
-// direct calls a Kinesis without a network, so that time is the test's, and each way takes some of it.
+// direct calls a Kinesis without a network, so that the test controls time, and each trip takes some of it.
 type direct struct {
 	kinesis *localstream.Kinesis
 	way     time.Duration
@@ -237,8 +237,8 @@ func (d *direct) Do(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// Kinesis gives a shard's readers 2 MB and five calls a second. A reader takes 99 % of it, by the bytes or by its own
-// four calls, and is refused nothing: from the start, and after a time in which there was nothing to read.
+// Kinesis gives a shard's readers 2 MB and five calls per second. A reader uses 99 % of that, limited by the bytes or
+// by its own four calls, and nothing is refused: from the start, and after a time without records.
 func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 	for _, test := range []struct {
 		name        string
@@ -278,7 +278,7 @@ func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 						}
 					}
 					if rate := float64(bytes) / last.Sub(first).Seconds(); rate < test.least || rate > test.most {
-						t.Errorf("%.0f bytes a second, want %.0f", rate, test.least)
+						t.Errorf("%.0f bytes per second, want %.0f", rate, test.least)
 					}
 					for idle := time.Now(); time.Since(idle) < time.Minute; {
 						if _, err := r.Next(t.Context()); err != nil {
@@ -295,8 +295,8 @@ func TestReader_TakesWhatTheLimitsOfAShardAllow(t *testing.T) {
 	}
 }
 
-// Kinesis counts when a call arrives, which may be long after it was made. Those that follow must not come too early for
-// that, be it by their number or by the bytes of a large answer.
+// Kinesis counts when a call arrives, which may be long after it was made. Calls that follow must not come too early
+// for that, whether limited by their number or by the bytes of a large answer.
 func TestReader_IsNotThrottledWhereCallsArriveLate(t *testing.T) {
 	for _, test := range []struct {
 		name             string

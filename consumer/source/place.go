@@ -10,15 +10,15 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// place is where a reader stands in its shard, and takes apart what comes next.
+// place is a reader's position in its shard, and decodes what comes next.
 type place struct {
 	source  *Source
 	id      string
 	from    checkpoint.Position
 	decoder Decoder // nil before the first read
 
-	last  string // sequence number of the last record read, or the position that was a sequence number
-	count int    // of records in the last answer
+	last  string // sequence number of the last record read, or the starting position if that was a sequence number
+	count int    // records in the last answer
 }
 
 // prepare makes the decoder.
@@ -35,8 +35,8 @@ func (p *place) prepare() error {
 }
 
 // take adds the records of an answer to a fetch and moves on. It returns the bytes that Kinesis counts as read. The
-// shard has ended if the answer says so without a doubt, by its children (see GetRecords in the API reference of Kinesis):
-// an end cannot be taken back. The only error is ctx's, and ends the reading of the shard.
+// shard has ended only if the answer names its children (see GetRecords in the API reference of Kinesis): an end cannot
+// be taken back. The only error is ctx's, and ends the reading of the shard.
 func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, err error) {
 	f := &in.fetch
 	// Kinesis documents MillisBehindLatest as optional.
@@ -82,13 +82,13 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 	p.source.metrics.LastRead.WithLabelValues(p.id).SetToCurrentTime()
 	if repeated > 0 {
 		p.source.metrics.RecordsRepeated.Add(float64(repeated))
-		p.source.log.Warn("records came twice and were dropped",
+		p.source.log.Warn("dropped records that were read twice",
 			logkey.Shard, p.id, logkey.Count, repeated, logkey.Sequence, p.last)
 	}
 	return charged, nil
 }
 
-// inflated tells how many bytes records have that can not lie in the payload they came out of.
+// inflated returns how many bytes of the records cannot share the memory of the payload that they came from.
 func inflated(records []record.Record, payload int) int {
 	sum := 0
 	for i := range records {

@@ -18,12 +18,12 @@ import (
 type poll struct {
 	source    *Source
 	place     *place
-	iterator  *string   // nil: to be opened, after last or else at from
-	notBefore time.Time // the next call
+	iterator  *string   // nil: must be opened, after last or else at from
+	notBefore time.Time // earliest time of the next call
 	called    time.Time // the last call
-	paidAt    time.Time // when the bytes that were read are within the rate
-	tipAt     time.Time // when a call last reached the tip; zero while we are behind
-	endings   int       // answers since the last record that looked like the shard's end
+	paidAt    time.Time // when the bytes read so far are within the rate
+	tipAt     time.Time // when a call last reached the tip; zero while behind
+	endings   int       // answers that looked like the shard's end, since the last record
 }
 
 func (p *poll) read(ctx context.Context, in *fetched, ahead bool) error {
@@ -52,13 +52,13 @@ func (p *poll) read(ctx context.Context, in *fetched, ahead bool) error {
 	return nil
 }
 
-// doubt takes an answer that has neither an iterator nor the shards that follow. Kinesis names them at the end of a shard,
-// and not all that speak its protocol do. So an iterator is opened again, after the last record; if that leads to such an
-// answer once more, without a record on the way, a listing decides. What it does not confirm is a failure, which sets the
-// pace.
+// doubt handles an answer that has neither an iterator nor child shards. Kinesis names the child shards at the end of a
+// shard, but not every service with its protocol does. So the iterator is reopened after the last record; if that leads
+// to another such answer without a record in between, a listing decides. What the listing does not confirm is a
+// failure, which sets the pace.
 func (p *poll) doubt(ctx context.Context, f *Fetch) error {
 	if p.endings++; p.endings == 1 {
-		p.source.log.InfoContext(ctx, "an answer has neither an iterator nor child shards: the shard is asked again", logkey.Shard, p.place.id)
+		p.source.log.InfoContext(ctx, "answer has neither an iterator nor child shards, reading on", logkey.Shard, p.place.id)
 		return nil
 	}
 	if p.source.cfg.Closed == nil {
@@ -69,15 +69,15 @@ func (p *poll) doubt(ctx context.Context, f *Fetch) error {
 	closed, err := p.source.cfg.Closed(ctx, p.place.id)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w, and whether the shard is closed is unknown: %w", p.place.id, errNoIterator, err)
+		return fmt.Errorf("%s: %w, and it is unknown whether the shard is closed: %w", p.place.id, errNoIterator, err)
 	case !closed:
-		return fmt.Errorf("%s: %w, and the stream lists the shard as open", p.place.id, errNoIterator)
+		return fmt.Errorf("%s: %w, but the stream lists the shard as open", p.place.id, errNoIterator)
 	}
 	f.End = true
 	return nil
 }
 
-var errNoIterator = errors.New("an answer of GetRecords has neither an iterator nor child shards")
+var errNoIterator = errors.New("the answer of GetRecords has neither an iterator nor child shards")
 
 // call makes one call of GetRecords.
 func (p *poll) call(ctx context.Context, into *answer) error {
@@ -99,7 +99,7 @@ func (p *poll) call(ctx context.Context, into *answer) error {
 		o.Protocol = protocol{ClientProtocol: o.Protocol, request: format, into: into}
 	})
 	if err == nil && !into.filled {
-		err = errors.New("the client has read the answer by itself")
+		err = errors.New("the client read the answer by itself, want it to apply the options")
 	}
 	if err != nil {
 		return fmt.Errorf("get records of %s: %w", p.place.id, err)
@@ -107,10 +107,10 @@ func (p *poll) call(ctx context.Context, into *answer) error {
 	return nil
 }
 
-// once turns the SDK's retries off: this package is the layer that retries.
+// once disables the SDK's retries: this package is the layer that retries.
 func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
 
-// open asks for an iterator after the last record.
+// open requests an iterator after the last record.
 func (p *poll) open(ctx context.Context) error {
 	in := &kinesis.GetShardIteratorInput{
 		ShardId: &p.place.id, StreamName: p.source.cfg.Stream.ByName(), StreamARN: p.source.cfg.Stream.ByARN(),
@@ -137,11 +137,11 @@ func (p *poll) open(ctx context.Context) error {
 	return nil
 }
 
-// pace sets the time of the next call after an answer of some bytes. Each answer takes its time at the rate of
-// reading, and nothing is saved up while less is read: that is how an answer of 10 MB forbids calls for 5 s
-// ("Quotas and limits" of Kinesis Data Streams). The time counts from the call: the way to the service and back lies
-// between any two calls alike. After an answer of more than a second's bytes the service refuses what comes too early, and its
-// time counts from when the call arrived, which was at the latest now.
+// pace sets the time of the next call after an answer of some bytes. Each answer takes its time at the read rate, and
+// no credit builds up while less is read: so an answer of 10 MB forbids calls for 5 s ("Quotas and limits" of Kinesis
+// Data Streams). The time counts from the start of the call: network latency affects all calls alike. After an answer
+// of more than a second's bytes the service refuses calls that arrive too early, and its time counts from when the call
+// arrived, which was now at the latest.
 func (p *poll) pace(bytes int, tip bool) {
 	cost := time.Duration(float64(bytes) / float64(p.source.cfg.BytesPerSecond) * float64(time.Second))
 	from := p.called
@@ -160,7 +160,7 @@ func (p *poll) pace(bytes int, tip bool) {
 func (p *poll) failed(ctx context.Context, err error, n int) (f failure, quiet bool) {
 	if p.source.format.refused(err) {
 		p.source.metrics.GetRecords.WithLabelValues(resultError).Inc()
-		p.source.log.WarnContext(ctx, "Kinesis does not speak CBOR here: reading goes on in JSON", logkey.Shard, p.place.id, logkey.Error, err)
+		p.source.log.WarnContext(ctx, "the service does not accept CBOR, continuing in JSON", logkey.Shard, p.place.id, logkey.Error, err)
 		return f, true
 	}
 	f = classify(err)
@@ -168,7 +168,7 @@ func (p *poll) failed(ctx context.Context, err error, n int) (f failure, quiet b
 	if f.reopen {
 		p.iterator = nil
 	}
-	// To be expected after a long wait, and cured by the next call.
+	// Expected after a long wait; the next call recovers.
 	return f, f.result == resultExpired && n == 1
 }
 
@@ -183,15 +183,15 @@ func (p *poll) next() time.Time { return p.notBefore }
 
 func (*poll) close() {}
 
-// Memory that an answer takes up while it is received, as bounds: what a record has around its payload and key, in the
-// body and in the list of records, and what a payload is longer in base64.
+// Bounds on the memory that an answer needs while it is received: what a record needs besides its payload and key, in
+// the body and in the list of records, and how much longer a payload is in base64.
 const (
 	cborRecord = float64(200 + entryBytes + recordBytes)
 	jsonRecord = float64(220 + entryBytes + recordBytes)
 )
 
-// estimate bounds the memory of the next answer. At the tip that is what producers can have written since then, with a
-// second to spare; elsewhere it is Kinesis's limit.
+// estimate bounds the memory of the next answer. At the tip that is what producers can have written since then, plus a
+// second's worth; elsewhere it is Kinesis's limit.
 func (p *poll) estimate(now time.Time) int64 {
 	bytes, count := float64(maxAnswerBytes), float64(p.source.cfg.MaxRecords)
 	if !p.tipAt.IsZero() {

@@ -17,12 +17,12 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// wireFormat is how requests and answers of GetRecords are written.
+// wireFormat is the encoding of requests and answers of GetRecords.
 type wireFormat int
 
 const (
-	// wireCBOR is what the AWS SDK for Java speaks to Kinesis, since its first version and by default: the same
-	// operations as in JSON, by the same X-Amz-Target, with payloads as they are in place of base64.
+	// wireCBOR is what the AWS SDK for Java uses with Kinesis, by default since its first version: the same operations
+	// as in JSON, with the same X-Amz-Target, but payloads are raw bytes instead of base64.
 	wireCBOR wireFormat = iota
 	// wireJSON is AWS JSON 1.1 (Smithy specification), the documented protocol of Kinesis.
 	wireJSON
@@ -30,8 +30,8 @@ const (
 
 const contentTypeCBOR = "application/x-amz-cbor-1.1"
 
-// format is what the calls of a Source are written in. It begins with CBOR, and changes to JSON once and for all when
-// that is not understood.
+// format is the encoding of a Source's calls. It begins with CBOR, and switches to JSON for good if the service does
+// not understand CBOR.
 type format struct {
 	json  atomic.Bool
 	works atomic.Bool // CBOR was understood
@@ -44,8 +44,8 @@ func (f *format) request() wireFormat {
 	return wireCBOR
 }
 
-// refused notes that a call failed, and tells whether that is a reason to change to JSON: the service, or an emulator
-// of it, does not know the operation or the body in this form, or its answer is not what it should be.
+// refused notes that a call failed, and reports whether that is a reason to switch to JSON: the service, or an emulator
+// of it, does not know the operation or the body in this format, or its answer is malformed.
 func (f *format) refused(err error) bool {
 	if f.json.Load() {
 		return false
@@ -68,24 +68,24 @@ func (f *format) refused(err error) bool {
 	return !f.json.Swap(true)
 }
 
-// protocol is the Kinesis client's protocol for one call of GetRecords. It writes the request in CBOR or JSON, and
-// reads the answer in whichever of them it comes, into an answer of ours instead of the SDK's GetRecordsOutput: that
-// one costs several times what the rest of the pipeline does. The way between, signature, endpoint and connection, is
-// the SDK's.
+// protocol is the Kinesis client's protocol for one call of GetRecords. It writes the request in CBOR or JSON and reads
+// the answer in whichever of the two it comes, into our own answer instead of the SDK's GetRecordsOutput, which costs
+// several times what the rest of the pipeline does. Everything in between (signature, endpoint and connection) is the
+// SDK's.
 type protocol struct {
 	smithyhttp.ClientProtocol // of the SDK, AWS JSON 1.1
 	request                   wireFormat
 	into                      *answer
 }
 
-// SerializeRequest writes a GetRecords.
+// SerializeRequest writes a GetRecords request.
 func (p protocol) SerializeRequest(ctx context.Context, schema *smithy.OperationSchema, in smithy.Serializable, req *smithyhttp.Request) error {
 	if err := p.ClientProtocol.SerializeRequest(ctx, schema, in, req); err != nil || p.request == wireJSON {
 		return err
 	}
 	input, ok := in.(*kinesis.GetRecordsInput)
 	if !ok {
-		return fmt.Errorf("no GetRecords: %T", in)
+		return fmt.Errorf("want a GetRecords input, have %T", in)
 	}
 	members := cbor.Map{}
 	if input.ShardIterator != nil {
@@ -106,7 +106,7 @@ func (p protocol) SerializeRequest(ctx context.Context, schema *smithy.Operation
 	return nil
 }
 
-// DeserializeResponse reads the answer, or the error that the service gave: it is the SDK's in both formats.
+// DeserializeResponse reads the answer, or the service's error, which is the SDK's type in both formats.
 func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
 	format := wireJSON
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media == contentTypeCBOR {
@@ -121,7 +121,7 @@ func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.Operat
 		return p.ClientProtocol.DeserializeResponse(ctx, schema, types, resp, out)
 	}
 	if err := p.into.read(resp.Response); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+		return fmt.Errorf("read answer: %w", err)
 	}
 	if err := p.into.decode(format); err != nil {
 		return &smithy.DeserializationError{Err: err}
@@ -130,10 +130,10 @@ func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.Operat
 	return nil
 }
 
-// maxErrorBytes bounds the body of an error; Kinesis writes some hundred bytes.
+// maxErrorBytes bounds the body of an error; Kinesis writes a few hundred bytes.
 const maxErrorBytes = 1 << 20
 
-// errorAsJSON rewrites an error in CBOR as the SDK's own protocol reads it.
+// errorAsJSON rewrites a CBOR error to what the SDK's own protocol reads.
 func errorAsJSON(resp *smithyhttp.Response) error {
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBytes))
 	if err != nil {

@@ -36,7 +36,7 @@ func clientOf(url string) *kinesis.Client {
 	})
 }
 
-// odd are payloads and keys that a decoder may stumble over.
+// odd are payloads and keys that may trip up a decoder.
 func odd() (entries []types.PutRecordsRequestEntry) {
 	for i, key := range []string{
 		"key", `a "quoted" \ key / with	controls` + "\x01\x1f\x7f", "ключ 鍵 🔑", "<html> & '", strings.Repeat("k", 256), "\u2028\u2029",
@@ -74,8 +74,8 @@ func call(ctx context.Context, client Client, iterator *string, f wireFormat, a 
 	return err
 }
 
-// The answers of four services, through the SDK's own protocol and through ours in both formats, are the same value for
-// value. Where a service does not speak the CBOR that Kinesis does, that is noticed.
+// The answers of four services, through the SDK's own protocol and through ours in both formats, are equal value by
+// value. If a service does not speak Kinesis's CBOR, that is noticed.
 func TestProtocol_ReadsWhatTheSDKReads(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -134,7 +134,7 @@ func TestProtocol_ReadsWhatTheSDKReads(t *testing.T) {
 				t.Errorf("CBOR is taken for understood: %v", err)
 			}
 
-			// A reader goes on by itself.
+			// A reader switches by itself.
 			r := newSource(client, func(c *Config) { quick(c); c.Stream = streams.ID(stream) }).Open(shardOf(t, client, stream), checkpoint.TrimHorizon)
 			defer r.Close()
 			if got := read(t, r, len(odd())); len(got) != len(odd()) {
@@ -163,7 +163,7 @@ func compare(t *testing.T, name string, got *answer, want *kinesis.GetRecordsOut
 		if g.SequenceNumber != *w.SequenceNumber || g.PartitionKey != *w.PartitionKey || !slices.Equal(g.Data, w.Data) {
 			t.Fatalf("%s: record %d is %q %q %x, want %q %q %x", name, i, g.SequenceNumber, g.PartitionKey, g.Data, *w.SequenceNumber, *w.PartitionKey, w.Data)
 		}
-		// The SDK cuts a fraction of a millisecond off, ours rounds it: a float64 is rarely the decimal that was meant.
+		// The SDK truncates a fraction of a millisecond, we round it: a float64 is rarely exactly the intended decimal.
 		if d := g.Arrival.Sub(*w.ApproximateArrivalTimestamp); d < 0 || d > time.Millisecond {
 			t.Fatalf("%s: record %d arrived at %v, want %v", name, i, g.Arrival, *w.ApproximateArrivalTimestamp)
 		}
@@ -202,7 +202,7 @@ func TestProtocol_ReadsTheEndOfAShard(t *testing.T) {
 	}
 }
 
-// The request is signed as it is sent: type and body are those of its format.
+// The request is signed as it is sent: its type and body match its format.
 func TestProtocol_RequestsAreSigned(t *testing.T) {
 	for f, contentType := range map[wireFormat]string{wireCBOR: contentTypeCBOR, wireJSON: "application/x-amz-json-1.1"} {
 		key := aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}
@@ -263,7 +263,7 @@ func (r *recorder) Do(request *http.Request) (*http.Response, error) {
 	return nil, errReset
 }
 
-// Errors of the service are the SDK's own in both formats, and no reason to change the format.
+// Errors of the service are the SDK's own in both formats, and not a reason to change the format.
 func TestProtocol_GivesTheSDKsErrors(t *testing.T) {
 	faults := localstream.NewFaults(1)
 	l := newLocal(t, faults)
@@ -322,7 +322,7 @@ func TestFormat_ChangesOnceAndNotForTroubleOfAnotherKind(t *testing.T) {
 	}
 }
 
-// A client that passes no options on would have its answers lost without a word.
+// The answers of a client that does not pass the options on would be lost silently.
 func TestReader_RefusesAClientThatReadsAnswersItself(t *testing.T) {
 	var told error
 	s := newSource(deaf{}, func(c *Config) {

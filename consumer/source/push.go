@@ -15,43 +15,44 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// Limits of enhanced fan-out (AWS, API reference of SubscribeToShard), for each consumer and shard.
+// Limits of enhanced fan-out per consumer and shard (AWS, API reference of SubscribeToShard).
 const (
-	// subscribeEvery is the least time between two calls.
+	// subscribeEvery is the minimum time between two calls.
 	subscribeEvery = time.Second
-	// subscribeAgain is how long after a call that succeeded the next one is refused.
+	// subscribeAgain is how long after a successful call the next one is refused.
 	subscribeAgain = 5 * time.Second
 )
 
-// renewal is how fast subscriptions follow one another.
+// renewal is how fast subscriptions may follow one another.
 type renewal struct{ every, again time.Duration }
 
 const (
-	// defaultSilence is how long a subscription may say nothing. Kinesis sends an event without records every few seconds.
+	// defaultSilence is how long a subscription may send nothing. Kinesis sends an event without records every few
+	// seconds.
 	defaultSilence = 35 * time.Second
-	// gatherFor and gatherBytes bound what a fetch gathers. Events come as soon as there is a record, and are small then;
-	// whoever works on them wants them by the fifth of a second.
+	// gatherFor and gatherBytes bound what a fetch gathers. An event comes as soon as there is a record, and is then
+	// small; the caller is better served by up to five fetches per second.
 	gatherFor   = 200 * time.Millisecond
 	gatherBytes = 4 << 20
-	// inUsePatience is how many refusals in a row are no trouble because a subscription is in use: another worker may have
-	// held the shard until a moment ago.
+	// inUsePatience is how many refusals in a row because a subscription is in use are no trouble: another worker may
+	// have held the shard until a moment ago.
 	inUsePatience = 8
 )
 
-// push reads a shard with SubscribeToShard (enhanced fan-out): the service sends what is written, at a rate that the
-// shard's other readers have no part in. A subscription ends after five minutes, or at any time, and the next one begins
-// where it ended.
+// push reads a shard with SubscribeToShard (enhanced fan-out): the service sends what is written, at a rate that is not
+// shared with the shard's other readers. A subscription ends after five minutes, or at any time, and the next one
+// begins where it ended.
 type push struct {
 	source *Source
 	place  *place
-	stream *subscription // nil: none is open
-	// resume is where the last event ended, which may lie behind the last record.
+	stream *subscription // nil if none is open
+	// resume is where the last event ended, which may be after the last record.
 	resume string
 	called time.Time // the last call
 	opened time.Time // the last call that succeeded
 }
 
-// read gathers the events that come within gatherFor of the first one with records.
+// read gathers the events that arrive within gatherFor of the first one with records.
 func (p *push) read(ctx context.Context, in *fetched, ahead bool) error {
 	if p.stream == nil {
 		if err := p.subscribe(ctx); err != nil {
@@ -74,7 +75,7 @@ func (p *push) read(ctx context.Context, in *fetched, ahead bool) error {
 			deadline = time.Now().Add(p.source.cfg.Silence)
 			continue
 		case errors.Is(err, io.EOF):
-			return p.failure(errors.New("it ended before its first event"))
+			return p.failure(errors.New("ended before its first event"))
 		case err != nil:
 			return p.failure(err)
 		case !begun:
@@ -95,7 +96,7 @@ func (p *push) read(ctx context.Context, in *fetched, ahead bool) error {
 				return p.failure(err)
 			}
 			if !gathered {
-				deadline = time.Now().Add(p.source.cfg.Silence) // room may have been long in coming
+				deadline = time.Now().Add(p.source.cfg.Silence) // the wait for room may have been long
 			}
 			continue
 		}
@@ -116,7 +117,7 @@ func (p *push) failure(err error) error {
 	return fmt.Errorf("subscription to %s: %w", p.place.id, err)
 }
 
-// subscribe opens a subscription behind what was read.
+// subscribe opens a subscription after what was read.
 func (p *push) subscribe(ctx context.Context) error {
 	at := p.called.Add(p.source.renewal.every)
 	if !p.opened.IsZero() {
@@ -134,7 +135,7 @@ func (p *push) subscribe(ctx context.Context) error {
 		return err
 	}
 	p.called = time.Now()
-	// The call's context is that of the stream it leaves open, so its bound is a timer.
+	// The call's context is also the context of the stream that it opens, so the call is bounded by a timer.
 	ctx, cancel := context.WithCancel(ctx)
 	bound := time.AfterFunc(p.source.cfg.CallTimeout, cancel)
 	var body io.ReadCloser
@@ -149,7 +150,7 @@ func (p *push) subscribe(ctx context.Context) error {
 	case err == nil && late:
 		err = fmt.Errorf("no answer within %v", p.source.cfg.CallTimeout)
 	case err == nil && body == nil:
-		err = errors.New("the client has read the events by itself")
+		err = errors.New("the client read the events by itself, want it to apply the options")
 	}
 	if err != nil {
 		cancel()
@@ -165,7 +166,7 @@ func (p *push) subscribe(ctx context.Context) error {
 	return nil
 }
 
-// start is the position behind what was read.
+// start returns the position after what was read.
 func (p *push) start() (*types.StartingPosition, error) {
 	after := p.place.last
 	if p.resume != "" {
@@ -194,7 +195,7 @@ func (p *push) failed(ctx context.Context, err error, n int) (f failure, quiet b
 	return f, true
 }
 
-// next is any time: subscribe keeps its own pace.
+// next allows any time: subscribe keeps its own pace.
 func (*push) next() time.Time { return time.Time{} }
 
 func (*push) worked() {}

@@ -28,8 +28,8 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// pusher is a Kinesis with one consumer. Each subscription is played by the next function of subscriptions, the last one
-// by all that follow; what it returns ends the stream.
+// pusher is a Kinesis with one consumer. The next function of subscriptions plays each subscription, the last one also
+// all that follow; what it returns ends the stream.
 type pusher struct {
 	Client
 	arnOf         string // the consumer's; empty until it is registered
@@ -50,7 +50,7 @@ type events struct {
 	w   io.Writer
 }
 
-// send writes a message; an error tells that the reader has gone.
+// send writes a message; an error means that the reader has gone.
 func (e *events) send(kind, name string, payload any) error {
 	body, err := json.Marshal(payload)
 	if err != nil {
@@ -236,8 +236,7 @@ func TestPush_RenewsASubscriptionWhereItEnded(t *testing.T) {
 	})
 }
 
-// An event without records moves the position on, so that a subscription after a quiet time does not begin at records
-// long past.
+// An event without records moves the position, so that a subscription after a quiet time does not begin at old records.
 func TestPush_RemembersHowFarAnEmptyStretchWent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := pushed(func(e *events) error {
@@ -261,8 +260,8 @@ func TestPush_RemembersHowFarAnEmptyStretchWent(t *testing.T) {
 	})
 }
 
-// Whatever ends a subscription, or keeps one from beginning, the records that follow come, each once; and the service is
-// not called more often than it allows: once a second, and five seconds after a call that it answered with a stream.
+// Whatever ends a subscription, or prevents one, the records that follow arrive, each once; and the service is not
+// called more often than it allows: once per second, and five seconds after a call that it answered with a stream.
 func TestPush_OutlivesEveryFault(t *testing.T) {
 	api := func(code string) error { return refusal{&smithy.GenericAPIError{Code: code}} }
 	after := func(then func(e *events) error) func(*events) error {
@@ -402,7 +401,7 @@ func TestPush_TellsTheEndWithItsChildren(t *testing.T) {
 	})
 }
 
-// Records come one by one, and whoever takes them works off five fetches a second.
+// Records arrive singly, and the caller handles five fetches per second.
 func TestPush_GathersWhatComesWithinAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const n = 1000
@@ -536,7 +535,7 @@ func TestRegistration_RefusesTheConsumerOfAnotherStream(t *testing.T) {
 			}
 		}
 		r.Close()
-		if err := <-told; !strings.Contains(err.Error(), "arn:stream2/consumer/files:0") || !strings.Contains(err.Error(), "not one of the stream arn:stream") {
+		if err := <-told; !strings.Contains(err.Error(), "arn:stream2/consumer/files:0") || !strings.Contains(err.Error(), "not registered on stream arn:stream") {
 			t.Errorf("trouble: %v", err)
 		}
 		if len(k.called) > 0 {
@@ -632,7 +631,7 @@ func TestPush_FromALocalStreamWithFaultsReadsEveryRecordOnce(t *testing.T) {
 			}
 			for i := range f.Records {
 				if payload := string(f.Records[i].Data); seen[payload] || !l.put[payload] {
-					t.Errorf("%q came twice", payload)
+					t.Errorf("%q was read twice", payload)
 				} else {
 					seen[payload] = true
 				}
@@ -661,8 +660,8 @@ func TestPush_NamesTheConsumerThatIsMissing(t *testing.T) {
 	}
 }
 
-// An emulator that we did not write pushes the same records. It answers without an initial response, which the SDK's own
-// reader waits for.
+// An emulator that we did not write pushes the same records. It answers without an initial response, which the SDK's
+// own reader waits for.
 func TestPush_ReadsAnotherEmulator(t *testing.T) {
 	l := &local{put: map[string]bool{}, client: clientOf(emulator.KinesisLocal(t).URL)}
 	ctx := t.Context()

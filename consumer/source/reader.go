@@ -8,10 +8,10 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Fetch is what one Next brings. A Fetch without records and without End is a tick.
+// Fetch is the result of one Next. A Fetch without records and without End is a tick.
 type Fetch struct {
-	// Records are the user records of whole Kinesis records, in the order of the shard. They and their data are the
-	// reader's: they are valid until the next call of Next or Close.
+	// Records are the user records of whole Kinesis records, in shard order. They and their data belong to the reader:
+	// they are valid until the next call of Next or Close.
 	Records []record.Record
 	// Last is the sequence number of the last Kinesis record; empty if there is none.
 	Last string
@@ -21,20 +21,20 @@ type Fetch struct {
 	// FirstArrival and LastArrival are the arrival times of the first and the last Kinesis record; zero if there is none.
 	FirstArrival time.Time
 	LastArrival  time.Time
-	// Behind tells how far the last read that succeeded was behind the tip of the shard; 0 before the first.
+	// Behind is how far the last successful read was behind the tip of the shard; 0 before the first.
 	Behind time.Duration
-	// Tip tells that this read reached the tip of the shard. A tick is no read: Behind may be 0 without it.
+	// Tip means that this read reached the tip of the shard. A tick is not a read: Behind may be 0 without Tip.
 	Tip bool
-	// End tells that the shard is closed and these are its last records.
+	// End means that the shard is closed and these are its last records.
 	End bool
-	// Children are the shards that come after this one; known only with End.
+	// Children are the shards that follow this one; known only with End.
 	Children []string
 }
 
-// Reader reads one shard. Its methods are called by one goroutine at a time.
+// Reader reads one shard. Its methods must be called by one goroutine at a time.
 //
-// It reads ahead by one fetch: while a Fetch is being worked on, the next one is under way, if the budget has room to
-// spare for it. What was read ahead and not returned by Next is forgotten by Close, as if it had not been read.
+// It reads one fetch ahead: while the caller works on a Fetch, the next one is under way, if the budget has room to
+// spare. Close discards what was read ahead and not returned by Next, as if it had not been read.
 type Reader struct {
 	source *Source
 	shard  string
@@ -45,18 +45,18 @@ type Reader struct {
 	ended   bool     // Next has returned the shard's end
 	behind  time.Duration
 
-	// pending receives what the one fetch that is under way brings; nil if none is. The goroutine behind it owns fetcher
-	// until it has sent.
+	// pending receives the result of the one fetch that is under way; nil if none is. The goroutine that sends to it
+	// owns fetcher until it has sent.
 	pending chan *fetched
 	wait    sync.WaitGroup
 	fetcher fetcher
 }
 
-// Next returns what comes next. It waits for Config.Tick at most and then returns an empty Fetch, also while Kinesis
-// can not be reached. After the shard's end it waits for as long and returns a Fetch with End set. The only error is
-// the context's.
+// Next returns what comes next. It waits for at most Config.Tick and then returns an empty Fetch, even while Kinesis
+// cannot be reached. After the shard's end it waits as long and returns a Fetch with End set. The only error is the
+// context's.
 //
-// A Fetch ends the validity of the one before.
+// A Fetch invalidates the previous one.
 func (r *Reader) Next(ctx context.Context) (Fetch, error) {
 	if err := ctx.Err(); err != nil {
 		return Fetch{}, err
@@ -108,7 +108,8 @@ func (r *Reader) release() {
 	}
 }
 
-// Close ends the call or the subscription that is under way and frees what the reader holds. Nothing may be called after it but Close.
+// Close ends the call or the subscription that is under way and frees what the reader holds. No method but Close may be
+// called after it.
 func (r *Reader) Close() {
 	r.cancel()
 	r.wait.Wait()

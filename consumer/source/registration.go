@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// statusEvery is the time between two looks at a consumer that is being made or deleted.
+	// statusEvery is the time between two checks of a consumer that is being created or deleted.
 	statusEvery = time.Second
-	// failureHolds is how long a failure to find the consumer holds for all shards, which else would ask one by one. Kinesis
-	// takes 20 calls of DescribeStreamConsumer a second, and 5 of RegisterStreamConsumer (their API references).
+	// failureHolds is how long a failure to find the consumer holds for all shards, which would otherwise each make the
+	// call. Kinesis accepts 20 calls of DescribeStreamConsumer per second, and 5 of RegisterStreamConsumer (their API
+	// references).
 	failureHolds = time.Second
 )
 
 // registration finds the fan-out consumer of a stream by its name, and registers it if there is none. All workers of an
-// application share it. It is never taken back: another worker may be reading.
+// application share it. It is never deregistered: another worker may be reading.
 type registration struct {
 	client   FanOut
 	of       streams.ID
@@ -31,9 +32,9 @@ type registration struct {
 	timeout  time.Duration // of a call
 	log      *slog.Logger
 
-	turn chan struct{} // holds one token: whoever has it may touch what follows
+	turn chan struct{} // holds one token; its holder may access the fields below
 
-	found    string // ARN; empty if it is not known
+	found    string // ARN; empty if unknown
 	err      error
 	failedAt time.Time
 }
@@ -60,13 +61,13 @@ func (r *registration) active(ctx context.Context) (string, error) {
 	}
 	found, err := r.find(ctx)
 	if err != nil && ctx.Err() != nil {
-		return "", err // of this shard only
+		return "", err // for this shard only
 	}
 	r.found, r.err, r.failedAt = found, err, time.Now()
 	return found, err
 }
 
-// refused takes note that a subscription of the consumer failed. If it is gone, it is looked for again.
+// refused notes that a subscription of the consumer failed. If the consumer is gone, it is looked up again.
 func (r *registration) refused(arn string, err error) {
 	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); !gone {
 		return
@@ -74,7 +75,7 @@ func (r *registration) refused(arn string, err error) {
 	select {
 	case r.turn <- struct{}{}:
 	default:
-		return // somebody is looking for it
+		return // another shard is looking it up
 	}
 	if r.found == arn {
 		r.found = ""
@@ -89,9 +90,9 @@ func (r *registration) find(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if r.consumer.IsARN() {
-		// Shards of all streams have the same names: one of another stream would be read without a word.
+		// Shards of all streams have the same names: without this check, one of another stream would be read silently.
 		if !r.consumer.Of(stream) {
-			return "", fmt.Errorf("fan-out consumer %q: not one of the stream %s", name, stream)
+			return "", fmt.Errorf("fan-out consumer %q: not registered on stream %s", name, stream)
 		}
 		return name, nil
 	}
@@ -120,12 +121,12 @@ func (r *registration) stream(ctx context.Context) (string, error) {
 	defer cancel()
 	out, err := r.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: r.of.ByName()})
 	if err != nil {
-		return "", fmt.Errorf("ARN of the stream: %w", err)
+		return "", fmt.Errorf("find the stream's ARN: %w", err)
 	}
 	return *out.StreamDescriptionSummary.StreamARN, nil
 }
 
-// describe looks at the consumer, and registers it if there is none.
+// describe reads the consumer's status, and registers the consumer if there is none.
 func (r *registration) describe(ctx context.Context, stream string) (arn string, status types.ConsumerStatus, err error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()

@@ -2,5 +2,5 @@
 
 package source
 
-// scrubbing overwrites what is given back, so that tests under the race detector see whoever has kept a piece of it.
+// scrubbing overwrites what is released, so that tests under the race detector notice whoever kept a piece of it.
 const scrubbing = true

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// slabs are slices that are used again, pooled by size, so that a shard at its tip does not hold what another one took
-// for ten megabytes. Capacities rise by a quarter of a power of two at a time: a fifth is wasted at most.
+// slabs are slices for reuse, pooled by size, so that a shard at its tip does not hold what another one needed for ten
+// megabytes. Capacities rise by a quarter of a power of two at a time: at most a fifth is wasted.
 type slabs[T any] struct {
 	least   int // the smallest capacity, a power of two
 	classes [64]sync.Pool
@@ -20,7 +20,7 @@ func (p *slabs[T]) class(n int) (index, capacity int) {
 	if n <= p.least {
 		return 0, p.least
 	}
-	octave := bits.Len(uint(n-1)) - bits.Len(uint(p.least)) // n lies in (least<<octave, least<<octave+1]
+	octave := bits.Len(uint(n-1)) - bits.Len(uint(p.least)) // n is in (least<<octave, least<<octave+1]
 	step := p.least << octave / 4
 	quarter := (n - p.least<<octave + step - 1) / step
 	return octave*4 + quarter, p.least<<octave + quarter*step
@@ -38,7 +38,7 @@ func (p *slabs[T]) get(n int) *slab[T] {
 	return &slab[T]{make([]T, 0, capacity)}
 }
 
-// put takes a slice back, of whose elements nothing may be used any more. It may have grown.
+// put takes back a slice, whose elements may no longer be used. It may have grown.
 func (p *slabs[T]) put(s *slab[T]) {
 	index, capacity := p.class(cap(s.s))
 	if capacity > cap(s.s) {

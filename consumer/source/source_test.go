@@ -89,8 +89,8 @@ func value(p *string) string {
 	return *p
 }
 
-// Each fault comes three times in a row while records are still to be read. All of them must come, once, and the
-// caller must get its ticks meanwhile.
+// Each fault comes three times in a row while records are still to be read. All records must come, once, and the caller
+// must get its ticks meanwhile.
 func TestReader_OutlivesEveryFault(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -156,7 +156,8 @@ func TestReader_AnIteratorExpiredByAWaitIsNoTrouble(t *testing.T) {
 	})
 }
 
-// The shard may have left the stream, or be another worker's now: whoever was told of the trouble must not keep it.
+// The shard may have left the stream, or now belong to another worker: whoever was told of the trouble must not keep
+// it.
 func TestReader_TakesItsTroubleBackWhenItIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newShard(1, 1)
@@ -298,11 +299,11 @@ func TestReader_ReadsAtFullSpeedWithoutBeingThrottled(t *testing.T) {
 				defer r.Close()
 				began := time.Now()
 				wantSequences(t, read(t, r, n), 0, n)
-				// The last answer's share of the time is still to come.
+				// The pause for the last answer is still to come.
 				rate := float64((n-test.answer)*test.payload) / time.Since(began).Seconds()
 				r.Close() // it reads ahead
 				if k.throttles != 0 || rate > test.want*1.001 || rate < test.want*0.9 {
-					t.Errorf("%.0f bytes a second, %d throttled calls; want %.0f and none", rate, k.throttles, test.want)
+					t.Errorf("%.0f bytes per second, %d throttled calls; want %.0f and none", rate, k.throttles, test.want)
 				}
 			})
 		})
@@ -378,12 +379,12 @@ func TestReader_TellsWhatItRead(t *testing.T) {
 		}
 		r.Close()
 		if m.BehindLatest.DeleteLabelValues("shard") || m.LastRead.DeleteLabelValues("shard") {
-			t.Error("a closed reader still tells how far it is behind")
+			t.Error("a closed reader still reports how far it is behind")
 		}
 	})
 }
 
-// A lag that stands still because nothing can be read is told from one that is known to be small by its age.
+// A lag that stands still because nothing can be read differs by its age from one that is known to be small.
 func TestReader_TellsTheTimeOfTheLastReadThatSucceeded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newShard(1, 1)
@@ -459,7 +460,7 @@ func TestReader_NextEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// Two shards of 8 MB answers share a budget of 16 MiB, which has room for one call and no second one.
+// Two shards with 8 MB answers share a budget of 16 MiB, which has room for one call but not a second.
 func TestReader_WaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(16<<20, nil)
@@ -503,8 +504,8 @@ func TestReader_HoldsNoRoomWhileItBacksOff(t *testing.T) {
 	})
 }
 
-// Many idle shards must not wait for each other: at the tip a call reserves what can have been written since the last
-// one, and not the largest answer.
+// Many idle shards must not wait for one another: at the tip a call reserves what can have been written since the last
+// one, not the largest answer.
 func TestReader_AtTheTipReservesLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(64<<20, nil)
@@ -548,10 +549,10 @@ func TestReader_CorruptAggregateIsARecordWithItsFault(t *testing.T) {
 	})
 }
 
-// The magic number, a message that is no protobuf, and its right MD5.
+// The magic number, a message that is not protobuf, and its correct MD5.
 const corruptAggregatePayload = "\xf3\x89\x9a\xc2" + "\xff\xff\xff" + "\x85\x97\xd4\xe7\xe6\x53\x52\xa3\x02\xb6\x3e\x07\xbc\x01\xa7\xda"
 
-// While records are worked on the next answer comes, and a caller that takes as long as the pause between two calls
+// While records are worked on, the next answer arrives, and a caller that takes as long as the pause between two calls
 // loses no time.
 func TestReader_ReadsAheadOfItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -587,8 +588,8 @@ func TestReader_ReadsAheadOfItsCaller(t *testing.T) {
 	})
 }
 
-// What was read ahead and not handed out is not counted as read, and holds no room after Close; a reader that begins at
-// the last position gets it.
+// What was read ahead and not returned is not counted as read, and holds no room after Close; a reader that begins at
+// the last position returns it.
 func TestReader_ForgetsWhatItReadAhead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newShard(30, 1)
@@ -649,7 +650,7 @@ func TestReader_ReadingAheadStarvesNobody(t *testing.T) {
 	})
 }
 
-// A reader whose caller does not come back for what was read ahead leaves the room of a second one alone.
+// A reader whose caller does not return for what was read ahead leaves room for a second one.
 func TestReader_ReadingAheadTakesOnlyWhatIsToSpare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := budget.New(96<<20, nil)
@@ -670,7 +671,7 @@ func TestReader_ReadingAheadTakesOnlyWhatIsToSpare(t *testing.T) {
 	})
 }
 
-// After a pause, of a shard that was idle or of a caller that was busy, nothing is made up for.
+// After a pause, of an idle shard or of a busy caller, nothing is caught up at a higher rate.
 func TestReader_SavesNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k := newShard(1, 1)
@@ -688,7 +689,7 @@ func TestReader_SavesNothingUp(t *testing.T) {
 		rate := 50 * (1 << 20) / time.Since(began).Seconds()
 		r.Close() // it reads ahead
 		if k.throttles != 0 || rate > 2.1e6 || rate < 1.9e6 {
-			t.Errorf("%.0f bytes a second, %d calls throttled", rate, k.throttles)
+			t.Errorf("%.0f bytes per second, %d calls throttled", rate, k.throttles)
 		}
 	})
 }

@@ -19,23 +19,24 @@ import (
 
 const (
 	contentTypeEvents = "application/vnd.amazon.eventstream"
-	// preludeBytes is the beginning of each message: its length, the length of its headers, and their checksum ("Amazon
-	// event stream specification", Smithy).
+	// preludeBytes is the size of each message's beginning: its length, the length of its headers, and their checksum
+	// ("Amazon event stream specification", Smithy).
 	preludeBytes = 12
-	// maxMessageBytes bounds a message: 16 MiB of payload and 128 KiB of headers, by the same specification, and some room.
+	// maxMessageBytes bounds a message: 16 MiB of payload and 128 KiB of headers by the same specification, plus some
+	// room.
 	maxMessageBytes = 24 << 20
-	// eventRecord is the least that a record takes up in an event.
+	// eventRecord is the minimum size of a record in an event.
 	eventRecord = 180
 )
 
 // eventProtocol is the Kinesis client's protocol for one call of SubscribeToShard. It takes the stream of events out of
-// the answer, so that the SDK, which decodes at several times the cost, finds none. The way there is the SDK's.
+// the answer, so that the SDK, whose decoding costs several times as much, finds none. The request is the SDK's.
 type eventProtocol struct {
 	smithyhttp.ClientProtocol // of the SDK, AWS JSON 1.1
 	into                      *io.ReadCloser
 }
 
-// DeserializeResponse reads the error that the service gave, or takes the stream.
+// DeserializeResponse reads the service's error, or takes the stream.
 func (p eventProtocol) DeserializeResponse(ctx context.Context, schema *smithy.OperationSchema, types *smithy.TypeRegistry, resp *smithyhttp.Response, out smithy.Deserializable) error {
 	if resp.StatusCode != http.StatusOK {
 		return p.ClientProtocol.DeserializeResponse(ctx, schema, types, resp, out)
@@ -51,20 +52,19 @@ func (p eventProtocol) DeserializeResponse(ctx context.Context, schema *smithy.O
 // HasInitialEventMessage keeps the SDK from waiting for the first message.
 func (eventProtocol) HasInitialEventMessage() bool { return false }
 
-// DeserializeEventMessage tells the SDK that there is nothing to read.
+// DeserializeEventMessage reports to the SDK that there is nothing to read.
 func (eventProtocol) DeserializeEventMessage(*smithy.Schema, *smithy.TypeRegistry, io.Reader) (smithy.Deserializable, error) {
 	return nil, io.EOF
 }
 
-// subscription is an open stream of events. What is not read from it waits in the connection, and holds the service back
-// when that is full.
+// subscription is an open stream of events. Unread events wait in the connection, and block the service once it is
+// full.
 type subscription struct {
 	body    io.ReadCloser
 	cancel  context.CancelFunc
 	decoder *eventstream.Decoder
 
-	// head receives when the prelude of the next message has been read, or the error that came in its place. It is nil when
-	// it has been received.
+	// head receives nil when the prelude of the next message has been read, or else the error. It is nil after that.
 	head    chan error
 	prelude [preludeBytes]byte
 	err     error // final
@@ -87,7 +87,7 @@ func (s *subscription) expect() {
 	}()
 }
 
-// await waits for the next message, which event then reads, and tells whether it has begun. An io.EOF is the regular end
+// await waits for the next message, which event then reads, and reports whether it has begun. io.EOF is the regular end
 // of the subscription.
 func (s *subscription) await(ctx context.Context, deadline time.Time) (begun bool, err error) {
 	if s.err != nil {
@@ -112,13 +112,13 @@ func (s *subscription) await(ctx context.Context, deadline time.Time) (begun boo
 // size is the length of the message that has begun.
 func (s *subscription) size() int { return int(binary.BigEndian.Uint32(s.prelude[:])) }
 
-// memory bounds what the message that has begun takes up.
+// memory bounds the memory that the message that has begun needs.
 func (s *subscription) memory() int64 {
 	n := min(s.size(), maxMessageBytes)
 	return int64(n + n/eventRecord*(entryBytes+recordBytes))
 }
 
-// event reads the message that has begun. known is false if it is of no interest.
+// event reads the message that has begun. known is false if the message is not of interest.
 func (s *subscription) event(a *answer) (known bool, err error) {
 	known, err = s.read(a)
 	if s.err = err; err == nil {
@@ -130,15 +130,15 @@ func (s *subscription) event(a *answer) (known bool, err error) {
 func (s *subscription) read(a *answer) (known bool, err error) {
 	size := s.size()
 	if size > maxMessageBytes {
-		return false, fmt.Errorf("an event of %d bytes, more than %d", size, maxMessageBytes)
+		return false, fmt.Errorf("event of %d bytes: want at most %d", size, maxMessageBytes)
 	}
-	a.body = bodies.get(size + bytes.MinRead) // with so much to spare, what the decoder fills does not grow
+	a.body = bodies.get(size + bytes.MinRead) // with this spare room, the decoder does not grow the slice
 	message, err := s.decoder.Decode(io.MultiReader(bytes.NewReader(s.prelude[:]), s.body), a.body.s)
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return false, fmt.Errorf("read an event: %w", err)
+		return false, fmt.Errorf("read event: %w", err)
 	}
 	a.body.s = message.Payload
 	switch kind := header(message, eventstream.MessageTypeHeader); kind {
@@ -150,16 +150,16 @@ func (s *subscription) read(a *answer) (known bool, err error) {
 			Code: header(message, eventstream.ErrorCodeHeader), Message: header(message, eventstream.ErrorMessageHeader),
 		}
 	default:
-		return false, fmt.Errorf("a message of type %q", kind)
+		return false, fmt.Errorf("unknown message type %q", kind)
 	}
 	if header(message, eventstream.EventTypeHeader) != "SubscribeToShardEvent" {
-		return false, nil // the initial response, or what there will be one day
+		return false, nil // the initial response, or a future kind of event
 	}
 	if err := a.decode(wireJSON); err != nil {
 		return false, err
 	}
 	if a.next == "" && len(a.children) == 0 {
-		return false, errors.New("an event has neither ContinuationSequenceNumber nor ChildShards")
+		return false, errors.New("the event has neither ContinuationSequenceNumber nor ChildShards")
 	}
 	s.events++
 	return true, nil
@@ -172,20 +172,20 @@ func header(m eventstream.Message, name string) string {
 	return ""
 }
 
-// exception is an error that ends the stream.
+// exception returns the error that ends the stream.
 func exception(code string, payload []byte) error {
 	var e struct {
 		Message      string `json:"message"`
 		MessageUpper string `json:"Message"`
 	}
-	_ = json.Unmarshal(payload, &e) // the code says what matters
+	_ = json.Unmarshal(payload, &e) // the code is what matters
 	if e.Message == "" {
 		e.Message = e.MessageUpper
 	}
 	return &smithy.GenericAPIError{Code: code, Message: e.Message}
 }
 
-// close ends the stream. Nothing may be called after it.
+// close ends the stream. No method may be called after it.
 func (s *subscription) close() {
 	s.cancel()
 	s.body.Close()

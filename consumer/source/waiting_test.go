@@ -10,7 +10,7 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// waiting is a decoder that cannot open its second record until it is told to.
+// waiting is a decoder that cannot open its second record until it is released.
 type waiting struct{ open chan struct{} }
 
 func (w waiting) Append(ctx context.Context, dst []record.Record, r record.Record) ([]record.Record, error) {
@@ -24,7 +24,7 @@ func (w waiting) Append(ctx context.Context, dst []record.Record, r record.Recor
 	return append(dst, r), nil
 }
 
-// A decoder that waits holds its shard back, and nothing else: Next ticks, and the records come once when it goes on.
+// A decoder that waits blocks its shard and nothing else: Next ticks, and the records come once when it continues.
 func TestReader_WaitsForItsDecoder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := waiting{make(chan struct{})}
