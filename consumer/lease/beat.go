@@ -34,10 +34,10 @@ func (k *Keeper) beat(life context.Context) {
 		k.log.Warn("heartbeat could not be written", logkey.Error, err.Error())
 		return
 	}
-	k.log.Error("heartbeat could not be written for long: other workers may take over", logkey.Error, err.Error())
+	k.log.Error("heartbeat could not be written for a long time: other workers may take over", logkey.Error, err.Error())
 }
 
-// recentlyBeaten tells that the others have no reason to take this worker for dead.
+// recentlyBeaten reports whether the other workers have no reason to consider this one dead.
 func (k *Keeper) recentlyBeaten() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -5,9 +5,9 @@ import (
 	"aws-streaming-pipeline/consumer/shardmap"
 )
 
-// beginnings works out where listed shards begin that have no row. A child inherits from its parents, whatever way the
-// table came to be as it is: by a first start, an import, a move, from a backup. Only a shard without a parent that is
-// known begins at the application's first position.
+// beginnings computes where listed shards without a row begin. A child inherits from its parents, however the table
+// came to its present state: by a first start, an import, a move, or a restored backup. Only a shard without a known
+// parent begins at the application's initial position.
 type beginnings struct {
 	rows    map[string]checkpoint.Lease
 	listed  map[string]shardmap.Shard
@@ -42,7 +42,7 @@ func (b *beginnings) missing(listed []shardmap.Shard) []checkpoint.Lease {
 	return missing
 }
 
-// of is where a shard without a row begins: at the earliest of what its parents leave it.
+// of returns where a shard without a row begins: at the earliest position that its parents leave it.
 func (b *beginnings) of(s shardmap.Shard) checkpoint.Position {
 	if begin, ok := b.found[s.ID]; ok {
 		return begin

@@ -57,11 +57,11 @@ func TestBeginnings_AChildInheritsFromItsParents(t *testing.T) {
 		{"ended with a record", []checkpoint.Lease{delivered(row("a", at(0), end))}, "a b<a", at(0), "b=TRIM_HORIZON"},
 		{"begun before the application's own time", []checkpoint.Lease{delivered(row("a", "12", "20"))}, "a b<a", at(9), "b=TRIM_HORIZON"},
 
-		{"a merge, one of its parents behind", []checkpoint.Lease{row("a", at(0), at(0)), row("b", "12", end)}, "a b c<a,b", at(0), "c=TRIM_HORIZON"},
+		{"a merge, one of its parents unfinished", []checkpoint.Lease{row("a", at(0), at(0)), row("b", "12", end)}, "a b c<a,b", at(0), "c=TRIM_HORIZON"},
 		{"a merge of two times", []checkpoint.Lease{row("a", at(0), at(0)), row("b", at(-3), at(-3))}, "a b c<a,b", at(0), "c=-3h"},
 		{"a merge with a parent that is unknown", []checkpoint.Lease{row("a", "12", "12")}, "c<x,a", at(0), "c=TRIM_HORIZON"},
 		{"a merge with a parent that has no row yet", []checkpoint.Lease{row("a", "12", "12")}, "a b c<a,b", at(0), "b=0h c=TRIM_HORIZON"},
-		{"relatives that are no parents", []checkpoint.Lease{row("a", "12", "12")}, "a b", at(0), "b=0h"},
+		{"relatives that are not parents", []checkpoint.Lease{row("a", "12", "12")}, "a b", at(0), "b=0h"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			listed := tree(test.listed)

@@ -10,36 +10,36 @@ import (
 )
 
 const (
-	// tombstoneAge is how long a tombstone is seen before it is forgotten. It must outlive any request that could
-	// still be under way: AWS refuses signatures that are older than a quarter of an hour.
+	// tombstoneAge is how long a tombstone is seen before it is forgotten. It must outlive any request that could still
+	// be in flight: AWS refuses signatures that are older than 15 minutes.
 	tombstoneAge = time.Hour
-	// absentAge is how long a shard has to be gone from the stream until the row of its end is removed.
+	// absentAge is how long a finished shard must be gone from the stream before its row is removed.
 	absentAge = time.Hour
-	// listingAge is how old a listing may be for rows to be made from it. It is far below absentAge: a row that was
-	// removed must not come back, at its first position, from a listing that is older than the removal.
+	// listingAge is the maximum age of a listing from which rows are created. It is far below absentAge: a removed row
+	// must not come back, at its first position, from a listing that is older than the removal.
 	listingAge = 10 * time.Minute
-	// itemAge is how long the heartbeat item of a dead worker stays, for people to see.
+	// itemAge is how long the heartbeat item of a dead worker is kept for people to see.
 	itemAge = 10 * time.Minute
-	// choresAtOnce bounds the items that are removed after one scan.
+	// choresAtOnce bounds the number of items that are removed after one scan.
 	choresAtOnce = 100
 	// rowsAtOnce is the number of rows in one CreateLeases call.
 	rowsAtOnce = 100
 )
 
-// chores remembers, on the local clock, since when things in the table have been as they are. All workers do, so that
-// another can take the lead at any time.
+// chores remembers, by the local clock, since when things in the table have been as they are. All workers do, so that
+// any of them can take the lead at any time.
 type chores struct {
 	missing    map[string]time.Time // listed shards without a row
 	tombstones map[string]time.Time
 	batches    map[string]time.Time
 	free       map[string]time.Time // leases without a worker
-	trimmed    map[string]bool      // shards whose loss was told
-	told       time.Time            // when free leases were last told of
+	trimmed    map[string]bool      // shards whose loss was logged
+	told       time.Time            // when free leases were last logged
 }
 
 func newChores() chores { return chores{trimmed: make(map[string]bool)} }
 
-// since returns for each id when it was first seen, keeping the times of those that before has.
+// since returns when each id was first seen, keeping the times in before.
 func since(before map[string]time.Time, now time.Time, ids []string) map[string]time.Time {
 	after := make(map[string]time.Time, len(ids))
 	for _, id := range ids {
@@ -53,7 +53,7 @@ func since(before map[string]time.Time, now time.Time, ids []string) map[string]
 }
 
 // createRows writes the rows of listed shards that have none. It returns those that it wrote, and how many are left to
-// others: the leading worker writes rows at once, and so does the one that ended a shard for its children; the rest
+// others: the leading worker writes rows at once, and the worker that ended a shard writes its children's; the others
 // only if nobody has for a while.
 func (k *Keeper) createRows(life context.Context, rows []checkpoint.Lease, leading bool) (created []checkpoint.Lease, left int) {
 	missing := k.missingRows(rows)
@@ -85,7 +85,7 @@ func (k *Keeper) createChunk(life context.Context, rows []checkpoint.Lease) erro
 	return k.store.CreateLeases(ctx, rows)
 }
 
-// missingRows makes the rows of listed shards that have none, unless the listing is too old for that.
+// missingRows makes the rows of listed shards that have none, unless the listing is too old.
 func (k *Keeper) missingRows(rows []checkpoint.Lease) []checkpoint.Lease {
 	listed, at := k.shards.Listed()
 	if time.Since(at) > listingAge {
@@ -104,7 +104,7 @@ func (k *Keeper) endedParent(row checkpoint.Lease) bool {
 	return slices.ContainsFunc(row.Parents, func(parent string) bool { return k.ended[parent] })
 }
 
-// remember keeps since when the outbox and the free leases have been as the scan shows them.
+// remember records since when the outbox and the free leases have been as the scan shows them.
 func (c *chores) remember(now time.Time, snap checkpoint.Snapshot, free []string) {
 	ids := make([]string, len(snap.Batches))
 	for i, b := range snap.Batches {
@@ -115,7 +115,7 @@ func (c *chores) remember(now time.Time, snap checkpoint.Snapshot, free []string
 	c.free = since(c.free, now, free)
 }
 
-// housekeep removes what nobody needs any more. It is left to the leading worker.
+// housekeep removes what is no longer needed. Only the leading worker calls it.
 func (k *Keeper) housekeep(life context.Context, snap checkpoint.Snapshot, g gate) {
 	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
 	defer cancel()
@@ -132,11 +132,11 @@ func (k *Keeper) housekeep(life context.Context, snap checkpoint.Snapshot, g gat
 	remove(k.oldTombstones(now), k.store.Forget)
 	remove(k.goneWorkers(snap), k.store.Leave)
 	remove(finished(g, now, k.watch.dead), func(ctx context.Context, shard string) error {
-		k.log.Info("row of a finished shard is removed: the stream has it no more", logkey.Shard, shard)
+		k.log.Info("removing the row of a finished shard that has left the stream", logkey.Shard, shard)
 		return k.store.DeleteLease(ctx, g.rows[shard])
 	})
 	for _, err := range faults {
-		k.log.Warn("old items could not be removed; the next scan tries again", logkey.Error, err.Error())
+		k.log.Warn("old items could not be removed; retrying after the next scan", logkey.Error, err.Error())
 	}
 }
 
@@ -150,7 +150,7 @@ func (k *Keeper) oldTombstones(now time.Time) []string {
 	return old
 }
 
-// goneWorkers are those whose heartbeat has stood still for so long that not even people ask for them.
+// goneWorkers are those whose heartbeat has stood still for so long that nobody needs to see it.
 func (k *Keeper) goneWorkers(snap checkpoint.Snapshot) []string {
 	var gone []string
 	for _, w := range snap.Workers {
@@ -161,9 +161,9 @@ func (k *Keeper) goneWorkers(snap checkpoint.Snapshot) []string {
 	return gone
 }
 
-// finished are the shards whose row has no more use: at the end, long gone from the stream, with rows for all children
-// that the stream has. Earlier, the row keeps the shard from being read a second time. A worker that died between the
-// commit of the end and the release has left its name in the row.
+// finished are the shards whose row is no longer needed: at the end, long gone from the stream, with rows for all
+// children that the stream has. Until then, the row keeps the shard from being read a second time. A worker that died
+// between the commit of the end and the release has left its name in the row.
 func finished(g gate, now time.Time, dead func(worker string) bool) []string {
 	waiting := make(map[string]bool) // shards with a child that has no row yet
 	listed, _ := g.shards.Listed()

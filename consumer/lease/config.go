@@ -9,37 +9,37 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Latest, as Config.Initial, lets the application's first start begin with the records that arrive from then on. It is
-// never stored: the table keeps the service's time of that first start instead, so that shards that are found later,
-// the children of a split among them, begin at that same moment and not when they happen to be found.
+// Latest, in Config.Initial, makes the application's first start begin with the records that arrive from then on. It is
+// never stored: the table keeps the service's time of that first start instead, so that shards found later, including
+// the children of a split, begin at that same moment and not when they happen to be found.
 const Latest checkpoint.Position = "LATEST"
 
-// Config says who the worker is and how it shares the shards. Fields that are zero get their defaults.
+// Config says who the worker is and how it shares the shards. Zero fields get their defaults.
 type Config struct {
-	// Worker is the id of this process. It must be another one at each start: a process that has died and its
-	// successor are two workers.
+	// Worker is the id of this process. It must be unique for each start: a dead process and its successor are two
+	// workers.
 	Worker string
-	// Address and Version are shown to people with the heartbeat.
+	// Address and Version are shown to people next to the heartbeat.
 	Address, Version string
-	// Application is the name that the workers share.
+	// Application is the name shared by all its workers.
 	Application string
 	// Initial is where shards without a checkpoint begin: checkpoint.TrimHorizon (default), Latest, or a value of
-	// checkpoint.AtTimestamp. Only the application's first start counts.
+	// checkpoint.AtTimestamp. Only the application's first start uses it.
 	Initial checkpoint.Position
 
-	// Failover is how long a worker's heartbeat may stand still, as seen by the others, until its leases are free.
+	// Failover is how long a worker's heartbeat may stand still, as seen by the others, before its leases are free.
 	// Default 10 s.
 	Failover time.Duration
 	// Heartbeat is the time between two heartbeats. Default a third of Failover.
 	Heartbeat time.Duration
-	// ScanEvery is the time between two readings of the table. Default half of Failover.
+	// ScanEvery is the time between two scans of the table. Default half of Failover.
 	ScanEvery time.Duration
 	// ListEvery is the time between two listings of the stream's shards. Default 20 s.
 	ListEvery time.Duration
-	// MaxLeases is the most leases that one worker holds; 0 sets no bound. It should be the same for all workers:
-	// each expects the others to take their share.
+	// MaxLeases is the maximum number of leases that one worker holds; 0 means no bound. It should be the same for all
+	// workers: each expects the others to take their share.
 	MaxLeases int
-	// Grace is how long Run waits at its end for readers to release their holds. Default 30 s.
+	// Grace is how long Run waits for readers to release their holds when it ends. Default 30 s.
 	Grace time.Duration
 }
 
@@ -67,26 +67,26 @@ func (c *Config) validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	check(c.Worker != "", "the worker needs an id")
-	check(c.Application != "", "the application needs a name")
-	check(c.Failover > 0 && c.ListEvery > 0 && c.Grace > 0, "failover %v, list interval %v and grace %v must be positive",
+	check(c.Worker != "", "the worker has no id")
+	check(c.Application != "", "the application has no name")
+	check(c.Failover > 0 && c.ListEvery > 0 && c.Grace > 0, "failover %v, list interval %v, grace %v: want more than 0",
 		c.Failover, c.ListEvery, c.Grace)
-	check(c.Heartbeat > 0 && c.Heartbeat <= c.Failover/2, "heartbeat %v must be at most half of failover %v", c.Heartbeat, c.Failover)
-	check(c.ScanEvery > 0 && c.ScanEvery <= c.Failover, "scan interval %v must be at most failover %v", c.ScanEvery, c.Failover)
-	check(c.MaxLeases >= 0, "max leases %d must not be negative", c.MaxLeases)
+	check(c.Heartbeat > 0 && c.Heartbeat <= c.Failover/2, "heartbeat %v: want at most half of failover %v", c.Heartbeat, c.Failover)
+	check(c.ScanEvery > 0 && c.ScanEvery <= c.Failover, "scan interval %v: want at most failover %v", c.ScanEvery, c.Failover)
+	check(c.MaxLeases >= 0, "max leases %d: want 0 or more", c.MaxLeases)
 	if c.Initial != Latest {
 		if err := c.Initial.Validate(); err != nil || c.Initial == checkpoint.ShardEnd {
-			check(false, "initial position %q must be TRIM_HORIZON, LATEST or a time", string(c.Initial))
+			check(false, "initial position %q: want TRIM_HORIZON, LATEST or a time", string(c.Initial))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// streamTimeout bounds a call of the stream, of several pages as it may be.
+// streamTimeout bounds a call of the stream, which may take several pages.
 func (c *Config) streamTimeout() time.Duration { return 2 * c.ListEvery }
 
-// quick is the time between scans, and between listings, while something is in flow.
+// quick is the time between scans, and between listings, while something is changing.
 func (c *Config) quick() time.Duration { return c.ScanEvery / 5 }
 
-// jitter spreads d by a tenth to either side, so that workers that were started together do not stay in step.
+// jitter varies d by up to a tenth either way, so that workers that started together do not stay in step.
 func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }

@@ -1,6 +1,6 @@
 package lease
 
-// Why a hold ended, for the tests of what others see.
+// Reasons why a hold ended, for tests of what others see.
 var (
 	ErrLost     = errLost
 	ErrRestart  = errRestart

@@ -34,7 +34,7 @@ func newFleet(t *testing.T, shards int) *fleet {
 	return f
 }
 
-// start starts a worker; change may alter its settings.
+// start starts a worker; change may modify its settings.
 func (f *fleet) start(id string, change ...func(*lease.Config)) *worker {
 	f.t.Helper()
 	w := f.prepare(id, change...)
@@ -42,7 +42,7 @@ func (f *fleet) start(id string, change ...func(*lease.Config)) *worker {
 	return w
 }
 
-// prepare makes a worker that is not started yet.
+// prepare makes a worker without starting it.
 func (f *fleet) prepare(id string, change ...func(*lease.Config)) *worker {
 	f.t.Helper()
 	cfg := lease.Config{Worker: id, Application: "app"}
@@ -99,7 +99,7 @@ func (f *fleet) rows() map[string]checkpoint.Lease {
 	return rows
 }
 
-// owners counts the unfinished leases of each owner; those of nobody are under "".
+// owners counts the unfinished leases of each owner; those without an owner are under "".
 func (f *fleet) owners() map[string]int {
 	counts := make(map[string]int)
 	for _, row := range f.rows() {
@@ -110,7 +110,7 @@ func (f *fleet) owners() map[string]int {
 	return counts
 }
 
-// balanced fails unless the workers hold all leases with a difference of one at most.
+// balanced fails unless the workers hold all leases with a difference of at most one.
 func (f *fleet) balanced(total int, workers ...string) {
 	f.t.Helper()
 	counts := f.owners()
@@ -146,7 +146,7 @@ type worker struct {
 	stop     context.CancelFunc
 	done     chan struct{}
 	err      error
-	deliver  func(h *lease.Hold) // what a reader does until its hold ends or is to be drained; nil for nothing
+	deliver  func(h *lease.Hold) // what a reader does until its hold ends or must drain; nil for nothing
 
 	mu      sync.Mutex
 	readers map[string]*lease.Hold
@@ -246,7 +246,7 @@ func (w *worker) kill() {
 	w.stop()
 }
 
-// freeze has every request of the worker hang until thaw.
+// freeze makes every request of the worker hang until thaw.
 func (w *worker) freeze() {
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
@@ -266,7 +266,7 @@ func (w *worker) thaw() {
 
 var errAway = errors.New("the store is away")
 
-// faultyStore is one worker's way to the table.
+// faultyStore is one worker's access to the table.
 type faultyStore struct {
 	checkpoint.Store
 	mu       sync.Mutex
@@ -274,7 +274,7 @@ type faultyStore struct {
 	before   func(operation string) error // the call is not applied
 	after    func(operation string) error // it is, but the answer is lost
 	frozen   chan struct{}
-	rewrite  func(rows []checkpoint.Lease) // changes the rows that are to be created
+	rewrite  func(rows []checkpoint.Lease) // changes the rows to be created
 	imports  string                        // the table whose import a scan shows
 	scanTime time.Duration                 // from the reading of the rows to the answer
 	lastBeat time.Time
@@ -382,14 +382,14 @@ func (s *faultyStore) Forget(ctx context.Context, id string) error {
 type stream struct {
 	mu      sync.Mutex
 	shards  map[string]shardmap.Shard
-	omitted map[string]int // listings that leave a shard out
+	omitted map[string]int // listings that omit a shard
 	created time.Time
 	lists   int
 	err     error
 	silent  map[string]bool // calls that are not answered until their context ends
 }
 
-// hush has a call of the stream accepted and not answered, or answered again.
+// hush makes a call of the stream accepted but not answered, or answered again.
 func (s *stream) hush(call string, silent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

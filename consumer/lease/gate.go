@@ -21,7 +21,7 @@ func newGate(rows []checkpoint.Lease, shards *shardmap.Map) gate {
 	return g
 }
 
-// open tells whether the shard of an unfinished row can be read: it is part of the stream, and every parent is done.
+// open reports whether the shard of an unfinished row can be read: it is part of the stream, and every parent is done.
 func (g gate) open(row checkpoint.Lease) bool {
 	if g.trimmed(row) {
 		return false
@@ -32,7 +32,7 @@ func (g gate) open(row checkpoint.Lease) bool {
 	return !slices.ContainsFunc(g.parents(row), func(parent string) bool { return !g.done(parent) })
 }
 
-// parents are those of the row, or of the listing for rows that were not written by this program.
+// parents are those in the row, or in the listing for rows that were not written by this program.
 func (g gate) parents(row checkpoint.Lease) []string {
 	if len(row.Parents) > 0 {
 		return row.Parents
@@ -41,7 +41,7 @@ func (g gate) parents(row checkpoint.Lease) []string {
 	return s.Parents
 }
 
-// done tells that nothing more can come from a shard: its end is committed, or it has left the stream.
+// done reports whether nothing more can come from a shard: its end is committed, or it has left the stream.
 func (g gate) done(shard string) bool {
 	if row, ok := g.rows[shard]; ok && row.Checkpoint == checkpoint.ShardEnd {
 		return true
@@ -50,7 +50,7 @@ func (g gate) done(shard string) bool {
 	return absent
 }
 
-// trimmed tells that the shard has left the stream before its end was committed: retention was shorter than the lag.
+// trimmed reports whether the shard left the stream before its end was committed: retention was shorter than the lag.
 func (g gate) trimmed(row checkpoint.Lease) bool {
 	if row.Checkpoint == checkpoint.ShardEnd {
 		return false
@@ -59,7 +59,7 @@ func (g gate) trimmed(row checkpoint.Lease) bool {
 	return absent
 }
 
-// lostParents are parents that a shard which is about to begin does not wait for although their end was never committed.
+// lostParents are parents whose end was never committed, but that a shard about to begin does not wait for.
 func (g gate) lostParents(row checkpoint.Lease) []string {
 	if _, begun := row.Checkpoint.SequenceNumber(); begun {
 		return nil

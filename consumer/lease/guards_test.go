@@ -11,8 +11,8 @@ import (
 	"aws-streaming-pipeline/consumer/lease"
 )
 
-// A worker that starts a day later has the same setting LATEST. Shards that it finds begin where the application
-// first did: what was written to them before this start was never read.
+// A worker that starts a day later has the same setting LATEST. Shards that it finds begin where the application first
+// began: what was written to them before this start was never read.
 func TestKeeper_LatestIsNotTakenAnewByALaterStart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -56,7 +56,7 @@ func TestKeeper_TheChildOfAMergeWaitsForTheParentThatEndsLast(t *testing.T) {
 	}
 }
 
-// Rows are written one by one: a worker that dies in between leaves a child's without its parent's.
+// Rows are written in separate requests: a worker that dies in between may leave a child's row without its parent's.
 func TestKeeper_AChildWaitsForAParentThatHasNoRowYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -82,8 +82,8 @@ func TestKeeper_AChildWaitsForAParentThatHasNoRowYet(t *testing.T) {
 	})
 }
 
-// The row of a finished shard keeps it from being read again until the stream has it no more. From an old listing, which
-// still has the shard, it must not come back at its beginning.
+// The row of a finished shard keeps it from being read again until the shard has left the stream. An old listing, which
+// still has the shard, must not bring it back at its beginning.
 func TestKeeper_MakesNoRowsFromAnOldListing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -140,7 +140,7 @@ func TestKeeper_ALeaseIsGivenToOneReader(t *testing.T) {
 	})
 }
 
-// Its heartbeat was cleared away, or it died before it wrote one: what it has committed is to be published all the same.
+// Its heartbeat was removed, or it died before it wrote one: what it committed must still be published.
 func TestKeeper_AWorkerThatOnlyABatchNamesIsDeadAfterFailover(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -164,8 +164,8 @@ func TestKeeper_AWorkerThatOnlyABatchNamesIsDeadAfterFailover(t *testing.T) {
 	})
 }
 
-// A reader may take its time to end. Until it has, nobody else may read the shard in this process: it would be handed
-// the shard's cursor and its budget twice.
+// A reader may take its time to end. Until it has, no other reader in this process may get the shard: its cursor and
+// its budget would be handed out twice.
 func TestKeeper_ALostLeaseIsNotOfferedBeforeItsReaderHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -198,7 +198,7 @@ func TestKeeper_ALostLeaseIsNotOfferedBeforeItsReaderHasEnded(t *testing.T) {
 	})
 }
 
-// Operators see by these gauges whether all shards are read, and whether in time.
+// These gauges show operators whether all shards are read, and whether in time.
 func TestKeeper_GaugesTellWhichLeasesAreReadAndHowLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 3)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// act is something that a worker does again and again, and whose standing still is a fault.
+// act is something that a worker does repeatedly, and that is a fault if it stops.
 type act int
 
 const (
@@ -17,7 +17,7 @@ const (
 	acts
 )
 
-// name says what an act is, in words and as the value of a label.
+// name returns an act's description and its label value.
 func (a act) name() (words, label string) {
 	switch a {
 	case beaten:
@@ -31,11 +31,11 @@ func (a act) name() (words, label string) {
 	}
 }
 
-// bound is how long an act may have been done last.
+// bound is the maximum time since an act last succeeded.
 func (k *Keeper) bound(a act) time.Duration {
 	switch a {
 	case listed:
-		return 3 * k.cfg.ListEvery // one that failed, and one that was given up, may lie between
+		return 3 * k.cfg.ListEvery // with room for one that failed and one that timed out
 	case described:
 		return 3 * describeEvery
 	}
@@ -52,8 +52,8 @@ func (k *Keeper) done(a act, at time.Time) {
 }
 
 // Health returns nil if the worker's heartbeat was written and the table read within the last Failover, and the stream
-// listed and described not much longer ago than it should be. Otherwise others may be taking its leases, or shards are
-// not found; what it holds stays held, since commits are safe without.
+// was listed and described on time. Otherwise other workers may be taking its leases, or shards are not found; it keeps
+// what it holds, because commits are safe regardless.
 func (k *Keeper) Health() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -24,7 +24,8 @@ func (w *worker) labelled(name, value string) float64 {
 	return -1
 }
 
-// The stream is looked at beside the listings, so that a look which is not answered keeps no child from being found.
+// The stream is described independently of the listings, so that a description that is not answered keeps no child from
+// being found.
 func TestKeeper_FindsChildrenWhileADescriptionIsNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -52,7 +53,7 @@ func TestKeeper_FindsChildrenWhileADescriptionIsNotAnswered(t *testing.T) {
 	})
 }
 
-// The first of all calls, too, ends in bounded time, and is made again by whoever starts the worker.
+// Even the very first call ends in bounded time, and is repeated by whoever starts the worker.
 func TestKeeper_BindEndsWithoutAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
@@ -86,7 +87,7 @@ func TestKeeper_HealthTellsOfAListingThatStandsStill(t *testing.T) {
 		}
 		for _, act := range []string{"heartbeat", "scan"} {
 			if at := a.labelled("consumer_last_done_timestamp_seconds", act); float64(time.Now().Unix())-at > 10 {
-				t.Errorf("the metric of the %s is %v behind", act, float64(time.Now().Unix())-at)
+				t.Errorf("the metric of the %s is %v late", act, float64(time.Now().Unix())-at)
 			}
 		}
 		f.stream.hush("list", false)
@@ -97,7 +98,7 @@ func TestKeeper_HealthTellsOfAListingThatStandsStill(t *testing.T) {
 	})
 }
 
-// A shard is closed when a listing shows it that began after the question, or when it has left the stream.
+// A shard is closed when a listing that began after the call shows it closed, or when it has left the stream.
 func TestKeeper_AListingTellsWhetherAShardIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 2)
@@ -119,7 +120,7 @@ func TestKeeper_AListingTellsWhetherAShardIsClosed(t *testing.T) {
 		closed(0, "true false") // the last listing is from before
 		closed(1, "false false")
 		f.stream.trim(1)
-		closed(1, "false false") // one listing that leaves it out may be wrong
+		closed(1, "false false") // a single listing that omits it may be wrong
 		time.Sleep(time.Minute)
 		closed(1, "true false")
 

@@ -14,8 +14,8 @@ import (
 	"aws-streaming-pipeline/consumer/shardmap"
 )
 
-// history is a stream with its records: what was put and resharded when, and what of it retention has dropped. Times are
-// those of the bubble, or lie before it began.
+// history is a stream with its records: what was put and resharded when, and what retention has dropped of it. Times
+// are those of the bubble, or before it began.
 type history struct {
 	random *rand.Rand
 	mu     sync.Mutex
@@ -83,10 +83,10 @@ func (h *history) step(at time.Time) {
 	}
 }
 
-// listed tells whether the stream still lists a shard.
+// listed reports whether the stream still lists a shard.
 func (h *history) listed(p *past) bool { return p.closed.IsZero() || !p.closed.Before(h.dropped) }
 
-// after are the records that a position leaves to be read.
+// after are the records that remain to be read after a position.
 func (h *history) after(p *past, position checkpoint.Position) []putRecord {
 	var left []putRecord
 	t, isTime := position.Timestamp()
@@ -121,8 +121,8 @@ func (h *history) show(s *stream) {
 	}
 }
 
-// read delivers the records of a shard and commits them, some at a time, until the hold ends. An iterator for a time that
-// has not come is refused (GetShardIterator), so that nothing ends before it.
+// read delivers the records of a shard and commits them, a few at a time, until the hold ends. An iterator for a future
+// time is refused (GetShardIterator), so nothing ends before it.
 func (h *history) read(f *fleet, hold *lease.Hold) {
 	for {
 		select {
@@ -169,8 +169,8 @@ func (h *history) read(f *fleet, hold *lease.Hold) {
 	}
 }
 
-// compare counts the wanted records that were not delivered, and the deliveries that are too many: records may come once
-// that are wanted or allowed.
+// compare counts the wanted records that were not delivered, and the excess deliveries: a record may be delivered once
+// if it is wanted or allowed.
 func (h *history) compare(wanted, allowed map[int]bool) (lost, double int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -11,24 +11,24 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// holding is a lease of this worker, from its acquisition until its reader has released it. Its row and what follows are
-// guarded by Keeper.mu.
+// holding is a lease of this worker, from its acquisition until its reader has released it. Keeper.mu guards its row
+// and the fields below it.
 type holding struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	draining chan struct{}
 
 	row      checkpoint.Lease
-	since    time.Time // of the acquisition
-	tip      time.Time // up to which the reader found nothing more to read
+	since    time.Time // time of the acquisition
+	tip      time.Time // when the reader last found nothing more to read
 	taken    bool
 	drained  bool
 	handed   bool  // Release was called
-	cause    error // nil as long as the lease is held
-	outdated bool  // retention was warned of
+	cause    error // nil while the lease is held
+	outdated bool  // the retention warning was logged
 }
 
-// drainLocked asks the reader to come to an end.
+// drainLocked asks the reader to finish.
 func (h *holding) drainLocked() {
 	if h.drained || h.cause != nil {
 		return
@@ -37,7 +37,7 @@ func (h *holding) drainLocked() {
 	close(h.draining)
 }
 
-// row returns the row of a holding as it is known.
+// row returns the current row of a holding, as far as known.
 func (k *Keeper) row(h *holding) checkpoint.Lease {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -72,10 +72,10 @@ func (k *Keeper) restart(h *holding, reason string) {
 		return
 	}
 	k.endLocked(h, errRestart, "restart")
-	k.log.Warn("shard restarts", logkey.Shard, h.row.Shard, logkey.Reason, reason, logkey.Position, string(h.row.Checkpoint))
+	k.log.Warn("shard restarts from its checkpoint", logkey.Shard, h.row.Shard, logkey.Reason, reason, logkey.Position, string(h.row.Checkpoint))
 }
 
-// letGo ends a holding whose reader has ended, and gives its lease back.
+// letGo ends a holding whose reader has ended, and releases its lease.
 func (k *Keeper) letGo(ctx context.Context, h *holding) {
 	k.mu.Lock()
 	if h.handed {
@@ -100,7 +100,7 @@ func (k *Keeper) letGo(ctx context.Context, h *holding) {
 	}
 }
 
-// returnsLocked tells that the lease is to be acquired again when the reader has released.
+// returnsLocked reports whether the lease is to be acquired again once the reader has released.
 func (k *Keeper) returnsLocked(h *holding) bool {
 	return errors.Is(h.cause, errRestart) && !h.drained && !k.stopping
 }
@@ -123,7 +123,7 @@ func (k *Keeper) endLocked(h *holding, cause error, reason string) {
 	k.metrics.LeasesHeld.Dec()
 }
 
-// offerLocked makes an acquired row a holding for a reader to take.
+// offerLocked turns an acquired row into a holding for a reader to take.
 func (k *Keeper) offerLocked(row checkpoint.Lease) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	h := &holding{ctx: ctx, cancel: cancel, draining: make(chan struct{}), row: row, since: time.Now()}
@@ -147,8 +147,8 @@ func (k *Keeper) drop(h *holding) {
 	}
 }
 
-// giveBack clears the owner of the lease and forgets the holding. If the store does not answer, the row still names this
-// worker; the next scan finds it and decides anew.
+// giveBack clears the owner of the lease and forgets the holding. If the store does not answer, the row still names
+// this worker; the next scan finds it and decides anew.
 func (k *Keeper) giveBack(ctx context.Context, h *holding) {
 	row := k.row(h)
 	if k.release(ctx, row) {
@@ -157,12 +157,12 @@ func (k *Keeper) giveBack(ctx context.Context, h *holding) {
 	k.drop(h)
 }
 
-// release clears the owner of a row of this worker. A conflict means that the row is not this worker's any more,
-// which is what was wanted.
+// release clears the owner of a row of this worker. A conflict means that the row no longer belongs to this worker,
+// which is just as good.
 func (k *Keeper) release(ctx context.Context, row checkpoint.Lease) bool {
 	err := k.store.Release(ctx, row)
 	if err != nil && !errors.Is(err, checkpoint.ErrConflict) {
-		k.log.Warn("lease could not be released; the next scan tries again", logkey.Shard, row.Shard, logkey.Error, err.Error())
+		k.log.Warn("lease could not be released; retrying after the next scan", logkey.Shard, row.Shard, logkey.Error, err.Error())
 		return false
 	}
 	k.mu.Lock()
@@ -171,7 +171,7 @@ func (k *Keeper) release(ctx context.Context, row checkpoint.Lease) bool {
 	return true
 }
 
-// reacquire raises the counter of a lease that this worker still owns, and offers it again with what is stored now.
+// reacquire raises the counter of a lease that this worker still owns, and offers it again as it is now stored.
 func (k *Keeper) reacquire(ctx context.Context, h *holding) {
 	held := k.row(h)
 	row, err := k.store.Acquire(ctx, held, k.cfg.Worker)
@@ -180,15 +180,15 @@ func (k *Keeper) reacquire(ctx context.Context, h *holding) {
 		k.log.Warn("lease was lost before its restart", logkey.Shard, held.Shard)
 		k.drop(h)
 	case err != nil:
-		k.log.Warn("lease could not be restarted; the next scan tries again", logkey.Shard, held.Shard, logkey.Error, err.Error())
+		k.log.Warn("lease could not be restarted; retrying after the next scan", logkey.Shard, held.Shard, logkey.Error, err.Error())
 		k.drop(h)
 	case k.replace(h, row):
-	default: // the worker began to stop meanwhile
+	default: // the worker began to stop in the meantime
 		k.giveBack(ctx, h)
 	}
 }
 
-// replace puts a new holding of the same shard in the place of h, or only the new row into h if the worker is stopping.
+// replace replaces h by a new holding of the same shard, or only updates the row of h if the worker is stopping.
 func (k *Keeper) replace(h *holding, row checkpoint.Lease) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -211,7 +211,7 @@ func (k *Keeper) activeLocked() []*holding {
 	return active
 }
 
-// releaseUntaken gives drained leases back that no reader has taken.
+// releaseUntaken releases drained leases that no reader has taken.
 func (k *Keeper) releaseUntaken(ctx context.Context, holds []*holding) {
 	k.mu.Lock()
 	var idle []*holding

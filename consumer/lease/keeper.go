@@ -1,13 +1,12 @@
-// Package lease decides which shards this worker reads. A Keeper shares the shards of a stream fairly among all
-// workers of an application, takes over those of workers that died, and keeps children from being read before their
-// parents.
+// Package lease decides which shards this worker reads. A Keeper shares the shards of a stream fairly among all workers
+// of an application, takes over those of dead workers, and keeps children from being read before their parents.
 //
-// It cares for liveness only. That no record is lost or doubled rests on the conditions of checkpoint.Store's Commit,
-// whatever any worker believes to hold.
+// It provides liveness only. The conditions of checkpoint.Store's Commit ensure that no record is lost or delivered
+// twice, whatever any worker believes it holds.
 //
-// Each worker writes one heartbeat item and reads the whole table once a period; requests do not grow with the number
-// of shards, but for the pages of that reading. There is no leader that assigns shards: from what it read, each worker
-// computes by itself how many leases are its share, takes free ones if it has fewer, and drains some if it has more.
+// Each worker writes one heartbeat item and reads the whole table once per period; requests do not grow with the number
+// of shards, except for the pages of that read. No leader assigns shards: from what it read, each worker computes how
+// many leases are its share, acquires free ones if it has fewer, and drains some if it has more.
 package lease
 
 import (
@@ -43,32 +42,32 @@ type Keeper struct {
 	shards  *shardmap.Map
 	onScan  []func(Scan)
 
-	scanNow chan struct{} // asks for a scan before its time
-	listNow chan struct{} // asks for a listing before its time
-	freed   chan struct{} // a hold has gone
+	scanNow chan struct{} // requests an early scan
+	listNow chan struct{} // requests an early listing
+	freed   chan struct{} // a hold has ended
 
 	mu       sync.Mutex
 	app      checkpoint.Application
 	about    shardmap.Stream
 	holds    map[string]*holding // by shard, from the acquisition until the reader has ended
-	released map[string]int64    // counters under which this worker gave leases back
+	released map[string]int64    // counters under which this worker released leases
 	ended    map[string]bool     // shards whose end this worker has committed
 	stopping bool
 	started  time.Time       // when Run began
-	last     [acts]time.Time // when each act was last done
-	coming   *listing        // the one that begins next
+	last     [acts]time.Time // when each act last succeeded
+	coming   *listing        // the listing that begins next
 	snapshot Snapshot
 
-	beats int64 // written or tried; belongs to the goroutine that beats
+	beats int64 // written or attempted; owned by the goroutine that beats
 
-	// The fields below belong to the goroutine that scans.
+	// The fields below are owned by the goroutine that scans.
 	watch  watch
 	chores chores
-	scans  int // that were read
+	scans  int // completed
 	unmet  int // scans in a row after which this worker was below its share
 }
 
-// New makes a Keeper. Nothing happens before Bind or Run. The metrics may be nil.
+// New makes a Keeper. It does nothing until Bind or Run. The metrics may be nil.
 func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m *metrics.Metrics) (*Keeper, error) {
 	if err := cfg.fill(); err != nil {
 		return nil, fmt.Errorf("lease settings: %w", err)
@@ -89,12 +88,13 @@ func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m 
 	}, nil
 }
 
-// OnScan has f called after each reading of the table, in the goroutine that scans: f must hand work over and return.
-// It is to be called before Run.
+// OnScan makes f run after each scan of the table, in the goroutine that scans: f must hand work over and return. Call
+// OnScan before Run.
 func (k *Keeper) OnScan(f func(Scan)) { k.onScan = append(k.onScan, f) }
 
-// Bind ties a table to an application and a stream, and returns the table's own item. If it was tied before, the
-// initial position stays what it is. Bind fails with checkpoint.ErrForeignTable if the table belongs to something else.
+// Bind ties a table to an application and a stream, and returns the table's own item. If the table is already bound,
+// the initial position stays as it is. Bind fails with checkpoint.ErrForeignTable if the table belongs to another
+// application or program.
 func Bind(ctx context.Context, store checkpoint.Store, stream Stream, application string, initial checkpoint.Position) (checkpoint.Application, shardmap.Stream, error) {
 	about, err := stream.Describe(ctx)
 	if err != nil {
@@ -102,7 +102,7 @@ func Bind(ctx context.Context, store checkpoint.Store, stream Stream, applicatio
 	}
 	if initial == Latest {
 		if about.ServerTime.IsZero() {
-			return checkpoint.Application{}, about, fmt.Errorf("start application %s at LATEST: the answer of stream %s has no date", application, about.Name)
+			return checkpoint.Application{}, about, fmt.Errorf("start application %s at LATEST: the service's answer for stream %s has no date", application, about.Name)
 		}
 		initial = checkpoint.AtTimestamp(about.ServerTime)
 	}
@@ -119,9 +119,9 @@ func Bind(ctx context.Context, store checkpoint.Store, stream Stream, applicatio
 }
 
 // Bind ties the table to the application and the stream, as the function Bind does, and returns the table's own item.
-// It fails as long as an import into the table is not finished. Run calls it if that has not been done.
+// It fails while an import into the table is unfinished. Run calls it if nobody has.
 //
-// It ends in bounded time, an answer or not.
+// It returns within a bounded time, even without an answer.
 func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.streamTimeout())
 	defer cancel()
@@ -130,7 +130,7 @@ func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 		return checkpoint.Application{}, err
 	}
 	if app.Importing != "" {
-		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: the import from table %s is not finished: if it does not run any more, repeat it",
+		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: the import from table %s is not finished: if it is no longer running, repeat it",
 			about.Name, app.Importing)
 	}
 	k.done(described, time.Now())
@@ -140,9 +140,9 @@ func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 	return app, nil
 }
 
-// Run keeps leases until ctx ends. Then it takes no more, asks the readers to drain, waits until all holds are released
-// or Config.Grace is over, gives back what is left, and removes the worker's heartbeat. It returns nil if every hold
-// was released in time. An error before that means that the table or the stream can not be used.
+// Run keeps leases until ctx ends. Then it acquires no more, asks the readers to drain, waits until all holds are
+// released or Config.Grace is over, releases the remaining leases, and removes the worker's heartbeat. It returns nil
+// if every hold was released in time. An earlier error means that the table or the stream cannot be used.
 //
 // Run may be called once.
 func (k *Keeper) Run(ctx context.Context) error {
@@ -153,7 +153,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	// What goes on during the shutdown lives longer than ctx.
+	// What runs during the shutdown outlives ctx.
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 
@@ -166,7 +166,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	wg.Go(func() { k.describeUntil(life, stop) })
 
 	k.scanUntil(ctx, life)
-	k.log.Info("worker stops", logkey.Reason, context.Cause(ctx).Error())
+	k.log.Info("worker stopping", logkey.Reason, context.Cause(ctx).Error())
 	err := k.drain(life)
 	end()
 	wg.Wait()
@@ -174,7 +174,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	return errors.Join(foreign(context.Cause(ctx)), err)
 }
 
-// foreign returns err if it is why Run had to end by itself.
+// foreign returns err if it is the reason why Run had to end on its own.
 func foreign(err error) error {
 	if errors.Is(err, checkpoint.ErrForeignTable) {
 		return err
@@ -194,7 +194,7 @@ func (k *Keeper) setStarted() {
 	k.started = time.Now()
 }
 
-// Shards returns the shards whose lease this worker holds, taken by a reader or not, ordered by id.
+// Shards returns the shards whose lease this worker holds, with or without a reader, ordered by id.
 func (k *Keeper) Shards() []string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -208,12 +208,12 @@ func (k *Keeper) Shards() []string {
 	return shards
 }
 
-// Listed returns what the stream said of a shard when it was listed last.
+// Listed returns a shard as the latest listing that included it showed it.
 func (k *Keeper) Listed(shard string) (shardmap.Shard, bool) { return k.shards.Shard(shard) }
 
-// Take gives a held lease to a reader, which must call Release when it has ended. It returns false if the lease is not
-// held, has a reader already, or is being drained. A lease is never offered before the reader of the one before it
-// has released.
+// Take hands a held lease to a reader, which must call Release when it has ended. It returns false if the lease is not
+// held, already has a reader, or is being drained. A lease is never offered before the reader of its previous hold has
+// released.
 func (k *Keeper) Take(shard string) (*Hold, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -232,7 +232,7 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// drain asks all readers to end and waits for them, within the grace. No call lasts longer than that.
+// drain asks all readers to end and waits for them, within the grace period. No call takes longer than that.
 func (k *Keeper) drain(life context.Context) error {
 	grace, cancel := context.WithTimeout(life, k.cfg.Grace)
 	defer cancel()
@@ -271,8 +271,8 @@ func (k *Keeper) startDraining(life context.Context) {
 	k.releaseUntaken(life, holds)
 }
 
-// abandon ends the holds whose readers did not release in time and gives their leases back: what they have not
-// committed can not be committed any more.
+// abandon ends the holds whose readers did not release in time and releases their leases: what those readers have not
+// committed can no longer be committed.
 func (k *Keeper) abandon(life context.Context) error {
 	k.mu.Lock()
 	holds := make([]*holding, 0, len(k.holds))
@@ -281,7 +281,7 @@ func (k *Keeper) abandon(life context.Context) error {
 		k.endLocked(h, errShutdown, "shutdown")
 	}
 	k.mu.Unlock()
-	// The deadline is for all of them together.
+	// The deadline applies to all of them together.
 	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
 	defer cancel()
 	var g errgroup.Group
@@ -296,19 +296,19 @@ func (k *Keeper) abandon(life context.Context) error {
 	return fmt.Errorf("shut down leases: %d readers did not release within %v", len(holds), k.cfg.Grace)
 }
 
-// leave removes the heartbeat. If that fails, the others wait for Failover until they forget this worker.
+// leave removes the heartbeat. If that fails, the other workers need Failover to notice that this worker is gone.
 func (k *Keeper) leave(life context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(life), k.cfg.Failover)
 	defer cancel()
 	if err := k.store.Leave(ctx, k.cfg.Worker); err != nil {
-		k.log.Warn("worker could not sign off", logkey.Error, err.Error())
+		k.log.Warn("the worker's heartbeat could not be removed", logkey.Error, err.Error())
 	}
 }
 
-// parallel bounds the requests to the store that one act makes at a time.
+// parallel bounds the concurrent requests to the store in one act.
 const parallel = 16
 
-// signal wakes whoever waits on c, or the next one who will.
+// signal wakes a goroutine that waits on c, or the next one that will.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -316,7 +316,7 @@ func signal(c chan struct{}) {
 	}
 }
 
-// pause waits for d, or, once least is over, until woken. It returns false if ctx ended.
+// pause waits for d, or until woken once least has passed. It returns false if ctx ended.
 func pause(ctx context.Context, least, d time.Duration, wake <-chan struct{}) bool {
 	for _, wait := range []struct {
 		d    time.Duration

@@ -68,7 +68,7 @@ func TestKeeper_ALoneWorkerTakesEverything(t *testing.T) {
 }
 
 func TestKeeper_JoinAndLeaveRebalanceWithinTwoPeriods(t *testing.T) {
-	// Scans come up to a tenth late; a last moment lets the engines start readers.
+	// Scans come up to a tenth late; a short extra wait lets the engines start readers.
 	const twoPeriods = 2*period + period/5 + time.Second
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 20)
@@ -135,7 +135,7 @@ func TestKeeper_LeasesOfADeadWorkerAreTakenAfterFailoverAndNotBefore(t *testing.
 		if got := f.owners()["a"]; got != 5 {
 			t.Errorf("the dead worker's leases before failover: %d, want 5", got)
 		}
-		// One scan saw the last beat late, the next one saw it late to have stood still.
+		// One scan saw the last beat late, the next noticed late that it had stood still.
 		time.Sleep(2*period + period/5 + time.Second)
 		f.balanced(10, "b")
 	})

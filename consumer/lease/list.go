@@ -11,23 +11,24 @@ import (
 )
 
 const (
-	// describeEvery is the time between two looks at the stream's retention, and at whether it is still the same stream.
+	// describeEvery is the time between two checks of the stream's retention, and of whether it is still the same
+	// stream.
 	describeEvery = 5 * time.Minute
-	// describeAgain is the time after a look that failed.
+	// describeAgain is the time after a failed check.
 	describeAgain = time.Minute
 )
 
-// listing is one look at the stream's shards.
+// listing is one listing of the stream's shards.
 type listing struct {
 	done chan struct{} // closed when it has ended
-	err  error         // valid then
+	err  error         // valid once done is closed
 }
 
 func newListing() *listing { return &listing{done: make(chan struct{})} }
 
-// Closed tells whether a shard takes no more records, by a listing that begins after the call: it shows where the shard
-// ends, or the shard has left the stream. It waits for that listing until ctx ends. Listings are asked for at a bounded
-// rate, whoever asks.
+// Closed reports whether a shard accepts no more records, according to a listing that begins after the call: it shows
+// the shard's end, or the shard has left the stream. Closed waits for that listing until ctx ends. Listings run at a
+// bounded rate, however many callers wait.
 func (k *Keeper) Closed(ctx context.Context, shard string) (bool, error) {
 	k.mu.Lock()
 	coming := k.coming
@@ -42,13 +43,13 @@ func (k *Keeper) Closed(ctx context.Context, shard string) (bool, error) {
 		return false, coming.err
 	}
 	if s, listed := k.shards.Shard(shard); listed && s.Closed {
-		return true, nil // which it stays
+		return true, nil // closed shards stay closed
 	}
 	_, absent := k.shards.Absent(shard)
 	return absent, nil
 }
 
-// listUntil keeps the map of shards fresh.
+// listUntil keeps the map of shards up to date.
 func (k *Keeper) listUntil(life context.Context) {
 	for {
 		wait := jitter(k.cfg.ListEvery)
@@ -62,7 +63,7 @@ func (k *Keeper) listUntil(life context.Context) {
 	}
 }
 
-// describeUntil looks at the stream itself from time to time. It calls stop when the stream turns out to be another one.
+// describeUntil describes the stream from time to time. It calls stop if the stream turns out to be a different one.
 func (k *Keeper) describeUntil(life context.Context, stop context.CancelCauseFunc) {
 	next := describeEvery
 	for {
@@ -72,7 +73,7 @@ func (k *Keeper) describeUntil(life context.Context, stop context.CancelCauseFun
 		}
 		next = describeEvery
 		if _, err := k.Bind(life); errors.Is(err, checkpoint.ErrForeignTable) {
-			k.log.Error("the stream is another one now: the worker stops", logkey.Error, err.Error())
+			k.log.Error("the stream was deleted and recreated: the worker stops", logkey.Error, err.Error())
 			stop(err)
 		} else if err != nil && life.Err() == nil {
 			next = describeAgain
@@ -81,7 +82,7 @@ func (k *Keeper) describeUntil(life context.Context, stop context.CancelCauseFun
 	}
 }
 
-// list takes in one complete listing, if there is an answer.
+// list adds one complete listing to the map, if there is an answer.
 func (k *Keeper) list(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, k.cfg.streamTimeout())
 	defer cancel()

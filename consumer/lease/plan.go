@@ -14,7 +14,7 @@ type view struct {
 	live []string // this worker included, ordered
 	rows []checkpoint.Lease
 	held map[string]holdState // by shard
-	most int                  // of leases a worker; 0 for no bound
+	most int                  // most leases per worker; 0 for no bound
 
 	dead    func(worker string) bool
 	open    func(row checkpoint.Lease) bool // the shard can be read: it is there, and its parents are done
@@ -22,25 +22,25 @@ type view struct {
 	stale   func(row checkpoint.Lease) bool // the row was read before this worker released it
 }
 
-// holdState is that of a hold whose reader has not released.
+// holdState is the state of a hold whose reader has not released.
 type holdState struct {
 	active  bool // the lease is held
 	drained bool // the reader was asked to end
-	returns bool // the lease is not held, but will be again when the reader has ended
+	returns bool // the lease is not held, but will be again once the reader has ended
 }
 
-// plan is what to do about it.
+// plan is what to do after a scan.
 type plan struct {
 	share   int                // leases that this worker should hold
 	own     []checkpoint.Lease // rows in this worker's name that it does not hold, after an answer was lost
 	free    []checkpoint.Lease // rows to be acquired, in this order
-	stray   []checkpoint.Lease // own rows that can not be worked on
-	trimmed []string           // held shards that are no more
+	stray   []checkpoint.Lease // own rows that cannot be worked on
+	trimmed []string           // held shards that no longer exist
 	lack    int                // how many to acquire; negative: how many to drain
 }
 
-// plan computes the worker's share and the steps towards it. All workers that see the same rows compute shares that
-// add up and differ by at most one.
+// plan computes the worker's share and the steps towards it. All workers that see the same rows compute shares that add
+// up and differ by at most one.
 func (v *view) plan() plan {
 	var p plan
 	counts := make(map[string]int, len(v.live))
@@ -68,7 +68,7 @@ func (v *view) plan() plan {
 			}
 			continue
 		case mine && v.stale(row):
-			// Released since the scan; the next one shows whose it is now.
+			// Released since the scan; the next scan shows who owns it now.
 		case busy:
 			// Its reader is ending: the lease comes back after a restart, and is free otherwise.
 			counts[v.self] += count(hold.returns)
@@ -94,8 +94,8 @@ func count(b bool) int {
 	return 0
 }
 
-// share divides the leases among the live workers. Where they do not divide evenly, those who hold most have one more,
-// so that nothing moves without need; with equal counts the ids decide.
+// share divides the leases among the live workers. If they do not divide evenly, those who hold most get one more, so
+// that nothing moves without need; with equal counts the ids decide.
 func (v *view) share(counts map[string]int, total int) int {
 	ranked := slices.Clone(v.live)
 	slices.SortFunc(ranked, func(a, b string) int {
@@ -111,8 +111,8 @@ func (v *view) share(counts map[string]int, total int) int {
 	return share
 }
 
-// order turns the free rows so that each worker begins at another place: workers that start together then do not all
-// try for the same rows.
+// order rotates the free rows so that each worker begins at a different place: workers that start together then do not
+// all try for the same rows.
 func (v *view) order(free []checkpoint.Lease) {
 	slices.SortFunc(free, func(a, b checkpoint.Lease) int { return strings.Compare(a.Shard, b.Shard) })
 	start := len(free) * slices.Index(v.live, v.self) / len(v.live)

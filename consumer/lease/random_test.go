@@ -13,7 +13,7 @@ import (
 )
 
 // Workers come, go, die, freeze, lose the store and lose answers, in an order that the seed decides. Whatever happened,
-// when it is over the fleet must be balanced, read what the table says, and come to rest.
+// in the end the fleet must be balanced, read what the table says, and come to rest.
 func TestKeeper_AFleetComesToRestWhateverHappened(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -107,7 +107,7 @@ func without(workers []*worker, w *worker) []*worker {
 	return rest
 }
 
-// consistent fails unless each row's owner has a reader with the row's counter, and nobody else has one.
+// consistent fails unless each row's owner has a reader with the row's counter, and no other worker has one.
 func (f *fleet) consistent(alive []*worker) {
 	f.t.Helper()
 	for shard, row := range f.rows() {

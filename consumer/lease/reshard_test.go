@@ -14,7 +14,7 @@ import (
 	"aws-streaming-pipeline/consumer/lease"
 )
 
-// finish has the reader of a shard commit its end.
+// finish makes the reader of a shard commit its end.
 func (f *fleet) finish(w *worker, n int) {
 	f.t.Helper()
 	h := w.reader(shardID(n))
@@ -206,7 +206,7 @@ func TestKeeper_AnUnfinishedShardThatComesBackIsReadOn(t *testing.T) {
 		}
 		f.reads(a, 0, 1)
 		if h := a.reader(shardID(0)); h == nil || h.Lease().Checkpoint != "41" || h.Lease().Counter != 2 {
-			t.Error("the shard was not taken up again where it stood")
+			t.Error("the shard was not resumed where it was")
 		}
 	})
 }

@@ -26,8 +26,8 @@ func (w *worker) count(name string) float64 {
 	return -1
 }
 
-// Scaling moves a lease for each one that some worker has to gain, and no other: none goes there and back, none moves
-// between workers that stay as they are. Workers that come together cost less than one after the other.
+// Scaling moves one lease for each lease that some worker has to gain, and no other: none goes there and back, and none
+// moves between workers whose share does not change. Workers that start together cost less than one after another.
 func TestKeeper_ScalingMovesOnlyWhatFairSharesDemand(t *testing.T) {
 	const rest = 4 * period
 	for _, shards := range []int{16, 100} {
@@ -87,7 +87,7 @@ func TestKeeper_ScalingMovesOnlyWhatFairSharesDemand(t *testing.T) {
 	}
 }
 
-// The harness sees a storm: a worker that is stopped and started moves its leases twice.
+// The harness notices a storm: a worker that is stopped and started moves its leases twice.
 func TestKeeper_ARestartedWorkerMovesItsLeasesTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 16)

@@ -15,18 +15,18 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// Scan is one reading of the table, for those who care for the outbox.
+// Scan is the result of one scan of the table, for those who handle the outbox.
 type Scan struct {
-	At       time.Time // when it began
+	At       time.Time // start of the scan
 	Snapshot checkpoint.Snapshot
-	// Live are the workers whose heartbeat moves, this one included, ordered.
+	// Live are the ids of the workers whose heartbeat moves, including this one, in order.
 	Live []string
-	// Dead are the workers of leases and batches whose heartbeat has stood still or been missing for the failover
-	// time. Who is in neither is not known to be dead yet.
+	// Dead are the workers named by leases and batches whose heartbeat has stood still or been missing for the failover
+	// time. A worker in neither Live nor Dead is not yet known to be dead.
 	Dead map[string]bool
 }
 
-// scanUntil reads the table and acts on it until ctx ends.
+// scanUntil scans the table and acts on it until ctx ends.
 func (k *Keeper) scanUntil(ctx, life context.Context) {
 	for {
 		wait := k.scan(ctx, life, true)
@@ -36,8 +36,8 @@ func (k *Keeper) scanUntil(ctx, life context.Context) {
 	}
 }
 
-// scan reads the table once, as long as ctx lasts, and does what follows from it. It returns how long to wait before the
-// next time. New leases are acquired only if that is asked for, and as long as ctx lasts.
+// scan reads the table once, as long as ctx lasts, and acts on the result. It returns how long to wait before the next
+// scan. It acquires new leases only if asked to, and only as long as ctx lasts.
 func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	began := time.Now()
 	snap, err := k.read(ctx)
@@ -45,7 +45,7 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 		k.log.Warn("lease table could not be read", logkey.Error, err.Error())
 		return jitter(k.cfg.ScanEvery)
 	}
-	// A worker that was there first must not make rows that an import is about to make.
+	// A worker that started before the import must not create rows that the import is about to create.
 	acquire = acquire && snap.Application.Importing == ""
 	k.watch.observe(began, time.Now(), snap)
 	k.expectShards(snap.Leases)
@@ -54,7 +54,7 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	live := k.watch.live(k.cfg.Worker)
 	leading := live[0] == k.cfg.Worker
 
-	// The first scan may show a fleet that is just starting: what is free in it may be another worker's in a moment.
+	// The first scan may show a fleet that is just starting: another worker may be about to acquire what is free in it.
 	settled := k.scans > 1
 	missing := 0
 	if settled && acquire {
@@ -79,7 +79,7 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 }
 
 func (k *Keeper) read(ctx context.Context) (checkpoint.Snapshot, error) {
-	// A table of many pages may take its time; only one that hangs is given up.
+	// A table of many pages may take a while; only a scan that hangs is abandoned.
 	ctx, cancel := context.WithTimeout(ctx, max(6*k.cfg.Failover, time.Minute))
 	defer cancel()
 	snap, err := k.store.Scan(ctx)
@@ -90,8 +90,8 @@ func (k *Keeper) read(ctx context.Context) (checkpoint.Snapshot, error) {
 	return snap, nil
 }
 
-// expectShards tells the map of all shards that have a row, and lists the stream soon if some are new: another worker
-// has listed them first.
+// expectShards tells the map about all shards that have a row, and lists the stream soon if some are new: another
+// worker listed them first.
 func (k *Keeper) expectShards(rows []checkpoint.Lease) {
 	ids := make([]string, len(rows))
 	for i, row := range rows {
@@ -102,8 +102,8 @@ func (k *Keeper) expectShards(rows []checkpoint.Lease) {
 	}
 }
 
-// next is the time until the next scan: short while this worker waits for leases that others are about to let go, more
-// patient each time.
+// next returns the time until the next scan: short while this worker waits for leases that others are about to release,
+// and longer each time.
 func (k *Keeper) next(settled bool, unmet int) time.Duration {
 	switch {
 	case !settled:
@@ -117,8 +117,8 @@ func (k *Keeper) next(settled bool, unmet int) time.Duration {
 	return wait
 }
 
-// findLost ends the holds whose row is not this worker's any more. Rows may be older than what is known here: only a
-// counter that has grown, or an owner that has changed under the same counter, tells.
+// findLost ends the holds whose row no longer belongs to this worker. Rows may be older than what is known here: only a
+// higher counter, or a different owner with the same counter, counts.
 func (k *Keeper) findLost(life context.Context, rows []checkpoint.Lease) {
 	byShard := make(map[string]checkpoint.Lease, len(rows))
 	for _, row := range rows {
@@ -148,7 +148,7 @@ func (k *Keeper) findLost(life context.Context, rows []checkpoint.Lease) {
 	}
 }
 
-// compareLocked ends an active hold if its row shows that the lease is another's.
+// compareLocked ends an active hold if its row shows that another worker has the lease.
 func (k *Keeper) compareLocked(h *holding, row checkpoint.Lease) {
 	if row.Counter < h.row.Counter || row.Counter == h.row.Counter && row.Owner == k.cfg.Worker {
 		return
@@ -160,7 +160,7 @@ func (k *Keeper) compareLocked(h *holding, row checkpoint.Lease) {
 	k.log.Warn("lease lost", logkey.Shard, h.row.Shard, logkey.Owner, row.Owner)
 }
 
-// readAgain reads a row consistently that a scan did not show. A row that is not there belongs to nobody.
+// readAgain reads a row that a scan did not show, with strong consistency. A missing row has no owner.
 func (k *Keeper) readAgain(life context.Context, shard string) (checkpoint.Lease, bool) {
 	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
 	defer cancel()
@@ -211,7 +211,7 @@ func (k *Keeper) act(ctx, life context.Context, p plan, g gate) int {
 	return wanted - k.acquire(ctx, life, p.free, wanted, g)
 }
 
-// releaseRows clears the owner of rows of this worker, some at a time.
+// releaseRows clears the owner of this worker's rows, several at a time.
 func (k *Keeper) releaseRows(life context.Context, rows []checkpoint.Lease) {
 	var g errgroup.Group
 	g.SetLimit(parallel)
@@ -226,9 +226,9 @@ func (k *Keeper) releaseRows(life context.Context, rows []checkpoint.Lease) {
 	_ = g.Wait() // the functions return no errors
 }
 
-// acquire tries for rows in their order until it got as many as wanted, and returns how many these are.
+// acquire tries to acquire rows in order until it has as many as wanted, and returns how many it got.
 func (k *Keeper) acquire(ctx, life context.Context, rows []checkpoint.Lease, wanted int, g gate) int {
-	// A scan that many others have acted on already is not worth going through to its end.
+	// When many other workers have already acted on the same state, going through the whole scan is not worth it.
 	rows = rows[:min(len(rows), 2*wanted+parallel)]
 	got := 0
 	for len(rows) > 0 && got < wanted && ctx.Err() == nil {
@@ -237,14 +237,14 @@ func (k *Keeper) acquire(ctx, life context.Context, rows []checkpoint.Lease, wan
 		won, trouble := k.acquireRows(life, round, g)
 		got += won
 		if trouble {
-			// What was applied although the answer was lost shows at the next scan.
+			// If it was applied but the answer was lost, the next scan shows it.
 			break
 		}
 	}
 	return got
 }
 
-// acquireRows tries for rows all at once. It returns how many it got, and whether the store is in trouble.
+// acquireRows tries to acquire all rows at once. It returns how many it got, and whether the store is failing.
 func (k *Keeper) acquireRows(life context.Context, rows []checkpoint.Lease, gate gate) (got int, trouble bool) {
 	var won atomic.Int64
 	var g errgroup.Group
@@ -287,7 +287,7 @@ func (k *Keeper) acquireRow(life context.Context, row checkpoint.Lease, g gate) 
 	return nil
 }
 
-// drainExcess asks for n leases back, if n is positive: those first that no reader has taken, then the youngest.
+// drainExcess asks for n leases back, if n is positive: first those that no reader has taken, then the youngest.
 func (k *Keeper) drainExcess(life context.Context, n int) {
 	if n <= 0 {
 		return
@@ -308,13 +308,13 @@ func (k *Keeper) drainExcess(life context.Context, n int) {
 	holds = holds[:min(n, len(holds))]
 	for _, h := range holds {
 		h.drainLocked()
-		k.log.Info("lease is handed over", logkey.Shard, h.row.Shard)
+		k.log.Info("handing lease over", logkey.Shard, h.row.Shard)
 	}
 	k.mu.Unlock()
 	k.releaseUntaken(life, holds)
 }
 
-// drainShards asks for leases of shards back that are no more.
+// drainShards asks for the leases of shards back that no longer exist.
 func (k *Keeper) drainShards(life context.Context, shards []string) {
 	k.mu.Lock()
 	var holds []*holding
@@ -328,7 +328,7 @@ func (k *Keeper) drainShards(life context.Context, shards []string) {
 	k.releaseUntaken(life, holds)
 }
 
-// deadWorkers returns the workers that the last scan named and that are dead.
+// deadWorkers returns the dead workers that the last scan named.
 func (k *Keeper) deadWorkers() map[string]bool {
 	dead := make(map[string]bool)
 	for id := range k.watch.seen {

@@ -11,25 +11,25 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// State says in one word how a shard stands.
+// State is a shard's state in one word.
 type State string
 
 const (
 	Held     State = "held"     // by this worker, with a reader
 	Offered  State = "offered"  // held by this worker, without a reader yet
-	Draining State = "draining" // held by this worker, on its way to another
+	Draining State = "draining" // held by this worker, being handed over to another
 	Ending   State = "ending"   // no longer held, but its reader has not ended yet
 	Owned    State = "owned"    // by another worker
-	Free     State = "free"     // nobody's, and can be read
-	Waiting  State = "waiting"  // for its parents to be finished
-	Ended    State = "ended"    // everything is committed
+	Free     State = "free"     // without an owner, and ready to be read
+	Waiting  State = "waiting"  // waiting for its parents to finish
+	Ended    State = "ended"    // finished, with everything committed
 	Trimmed  State = "trimmed"  // left the stream before everything was committed
 )
 
-// Snapshot is how the application stood at the last scan, for people.
+// Snapshot is the state of the application at the last scan, for people.
 type Snapshot struct {
-	At          time.Time // of the scan; zero if there was none
-	Worker      string    // this one
+	At          time.Time // time of the scan; zero if there was none
+	Worker      string    // id of this worker
 	Application checkpoint.Application
 	Stream      shardmap.Stream
 	Leases      []RowStatus    // ordered by shard
@@ -38,18 +38,18 @@ type Snapshot struct {
 	Tombstones  int
 }
 
-// RowStatus is a row with what this worker makes of it.
+// RowStatus is a row with this worker's view of it.
 type RowStatus struct {
 	checkpoint.Lease
 	State State
-	// Age is how old the last committed record is; 0 if there is none or the shard is finished. That of a shard
-	// without traffic grows although nothing is behind, unless this worker reads it.
+	// Age is the age of the last committed record; 0 if there is none or the shard is finished. In a shard without
+	// traffic it grows even though nothing is behind, unless this worker reads it.
 	Age time.Duration
 	// RetentionUsed is Age as a share of the stream's retention: at 1 records are lost.
 	RetentionUsed float64
 }
 
-// WorkerStatus is a heartbeat as this worker has seen it.
+// WorkerStatus is a heartbeat as seen by this worker.
 type WorkerStatus struct {
 	checkpoint.Worker
 	Still time.Duration // how long the heartbeat has not moved
@@ -57,14 +57,14 @@ type WorkerStatus struct {
 	Held  int // leases in its name
 }
 
-// BatchStatus is a batch that is committed and not yet published.
+// BatchStatus is a batch that is committed but not yet published.
 type BatchStatus struct {
 	ID, Worker string
 	Created    time.Time
 	Seen       time.Duration // for how long this worker has seen it
 }
 
-// Snapshot returns how things stood at the last scan. The caller must not change its slices.
+// Snapshot returns the state at the last scan. The caller must not change its slices.
 func (k *Keeper) Snapshot() Snapshot {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -73,7 +73,7 @@ func (k *Keeper) Snapshot() Snapshot {
 	return s
 }
 
-// report draws the picture of a scan: for the status page, for metrics, and for the log where someone should look.
+// report publishes what a scan shows: to the status page, to metrics, and to the log if someone should look.
 func (k *Keeper) report(scan Scan, g gate, leading bool) {
 	now := time.Now()
 	s := Snapshot{At: scan.At, Leases: k.leaseStatus(now, g), Tombstones: len(scan.Snapshot.Tombstones)}
@@ -133,7 +133,7 @@ func (k *Keeper) leaseStatus(now time.Time, g gate) []RowStatus {
 	return all
 }
 
-// newer returns the row that knows more: the scan may have been read before an acquisition or a commit.
+// newer returns the more recent row: the scan may have been read before an acquisition or a commit.
 func newer(scanned, held checkpoint.Lease) checkpoint.Lease {
 	if scanned.Counter > held.Counter {
 		return scanned
@@ -198,7 +198,7 @@ func (k *Keeper) tellTrimmed(row checkpoint.Lease, leading bool) {
 		logkey.Shard, row.Shard, logkey.Position, string(row.Checkpoint))
 }
 
-// tellFree warns of leases that nobody has taken for long, whatever the reason.
+// tellFree warns about leases that have had no owner for long, whatever the reason.
 func (k *Keeper) tellFree(now time.Time) {
 	var shards []string
 	for shard, first := range k.chores.free {
@@ -210,7 +210,7 @@ func (k *Keeper) tellFree(now time.Time) {
 		return
 	}
 	k.chores.told = now
-	k.log.Error("shards are read by nobody", logkey.Shards, len(shards), logkey.Shard, slices.Min(shards))
+	k.log.Error("shards are not being read", logkey.Shards, len(shards), logkey.Shard, slices.Min(shards))
 }
 
 func (k *Keeper) workerStatus(scan Scan, held map[string]int) []WorkerStatus {

@@ -15,8 +15,8 @@ import (
 	"aws-streaming-pipeline/consumer/lease"
 )
 
-// kcl is a small model of how the Kinesis Client Library for Java keeps its lease table. Each step is one that any of its
-// workers might take; a checkpoint follows each delivery at once.
+// kcl is a small model of how the Kinesis Client Library for Java keeps its lease table. Each step is one that any of
+// its workers might take; a checkpoint follows each delivery at once.
 type kcl struct {
 	h       *history
 	initial string // TRIM_HORIZON, LATEST or AT_TIMESTAMP
@@ -26,7 +26,7 @@ type kcl struct {
 	leases  map[*past]string
 }
 
-// start makes the first leases. Some may be missing: a first start that was cut short, or leases removed by hand.
+// start makes the first leases. Some may be missing: the first start was cut short, or leases were removed by hand.
 func (k *kcl) start(now time.Time) {
 	k.started, k.leases = now, make(map[*past]string)
 	for _, p := range k.h.shards {
@@ -41,7 +41,7 @@ func (k *kcl) start(now time.Time) {
 	}
 }
 
-// first tells whether a first start makes a lease for a listed shard.
+// first reports whether a first start makes a lease for a listed shard.
 func (k *kcl) first(p *past) bool {
 	switch {
 	case k.initial == takeover.Latest:
@@ -56,10 +56,10 @@ func (k *kcl) first(p *past) bool {
 
 func (k *kcl) leased(p *past) bool { _, ok := k.leases[p]; return ok }
 
-// related tells whether an ancestor or a descendant of the shard has a lease, as far as leases and listings tell.
+// related reports whether an ancestor or a descendant of the shard has a lease, as far as leases and listings show.
 func (k *kcl) related(p *past) bool { return k.ancestor(p, k.leased) || k.passed(p) }
 
-// passed tells whether a descendant of the shard has a lease.
+// passed reports whether a descendant of the shard has a lease.
 func (k *kcl) passed(p *past) bool {
 	return slices.ContainsFunc(k.h.shards, func(d *past) bool {
 		return k.leased(d) && k.ancestor(d, func(a *past) bool { return a == p })
@@ -85,7 +85,7 @@ func (k *kcl) position(p *past) checkpoint.Position {
 	}
 }
 
-// step reads a bit of some shard, ends one, or deletes the lease of one that is finished.
+// step reads part of a shard, ends one, or deletes the lease of a finished one.
 func (k *kcl) step() {
 	k.h.mu.Lock()
 	defer k.h.mu.Unlock()
@@ -109,7 +109,7 @@ func (k *kcl) unfinished(p *past) bool {
 	return ok && is != string(checkpoint.ShardEnd)
 }
 
-// read delivers up to n records; behind the last of a closed shard it makes the leases of the children.
+// read delivers up to n records; after the last record of a closed shard it makes the leases of the children.
 func (k *kcl) read(p *past, n int) {
 	left := k.h.after(p, k.position(p))
 	if done := left[:min(n, len(left))]; len(done) > 0 {
@@ -147,7 +147,7 @@ func (k *kcl) clean(p *past) {
 	}
 }
 
-// table is what its lease table holds.
+// table is the content of its lease table.
 func (k *kcl) table() takeover.Table {
 	var t takeover.Table
 	for p, is := range k.leases {
@@ -160,10 +160,11 @@ func (k *kcl) table() takeover.Table {
 	return t
 }
 
-// continued are the records that it delivers if it goes on until nothing is left, with start as the position of shards
-// without progress; stopped is the number of shards when it stopped. Where it would skip records because shards before
-// them left the stream unread, they count. Other records of shards of which nobody can tell any more what they descend
-// from are allowed. Where start has not come, nothing before it is wanted of shards that split meanwhile.
+// continued are the records that it delivers if it continues until nothing is left, with start as the position of
+// shards without progress; stopped is the number of shards when it stopped. Where it would skip records because shards
+// before them left the stream unread, they count. Other records are allowed if it is no longer possible to know what
+// their shards descend from. If start is in the future, nothing before it is wanted of shards that split in the
+// meantime.
 func (k *kcl) continued(start checkpoint.Position, stopped int) (wanted, allowed map[int]bool) {
 	k.initial, k.at = string(start), time.Time{}
 	if t, ok := start.Timestamp(); ok {
@@ -193,7 +194,7 @@ func (k *kcl) continued(start checkpoint.Position, stopped int) (wanted, allowed
 			}
 		}
 	}
-	// Of a shard that leaves the stream before it is read it makes no leases of children.
+	// It makes no leases of children for a shard that leaves the stream before it is read.
 	for _, p := range k.h.shards {
 		if k.leases[p] == string(checkpoint.ShardEnd) && !k.h.listed(p) {
 			for _, child := range p.children {
@@ -209,7 +210,7 @@ func (k *kcl) continued(start checkpoint.Position, stopped int) (wanted, allowed
 	return wanted, allowed
 }
 
-// end reads each shard that can be read up to its end, and tells whether there was one.
+// end reads each shard that can be read up to its end, and reports whether there was one.
 func (k *kcl) end(stopped int, wanted map[int]bool) (more bool) {
 	for _, p := range k.h.shards {
 		if !k.unfinished(p) || slices.ContainsFunc(p.parents, k.unfinished) {
@@ -248,14 +249,14 @@ func (k *kcl) readAll(p *past) (numbers []int) {
 	return numbers
 }
 
-// descends tells whether a shard truly descends from another.
+// descends reports whether a shard really descends from another.
 func descends(p, from *past) bool {
 	return slices.ContainsFunc(p.parents, func(parent *past) bool { return parent == from || descends(parent, from) })
 }
 
-// Another consumer has run for hours, through splits, merges and trimming, from any initial position; it stops, the
-// stream goes on, the table is taken over with any START_POSITION, workers of ours run while the stream goes on, and in
-// the end each record has been delivered once that the other would have delivered, and no other.
+// Another consumer has run for hours, through splits, merges and trimming, from any initial position. It stops, the
+// stream goes on, the table is taken over with any START_POSITION, and our workers run while the stream goes on. In the
+// end each record that the other consumer would have delivered has been delivered once, and no other.
 func TestTakeover_DeliversWhatTheOtherConsumerWouldHave(t *testing.T) {
 	seeds := uint64(60)
 	if testing.Short() {
@@ -272,7 +273,7 @@ func TestTakeover_DeliversWhatTheOtherConsumerWouldHave(t *testing.T) {
 	}
 }
 
-// The control: rows for the other's leases alone, and all other shards at the initial position, as it once was.
+// The control: only the other consumer's leases get rows, and all other shards begin at the initial position.
 func TestTakeover_TheControlLosesAndDoubles(t *testing.T) {
 	lost, double := 0, 0
 	for seed := range uint64(20) {
@@ -283,7 +284,7 @@ func TestTakeover_TheControlLosesAndDoubles(t *testing.T) {
 	}
 	t.Logf("%d records lost, %d doubled", lost, double)
 	if lost == 0 || double == 0 {
-		t.Errorf("%d records lost, %d doubled: the test does not see what it is there for", lost, double)
+		t.Errorf("%d records lost, %d delivered twice: the test does not notice the fault", lost, double)
 	}
 }
 
@@ -299,7 +300,7 @@ func takeOver(t *testing.T, seed uint64, control bool) (lost, double int, about 
 	firstStart, stop := now.Add(-time.Duration(1+random.IntN(4))*time.Hour), now.Add(-time.Duration(random.IntN(90))*time.Minute)
 	k.at = firstStart.Add(-time.Duration(random.IntN(100)) * time.Minute)
 	if k.early && k.initial == takeover.AtTimestamp {
-		start = checkpoint.AtTimestamp(k.at) // the table does not hold it, so it has to be said
+		start = checkpoint.AtTimestamp(k.at) // the table does not hold it, so it must be given
 	}
 	for at := now.Add(-7 * time.Hour); at.Before(now.Add(-2 * time.Second)); at = at.Add(time.Duration(1+random.IntN(600)) * time.Second) {
 		h.dropped = at.Add(-retention)
@@ -344,7 +345,7 @@ func takeOver(t *testing.T, seed uint64, control bool) (lost, double int, about 
 	return lost, double, about
 }
 
-// startPosition is what START_POSITION says. LATEST is the time of the take-over.
+// startPosition is the value of START_POSITION. LATEST is the time of the take-over.
 func startPosition(random *rand.Rand, now time.Time) checkpoint.Position {
 	switch random.IntN(4) {
 	case 0:

@@ -7,8 +7,8 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// watch judges whether other workers live: by how long their beats have stood still on this process's own clock, as
-// seen over successive scans. Clocks of other hosts play no part.
+// watch judges whether other workers are alive: by how long their heartbeats have stood still over successive scans,
+// measured by this process's own clock. Clocks of other hosts play no part.
 type watch struct {
 	failover time.Duration
 	every    time.Duration // the usual time between scans
@@ -29,8 +29,8 @@ func newWatch(failover, every time.Duration) watch {
 	return watch{failover: failover, every: every, seen: make(map[string]sighting)}
 }
 
-// observe takes in a scan that was read from began to ended. Workers without a heartbeat item that leases or batches
-// name are watched too: they may have died before their first one is seen, or been cleared away.
+// observe adds a scan that was read from began to ended. Workers without a heartbeat item that leases or batches name
+// are watched too: they may have died before their first heartbeat was seen, or their item may have been removed.
 func (w *watch) observe(began, ended time.Time, snap checkpoint.Snapshot) {
 	now := make(map[string]sighting, len(w.seen))
 	for _, l := range snap.Leases {
@@ -56,8 +56,9 @@ func (w *watch) observe(began, ended time.Time, snap checkpoint.Snapshot) {
 	w.seen, w.now, w.ended = now, began, ended
 }
 
-// wasBlind tells that so much time went by since the scan before that standing still means nothing: this process was
-// frozen, or the store was away for everybody. Scans that are slow each time do not count as blindness.
+// wasBlind reports whether so much time passed since the previous scan that a heartbeat standing still means nothing:
+// this process was frozen, or the store was unavailable to everyone. Scans that are always slow do not count as
+// blindness.
 func (w *watch) wasBlind(began time.Time) bool {
 	if w.ended.IsZero() {
 		return false
@@ -67,13 +68,13 @@ func (w *watch) wasBlind(began time.Time) bool {
 	return w.gap > 2*max(w.every, before)
 }
 
-// dead tells that the worker's heartbeat has stood still, or been missing, for the failover time.
+// dead reports whether the worker's heartbeat has stood still, or been missing, for the failover time.
 func (w *watch) dead(id string) bool {
 	s, known := w.seen[id]
 	return known && w.now.Sub(s.since) >= w.failover
 }
 
-// still is how long the heartbeat has not moved.
+// still returns how long the heartbeat has not moved.
 func (w *watch) still(id string) time.Duration {
 	s, known := w.seen[id]
 	if !known {
@@ -82,7 +83,7 @@ func (w *watch) still(id string) time.Duration {
 	return max(0, w.now.Sub(s.since))
 }
 
-// live returns the ids of the workers that have a heartbeat item and are not dead, ordered; self is always one.
+// live returns the ids of the workers that have a heartbeat item and are not dead, in order; self is always included.
 func (w *watch) live(self string) []string {
 	ids := []string{self}
 	for id, s := range w.seen {

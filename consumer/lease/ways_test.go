@@ -17,34 +17,34 @@ import (
 	"aws-streaming-pipeline/consumer/lease"
 )
 
-// An application runs from any START_POSITION while the stream is resharded, also while no worker runs, and meets
-// whatever brings its table into another state: shards that are moved back or given up, a backup that is restored, rows
-// as an earlier release has made them. In the end everything is delivered that was not given up. As long as nothing was
-// moved or restored it is delivered once, and nothing from before START_POSITION.
+// An application runs from any START_POSITION while the stream is resharded, sometimes while no worker runs, and
+// through everything that changes its table: shards that are moved back or given up, a backup that is restored, rows
+// written by an earlier release. In the end everything is delivered that was not given up. As long as nothing was moved
+// or restored, it is delivered once, and nothing from before START_POSITION is delivered.
 func TestKeeper_DeliversEverythingWhateverHappenedToTheTable(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				if lost, more, about := vicissitudes(t, seed, false); lost > 0 || more > 0 {
-					t.Errorf("%d records lost, %d that should not have come: %s", lost, more, about)
+					t.Errorf("%d records lost, %d delivered that should not have been: %s", lost, more, about)
 				}
 			})
 		})
 	}
 }
 
-// The control: children at the application's first position, as it once was.
+// The control: children begin at the application's initial position.
 func TestKeeper_ChildrenAtTheFirstPositionLose(t *testing.T) {
 	lost := 0
 	for seed := uint64(0); lost == 0; seed++ {
 		if seed == 400 {
-			t.Fatal("nothing is lost: the test does not see what it is there for")
+			t.Fatal("nothing is lost: the test does not notice the fault")
 		}
 		synctest.Test(t, func(t *testing.T) { lost, _, _ = vicissitudes(t, seed, true) })
 	}
 }
 
-// owed is what has to be delivered, told by the records and by what was done to the table.
+// owed is what must be delivered, given the records and what was done to the table.
 type owed struct {
 	initial checkpoint.Position
 	moves   []move
@@ -52,7 +52,7 @@ type owed struct {
 	again   bool         // records may come more than once, and from before the first position
 }
 
-// move is a shard that was moved back: what lies behind is wanted again, and of descendants that had no row then.
+// move is a shard that was moved back: what follows is wanted again, also of descendants that had no row then.
 type move struct {
 	p     *past
 	to    checkpoint.Position
@@ -76,7 +76,7 @@ func (o *owed) clone() *owed {
 	return &c
 }
 
-// compare counts what is missing, and what has come without a reason.
+// compare counts what is missing, and what was delivered without a reason.
 func (o *owed) compare(h *history) (lost, more int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -111,7 +111,7 @@ func vicissitudes(t *testing.T, seed uint64, control bool) (lost, more int, abou
 	}
 	h.show(f.stream)
 	start := startPosition(random, now)
-	if random.IntN(2) == 0 { // one that is yet to come sets children apart from parents that were moved back
+	if random.IntN(2) == 0 { // a future one distinguishes children from parents that were moved back
 		start = checkpoint.AtTimestamp(now.Add(time.Duration(2+random.IntN(8)) * time.Minute))
 	}
 	o := &owed{initial: start, given: make(map[int]bool)}
@@ -133,7 +133,7 @@ func vicissitudes(t *testing.T, seed uint64, control bool) (lost, more int, abou
 		}
 		running = nil
 	}
-	// Half of the runs see no move and no backup, and have to be exact.
+	// Half of the runs see no move and no backup, and must be exact.
 	kinds := 6
 	if random.IntN(2) == 0 {
 		kinds = 12
@@ -233,7 +233,8 @@ func (f *fleet) meddle(h *history, o *owed) {
 	}
 }
 
-// move moves a shard, and tells whether it did: not if a commit came between the reading of its row and the move.
+// move moves a shard, and reports whether it did: it does not if a commit came between the read of its row and the
+// move.
 func (f *fleet) move(row checkpoint.Lease, to checkpoint.Position) bool {
 	f.t.Helper()
 	_, err := f.table.Rewind(context.Background(), row, to)

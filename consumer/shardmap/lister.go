@@ -22,16 +22,16 @@ type API interface {
 }
 
 const (
-	// pageAttempts bounds how often one page is asked for while the stream is throttled.
+	// pageAttempts bounds how often one page is requested while the stream is throttled.
 	pageAttempts = 6
-	// listAttempts bounds how often a listing starts over because its token expired (after 300 seconds, says the API
-	// reference of ListShards).
+	// listAttempts bounds how often a listing starts over because its token expired (after 300 seconds, according to
+	// the API reference of ListShards).
 	listAttempts = 2
-	// callTimeout bounds one call with the SDK's attempts; the service answers within a second.
+	// callTimeout bounds one call including the SDK's attempts; the service answers within a second.
 	callTimeout = 10 * time.Second
 )
 
-// throttling bounds the waits after calls that were throttled: all those of one page take eight seconds on average.
+// throttling bounds the waits after throttled calls: those of one page take eight seconds in total on average.
 var throttling = backoff.Policy{First: 500 * time.Millisecond, Longest: 8 * time.Second}
 
 // Lister asks Kinesis for the shards of one stream. It is safe for concurrent use.
@@ -43,8 +43,8 @@ type Lister struct {
 // NewLister returns a Lister of a stream.
 func NewLister(api API, stream streams.ID) *Lister { return &Lister{api: api, stream: stream} }
 
-// ListShards returns all shards of the stream, those that were closed within the retention time included. A listing is
-// complete or an error.
+// ListShards returns all shards of the stream, including those closed within the retention period. It returns a
+// complete listing or an error.
 func (l *Lister) ListShards(ctx context.Context) ([]Shard, error) {
 	var err error
 	for range listAttempts {
@@ -62,7 +62,7 @@ func (l *Lister) ListShards(ctx context.Context) ([]Shard, error) {
 
 func (l *Lister) list(ctx context.Context) ([]Shard, error) {
 	var shards []Shard
-	// A token names the stream by itself; a name beside it is refused, an ARN is not.
+	// A token already names the stream; a name next to it is refused, an ARN is not.
 	in := &kinesis.ListShardsInput{StreamName: l.stream.ByName(), StreamARN: l.stream.ByARN()}
 	for {
 		out, err := l.page(ctx, in)
@@ -78,12 +78,12 @@ func (l *Lister) list(ctx context.Context) ([]Shard, error) {
 		in = &kinesis.ListShardsInput{NextToken: out.NextToken, StreamARN: l.stream.ByARN()}
 	}
 	if len(shards) == 0 {
-		return nil, errors.New("the answer holds no shard, but every stream has one")
+		return nil, errors.New("the answer has no shards, but every stream has at least one")
 	}
 	return shards, nil
 }
 
-// page asks for one page, more slowly if the stream is throttled: starting over would cost the pages that are there.
+// page requests one page, more slowly if the stream is throttled: starting over would cost the pages already read.
 func (l *Lister) page(ctx context.Context, in *kinesis.ListShardsInput) (*kinesis.ListShardsOutput, error) {
 	var out *kinesis.ListShardsOutput
 	attempts := 0
@@ -110,7 +110,7 @@ func throttled(err error) bool {
 	return ok
 }
 
-// Describe asks for the stream's identity, retention and the service's time.
+// Describe returns the stream's identity and retention, and the service's time.
 func (l *Lister) Describe(ctx context.Context) (Stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

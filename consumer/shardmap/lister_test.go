@@ -122,7 +122,7 @@ func TestLister_NamesTheStreamInErrors(t *testing.T) {
 	}
 }
 
-// script is an API that gives one answer after the other.
+// script is an API that returns one answer after another.
 type script struct {
 	API
 	answers []any // a page or an error
@@ -192,7 +192,7 @@ func TestLister_StopsWaitingWithItsContext(t *testing.T) {
 	})
 }
 
-// silent accepts calls and does not answer.
+// silent accepts calls and never answers.
 type silent struct{}
 
 func (silent) ListShards(ctx context.Context, _ *kinesis.ListShardsInput, _ ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error) {

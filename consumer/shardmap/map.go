@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// confirmations is the number of complete listings in a row that have to leave a shard out before it counts as absent.
+// confirmations is the number of consecutive complete listings that must omit a shard before it counts as absent.
 const confirmations = 3
 
 // Map remembers the shards of a stream over successive listings. It is safe for concurrent use.
@@ -22,14 +22,14 @@ type Map struct {
 type entry struct {
 	Shard
 	unseen bool      // expected, and in no listing so far
-	missed int       // listings in a row that left it out
-	gone   time.Time // the first of them
+	missed int       // consecutive listings that omitted it
+	gone   time.Time // time of the first of them
 }
 
 // NewMap returns a Map that has seen no listing.
 func NewMap() *Map { return &Map{shards: make(map[string]entry)} }
 
-// Update takes in a complete listing that was read at the given time. It tells whether it brought news: a shard
+// Update adds a complete listing that was read at the given time. It reports whether anything changed: a shard
 // appeared, closed, came back or became absent.
 func (m *Map) Update(at time.Time, listed []Shard) (news bool) {
 	m.mu.Lock()
@@ -39,7 +39,7 @@ func (m *Map) Update(at time.Time, listed []Shard) (news bool) {
 	}
 	m.last = at
 	m.listings++
-	// Shards that were never listed become absent by the count of listings alone.
+	// Shards that were never listed become absent just by the number of listings.
 	news = m.listings == confirmations
 
 	present := make(map[string]bool, len(listed))
@@ -63,8 +63,8 @@ func (m *Map) Update(at time.Time, listed []Shard) (news bool) {
 	return news
 }
 
-// Expect names shards that somebody else knows of. One that no listing has shown may be younger than the last of them:
-// it is absent only when enough listings from now on leave it out. Expect tells whether some were unknown.
+// Expect names shards that other workers know of. A shard that no listing has shown may be younger than the last
+// listing: it is absent only once enough further listings omit it. Expect reports whether some were unknown.
 func (m *Map) Expect(ids []string) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,7 +77,8 @@ func (m *Map) Expect(ids []string) (news bool) {
 	return news
 }
 
-// Listed returns the shards of the latest listing ordered by id, and when it was read. The time is zero before the first.
+// Listed returns the shards of the latest listing, ordered by id, and the time when it was read. The time is zero
+// before the first.
 func (m *Map) Listed() ([]Shard, time.Time) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -91,7 +92,7 @@ func (m *Map) Listed() ([]Shard, time.Time) {
 	return listed, m.last
 }
 
-// Shard returns what the last listing that showed the shard said of it.
+// Shard returns the shard as the last listing that included it showed it.
 func (m *Map) Shard(id string) (Shard, bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -99,8 +100,8 @@ func (m *Map) Shard(id string) (Shard, bool) {
 	return e.Shard, ok && !e.unseen
 }
 
-// Absent tells whether the shard is confirmed to be no part of the stream: enough complete listings in a row left it
-// out. The time is that of the first of them.
+// Absent reports whether the shard is confirmed not to be part of the stream: enough complete listings in a row omitted
+// it. The time is that of the first of them.
 func (m *Map) Absent(id string) (since time.Time, absent bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
@@ -110,8 +111,8 @@ func (m *Map) Absent(id string) (since time.Time, absent bool) {
 	return m.first, m.listings >= confirmations
 }
 
-// Uncertain tells that the absence of some shard is neither confirmed nor refuted, so that the next listing should
-// not wait long.
+// Uncertain reports whether some shard's absence is neither confirmed nor refuted, so that the next listing should come
+// soon.
 func (m *Map) Uncertain() bool {
 	m.mu.RLock()
 	defer m.mu.RUnlock()

@@ -84,7 +84,7 @@ func TestMap_AnExpectedShardIsAbsentOnlyByListingsSinceThen(t *testing.T) {
 		t.Errorf("listed = %+v", listed)
 	}
 	if !list(5, "a young") {
-		t.Error("an expected shard that appears is no news")
+		t.Error("an expected shard that appears is not news")
 	}
 	list(6, "a young")
 	if _, absent := m.Absent("lost"); absent || !m.Uncertain() {
