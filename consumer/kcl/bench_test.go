@@ -11,7 +11,7 @@ import (
 	par "github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
 )
 
-// BenchmarkEngine_Listing is what a tick of the event loop costs with 200 shards that are all being read.
+// BenchmarkEngine_Listing measures a tick of the event loop with 200 shards that are all being read.
 func BenchmarkEngine_Listing(b *testing.B) {
 	driver := newBoard()
 	for i := range 200 {
@@ -26,7 +26,8 @@ func BenchmarkEngine_Listing(b *testing.B) {
 	}
 }
 
-// BenchmarkEngine_Read is what the library's way to a session costs, at most five times a second and shard.
+// BenchmarkEngine_Read measures the library's path to a session, which it takes at most five times per second and
+// shard.
 func BenchmarkEngine_Read(b *testing.B) {
 	r := newRegistry(still{}, Config{Worker: testWorker, Logger: slog.New(slog.DiscardHandler)})
 	r.ctx = context.Background()

@@ -15,8 +15,8 @@ import (
 	par "github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
 )
 
-// tardy delays calls on their way from the library: renewals, so that they arrive at any moment of a release or of the
-// next session, and releases, so that the event loop sees the cleared owner first.
+// tardy delays calls from the library: renewals, so that they arrive at any moment of a release or of the next session,
+// and releases, so that the event loop sees the cleared owner first.
 type tardy struct {
 	chk.Checkpointer
 	dice *dice
@@ -41,7 +41,7 @@ func (l *tardy) RemoveLeaseOwner(shard string) error {
 	return l.Checkpointer.RemoveLeaseOwner(shard)
 }
 
-// dice is a source of chance for many goroutines. While it is calm nothing bad falls.
+// dice is a source of chance for many goroutines. While it is calm, no fault happens.
 type dice struct {
 	mu   sync.Mutex
 	rand *rand.Rand
@@ -59,7 +59,7 @@ func (d *dice) upTo(t time.Duration) time.Duration {
 	return time.Duration(d.rand.Int64N(int64(t)))
 }
 
-// falls tells whether the named fault happens now, with a chance in percent.
+// falls reports whether the named fault happens now, with a chance in percent.
 func (d *dice) falls(fault string, percent int) bool {
 	if d.calm.Load() {
 		return false
@@ -73,7 +73,7 @@ func (d *dice) falls(fault string, percent int) bool {
 	return true
 }
 
-// unruly makes a board do everything that a Driver and its sessions may do, and some that they may not.
+// unruly makes a board do everything that a Driver and its sessions may do, and some things that they may not.
 func unruly(b *board, d *dice) {
 	b.next = func(ctx context.Context, s *boardSession) error {
 		switch {
@@ -115,8 +115,8 @@ func unruly(b *board, d *dice) {
 }
 
 // For a minute 200 shards are lost, restarted, ended, left out of listings and taken up again, while renewals and
-// releases are late. Never may a shard have two sessions. Then all calms down, and within a bounded number of ticks
-// every shard that is offered is read again.
+// releases are late. A shard must never have two sessions. Then all calms down, and within a bounded number of ticks
+// every offered shard is read again.
 func TestEngine_InChaosReadsEachShardInOneSessionAndForgetsNone(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -148,7 +148,7 @@ func chaos(t *testing.T, seed uint64) {
 		}
 	}
 	d.calm.Store(true)
-	// 200 shards at one a tick of 75 ms, after the slowest Next and Close.
+	// 200 shards at one per tick of 75 ms, after the slowest Next and Close.
 	time.Sleep(shards*75*time.Millisecond + 10*time.Second)
 
 	missing := 0
@@ -178,8 +178,8 @@ func chaos(t *testing.T, seed uint64) {
 	}
 }
 
-// The chaos must be able to find what it looks for: with a checkpointer that follows two of the three rules only, and
-// lets a renewal open what it finds closed, it does. The goroutines' order is not the dice's: one storm may miss it.
+// The control: the chaos finds the fault of a checkpointer that follows only two of the three rules, and lets a renewal
+// open what it finds closed. The dice do not determine the order of the goroutines: a single storm may miss it.
 func TestChaos_FindsACheckpointerThatTrustsRenewals(t *testing.T) {
 	const storms = 20
 	for seed := range storms {
@@ -228,7 +228,7 @@ func trustIsFound(seed uint64) bool {
 	return len(b.faults) > 0
 }
 
-// trusting is a Checkpointer whose statuses serve again after a release.
+// trusting is a Checkpointer whose statuses are reused after a release.
 type trusting struct{ checkpointer }
 
 func (c trusting) RemoveLeaseOwner(shard string) error {

@@ -22,8 +22,8 @@ import (
 	"github.com/vmware/vmware-go-kcl-v2/clientlibrary/worker"
 )
 
-// The tests of this file hold what the package relies on of vmware-go-kcl-v2: they run the library alone, against a
-// Checkpointer and a Kinesis that write down what it calls.
+// The tests of this file check what the package relies on in vmware-go-kcl-v2: they run the library alone, against a
+// Checkpointer and a Kinesis that record its calls.
 
 const testWorker = "worker-1"
 
@@ -32,7 +32,7 @@ type recorder struct {
 	events   []string
 	statuses map[string][]*par.ShardStatus // by shard, in the order of their first GetLease
 	owners   []string                      // AssignedTo at each RemoveLeaseOwner
-	at       []time.Time                   // of each GetRecords
+	at       []time.Time                   // time of each GetRecords
 
 	shards   []string
 	checks   map[string]string // checkpoints that FetchCheckpoint sets
@@ -190,7 +190,7 @@ func (p *recordedProcessor) Shutdown(in *kcl.ShutdownInput) {
 	p.r.note("Shutdown " + p.shard + " " + *kcl.ShutdownReasonMessage(in.ShutdownReason))
 }
 
-// run starts the library with the engine's settings; renewEvery 0 stands for the engine's.
+// run starts the library with the engine's settings; renewEvery 0 means the engine's.
 func (r *recorder) run(t *testing.T, renewEvery time.Duration) (stop func()) {
 	t.Helper()
 	muteGlobalLogger()
@@ -227,7 +227,7 @@ func TestLibrary_StartsAtMostOneShardInATick(t *testing.T) {
 			} else {
 				started += n
 			}
-			// Until the lease is granted there are pairs only; after it the tick is over.
+			// Until the lease is granted there are only pairs; after that the tick is over.
 			loop, _, _ := strings.Cut(tick, "CreateProcessor")
 			last := ""
 			for line := range strings.Lines(strings.TrimSpace(loop)) {
@@ -336,7 +336,7 @@ func TestLibrary_ReleasesOnEveryWayOut(t *testing.T) {
 				} else {
 					time.Sleep(5 * time.Second)
 				}
-				// The event loop goes on; its calls for the shard are no longer the consumer's.
+				// The event loop continues; its calls for the shard are no longer the consumer's.
 				var own []string
 				for _, e := range r.list() {
 					if e != "ListShards" && e != "FetchCheckpoint a" && !strings.HasPrefix(e, "GetLease") {
@@ -414,8 +414,8 @@ func TestLibrary_CallsNothingElse(t *testing.T) {
 	})
 }
 
-// The sixth GetRecords of a second waits for the next second. This runs on the real clock: on one that stands still
-// between events, as in a synctest bubble, the library waits until the second is over and then asks for more than that.
+// The sixth GetRecords of a second waits for the next second. This test uses the real clock: on one that stands still
+// between events, as in a synctest bubble, the library waits until exactly a second is over and then wants more than one.
 func TestLibrary_SleepsAfterFiveReadsInASecond(t *testing.T) {
 	r := newRecorder("a")
 	sixth := make(chan struct{})
@@ -451,8 +451,8 @@ func TestLibrary_DoesNotSleepAtTheEnginesPace(t *testing.T) {
 	})
 }
 
-// Why a ShardStatus serves once here: with a Checkpointer that marks the owner in each GetLease, a renewal that comes
-// when the shard is released leaves a shard that looks held and is never read again.
+// Why a ShardStatus serves only once: with a Checkpointer that marks the owner in each GetLease, a renewal that arrives
+// while the shard is released leaves a shard that looks held and is never read again.
 func TestLibrary_ALateRenewalThatIsGrantedOrphansTheShard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder("a")

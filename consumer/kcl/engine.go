@@ -20,28 +20,28 @@ import (
 // ErrShardEnd is returned by Session.Next when the shard's end is committed and nothing is left to do.
 var ErrShardEnd = errors.New("the shard is at its end")
 
-// Driver says which shards there are to be read and opens them. Its methods are called by one goroutine, the event
-// loop, and must not wait: no shard starts while they do.
+// Driver says which shards to read and opens them. Its methods are called by one goroutine, the event loop, and must
+// not block: meanwhile no shard starts.
 type Driver interface {
-	// Shards names the shards whose lease this worker holds. A shard that is no longer named keeps its session until
-	// the session ends by itself.
+	// Shards returns the shards whose lease this worker holds. A shard that is no longer returned keeps its session
+	// until the session ends by itself.
 	Shards() []string
-	// Open begins to read a shard. False means that it is not to be read now; the shard is asked for again at one of
-	// the next ticks. No session of the shard is open when Open is called.
+	// Open begins to read a shard. False means that it should not be read now; Open is called again at a later tick. No
+	// session of the shard is open when Open is called.
 	Open(shard string) (Session, bool)
 }
 
-// Session is one shard from Open to Close. Its methods are called one at a time. After Open comes any number of pairs
-// of Next and Process, and at last one Close, on every path; a session may also be closed before its first Next.
+// Session is one shard from Open to Close. Its methods are called one at a time. After Open come any number of pairs of
+// Next and Process, and finally one Close, on every path; a session may also be closed before its first Next.
 type Session interface {
-	// Next waits for records and returns nil also if none came, so that Process can look at the clock. It may wait for
-	// as long as it heeds ctx. An error ends the session: ErrShardEnd when the shard is done, any other one to let go
-	// of it (lease lost, drained, to be restarted).
+	// Next waits for records, and also returns nil if none came, so that Process can check the time. It may wait for as
+	// long as it honours ctx. An error ends the session: ErrShardEnd when the shard is done, any other error to abandon
+	// it (lease lost, drained, to be restarted).
 	Next(ctx context.Context) error
-	// Process takes in what Next brought. It is called after each Next that returned nil, so it is the place for timers
-	// as well. An error ends the session.
+	// Process handles what Next read. It is called after each Next that returned nil, so timers belong here, too. An
+	// error ends the session.
 	Process(ctx context.Context) error
-	// Close frees what the session holds. The shard is not opened again before it has returned.
+	// Close frees what the session holds. The shard is not opened again before Close has returned.
 	Close()
 }
 
@@ -49,15 +49,15 @@ const (
 	defaultTick       = 50 * time.Millisecond
 	defaultStopWithin = 10 * time.Second
 
-	// minCycle is the least time of one GetRecords and ProcessRecords. The library takes five calls in one second and
-	// then sleeps until the second is over, without looking at anything.
+	// minCycle is the minimum time of one GetRecords and ProcessRecords. The library makes five calls in one second and
+	// then sleeps until the second is over, without checking anything.
 	minCycle = 205 * time.Millisecond
 
-	// renewEvery is the interval at which the library asks whether a lease is still held. The answer tells it nothing
-	// that the session does not tell sooner, so it asks rarely.
+	// renewEvery is the interval at which the library asks whether a lease is still held. The session reports a lost
+	// lease sooner, so the library asks rarely.
 	renewEvery = time.Hour
 
-	// region goes into the library's configuration, which wants one; no request is ever sent there.
+	// region is for the library's configuration, which requires one; no request is ever sent there.
 	region = "none"
 )
 
@@ -68,10 +68,10 @@ type Config struct {
 	Worker      string // id of this worker process
 	Logger      *slog.Logger
 	// Tick is the mean time between two rounds of the event loop, each of which starts at most one shard; 50 ms if
-	// zero. Least is 1 ms.
+	// zero, and at least 1 ms.
 	Tick time.Duration
-	// Panicked, if set, is told of each panic of a session, and of one in Driver.Open, with what it was; nothing of a payload
-	// is in it. The session ends, and the shard is asked for again.
+	// Panicked, if set, is called for each panic of a session or of Driver.Open, with a description that contains no
+	// payload. The session ends, and the shard is opened again.
 	Panicked func(shard, what string)
 	// StopWithin bounds the time from the end of Run's context to its return; 10 s if zero.
 	StopWithin time.Duration
@@ -87,26 +87,26 @@ func (c Config) validate() error {
 		}
 	}
 	if c.Tick != 0 && c.Tick < time.Millisecond {
-		errs = append(errs, fmt.Errorf("field Tick is %v, less than 1ms", c.Tick))
+		errs = append(errs, fmt.Errorf("field Tick is %v: want at least 1ms", c.Tick))
 	}
 	if c.StopWithin < 0 {
-		errs = append(errs, fmt.Errorf("field StopWithin is %v, less than 0", c.StopWithin))
+		errs = append(errs, fmt.Errorf("field StopWithin is %v: want 0 or more", c.StopWithin))
 	}
 	return errors.Join(errs...)
 }
 
-// Engine runs the library's worker over a Driver.
+// Engine runs the library's worker on a Driver.
 type Engine struct {
 	cfg Config
 	reg *registry
 	ran sync.Once
 
-	// Tests put themselves between the library and the registry here.
+	// Tests intercept the calls between the library and the registry here.
 	checkpointer chk.Checkpointer
 	renewEvery   time.Duration
 }
 
-// New makes an engine; it does nothing until Run.
+// New makes an engine. It does nothing until Run.
 func New(cfg Config, driver Driver) *Engine {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -123,11 +123,10 @@ func New(cfg Config, driver Driver) *Engine {
 
 // Run drives the shards until ctx ends, and returns when all sessions are closed. It can be called once.
 //
-// A session learns of the end by the context of its Next and Process. If sessions are still open after
-// Config.StopWithin, Run returns an error that names their shards; they can not be stopped any more but with the
-// process.
+// A session notices the end by the context of its Next and Process. If sessions are still open after Config.StopWithin,
+// Run returns an error that names their shards; they cannot be stopped except by ending the process.
 func (e *Engine) Run(ctx context.Context) error {
-	err := errors.New("run engine: it was run before")
+	err := errors.New("run engine: it has already run")
 	e.ran.Do(func() { err = e.run(ctx) })
 	return err
 }
@@ -147,7 +146,7 @@ func (e *Engine) run(ctx context.Context) error {
 	<-ctx.Done()
 
 	stopped := make(chan struct{})
-	go func() { // Shutdown knows no deadline; it is called once, here
+	go func() { // Shutdown has no deadline; it is called once, here
 		defer close(stopped)
 		w.Shutdown()
 	}()
@@ -162,8 +161,8 @@ func (e *Engine) run(ctx context.Context) error {
 	}
 }
 
-// settings is the library's configuration. Its defaults hold for what is not set; most of its settings have no effect
-// with our Checkpointer and client.
+// settings returns the library's configuration. Its defaults apply to what is not set; most of its settings have no
+// effect with our Checkpointer and client.
 func (e *Engine) settings() *config.KinesisClientLibConfiguration {
 	c := config.NewKinesisClientLibConfig(e.cfg.Application, e.cfg.Stream, region, e.cfg.Worker).
 		WithLogger(libraryLogger{e.cfg.Logger}).
@@ -179,6 +178,6 @@ func (e *Engine) settings() *config.KinesisClientLibConfiguration {
 	return c
 }
 
-// muteGlobalLogger silences the default logger of logrus. The library's renewal writes there and not to the logger it
-// is given, and all that it has to say is that one of our own refusals was an error.
+// muteGlobalLogger silences the default logger of logrus. The library's renewal writes to it and not to the given
+// logger, and reports only that one of our own refusals was an error.
 var muteGlobalLogger = sync.OnceFunc(func() { logrus.StandardLogger().SetOutput(io.Discard) })

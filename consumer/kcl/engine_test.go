@@ -19,8 +19,8 @@ import (
 	par "github.com/vmware/vmware-go-kcl-v2/clientlibrary/partition"
 )
 
-// board is a Driver that offers shards and watches how they are read. Faults go to faults, not to t: sessions end
-// after the test's body has.
+// board is a Driver that offers shards and watches how they are read. Faults go to faults, not to t, because sessions
+// end after the test's body has.
 type board struct {
 	mu      sync.Mutex
 	offered map[string]bool
@@ -41,7 +41,7 @@ type board struct {
 type boardSession struct {
 	board *board
 	shard string
-	nth   int // of this shard's sessions, from 1
+	nth   int // number among this shard's sessions, from 1
 	busy  bool
 	lost  chan struct{}
 	state string
@@ -164,7 +164,7 @@ func (s *boardSession) Close() {
 	}
 }
 
-// check fails the test for whatever was seen, and for sessions that were not closed once.
+// check fails the test for any recorded fault, and for sessions that were not closed exactly once.
 func (b *board) check(t *testing.T) {
 	t.Helper()
 	b.mu.Lock()
@@ -212,7 +212,7 @@ func (b *board) isOffered(shard string) bool {
 	return b.offered[shard]
 }
 
-// progress is the number of calls of Next that each shard has seen.
+// progress is the number of calls of Next for each shard.
 func (b *board) progress() map[string]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,7 +221,7 @@ func (b *board) progress() map[string]int {
 
 var testConfig = Config{Application: "app", Stream: "stream", Worker: testWorker}
 
-// start runs an engine in the test's bubble, and stops it, checks its Run and the board at the end.
+// start runs an engine in the test's bubble, stops it at the end, and checks its Run and the board.
 func start(t *testing.T, b *board, e *Engine) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -258,8 +258,8 @@ func TestEngine_ReadsEveryShardOfferedUntilItIsStopped(t *testing.T) {
 	})
 }
 
-// A session of a shard that is done is closed and not opened again while its shard is not offered; a session that
-// failed is closed and opened again.
+// A session of a finished shard is closed and not opened again while its shard is not offered; a session that failed is
+// closed and opened again.
 func TestEngine_ClosesASessionThatHasEndedAndOpensTheShardAgain(t *testing.T) {
 	for _, test := range []struct {
 		name  string
@@ -440,7 +440,7 @@ func TestRegistry_OpensASessionForAFreshStatusOnly(t *testing.T) {
 	check("fresh", first, true, testWorker)
 	check("renewal", first, true, testWorker)
 	check("another status of a shard that is read", second, false, "")
-	first.SetLeaseOwner("") // as the library does when the consumer leaves
+	first.SetLeaseOwner("") // as the library does when the consumer ends
 	check("renewal or event loop, while it is released", first, false, "")
 	checkpointer{r}.RemoveLeaseOwner("a")
 	check("renewal or event loop, after the release", first, false, "")
@@ -568,8 +568,8 @@ func TestEngine_LogsTheEndOfASessionOnceAndKeepsTheLibraryDown(t *testing.T) {
 	}
 }
 
-// A panic ends the session and not the process, and whoever drives the shards is told where, without a word of what a
-// library has put into it.
+// A panic ends the session and not the process, and the driver is told where it happened, without any of the text that
+// a library put into it.
 func TestEngine_TellsOfEachPanic(t *testing.T) {
 	once := func() func() bool {
 		left := 1

@@ -31,14 +31,14 @@ func (c checkpointer) RemoveLeaseOwner(shard string) error {
 	return nil
 }
 
-// FetchCheckpoint has nothing to tell: sessions know where they begin.
+// FetchCheckpoint returns nothing: sessions know where they begin.
 func (c checkpointer) FetchCheckpoint(*par.ShardStatus) error { return chk.ErrSequenceIDNotFound }
 
-// RemoveLeaseInfo tells that the library forgot a shard, which is no event of the shard's life.
+// RemoveLeaseInfo is called when the library forgets a shard, which does not affect the shard.
 func (c checkpointer) RemoveLeaseInfo(string) error { return nil }
 
-// The library calls the methods below for features that are off, and through a record processor's checkpointer, which
-// the processor of this package does not use.
+// The library calls the methods below for disabled features, and through a record processor's checkpointer, which the
+// processor of this package does not use.
 
 func (c checkpointer) CheckpointSequence(*par.ShardStatus) error { return errUnused }
 
@@ -55,8 +55,8 @@ var errUnused = errors.New("not a call that the engine expects of the library")
 // initializeFunc is the body of a middleware in the SDK's Initialize step.
 type initializeFunc = func(context.Context, middleware.InitializeInput, middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error)
 
-// newClient makes a Kinesis client whose operations are answered by f, the first step of the SDK's stack. Were a
-// request to get past it, it would fail for want of a network.
+// newClient makes a Kinesis client whose operations are answered by f, the first step of the SDK's stack. A request
+// that got past it would fail for lack of a network.
 func newClient(f initializeFunc) *kinesis.Client {
 	return kinesis.New(kinesis.Options{
 		Region:     region,
@@ -95,7 +95,7 @@ func (r *registry) listShards() (*kinesis.ListShardsOutput, error) {
 	}
 	out := &kinesis.ListShardsOutput{Shards: make([]types.Shard, len(shards))}
 	for i := range shards {
-		// The library reads the range and dereferences it; what it says is of no use to us.
+		// The library reads the range and dereferences it; its content does not matter.
 		out.Shards[i] = types.Shard{ShardId: &shards[i], SequenceNumberRange: &types.SequenceNumberRange{}}
 	}
 	return out, nil
@@ -126,8 +126,8 @@ type factory struct{ reg *registry }
 
 func (f factory) CreateProcessor() kcl.IRecordProcessor { return &processor{reg: f.reg} }
 
-// processor passes the library's calls of one consumer on to its session. It owns nothing: the library may drop it
-// without a word.
+// processor passes the library's calls for one consumer to its session. It owns nothing: the library may drop it
+// silently.
 type processor struct {
 	reg   *registry
 	entry *entry
@@ -137,11 +137,11 @@ func (p *processor) Initialize(in *kcl.InitializationInput) { p.entry = p.reg.se
 
 func (p *processor) ProcessRecords(*kcl.ProcessRecordsInput) { p.reg.process(p.entry) }
 
-// Shutdown comes at the shard's end and when the worker stops, but not on other ways out. RemoveLeaseOwner follows.
+// Shutdown is called at the shard's end and when the worker stops, but not otherwise. RemoveLeaseOwner follows.
 func (p *processor) Shutdown(*kcl.ShutdownInput) {}
 
-// libraryLogger gives the library's log lines to slog. Its information is ours to tell, with better words, so it goes
-// to debug; so does the report of an error that we made to end a consumer.
+// libraryLogger passes the library's log lines to slog. We log its information ourselves in better words, so it goes to
+// debug; so does the report of an error that we returned to end a consumer.
 type libraryLogger struct{ log *slog.Logger }
 
 func (l libraryLogger) Debugf(format string, args ...any) { l.print(slog.LevelDebug, format, args) }

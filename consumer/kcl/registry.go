@@ -20,34 +20,34 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// errEnded ends a consumer of the library. It wraps nothing: the library looks into errors for types of the SDK and
-// would go on with some of them.
+// errEnded ends a consumer of the library. It wraps nothing: the library looks into errors for SDK types and continues
+// after some of them.
 var errEnded = errors.New("the session has ended")
 
-// registry knows the open sessions. It decides each call of the library as the package comment lays down.
+// registry keeps the open sessions. It answers each call of the library by the rules in the package comment.
 type registry struct {
 	driver   Driver
 	worker   string
 	log      *slog.Logger
 	panicked func(shard, what string)
-	ctx      context.Context // of Run; set before the library starts
+	ctx      context.Context // context of Run; set before the library starts
 
 	mu       sync.Mutex
 	sessions map[string]*entry   // by shard
-	omit     map[string]struct{} // shards that the next listing leaves out
+	omit     map[string]struct{} // shards that the next listing omits
 	serial   uint64
 }
 
-// entry is a Session in the library's hands. The last two fields belong to the consumer's goroutine; the others do not
-// change.
+// entry is the registry's record of a Session. The last two fields belong to the consumer's goroutine; the others do
+// not change.
 type entry struct {
 	Session
 	shard    string
-	iterator string // stands for the session in the library's GetRecords
+	iterator string // identifies the session in the library's GetRecords
 	status   *par.ShardStatus
 
-	ended bool      // no more calls but Close
-	began time.Time // when the last GetRecords came
+	ended bool      // no more calls except Close
+	began time.Time // when the last GetRecords was called
 }
 
 func newRegistry(driver Driver, cfg Config) *registry {
@@ -57,7 +57,7 @@ func newRegistry(driver Driver, cfg Config) *registry {
 	}
 }
 
-// list names the shards that the library is to know of.
+// list returns the shards that the library should know about.
 func (r *registry) list() (shards []string, err error) {
 	err = guard(func() error {
 		shards = r.driver.Shards()
@@ -79,7 +79,7 @@ func (r *registry) list() (shards []string, err error) {
 	return listed, nil
 }
 
-// getLease answers GetLease: it opens a session for a fresh status, confirms an open one, and refuses anything else.
+// getLease answers GetLease: it opens a session for a fresh status, confirms an open one, and refuses everything else.
 func (r *registry) getLease(status *par.ShardStatus) error {
 	r.mu.Lock()
 	s := r.sessions[status.ID]
@@ -92,7 +92,7 @@ func (r *registry) getLease(status *par.ShardStatus) error {
 		return chk.ErrLeaseNotAcquired{}
 	}
 
-	// The status is fresh, so this is the event loop: nobody else opens a session until we return.
+	// The status is fresh, so this is the event loop: no other goroutine opens a session until we return.
 	var opened Session
 	err := guard(func() error {
 		if s, ok := r.driver.Open(status.ID); ok {
@@ -139,21 +139,22 @@ func (r *registry) release(shard string) {
 	r.omit[shard] = struct{}{}
 }
 
-// session returns the open session of a shard, nil if there is none.
+// session returns the open session of a shard, or nil if there is none.
 func (r *registry) session(shard string) *entry {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.sessions[shard]
 }
 
-// open names the shards that have an open session, in order.
+// open returns the shards that have an open session, in order.
 func (r *registry) open() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.sessions))
 }
 
-// next answers GetRecords: done tells that the shard is at its end, an error that the session has ended otherwise.
+// next answers GetRecords. done means that the shard is at its end; an error means that the session ended for another
+// reason.
 func (r *registry) next(iterator string) (done bool, err error) {
 	s := r.byIterator(iterator)
 	if s == nil || s.ended {
@@ -171,7 +172,7 @@ func (r *registry) next(iterator string) (done bool, err error) {
 	return false, errEnded
 }
 
-// process answers ProcessRecords, and makes the cycle last as long as the library needs it to.
+// process answers ProcessRecords, and makes the cycle last as long as the library requires.
 func (r *registry) process(s *entry) {
 	if s == nil || s.ended {
 		return
@@ -196,7 +197,7 @@ func (r *registry) end(s *entry, cause error) {
 	r.log.Log(r.ctx, level, "shard session ended", logkey.Shard, s.shard, logkey.Reason, cause)
 }
 
-// tell tells of an error that is a panic, and whether it is.
+// tell reports an error to Config.Panicked if it is a panic, and returns whether it is.
 func (r *registry) tell(shard string, err error) bool {
 	p, panicked := errors.AsType[*panicError](err)
 	if panicked && r.panicked != nil {
@@ -205,7 +206,7 @@ func (r *registry) tell(shard string, err error) bool {
 	return panicked
 }
 
-// byIterator returns the open session that an iterator stands for, nil if it is closed.
+// byIterator returns the open session that an iterator identifies, or nil if it is closed.
 func (r *registry) byIterator(iterator string) *entry {
 	shard, _, _ := strings.Cut(iterator, "#")
 	if s := r.session(shard); s != nil && s.iterator == iterator {
@@ -214,7 +215,7 @@ func (r *registry) byIterator(iterator string) *entry {
 	return nil
 }
 
-// panicError is a panic that was recovered at the border to the library. It shows nothing of a payload.
+// panicError is a panic recovered at the boundary to the library. It contains no payload.
 type panicError struct {
 	what  string
 	stack []byte
