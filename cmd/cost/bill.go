@@ -18,15 +18,15 @@ var pricesJSON []byte
 // Assumptions.
 const (
 	month          = 2_628_000.0 // seconds
-	busy           = 0.5         // share of the daemon's cores that is in use; the rest is for catching up
+	busy           = 0.5         // share of the daemon's cores in use; the rest is for catching up
 	leastVCPU      = 0.25        // a worker
 	memoryGB       = 0.5         // a worker
 	commitSeconds  = 300.0       // COMMIT_INTERVAL
 	commitBytes    = 1 << 30     // COMMIT_SIZE
 	batchPuts      = 4.0         // S3 writes that a batch needs beyond those of its bytes: start, part and end of a file, manifest
-	batchShards    = 99.0        // shards of one batch at most; beyond it a worker keeps a second one
-	heartbeats     = 18.0        // writes a minute and worker, at the default FAILOVER_TIME
-	scans          = 12.0        // reads a minute and worker, each of half a unit for a table of few shards
+	batchShards    = 99.0        // most shards in one batch; with more, a worker keeps a second batch
+	heartbeats     = 18.0        // writes per minute and worker, at the default FAILOVER_TIME
+	scans          = 12.0        // reads per minute and worker, each half a unit for a table of few shards
 	kinesisGB      = 1e9         // bytes of a GB of payload
 	firehoseGB     = 1 << 30     // bytes of a GB on Firehose's bill
 	recordUnit     = 5 * 1024.0  // Firehose bills a record to S3 as a multiple of it
@@ -36,7 +36,7 @@ const (
 // prices are list prices in US dollars.
 type prices struct {
 	Region string
-	// Pages are where the prices stand and when they were noted.
+	// Pages are the sources of the prices, with the date when each was read.
 	Pages []page
 
 	FargateVCPUHour, FargateGBHour float64
@@ -51,9 +51,9 @@ type prices struct {
 	FirehoseConversionGB                        float64
 	FirehosePartitioningGB, FirehoseObjects1000 float64
 	FirehoseJQHour, FirehoseIcebergGB           float64
-	// ChannelGB is 0 while its price is not known.
+	// ChannelGB is 0 if its price is unknown.
 	ChannelGB float64
-	// OnDemandReadGB is what each reader of an on-demand stream costs.
+	// OnDemandReadGB is the price per GB for each reader of an on-demand stream.
 	OnDemandReadGB float64
 }
 
@@ -63,7 +63,7 @@ type page struct{ What, Known, URL, Note string }
 // tier is a price per GB for the first GB of a month; UpToGB is 0 in the last.
 type tier struct{ UpToGB, PerGB float64 }
 
-// sheet is what the program reckons with.
+// sheet holds the inputs of the estimate.
 type sheet struct {
 	prices   prices
 	measured measured.Measured
@@ -80,7 +80,7 @@ func open() (*sheet, error) {
 	return &s, nil
 }
 
-// stream is what is to be delivered.
+// stream describes the stream to deliver.
 type stream struct {
 	recordsPerSecond, recordBytes float64
 	shards                        int
@@ -88,7 +88,7 @@ type stream struct {
 	workers                       int    // at least
 }
 
-// formats are the files that were measured, by what the command line calls them.
+// formats are the measured file formats, by their names on the command line.
 var formats = map[string]string{"jsonl": "jsonl-gzip", "parquet": "parquet-zstd"}
 
 func (s stream) bytesPerSecond() float64 { return s.recordsPerSecond * s.recordBytes }
@@ -119,7 +119,7 @@ func (s *sheet) daemon(st stream) bill {
 	return b
 }
 
-// load is what was measured for records of this size, between two measurements on a line over the logarithm of the size.
+// load returns the measurement for records of this size, interpolated linearly over the logarithm of the size.
 func (s *sheet) load(st stream) measured.Load {
 	var below, above *measured.Load
 	for i := range s.measured.Loads {
@@ -170,7 +170,7 @@ func (p prices) iceberg(st stream) float64 {
 // channel is the month of a Kinesis channel in dollars.
 func (p prices) channel(st stream) float64 { return st.gb() * kinesisGB / firehoseGB * p.ChannelGB }
 
-// tiered is what gb cost.
+// tiered returns the price of gb gigabytes.
 func tiered(tiers []tier, gb float64) (sum float64) {
 	from := 0.0
 	for _, t := range tiers {

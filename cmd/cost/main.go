@@ -1,10 +1,10 @@
-// Command cost reckons what delivering a stream to S3 costs per month: with the daemon, and with the services that AWS offers for it.
+// Command cost estimates what delivering a stream to S3 costs per month: with the daemon, and with the AWS services for it.
 //
 //	go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2
 //	go run ./cmd/cost --page   # make generate writes it to docs/cost.md
 //
-// What the daemon takes is measured (measured.json, written by "go run ./internal/test/bench -cost cmd/cost/measured.json");
-// prices are inputs with a date and a page (prices.json); the assumptions are constants of this package and stand in the output.
+// The daemon's use of resources is measured (measured.json, written by "go run ./internal/test/bench -cost cmd/cost/measured.json");
+// prices are inputs with a date and a page (prices.json); the assumptions are constants of this package and part of the output.
 package main
 
 import (
@@ -56,18 +56,18 @@ func parse(args []string, usage io.Writer, p *prices) (options, error) {
 	f := flag.NewFlagSet("cost", flag.ContinueOnError)
 	f.SetOutput(usage)
 	f.Usage = func() {
-		fmt.Fprint(usage, "cost reckons what delivering your stream to S3 costs per month, in US dollars.\n\n"+
+		fmt.Fprint(usage, "cost estimates what delivering your stream to S3 costs per month, in US dollars.\n\n"+
 			"  go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2\n\n")
 		f.PrintDefaults()
-		fmt.Fprintf(usage, "\nPrices are those of %s; give those of your Region and discount where they differ.\nAll of them, with dates and links: docs/cost.md.\n", p.Region)
+		fmt.Fprintf(usage, "\nPrices are list prices of %s; set your own where your Region or discount differs.\nSee docs/cost.md for all prices, with dates and links.\n", p.Region)
 	}
-	f.Float64Var(&o.stream.recordsPerSecond, "records-per-second", 1000, "records put into the stream, on average over the month")
-	f.Float64Var(&o.stream.recordBytes, "bytes", 1000, "average payload of a record in bytes")
+	f.Float64Var(&o.stream.recordsPerSecond, "records-per-second", 1000, "records put into the stream per second, averaged over the month")
+	f.Float64Var(&o.stream.recordBytes, "bytes", 1000, "average payload of a record, in bytes")
 	f.IntVar(&o.stream.shards, "shards", 2, "shards of the stream")
-	f.StringVar(&o.stream.format, "format", "jsonl", "files: jsonl (JSON lines, gzip) or parquet (Parquet, zstd)")
-	f.IntVar(&o.stream.workers, "workers", 2, "least number of daemons; two, so that one may fail")
-	f.Float64Var(&p.FirehoseIcebergGB, "firehose-iceberg-per-gb", p.FirehoseIcebergGB, "price of Firehose to Iceberg; it depends on the source and the Region")
-	f.Float64Var(&p.ChannelGB, "channel-per-gb", p.ChannelGB, "price of a Kinesis channel; 0: not known, left out")
+	f.StringVar(&o.stream.format, "format", "jsonl", "file format: jsonl (JSON Lines, gzip) or parquet (Parquet, zstd)")
+	f.IntVar(&o.stream.workers, "workers", 2, "minimum number of workers; two, so that one may fail")
+	f.Float64Var(&p.FirehoseIcebergGB, "firehose-iceberg-per-gb", p.FirehoseIcebergGB, "price of Firehose to Iceberg, in US dollars per GB; depends on source and Region")
+	f.Float64Var(&p.ChannelGB, "channel-per-gb", p.ChannelGB, "price of a Kinesis channel, in US dollars per GB; 0: unknown, left out")
 	f.BoolVar(&o.page, "page", false, "print docs/cost.md")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -92,5 +92,5 @@ func parse(args []string, usage io.Writer, p *prices) (options, error) {
 	return o, errors.Join(faults...)
 }
 
-// plain writes a number as one would type it.
+// plain formats a number without an exponent.
 func plain(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }

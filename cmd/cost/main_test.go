@@ -50,7 +50,7 @@ func TestPrices_AreDatedAndLinked(t *testing.T) {
 	}
 }
 
-// Worked out by hand: 10,000 records of 1 KiB a second are 5 KiB each on the bill, 125,313 GB a month.
+// Worked out by hand: 10,000 records of 1 KiB per second are billed as 5 KiB each, 125,313 GB per month.
 func TestFirehose_RoundsRecordsUpAndIcebergDoesNot(t *testing.T) {
 	p := sheetOf(t).prices
 	p.FirehoseIcebergGB = 0.1
@@ -78,7 +78,7 @@ func TestFirehose_RoundsRecordsUpAndIcebergDoesNot(t *testing.T) {
 	}
 }
 
-// A gigabyte that takes 100 CPU seconds, at 10 MB a second, keeps one core busy: two are paid for.
+// A gigabyte that takes 100 CPU seconds, at 10 MB/s, keeps one core busy: two are paid for.
 func TestDaemon_PaysForTheCoresThatAreIdle(t *testing.T) {
 	s := &sheet{
 		prices:   prices{FargateVCPUHour: 1, EC2VCPUs: 2, EC2OnDemandHour: 4, EC2SpotShare: 0.5},
@@ -131,13 +131,13 @@ func TestRun_AnswersForOnesOwnNumbers(t *testing.T) {
 	if err := run([]string{"--records-per-second", "1000", "--bytes", "500", "--shards", "2"}, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1,000 records/s of 500 B on 2 shards", "0.5 MB/s, 1,314 GB", "Firehose to S3", "Firehose to Iceberg", "not known"} {
+	for _, want := range []string{"1,000 records/s of 500 B on 2 shards", "0.5 MB/s, 1,314 GB", "Firehose to S3", "Firehose to Iceberg", "unknown"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the answer lacks %q:\n%s", want, out.String())
 		}
 	}
 	out.Reset()
-	if err := run([]string{"--channel-per-gb", "0.03"}, &out, io.Discard); err != nil || strings.Contains(out.String(), "not known") {
+	if err := run([]string{"--channel-per-gb", "0.03"}, &out, io.Discard); err != nil || strings.Contains(out.String(), "unknown") {
 		t.Errorf("with a channel's price: %v\n%s", err, out.String())
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// answer is the bill of one stream, for a terminal.
+// answer returns the bill of one stream as text for a terminal.
 func (s *sheet) answer(st stream) string {
 	p, ours, gb := s.prices, s.daemon(st), st.gb()
 	var b strings.Builder
@@ -24,11 +24,11 @@ func (s *sheet) answer(st stream) string {
 	if p.ChannelGB > 0 {
 		row("Kinesis channel", p.channel(st))
 	} else {
-		fmt.Fprintf(&b, columns, "Kinesis channel", "not known", "-")
+		fmt.Fprintf(&b, columns, "Kinesis channel", "unknown", "-")
 	}
 	fmt.Fprintf(&b, `
 The daemon: %.2g cores in use, %s of compute on Fargate, %s of S3 requests, %s of DynamoDB.
-Left out: the stream, storage, data transfer, and the work of running a daemon. docs/cost.md has the prices and assumptions.
+Not included: the stream, storage, data transfer, and the work of running a daemon. See docs/cost.md for prices and assumptions.
 `, ours.cores, "$"+cents(ours.fargate-ours.s3-ours.dynamo), "$"+cents(ours.s3), "$"+cents(ours.dynamo))
 	return b.String()
 }
@@ -54,7 +54,7 @@ func (s *sheet) page() string {
 	asked := stream{recordsPerSecond: 1000, recordBytes: 500, shards: 2, format: "jsonl", workers: 2}
 	fmt.Fprintf(&b, `# What it costs
 
-Reckon with your own numbers:
+Estimate your own costs:
 
 `+"```console"+`
 $ go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2
@@ -63,8 +63,8 @@ $ go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2
 `+"`--help`"+` lists the flags. Prices are list prices of %s, without discounts; each is dated and linked [below](#prices). They change:
 check them before you rely on them.
 
-**What the figures leave out.** The stream, storage and data transfer. The work of running a daemon, which a managed service does for you:
-below a few hundred dollars a month that decides, not this page. In on-demand mode Kinesis bills what is read, $%.2f per GB for each
+**Not included.** The stream, storage and data transfer. The work of running a daemon, which a managed service does for you: below a few
+hundred dollars per month that matters more than the figures on this page. In on-demand mode Kinesis bills reads, $%.2f per GB for each
 reader; the daemon is one, and so is Firehose.
 
 ## Examples
@@ -89,18 +89,18 @@ US dollars per month, two workers. A GB is 10^9 bytes of payload.
 	}
 	fmt.Fprintf(&b, `How each side is billed:
 
-- **Firehose to S3** rounds each record up to a multiple of 5 KB, also from a Kinesis stream, and bills the conversion to Parquet on the
-  same rounded bytes, so a GB in large records costs much less than in small ones. Dynamic partitioning is not in the table: it
+- **Firehose to S3** rounds each record up to a multiple of 5 KB, also from a Kinesis stream, and bills the conversion to Parquet by the
+  same rounded bytes, so a GB of large records costs much less than a GB of small ones. Dynamic partitioning is not in the table: it
   adds $%.3f per GB delivered, $%.3f per 1,000 objects and $%.2f per hour of jq.
 - **Firehose to Iceberg** does not round records up. It writes rows to tables, not files in your own layout.
 - **Kinesis channels** to S3 or Iceberg (`+"`CreateChannel`"+`, 2026) need a stream in on-demand mode. We found no published price. `+"`--channel-per-gb`"+`
-  puts yours into the answer.
+  adds yours to the estimate.
 - **The daemon** is paid by the hour: its price hardly depends on the size of records, and little on the load until a core is busy.
-  Partitions cost nothing but the requests of their objects.
+  Partitions cost only the requests for their objects.
 
-## How the daemon's side comes about
+## How the daemon's costs are estimated
 
-Measured on %s: %s. A core there is taken for a vCPU.
+Measured on %s: %s. One of its cores counts as a vCPU.
 
 | files | records of | CPU seconds per GB | bytes out per byte in | S3 writes per GB |
 |---|---|---|---|---|
@@ -113,12 +113,12 @@ Measured on %s: %s. A core there is taken for a vCPU.
 		}
 	}
 	fmt.Fprintf(&b, `
-Other sizes lie on a line between two measured ones, over the logarithm of the size; beyond them the nearest counts.
+Other sizes are interpolated linearly over the logarithm of the size; outside the measured range the nearest size applies.
 
 - Compute: the cores that the load keeps busy, divided by %.1f to leave room for catching up; at least %.2f vCPU and %.1f GB of memory
-  per worker. On EC2 the same share of a %s (%d vCPU) at the spot price.
-- S3: the writes and reads of the measurement, and %.0f writes for each batch. A worker commits a batch every %.0f minutes or GiB.
-- DynamoDB on demand: a transaction per batch with two units for each shard and for the batch, one delete, and %.0f heartbeats
+  per worker. On EC2 the same vCPUs as a share of a %s (%d vCPU), at the spot price.
+- S3: the measured writes and reads, and %.0f writes per batch. A worker commits a batch every %.0f minutes or GiB.
+- DynamoDB on demand: a transaction per batch, with two units per shard and two for the batch, one delete, and %.0f heartbeats
   and %.0f scans per worker and minute.
 
 ## Prices
@@ -130,16 +130,16 @@ Other sizes lie on a line between two measured ones, over the logarithm of the s
 	for _, pg := range p.Pages {
 		fmt.Fprintf(&b, "| %s | %s | %s | <%s>%s |\n", pg.What, amounts[pg.What], pg.Known, pg.URL, pg.Note)
 	}
-	b.WriteString("\nPrices are inputs of `cmd/cost/prices.json`, the measurement is `cmd/cost/measured.json`; `make cost` renews the measurement and this page.\n")
+	b.WriteString("\nPrices are inputs of `cmd/cost/prices.json`, the measurement is `cmd/cost/measured.json`; `make cost` updates the measurement and this page.\n")
 	return b.String()
 }
 
-// line is a line of a Markdown table.
+// line writes a row of a Markdown table.
 func line(b *strings.Builder, cells ...string) {
 	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }
 
-// amounts are the prices in words, by the name of their page.
+// amounts returns the prices as text, by the name of their page.
 func (p prices) amounts() map[string]string {
 	channel := "not found"
 	if p.ChannelGB > 0 {
@@ -170,7 +170,7 @@ func tierText(tiers []tier) string {
 	return strings.Join(parts, ", ")
 }
 
-// thousands writes a number with its thousands apart.
+// thousands formats a number with thousands separators.
 func thousands(n float64) string {
 	digits := fmt.Sprintf("%.0f", n)
 	var b strings.Builder
@@ -183,7 +183,7 @@ func thousands(n float64) string {
 	return b.String()
 }
 
-// cents writes dollars with cents, and large sums without.
+// cents formats dollars, with cents for sums below 1,000.
 func cents(sum float64) string {
 	if sum >= 1000 {
 		return thousands(sum)

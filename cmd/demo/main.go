@@ -2,7 +2,7 @@
 // consumer daemon and a bucket that is a folder. The producer and the daemon are those of production; only endpoints
 // and the checkpoint store differ.
 //
-// It checks its own result, and exits with 1 if a record is missing or there twice.
+// It checks its own result, and exits with 1 if a record is missing or duplicated.
 package main
 
 import (
@@ -57,11 +57,11 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.IntVar(&o.shards, "shards", 2, "shards of the stream, 1 to 100")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the generated trips")
 	f.StringVar(&o.format, "format", "jsonl", "file format: jsonl or parquet")
-	f.StringVar(&o.compression, "compression", "", "none, gzip or zstd, for Parquet also snappy; default: gzip for JSON lines, zstd for Parquet")
+	f.StringVar(&o.compression, "compression", "", "none, gzip or zstd; for Parquet also snappy; default: gzip for JSON Lines, zstd for Parquet")
 	f.StringVar(&o.fileSize, "file-size", "128MiB", "encoded size at which a file is closed")
 	f.StringVar(&o.out, "out", filepath.Join("demo-output", time.Now().Format("2006-01-02-150405")), "folder for the bucket and the checkpoints; must not exist yet")
-	f.StringVar(&o.address, "http", "127.0.0.1:8080", "address of the status page; a free port is taken if this one is not free")
-	f.BoolVar(&o.keepRunning, "keep-running", false, "go on after the check until interrupted, to look at the status page and send more")
+	f.StringVar(&o.address, "http", "127.0.0.1:8080", "address of the status page; another port is used if this one is taken")
+	f.BoolVar(&o.keepRunning, "keep-running", false, "keep the daemon running until interrupted, to look at the status page and send more, then check")
 	f.BoolVar(&o.verbose, "verbose", false, "show the daemon's log")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -72,7 +72,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 			faults = append(faults, fmt.Errorf("-%s=%v: want %s", name, value, want))
 		}
 	}
-	check(f.NArg() == 0, "", f.Args(), "nothing but flags")
+	check(f.NArg() == 0, "", f.Args(), "only flags")
 	check(o.records >= 1 && o.records <= 1_000_000, "records", o.records, "1 to 1000000: the embedded stream is held in memory")
 	check(o.shards >= 1 && o.shards <= 100, "shards", o.shards, "1 to 100")
 	return o, errors.Join(faults...)

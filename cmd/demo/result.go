@@ -19,7 +19,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// result is what lies in the bucket after a run.
+// result describes the contents of the bucket after a run.
 type result struct {
 	sent      int64
 	took      time.Duration
@@ -156,12 +156,12 @@ func (r result) print(out io.Writer, o options, folder string) {
 		source = fmt.Sprintf("'%s/data/**/*.parquet'", filepath.ToSlash(folder))
 	}
 	fmt.Fprintf(out, "  duckdb -c \"SELECT CALL_TYPE, count(*) AS trips, count(DISTINCT event_id) AS ids FROM %s GROUP BY ALL\"\n\n", source)
-	fmt.Fprintf(out, "In AWS the same query runs in Athena over s3://%s/data/; \"go run ./cmd/consumer ddl --help\" makes the table.\n\n", bucketName)
+	fmt.Fprintf(out, "On AWS the same query runs in Athena over s3://%s/data/; for the table, see \"go run ./cmd/consumer ddl --help\".\n\n", bucketName)
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.2f MB", float64(n)/1e6) }
 
-// verdict says whether every record is there, once.
+// verdict returns an error unless every record was delivered exactly once.
 func (r result) verdict(out io.Writer) error {
 	duplicates := r.delivered - r.distinct
 	fmt.Fprintf(out, "%d of %d delivered, %d duplicates\n", r.distinct, r.sent, duplicates)
@@ -170,7 +170,7 @@ func (r result) verdict(out io.Writer) error {
 		faults = append(faults, fmt.Errorf("%d records are missing", r.sent-r.distinct-r.errors))
 	}
 	if duplicates != 0 || r.trips != r.distinct {
-		faults = append(faults, errors.New("records are there more than once"))
+		faults = append(faults, errors.New("records were delivered more than once"))
 	}
 	return errors.Join(faults...)
 }

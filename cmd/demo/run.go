@@ -29,11 +29,11 @@ import (
 const (
 	streamName = "taxi-trips"
 	bucketName = "trips"
-	// patience bounds the wait for the daemon after the last trip was sent.
+	// patience is how long to wait for the daemon after the last trip was sent.
 	patience = 3 * time.Minute
 )
 
-// stage is the embedded surroundings of the pipeline.
+// stage holds the embedded services around the pipeline.
 type stage struct {
 	stream *localstream.Server
 	bucket *localbucket.Server
@@ -44,7 +44,7 @@ type stage struct {
 
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if _, err := os.Stat(o.out); err == nil {
-		return fmt.Errorf("-out=%s exists already: name a folder that does not", o.out)
+		return fmt.Errorf("-out=%s: folder exists: want a new one", o.out)
 	}
 	st, err := setStage(ctx, o)
 	if err != nil {
@@ -71,10 +71,10 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		err = awaitIntake(ctx, d, sent.Records)
 	}
 	if o.keepRunning && err == nil {
-		fmt.Fprintf(out, "\n%d trips sent and taken in. Running until interrupted: look at http://%s/\n", sent.Records, address)
+		fmt.Fprintf(out, "\n%d trips sent and read. Running until interrupted: look at http://%s/\n", sent.Records, address)
 		<-ctx.Done()
 	}
-	stopDaemon() // which commits and publishes what was read
+	stopDaemon() // the daemon commits and publishes what it has read
 	running.Wait()
 	if err := errors.Join(err, daemonErr); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (st *stage) s3() *s3.Client {
 	})
 }
 
-// daemon opens the consumer with the settings of production, but for what the options say.
+// daemon opens the consumer with production settings, except for what the options change.
 func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, address string, err error) {
 	address, err = freeAddress(o.address)
 	if err != nil {
@@ -150,7 +150,7 @@ func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, add
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.Application = streamName, bucketName, address, "demo"
 	cfg.Format, cfg.Compression, cfg.CheckpointFile = o.format, o.compression, filepath.Join(o.out, "checkpoints.db")
 	cfg.Schema, cfg.PathStyle = st.schema, true
-	// One machine, one worker: there is nobody to wait for.
+	// There is only one worker, so no other one to wait for.
 	cfg.Failover = 2 * time.Second
 	sizeErr := cfg.FileSize.Decode(o.fileSize)
 	if sizeErr != nil {
@@ -167,7 +167,7 @@ func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, add
 	return d, address, err
 }
 
-// freeAddress is the wanted address, or another port of its host if somebody listens there.
+// freeAddress returns the wanted address, or one with another port if that one is taken.
 func freeAddress(wanted string) (string, error) {
 	host, _, err := net.SplitHostPort(wanted)
 	if err != nil {
@@ -181,7 +181,7 @@ func freeAddress(wanted string) (string, error) {
 		address = l.Addr().String()
 		return address, l.Close()
 	}
-	return "", fmt.Errorf("-http=%s: can not listen there", wanted)
+	return "", fmt.Errorf("-http=%s: cannot listen on this host", wanted)
 }
 
 // send generates the trips and sends them.

@@ -79,7 +79,7 @@ func entries(mapping *yaml.Node, at string) ([]value, error) {
 		v := value{path: at + key.Value, content: content}
 		comment := key.HeadComment
 		if i := strings.LastIndex(comment, "\n\n"); i >= 0 {
-			comment = comment[i+2:] // what stands apart is about the file
+			comment = comment[i+2:] // separate paragraphs describe the file
 		}
 		var words []string
 		for line := range strings.SplitSeq(comment, "\n") {

@@ -1,4 +1,4 @@
-// Command generate writes what is made from something else: the documents of the settings and the error codes, the chart's values, schema and
+// Command generate updates the generated files: the documents of the settings and the error codes, the chart's values, schema and
 // README, the parameters of the ECS stack, the dashboard, and docs/cost.md.
 //
 //	go run ./cmd/generate   # make generate
@@ -14,14 +14,14 @@ import (
 	"os/exec"
 )
 
-// file is a file that is made, whole or in part, from something else.
+// file is a file that is generated, whole or in part.
 type file struct {
 	path string
-	// render returns the content. It is given the present one: much of it may be written by hand.
+	// render returns the new content, given the present one: parts of it may be written by hand.
 	render func(present []byte) ([]byte, error)
 }
 
-// files are in the order in which they are made: one may be the source of the next.
+// files are in the order of generation: one may be the source of the next.
 var files = []file{
 	{"docs/settings.md", settingsPage},
 	{"docs/errors.md", func(present []byte) ([]byte, error) { return fill(present, "codes", codes()) }},
@@ -68,7 +68,7 @@ func generate() error {
 	return nil
 }
 
-// compare returns the file as it is and as it should be. One that is not there is empty.
+// compare returns the file as it is and as it should be. A missing file is empty.
 func (f file) compare() (present, want []byte, err error) {
 	present, err = os.ReadFile(f.path)
 	if err != nil && !os.IsNotExist(err) {
@@ -96,7 +96,7 @@ func between(document []byte, open, text, end string) ([]byte, error) {
 	before, rest, opens := bytes.Cut(document, []byte(open))
 	_, after, ends := bytes.Cut(rest, []byte(end))
 	if !opens || !ends {
-		return nil, fmt.Errorf("want the marks %q and %q, with nothing but generated text between them", open, end)
+		return nil, fmt.Errorf("want the marks %q and %q, with only generated text between them", open, end)
 	}
 	return []byte(string(before) + open + text + end + string(after)), nil
 }

@@ -1,8 +1,8 @@
-// Command init is the placeholder of the Lambda functions: its package has to be in the deployment bucket before the stack
+// Command init is the placeholder for the Lambda functions: its package must be in the deployment bucket before the stack
 // with the functions can be created, since CloudFormation refuses a function without code.
 //
-// It refuses every event. If it answered, Lambda would take batches of the stream for delivered, and records that came
-// in between the creation of the stack and the deployment of the functions would be lost.
+// It fails on every event. If it succeeded, Lambda would treat the batches as delivered, and records that arrive between the
+// creation of the stack and the deployment of the functions would be lost.
 package main
 
 import (
@@ -15,6 +15,6 @@ import (
 
 func main() { lambda.Start(refuse) }
 
-var errPlaceholder = errors.New("this is the placeholder: the function's own code is not deployed yet")
+var errPlaceholder = errors.New("placeholder: the function's own code is not deployed yet")
 
 func refuse(context.Context, json.RawMessage) (any, error) { return nil, errPlaceholder }

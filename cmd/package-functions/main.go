@@ -1,5 +1,5 @@
 // Command package-functions builds the deployment packages of the Lambda functions, dist/<function>-<architecture>.zip, and
-// prints the SHA-256 of each. The same sources give the same packages.
+// prints the SHA-256 of each. The same sources produce the same packages.
 //
 //	go run ./cmd/package-functions -out dist -arch arm64 -add athena/trips.schema.json
 package main
@@ -29,11 +29,11 @@ func main() {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("package-functions", flag.ContinueOnError)
-	dir := flags.String("out", "dist", "folder of the packages")
-	architectures := flags.String("arch", strings.Join(bundle.Architectures, ","), "architectures, with commas between them")
-	functions := flags.String("functions", strings.Join(bundle.Functions, ","), "functions, with commas between them")
+	dir := flags.String("out", "dist", "output folder of the packages")
+	architectures := flags.String("arch", strings.Join(bundle.Architectures, ","), "architectures, separated by commas")
+	functions := flags.String("functions", strings.Join(bundle.Functions, ","), "functions, separated by commas")
 	var more []bundle.File
-	flags.Func("add", "file to pack beside the binary, such as the schema for SCHEMA; may be given again", func(path string) error {
+	flags.Func("add", "file to pack with the binary, such as the schema for SCHEMA; may be repeated", func(path string) error {
 		data, err := os.ReadFile(path)
 		more = append(more, bundle.File{Name: filepath.Base(path), Data: data})
 		return err

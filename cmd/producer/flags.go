@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// flags is a flag.FlagSet that goes on behind a value that it can not read, so that all faults are told at once.
+// flags is a flag.FlagSet that continues after an invalid value, so that all faults are reported at once.
 type flags struct {
 	set     *flag.FlagSet
 	entries []entry // in the order of the help text
@@ -31,14 +31,14 @@ func (f *flags) fault(name, value, want string) {
 	f.faults = append(f.faults, fmt.Errorf("--%s=%q: want %s", name, value, want))
 }
 
-// kind is a type of values that flags may have.
+// kind is a type of flag values.
 type kind[T any] struct {
-	argument string // as it stands in the help text
-	want     string // as it stands in a fault
+	argument string // its name in the help text
+	want     string // its description in a fault
 	parse    func(string) (T, error)
 }
 
-// add defines a flag that sets *to, whose value before is the default.
+// add defines a flag that sets *to, whose current value is the default.
 func add[T any](f *flags, to *T, name string, k kind[T], usage string) {
 	v := &value{text: fmt.Sprint(*to)}
 	_, v.boolean = any(*to).(bool)
@@ -69,7 +69,7 @@ func (v *value) Set(text string) error {
 	return nil
 }
 
-// parse reads the command line. The error is flag.ErrHelp if help was asked for; faults are noted.
+// parse reads the command line and records faults. The error is flag.ErrHelp if help was requested.
 func (f *flags) parse(args []string) error {
 	err := f.set.Parse(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -78,7 +78,7 @@ func (f *flags) parse(args []string) error {
 	if err != nil {
 		f.faults = append(f.faults, fmt.Errorf("%w; --help lists the flags", err))
 	} else if f.set.NArg() > 0 {
-		f.faults = append(f.faults, fmt.Errorf("%q follows the flags: want nothing there", strings.Join(f.set.Args(), " ")))
+		f.faults = append(f.faults, fmt.Errorf("%q: want only flags", strings.Join(f.set.Args(), " ")))
 	}
 	return nil
 }

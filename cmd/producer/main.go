@@ -30,7 +30,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal then does what signals do
+	context.AfterFunc(ctx, stop) // the second signal then ends the process
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status i
 	}
 	client, clientErr := newClient(ctx, s)
 	if err := errors.Join(err, clientErr); err != nil {
-		fmt.Fprintf(stderr, "producer: the settings are wrong:\n%v\n", err)
+		fmt.Fprintf(stderr, "producer: invalid settings:\n%v\n", err)
 		return exitSettings
 	}
 	return send(ctx, s, client, stdout, stderr)
@@ -61,7 +61,7 @@ func newClient(ctx context.Context, s settings) (*kinesis.Client, error) {
 		return nil, err
 	}
 	if loaded.Region == "" {
-		return nil, errors.New(`--region="": want a region here, in AWS_REGION or in the profile`)
+		return nil, errors.New(`--region="": want a region in this flag, AWS_REGION or the profile`)
 	}
 	return kinesis.NewFromConfig(loaded, func(o *kinesis.Options) {
 		if s.endpointURL != "" {
@@ -70,7 +70,7 @@ func newClient(ctx context.Context, s settings) (*kinesis.Client, error) {
 	}), nil
 }
 
-// send runs the producer and reports.
+// send runs the producer and prints the report.
 func send(ctx context.Context, s settings, client producer.Client, stdout, stderr io.Writer) (status int) {
 	screen := newScreen(stderr)
 	rows := newSource(s)

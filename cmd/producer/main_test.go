@@ -162,13 +162,13 @@ func TestProgram_ExitStatusTellsWhatBecameOfTheRows(t *testing.T) {
 		{"bad rows skipped", []string{"--csv", faulty, "--partition-key=id"}, 3, 2,
 			[]string{faulty + ":3: 1 cells, the header has 2: skipped", "skipped: 1 bad rows"}},
 		{"a bad row that is not to be", []string{"--csv", faulty, "--partition-key=id", "--on-bad-row=fail"}, 1, 1,
-			[]string{faulty + ":3: 1 cells, the header has 2", "the first 1 rows are sent; --skip 1 goes on behind them"}},
+			[]string{faulty + ":3: 1 cells, the header has 2", "the first 1 rows were sent; --skip 1 continues after them"}},
 		{"no such stream", []string{"--generate=5", "--stream=other"}, 1, 0, []string{"list shards of stream other", "--skip 0"}},
 		{"no such stream, unpaced", []string{"--generate=5", "--stream=other", "--pace=false"}, 1, 0,
 			[]string{"put 5 records into stream other", "ResourceNotFoundException"}},
 		{"no such column", []string{"--csv", good}, 2, 0, []string{`--partition-key="TRIP_ID": want one of the columns id, v`}},
 		{"faulty settings", []string{"--csv", good, "--generate=5", "--rate=fast", "--in-flight=100"}, 2, 0,
-			[]string{`--rate="fast": want a number`, `--in-flight="100": want 1 to 64 calls`, `--generate="5": want nothing beside --csv`}},
+			[]string{`--rate="fast": want a number`, `--in-flight="100": want 1 to 64 calls`, `--generate="5": want nothing if --csv is set`}},
 		{"help", []string{"--help"}, 0, 0, []string{"--partition-key COLUMN", "Exit status:", "130"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {

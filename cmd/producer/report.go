@@ -11,10 +11,10 @@ import (
 	"aws-streaming-pipeline/producer"
 )
 
-// maxReported is the number of bad rows that are told one by one; the report counts them all.
+// maxReported is the number of bad rows that are printed individually; the report counts all.
 const maxReported = 100
 
-// badRows tells bad rows as compilers tell faults: file:line: reason.
+// badRows prints bad rows like a compiler: file:line: reason.
 type badRows struct {
 	file string
 	out  io.Writer
@@ -27,7 +27,7 @@ func (b *badRows) report(bad *producer.BadRow) {
 	case b.seen <= maxReported:
 		fmt.Fprintf(b.out, "%s: skipped\n", badRowText(b.file, bad))
 	case b.seen == maxReported+1:
-		fmt.Fprintf(b.out, "%d bad rows; further ones are only counted\n", maxReported)
+		fmt.Fprintf(b.out, "%d bad rows; more are only counted\n", maxReported)
 	}
 }
 
@@ -41,12 +41,12 @@ func badRowText(file string, bad *producer.BadRow) string {
 	return fmt.Sprintf("%s:%d: %s", file, bad.Line, bad.Reason)
 }
 
-// report writes what a run has done.
+// report writes the result of a run.
 func report(w io.Writer, s producer.Summary) {
 	fmt.Fprintf(w, "sent %s records, %s, in %s (%s), %s calls\n",
 		grouped(s.Records), size(s.Bytes), s.Elapsed.Round(time.Millisecond), speed(s.Progress), grouped(s.Calls))
 	if s.Retries > 0 || s.FailedCalls > 0 {
-		fmt.Fprintf(w, "sent again: %s records; calls that failed as a whole: %s\n", grouped(s.Retries), grouped(s.FailedCalls))
+		fmt.Fprintf(w, "sent again: %s records; failed calls: %s\n", grouped(s.Retries), grouped(s.FailedCalls))
 	}
 	if s.BadRows > 0 {
 		fmt.Fprintf(w, "skipped: %s bad rows\n", grouped(s.BadRows))
@@ -57,7 +57,7 @@ func report(w io.Writer, s producer.Summary) {
 	}
 }
 
-// reportEnd writes why a run has ended early, and how to go on.
+// reportEnd writes why a run ended early, and how to continue.
 func reportEnd(w io.Writer, s settings, summary producer.Summary, err error, status int) {
 	if err == nil {
 		return
@@ -75,9 +75,9 @@ func reportEnd(w io.Writer, s settings, summary producer.Summary, err error, sta
 	default:
 		fmt.Fprintln(w, "producer:", err)
 	}
-	fmt.Fprintf(w, "the first %d rows are sent; --skip %[1]d goes on behind them", summary.SettledRows)
+	fmt.Fprintf(w, "the first %d rows were sent; --skip %[1]d continues after them", summary.SettledRows)
 	if summary.Beyond > 0 {
-		fmt.Fprintf(w, " and sends %d records again that are sent already", summary.Beyond)
+		fmt.Fprintf(w, " and sends %d records a second time", summary.Beyond)
 	}
 	fmt.Fprintln(w)
 }

@@ -13,13 +13,12 @@ import (
 	"aws-streaming-pipeline/producer"
 )
 
-// screen is standard error: lines, and on a terminal a progress bar that stays below them. It is safe for concurrent
-// use.
+// screen is standard error: lines, and on a terminal a progress bar below them. It is safe for concurrent use.
 type screen struct {
 	mu    sync.Mutex
 	out   io.Writer
-	width func() int // columns of the terminal; nil if it is none
-	bar   string     // as it stands on the terminal now
+	width func() int // columns of the terminal; nil if it is not a terminal
+	bar   string     // as shown now
 }
 
 func newScreen(out io.Writer) *screen {
@@ -55,7 +54,7 @@ func (s *screen) Write(lines []byte) (int, error) {
 	return n, err
 }
 
-// show replaces the bar; an empty one takes it away.
+// show replaces the bar; an empty one removes it.
 func (s *screen) show(bar string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,7 +77,7 @@ func (s *screen) every() time.Duration {
 	return lineEvery
 }
 
-// progress shows how far a run is: done is the part of all rows that was read, negative if nobody knows.
+// progress shows how far a run has come: done is the fraction of all rows that was read, negative if unknown.
 func (s *screen) progress(p producer.Progress, done float64) {
 	text := progressText(p, done)
 	if !s.terminal() {
@@ -113,7 +112,7 @@ func progressText(p producer.Progress, done float64) string {
 	return b.String()
 }
 
-// barText draws a bar of at most 40 columns, or none where there is no room.
+// barText draws a bar of at most 40 columns, or none without room for it.
 func barText(done float64, columns int) string {
 	columns = min(columns, 40) - len("[] ")
 	if columns < 5 {
@@ -128,7 +127,7 @@ func speed(p producer.Progress) string {
 	return fmt.Sprintf("%s records/s, %s/s", grouped(int64(float64(p.Records)/seconds)), size(int64(float64(p.Bytes)/seconds)))
 }
 
-// grouped writes a number with a comma before every three digits.
+// grouped formats a number with thousands separators.
 func grouped(n int64) string {
 	digits := fmt.Sprint(n)
 	for i := len(digits) - 3; i > 0; i -= 3 {

@@ -46,7 +46,7 @@ func TestScreen_KeepsTheBarBelowTheLines(t *testing.T) {
 	s.show("")
 	s.show("")
 	if out.String() != eraseLine {
-		t.Errorf("%q does not take the bar away once", out.String())
+		t.Errorf("%q: want the bar removed once", out.String())
 	}
 }
 

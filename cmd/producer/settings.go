@@ -12,7 +12,7 @@ import (
 	"aws-streaming-pipeline/producer"
 )
 
-// settings is what the command line says.
+// settings are the command line.
 type settings struct {
 	csv      string // path, "-" for standard input
 	generate int64  // number of trips, 0 for none
@@ -31,48 +31,48 @@ var flagOf = map[string]string{
 	"Stream": "stream", "Skip": "skip", "PartitionKey": "partition-key", "Rate": "rate", "InFlight": "in-flight",
 }
 
-const helpHead = `producer sends the rows of a CSV, or made-up taxi trips, to a Kinesis data stream, one JSON object a row.
+const helpHead = `producer sends the rows of a CSV, or generated taxi trips, to a Kinesis data stream, one JSON object per row.
 
   producer --stream trips --csv train.csv
   producer --stream trips --generate 100000 --seed 1 --rate 500
   producer --generate 300 --write-csv trips.csv
 
-All values are strings under the names of the CSV's header. The order of the rows is not kept, and a row may come twice
-when an answer of the stream is lost: a unique column, such as TRIP_ID, tells.
+All values are sent as strings, with the CSV's header as names. Rows may arrive out of order, and a row may be sent twice
+if a response from Kinesis is lost: a unique column, such as TRIP_ID, identifies duplicates.
 
 Flags:
 `
 
 const helpTail = `
-AWS credentials, region and profile come from the environment or the shared files, as for every AWS SDK:
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE. An emulator takes any credentials.
+AWS credentials, region and profile come from the environment or the shared files, as with every AWS SDK:
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE. An emulator accepts any credentials.
 Permissions: kinesis:PutRecords, and kinesis:ListShards unless --pace=false.
 
 Exit status:
-  0    every row is sent
-  1    an error ended the run, some rows are not sent
-  2    the settings are wrong, nothing is sent
-  3    every row is sent but for bad ones, which were reported and skipped
-  130  interrupted (SIGINT, SIGTERM), some rows are not sent; a second signal ends the program at once
-After 1 and 130 the report tells the --skip with which to go on.
+  0    every row was sent
+  1    an error ended the run, some rows were not sent
+  2    invalid settings, nothing was sent
+  3    every row was sent except bad ones, which were reported and skipped
+  130  interrupted (SIGINT, SIGTERM), some rows were not sent; a second signal ends the program at once
+After 1 and 130 the report shows the --skip to continue with.
 `
 
 var (
 	toggle   = kind[bool]{"", "true or false", strconv.ParseBool}
 	whole    = kind[int64]{"N", "a whole number", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }}
 	count    = kind[int]{"N", "a whole number", strconv.Atoi}
-	seed     = kind[uint64]{"N", "a whole number that is not negative", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }}
+	seed     = kind[uint64]{"N", "a whole number, 0 or more", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }}
 	fraction = kind[float64]{"ROWS", "a number", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) }}
-	span     = kind[time.Duration]{"TIME", "a time over 0, such as 30s or 5m", positiveTime}
+	span     = kind[time.Duration]{"TIME", "a duration over 0, such as 30s or 5m", positiveTime}
 )
 
-// name is a value that is taken as it stands.
+// name is a text that is used unchanged.
 func name(argument string) kind[string] {
 	return kind[string]{argument: argument, parse: func(s string) (string, error) { return s, nil }}
 }
 
-// parseSettings reads the command line. It writes the help text to help and returns flag.ErrHelp if that is asked for;
-// any other error joins all faults.
+// parseSettings reads the command line. If help is requested, it writes the help text to help and returns flag.ErrHelp; any
+// other error joins all faults.
 func parseSettings(args []string, help io.Writer) (settings, error) {
 	s := settings{seed: 1}
 	c := &s.producer
@@ -80,24 +80,24 @@ func parseSettings(args []string, help io.Writer) (settings, error) {
 	repeat, maxRecordKiB, pace, onBadRow := 1, producer.DefaultMaxRecordBytes>>10, true, "skip"
 
 	f := newFlags("producer")
-	add(f, &s.csv, "csv", name("FILE"), "CSV with a header to send; - reads standard input")
-	add(f, &s.generate, "generate", whole, "make up N taxi trips instead, the same for the same N and --seed")
-	add(f, &s.seed, "seed", seed, "what the trips are made up from")
-	add(f, &s.writeCSV, "write-csv", name("FILE"), "write the made-up trips to a CSV and send nothing; - writes\nstandard output")
-	add(f, &repeat, "repeat", count, "send the rows N times, 0 for ever")
-	add(f, &c.Skip, "skip", whole, "begin behind the first N rows; bad rows count, and so do the\nrows of every repetition")
-	add(f, &onBadRow, "on-bad-row", name("skip|fail"), "report and skip rows that can not be sent (other number of\ncells than the header, faulty quotes, too large), or end at\nthe first")
+	add(f, &s.csv, "csv", name("FILE"), "CSV file with a header to send; - reads standard input")
+	add(f, &s.generate, "generate", whole, "generate N taxi trips instead; N and --seed determine them")
+	add(f, &s.seed, "seed", seed, "seed of the generated trips")
+	add(f, &s.writeCSV, "write-csv", name("FILE"), "write the generated trips to a CSV file and send nothing;\n- writes to standard output")
+	add(f, &repeat, "repeat", count, "send the rows N times, 0 for no end")
+	add(f, &c.Skip, "skip", whole, "start after the first N rows, counting bad rows and the rows\nof every repetition")
+	add(f, &onBadRow, "on-bad-row", name("skip|fail"), "report and skip rows that cannot be sent (wrong number of\ncells, faulty quotes, too large), or stop at the first one")
 	add(f, (*string)(&c.Stream), "stream", name("NAME"), "name or ARN of the stream")
-	add(f, &c.PartitionKey, "partition-key", name("COLUMN"), "column whose value decides on the shard; empty for the row's\nnumber")
-	add(f, &c.Rate, "rate", fraction, "rows a second, 0 for as many as the stream takes")
-	add(f, &pace, "pace", toggle, "give no shard more than the 1 MiB and 1,000 records a second\nthat it takes; --pace=false sends as fast as it answers")
-	add(f, &maxRecordKiB, "max-record-kib", count, "largest record, data and key; up to 10240 for a stream whose\nown limit was raised (UpdateMaxRecordSize)")
-	add(f, &c.InFlight, "in-flight", count, "calls side by side")
-	add(f, &c.GiveUpAfter, "give-up-after", span, "end when the stream accepts nothing of a call for so long")
-	add(f, &c.DrainFor, "drain-for", span, "time for calls in flight after an interruption")
-	add(f, &s.endpointURL, "endpoint-url", name("URL"), "Kinesis endpoint other than that of the region")
-	add(f, &s.region, "region", name("REGION"), "AWS region; the environment's if it is left out")
-	add(f, &s.verbose, "verbose", toggle, "log every call of which records were refused")
+	add(f, &c.PartitionKey, "partition-key", name("COLUMN"), "column whose value is the partition key; empty for the row's\nnumber")
+	add(f, &c.Rate, "rate", fraction, "rows per second, 0 for as many as the stream accepts")
+	add(f, &pace, "pace", toggle, "keep within each shard's limits of 1 MiB and 1,000 records\nper second; --pace=false sends as fast as Kinesis responds")
+	add(f, &maxRecordKiB, "max-record-kib", count, "largest record, data and key; up to 10240 if the stream's\nlimit was raised (UpdateMaxRecordSize)")
+	add(f, &c.InFlight, "in-flight", count, "concurrent calls")
+	add(f, &c.GiveUpAfter, "give-up-after", span, "stop when the stream has accepted no record of a call for\nthis long")
+	add(f, &c.DrainFor, "drain-for", span, "time that calls in flight get after an interruption")
+	add(f, &s.endpointURL, "endpoint-url", name("URL"), "Kinesis endpoint to use instead of the region's")
+	add(f, &s.region, "region", name("REGION"), "AWS region; default: that of the environment or profile")
+	add(f, &s.verbose, "verbose", toggle, "log every call with rejected records")
 
 	if err := f.parse(args); err != nil {
 		fmt.Fprint(help, helpHead)
@@ -115,7 +115,7 @@ func parseSettings(args []string, help io.Writer) (settings, error) {
 
 	s.checkSource(f)
 	if repeat < 0 {
-		f.fault("repeat", strconv.Itoa(repeat), "a number of times, 0 for ever")
+		f.fault("repeat", strconv.Itoa(repeat), "a number of times, 0 for no end")
 	}
 	if onBadRow != "skip" && onBadRow != "fail" {
 		f.fault("on-bad-row", onBadRow, "skip or fail")
@@ -135,15 +135,15 @@ func parseSettings(args []string, help io.Writer) (settings, error) {
 	return s, errors.Join(f.faults...)
 }
 
-// checkSource notes faults of the settings that say where rows come from.
+// checkSource records the faults of the settings that select the rows.
 func (s *settings) checkSource(f *flags) {
 	switch {
 	case s.csv == "" && s.generate == 0:
 		f.fault("csv", "", "a file, or --generate with a number of trips")
 	case s.csv != "" && s.generate != 0:
-		f.fault("generate", strconv.FormatInt(s.generate, 10), "nothing beside --csv")
+		f.fault("generate", strconv.FormatInt(s.generate, 10), "nothing if --csv is set")
 	case s.csv == "-" && s.producer.Repeat != 1:
-		f.fault("repeat", strconv.Itoa(max(0, s.producer.Repeat)), "1, because standard input can be read only once")
+		f.fault("repeat", strconv.Itoa(max(0, s.producer.Repeat)), "1, since standard input can be read only once")
 	case s.csv != "" && s.csv != "-":
 		if info, err := os.Stat(s.csv); err != nil {
 			f.fault("csv", s.csv, "a file that can be read: "+err.Error())
@@ -155,19 +155,19 @@ func (s *settings) checkSource(f *flags) {
 		f.fault("generate", strconv.FormatInt(s.generate, 10), fmt.Sprintf("1 to %d trips", int64(producer.MaxTrips)))
 	}
 	if s.writeCSV != "" && s.generate == 0 {
-		f.fault("write-csv", s.writeCSV, "--generate beside it")
+		f.fault("write-csv", s.writeCSV, "--generate as well")
 	}
 }
 
-// checkProducer notes the faults that the producer finds, under the names of the flags.
+// checkProducer records the faults that the producer finds, under the names of the flags.
 func (s *settings) checkProducer(f *flags) {
 	c := s.producer
-	c.Source = func() (producer.Source, error) { return nil, nil } // the real one comes with the run
+	c.Source = func() (producer.Source, error) { return nil, nil } // a stand-in: send sets the real one
 	c.Repeat, c.MaxRecordBytes = 1, 0                              // checked in the flags' own units
 	f.faults = append(f.faults, inFlags(c.Validate())...)
 }
 
-// inFlags tells the faults of a producer.Config in the names of the flags.
+// inFlags returns the faults of a producer.Config under the names of the flags.
 func inFlags(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {

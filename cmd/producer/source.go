@@ -11,7 +11,7 @@ import (
 	"aws-streaming-pipeline/producer"
 )
 
-// source opens the rows that the settings name, and knows how many of them were read.
+// source opens the rows that the settings name and counts what was read.
 type source struct {
 	settings settings
 	bytes    int64        // size of the CSV, 0 if it is not known
@@ -26,7 +26,7 @@ func newSource(s settings) *source {
 	return src
 }
 
-// open begins a repetition. A read that waits for input, as from a pipe, ends with ctx.
+// open begins a repetition. A read that waits for input, such as from a pipe, ends with ctx.
 func (s *source) open(ctx context.Context) (producer.Source, error) {
 	if s.settings.csv == "" {
 		return producer.Generate(s.settings.generate, s.settings.seed), nil
@@ -47,12 +47,12 @@ func openCSV(path string) (*os.File, error) {
 	}
 	info, err := os.Stdin.Stat()
 	if err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeCharDevice) != 0 {
-		return os.Open("/dev/stdin") // closing ends a read that waits, which it does not for os.Stdin
+		return os.Open("/dev/stdin") // closing it ends a waiting read, unlike closing os.Stdin
 	}
 	return os.Stdin, err
 }
 
-// done is the part of all rows that was read, negative if nobody knows.
+// done returns the fraction of all rows that was read, negative if unknown.
 func (s *source) done(p producer.Progress) float64 {
 	repeat := float64(s.settings.producer.Repeat)
 	switch {
@@ -94,7 +94,7 @@ func (r reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// writeCSV writes the made-up trips to a file, or to out for "-", until ctx ends.
+// writeCSV writes the generated trips to a file, or to out for "-", until ctx ends.
 func writeCSV(ctx context.Context, s settings, out io.Writer) error {
 	trips := interruptible{producer.Generate(s.generate, s.seed), ctx}
 	if s.writeCSV == "-" {

@@ -100,7 +100,7 @@ func everyOrder(runs int, initial service, f fault) (states int, err error) {
 	return len(seen), nil
 }
 
-// step is one of so many choices.
+// step is a choice, and the number of choices there were.
 type step struct{ pick, of int }
 
 // next is the path after this one in the order of a dictionary, nil after the last.
@@ -381,8 +381,8 @@ func (f free) UpdateShardCount(_ context.Context, in *kinesis.UpdateShardCountIn
 	return &kinesis.UpdateShardCountOutput{}, f.service.update(in)
 }
 
-// refusals are metrics of ten minutes up to the first run: four shards took nearly all they can and refused so many records
-// a minute. Later minutes are not there yet.
+// refusals are metrics of the ten minutes before the first run: four shards were nearly full and refused the given number of
+// records per minute. Later minutes are not available yet.
 type refusals float64
 
 // Few are reason for five shards, many for eight: runs may see the last minute differently.

@@ -40,7 +40,7 @@ type handler struct {
 	now     func() time.Time
 }
 
-// answer is what the function answers, for whoever invokes it by hand.
+// answer is the function's result, for people who invoke it by hand.
 type answer struct {
 	Stream  string         `json:"stream"`
 	Shards  int            `json:"shards"`
@@ -51,7 +51,7 @@ type answer struct {
 	DryRun  bool           `json:"dry_run"`
 }
 
-// handle looks at the stream and changes it if it has to. Its error is for Lambda to retry.
+// handle checks the stream and changes it if needed. Lambda retries after an error.
 func (h *handler) handle(ctx context.Context, event json.RawMessage) (answer, error) {
 	now := h.now()
 	state, err := h.look(ctx, now)
@@ -69,8 +69,8 @@ func (h *handler) handle(ctx context.Context, event json.RawMessage) (answer, er
 	return a, nil
 }
 
-// look gathers what the planner needs to know. The stream comes after its metrics, so that as little time as can be lies
-// between the look and the change, and its tags come last: who sees a change that was made sees its time, too.
+// look collects the planner's input. It reads the stream after its metrics, to keep the time until the change short, and the
+// tags last, so that a run that sees a change also sees its time.
 func (h *handler) look(ctx context.Context, now time.Time) (scaling.Stream, error) {
 	minutes, err := readMinutes(ctx, h.metrics, h.stream, now.Add(-h.planner.DownWindow-5*time.Minute), now)
 	if err != nil {
@@ -99,8 +99,8 @@ func (h *handler) describe(ctx context.Context) (scaling.Stream, error) {
 	}, nil
 }
 
-// changes reads the times of the last day's changes from the tags of the stream, which has so many shards. There are 50 tags
-// at most.
+// changes reads the times of the last day's changes from the tags of the stream, given its number of shards. A stream has at
+// most 50 tags.
 func (h *handler) changes(ctx context.Context, shards int, now time.Time) ([]time.Time, error) {
 	in := &kinesis.ListTagsForStreamInput{StreamName: &h.stream}
 	for {
@@ -112,7 +112,7 @@ func (h *handler) changes(ctx context.Context, shards int, now time.Time) ([]tim
 			if aws.ToString(tag.Key) == changesTag {
 				changes, err := scaling.ParseHistory(aws.ToString(tag.Value), shards, now)
 				if err != nil {
-					h.log.Warn("tag not understood, the rest of it is used", logkey.Key, changesTag, logkey.Error, err)
+					h.log.Warn("tag cannot be parsed, the valid part is used", logkey.Key, changesTag, logkey.Error, err)
 				}
 				return changes, nil
 			}
@@ -124,7 +124,7 @@ func (h *handler) changes(ctx context.Context, shards int, now time.Time) ([]tim
 	}
 }
 
-// change makes a change. It says false if it is not to be made now: the log says why, and the next run plans anew.
+// change makes a change. It returns false if the change was refused: the log says why, and the next run plans again.
 func (h *handler) change(ctx context.Context, now time.Time, planned scaling.Stream, target int) (bool, error) {
 	refusal, err := h.attempt(ctx, now, planned, target)
 	if err != nil {
@@ -136,9 +136,9 @@ func (h *handler) change(ctx context.Context, now time.Time, planned scaling.Str
 	return refusal == nil, nil
 }
 
-// attempt writes the attempt to the stream's tag, checks that the stream is still the one planned for, and changes it. A
-// refusal says that another run was faster, or that a limit of the service is reached. The attempt stays in the tag then:
-// it does not count as a change (scaling.ParseHistory), and to take it back could erase what another run has written.
+// attempt writes the attempt to the stream's tag, checks that the stream is still as planned for, and changes it. A refusal
+// means that another run was faster, or that a limit of the service is reached. The attempt then stays in the tag: it does
+// not count as a change (scaling.ParseHistory), and removing it could erase what another run has written.
 func (h *handler) attempt(ctx context.Context, now time.Time, planned scaling.Stream, target int) (refusal, err error) {
 	_, err = h.kinesis.AddTagsToStream(ctx, &kinesis.AddTagsToStreamInput{
 		StreamName: &h.stream, Tags: map[string]string{changesTag: scaling.FormatHistory(planned.Changes, now, planned.Shards)},
@@ -154,7 +154,7 @@ func (h *handler) attempt(ctx context.Context, now time.Time, planned scaling.St
 		return nil, err
 	}
 	if !found.Active || found.Shards != planned.Shards {
-		return fmt.Errorf("the stream is no longer the one planned for: %d shards, active %t", found.Shards, found.Active), nil
+		return fmt.Errorf("the stream has changed since the plan: %d shards, active %t", found.Shards, found.Active), nil
 	}
 	_, err = h.kinesis.UpdateShardCount(ctx, &kinesis.UpdateShardCountInput{
 		StreamName: &h.stream, TargetShardCount: aws.Int32(int32(target)), ScalingType: types.ScalingTypeUniformScaling,
@@ -163,22 +163,22 @@ func (h *handler) attempt(ctx context.Context, now time.Time, planned scaling.St
 		return err, nil
 	}
 	if err != nil {
-		// Only an answer that refuses is sure: a change whose answer got lost may have been made.
+		// Only a refusal is certain: a change whose response was lost may have been made.
 		return nil, fmt.Errorf("update shard count of stream %s from %d to %d: %w", h.stream, planned.Shards, target, err)
 	}
 	return nil, nil
 }
 
-// once keeps the SDK from trying again: after a lost answer it would be refused for the change that it made itself.
+// once keeps the SDK from retrying: after a lost response the retry would be refused because of its own change.
 func once(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
 
-// inUse says whether the service refuses because the stream is not ACTIVE.
+// inUse reports whether the service refuses because the stream is not ACTIVE.
 func inUse(err error) bool {
 	_, ok := errors.AsType[*types.ResourceInUseException](err)
 	return ok
 }
 
-// limitReached says whether the service refuses because of its limits, such as the changes of a day.
+// limitReached reports whether the service refuses because of its limits, such as the changes per day.
 func limitReached(err error) bool {
 	_, ok := errors.AsType[*types.LimitExceededException](err)
 	return ok
@@ -189,7 +189,7 @@ func (h *handler) report(a answer, cause string, now time.Time) {
 	level := slog.LevelInfo
 	switch a.Reason {
 	case scaling.KeepSpent, scaling.KeepLimit, scaling.KeepSkewed:
-		level = slog.LevelWarn // producers wait, and nobody but an operator can help
+		level = slog.LevelWarn // producers are throttled, and only an operator can help
 	}
 	h.log.Log(context.Background(), level, "shard count decided", logkey.Stream, a.Stream, logkey.Shards, a.Shards, "target", a.Target,
 		logkey.Reason, a.Reason, "detail", a.Detail, "cause", cause, "changed", a.Changed, "dry_run", a.DryRun)
@@ -202,7 +202,7 @@ func (h *handler) report(a answer, cause string, now time.Time) {
 	}
 }
 
-// alarm is what both kinds of messages tell of an alarm (Amazon CloudWatch User Guide, "Invoke a Lambda function from an
+// alarm holds the fields of both kinds of alarm messages (Amazon CloudWatch User Guide, "Invoke a Lambda function from an
 // alarm"; for SNS, the message of a notification).
 type alarm struct {
 	AlarmName     string `json:"AlarmName"`
@@ -215,8 +215,8 @@ type alarm struct {
 	} `json:"alarmData"`
 }
 
-// cause names the alarm that an event is about, for the log alone: what is done depends on the stream. The alarm calls
-// the function itself, or through SNS.
+// cause names an event's alarm, only for the log: the decision depends on the stream alone. The alarm invokes the function
+// directly or through SNS.
 func cause(event json.RawMessage) string {
 	var message events.SNSEvent
 	text := []byte(event)

@@ -1,28 +1,28 @@
-// Command scale-stream is a Lambda function that gives a Kinesis stream the number of shards that its traffic needs. Package
-// scaling decides; this one looks and acts.
+// Command scale-stream is a Lambda function that sets the number of shards of a Kinesis stream to what its traffic needs.
+// Package scaling decides; this command observes and acts.
 //
-// Any event makes it look at the stream: a CloudWatch alarm, by itself or through SNS, on incoming bytes, incoming records
-// or readers' lag, and a schedule. It needs the schedule besides the alarms: an alarm speaks when its state changes, not while it
-// lasts, and nothing alarms of a stream that has become too large. One minute is the interval that reacts fastest, five
-// are enough if the alarms are there.
+// Any event makes it check the stream: a CloudWatch alarm, directly or through SNS, on incoming bytes, incoming records
+// or readers' lag, and a schedule. It needs the schedule as well as the alarms: an alarm fires when its state changes, not
+// while it lasts, and no alarm fires for a stream that has become too large. A schedule of one minute reacts fastest, five
+// are enough with alarms.
 //
-// The answer tells what was decided and why:
+// The result shows what was decided and why:
 //
 //	{"stream": "trips", "shards": 4, "target": 8, "reason": "grow-throttled", "detail": "...", "changed": true}
 //
-// # What it remembers
+// # State
 //
-// Nothing in the function. The times of the last day's changes are in the tag scale-stream.changes of the stream. An attempt
-// is written there before the stream is changed, with the number of shards that the stream has at that moment; it counts as a
-// change once the stream has another number. So a run that dies leaves nothing to clean up, and neither does one that the
-// service refuses. Changes that others make are not counted, except where they follow an attempt that came to nothing; if they
-// use the limit up, the service refuses, and the function says so.
+// The function keeps no state of its own. The stream's tag scale-stream.changes holds the times of the last day's changes. An
+// attempt is written there before the stream is changed, with the number of shards at that moment; it counts as a change once
+// the number differs. So a run that dies leaves nothing to clean up, and neither does one that the service refuses. Changes by
+// others are not counted, except after an attempt that failed; if they use up the limit, the service refuses, and the function
+// reports it.
 //
-// Runs may overlap: alarms and the schedule invoke the function at the same moment. Those that look at the stream before it
-// is changed write the same history, UpdateShardCount accepts one of them, and the others change nothing. It needs no
-// reserved concurrency, which a new account has too little of to give away (AWS Lambda Developer Guide, "Lambda quotas").
+// Runs may overlap: alarms and the schedule may invoke the function at the same moment. Runs that read the stream before it
+// is changed write the same history, UpdateShardCount accepts one of them, and the others change nothing. The function needs no
+// reserved concurrency, of which a new account has little (AWS Lambda Developer Guide, "Lambda quotas").
 //
-// Settings are environment variables, see config. lambdatest.Permissions lists what the function's role has to allow.
+// Settings are environment variables, see config. lambdatest.Permissions lists the permissions that the function's role needs.
 package main
 
 import (
@@ -41,7 +41,7 @@ import (
 
 func main() { lambdas.Main(build) }
 
-// build makes the handler from the environment.
+// build creates the handler from the environment.
 func build(ctx context.Context) (any, error) {
 	var c config
 	f := settings.Read(&c)
@@ -61,7 +61,7 @@ func build(ctx context.Context) (any, error) {
 	return h.handle, nil
 }
 
-// config is all that can be set. What the defaults mean is told by scaling.Planner.
+// config holds all settings. scaling.Planner explains the defaults.
 type config struct {
 	Stream     string        `envconfig:"STREAM_NAME" required:"true" desc:"Name of the Kinesis stream to scale."`
 	MinShards  int           `envconfig:"MIN_SHARDS" default:"1" min:"1" desc:"Smallest number of shards."`

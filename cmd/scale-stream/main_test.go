@@ -216,7 +216,7 @@ func TestHandler_RemembersBeforeItChanges(t *testing.T) {
 		t.Fatalf("changes %v, %v", changes, err)
 	}
 	if _, err := h.change(t.Context(), time.Now(), scaling.Stream{Shards: 2, Active: true}, 4); err == nil {
-		t.Error("an unknown error is no refusal")
+		t.Error("an unknown error is not a refusal")
 	}
 	if got := strings.Join(fake.calls, " "); got != "list list list tag describe update" {
 		t.Errorf("calls %s", got)

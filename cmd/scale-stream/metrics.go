@@ -19,7 +19,7 @@ type metricReader interface {
 	GetMetricData(context.Context, *cloudwatch.GetMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.GetMetricDataOutput, error)
 }
 
-// series are the stream's metrics, each with the place that its values have in a minute.
+// series are the stream's metrics, each with the field of a minute that holds its values.
 var series = []struct {
 	id, name, statistic string
 	add                 func(*scaling.Minute, float64)
@@ -31,8 +31,8 @@ var series = []struct {
 	{"reads", "ReadProvisionedThroughputExceeded", "Sum", func(m *scaling.Minute, v float64) { m.ReadsThrottled = v }},
 }
 
-// readMinutes returns what CloudWatch tells about the stream's full minutes, in the order of time. Minutes of which it
-// tells nothing are missing.
+// readMinutes returns CloudWatch's data about the stream's full minutes, in chronological order. Minutes without data are
+// missing.
 func readMinutes(ctx context.Context, client metricReader, stream string, from, to time.Time) ([]scaling.Minute, error) {
 	in := &cloudwatch.GetMetricDataInput{
 		StartTime: aws.Time(from.Truncate(time.Minute)), EndTime: aws.Time(to.Truncate(time.Minute)),

@@ -1,4 +1,4 @@
-// Package measured is what the benchmark tells the cost sheet.
+// Package measured defines the benchmark's results that cmd/cost reads.
 package measured
 
 // Measured is a run of the benchmark.
@@ -8,13 +8,13 @@ type Measured struct {
 	Loads   []Load
 }
 
-// Load is what the daemon takes for a gigabyte (1e9 bytes) of payload in records of one size.
+// Load is the daemon's use of resources per gigabyte (1e9 bytes) of payload, in records of one size.
 type Load struct {
 	Format          string // jsonl-gzip, parquet-zstd
 	RecordBytes     int
 	CPUSecondsPerGB float64
-	// PutsPerGB are requests of S3's class of PUT, COPY, POST and LIST; GetsPerGB those of GET and all others.
+	// PutsPerGB counts requests that S3 bills as PUT, COPY, POST or LIST; GetsPerGB counts GET and all others.
 	PutsPerGB, GetsPerGB float64
-	// OutputRatio is bytes of files for each byte of payload.
+	// OutputRatio is the bytes of files per byte of payload.
 	OutputRatio float64
 }
