@@ -38,27 +38,27 @@ const (
 	fieldData                 protowire.Number = 3
 )
 
-// DefaultMaxRecords is the bound on the user records of one Kinesis record where none is set. Without one, a payload of
-// 10 MiB could ask for memory for more than a million. It is far above what producers send: KPL closes an aggregate at
-// 51,200 bytes if it is told nothing else.
+// DefaultMaxRecords is the default bound on the user records of one Kinesis record. Without a bound, a payload of 10 MiB
+// could take memory for more than a million. It is far above what producers send: by default, KPL closes an aggregate at
+// 51,200 bytes.
 const DefaultMaxRecords = 250_000
 
-// AppendRecords appends the user records of raw to dst: those inside if it is a KPL aggregate, or raw itself. The user
-// records' data share memory with raw's. They are numbered by SubSequence from 0 in their order, as the KCL does.
+// AppendRecords appends the user records of raw to dst: those inside if it is a KPL aggregate, otherwise raw itself. The
+// user records' data share memory with raw's. SubSequence numbers them from 0 in their order, as in the KCL.
 //
-// A payload that begins with the magic number but does not end with the right MD5 is not an aggregate, and is passed on
-// as it is: so does the Java KCL, and another producer's binary data may begin with any bytes. Where the MD5 is right
-// but no user records can be read (no protobuf message of that form, a table index out of range, no records at all, or
-// more than DefaultMaxRecords or than its size allows), raw comes back whole with a Fault: half of an aggregate is never delivered. The Java KCL
-// delivers the records before a wrong index and drops the rest, which this pipeline must not.
+// A payload that begins with the magic number but does not end with the right MD5 is not an aggregate and is passed on
+// unchanged, as in the Java KCL: another producer's binary data may begin with any bytes. If the MD5 is right but the
+// user records cannot be read (not a protobuf message of that form, a table index out of range, no records, or more than
+// DefaultMaxRecords or its size allows), raw is appended whole with a Fault: part of an aggregate is never delivered. The
+// Java KCL delivers the records before a wrong index and drops the rest, which this pipeline must not.
 func AppendRecords(dst []Record, raw Record) []Record {
 	left := newBudget(&raw, DefaultMaxOpenedBytes, DefaultMaxRecords)
 	dst, _ = appendUserRecords(dst, raw, &left, nil)
 	return dst
 }
 
-// appendUserRecords is AppendRecords with its bounds. With a range it drops an aggregate of which a user record belongs
-// to another shard, and says so.
+// appendUserRecords is AppendRecords with its bounds. With a range, it drops an aggregate with a user record that belongs
+// to another shard, and returns whether it did.
 func appendUserRecords(dst []Record, raw Record, left *budget, in *HashRange) (out []Record, dropped bool) {
 	message, ok := aggregateMessage(raw.Data)
 	if raw.Fault != nil || !ok {
@@ -70,7 +70,7 @@ func appendUserRecords(dst []Record, raw Record, left *budget, in *HashRange) (o
 		if errors.Is(err, errTooManyRecords) {
 			code = CodeAggregateTooManyRecords
 		}
-		raw.Fault = fault(code, "take KPL aggregate apart: "+err.Error())
+		raw.Fault = fault(code, "split KPL aggregate: "+err.Error())
 		return append(dst, raw), false
 	}
 	if in != nil {
@@ -83,7 +83,7 @@ func appendUserRecords(dst []Record, raw Record, left *budget, in *HashRange) (o
 	return out, false
 }
 
-// aggregateMessage returns the protobuf message of an aggregate, whose checksum is right.
+// aggregateMessage returns the protobuf message of an aggregate, and false for any other payload.
 func aggregateMessage(payload []byte) ([]byte, bool) {
 	rest, ok := bytes.CutPrefix(payload, []byte(aggregateMagic))
 	if !ok || len(rest) < md5.Size {
@@ -133,8 +133,8 @@ func appendMessage(dst []Record, raw Record, message []byte, left *budget) ([]Re
 	return out, nil
 }
 
-// tables are the two lists of keys to which user records refer by index. The format lets them stand anywhere in the
-// message, so they are read before the records.
+// tables are the two lists of keys to which user records refer by index. The format allows them anywhere in the message,
+// so they are read before the records.
 type tables struct {
 	partitionKeys    []string
 	explicitHashKeys []string
@@ -187,7 +187,7 @@ func readTables(message []byte) (tables, error) {
 	return t, err
 }
 
-// readRecord fills in what the message of a user record says.
+// readRecord sets the fields of u from the message of a user record.
 func (t *tables) readRecord(u *Record, message []byte) error {
 	var hasKey, hasData bool
 	err := eachField(message, func(f field) error {
@@ -226,7 +226,7 @@ type field struct {
 	bytes  []byte // of a length-delimited field; shares the message's memory
 }
 
-// eachField calls do for each field of a message in its order, with unknown ones among them, and stops at its error.
+// eachField calls do for each field of a message, including unknown ones, in order. It stops at the first error.
 func eachField(message []byte, do func(field) error) error {
 	for rest := message; len(rest) > 0; {
 		var f field
@@ -257,7 +257,7 @@ func eachField(message []byte, do func(field) error) error {
 }
 
 func malformedField(message, rest []byte, code int) error {
-	what := "malformed" // the texts of the protobuf module differ from build to build
+	what := "malformed" // the texts of the protobuf module vary between builds
 	if errors.Is(protowire.ParseError(code), io.ErrUnexpectedEOF) {
 		what = "cut off"
 	}

@@ -25,7 +25,7 @@ const magic = "\xf3\x89\x9a\xc2"
 
 var arrival = time.Date(2026, 3, 14, 15, 9, 26, 535e6, time.UTC)
 
-// kinesisRecord is what the stream gives back for a payload.
+// kinesisRecord is what the stream returns for a payload.
 func kinesisRecord(data []byte) record.Record {
 	return record.Record{SequenceNumber: sequence, PartitionKey: "a", Arrival: arrival, Data: data}
 }
@@ -310,7 +310,7 @@ func FuzzAppendRecords(f *testing.F) {
 	})
 }
 
-// reference takes a message apart with the generated code.
+// reference decodes a message with the generated code.
 func reference(raw record.Record, message []byte) ([]record.Record, bool) {
 	var m kpl.AggregatedRecord
 	if err := proto.Unmarshal(message, protoadapt.MessageV2Of(&m)); err != nil || len(m.Records) == 0 {

@@ -1,7 +1,7 @@
 package record
 
-// The codes of the faults that this package finds, and of those that the packages above it find without a code of their own.
-// Codes has their meanings.
+// The codes of the faults that this package finds, and of those that its callers find and define no code for.
+// Codes returns their meanings.
 const (
 	CodeAggregateCorrupt        = "Aggregate.Corrupt"
 	CodeAggregateTooManyRecords = "Aggregate.TooManyRecords"
@@ -26,41 +26,41 @@ const (
 	CodeSplitTooManyRecords     = "Split.TooManyRecords"
 )
 
-// Code is a fault code with its meaning, for documents and dashboards.
+// Code is a fault code with its meaning, for documentation and dashboards.
 type Code struct {
 	Name    string
-	Type    OutputType // where records with this fault go
-	Meaning string     // half a sentence, without a full stop
+	Type    OutputType // where records with this fault are written
+	Meaning string     // a phrase without a full stop
 }
 
-// Codes lists these codes, sorted by name. The slice is the caller's.
+// Codes returns these codes, sorted by name. The caller owns the slice.
 func Codes() []Code {
 	return []Code{
-		{CodeAggregateCorrupt, ProcessingFailed, "the magic number and checksum of a KPL aggregate, but no readable user records inside"},
-		{CodeAggregateTooManyRecords, ProcessingFailed, "a KPL aggregate of more user records than the bound, or than its size allows"},
-		{CodeGzipCorrupt, ProcessingFailed, "a gzip header, but the stream is damaged or cut off"},
+		{CodeAggregateCorrupt, ProcessingFailed, "a KPL aggregate with the right magic number and checksum, but no readable user records"},
+		{CodeAggregateTooManyRecords, ProcessingFailed, "a KPL aggregate with more user records than the bound or its size allows"},
+		{CodeGzipCorrupt, ProcessingFailed, "a gzip stream that is damaged or truncated after its header"},
 		{CodeGzipTooLarge, ProcessingFailed, "a gzip stream that inflates to more than the bound, or to more than 100 times its size"},
-		{CodeJSONEmpty, ProcessingFailed, "no bytes but white space"},
-		{CodeJSONInvalidUTF8, ProcessingFailed, "a JSON string with bytes that are not UTF-8"},
-		{CodeJSONMalformed, ProcessingFailed, "not JSON: a byte that may not stand where it stands"},
+		{CodeJSONEmpty, ProcessingFailed, "an empty payload, or only white space"},
+		{CodeJSONInvalidUTF8, ProcessingFailed, "a JSON string that is not valid UTF-8"},
+		{CodeJSONMalformed, ProcessingFailed, "invalid JSON: an unexpected byte"},
 		{CodeJSONNotAnObject, ProcessingFailed, "a JSON value other than an object"},
-		{CodeJSONNumberTooLarge, ProcessingFailed, "a number of more than 400 digits, or with an exponent beyond 400, where a schema or a query computes with it"},
+		{CodeJSONNumberTooLarge, ProcessingFailed, "a number with more than 400 digits or an exponent beyond 400, used by a schema or a query"},
 		{CodeJSONTooDeep, ProcessingFailed, "objects and arrays nested deeper than 1,000 levels"},
 		{CodeJSONTrailingData, ProcessingFailed, "something other than white space after the object"},
 		{CodeJSONTruncated, ProcessingFailed, "the payload ends within the object"},
-		{CodeRecordPanicked, ProcessingFailed, "this program failed on the record: please report it, with the message"},
-		{CodeRegistryFrameCorrupt, ProcessingFailed, "the first byte of a schema registry's frame, but the rest of it is damaged or cut off"},
-		{CodeRegistryPayloadUnfit, ProcessingFailed, "data that the schema named by their frame cannot have written"},
-		{CodeRegistrySchemaUnknown, ProcessingFailed, "a frame names a schema version that the registry does not have"},
-		{CodeRegistrySchemaUnusable, ProcessingFailed, "a frame names a schema version whose definition cannot be used"},
-		{CodeRegistryTooLarge, ProcessingFailed, "framed data that come to more than the bound when opened, or zlib that inflates to more than 100 times its size"},
-		{CodeRouteFailed, ProcessingFailed, "no key can be made for the record, for a reason that has no code of its own: please report it, with the message"},
-		{CodeSplitTooLarge, ProcessingFailed, "log events that take up more than the bound after splitting"},
-		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound, or than its size allows"},
+		{CodeRecordPanicked, ProcessingFailed, "a bug in this program: please report it, with the message"},
+		{CodeRegistryFrameCorrupt, ProcessingFailed, "a schema registry's frame that is damaged or truncated after its first byte"},
+		{CodeRegistryPayloadUnfit, ProcessingFailed, "data that do not match the schema that their frame names"},
+		{CodeRegistrySchemaUnknown, ProcessingFailed, "a frame that names a schema version unknown to the registry"},
+		{CodeRegistrySchemaUnusable, ProcessingFailed, "a frame that names a schema version whose definition cannot be used"},
+		{CodeRegistryTooLarge, ProcessingFailed, "framed data that decode to more than the bound, or zlib that inflates to more than 100 times its size"},
+		{CodeRouteFailed, ProcessingFailed, "no object key can be made for the record, for a reason without a code of its own: please report it, with the message"},
+		{CodeSplitTooLarge, ProcessingFailed, "log events that exceed the bound after splitting"},
+		{CodeSplitTooManyRecords, ProcessingFailed, "a payload that splits into more user records than the bound or its size allows"},
 	}
 }
 
-// fault makes a Fault of a record that could not be taken apart.
+// fault returns a Fault for a record that could not be decoded.
 func fault(code, message string) *Fault {
 	return &Fault{Type: ProcessingFailed, Code: code, Message: message}
 }

@@ -7,89 +7,88 @@ import (
 	"slices"
 )
 
-// SplitMode says whether a payload may hold several user records.
+// SplitMode selects whether a payload may hold several user records.
 type SplitMode string
 
 const (
-	// SplitNone takes each payload as one user record.
+	// SplitNone treats each payload as one user record.
 	SplitNone SplitMode = "none"
-	// SplitJSON takes each JSON value as a user record. The values follow each other with or without white space.
+	// SplitJSON makes each JSON value a user record. White space between the values is optional.
 	SplitJSON SplitMode = "json"
-	// SplitLines takes each line that is not blank as a user record, whatever it holds.
+	// SplitLines makes each line that is not blank a user record, whatever it holds.
 	SplitLines SplitMode = "lines"
 )
 
-// LogEventMode says what becomes of the envelopes in which CloudWatch Logs subscriptions send log events. They come
-// compressed, so that Inflate has to be on too. CONTROL_MESSAGEs, by which CloudWatch Logs checks that it can reach the
-// stream, hold no log events and stay whole in every mode.
+// LogEventMode selects how to handle the envelopes in which CloudWatch Logs subscriptions send log events. They are
+// compressed, so Inflate must be on too. CONTROL_MESSAGEs, by which CloudWatch Logs checks that it can reach the
+// stream, hold no log events and are kept whole in every mode.
 type LogEventMode string
 
 const (
-	// LogEventsNone takes the envelope as one user record.
+	// LogEventsNone treats the envelope as one user record.
 	LogEventsNone LogEventMode = "none"
-	// LogEventsMessage makes each log event's message a user record, and drops the rest, as the processor
-	// CloudWatchLogProcessing of Firehose does.
+	// LogEventsMessage makes each log event's message a user record and drops the rest, like Firehose's processor
+	// CloudWatchLogProcessing.
 	LogEventsMessage LogEventMode = "message"
-	// LogEventsObject makes each log event a user record: its own object (id, timestamp, message), with the envelope's
-	// owner, logGroup and logStream added to it.
+	// LogEventsObject makes each log event a user record: its object (id, timestamp, message), with the envelope's
+	// owner, logGroup and logStream added.
 	LogEventsObject LogEventMode = "event"
 )
 
-// DefaultMaxOpenedBytes is the bound on the opened payloads of one Kinesis record where none is set. A Kinesis record
-// has at most 10 MiB.
+// DefaultMaxOpenedBytes is the default bound on the opened payloads of one Kinesis record. A Kinesis record has at most
+// 10 MiB.
 const DefaultMaxOpenedBytes = 64 << 20
 
-// DecoderOptions switch on what a Decoder does besides taking aggregates apart. Its zero value does nothing else.
+// DecoderOptions select what a Decoder does besides splitting aggregates. With the zero value it does nothing else.
 type DecoderOptions struct {
-	// Inflate replaces payloads that begin like a gzip stream by what they inflate to.
+	// Inflate decompresses payloads that begin like a gzip stream.
 	Inflate bool
-	// Split and LogEvents say how payloads, inflated or not, are split. Empty is the same as "none". What is no
-	// envelope of log events falls to Split.
+	// Split and LogEvents select how payloads, inflated or not, are split. Empty is the same as "none". Split applies to
+	// payloads that are not an envelope of log events.
 	Split     SplitMode
 	LogEvents LogEventMode
-	// Frames opens payloads that name the schema by which they are written; nil takes them as they are. What it opens is one
-	// user record, whatever Split and LogEvents say.
+	// Frames opens payloads that name their schema; if it is nil, they are left as they are. An opened payload is one user
+	// record, whatever Split and LogEvents say.
 	Frames Frames
-	// MaxOpenedBytes bounds the memory that opening the payloads of one Kinesis record may take up: what they inflate
-	// to, what comes out of their frames, and log events with the envelope's members. 0 stands for DefaultMaxOpenedBytes.
+	// MaxOpenedBytes bounds the memory for the opened payloads of one Kinesis record: inflated payloads, the contents of
+	// frames, and log events with the envelope's members. 0 means DefaultMaxOpenedBytes.
 	MaxOpenedBytes int
-	// MaxRecords bounds the user records of one aggregate, and again the parts into which the payloads of one Kinesis
-	// record are split. 0 stands for DefaultMaxRecords. Their size bounds them, too: on average a user record has some
-	// ten bytes of the payload at least, and its keys count.
+	// MaxRecords bounds the user records of one aggregate, and separately the parts into which the payloads of one Kinesis
+	// record are split. 0 means DefaultMaxRecords. The size of the payload bounds them, too: on average, a user record must
+	// take up at least some ten bytes of it, and its keys count.
 	MaxRecords int
 }
 
-// Frames opens payloads that name the schema by which they are written, as the serializers of a schema registry frame them.
+// Frames opens payloads that the serializers of a schema registry have framed with the id of their schema.
 type Frames interface {
-	// Framed tells whether a payload begins with a frame. JSON text must not begin so.
+	// Framed reports whether a payload begins with a frame. No JSON text may begin like one.
 	Framed(payload []byte) bool
-	// Open returns what a framed payload says as JSON text of at most limit bytes, or why it cannot. The text may share
-	// memory with the payload. Open waits for the schema as long as it has to; the only error is ctx's. strange, which begins
-	// at 0 for each Kinesis record, is Open's own count of the schemas that it has looked for in vain, so that it need not
-	// look for any number of them.
+	// Open returns the content of a framed payload as JSON text of at most limit bytes, or a Fault. The text may share
+	// memory with the payload. Open waits for the schema as long as necessary; it returns no error but ctx's. strange, 0 at
+	// the start of each Kinesis record, is where Open counts the schemas that it did not find, to bound its lookups.
 	Open(ctx context.Context, payload []byte, limit int, strange *int) (text []byte, fault *Fault, err error)
 }
 
-// Decoder takes Kinesis records apart. It does not change, and is safe for concurrent use.
+// Decoder decodes Kinesis records. It is immutable and safe for concurrent use.
 type Decoder struct {
 	o  DecoderOptions
 	in *HashRange
 }
 
-// NewDecoder checks the options; its error names every fault of theirs.
+// NewDecoder returns a decoder with the options. Its error lists every invalid option.
 func NewDecoder(o DecoderOptions) (*Decoder, error) {
 	var faults []error
 	if o.Split = orNone(o.Split, SplitNone); !slices.Contains([]SplitMode{SplitNone, SplitJSON, SplitLines}, o.Split) {
-		faults = append(faults, fmt.Errorf("split %q is none of none, json, lines", o.Split))
+		faults = append(faults, fmt.Errorf("split %q: want none, json or lines", o.Split))
 	}
 	if o.LogEvents = orNone(o.LogEvents, LogEventsNone); !slices.Contains([]LogEventMode{LogEventsNone, LogEventsMessage, LogEventsObject}, o.LogEvents) {
-		faults = append(faults, fmt.Errorf("log events %q is none of none, message, event", o.LogEvents))
+		faults = append(faults, fmt.Errorf("log events %q: want none, message or event", o.LogEvents))
 	}
 	if o.MaxOpenedBytes < 0 {
-		faults = append(faults, fmt.Errorf("max opened bytes %d is negative", o.MaxOpenedBytes))
+		faults = append(faults, fmt.Errorf("max opened bytes %d: want 0 or more", o.MaxOpenedBytes))
 	}
 	if o.MaxRecords < 0 {
-		faults = append(faults, fmt.Errorf("max records %d is negative", o.MaxRecords))
+		faults = append(faults, fmt.Errorf("max records %d: want 0 or more", o.MaxRecords))
 	}
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("record decoder: %w", errors.Join(faults...))
@@ -110,28 +109,28 @@ func orNone[M ~string](mode, none M) M {
 	return mode
 }
 
-// WithRange returns a decoder that drops the aggregates of which a user record belongs to another shard than the one
-// that serves r, as the Java KCL does. Its bounds and switches are the same.
+// WithRange returns a decoder that drops every aggregate with a user record that belongs to a shard other than the one
+// that serves r, like the Java KCL. It has the same options as d.
 //
-// The KPL gathers user records for the shard that it expects to get them. If a reshard sends them elsewhere, it sends
-// them again, and who drops nothing gets them twice. Other producers aggregate without regard to shards and do not send
-// again; with those, dropping loses records. Only who knows the producers can choose.
+// The KPL groups user records by the shard that it predicts. If a reshard routes them elsewhere, it sends them again, so
+// a consumer that drops nothing receives them twice. Other producers ignore shards when they aggregate, and do not send
+// again: with those, dropping loses records. Only someone who knows the producers can choose.
 func (d *Decoder) WithRange(r HashRange) *Decoder {
 	return &Decoder{o: d.o, in: &r}
 }
 
-// Append appends the user records of a Kinesis record to dst: the aggregate is taken apart (see AppendRecords), then
-// each payload is inflated, then taken out of its frame or split. The order is that of the payload's bytes. Their data
-// share memory with raw's where nothing was inflated.
+// Append appends the user records of a Kinesis record to dst: it splits the aggregate (see AppendRecords), inflates each
+// payload, then opens its frame or splits it. The records are in the order of the payload's bytes. Their data share
+// memory with raw's unless they were inflated.
 //
-// What cannot be taken apart is appended with a Fault and the bytes as far as they could be taken apart; Append drops
-// nothing, and fails for no record: a panic becomes a Fault of the whole Kinesis record. The only error is ctx's, of which
-// the records that came with it are of no use; without Frames, Append waits for nothing and has none.
-// The one exception is WithRange: of an aggregate dropped by it nothing is appended.
+// Data that cannot be decoded are appended with a Fault, in the form they had when decoding failed. Append drops nothing,
+// and no record makes it fail: a panic becomes a Fault of the whole Kinesis record. The only error is ctx's; the records
+// returned with it must not be used. Without Frames, Append waits for nothing and returns no error.
+// WithRange is the one exception: nothing of an aggregate that it drops is appended.
 //
-// In a payload that holds several JSON values, those before a fault are user records, and the rest from the beginning
-// of the faulty value is one with a Fault: where the next value begins can not be told. A payload that holds no more
-// than one user record gives that one, without a part number.
+// In a payload with several JSON values, those before a fault become user records, and the rest, from the beginning of
+// the faulty value, becomes one with a Fault: there is no telling where the next value begins. A payload with at most
+// one user record yields one, without a part number.
 func (d *Decoder) Append(ctx context.Context, dst []Record, raw Record) (all []Record, err error) {
 	first := len(dst)
 	defer keepWhole(&all, dst, &raw)
@@ -153,7 +152,7 @@ func (d *Decoder) Append(ctx context.Context, dst []Record, raw Record) (all []R
 	return dst, nil
 }
 
-// keepWhole, deferred, turns a panic into a Fault of the record, whatever parts of it were appended.
+// keepWhole, deferred, turns a panic into a Fault of the whole record, and drops the parts that were appended.
 func keepWhole(all *[]Record, before []Record, raw *Record) {
 	if v := recover(); v != nil {
 		whole := *raw
@@ -162,25 +161,25 @@ func keepWhole(all *[]Record, before []Record, raw *Record) {
 	}
 }
 
-// budget is what taking one Kinesis record apart may still use up.
+// budget is what decoding one Kinesis record may still use up.
 type budget struct {
 	bytes        int // of opened payloads
 	parts        int // user records of an aggregate, and again parts of the payloads
 	descriptions int // see describe
-	strange      int // schemas that Frames has looked for in vain
+	strange      int // schemas that Frames did not find
 }
 
 const (
-	// descriptionBytes is what a user record takes up beside its payload and keys: as a Record, and as a line of the error
-	// prefix, where all go that are no objects.
+	// descriptionBytes is what a user record takes up besides its payload and keys: as a Record, and as a line under the
+	// error prefix, where every record that is not an object ends up.
 	descriptionBytes = 400
-	// objectBytes is the same of what begins as an object, with its sequence number in the line.
+	// objectBytes is the same for a record that begins like an object, with its sequence number in the line.
 	objectBytes = 280
-	// descriptionsPerByte bounds the descriptions of what is taken out of a Kinesis record by its size: a record of
-	// one byte, in a payload of 10 MiB of them, would take up hundreds of times that. Any number of {"a":1} passes.
+	// descriptionsPerByte bounds the descriptions of the user records by the size of the Kinesis record: in a payload of
+	// 10 MiB, user records of one byte would take up hundreds of times that. Any number of {"a":1} passes.
 	descriptionsPerByte = objectBytes / len(`{"a":1}`)
-	// inflatedDescriptions is the same for a byte of gzip, which stands for some ten bytes of JSON, and for more of short
-	// objects that are much alike.
+	// inflatedDescriptions is the same per byte of gzip, which holds some ten bytes of JSON, or more if the objects are
+	// short and similar.
 	inflatedDescriptions = 32 * descriptionsPerByte
 	// someDescriptions are free.
 	someDescriptions = 64 * descriptionBytes
@@ -190,7 +189,7 @@ func newBudget(raw *Record, bytes, parts int) budget {
 	return budget{bytes: bytes, parts: parts, descriptions: someDescriptions + descriptionsPerByte*len(raw.Data)}
 }
 
-// describe takes a user record's description from the budget, and tells whether there was enough.
+// describe takes a user record's description from the budget, and reports whether there was enough.
 func (b *budget) describe(r *Record) bool {
 	b.descriptions -= len(r.PartitionKey) + len(r.ExplicitHashKey)
 	if len(r.Data) > 0 && r.Data[0] == '{' {
@@ -201,7 +200,7 @@ func (b *budget) describe(r *Record) bool {
 	return b.descriptions >= 0
 }
 
-// inflated makes room for the descriptions of what is in an inflated payload.
+// inflated adds the descriptions that an inflated payload may need.
 func (b *budget) inflated(from, to int) {
 	b.bytes -= to
 	b.descriptions += min((inflatedDescriptions-descriptionsPerByte)*from, descriptionsPerByte*to)

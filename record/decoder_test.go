@@ -200,7 +200,7 @@ func TestDecoder_StopsInflatingAtTheBound(t *testing.T) {
 	}
 }
 
-// Only an aggregate that lies wholly in the shard's range is kept; what is no aggregate always is.
+// Only an aggregate that lies entirely within the shard's range is kept; other payloads always are.
 func TestDecoder_DropsAggregatesOfOtherShards(t *testing.T) {
 	lower, err := record.ParseHashRange("0", "170141183460469231731687303715884105727")
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// Attempt says where and when the delivery of a record failed.
+// Attempt describes where and when the delivery of a record failed.
 type Attempt struct {
-	// Count is how often delivery was tried.
+	// Count is the number of delivery attempts.
 	Count int
-	// Ended is when the last try failed, millisecond precision.
+	// Ended is when the last attempt failed, with millisecond precision.
 	Ended time.Time
-	// Table is the table whose columns the record does not fit; nil if there is none. Only FormatConversionFailed
-	// lines name it.
+	// Table is the table whose columns the record does not fit; nil if there is none. Only lines of
+	// FormatConversionFailed name it.
 	Table *CatalogTable
 }
 
@@ -32,8 +32,8 @@ type CatalogTable struct {
 	CatalogARN   string
 }
 
-// AppendErrorLine appends one line of JSON that says which record could not be delivered and why, in the shape of
-// Firehose's error objects. The members stand in Firehose's order, so that what reads its error objects reads these.
+// AppendErrorLine appends one line of JSON that describes which record could not be delivered and why, in the format and
+// member order of Firehose's error objects, so that their readers can read these, too.
 //
 // A record that could not be processed (Amazon Data Firehose Developer Guide, "Transform source data"):
 //
@@ -44,10 +44,10 @@ type CatalogTable struct {
 //	attemptsMade, arrivalTimestamp, lastErrorCode, lastErrorMessage, attemptEndingTimestamp, rawData, sequenceNumber,
 //	subSequenceNumber, dataCatalogTable
 //
-// Timestamps are milliseconds since 1970. Behind these come members of ours, what a re-drive needs and the line does
-// not say yet: shardId, sequenceNumber, subSequenceNumber, partNumber, partitionKey, explicitHashKey, eventId.
-// A number is null if the record was not in an aggregate or not split, and explicitHashKey if there was none.
-// Bytes of a text that are not UTF-8 are written as U+FFFD.
+// Timestamps are milliseconds since 1970. Our own members follow, with what else a redrive needs: shardId,
+// sequenceNumber, subSequenceNumber, partNumber, partitionKey, explicitHashKey, eventId. subSequenceNumber is null if the
+// record was not in an aggregate, partNumber if it was not split, and explicitHashKey if it had none. Bytes in texts that
+// are not UTF-8 are written as U+FFFD.
 func AppendErrorLine(dst []byte, r *Record, f *Fault, a Attempt) []byte {
 	l := lineWriter{append(dst, '{')}
 	if f.Type == FormatConversionFailed {
@@ -167,15 +167,15 @@ func appendJSONString(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
-// ErrorLine is what a line of an error object says.
+// ErrorLine is a parsed line of an error object.
 type ErrorLine struct {
-	// Record is the record as it came. Its Fault is set.
+	// Record is the record as received. Its Fault is set.
 	Record  Record
 	Attempt Attempt
 }
 
-// ParseErrorLine reads a line that AppendErrorLine or Firehose wrote, with or without its line feed. Firehose's own
-// lines lack members of ours; what they would say stays empty. The answer shares no memory with the line.
+// ParseErrorLine parses a line that AppendErrorLine or Firehose wrote, with or without its line feed. Firehose's lines
+// lack our own members; the fields for those stay empty. The result shares no memory with the line.
 func ParseErrorLine(line []byte) (ErrorLine, error) {
 	var m errorMembers
 	if err := json.Unmarshal(line, &m); err != nil {
@@ -242,7 +242,7 @@ type catalogTableJSON struct {
 	CatalogARN   string `json:"catalogArn"`
 }
 
-// fault tells the kind of line by the name of its code.
+// fault returns the line's Fault. The name of the member with the code determines its type.
 func (m *errorMembers) fault() (*Fault, error) {
 	switch {
 	case m.ErrorCode != nil && m.LastErrorCode != nil:

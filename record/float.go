@@ -5,21 +5,20 @@ import (
 	"strconv"
 )
 
-// mostDigits is the number of significant digits above which no double gives a number back: the longest double has 767.
+// mostDigits is the number of significant digits above which no double represents a number exactly: the longest has 767.
 const mostDigits = 800
 
-// ParseFloat returns the floating-point number of 64 or 32 bits that is nearest to a JSON number. exact tells that it gives
-// the number back: rounded to the number's last digit it is the number again. So all numbers of up to 15 digits are exact
-// in 64 bits, 17-digit decimals are that a program has printed from a double, and an integer is exact only if the double
-// is that integer. ok is false for a number beyond the range: too large, or so small that it would become zero. The text
-// must be a JSON number.
+// ParseFloat returns the floating-point number of 64 or 32 bits nearest to a JSON number. exact reports whether rounding it
+// to the number's last digit restores the number. So in 64 bits, all numbers of up to 15 digits are exact, as are 17-digit
+// decimals that a program printed from a double; an integer is exact only if the double equals it. ok is false for a number
+// out of range: too large, or so small that it would become zero. The text must be a JSON number.
 func ParseFloat(number []byte, bits int) (v float64, exact, ok bool) {
 	v, err := strconv.ParseFloat(string(number), bits)
 	digits := significantDigits(number)
 	if err != nil || v == 0 && digits > 0 {
 		return v, false, false
 	}
-	// Up to so many digits (DBL_DIG and FLT_DIG of ISO C) all numbers are exact that are not below the normal range.
+	// With up to this many digits (DBL_DIG and FLT_DIG of ISO C), all numbers within or above the normal range are exact.
 	safe, leastNormal := 15, 0x1p-1022
 	if bits == 32 {
 		safe, leastNormal = 6, 0x1p-126
@@ -62,12 +61,12 @@ func significantDigits(number []byte) int {
 	return digits
 }
 
-// powersOfTen are those that a double holds exactly.
+// powersOfTen are those that a double represents exactly.
 var powersOfTen = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
 	1e19, 1e20, 1e21, 1e22}
 
-// decimal gives the magnitude of a number as an integer of its significant digits, divided by ten to the power of places. ok
-// is false if the number has an exponent or more digits or places than residue is precise for.
+// decimal returns the magnitude of a number as n/10^places. ok is false if the number has an exponent, or more digits or
+// places than residue is precise for.
 func decimal(number []byte, digits int) (n uint64, places int, ok bool) {
 	if digits > 17 {
 		return 0, 0, false
@@ -95,17 +94,17 @@ func decimal(number []byte, digits int) (n uint64, places int, ok bool) {
 	return n, places, places < len(powersOfTen)
 }
 
-// residue returns by how many units of its last digit the number n/10^places differs from v, a double near it, with an error
-// below a thousandth: the product is rounded only after the subtraction.
+// residue returns the difference between v and the number n/10^places near it, in units of the number's last digit, with
+// an error below a thousandth: the product is rounded only after the subtraction.
 func residue(v float64, n uint64, places int) float64 {
 	near := float64(n)
 	return math.FMA(v, powersOfTen[places], -near) - float64(int64(n)-int64(near))
 }
 
-// sameDigits compares a number's significant digits with those of the same number written as 1.2345e+06.
+// sameDigits compares a number's significant digits with those of a double in the form 1.2345e+06.
 func sameDigits(number, written []byte, digits int) bool {
 	if digits > 1 {
-		written[1] = written[0] // over the point
+		written[1] = written[0] // overwrites the point
 		written = written[1:]
 	}
 	written = written[:digits]

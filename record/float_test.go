@@ -73,7 +73,7 @@ func compareWithHalfADigit(t *testing.T, number string, v float64) int {
 	t.Helper()
 	exact, ok := new(big.Rat).SetString(number)
 	if !ok {
-		t.Fatalf("%s is no number", number)
+		t.Fatalf("%s is not a number", number)
 	}
 	digits, power, _ := strings.Cut(number, "e")
 	exponent, _ := strconv.Atoi(power)

@@ -8,17 +8,17 @@ import (
 	"math/bits"
 )
 
-// HashKey is a place in the 128-bit space over which Kinesis lays its shards.
+// HashKey is a point in the 128-bit key space that Kinesis divides among its shards.
 type HashKey struct{ High, Low uint64 }
 
-// HashKeyOf returns the place of a partition key: its MD5 as a big-endian number (AWS, Kinesis Data Streams API
-// Reference, PutRecord: "an MD5 hash function is used to map partition keys to 128-bit integer values").
+// HashKeyOf returns the hash key of a partition key: its MD5 as a big-endian number (Kinesis Data Streams API Reference,
+// PutRecord: "an MD5 hash function is used to map partition keys to 128-bit integer values").
 func HashKeyOf(partitionKey string) HashKey {
 	sum := md5.Sum([]byte(partitionKey))
 	return HashKey{binary.BigEndian.Uint64(sum[:8]), binary.BigEndian.Uint64(sum[8:])}
 }
 
-// parseHashKey reads a hash key as Kinesis writes it: a decimal number from 0 to 2^128-1.
+// parseHashKey parses a hash key in Kinesis's form: a decimal number from 0 to 2^128-1.
 func parseHashKey(decimal string) (HashKey, error) {
 	var k HashKey
 	if decimal == "" {
@@ -45,7 +45,7 @@ func (k HashKey) timesTenPlus(digit uint64) (product HashKey, over bool) {
 	return HashKey{high, low}, beyond|c != 0
 }
 
-// Compare returns a negative number if k is before o, 0 if they are the same, and a positive one otherwise.
+// Compare returns a negative number if k is less than o, 0 if they are equal, and a positive number otherwise.
 func (k HashKey) Compare(o HashKey) int {
 	switch {
 	case k.High < o.High || k.High == o.High && k.Low < o.Low:
@@ -56,17 +56,17 @@ func (k HashKey) Compare(o HashKey) int {
 	return 1
 }
 
-// String returns the decimal number that Kinesis writes.
+// String returns the key as a decimal number, as Kinesis writes it.
 func (k HashKey) String() string {
 	n := new(big.Int).SetUint64(k.High)
 	n.Lsh(n, 64)
 	return n.Or(n, new(big.Int).SetUint64(k.Low)).String()
 }
 
-// HashRange is the part of the space that a shard serves, from First to Last, both included.
+// HashRange is the range of hash keys that a shard serves, from First to Last inclusive.
 type HashRange struct{ First, Last HashKey }
 
-// ParseHashRange reads StartingHashKey and EndingHashKey of a shard's HashKeyRange.
+// ParseHashRange parses StartingHashKey and EndingHashKey of a shard's HashKeyRange.
 func ParseHashRange(starting, ending string) (HashRange, error) {
 	first, err := parseHashKey(starting)
 	if err != nil {
@@ -82,13 +82,13 @@ func ParseHashRange(starting, ending string) (HashRange, error) {
 	return HashRange{first, last}, nil
 }
 
-// Contains tells whether the shard serves k.
+// Contains reports whether the shard serves k.
 func (r HashRange) Contains(k HashKey) bool {
 	return r.First.Compare(k) <= 0 && k.Compare(r.Last) <= 0
 }
 
-// serves tells whether the shard serves the user record: by its explicit hash key if it has one, else by its partition
-// key. A hash key that is no number speaks for the record: it can not be shown to lie elsewhere.
+// serves reports whether the shard serves the user record: by its explicit hash key if it has one, otherwise by its
+// partition key. A hash key that is not a number counts as served: nothing shows that it belongs to another shard.
 func (r HashRange) serves(u *Record) bool {
 	if u.ExplicitHashKey == "" {
 		return r.Contains(HashKeyOf(u.PartitionKey))

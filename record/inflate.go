@@ -12,8 +12,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// isGzip tells whether a payload begins like a gzip stream with its only compression method (RFC 1952, section 2.3).
-// JSON text can not begin so.
+// isGzip reports whether a payload begins like a gzip stream with its only compression method (RFC 1952, section 2.3).
+// JSON text cannot.
 func isGzip(payload []byte) bool {
 	return bytes.HasPrefix(payload, []byte("\x1f\x8b\x08"))
 }
@@ -27,20 +27,20 @@ type inflater struct {
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
 
 const (
-	// maxInflation bounds what a byte of gzip or zlib inflates to. Deflate makes 1,032 of one at most, JSON and logs come to 5 to
-	// 30: a payload of zeros would take a hundred times what others of its size take.
+	// maxInflation bounds what a byte of gzip or zlib inflates to. Deflate allows at most 1,032 bytes, JSON and logs take 5
+	// to 30: a payload of zeros would need a hundred times the memory of others of its size.
 	maxInflation = 100
-	// smallInflation is free.
+	// smallInflation is always allowed.
 	smallInflation = 64 << 10
 )
 
-// InflationBound is what a compressed payload of so many bytes may inflate to, if there are limit bytes left.
+// InflationBound returns the number of bytes that a compressed payload of size bytes may inflate to when limit bytes are left.
 func InflationBound(size, limit int) int {
 	return min(limit, max(maxInflation*size, smallInflation))
 }
 
-// inflate returns what a gzip stream of one or more members inflates to, at most limit bytes, and at most maxInflation
-// times as many as it has.
+// inflate decompresses a gzip stream of one or more members to at most limit bytes, and at most maxInflation times its
+// size.
 func inflate(payload []byte, limit int) ([]byte, *Fault) {
 	limit = InflationBound(len(payload), limit)
 	z := inflaters.Get().(*inflater)
@@ -61,7 +61,7 @@ func inflate(payload []byte, limit int) ([]byte, *Fault) {
 		out = out[:len(out)+n]
 		switch {
 		case len(out) > limit:
-			return nil, fault(CodeGzipTooLarge, fmt.Sprintf("%d bytes of gzip inflate to more than %d bytes, the bound by their number and by what is left for this Kinesis record", len(payload), limit))
+			return nil, fault(CodeGzipTooLarge, fmt.Sprintf("%d bytes of gzip inflate to more than the %d bytes that their size and the budget of this Kinesis record allow", len(payload), limit))
 		case errors.Is(err, io.EOF):
 			return out[:len(out):len(out)], nil
 		case err != nil:
@@ -74,8 +74,8 @@ func corruptGzip(inflated int, err error) *Fault {
 	return fault(CodeGzipCorrupt, fmt.Sprintf("inflate gzip: %v after %d inflated bytes", err, inflated))
 }
 
-// sizeHint guesses the inflated size by the length that stands at the stream's end. A payload can lie about it, so the
-// guess stays below the limit.
+// sizeHint estimates the inflated size from the length at the end of the stream. A payload can give a false one, so the
+// estimate stays below the limit.
 func sizeHint(payload []byte, limit int) int {
 	if len(payload) < 4 {
 		return 0

@@ -11,22 +11,22 @@ import (
 // EventIDName is the name of the member that AppendJSONLine adds to every record.
 const EventIDName = "event_id"
 
-// AppendJSONLine checks that the payload is one JSON object, as RFC 8259 writes it, and appends it to dst as a line:
-// its bytes as they are, "event_id" as the last member of the object, and a line feed. It looks at each byte once,
-// allocates nothing if dst has room, and keeps nothing of r.
+// AppendJSONLine checks that the payload is one JSON object (RFC 8259) and appends it to dst as a line: its bytes
+// unchanged, "event_id" as the last member of the object, and a line feed. It reads each byte once, allocates nothing if
+// dst has room, and keeps nothing of r.
 //
-// Four things are not taken over as they are. White space around the object and a byte order mark before it are
-// dropped; RFC 8259, section 8.1, allows a reader to ignore the mark, and a line must not carry it. Line breaks and
-// carriage returns between tokens become spaces, because a line must not be broken; within strings they can only stand
-// escaped, and stay so. And where the object has members of the name "event_id" already, however spelled, their values
-// are replaced instead of a second one being added.
+// There are four exceptions to "unchanged". White space around the object and a byte order mark before it are dropped:
+// RFC 8259, section 8.1, allows a reader to ignore the mark, and a line must not contain it. Line feeds and carriage
+// returns between tokens become spaces, because a line must not be broken; within strings they are always escaped, and
+// are kept. If the object has members named "event_id" already, however spelled, their values are replaced, and none is
+// added.
 //
-// It accepts what encoding/json and utf8.Valid accept, but for the mark, which encoding/json refuses, and for nesting
-// deeper than jsonscan.MaxDepth, which it allows up to 10,000 levels. Member names may repeat, and surrogates may be escaped
-// without a partner: the grammar allows both.
+// It accepts what encoding/json and utf8.Valid accept, with two differences: encoding/json rejects the mark, and allows
+// 10,000 levels of nesting rather than jsonscan.MaxDepth. Member names may repeat, and escaped surrogates may lack their
+// partner: the grammar allows both.
 //
-// On error, which is always a *Fault, dst comes back with the length it had. A record that carries a Fault already
-// gives that one. The sequence number has to be decimal, as Kinesis's are.
+// On error, which is always a *Fault, it returns dst with its original length. If the record already has a Fault, it
+// returns that one. The sequence number must be decimal, as Kinesis's are.
 func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
 	start, fault := findObject(r)
 	if fault != nil {
@@ -39,7 +39,7 @@ func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
 	return line.End(), nil
 }
 
-// CheckJSON tells what is wrong with a record for AppendJSONLine, nil if nothing is.
+// CheckJSON returns the Fault with which AppendJSONLine would refuse the record, or nil.
 func CheckJSON(r *Record) *Fault {
 	start, fault := findObject(r)
 	if fault != nil {
@@ -63,7 +63,7 @@ func findObject(r *Record) (start int, f *Fault) {
 	return start, nil
 }
 
-// faultAt makes the Fault of a problem. It names the place, and nothing of what stands there.
+// faultAt returns the Fault for a problem. It names the place, and quotes nothing of the payload.
 func faultAt(p jsonscan.Problem, offset int) *Fault {
 	switch p {
 	case jsonscan.Truncated:
@@ -77,7 +77,7 @@ func faultAt(p jsonscan.Problem, offset int) *Fault {
 	}
 }
 
-// notAnObject tells other JSON values from what is no JSON at all.
+// notAnObject distinguishes JSON values that are not objects from invalid JSON.
 func notAnObject(b []byte, start int) *Fault {
 	if end, p := jsonscan.Value(b, start, 0); p != jsonscan.None {
 		return faultAt(p, end)
@@ -85,7 +85,8 @@ func notAnObject(b []byte, start int) *Fault {
 	return fault(CodeJSONNotAnObject, fmt.Sprintf("the JSON value at byte %d is not an object", start))
 }
 
-// readObject checks the object at start, and that nothing follows it. The line, if there is one, gets the object's event ids.
+// readObject checks the object at start, and that nothing follows it. If there is a line, it passes the object's event
+// ids to it.
 func readObject(b []byte, start int, line *ObjectLine) *Fault {
 	i := jsonscan.Space(b, start+1)
 	if i < len(b) && b[i] == '}' {
@@ -119,7 +120,7 @@ func readObject(b []byte, start int, line *ObjectLine) *Fault {
 
 func nothingBehind(b []byte, end int) *Fault {
 	if rest := jsonscan.Space(b, end); rest < len(b) {
-		return fault(CodeJSONTrailingData, fmt.Sprintf("data behind the object at byte %d", rest))
+		return fault(CodeJSONTrailingData, fmt.Sprintf("data after the object at byte %d", rest))
 	}
 	return nil
 }
@@ -129,17 +130,17 @@ type ObjectLine struct {
 	dst      []byte
 	begin    int // of the line in dst
 	r        *Record
-	copied   int // what of the payload is in the line, or not for it
+	copied   int // bytes of the payload that are in the line, or were left out
 	replaced bool
 }
 
-// NewObjectLine begins a line at the end of dst.
+// NewObjectLine starts a line at the end of dst.
 func NewObjectLine(dst []byte, r *Record) ObjectLine {
 	return ObjectLine{dst: dst, begin: len(dst), r: r, copied: jsonscan.Start(r.Data)}
 }
 
-// EventID replaces the value of a member for which IsEventID holds, given by its offsets in the payload. It is called in the
-// order of the object's members.
+// EventID replaces the value, given by its offsets in the payload, of a member for which IsEventID returned true. Call it
+// in the order of the object's members.
 func (l *ObjectLine) EventID(value, end int) {
 	if need := value - l.copied + len(l.r.SequenceNumber) + 64; need > cap(l.dst)-len(l.dst) {
 		l.dst = slices.Grow(l.dst, max(need, len(l.dst))) // many such members: append would grow by a quarter each time
@@ -149,7 +150,7 @@ func (l *ObjectLine) EventID(value, end int) {
 	l.copied, l.replaced = end, true
 }
 
-// End returns dst with the line. The payload has to be one JSON object, as AppendJSONLine wants it.
+// End returns dst with the complete line. The payload must be a JSON object that AppendJSONLine accepts.
 func (l *ObjectLine) End() []byte {
 	b := l.r.Data
 	end := bytes.LastIndexByte(b, '}')
@@ -172,7 +173,7 @@ func appendQuotedEventID(dst []byte, r *Record) []byte {
 	return append(dst, '"')
 }
 
-// IsEventID tells whether the name between a member's quotes, which is valid, reads "event_id".
+// IsEventID reports whether a member's name, valid and without its quotes, reads "event_id".
 func IsEventID(name []byte, escaped bool) bool {
 	if escaped {
 		return isEscapedEventID(name)
@@ -186,7 +187,7 @@ func isEscapedEventID(name []byte) bool {
 	return len(name) <= longest && string(jsonscan.AppendUnescaped(room[:0], name)) == EventIDName
 }
 
-// unbreak replaces the line breaks of a valid JSON text, which only stand between tokens, by spaces.
+// unbreak replaces the line breaks of a valid JSON text, all of them between tokens, with spaces.
 func unbreak(line []byte) {
 	for _, c := range []byte("\n\r") {
 		for i := bytes.IndexByte(line, c); i >= 0; {

@@ -6,16 +6,16 @@ import (
 	"strings"
 )
 
-// Bounds of a number that reaches code which computes with it. Validators and query interpreters use arithmetic of
-// arbitrary precision: its cost grows with the digits and with the exponent, and 10 bytes can ask for gigabytes. A
-// double has at most 17 significant digits and an exponent of 308, SQL decimals have 76 digits at most.
+// Bounds on numbers that reach code which computes with them. Validators and query interpreters use arbitrary-precision
+// arithmetic: its cost grows with the digits and the exponent, and 10 bytes can request gigabytes. A double has at most
+// 17 significant digits and an exponent of 308; SQL decimals have at most 76 digits.
 const (
-	MaxNumberDigits   = 400 // of the whole number, leading and trailing zeros included
+	MaxNumberDigits   = 400 // of the whole number, including leading and trailing zeros
 	maxNumberExponent = 400 // in either direction
 )
 
-// NumbersBounded tells whether all numbers of a decoded JSON value keep to MaxNumberDigits and maxNumberExponent. The
-// value is what encoding/json makes with UseNumber.
+// NumbersBounded reports whether all numbers in a JSON value are within MaxNumberDigits and maxNumberExponent. The value
+// is one that encoding/json has decoded with UseNumber.
 func NumbersBounded(v any) bool {
 	switch v := v.(type) {
 	case json.Number:
@@ -36,7 +36,7 @@ func NumbersBounded(v any) bool {
 	return true
 }
 
-// numberBounded tells whether one JSON number keeps to the bounds.
+// numberBounded reports whether one JSON number is within the bounds.
 func numberBounded(text string) bool {
 	if len(text) <= 3 {
 		return true // not even 1e999
@@ -55,7 +55,7 @@ func numberBounded(text string) bool {
 	return err == nil && -maxNumberExponent <= n && n <= maxNumberExponent
 }
 
-// NumberTooLarge is the fault of a record with a number beyond the bounds of NumbersBounded.
+// NumberTooLarge returns the Fault of a record with a number beyond the bounds of NumbersBounded.
 func NumberTooLarge() *Fault {
 	return fault(CodeJSONNumberTooLarge, "a number has more than "+strconv.Itoa(MaxNumberDigits)+
 		" digits, or an exponent beyond "+strconv.Itoa(maxNumberExponent))

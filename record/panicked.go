@@ -6,10 +6,9 @@ import (
 	"strings"
 )
 
-// Panicked makes a Fault of what recover returned while a record was worked on, so that a record which this program or
-// a library cannot bear costs itself and nothing else. It is to be called by the deferred function that recovers. The
-// message says where the panic came from, and what it was only if the runtime worded it: other texts may show the
-// payload.
+// Panicked returns a Fault for a panic that was recovered while a record was processed, so that a record which triggers
+// a bug in this program or a library fails alone. Call it from the deferred function that recovers. The message names
+// the place of the panic, and quotes its text only if that is the runtime's: other texts may show the payload.
 func Panicked(recovered any) *Fault {
 	what := fmt.Sprintf("a panic of type %T", recovered)
 	if err, ok := recovered.(runtime.Error); ok {

@@ -1,37 +1,37 @@
-// Package record says what a record is: where in the stream it stands, when it is valid, and what makes it unreadable.
+// Package record defines a record: its position in the stream, when it is valid, and what makes it unreadable.
 //
-// It is the one decoder of the pipeline: the daemon and the Lambda functions take the same payloads apart, give the
-// same event ids and refuse the same faults. It knows nothing of streams, files or tables.
+// It is the only decoder of the pipeline: the daemon and the Lambda functions decode the same payloads, assign the
+// same event ids and reject the same faults. It knows nothing of streams, files or tables.
 //
-// A Kinesis record goes through Decoder.Append, which takes KPL aggregates apart and, where it is told to, inflates
-// and splits payloads. What comes out is one Record for each user record. AppendJSONLine checks such a record and
-// writes it as a line of JSON; AppendErrorLine writes what could not be delivered, and ParseErrorLine reads it back.
+// A Kinesis record goes through Decoder.Append, which splits KPL aggregates and, if so configured, inflates and splits
+// payloads. It returns one Record per user record. AppendJSONLine checks such a record and writes it as a line of JSON;
+// AppendErrorLine writes a record that could not be delivered, and ParseErrorLine reads it back.
 //
 // # Fault codes
 //
-// A Fault's code is stable: tables, alarms and re-drives may rely on it. Codes returns this list with its meanings.
+// Fault codes are stable: tables, alarms and redrives may rely on them. Codes returns this list with its meanings.
 //
-//	Aggregate.Corrupt         the magic number and checksum of a KPL aggregate, but no readable user records inside
-//	Aggregate.TooManyRecords  a KPL aggregate of more user records than the bound, or than its size allows
-//	Gzip.Corrupt              a gzip header, but the stream is damaged or cut off
+//	Aggregate.Corrupt         a KPL aggregate with the right magic number and checksum, but no readable user records
+//	Aggregate.TooManyRecords  a KPL aggregate with more user records than the bound or its size allows
+//	Gzip.Corrupt              a gzip stream that is damaged or truncated after its header
 //	Gzip.TooLarge             a gzip stream that inflates to more than the bound, or to more than 100 times its size
-//	Json.Empty                no bytes but white space
-//	Json.InvalidUTF8          a JSON string with bytes that are not UTF-8
-//	Json.Malformed            not JSON: a byte that may not stand where it stands
+//	Json.Empty                an empty payload, or only white space
+//	Json.InvalidUTF8          a JSON string that is not valid UTF-8
+//	Json.Malformed            invalid JSON: an unexpected byte
 //	Json.NotAnObject          a JSON value other than an object
-//	Json.NumberTooLarge       a number of more than 400 digits, or with an exponent beyond 400, where a schema or a query computes with it
+//	Json.NumberTooLarge       a number with more than 400 digits or an exponent beyond 400, used by a schema or a query
 //	Json.TooDeep              objects and arrays nested deeper than 1,000 levels
 //	Json.TrailingData         something other than white space after the object
 //	Json.Truncated            the payload ends within the object
-//	Record.Panicked           this program failed on the record: please report it, with the message
-//	Registry.FrameCorrupt     the first byte of a schema registry's frame, but the rest of it is damaged or cut off
-//	Registry.PayloadUnfit     data that the schema named by their frame cannot have written
-//	Registry.SchemaUnknown    a frame names a schema version that the registry does not have
-//	Registry.SchemaUnusable   a frame names a schema version whose definition cannot be used
-//	Registry.TooLarge         framed data that come to more than the bound when opened, or zlib that inflates to more than 100 times its size
-//	Route.Failed              no key can be made for the record, for a reason that has no code of its own: please report it, with the message
-//	Split.TooLarge            log events that take up more than the bound after splitting
-//	Split.TooManyRecords      a payload that splits into more user records than the bound, or than its size allows
+//	Record.Panicked           a bug in this program: please report it, with the message
+//	Registry.FrameCorrupt     a schema registry's frame that is damaged or truncated after its first byte
+//	Registry.PayloadUnfit     data that do not match the schema that their frame names
+//	Registry.SchemaUnknown    a frame that names a schema version unknown to the registry
+//	Registry.SchemaUnusable   a frame that names a schema version whose definition cannot be used
+//	Registry.TooLarge         framed data that decode to more than the bound, or zlib that inflates to more than 100 times its size
+//	Route.Failed              no object key can be made for the record, for a reason without a code of its own: please report it, with the message
+//	Split.TooLarge            log events that exceed the bound after splitting
+//	Split.TooManyRecords      a payload that splits into more user records than the bound or its size allows
 package record
 
 import (
@@ -40,41 +40,41 @@ import (
 	"time"
 )
 
-// Record is one user record: a Kinesis record, or one of the user records that a KPL aggregate carries.
+// Record is one user record: a Kinesis record, or one of the user records in a KPL aggregate.
 //
-// Its strings and its data may share memory with the answer that brought it, which is used again: whoever keeps one of
-// them for longer than the call that it was passed to copies it.
+// Its strings and data may share memory with the response it came in, which is reused: to keep one of them after the
+// call it was passed to, copy it.
 type Record struct {
-	// Shard is the id of the shard. Only error lines need it: it may be empty before.
+	// Shard is the id of the shard. Only error lines need it: until then it may be empty.
 	Shard string
 	// SequenceNumber is the decimal sequence number of the Kinesis record. All user records of an aggregate share it.
 	SequenceNumber string
-	// SubSequence counts the user records of one aggregate from 0. It has a meaning only if Aggregated is set.
+	// SubSequence is the record's index in its aggregate, from 0. It is meaningful only if Aggregated is set.
 	SubSequence int
-	// Aggregated tells that the record came inside a KPL aggregate.
+	// Aggregated is set if the record came in a KPL aggregate.
 	Aggregated bool
-	// Part counts from 0 the user records into which one payload was split. It has a meaning only if Split is set.
+	// Part is the record's index, from 0, in a payload that was split. It is meaningful only if Split is set.
 	Part int
-	// Split tells that the payload held several user records, and this is one of them.
+	// Split is set if the payload held several user records, of which this is one.
 	Split bool
-	// PartitionKey is the key that the sender gave.
+	// PartitionKey is the key that the producer set.
 	PartitionKey string
-	// ExplicitHashKey is the decimal hash key inside an aggregate; empty if the sender gave none.
+	// ExplicitHashKey is the decimal hash key in an aggregate; empty if the producer set none.
 	ExplicitHashKey string
-	// Arrival is Kinesis's ApproximateArrivalTimestamp, millisecond precision.
+	// Arrival is Kinesis's ApproximateArrivalTimestamp, with millisecond precision.
 	Arrival time.Time
 	// Data is the payload.
 	Data []byte
-	// Fault is set where the payload could not be taken apart; Data then holds the bytes as they came.
+	// Fault is set if the payload could not be decoded; Data then holds the bytes as received.
 	Fault *Fault
 }
 
-// AppendEventID appends the id that makes the record unique in its stream: the sequence number, then for a record of an
-// aggregate "-n" with its sub-sequence number, then for a part of a split payload "-n" with its part number.
+// AppendEventID appends the id of the record, unique in its stream: the sequence number, followed by "-n" with the
+// sub-sequence number if the record came in an aggregate, and by "-n" with the part number if its payload was split.
 //
-// No two records share an id, although "-n" alone may stand for either: what shares a sequence number came out of one
-// Kinesis record, which is an aggregate or is not, and a payload that was split leaves no record without a part number.
-// The id follows from the Kinesis record and the Decoder's options alone, so that a replay gives the same ids.
+// No two records share an id, although a single "-n" may mean either: records with the same sequence number came from
+// one Kinesis record, which either is an aggregate or is not, and every record of a split payload has a part number.
+// The id depends only on the Kinesis record and the Decoder's options, so a replay yields the same ids.
 func (r *Record) AppendEventID(dst []byte) []byte {
 	dst = append(dst, r.SequenceNumber...)
 	if r.Aggregated {
@@ -88,11 +88,10 @@ func (r *Record) AppendEventID(dst []byte) []byte {
 	return dst
 }
 
-// EventID returns the id of AppendEventID as a string.
+// EventID returns the id that AppendEventID appends.
 func (r *Record) EventID() string { return string(r.AppendEventID(nil)) }
 
-// OutputType is the kind of error output that a faulty record belongs to, the value of Firehose's
-// !{firehose:error-output-type}.
+// OutputType is the kind of error output for a faulty record: the value of Firehose's !{firehose:error-output-type}.
 type OutputType string
 
 const (
@@ -102,17 +101,18 @@ const (
 	FormatConversionFailed OutputType = "format-conversion-failed"
 )
 
-// Fault says why a record cannot be delivered. It is an error of the record, never of the pipeline: the record goes to
-// the error prefix and the next one is taken.
+// Fault is the reason why a record cannot be delivered. It is an error of the record, never of the pipeline: the record
+// is written to the error prefix, and processing continues with the next one.
 type Fault struct {
 	Type    OutputType
-	Code    string // documented and stable, as CodeJSONMalformed; see Codes
+	Code    string // documented and stable, such as CodeJSONMalformed; see Codes
 	Message string // names the place, never the payload's content
 }
 
 func (f *Fault) Error() string { return fmt.Sprintf("%s: %s", f.Code, f.Message) }
 
-// CompareSequence orders two decimal sequence numbers as integers: negative if a is before b, 0 if they are the same.
+// CompareSequence compares two decimal sequence numbers as integers. It returns a negative number if a comes before b, 0 if
+// they are equal, and a positive number otherwise.
 func CompareSequence(a, b string) int {
 	if len(a) != len(b) {
 		return len(a) - len(b)

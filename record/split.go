@@ -8,7 +8,7 @@ import (
 	"aws-streaming-pipeline/record/jsonscan"
 )
 
-// splitter appends the parts of one payload to a slice of records, all or the whole payload with a Fault.
+// splitter appends the parts of one payload to a slice of records: either all parts, or the whole payload with a Fault.
 type splitter struct {
 	dst   []Record
 	first int // of the payload's records in dst
@@ -17,7 +17,7 @@ type splitter struct {
 	fault *Fault
 }
 
-// newSplitter makes room for as many parts as are expected.
+// newSplitter makes room for the expected number of parts.
 func newSplitter(dst []Record, whole Record, left *budget, expected int) *splitter {
 	dst = slices.Grow(dst, min(expected, left.parts, left.descriptions/objectBytes+1))
 	return &splitter{dst: dst, first: len(dst), whole: whole, left: left}
@@ -30,7 +30,7 @@ func (s *splitter) add(data []byte, f *Fault) bool {
 	part.Data, part.Fault = data, f
 	part.Split, part.Part = true, n
 	if n >= s.left.parts || n > 0 && !s.left.describe(&part) {
-		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("a payload of %d bytes splits into more user records than are left for this Kinesis record: %d", len(s.whole.Data), n))
+		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("a payload of %d bytes splits into more user records than the %d left for this Kinesis record", len(s.whole.Data), n))
 		return false
 	}
 	if len(s.dst) == cap(s.dst) {
@@ -40,8 +40,8 @@ func (s *splitter) add(data []byte, f *Fault) bool {
 	return true
 }
 
-// records returns the slice with the parts. Without any, or with a fault of the whole, it has the payload as it came; a
-// part that stayed alone has no number.
+// records returns the slice with the parts. If there are none, or the whole has a fault, it holds the payload as received.
+// A single part has no number.
 func (s *splitter) records() []Record {
 	n := len(s.dst) - s.first
 	switch {
@@ -94,7 +94,7 @@ type logEnvelope struct {
 	count                                   int    // of log events
 }
 
-// readLogEnvelope recognises the envelope of log events. Whatever has not the documented form is none.
+// readLogEnvelope parses an envelope of log events. It accepts only the documented form.
 func readLogEnvelope(payload []byte) (logEnvelope, bool) {
 	var e logEnvelope
 	ok := eachMember(payload, func(name, value []byte) {
@@ -137,8 +137,7 @@ func logMessage(event []byte) (message []byte, ok bool) {
 }
 
 const (
-	// leastEventBytes is what log events have on average at the least: CloudWatch Logs gives each an id of 56 digits and a
-	// timestamp.
+	// leastEventBytes is the least average size of log events: CloudWatch Logs gives each an id of 56 digits and a timestamp.
 	leastEventBytes = 64
 	someEventBytes  = 4096
 )
@@ -148,7 +147,7 @@ func appendLogEvents(dst []Record, u Record, e logEnvelope, mode LogEventMode, l
 	s := newSplitter(dst, u, left, e.count)
 	switch {
 	case e.count*leastEventBytes > len(u.Data)+someEventBytes:
-		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("%d log events in a payload of %d bytes: they have %d bytes at least", e.count, len(u.Data), leastEventBytes))
+		s.fault = fault(CodeSplitTooManyRecords, fmt.Sprintf("%d log events in a payload of %d bytes: each takes at least %d bytes", e.count, len(u.Data), leastEventBytes))
 	case mode == LogEventsMessage:
 		s.addMessages(e)
 	default:
@@ -159,7 +158,7 @@ func appendLogEvents(dst []Record, u Record, e logEnvelope, mode LogEventMode, l
 
 // addMessages adds the text of each event's message.
 func (s *splitter) addMessages(e logEnvelope) {
-	var unescaped []byte // holds the texts that do not stand in the payload as they are; never longer than it
+	var unescaped []byte // holds the texts that are escaped in the payload; never longer than it
 	eachElement(e.logEvents, func(event []byte) bool {
 		message, _ := logMessage(event)
 		text := message[1 : len(message)-1]
@@ -175,9 +174,9 @@ func (s *splitter) addMessages(e logEnvelope) {
 	})
 }
 
-// maxEventGrowth bounds how many times as large a payload may become by the names that each event gets. CloudWatch Logs
-// has names of 512 characters at most (CreateLogGroup, CreateLogStream), and events are mostly of hundreds: a payload
-// hardly doubles.
+// maxEventGrowth bounds how many times larger a payload may become by the names added to each event. CloudWatch Logs
+// allows names of 512 characters (CreateLogGroup, CreateLogStream), and most events have hundreds: a payload hardly
+// doubles.
 const maxEventGrowth = 16
 
 // addEvents adds each event's object, with the envelope's members as its last ones.
@@ -186,7 +185,7 @@ func (s *splitter) addEvents(e logEnvelope) {
 	added := len(ownerName) + len(e.owner) + len(groupName) + len(e.logGroup) + len(streamName) + len(e.logStream)
 	size := len(e.logEvents) + e.count*added
 	if most := min(s.left.bytes, maxEventGrowth*len(s.whole.Data)); size > most {
-		s.fault = fault(CodeSplitTooLarge, fmt.Sprintf("the %d log events of a payload of %d bytes take up more than %d bytes with the names of their log, the bound by its size and by what is left for this Kinesis record", e.count, len(s.whole.Data), most))
+		s.fault = fault(CodeSplitTooLarge, fmt.Sprintf("the %d log events of a payload of %d bytes take up more than the %d bytes, including the names of their log, that its size and the budget of this Kinesis record allow", e.count, len(s.whole.Data), most))
 		return
 	}
 	s.left.bytes -= size
@@ -205,8 +204,8 @@ func (s *splitter) addEvents(e logEnvelope) {
 	})
 }
 
-// eachMember calls do for each member of a JSON object, the name as it is spelled between its quotes. It returns false
-// if the text is not one valid object; do may have been called then.
+// eachMember calls do for each member of a JSON object, with the name as spelled between its quotes. It returns false
+// if the text is not a single valid object; do may have been called before it notices.
 func eachMember(text []byte, do func(name, value []byte)) bool {
 	i := jsonscan.Start(text)
 	if i >= len(text) || text[i] != '{' {

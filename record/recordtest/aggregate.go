@@ -19,8 +19,8 @@ const (
 	userData          protowire.Number = 3
 )
 
-// AppendAggregate appends a KPL aggregate of the records to dst: of each its PartitionKey, ExplicitHashKey and Data.
-// Keys that occur more than once are written once.
+// AppendAggregate appends a KPL aggregate of the records' PartitionKey, ExplicitHashKey and Data to dst. Keys that occur
+// more than once are written once.
 func AppendAggregate(dst []byte, records []record.Record) []byte {
 	dst = append(dst, "\xf3\x89\x9a\xc2"...)
 	start := len(dst)

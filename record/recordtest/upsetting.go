@@ -1,5 +1,5 @@
-// Package recordtest makes payloads for tests of all that takes payloads in: some that have stopped a worker, or kept one
-// busy for seconds, and KPL aggregates.
+// Package recordtest provides payloads for tests: some that once stopped a worker or kept one busy for seconds, and KPL
+// aggregates.
 package recordtest
 
 import (
@@ -9,7 +9,7 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// Schema has rules that only the general validator checks, which computes with numbers of any size.
+// Schema has rules that only the general validator checks. It computes with numbers of any size.
 const Schema = `{
 	"$schema": "https://json-schema.org/draft/2020-12/schema",
 	"type": "object",
@@ -17,16 +17,16 @@ const Schema = `{
 	"required": ["n"]
 }`
 
-// Payload is one that is refused under Schema.
+// Payload is a payload that is refused with Schema.
 type Payload struct {
 	Name string
 	Data []byte
-	// Of its error record: as a line of JSON, and where it fills columns. A column refuses a number that it cannot hold
+	// The codes of its error record: as a line of JSON, and as columns. A column refuses a number that it cannot hold
 	// before anything computes with it.
 	Line, Columns string
 }
 
-// Upsetting returns the payloads.
+// Upsetting returns the payloads that used to cause trouble.
 func Upsetting() []Payload {
 	return []Payload{
 		{"an exponent that math/big refuses", []byte(`{"n":1,"price":1e-1000001}`), record.CodeJSONNumberTooLarge, schema.CodeParse},
