@@ -151,7 +151,7 @@ func inflate(data []byte, limit int) ([]byte, error) {
 		return nil, faultOf(record.CodeRegistryFrameCorrupt, "inflate zlib: %v after %d inflated bytes", err, out.Len())
 	}
 	if out.Len() > limit {
-		return nil, faultOf(record.CodeRegistryTooLarge, "%d bytes of zlib inflate to more than %d bytes, the bound by their number and by what is left for this Kinesis record", len(data), limit)
+		return nil, faultOf(record.CodeRegistryTooLarge, "%d bytes of zlib inflate to more than the %d bytes that their size and the budget of this Kinesis record allow", len(data), limit)
 	}
 	if z.source.Len() > 0 {
 		return nil, faultOf(record.CodeRegistryFrameCorrupt, "%d bytes follow the zlib stream", z.source.Len())
