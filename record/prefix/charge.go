@@ -39,19 +39,19 @@ var builtins = sync.OnceValue(func() map[string]builtin {
 	return known
 })
 
-// own are functions of ours that charge themselves.
+// own are our own functions, which charge themselves.
 var own = []string{
 	"_test/2", "_matches/2", "_splits/2", "_pieces/2", "_join_pieces/2", "_replace/3", "_names/0", "_members/0", "_tojson/0", "_tostring/0",
 }
 
-// ordered are the functions that take the place of those whose results depend on the order of members.
+// ordered are the replacements of functions whose results depend on the order of members.
 var ordered = map[string]string{"tojson/0": "_tojson", "tostring/0": "_tostring", "@json": "_tojson", "@text": "_tostring"}
 
-// overMembers are functions that take an object for the array of its members.
+// overMembers are functions that treat an object as the array of its members.
 var overMembers = []string{"add/0", "flatten/0", "flatten/1", "join/1"}
 
-// charged returns a query that has the results of source and spends what it does, with the texts that stand in it. A charge
-// is a function that returns what it is given, so that it may stand in a path too.
+// charged returns a query that has the results of source and spends the work it does, and the strings in the query. A charge
+// is a function that returns its input, so that it may be part of a path.
 func charged(source string) (*gojq.Query, map[string]bool, error) {
 	c, q, err := chargeWith(source, false)
 	if err == nil && c.asked {
@@ -76,7 +76,7 @@ func charged(source string) (*gojq.Query, map[string]bool, error) {
 	return &gojq.Query{FuncDefs: definitions, Term: parenthesized(q)}, c.written, nil
 }
 
-// chargeWith writes charges into a query and, if it asks for the order of members, what keeps it.
+// chargeWith inserts charges into a query and, if it depends on the order of members, the calls that keep it.
 func chargeWith(source string, asks bool) (*charger, *gojq.Query, error) {
 	q, err := gojq.Parse(source)
 	if err != nil {
@@ -90,16 +90,16 @@ func chargeWith(source string, asks bool) (*charger, *gojq.Query, error) {
 	return c, q, c.err
 }
 
-// charger writes charges into a query.
+// charger inserts charges into a query.
 type charger struct {
 	known   map[string]builtin
 	asks    bool            // the query depends on the order of members
-	asked   bool            // something that does was found
+	asked   bool            // something that depends on it was found
 	written map[string]bool // texts of the query
 	scope   []string        // functions that the query defines, where the charger is
 	needs   []string        // functions of known that are called
-	names   int             // variables of ours so far
-	result  *gojq.Object    // the query, if it is one: nobody asks for the order of its members
+	names   int             // our own variables so far
+	result  *gojq.Object    // the query, if it is an object: the order of its members does not matter
 	err     error
 }
 
@@ -121,7 +121,7 @@ func (c *charger) within(f func()) {
 func (c *charger) definition(d *gojq.FuncDef) {
 	switch name := signature(d.Name, len(d.Args)); name {
 	case "empty/0", "path/1", "getpath/1": // the charger calls them
-		c.fail("function %s must not be defined anew", name)
+		c.fail("function %s must not be redefined", name)
 	default:
 		c.scope = append(c.scope, name)
 	}
@@ -173,7 +173,7 @@ func (c *charger) pattern(p *gojq.Pattern) {
 	}
 	for _, member := range p.Object {
 		if member.KeyQuery != nil || member.KeyString != nil && member.KeyString.Queries != nil {
-			c.fail("a pattern with a computed key is not available")
+			c.fail("patterns with computed keys are not available")
 		}
 		if member.Val != nil {
 			c.pattern(member.Val)
@@ -227,7 +227,7 @@ func (c *charger) operation(q *gojq.Query) *gojq.Query {
 	return q
 }
 
-// bound charges an operator for the values of both operands.
+// bound charges an operator for the values of its operands.
 func (c *charger) bound(q *gojq.Query, name string) *gojq.Query {
 	op := q.Op
 	return c.values([]*gojq.Query{q.Left, q.Right}, func(args []*gojq.Query) *gojq.Query {
@@ -245,8 +245,8 @@ func (c *charger) bound(q *gojq.Query, name string) *gojq.Query {
 	})
 }
 
-// values gives the values of arguments to f, in the order in which the interpreter takes them: those of the last change
-// the slowest.
+// values passes the values of arguments to f, in the order in which the interpreter evaluates them: those of the last
+// argument change the slowest.
 func (c *charger) values(args []*gojq.Query, f func([]*gojq.Query) *gojq.Query) *gojq.Query {
 	values := slices.Clone(args)
 	names := make([]string, len(args))
@@ -299,7 +299,7 @@ func simplePath(q *gojq.Query) (*gojq.Query, bool) {
 	return texts(names), true
 }
 
-// texts is an array of texts.
+// texts returns an array of strings.
 func texts(names []string) *gojq.Query {
 	var list *gojq.Query
 	for _, name := range names {
@@ -312,7 +312,7 @@ func texts(names []string) *gojq.Query {
 	return &gojq.Query{Term: &gojq.Term{Type: gojq.TermTypeArray, Array: &gojq.Array{Query: list}}}
 }
 
-// isEvery tells of the path .[].
+// isEvery reports whether a query is the path .[].
 func isEvery(q *gojq.Query) bool {
 	return q.Term != nil && !declares(q) && q.Term.Type == gojq.TermTypeIdentity && len(q.Term.SuffixList) == 1 && q.Term.SuffixList[0].Iter
 }
@@ -346,7 +346,7 @@ func (c *charger) term(t *gojq.Term) *gojq.Term {
 			t = suffixed(with(t, "member"), s)
 		case isName(s.Index):
 			t = suffixed(t, s)
-		case optional && i > 0: // the interpreter looks at the value before it tries, and takes the key from it
+		case optional && i > 0: // the interpreter evaluates the value before the try, and takes the key from it
 			t = parenthesized(pipe(&gojq.Query{Term: t}, &gojq.Query{Term: c.try(c.index(&gojq.Term{Type: gojq.TermTypeIdentity}, s.Index))}))
 			i++
 		case optional:
@@ -384,7 +384,7 @@ func (c *charger) index(t *gojq.Term, x *gojq.Index) *gojq.Query {
 	}))
 }
 
-// try is a term that has no results where a query fails.
+// try returns a term that has no results if the query fails.
 func (c *charger) try(q *gojq.Query) *gojq.Term {
 	return &gojq.Term{Type: gojq.TermTypeTry, Try: c.caught(&gojq.Try{Body: q})}
 }
@@ -457,7 +457,7 @@ func (c *charger) branches(i *gojq.If) {
 	}
 }
 
-// written notes the order of the members of an object whose names are written down.
+// written notes the order of the members of an object whose names are constant.
 func written(t *gojq.Term) *gojq.Term {
 	var names []string
 	for _, m := range t.Object.KeyVals {
@@ -499,16 +499,16 @@ func (c *charger) format(t *gojq.Term) *gojq.Term {
 		}
 		return parenthesized(pipe(charge("format/1"), q))
 	}
-	if replaced { // what its parts become are texts
+	if replaced { // its parts become strings
 		t = &gojq.Term{Type: gojq.TermTypeString, Str: t.Str}
 	}
 	return c.interpolatedWith(t, before)
 }
 
-// interpolated charges a text with \(...).
+// interpolated charges a string with \(...).
 func (c *charger) interpolated(t *gojq.Term) *gojq.Term { return c.interpolatedWith(t, "_tostring") }
 
-// interpolatedWith does that for parts to which a function is applied.
+// interpolatedWith is interpolated with a function that is applied to each part.
 func (c *charger) interpolatedWith(t *gojq.Term, function string) *gojq.Term {
 	c.text(t.Str, function)
 	if t.Str.Queries == nil {
@@ -532,7 +532,7 @@ func (c *charger) text(s *gojq.String, function string) {
 	}
 }
 
-// textual are the functions that are simpler if their second argument is a text.
+// textual are the functions with a simpler form for a second argument that is a string.
 var textual = map[string]string{"sub": "_sub_text", "gsub": "_gsub_text"}
 
 // call charges a call of a function.
@@ -615,7 +615,7 @@ func (c *charger) variable() string {
 	return "$ " + strconv.Itoa(c.names)
 }
 
-// chargeOptions are the charges as functions.
+// chargeOptions returns the charges as functions.
 func chargeOptions(w *work) []gojq.CompilerOption {
 	var options []gojq.CompilerOption
 	add := func(name string, f func(*work, any, []any)) {
@@ -659,7 +659,7 @@ func literal(text string) *gojq.Query {
 
 func parenthesized(q *gojq.Query) *gojq.Term { return &gojq.Term{Type: gojq.TermTypeQuery, Query: q} }
 
-// parenthesize makes a term of a query.
+// parenthesize turns a query into a term.
 func parenthesize(q *gojq.Query) *gojq.Query {
 	if q.Term != nil && len(q.FuncDefs) == 0 {
 		return q
@@ -675,7 +675,7 @@ func with(t *gojq.Term, name string, args ...*gojq.Query) *gojq.Term {
 	return parenthesized(pipe(&gojq.Query{Term: t}, charge(name, args...)))
 }
 
-// suffixed is t with one more suffix.
+// suffixed returns t with one more suffix.
 func suffixed(t *gojq.Term, s *gojq.Suffix) *gojq.Term {
 	made := *t
 	made.SuffixList = append(slices.Clip(t.SuffixList), s)
@@ -703,7 +703,7 @@ func isNumber(q *gojq.Query) bool {
 	return t.Type == gojq.TermTypeNumber && len(t.SuffixList) == 0
 }
 
-// isConstant tells of a number, a text, null, true or false that is written down.
+// isConstant reports whether a query is a literal: a number, a string, null, true or false.
 func isConstant(q *gojq.Query) bool {
 	if isNumber(q) || isText(q) {
 		return true

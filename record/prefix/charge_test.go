@@ -40,7 +40,7 @@ var samePayloads = []string{
 	`[1,"x",null,{"a":1},[2,"x"]]`, `"x,é,x"`, `7`, `null`, `{}`, `[]`, `{"a":"","b":"x","n":9007199254740993}`, `{"a":"MTIz","b":"12","n":1.0}`, `{"a":"{\"z\":[1.0,2]}","b":{},"n":2}`, `{"a":true,"b":"true"}`, `[["a",1],["b",2]]`, `{"a":[3,1,2,1],"b":[1]}`,
 }
 
-// compareWith checks that a query has the results that the interpreter has without charges. It tells whether it compiles.
+// compareWith checks that a query has the results that the interpreter has without charges. It reports whether it compiles.
 // The members of the payloads are sorted: for them the interpreter's order is jq's.
 func compareWith(t *testing.T, source string, payloads ...string) (compiles bool) {
 	t.Helper()

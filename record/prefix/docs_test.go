@@ -32,7 +32,7 @@ func TestDocs_ExamplesLieWhereTheySay(t *testing.T) {
 			c.Error = errorPrefix
 		}
 		if got := partition(t, router(t, c), evaluated, cells[3]); got != cells[4] {
-			t.Errorf("%s lies under %q", row, got)
+			t.Errorf("%s is under %q", row, got)
 		}
 	}
 }

@@ -2,21 +2,21 @@ package prefix
 
 import "unicode/utf8"
 
-// appendEscaped appends the value of a partition key as a safe part of a key, which Hive, Spark and Athena read back: it escapes
-// what Hive's FileUtils.escapePathName escapes, which is control characters and the characters
+// appendEscaped appends the value of a partition key in a form that is safe in an object key, and that Hive, Spark and Athena
+// can read back: it escapes what Hive's FileUtils.escapePathName escapes, that is, control characters and the characters
 //
 //	" # % ' * / : = ? \ [ ] ^ {
 //
-// each as %XX of its code. So a value stays within its segment of the path. Beyond Hive's list it escapes
+// each as %XX with its code. So a value stays within its segment of the path. In addition to Hive's list it escapes
 //
 //   - the control characters from U+0080 to U+009F, which Hive's reader accepts in this form;
 //   - the dots of the values "." and "..", which would be steps in a path.
 //
-// The readers named have no form for what can not stand in a listing of keys: U+FFFE, U+FFFF and bytes that are not
-// UTF-8 become U+FFFD.
+// These readers have no escape for characters that a listing of keys cannot contain: U+FFFE, U+FFFF and bytes that are
+// not UTF-8 become U+FFFD.
 //
-// The value __HIVE_DEFAULT_PARTITION__ stays as it is, as Hive writes it: readers take it for NULL. Null and empty
-// values never come here, because such a record has no partition.
+// The value __HIVE_DEFAULT_PARTITION__ is kept, as Hive writes it: readers interpret it as NULL. Null and empty values
+// never get here, because such a record has no partition.
 func appendEscaped[T string | []byte](b []byte, v T) []byte {
 	switch string(v) {
 	case ".":
@@ -49,9 +49,9 @@ func appendEscaped[T string | []byte](b []byte, v T) []byte {
 	return b
 }
 
-// appendSegmentSafe appends a value behind what stands in b already. Readers of Hive's kind pass over files and folders
-// whose name begins with "_" or "." (Hive's FileUtils.HIDDEN_FILES_PATH_FILTER), so that a value that begins a segment has
-// these escaped as well: its records would be there, and not be found.
+// appendSegmentSafe appends an escaped value to b. Readers such as Hive skip files and folders whose name begins with "_"
+// or "." (Hive's FileUtils.HIDDEN_FILES_PATH_FILTER), so these are escaped, too, if the value begins a segment: otherwise
+// its records would exist, but not be found.
 func appendSegmentSafe[T string | []byte](b []byte, v T) []byte {
 	begins := len(b) == 0 || b[len(b)-1] == '/'
 	if begins && len(v) > 0 && (v[0] == '_' || v[0] == '.') && !dots(v) {
@@ -67,8 +67,8 @@ func appendHex(b []byte, c byte) []byte {
 	return append(b, '%', digits[c>>4], digits[c&0xf])
 }
 
-// unlistable tells that S3 can not list a key with this character as XML (XML 1.0, "Characters"). Control characters
-// are told apart elsewhere.
+// unlistable reports whether S3 cannot list a key with this character as XML (XML 1.0, "Characters"). Control characters
+// are checked elsewhere.
 func unlistable(r rune) bool { return r == 0xfffe || r == 0xffff }
 
 // escaped holds the ASCII characters that Hive escapes.

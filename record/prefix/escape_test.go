@@ -83,7 +83,7 @@ func readBack(value string) string {
 }
 
 // FuzzValue holds for values of any kind that they stay within their segments, come back as they were, and never make a
-// key that is too long or can not be listed.
+// key that is too long or cannot be listed.
 func FuzzValue(f *testing.F) {
 	for _, value := range []string{"Lisboa", "..", "/", "a/../b", "%2F", "\x00", "\u0085", "\xff", "\ufffe", "_x", strings.Repeat("\u20ac", 300), strings.Repeat("/", 200)} {
 		f.Add(value)
@@ -130,7 +130,7 @@ func checkKeyPrefix(t *testing.T, key string) {
 		t.Errorf("key prefix %q has %d bytes", key, len(key))
 	}
 	if !utf8.ValidString(key) || strings.ContainsFunc(key, func(r rune) bool { return unicode.IsControl(r) || unlistable(r) }) {
-		t.Errorf("key prefix %q has characters that can not be listed", key)
+		t.Errorf("key prefix %q has characters that cannot be listed", key)
 	}
 	for segment := range strings.SplitSeq(key, "/") {
 		if segment == "." || segment == ".." {

@@ -7,17 +7,17 @@ import (
 
 const day = 24 * time.Hour
 
-// longestStep is the longest time for which a frame may hold: a day, if its zone keeps its offset.
+// longestStep is the longest time for which a frame may be valid: a day, if its zone keeps its offset.
 const longestStep = day
 
-// frame is a template whose times are evaluated: the texts between its keys. It holds for arrivals from one instant to
-// before another, in Unix milliseconds.
+// frame is a template with its times evaluated: the texts between its keys. It is valid for arrivals from one instant
+// (inclusive) to another (exclusive), in Unix milliseconds.
 type frame struct {
 	from, until int64
 	texts       []string
 }
 
-// frame evaluates all but the keys. If the template's step is 0 the frame holds for no other time.
+// frame evaluates everything but the keys. If the template's step is 0, the frame is valid for no other time.
 func (t *template) frame(at time.Time) *frame {
 	local := at.In(t.zone)
 	f := &frame{texts: t.texts(local, "")}
@@ -25,8 +25,8 @@ func (t *template) frame(at time.Time) *frame {
 	return f
 }
 
-// span tells between which instants no field of the template changes: the step on the local clock, cut where the zone
-// changes its offset or name.
+// span returns the instants between which no field of the template changes: the step on the local clock, cut off where
+// the zone changes its offset or name.
 func (t *template) span(local time.Time) (from, until int64) {
 	if t.step == 0 {
 		return 0, 0
@@ -48,11 +48,11 @@ func (t *template) span(local time.Time) (from, until int64) {
 
 func floorMod(n, m int64) int64 { return ((n % m) + m) % m }
 
-// frameCache remembers evaluated frames. Records come nearly in the order of their arrival, but shards are not all at
-// the same time: there is a place for each of a few steps.
+// frameCache caches evaluated frames. Records come nearly in the order of their arrival, but shards are at different
+// times: there is a slot for each of a few steps.
 type frameCache [16]atomic.Pointer[frame]
 
-// at returns the template's frame for a time. All calls have to be for the same template.
+// at returns the template's frame for a time. All calls must be for the same template.
 func (c *frameCache) at(t *template, at time.Time) *frame {
 	if t.step == 0 {
 		return t.frame(at)

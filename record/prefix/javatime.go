@@ -11,25 +11,25 @@ import (
 )
 
 // timePattern is a compiled pattern of Java's DateTimeFormatter (Java SE 8 to 17, package java.time.format, "Patterns for
-// Formatting and Parsing"), with the texts of Locale.ENGLISH. Letters whose meaning is not known for Firehose are refused
-// with the reason: refused says which.
+// Formatting and Parsing"), with the texts of Locale.ENGLISH. Letters whose meaning in Firehose is unknown are refused with
+// a reason: see refused.
 type timePattern []timeField
 
-// timeField is one letter with its repetitions, or a literal (letter 0).
+// timeField is a letter with its repetitions, or a literal (letter 0).
 type timeField struct {
 	letter  byte
 	count   int
 	literal string
 }
 
-// most is how often a letter may stand in a row, where Java bounds it. Java takes any number of y, u, A, n and N; more
-// than 19 fail when they are evaluated.
+// most is how often a letter may be repeated, where Java bounds it. Java accepts any number of y, u, A, n and N; more than
+// 19 fail on evaluation.
 var most = map[byte]int{
 	'G': 5, 'y': 19, 'u': 19, 'M': 5, 'L': 5, 'Q': 5, 'q': 5, 'd': 2, 'D': 3, 'E': 5, 'a': 1, 'H': 2, 'h': 2, 'K': 2, 'k': 2,
 	'm': 2, 's': 2, 'S': 9, 'n': 19, 'A': 19, 'N': 19, 'V': 2, 'O': 4, 'X': 5, 'x': 5, 'Z': 5,
 }
 
-// refused says why a letter of Java's is none here.
+// refused has the reason why a letter of Java's is not supported here.
 var refused = map[byte]string{
 	'Y': "the year of weeks, which depends on a locale and is not the calendar's at New Year: use yyyy",
 	'w': "the week of the year, which depends on a locale: use y, M and d",
@@ -82,8 +82,8 @@ func compilePattern(pattern string) (timePattern, error) {
 	return p, nil
 }
 
-// section counts the optional sections that are open. A time has all fields, so that what stands in one is always
-// written. Java lets a pattern end with sections open.
+// section counts the optional sections that are open. A time has all fields, so optional sections are always written. Java
+// allows a pattern to end with open sections.
 func section(bracket byte, depth int) (int, error) {
 	if bracket == '[' {
 		return depth + 1, nil
@@ -94,7 +94,7 @@ func section(bracket byte, depth int) (int, error) {
 	return depth - 1, nil
 }
 
-// quoted reads literal text in single quotes; two quotes are one. It returns the length of what it has read.
+// quoted reads literal text in single quotes, where two quotes mean one. n is the length of what it has read.
 func quoted(s string) (text string, n int, err error) {
 	if strings.HasPrefix(s, "''") {
 		return "'", 2, nil
@@ -112,10 +112,10 @@ func quoted(s string) (text string, n int, err error) {
 		}
 		return b.String(), i + 1, nil
 	}
-	return "", 0, errors.New("a single quote has no counterpart")
+	return "", 0, errors.New("a single quote is not closed")
 }
 
-// isPlain tells that a character stands for itself.
+// isPlain reports whether a character represents itself.
 func isPlain(c rune) bool {
 	return c >= utf8.RuneSelf || !isLetter(byte(c)) && !strings.ContainsRune("'[]{}#", c)
 }
@@ -128,9 +128,9 @@ func (f timeField) check() error {
 	case refused[f.letter] != "":
 		return fmt.Errorf("%q is %s", string(f.letter), refused[f.letter])
 	case !known:
-		return fmt.Errorf("%q is no letter of time patterns: put text in single quotes", string(f.letter))
+		return fmt.Errorf("%q is not a letter of time patterns: put text in single quotes", string(f.letter))
 	case f.count > limit:
-		return fmt.Errorf("%q may stand %d times in a row, not %d", string(f.letter), limit, f.count)
+		return fmt.Errorf("%q may be repeated at most %d times, not %d", string(f.letter), limit, f.count)
 	case f.letter == 'V' && f.count != 2:
 		return errors.New(`"V" must stand twice: VV`)
 	case f.letter == 'O' && f.count != 1 && f.count != 4:
@@ -139,8 +139,8 @@ func (f timeField) check() error {
 	return nil
 }
 
-// step is how long the field stays the same at least, on the clock of a zone that keeps its offset; 0 for fractions of a
-// second.
+// step is the least time for which the field stays the same, on the clock of a zone that keeps its offset; 0 for fractions
+// of a second.
 func (f timeField) step() time.Duration {
 	switch f.letter {
 	case 'S', 'n', 'A', 'N':
@@ -227,8 +227,8 @@ func (f *timeField) appendTo(b []byte, t time.Time) []byte {
 	}
 }
 
-// year writes a year. As in Java, two letters are its last two digits, and from four letters on a year with more digits
-// than letters has a sign.
+// year writes a year. As in Java, two letters mean its last two digits, and with four or more letters, a year with more
+// digits than letters has a sign.
 func (f *timeField) year(b []byte, year int) []byte {
 	if f.count == 2 {
 		return pad(b, int64(((year%100)+100)%100), 2)

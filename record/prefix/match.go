@@ -14,14 +14,14 @@ import (
 // pattern is a regular expression of a query.
 type pattern struct {
 	*regexp.Regexp
-	// after finds the first match behind one character, which stands before it for ^ and \b. It is the first group.
+	// after finds the first match after one character, which is context for ^ and \b. The match is the first group.
 	after *regexp.Regexp
-	// at matches one character and the expression directly behind it.
+	// at matches one character and the expression directly after it.
 	at *regexp.Regexp
 
-	perCharacter int  // what a character costs that is read
-	perMatch     int  // what a match costs beside
-	near         bool // a match is found without reading further than a few characters behind it
+	perCharacter int  // cost of each character that is read
+	perMatch     int  // additional cost of a match
+	near         bool // a match is found without reading more than a few characters after it
 	mayBeEmpty   bool
 }
 
@@ -62,8 +62,8 @@ func newPattern(key patternKey) (*pattern, error) {
 	return p, err
 }
 
-// isNear tells of expressions whose only repetition without a bound is one of a character, at the end: whatever is read
-// for a match belongs to it.
+// isNear reports whether the only unbounded repetition of an expression is that of a character at its end: whatever is
+// read for a match then belongs to it.
 func isNear(re *syntax.Regexp) bool {
 	switch re.Op {
 	case syntax.OpCapture:
@@ -130,9 +130,9 @@ func mayBeEmpty(re *syntax.Regexp) bool {
 	return true
 }
 
-// find returns the offsets of the first match and its groups, or with all of every match, like gojq's: other than with
-// regexp, an empty match may follow on a match. It spends what is read: an expression such as a.*b|a reads to the end of
-// the string for each of its matches.
+// find returns the offsets of the first match and its groups, or those of every match if all is set, like gojq's: unlike
+// in regexp, an empty match may directly follow a match. It spends what it reads: an expression such as a.*b|a reads to
+// the end of the string for each of its matches.
 func (p *pattern) find(w *work, s string, all bool) [][]int {
 	switch {
 	case !all:
@@ -178,7 +178,7 @@ func (p *pattern) find(w *work, s string, all bool) [][]int {
 	return found
 }
 
-// next returns the first match at or behind an offset.
+// next returns the first match at or after an offset.
 func (p *pattern) next(w *work, s string, pos int) []int {
 	if pos == 0 {
 		return p.FindReaderSubmatchIndex(&characterReader{s: s, w: w, cost: p.perCharacter})
@@ -221,12 +221,12 @@ func (r *characterReader) ReadRune() (rune, int, error) {
 
 // patterns are the regular expressions of a query.
 type patterns struct {
-	// written are the texts that the query has: only their patterns are kept, those of payloads would be without number.
+	// written are the strings in the query: only their patterns are kept, since payloads could bring any number of them.
 	written map[string]bool
 	kept    map[patternKey]*pattern
 }
 
-// of returns the pattern that a call names, with what it is applied to.
+// of returns the pattern that a call names, and the string it is applied to.
 func (p *patterns) of(w *work, v, re, flags any) (*pattern, string, bool, error) {
 	s, isText := v.(string)
 	text, isPattern := re.(string)
@@ -255,7 +255,7 @@ func (p *patterns) of(w *work, v, re, flags any) (*pattern, string, bool, error)
 	return made, s, all, nil
 }
 
-// options are the functions in Go that take the place of the interpreter's.
+// options returns the functions in Go that replace the interpreter's.
 func (p *patterns) options(w *work) []gojq.CompilerOption {
 	find := func(v, re, flags any) (string, [][]int, *pattern, error) {
 		made, s, all, err := p.of(w, v, re, flags)
@@ -316,7 +316,7 @@ func (p *patterns) options(w *work) []gojq.CompilerOption {
 	}
 }
 
-// matches are the objects that match gives. Their offsets and lengths are in characters, which are counted once.
+// matches returns the objects that match yields. Their offsets and lengths are in characters, which are counted once.
 func matches(s string, found [][]int, names []string) []any {
 	objects := make([]any, len(found))
 	counter := characterCounter{s: s}
@@ -346,7 +346,7 @@ func capture(s string, from, to int, name string, counter characterCounter) any 
 	return object
 }
 
-// characterCounter turns offsets in bytes, none of them smaller than the one before it, into offsets in characters.
+// characterCounter converts ascending offsets in bytes to offsets in characters.
 type characterCounter struct {
 	s                  string
 	offset, characters int
@@ -358,7 +358,7 @@ func (c *characterCounter) at(offset int) int {
 	return c.characters
 }
 
-// splits are the parts of a string between matches.
+// splits returns the parts of a string between matches.
 func splits(s string, found [][]int) []any {
 	parts := make([]any, 0, len(found)+1)
 	next := 0
@@ -369,7 +369,7 @@ func splits(s string, found [][]int) []any {
 	return append(parts, s[next:])
 }
 
-// pieces are, for each match, what stands before it and its named groups, and the rest of the string.
+// pieces returns the text before each match with its named groups, and the rest of the string.
 func pieces(s string, found [][]int, names []string) []any {
 	list := make([]any, len(found))
 	next := 0
@@ -390,8 +390,8 @@ func pieces(s string, found [][]int, names []string) []any {
 	return []any{list, s[next:]}
 }
 
-// joinPieces puts together the results of sub: there are as many as the replacement has results for a match. Each piece
-// is what stands before a match, and the replacements.
+// joinPieces assembles the results of sub: there are as many as the replacement yields for a match. Each piece is the text
+// before a match, and the replacements.
 func joinPieces(w *work, input any, pieces []any, rest string) any {
 	var results []*strings.Builder
 	for _, piece := range pieces {
@@ -427,7 +427,7 @@ func joinPieces(w *work, input any, pieces []any, rest string) any {
 	return texts
 }
 
-// replace is sub with one text as replacement.
+// replace is sub with a single string as replacement.
 func replace(w *work, s string, found [][]int, text string) any {
 	if !w.multiply(len(found), len(text)/8) || !w.spend(len(s)/8) {
 		return errTooExpensive

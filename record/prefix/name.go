@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// nameCache remembers evaluated partitions, so that a partition that comes again is the same string and costs no
-// memory. It forgets one when another takes its place.
+// nameCache caches evaluated partitions, so that a recurring partition is the same string and allocates nothing. An entry
+// is dropped when another one takes its slot.
 type nameCache [512]atomic.Pointer[string]
 
 var nameSeed = maphash.MakeSeed()

@@ -10,21 +10,20 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// native is a function that the interpreter has in Go. It does its work in one step, whatever that is.
+// native is a function that the interpreter implements in Go. It runs in one step, however much work that is.
 type native struct {
-	// charge spends what a call costs before it is made; nil if it costs no more than a step.
+	// charge spends the cost of a call before it is made; nil if it costs no more than a step.
 	charge func(w *work, v any, args []any)
-	// constant tells that a call costs no more than a step if its arguments are written down.
+	// constant is set if a call with constant arguments costs no more than a step.
 	constant bool
-	// made is what is charged for the result, by the name of a charge.
+	// made is the name of the charge for the result.
 	made string
-	// closures tells that the arguments are filters, not values.
+	// closures is set if the arguments are filters, not values.
 	closures bool
 }
 
-// natives are the functions that queries may call, by name and number of arguments. What is not listed here or in
-// builtins.jq is not available, so that a function of a later version of the interpreter is not used before somebody has
-// looked at what it costs.
+// natives are the functions that queries may call, by name and number of arguments. Functions that are not listed here or
+// in builtins.jq are not available, so nobody uses one of a later version of the interpreter before its cost is known.
 var natives = func() map[string]native {
 	natives := map[string]native{
 		"empty/0": {closures: true}, "path/1": {closures: true, made: "flat"}, "_last/1": {closures: true},
@@ -98,17 +97,17 @@ func ofArgument(cost func(any) int) func(*work, any, []any) {
 	return func(w *work, _ any, args []any) { w.spend(cost(args[0])) }
 }
 
-// chargeAll is for functions that go through a value to its leaves, and write it.
+// chargeAll is for functions that walk a value to its leaves and write it.
 func chargeAll(w *work, v any, _ []any) { w.made(w.measure(v)) }
 
-// chargeFormat is chargeAll for a format that writes several bytes for one.
+// chargeFormat is chargeAll for formats that write several bytes for one.
 func chargeFormat(w *work, v any, _ []any) {
 	n := 4 * w.measure(v)
 	w.spend(n)
 	w.made(n)
 }
 
-// chargeMade is for results that hold copies of two values: what they cost is known best by their sizes.
+// chargeMade is for results that hold copies of two values: their sizes are the best measure of the cost.
 func chargeMade(w *work, v any, _ []any) {
 	n := flat(v)
 	w.spend(n)
@@ -116,7 +115,7 @@ func chargeMade(w *work, v any, _ []any) {
 	w.bounded(v)
 }
 
-// chargeNumbers is for results with numbers that a text of the payload has written.
+// chargeNumbers is for results with numbers parsed from a string of the payload.
 func chargeNumbers(w *work, v any, _ []any) {
 	w.made(w.measure(v))
 	if w.left >= 0 && !record.NumbersBounded(v) {
@@ -144,7 +143,7 @@ func chargeJoin(w *work, v any, args []any) {
 	w.made(before - w.left)
 }
 
-// chargeContains takes it that each part of one value is looked for in each of the other's.
+// chargeContains assumes that each part of one value is compared with each part of the other.
 func chargeContains(w *work, v any, args []any) { w.multiply(w.measure(v), w.measure(args[0])) }
 
 func chargeInside(w *work, v any, args []any) { chargeContains(w, args[0], []any{v}) }
@@ -206,7 +205,7 @@ func chargeGetpath(w *work, v any, args []any) { w.get(v, args[0]) }
 
 func chargeSetpath(w *work, v any, args []any) { w.set(v, args[0], 0) }
 
-// chargeStrftime takes it that a width of four digits stands in the format. The interpreter bounds it at 1,024.
+// chargeStrftime assumes that the format has widths of four digits. The interpreter bounds them at 1,024.
 func chargeStrftime(w *work, _ any, args []any) {
 	w.multiply(text(args[0])+1, 1024/5)
 }
@@ -276,7 +275,7 @@ func chargeSlice(w *work, v any, _ []any) {
 	}
 }
 
-// chargeMember is for the error of .name? of what is not an object.
+// chargeMember is for the error of .name? on a value that is not an object.
 func chargeMember(w *work, v any, _ []any) {
 	switch v := v.(type) {
 	case string:

@@ -12,23 +12,23 @@ import (
 	"aws-streaming-pipeline/record/jsonscan"
 )
 
-// The interpreter's objects have no order, jq's have that of the text. order keeps it beside the objects: that of the
-// payload's and of fromjson's is read from the text, that of {b:1,a:2} in a query is noted when it is made, and an object that
-// the query changes or adds to another one keeps the order of those, with new names at the end.
+// The interpreter's objects have no order; jq's have that of the text. order keeps it separately: for objects of the payload
+// and of fromjson it is read from the text, for {b:1,a:2} in a query it is noted when the object is made, and an object that
+// results from a change or an addition keeps the order of its operands, with new names at the end.
 type order map[uintptr][]string
 
 func pointer(object map[string]any) uintptr { return reflect.ValueOf(object).Pointer() }
 
-// maxChanges is how many changes wait until somebody asks for their order.
+// maxChanges is the number of changes that are kept until their order is needed.
 const maxChanges = 256
 
-// change is a value that a query has made of others.
+// change is a value that a query has made from others.
 type change struct {
 	of   []any
 	made any
 }
 
-// names returns the names of an object's members in jq's order. Where that is not known they are sorted.
+// names returns the names of an object's members in jq's order, or sorted if that is not known.
 func (w *work) names(object map[string]any) []string {
 	if len(object) > 1 {
 		w.settle()
@@ -36,7 +36,7 @@ func (w *work) names(object map[string]any) []string {
 	return w.known(object)
 }
 
-// settle finds the order of what the query has changed so far.
+// settle determines the order of what the query has changed so far.
 func (w *work) settle() {
 	w.readOrder()
 	for _, c := range w.changes {
@@ -52,8 +52,8 @@ func (w *work) known(object map[string]any) []string {
 	return slices.Sorted(maps.Keys(object))
 }
 
-// inherit gives the objects in a value the order that those had of which it was made. It costs several times a copy, because
-// the value stays in memory from now on.
+// inherit gives the objects in a value the order of those from which it was made. It costs several times as much as a copy,
+// because the value stays in memory from now on.
 func (w *work) inherit(made any, of []any) {
 	if !w.spend(1+4*flat(made)) || slices.ContainsFunc(of, func(v any) bool { return isSame(made, v) }) {
 		return
@@ -84,7 +84,7 @@ func (w *work) inherit(made any, of []any) {
 	}
 }
 
-// parts are what lies at a key of values.
+// parts returns the elements at a key of the values.
 func parts(of []any, key any) []any {
 	list := make([]any, len(of))
 	for i, v := range of {
@@ -93,7 +93,7 @@ func parts(of []any, key any) []any {
 	return list
 }
 
-// isSame tells of one and the same object or array, and of values that have no members.
+// isSame reports whether a and b are the same object or array, or values without members.
 func isSame(a, b any) bool {
 	switch a := a.(type) {
 	case map[string]any:
@@ -106,7 +106,7 @@ func isSame(a, b any) bool {
 	return true
 }
 
-// changed notes that a value was made of others.
+// changed notes that a value was made from others.
 func (w *work) changed(made any, of ...any) {
 	switch made.(type) {
 	case map[string]any, []any:
@@ -144,7 +144,7 @@ func (w *work) parsed(v any, text []byte) {
 	w.order.note(v, text, jsonscan.Space(text, 0))
 }
 
-// note goes along a value and the text it was read from, from offset i on, and returns the offset behind it.
+// note walks a value and the text it was read from, starting at offset i, and returns the offset after it.
 func (o order) note(v any, text []byte, i int) int {
 	object, isObject := v.(map[string]any)
 	array, isArray := v.([]any)
@@ -171,8 +171,8 @@ func (o order) note(v any, text []byte, i int) int {
 				break
 			}
 			name := unescape(text[i:end])
-			// Of members of one name the last one counts, in the place of the first. It is gone along with for each of
-			// them, at last for its own text.
+			// Of members with the same name the last one counts, in the place of the first. It is walked with the text of
+			// each of them, its own being the last.
 			member, known := object[name]
 			if part = member; known && !seen[name] {
 				names, seen[name] = append(names, name), true
@@ -191,7 +191,7 @@ func (o order) note(v any, text []byte, i int) int {
 	return i + 1
 }
 
-// wrote notes the order of an object that the query has written down. The names of others, as of {(.k):1}, are not in it.
+// wrote notes the order of an object with constant names in the query. Computed names, such as in {(.k):1}, are not in it.
 func (w *work) wrote(object map[string]any, names []any) {
 	if len(object) != len(names) || !w.spend(2+len(names)) {
 		return
@@ -248,7 +248,7 @@ func (w *work) json(v any) any {
 	return b.String()
 }
 
-// orderOptions are the functions that depend on the order of members.
+// orderOptions returns the functions that depend on the order of members.
 func orderOptions(w *work) []gojq.CompilerOption {
 	return []gojq.CompilerOption{
 		gojq.WithFunction("_is_object", 0, 0, func(v any, _ []any) any { _, ok := v.(map[string]any); return ok }),

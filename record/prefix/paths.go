@@ -9,25 +9,24 @@ import (
 	"aws-streaming-pipeline/record/jsonscan"
 )
 
-// pathNode is a member of a payload that a query of paths looks at: those below it, and what becomes of its own value.
+// pathNode is a member of a payload that a query of paths reads: the members below it, and the keys that use its value.
 // The root is the payload.
 //
-// Such queries need no interpreter. What they are asked is decided in favour of the interpreter: where the values could
-// not be told with certainty, or the record has no partition, the payload goes to the interpreter, which has the last
-// word and words the fault.
+// Such queries need no interpreter. In doubt they leave the payload to it: if the values are not certain, or the record
+// has no partition, the interpreter decides and words the fault.
 type pathNode struct {
 	names    []string
 	children []*pathNode
 	uses     []pathUse
 }
 
-// pathUse takes a member's value for a key.
+// pathUse assigns a member's value to a key.
 type pathUse struct {
 	key       int    // place in the query's keys
 	otherwise string // value if the member is null, false or missing; empty: none
 }
 
-// compilePaths returns the root for a query of the form {a:.x, b:.y.z, c, "d":(.w//"text")}, nil for any other.
+// compilePaths returns the root for a query of the form {a:.x, b:.y.z, c, "d":(.w//"text")}, and nil for any other.
 func compilePaths(q *gojq.Query, keys []string) *pathNode {
 	members, ok := objectMembers(q)
 	if !ok {
@@ -71,7 +70,7 @@ func objectMembers(q *gojq.Query) ([]*gojq.ObjectKeyVal, bool) {
 	return t.Object.KeyVals, true
 }
 
-// bare returns what stands within the parentheses around a query.
+// bare returns a query without the parentheses around it.
 func bare(q *gojq.Query) *gojq.Query {
 	for q.Term != nil && q.Term.Type == gojq.TermTypeQuery && len(q.Term.SuffixList) == 0 && !declares(q) {
 		q = q.Term.Query
@@ -79,7 +78,7 @@ func bare(q *gojq.Query) *gojq.Query {
 	return q
 }
 
-// declares tells that a query has more than its term or its operands.
+// declares reports whether a query has more than its term or its operands.
 func declares(q *gojq.Query) bool {
 	return len(q.FuncDefs) > 0 || len(q.Imports) > 0 || q.Meta != nil || len(q.Patterns) > 0
 }
@@ -90,7 +89,7 @@ func soleTerm(q *gojq.Query) (*gojq.Term, bool) {
 	return q.Term, q.Term != nil && !declares(q)
 }
 
-// operands returns what stands on both sides of an operator.
+// operands returns the operands of an operator.
 func operands(q *gojq.Query, op gojq.Operator) (left, right *gojq.Query, ok bool) {
 	q = bare(q)
 	return q.Left, q.Right, q.Right != nil && q.Op == op && !declares(q)
@@ -107,7 +106,7 @@ func memberName(m *gojq.ObjectKeyVal) (string, bool) {
 	return "", false
 }
 
-// memberPath returns the path of a member's value, and the text that stands in for it behind "//".
+// memberPath returns the path of a member's value, and its default, the text after "//".
 func memberPath(m *gojq.ObjectKeyVal, name string) (names []string, otherwise string, ok bool) {
 	if m.Val == nil { // {a} is {a:.a}
 		return []string{name}, "", true
@@ -120,7 +119,7 @@ func memberPath(m *gojq.ObjectKeyVal, name string) (names []string, otherwise st
 	return names, "", ok
 }
 
-// alternative takes path//"text" apart.
+// alternative splits path//"text".
 func alternative(q *gojq.Query) (path *gojq.Query, text string, ok bool) {
 	path, otherwise, ok := operands(q, gojq.OpAlt)
 	if !ok {
@@ -189,7 +188,7 @@ func appendIndex(names []string, x *gojq.Index) ([]string, bool) {
 	return nil, false
 }
 
-// node returns the node at the end of a path, made where it is missing.
+// node returns the node at the end of a path, and creates it if it is missing.
 func (n *pathNode) node(names []string) *pathNode {
 	for _, name := range names {
 		next := n.child([]byte(name))
@@ -211,8 +210,8 @@ func (n *pathNode) child(name []byte) *pathNode {
 	return nil
 }
 
-// values takes the values of the keys from a payload, into room if that has enough of it. It is not ok if they are for
-// the interpreter to find.
+// values extracts the values of the keys from a payload. It uses room if its capacity suffices. It returns false if the
+// interpreter has to find them.
 func (n *pathNode) values(payload []byte, room []value, keys int) ([]value, bool) {
 	values := room[:0]
 	for range keys {
@@ -236,13 +235,13 @@ func (n *pathNode) values(payload []byte, room []value, keys int) ([]value, bool
 	return values, true
 }
 
-// pathWalk goes through a payload.
+// pathWalk walks a payload.
 type pathWalk struct {
 	payload []byte
 	values  []value // of the keys
 }
 
-// clear sets all that lies at or below the node as if it were missing.
+// clear resets the values of the node and of all nodes below it, as if the members were missing.
 func (w *pathWalk) clear(n *pathNode) {
 	for _, u := range n.uses {
 		w.values[u.key] = value{text: u.otherwise}
@@ -252,7 +251,7 @@ func (w *pathWalk) clear(n *pathNode) {
 	}
 }
 
-// object goes through the object whose brace stands at i, and returns the offset behind it.
+// object walks the object whose brace is at i, and returns the offset after it.
 func (w *pathWalk) object(n *pathNode, i int) (end int, ok bool) {
 	i = jsonscan.Space(w.payload, i+1)
 	if i < len(w.payload) && w.payload[i] == '}' {
@@ -274,7 +273,7 @@ func (w *pathWalk) object(n *pathNode, i int) (end int, ok bool) {
 	}
 }
 
-// member takes what the query wants of the value at i, if n is not nil, and returns the offset behind the value.
+// member extracts what the query uses of the value at i, if n is not nil, and returns the offset after the value.
 func (w *pathWalk) member(n *pathNode, i int) (end int, ok bool) {
 	if n == nil {
 		return w.skip(i)
@@ -298,13 +297,13 @@ func (w *pathWalk) member(n *pathNode, i int) (end int, ok bool) {
 	return end, true
 }
 
-// skip checks the value at i, and returns the offset behind it.
+// skip checks the value at i, and returns the offset after it.
 func (w *pathWalk) skip(i int) (end int, ok bool) {
 	end, p := jsonscan.Value(w.payload, i, 0)
 	return end, p == jsonscan.None
 }
 
-// take makes the value between two offsets the value of a key. Objects and arrays make no keys.
+// take assigns the value between two offsets to a key. Objects and arrays cannot be keys.
 func (w *pathWalk) take(u pathUse, from, to int) bool {
 	v := &w.values[u.key]
 	switch w.payload[from] {

@@ -1,48 +1,47 @@
-// Package prefix says where a record lies: it evaluates key prefixes written in Firehose's language.
+// Package prefix determines where a record is stored: it evaluates key prefixes written in Firehose's language.
 //
 // A prefix is text with expressions !{namespace:value} (Amazon Data Firehose Developer Guide, "Understand custom
 // prefixes for Amazon S3 objects"):
 //
 //	!{timestamp:yyyy/MM/dd}          arrival time of the record, in the pattern language of Java's DateTimeFormatter
-//	!{partitionKeyFromQuery:name}    member of the object that the query makes of the payload (jq)
+//	!{partitionKeyFromQuery:name}    member of the object that the (jq) query makes from the payload
 //	!{firehose:random-string}        eleven random characters, drawn for each file and each use
 //	!{firehose:error-output-type}    kind of error; error prefix only
 //
 // # Rules
 //
-// They are Firehose's, of the same page unless said otherwise. New refuses a template that breaks one of them.
+// The rules are Firehose's, from the same page unless stated otherwise. New refuses a template that breaks one of them.
 //
-//   - "!{" begins an expression wherever it stands, and does not stand within one.
-//   - A prefix without expressions gets !{timestamp:yyyy/MM/dd/HH}/ appended, with no slash before it. So does an empty
-//     one.
+//   - "!{" always begins an expression. Expressions do not nest.
+//   - !{timestamp:yyyy/MM/dd/HH}/ is appended to a prefix without expressions, even an empty one, with no slash before it.
 //   - The error prefix may be empty only if the prefix has no expressions. It is then the prefix, the error type, a
-//     slash and the time. An error prefix of text alone gets the same ending.
-//   - An error prefix with expressions has !{firehose:error-output-type}; the prefix never has it.
+//     slash and the time. An error prefix without expressions gets the same ending.
+//   - An error prefix with expressions must have !{firehose:error-output-type}; the prefix must not.
 //   - The error prefix has no partition keys.
 //   - An evaluated prefix has at most 512 characters.
 //   - A prefix uses at most 50 partition keys ("Amazon Data Firehose Quota"), none of them null or empty.
-//   - Times are in UTC, or in the zone that is set ("Configure Amazon S3 object name format").
+//   - Times are in UTC, or in the configured zone ("Configure Amazon S3 object name format").
 //
-// Where Firehose's page and its behaviour part, this package follows the behaviour. The page has the time appended to
-// every prefix without a timestamp expression; the service appends it only where there is no expression at all. The
-// page's own examples, and those of "Use Amazon S3 bucket prefix to deliver data", show that too.
+// Where Firehose's documentation and behaviour differ, this package follows the behaviour. According to the page, the time
+// is appended to every prefix without a timestamp expression; the service appends it only to prefixes without any
+// expression. The page's own examples, and those of "Use Amazon S3 bucket prefix to deliver data", show that too.
 //
 // Three things differ on purpose:
 //
-//   - Firehose evaluates timestamp once an object, for the object's oldest record. Here each record is routed by itself,
-//     so that every record lies in the hour that it arrived in.
-//   - Values of partition keys are escaped as Hive escapes partition names; see Escape. A value never makes a folder.
-//   - An evaluated prefix has at most 700 bytes, so that the whole key fits the 1,024 bytes of S3.
+//   - Firehose evaluates timestamp once per object, for the object's oldest record. Here each record is routed by itself,
+//     so every record is stored under the hour in which it arrived.
+//   - Values of partition keys are escaped as Hive escapes partition names. A value never creates a folder.
+//   - An evaluated prefix has at most 700 bytes, so that the whole key fits in S3's 1,024 bytes.
 //
-// Slashes of the template itself stay as they are, a leading one and two in a row included: Firehose takes them, and
-// tables point to what it has written. Control characters and segments of "." or ".." are refused, because clients and
-// consoles can not address them.
+// Slashes of the template itself are kept, including a leading one and two in a row: Firehose allows them, and tables
+// point to what it has written. Control characters and the segments "." and ".." are refused, because clients and
+// consoles cannot address them.
 //
 // # Arrival time and event time
 //
-// timestamp is the time at which Kinesis took the record. A prefix of it alone never looks into the payload, costs next
-// to nothing, and a partition of the past can no longer grow. The time of the event is in the payload: take it with the
-// query. Late records then open partitions of the past again.
+// timestamp is the time at which Kinesis received the record. A prefix that uses nothing else never reads the payload and
+// costs next to nothing, and its past partitions no longer grow. The time of the event is in the payload: use the query
+// to extract it. Late records are then added to past partitions.
 //
 //	{day:(.ts|strftime("%Y-%m-%d"))}                        ts: 1407974400
 //	{day:(.TIMESTAMP|tonumber|strftime("%Y-%m-%d"))}        TIMESTAMP: "1407974400"
@@ -52,43 +51,42 @@
 //
 // # Queries
 //
-// A query is a jq program that makes one object, as Firehose's MetadataExtractionQuery. It is run by gojq, whose
-// language is that of jq 1.6, Firehose's, but for this:
+// A query is a jq program that produces one object, like Firehose's MetadataExtractionQuery. It is run by gojq, whose
+// language is that of jq 1.6, which Firehose uses, with these differences:
 //
-//   - Numbers keep the digits that the payload has: 12345678901234567890 and 1.0 stay as they are. jq 1.6 writes 17
-//     significant digits and drops a trailing ".0".
-//   - Arithmetic with integers is exact, whatever their size.
+//   - Numbers keep their digits: 12345678901234567890 and 1.0 are unchanged. jq 1.6 writes 17 significant digits and
+//     drops a trailing ".0".
+//   - Integer arithmetic is exact, whatever the size.
 //   - Regular expressions are RE2's, without look-around and back references.
-//   - A string can be indexed by a number: "abc"[1] is "b", an error in jq 1.6.
-//   - strftime and its relatives know fractions of seconds and offsets.
+//   - A number can index a string: "abc"[1] is "b"; in jq 1.6 it is an error.
+//   - strftime and related functions support fractions of seconds and offsets.
 //   - env and $ENV are empty, and there are no inputs, modules, input_line_number or $__loc__.
 //
-// docs/prefixes.md lists further ones. The members of an object come in the order of the payload, as in jq: gojq itself
-// sorts them.
+// docs/prefixes.md lists more. The members of an object are in the order of the payload, as in jq: gojq itself sorts them.
 //
-// The query is part of the settings and is trusted as such; payloads are not. What a query may do for a payload is
-// bounded: 250,000 units of work and 8 for each byte of the payload. A unit is one step of the interpreter, or what a
-// function does to eight bytes or one element; a function is charged before it does its work. The same payload takes the
-// same work each time, on every machine, so that neither an endless loop nor a hostile payload holds up a shard.
+// The query is part of the settings and is trusted; payloads are not. The work of a query is bounded for each payload:
+// 250,000 units, plus 8 for each byte of the payload. A unit is one step of the interpreter, or what a function does to
+// eight bytes or one element; a function is charged before it runs. A payload takes the same work each time, on every
+// machine, so neither an endless loop nor a hostile payload blocks a shard.
 //
-//   - Texts, arrays and objects that a query makes are bounded with it: a text has at most 2 MB and 64 bytes for each
-//     byte of the payload.
-//   - A payload is nested 256 levels deep at most, as for jq 1.6, and so is a value that is compared or written as text.
-//   - Integers have some 400 digits at most, those that a query computes or reads from a text included.
-//   - gsub and its relatives take linear time: gsub replaces every character of a text of 1 MB.
-//   - A function of gojq's is available only if its cost is known. builtins, debug, jn, yn, modulemeta and patterns with
+//   - This also bounds the strings, arrays and objects that a query produces: a string has at most 2 MB, plus 64 bytes for
+//     each byte of the payload.
+//   - A payload, and a value that is compared or written as text, has at most 256 levels of nesting, as in jq 1.6.
+//   - Integers have at most some 400 digits, including those that a query computes or reads from a string.
+//   - gsub and related functions take linear time: gsub replaces every character of a string of 1 MB.
+//   - A function of gojq is available only if its cost is known. builtins, debug, jn, yn, modulemeta and patterns with
 //     computed keys are not.
 //
-// Queries of paths alone, as {customer:.customer.id,region:(.region//"none")}, are not run at all: their values are
-// taken straight from the payload, with the same result.
+// Queries that consist only of paths, such as {customer:.customer.id,region:(.region//"none")}, bypass the interpreter:
+// their values are read directly from the payload, with the same result.
 //
 // # Fault codes
 //
-// A record that can not be routed gets a record.Fault. Its message names the key and the reason, never a value.
+// A record that cannot be routed gets a record.Fault. Its message names the key and the reason, never a value.
 //
-//	DynamicPartitioning.MetadataExtractionFailed  the query makes no usable partition keys of the payload
+//	DynamicPartitioning.MetadataExtractionFailed  the query does not produce usable partition keys from the payload
 //	DynamicPartitioning.PrefixTooLong             the evaluated prefix is longer than 512 characters or 700 bytes
-//	DynamicPartitioning.QueryTooExpensive         the query does more work for the payload than it may
+//	DynamicPartitioning.QueryTooExpensive         the query exceeds its work limit for the payload
 package prefix
 
 import (
@@ -107,18 +105,18 @@ const (
 	// maxBytes leaves room in S3's 1,024 bytes for what follows a prefix: the stream's name (128), the time, the
 	// batch's id, the number of the file and an extension (128).
 	maxBytes = 700
-	// defaultTime is what Firehose puts behind a prefix that has no expressions.
+	// defaultTime is what Firehose appends to a prefix that has no expressions.
 	defaultTime = "!{timestamp:yyyy/MM/dd/HH}/"
 )
 
-// Config names the templates.
+// Config holds the templates.
 type Config struct {
 	// Data is the prefix of data files; empty for Firehose's default, yyyy/MM/dd/HH/.
 	Data string
-	// Error is the prefix of error files. It may only be empty if Data has no expressions.
+	// Error is the prefix of error files. It may be empty only if Data has no expressions.
 	Error string
-	// Query is a jq program that makes an object of partition keys from a payload, as {customer:.customer.id}. It is
-	// Firehose's MetadataExtractionQuery.
+	// Query is a jq program that makes an object of partition keys from a payload, such as {customer:.customer.id}. It
+	// corresponds to Firehose's MetadataExtractionQuery.
 	Query string
 	// Zone is the time zone of timestamps; nil for UTC.
 	Zone *time.Location
@@ -133,7 +131,7 @@ type Router struct {
 	names  nameCache
 }
 
-// New checks the templates. Its error names every fault: it joins one *Problem for each text that has any.
+// New returns a Router for the templates. Its error reports every fault: it joins one *Problem for each text that has any.
 func New(c Config) (*Router, error) {
 	if c.Zone == nil {
 		c.Zone = time.UTC
@@ -159,8 +157,8 @@ func New(c Config) (*Router, error) {
 	return r, nil
 }
 
-// complete applies Firehose's defaults: the time behind a prefix without expressions, and the error prefix made from
-// the data prefix.
+// complete applies Firehose's defaults: the time after a prefix without expressions, and an error prefix derived from the
+// data prefix.
 func complete(data, errs string) (dataOut, errsOut string, err error) {
 	plain := !strings.Contains(data, "!{")
 	switch {
@@ -178,16 +176,16 @@ func complete(data, errs string) (dataOut, errsOut string, err error) {
 	return data, errs, err
 }
 
-// checkTemplates applies the rules on which expression may stand where.
+// checkTemplates checks that each expression is in a place where it is allowed.
 func (r *Router) checkTemplates(hasQuery bool, found *problems) {
 	if r.data.has(kindErrorType) {
-		found.add(DataPart, errors.New("want no !{firehose:error-output-type}, which only the error prefix may have"))
+		found.add(DataPart, errors.New("want no !{firehose:error-output-type}: only the error prefix may have it"))
 	}
 	if r.errors.has(kindKey) {
 		found.add(ErrorPart, errors.New("want no !{partitionKeyFromQuery:...}: a record that failed has no keys"))
 	}
 	if !r.errors.has(kindErrorType) {
-		found.add(ErrorPart, errors.New("want !{firehose:error-output-type} in a prefix that has expressions"))
+		found.add(ErrorPart, errors.New("want !{firehose:error-output-type}, because the prefix has expressions"))
 	}
 	if r.data.has(kindKey) && !hasQuery {
 		found.add(QueryPart, fmt.Errorf("want a query that makes the keys of the prefix: %s", strings.Join(r.data.keys, ", ")))
@@ -202,7 +200,7 @@ func (r *Router) checkTemplates(hasQuery bool, found *problems) {
 	found.add(ErrorPart, r.errors.checkExtent())
 }
 
-// Partition returns the partition of a record, or a *record.Fault if it has none. It keeps nothing of the record.
+// Partition returns the partition of a record, or a *record.Fault if it has none. It keeps no reference to the record.
 // Random strings are not drawn yet: see KeyPrefix.
 func (r *Router) Partition(rec *record.Record) (string, error) {
 	f := r.frames.at(&r.data, rec.Arrival)
@@ -222,7 +220,7 @@ func (r *Router) Partition(rec *record.Record) (string, error) {
 	return r.names.string(name), nil
 }
 
-// ErrorPartition returns the partition of error records of a kind that arrived at t. Random strings are not drawn yet.
+// ErrorPartition returns the partition of error records of type t with that arrival time. Random strings are not drawn yet.
 func (r *Router) ErrorPartition(t record.OutputType, arrival time.Time) string {
 	return r.errors.texts(arrival.In(r.errors.zone), string(t))[0]
 }

@@ -179,8 +179,8 @@ func TestNew_RefusesWhatFirehoseRefuses(t *testing.T) {
 		{pagePrefixes, prefix.Config{Data: "!{timestamp:}/", Error: errorPrefix}, "want namespace:value"},
 		{pagePrefixes, prefix.Config{Data: "!{ timestamp:yyyy}/", Error: errorPrefix}, "before the colon"},
 		{pagePrefixes, prefix.Config{Data: "!{firehose:random}/", Error: errorPrefix}, "random-string or firehose:error-output-type"},
-		{pagePrefixes + ": Java's patterns", prefix.Config{Data: "!{timestamp:yyyy/MM/ddd}/", Error: errorPrefix}, `"d" may stand 2 times`},
-		{pagePrefixes + ": Java's patterns", prefix.Config{Data: "!{timestamp:'year=yyyy}/", Error: errorPrefix}, "no counterpart"},
+		{pagePrefixes + ": Java's patterns", prefix.Config{Data: "!{timestamp:yyyy/MM/ddd}/", Error: errorPrefix}, `"d" may be repeated at most 2 times`},
+		{pagePrefixes + ": Java's patterns", prefix.Config{Data: "!{timestamp:'year=yyyy}/", Error: errorPrefix}, "not closed"},
 		{"locale-bound letters: our choice", prefix.Config{Data: "!{timestamp:YYYY/MM/dd}/", Error: errorPrefix}, "use yyyy"},
 		{pagePrefixes + ": 512 characters evaluated", prefix.Config{Data: strings.Repeat("x", 512-14+1)}, "at most 512 characters and 700 bytes when evaluated, not 513"},
 		{pagePrefixes + ": 512 characters evaluated", prefix.Config{Data: strings.Repeat("x", 500) + "/!{firehose:random-string}/", Error: errorPrefix}, "at most 512 characters and 700 bytes when evaluated, not 513"},
@@ -241,7 +241,7 @@ func TestNew_TakesFiftyKeysAndFiveHundredTwelveCharacters(t *testing.T) {
 
 func TestNew_NamesEveryFaultAtOnce(t *testing.T) {
 	_, err := prefix.New(prefix.Config{Data: "!{timestamp:b}/!{x:y}/", Error: "!{timestamp:yyyy}/", Query: "{"})
-	for _, want := range []string{`"b" is no letter`, "!{x:y}", "query"} {
+	for _, want := range []string{`"b" is not a letter`, "!{x:y}", "query"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v: want %q in it", err, want)
 		}
@@ -291,8 +291,8 @@ func TestRouter_MessagesNameTheKeyAndNeverAValue(t *testing.T) {
 		name, query, payload string
 		code, message        string
 	}{
-		{"not JSON", "{c:.c}", secret, prefix.CodeMetadataExtractionFailed, "not one JSON value"},
-		{"two values", "{c:.c}", `{"c":"` + secret + `"} 1`, prefix.CodeMetadataExtractionFailed, "not one JSON value"},
+		{"not JSON", "{c:.c}", secret, prefix.CodeMetadataExtractionFailed, "not a single JSON value"},
+		{"two values", "{c:.c}", `{"c":"` + secret + `"} 1`, prefix.CodeMetadataExtractionFailed, "not a single JSON value"},
 		{"missing", "{c:.c}", `{"d":"` + secret + `"}`, prefix.CodeMetadataExtractionFailed, "partition key c is null or missing"},
 		{"null", "{c:.c}", `{"c":null,"d":"` + secret + `"}`, prefix.CodeMetadataExtractionFailed, "partition key c is null or missing"},
 		{"empty", "{c:.c}", `{"c":"","d":"` + secret + `"}`, prefix.CodeMetadataExtractionFailed, "partition key c is empty"},

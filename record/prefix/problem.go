@@ -16,7 +16,7 @@ const (
 	QueryPart Part = "query"
 )
 
-// Problem is what is wrong with one text of a Config. Err says what would be right, and does not repeat the text.
+// Problem describes what is wrong with one text of a Config. Err says what is wanted, and does not repeat the text.
 type Problem struct {
 	Part Part
 	Err  error
@@ -24,10 +24,10 @@ type Problem struct {
 
 func (p *Problem) Error() string { return fmt.Sprintf("%s: %v", p.Part, p.Err) }
 
-// Unwrap is for errors.Is and errors.As.
+// Unwrap returns Err.
 func (p *Problem) Unwrap() error { return p.Err }
 
-// Problems lists what an error of New joins.
+// Problems returns the problems that an error of New joins.
 func Problems(err error) []*Problem {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -42,7 +42,7 @@ func Problems(err error) []*Problem {
 	return list
 }
 
-// problems gathers what is wrong, by part in the order of Config.
+// problems collects what is wrong, by part in the order of Config.
 type problems struct{ texts [3][]string }
 
 var allParts = [...]Part{DataPart, ErrorPart, QueryPart}

@@ -21,14 +21,14 @@ import (
 // maxKeys is how many partition keys Firehose allows (Amazon Data Firehose Developer Guide, "Amazon Data Firehose Quota").
 const maxKeys = 50
 
-// value is the value of a partition key as it stands before it is escaped: text, or if that is empty the bytes of the
-// payload between two offsets.
+// value is the value of a partition key before escaping: text, or if that is empty, the bytes of the payload between two
+// offsets.
 type value struct {
 	text     string
 	from, to int
 }
 
-// appendTo appends the value in the form that it has in a key.
+// appendTo appends the value in the form that it has in an object key.
 func (v value) appendTo(b, payload []byte) []byte {
 	if v.text != "" {
 		return appendSegmentSafe(b, v.text)
@@ -38,14 +38,14 @@ func (v value) appendTo(b, payload []byte) []byte {
 
 func (v value) isEmpty() bool { return v.text == "" && v.from == v.to }
 
-// query makes the partition keys of a payload with jq.
+// query produces the partition keys of a payload with jq.
 type query struct {
 	programs programs
 	keys     []string // those that the prefix uses
 	paths    *pathNode
 }
 
-// program is the compiled query, and the work that its functions spend. Only one payload at a time may have it.
+// program is the compiled query, with the work that its functions spend. It can serve only one payload at a time.
 type program struct {
 	code *gojq.Code
 	work work
@@ -86,7 +86,7 @@ func compileQuery(source string, keys []string, options ...gojq.CompilerOption) 
 	return q, nil
 }
 
-// programs are the compiled copies of a query. One is kept for good, further ones as long as they are in use.
+// programs are the compiled copies of a query. One is kept for good, others as long as they are in use.
 type programs struct {
 	one    atomic.Pointer[program]
 	others sync.Pool
@@ -105,7 +105,7 @@ func (p *programs) put(done *program) {
 	}
 }
 
-// madeKeys are the names of the members that a query of the form {...} makes, if they are known before it runs.
+// madeKeys returns the names of the members that a query of the form {...} produces, if they are known before it runs.
 func madeKeys(q *gojq.Query) (names []string, known bool) {
 	members, ok := objectMembers(q)
 	if !ok {
@@ -128,14 +128,14 @@ func checkKeys(used, made []string) error {
 	}
 	for _, name := range used {
 		if !slices.Contains(made, name) {
-			return fmt.Errorf("want the partition key %q, which the prefix uses, among those that it makes", name)
+			return fmt.Errorf("want the partition key %q, which the prefix uses, among those that it produces", name)
 		}
 	}
 	return nil
 }
 
-// values returns the values of the query's keys for a payload: none of them is null or empty. They are in room if that
-// has enough of it.
+// values returns the values of the query's keys for a payload; none of them is null or empty. It uses room if its
+// capacity suffices.
 func (q *query) values(payload []byte, room []value) ([]value, *record.Fault) {
 	if q.paths != nil {
 		if values, ok := q.paths.values(payload, room, len(q.keys)); ok {
@@ -149,7 +149,7 @@ func (q *query) values(payload []byte, room []value) ([]value, *record.Fault) {
 func (q *query) run(payload []byte) ([]value, *record.Fault) {
 	input, err := decode(payload)
 	if err != nil {
-		return nil, extractionFault("the payload is not one JSON value")
+		return nil, extractionFault("the payload is not a single JSON value")
 	}
 	if !record.NumbersBounded(input) {
 		return nil, record.NumberTooLarge()
@@ -174,7 +174,7 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 
 var tooDeep = fmt.Sprintf("the payload is nested deeper than %d levels", maxDepth)
 
-// isDeeper tells whether a value is nested deeper than a number of levels.
+// isDeeper reports whether a value is nested deeper than the given number of levels.
 func isDeeper(v any, levels int) bool {
 	switch v := v.(type) {
 	case []any:
@@ -192,10 +192,10 @@ func isDeeper(v any, levels int) bool {
 	return false
 }
 
-// object runs the query, which has to have one result, an object. The interpreter's own errors stay here: their texts
-// show values.
+// object runs the query, which must have one result, an object. It does not return the interpreter's own errors: their
+// texts show values.
 func (q *query) object(payload []byte, input any, units int) (object map[string]any, fault *record.Fault) {
-	// A payload that the interpreter cannot bear would take down one worker after another.
+	// A payload on which the interpreter panics would take down one worker after another.
 	defer func() {
 		if v := recover(); v != nil {
 			object, fault = nil, record.Panicked(v)
@@ -232,7 +232,7 @@ func (q *query) object(payload []byte, input any, units int) (object map[string]
 
 func queryFault(err error) *record.Fault {
 	if errors.Is(err, errTooExpensive) {
-		return faultOf(CodeQueryTooExpensive, "the query does more work for this payload than it may")
+		return faultOf(CodeQueryTooExpensive, "the query exceeds its work limit for this payload")
 	}
 	return extractionFault("the query failed for this payload")
 }
@@ -241,7 +241,7 @@ func extractionFault(message string) *record.Fault {
 	return faultOf(CodeMetadataExtractionFailed, message)
 }
 
-// decode reads exactly one JSON value, and passes over a byte order mark before it. Numbers keep their digits.
+// decode reads exactly one JSON value, and skips a byte order mark before it. Numbers keep their digits.
 func decode(payload []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(payload, []byte(jsonscan.ByteOrderMark))))
 	d.UseNumber()
@@ -255,7 +255,7 @@ func decode(payload []byte) (any, error) {
 	return input, nil
 }
 
-// scalar writes a result as text. Firehose fails records whose key is null or empty.
+// scalar returns a result as text. Firehose rejects records with a null or empty key.
 func scalar(result any) (string, error) {
 	switch v := result.(type) {
 	case nil:
@@ -281,7 +281,7 @@ func scalar(result any) (string, error) {
 	return "", errors.New("is an object")
 }
 
-// number writes a computed number as jq does: plain digits where they are few, else with an exponent.
+// number writes a computed number as jq does: plain digits if they are few, otherwise with an exponent.
 func number(f float64) (string, error) {
 	text, err := json.Marshal(f)
 	if err != nil { // infinite, or not a number

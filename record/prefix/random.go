@@ -6,15 +6,15 @@ import (
 )
 
 const (
-	// randomMark stands in a partition for each random string until a file is begun. It comes out of no expression:
-	// templates have no control characters, and those of values are escaped.
+	// randomMark represents each random string in a partition until a file is begun. No expression yields it: templates
+	// have no control characters, and those in values are escaped.
 	randomMark = "\x00"
-	// randomLength is that of Firehose's random strings.
+	// randomLength is the length of Firehose's random strings.
 	randomLength = 11
 )
 
-// KeyPrefix returns the key prefix for a new file of a partition: the partition, with its random strings drawn. Files of
-// one partition differ in it if the template has !{firehose:random-string}.
+// KeyPrefix returns the key prefix for a new file of a partition: the partition, with its random strings drawn. It differs
+// between the files of a partition if the template has !{firehose:random-string}.
 func (r *Router) KeyPrefix(partition string) string { return drawRandom(partition) }
 
 func drawRandom(partition string) string {
@@ -30,8 +30,7 @@ func drawRandom(partition string) string {
 	return string(append(b, before...))
 }
 
-// appendRandom appends a random string with the length and the characters of Firehose's. It spreads keys, and is no
-// secret.
+// appendRandom appends a random string with the length and characters of Firehose's. It spreads keys, and is not a secret.
 func appendRandom(b []byte) []byte {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	for range randomLength {

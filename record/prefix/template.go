@@ -35,7 +35,7 @@ type template struct {
 	zone   *time.Location
 	keys   []string      // names of the partition keys, each once
 	uses   []int         // for each use of a key, its place in keys
-	step   time.Duration // how long the times stand still at least; 0: not worth remembering
+	step   time.Duration // the least time for which the times stay the same; 0: not worth caching
 	drawn  int           // how much longer the prefix is when its random strings are drawn
 }
 
@@ -66,7 +66,7 @@ func parse(text string, zone *time.Location) (template, error) {
 	return t, errors.Join(faults...)
 }
 
-// checkText refuses characters that cannot stand in a key that is to be listed and read back.
+// checkText refuses characters that a key must not have if it is to be listed and read back.
 func checkText(text string) error {
 	for i, r := range text {
 		switch {
@@ -94,7 +94,7 @@ func parseExpression(expr string) (piece, error) {
 	case "partitionKeyFromQuery":
 		return piece{kind: kindKey, text: value}, nil
 	case "partitionKeyFromLambda":
-		return piece{}, errors.New("want partitionKeyFromQuery: there is no transforming Lambda function here")
+		return piece{}, errors.New("want partitionKeyFromQuery: Lambda transformation is not supported")
 	case "firehose":
 		switch value {
 		case "random-string":
@@ -128,7 +128,7 @@ func (t *template) has(k kind) bool {
 	return slices.ContainsFunc(t.pieces, func(p piece) bool { return p.kind == k })
 }
 
-// texts evaluates the template for a local time and an error type: the texts before, between and behind its keys.
+// texts evaluates the template for a local time and an error type: the texts before, between and after its keys.
 func (t *template) texts(local time.Time, errorType string) []string {
 	texts := make([]string, 0, len(t.uses)+1)
 	b := make([]byte, 0, 128)
@@ -150,7 +150,7 @@ func (t *template) texts(local time.Time, errorType string) []string {
 	return append(texts, string(b))
 }
 
-// fill appends the template with its texts and the values of the keys, which may lie in the payload, escaped.
+// fill appends the template with its texts and the escaped values of the keys, which may be in the payload.
 func (t *template) fill(b []byte, texts []string, values []value, payload []byte) []byte {
 	b = append(b, texts[0]...)
 	for i, key := range t.uses {
@@ -160,9 +160,8 @@ func (t *template) fill(b []byte, texts []string, values []value, payload []byte
 	return b
 }
 
-// checkExtent looks at the template as it is evaluated on each day of a year, at a time and for an error type with
-// long texts, and with the shortest values for its keys. Names of months and days, and offsets, come up in all their
-// lengths.
+// checkExtent checks the template as evaluated on each day of a year, at a time and for an error type with long texts, and
+// with the shortest values for its keys. So names of months and days, and offsets, occur in all their lengths.
 func (t *template) checkExtent() error {
 	at := time.Date(2024, 1, 1, 22, 58, 57, 999999999, t.zone)
 	for range 366 {

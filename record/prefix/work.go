@@ -20,18 +20,18 @@ const (
 )
 
 const (
-	// maxDepth is how deep a payload may be nested, and a value that a function goes through to its leaves. jq 1.6 reads no
-	// deeper arrays (MAX_PARSING_DEPTH in its jv_parse.c). A step of the interpreter takes longer in a deep recursion.
+	// maxDepth bounds the nesting of a payload, and of a value that a function walks to its leaves. jq 1.6 parses no deeper
+	// arrays (MAX_PARSING_DEPTH in its jv_parse.c). A step of the interpreter takes longer in a deep recursion.
 	maxDepth = 256
-	// maxBits is how long an integer that is computed with may be: that of record.MaxNumberDigits, and some room for sums.
+	// maxBits bounds the integers that a query computes with: record.MaxNumberDigits, and some room for sums.
 	maxBits = record.MaxNumberDigits*10/3 + 64
 )
 
 var errTooExpensive = errors.New("too expensive")
 
-// work is what a query may still do for a payload. It is a context that ends when nothing is left: the interpreter asks
-// before each of its steps whether it has ended, and functions spend what their arguments cost before they are called.
-// Unlike a time, this is the same on every machine and at every replay.
+// work is the work that a query may still do for a payload. It is a context that ends when nothing is left: the interpreter
+// checks it before each of its steps, and functions spend what their arguments cost before they are called. Unlike a time
+// limit, this is the same on every machine and in every replay.
 type work struct {
 	left    int
 	payload []byte
@@ -45,15 +45,15 @@ type work struct {
 	order      order
 	orderRead  bool
 	changes    []change
-	remembered []any // what order has the addresses of
+	remembered []any // the values whose addresses are in order
 }
 
-// start makes w the work for a payload.
+// start resets w for a payload.
 func (w *work) start(payload []byte, root any, units int) {
 	*w = work{left: units, payload: payload, root: root}
 }
 
-// spend takes units off what is left. It is false if they were not there, and never true afterwards.
+// spend subtracts units from what is left. It returns false if they are not available, and from then on.
 func (w *work) spend(units int) bool {
 	if units > w.left || w.left < 0 {
 		w.left = -1
@@ -93,7 +93,7 @@ func (w *work) Value(any) any               { return nil }
 
 var _ context.Context = (*work)(nil)
 
-// text is the cost of going through a string.
+// text is the cost of reading a string.
 func text(v any) int {
 	s, _ := v.(string)
 	return len(s) / 8
@@ -105,7 +105,7 @@ func characters(v any) int {
 	return len(s) / 4
 }
 
-// flat is the cost of copying a value, its elements not included.
+// flat is the cost of copying a value, excluding its elements.
 func flat(v any) int {
 	switch v := v.(type) {
 	case []any:
@@ -116,7 +116,7 @@ func flat(v any) int {
 	return text(v)
 }
 
-// elements is the cost of copying a value and the elements of it.
+// elements is the cost of copying a value and its elements.
 func elements(v any) int {
 	n := flat(v)
 	switch v := v.(type) {
@@ -132,7 +132,7 @@ func elements(v any) int {
 	return n
 }
 
-// measure spends the cost of going through a value to its leaves, and returns it.
+// measure spends the cost of walking a value to its leaves, and returns it.
 func (w *work) measure(v any) int {
 	before := w.left
 	w.descend(v, maxDepth)
@@ -179,13 +179,13 @@ func (w *work) bounded(v any) {
 	}
 }
 
-// made notes that the query has made a value of a cost.
+// made records the cost of a value that the query has made.
 func (w *work) made(units int) {
 	w.largest = max(w.largest, units)
 }
 
-// caught spends what the text of an error costs: it shows the beginning of a value, for which the interpreter goes
-// through a string or sorts an object's names.
+// caught spends the cost of an error's text: it shows the beginning of a value, for which the interpreter reads a string
+// or sorts an object's names.
 func (w *work) caught() {
 	if !w.sizes {
 		w.sizes = true
@@ -232,7 +232,7 @@ func (w *work) index(v, key any) {
 	}
 }
 
-// element returns what lies at a key of a value.
+// element returns the value at a key of a value.
 func element(v, key any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -274,8 +274,8 @@ func (w *work) get(v, path any) {
 	}
 }
 
-// set spends what setting the value at a path costs: each object and array on the way is copied, but for those on the
-// first levels, and an array grows up to its new element.
+// set spends what setting the value at a path costs: each object and array on the way is copied, except on the first
+// levels, and an array grows up to its new element.
 func (w *work) set(v, path any, levels int) {
 	keys, _ := path.([]any)
 	if len(keys) > maxDepth {
@@ -297,8 +297,8 @@ func (w *work) set(v, path any, levels int) {
 	}
 }
 
-// touch is set for one path after another of the same update, which copies each object and array only once. An update
-// begins with untouch.
+// touch is set for successive paths of the same update, which copies each object and array only once. An update begins
+// with untouch.
 func (w *work) touch(v, path any) {
 	keys, _ := path.([]any)
 	shared := 0
@@ -311,7 +311,7 @@ func (w *work) touch(v, path any) {
 	}
 	w.set(v, path, levels)
 	if w.touched = keys; shared == len(keys) {
-		w.touched = nil // what held copies is handed out, so that they are copied again
+		w.touched = nil // the copies are handed out now, so they will be copied again
 	}
 }
 

@@ -6,9 +6,9 @@ import (
 	_ "time/tzdata" // container images without a time zone database know all zones too
 )
 
-// LoadZone returns the time zone of a name as Firehose's CustomTimeZone has it ("Configure Amazon S3 object name
-// format"): a name of the time zone database, such as Europe/Lisbon; empty for UTC. The zone of the machine, Local, is
-// refused: where a record lies must not depend on where it is written.
+// LoadZone returns the time zone with a name that Firehose's CustomTimeZone allows ("Configure Amazon S3 object name
+// format"): one of the time zone database, such as Europe/Lisbon; empty means UTC. Local, the zone of the machine, is
+// refused: a record's partition must not depend on the machine that writes it.
 func LoadZone(name string) (*time.Location, error) {
 	if name == "Local" {
 		return nil, fmt.Errorf("time zone %q: want a name of the time zone database, such as UTC or Europe/Lisbon", name)
