@@ -1,13 +1,13 @@
 // Package metrics names every metric of the consumer daemon, with its help text, in one place.
 //
-// Names follow Prometheus's rules (base units, _total for counters). Where Amazon Data Firehose publishes a figure
-// with the same meaning, the help text names it. Every metric has the label application besides its own, by which
-// dashboards and alerts tell deployments apart (see ForApplication).
+// Names follow Prometheus's rules (base units, _total for counters). If Amazon Data Firehose publishes a metric with the
+// same meaning, the help text names it. In addition to its own labels, every metric has the label application, by which
+// dashboards and alerts distinguish deployments (see ForApplication).
 package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics holds the collectors. Make it with New; the zero value is of no use.
+// Metrics holds the collectors. Create it with New; the zero value is unusable.
 type Metrics struct {
 	// Source
 	RecordsRead    *prometheus.CounterVec // shard
@@ -59,13 +59,13 @@ type Metrics struct {
 	S3Requests      *prometheus.CounterVec // operation, result
 }
 
-// ForApplication returns a registerer that puts the label application on all that is registered through it.
+// ForApplication returns a registerer that adds the label application to every metric registered through it.
 func ForApplication(reg prometheus.Registerer, application string) prometheus.Registerer {
 	return prometheus.WrapRegistererWith(prometheus.Labels{"application": application}, reg)
 }
 
-// Or returns m, or metrics that nobody reads if m is nil. Each constructor that takes metrics calls it, so that parts are
-// made without metrics wherever nobody looks at them, and count all the same.
+// Or returns m, or if m is nil, metrics that nobody reads. Each constructor that takes metrics calls it, so that callers
+// may pass nil.
 func Or(m *Metrics) *Metrics {
 	if m == nil {
 		return New(prometheus.NewRegistry())
@@ -73,8 +73,8 @@ func Or(m *Metrics) *Metrics {
 	return m
 }
 
-// New registers all metrics with reg. Where the values of labels are few and known they are there from the start, at
-// 0: Prometheus does not see the first increase of a series that begins with it.
+// New registers all metrics with reg. Series with few and known label values exist from the start, at 0: Prometheus
+// misses the first increase of a series that begins with it.
 func New(reg prometheus.Registerer) *Metrics {
 	f := factory{reg}
 	m := &Metrics{
@@ -85,49 +85,49 @@ func New(reg prometheus.Registerer) *Metrics {
 		BehindLatest: f.gaugeVec("consumer_shard_behind_latest_seconds",
 			"How far the last read was behind the tip of the shard (Firehose: KinesisMillisBehindLatest).", "shard"),
 		LastRead: f.gaugeVec("consumer_shard_read_timestamp_seconds",
-			"Unix time of the last read of the shard that succeeded: the lag is that of this moment, and grows from it.", "shard"),
+			"Unix time of the last successful read of the shard, the moment to which consumer_shard_behind_latest_seconds refers.", "shard"),
 		GetRecords: f.counterVec("consumer_get_records_total",
 			"GetRecords calls by result: ok, throttled, expired, error (Firehose: ThrottledGetRecords).", "result"),
 		Subscriptions: f.counterVec("consumer_subscriptions_total",
-			"Subscriptions to shards by enhanced fan-out by result: ok (opened), in_use, throttled, error (not opened, or broken off).", "result"),
+			"Enhanced fan-out subscriptions by result: ok (opened), in_use, throttled, error (not opened, or interrupted).", "result"),
 		AggregateFault: f.counter("consumer_corrupt_aggregates_total",
-			"Records that look like KPL aggregates and can not be taken apart; they go to the error prefix."),
+			"Records that look like KPL aggregates but cannot be decoded; they go to the error prefix."),
 		SchemaLookups: f.counterVec("consumer_schema_lookups_total",
 			"Calls of the schema registry by result: ok, unknown (it has no such schema version), error.", "result"),
 		RecordsRepeated: f.counter("consumer_repeated_records_total",
-			"Kinesis records that came a second time after an iterator was opened again, and were dropped."),
+			"Kinesis records dropped because they were read again after an iterator was reopened."),
 
 		LeasesHeld:  f.gauge("consumer_leases_held", "Shards whose lease this worker holds."),
 		LeasesTotal: f.gauge("consumer_leases", "Shards in the lease table that are not at their end."),
 		LeasesTaken: f.counter("consumer_leases_taken_total", "Leases taken by this worker."),
 		LeasesEnded: f.counterVec("consumer_leases_ended_total",
-			"Leases that this worker held no longer, by reason: shard_end, handover, shutdown, lost, restart.", "reason"),
-		Workers: f.gauge("consumer_workers", "Workers whose heartbeat moves, this one included."),
+			"Leases that this worker no longer holds, by reason: shard_end, handover, shutdown, lost, restart.", "reason"),
+		Workers: f.gauge("consumer_workers", "Workers with an advancing heartbeat, including this one."),
 		LeasesFree: f.gauge("consumer_leases_free",
-			"Leases that could be worked on and that no live worker holds, as the last scan saw them."),
+			"Leases ready to be worked on that no live worker held at the last scan."),
 		ShardsTrimmed: f.gauge("consumer_trimmed_shards",
-			"Shards that left the stream before their end was committed: what they still held is lost to retention."),
+			"Shards that left the stream before their end was committed: their remaining records are lost to retention."),
 		RetentionGaps: f.counter("consumer_retention_gaps_total",
-			"Times that the first record read of a shard came more than the retention time after its last committed one: records may be lost."),
+			"Times that the first record read from a shard arrived more than the retention time after the last committed one: records may be lost."),
 		RetentionUsed: f.gauge("consumer_retention_used_ratio",
-			"Greatest age of a held shard's checkpoint as a share of the stream's retention; shards read to their tip count as young."),
+			"Greatest age of a held shard's checkpoint as a share of the stream's retention; shards read to their tip count as current."),
 		Retention: f.gauge("consumer_retention_seconds", "How long the stream keeps a record; 0 until it is known."),
 		LastDone: f.gaugeVec("consumer_last_done_timestamp_seconds",
 			"Unix time at which this worker last wrote its heartbeat, read the lease table (scan), listed the stream's shards (listing) and "+
-				"described the stream (description); 0 before. The check leases fails when one is too long ago.", "act"),
+				"described the stream (description); 0 before the first time. The check leases fails if one is too long ago.", "act"),
 		StoreRequests: f.counterVec("consumer_checkpoint_requests_total",
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
 		CheckOK: f.gaugeVec("consumer_check_ok",
-			"1 if all is well with what the daemon needs, as the status page has it: leases, kinesis, s3, bucket, records, and registry with SCHEMA_REGISTRY. /readyz fails on a 0.", "check"),
+			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, and registry with SCHEMA_REGISTRY. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 
-		OpenFiles: f.gauge("consumer_open_files", "Files being written, one a partition."),
+		OpenFiles: f.gauge("consumer_open_files", "Files being written, one per partition."),
 		BufferedBytes: f.gaugeVec("consumer_buffered_bytes",
 			"Bytes held: received, block (before encoding), part (encoded, not yet in S3), spool (on disk).", "where"),
 		MemoryBudget: f.gauge("consumer_memory_budget_bytes", "The bound on received, block and part bytes together."),
 		OldestUnwritten: f.gauge("consumer_oldest_unwritten_seconds",
-			"Time since the oldest record that is not yet committed was taken in; 0 if there is none."),
+			"Time since the oldest record that is not yet committed was received; 0 if there is none."),
 		Batches: f.counterVec("consumer_batches_total",
 			"Batches by result: published, dropped, swept (published for another worker).", "result"),
 		BatchSeconds: f.histogramVec("consumer_batch_seconds",
@@ -136,8 +136,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		Outbox:    f.gauge("consumer_outbox_batches", "Batches committed and not yet published, of all workers."),
 		OutboxAge: f.gauge("consumer_outbox_oldest_seconds", "Age of the oldest unpublished batch of all workers, since it was sealed."),
 		OutboxFailed: f.gaugeVec("consumer_outbox_failed_batches",
-			"Batches that this worker has tried to publish and could not, by reason: refused (by the bucket), foreign (an object is in a file's place), "+
-				"gone (neither upload nor object is there), unavailable; or leaves to others: unknown (a later release has committed it). The status page names them.", "reason"),
+			"Batches that this worker failed to publish, by reason: refused (by the bucket), foreign (another object has a file's key), "+
+				"gone (neither upload nor object exists), unavailable; or leaves to others: unknown (a later release committed it). The status page names them.", "reason"),
 		Files: f.counterVec("consumer_files_total",
 			"Files published by kind (data, error) and by what closed them (Firehose: DeliveryToS3.ObjectCount).", "kind", "reason"),
 		FileBytes: f.histogramVec("consumer_file_bytes", "Sizes of published files.",
@@ -146,7 +146,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"User records by fate: delivered, error (Firehose: DeliveryToS3.Records, FailedConversion.Records).", "result"),
 		Faults: f.counterVec("consumer_record_faults_total", "Records sent to the error prefix, by code.", "code"),
 		NumbersRounded: f.counter("consumer_rounded_numbers_total",
-			"Numbers that a column declared as number holds rounded to the nearest double, which does not give them back. Inferred columns round none."),
+			"Numbers rounded to the nearest double in columns declared as number, which cannot be restored exactly. Inferred columns round none."),
 		BytesWritten: f.counter("consumer_written_bytes_total",
 			"Bytes of published files (Firehose: DeliveryToS3.Bytes)."),
 		Freshness: f.gauge("consumer_data_freshness_seconds",
@@ -165,7 +165,7 @@ func New(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// begin makes the series of the values.
+// begin creates the series for the values.
 func begin(c *prometheus.CounterVec, values ...string) {
 	for _, v := range values {
 		c.WithLabelValues(v)
