@@ -1,10 +1,10 @@
-// Package objects reads the bucket for operators' tools. The daemon does not use it: its sink (writers/s3sink) writes, and
-// asks only for what it wrote itself.
+// Package objects reads a bucket for the operators' tools. The daemon does not use it: its sink, writers/s3sink, only
+// reads back what it wrote itself.
 //
-// Bucket lists keys, fetches small objects whole (Read) and large ones into a temporary file (Download), and finds out
-// which batch has written an object (Info, from its metadata; so the package knows writers). It reads lists of files of
-// batches in the outbox (it is a checkpoint.Lists). Lines goes through the lines of a file, whatever its compression, with
-// the decoders of writers/jsonl. What keys mean and what documents say is known in writers/layout.
+// Bucket lists keys, reads small objects whole (Read), downloads large ones to a temporary file (Download), and returns
+// the batch that wrote an object (Info, from the object's metadata). It also reads the file lists of batches in the
+// outbox, as a checkpoint.Lists. Lines iterates over the lines of a file in any compression that writers/jsonl decodes.
+// Package writers/layout defines keys and documents.
 package objects
 
 import (
@@ -24,36 +24,36 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// API are the calls that a Bucket makes; *s3.Client has them, and retries by itself.
+// API is the set of S3 calls that a Bucket makes. *s3.Client implements it, with retries.
 type API interface {
 	ListObjectsV2(context.Context, *s3.ListObjectsV2Input, ...func(*s3.Options)) (*s3.ListObjectsV2Output, error)
 	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 }
 
-// ErrNotFound means that there is no object of that key.
-var ErrNotFound = errors.New("there is no such object")
+// ErrNotFound means that no object has that key.
+var ErrNotFound = errors.New("object not found")
 
-var errTooLarge = errors.New("it is larger")
+var errTooLarge = errors.New("object is larger")
 
-// Bucket is a bucket that is only read. It is safe for concurrent use.
+// Bucket gives read-only access to a bucket. It is safe for concurrent use.
 type Bucket struct {
 	API  API
 	Name string
 }
 
-// Info is what S3 says of an object.
+// Info describes an object, as S3 reports it.
 type Info struct {
 	Size    int64  // in bytes
 	ETag    string // without quotes
-	BatchID string // of the batch that has written it; empty if none has
+	BatchID string // of the batch that wrote it; empty if no batch did
 }
 
-// downloadAttempts bounds how often an object is fetched from its beginning: the SDK does not retry a body that breaks off.
+// downloadAttempts limits how often Download starts over: the SDK does not retry a response body that breaks off.
 const downloadAttempts = 3
 
-// List goes through the objects whose keys begin with prefix and come behind after, in the order of their keys. After
-// an error nothing follows.
+// List iterates over the objects whose keys begin with prefix and sort after the key after, in key order. It stops at the
+// first error.
 func (b Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[types.Object, error] {
 	return func(yield func(types.Object, error) bool) {
 		in := &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix}
@@ -76,8 +76,8 @@ func (b Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[types.
 	}
 }
 
-// Head asks for an object without its content; ErrNotFound if there is none. S3 tells an object that is missing from
-// one that is forbidden only to who may list the bucket.
+// Head returns an object's Info without its content, or ErrNotFound. S3 tells a missing object from a forbidden one only
+// if the caller may list the bucket.
 func (b Bucket) Head(ctx context.Context, key string) (Info, error) {
 	out, err := b.API.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.Name, Key: &key})
 	if err != nil {
@@ -86,7 +86,7 @@ func (b Bucket) Head(ctx context.Context, key string) (Info, error) {
 	return info(out.ContentLength, out.ETag, out.Metadata), nil
 }
 
-// Read fetches an object of at most limit bytes; ErrNotFound if there is none.
+// Read returns the content of an object of at most limit bytes, or ErrNotFound.
 func (b Bucket) Read(ctx context.Context, key string, limit int64) ([]byte, Info, error) {
 	out, err := b.API.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key})
 	if err != nil {
@@ -103,7 +103,7 @@ func (b Bucket) Read(ctx context.Context, key string, limit int64) ([]byte, Info
 	return body, info(out.ContentLength, out.ETag, out.Metadata), nil
 }
 
-// ReadList reads the object that holds the files of a batch, in the bucket that l names: Bucket is a checkpoint.Lists.
+// ReadList reads the list of a batch's files from the bucket that l names. It implements checkpoint.Lists.
 func (b Bucket) ReadList(ctx context.Context, l checkpoint.FileList) (data []byte, batchID string, err error) {
 	b.Name = l.Bucket
 	data, found, err := b.Read(ctx, l.Key, l.Bytes)
@@ -116,14 +116,14 @@ func (b Bucket) ReadList(ctx context.Context, l checkpoint.FileList) (data []byt
 	return data, found.BatchID, err
 }
 
-// File is an object's content in a temporary file that has no name any more: Close removes it.
+// File is the content of an object in an unlinked temporary file, which Close frees.
 type File struct {
 	*os.File
 	Info Info
 }
 
-// Download fetches an object into a temporary file (in TMPDIR), from its beginning again if the connection breaks;
-// ErrNotFound if there is none.
+// Download copies an object to a temporary file in TMPDIR. It starts over if the connection breaks. It returns
+// ErrNotFound if there is no such object.
 func (b Bucket) Download(ctx context.Context, key string) (*File, error) {
 	for attempt := 1; ; attempt++ {
 		f, err := b.download(ctx, key)
@@ -155,7 +155,7 @@ func (b Bucket) download(ctx context.Context, key string) (*File, error) {
 	return &File{File: f, Info: info(out.ContentLength, out.ETag, out.Metadata)}, nil
 }
 
-// temporary makes a file that is gone when it is closed, or when the process ends.
+// temporary creates an unlinked file, which disappears when it is closed or the process ends.
 func temporary() (*os.File, error) {
 	f, err := os.CreateTemp("", "object-*")
 	if err != nil {
@@ -180,5 +180,5 @@ func info(size *int64, etag *string, metadata map[string]string) Info {
 	return Info{Size: aws.ToInt64(size), ETag: Unquote(aws.ToString(etag)), BatchID: metadata[writers.MetadataBatchID]}
 }
 
-// Unquote takes the quotes of HTTP from an ETag.
+// Unquote removes the quotes that HTTP puts around an ETag.
 func Unquote(etag string) string { return strings.Trim(etag, `"`) }

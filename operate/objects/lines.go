@@ -10,13 +10,13 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// maxLine bounds the size of a line in bytes. An error line holds up to record.DefaultMaxOpenedBytes (64 MiB) in base64,
-// which is four thirds of that.
+// maxLine limits the length of a line in bytes. An error line holds up to record.DefaultMaxOpenedBytes (64 MiB) in
+// base64, which is a third longer.
 const maxLine = 128 << 20
 
-// Lines calls do for each line of r, which may be compressed in any way that jsonl.Open knows. Lines count from 0 and
-// come without their line feed; they are valid during the call. The last line needs no line feed. It stops at the first
-// error, do's included.
+// Lines calls do for each line of r, which may have any compression that jsonl.Open recognizes. Line numbers start at 0.
+// A line comes without its line feed, which the last line may lack, and is valid only during the call. Lines stops at the
+// first error, including one from do.
 func Lines(r io.Reader, do func(n int, line []byte) error) error {
 	plain, err := jsonl.Open(r)
 	if err != nil {
