@@ -9,7 +9,7 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Daemon is the policy of the daemon under settings that are valid.
+// Daemon returns the policy of the daemon for valid settings.
 func Daemon(cfg *consumer.Config, p Place) iam.Policy {
 	b := newBuilder(cfg, p)
 	b.readStream()
@@ -20,7 +20,7 @@ func Daemon(cfg *consumer.Config, p Place) iam.Policy {
 	return b.policy
 }
 
-// readStream is what consumer/shardmap and consumer/source call.
+// readStream allows the calls of consumer/shardmap and consumer/source.
 func (b *builder) readStream() {
 	stream := []string{b.stream()}
 	b.allow("FindShards", stream, "kinesis:DescribeStreamSummary", "kinesis:ListShards")
@@ -29,7 +29,7 @@ func (b *builder) readStream() {
 		b.allow("ReadShards", stream, "kinesis:GetRecords", "kinesis:GetShardIterator")
 	case streams.ConsumerID(b.cfg.FanOutConsumer).IsARN():
 		b.allow("SubscribeToShards", []string{b.fanOut()}, "kinesis:SubscribeToShard")
-	default: // it is looked for by its name, and registered if there is none
+	default: // looked up by name, and registered if missing
 		b.allow("SubscribeToShards", []string{b.fanOut()}, "kinesis:DescribeStreamConsumer", "kinesis:SubscribeToShard")
 		b.allow("RegisterConsumer", stream, "kinesis:RegisterStreamConsumer")
 	}
@@ -39,18 +39,18 @@ func (b *builder) readStream() {
 	}
 }
 
-// writeFiles is what writers/s3sink calls: the calls of multipart uploads need PutObject but for those that abort and
-// list; HeadObject, which recognises a file or a manifest that was published before, needs GetObject; HeadBucket needs ListBucket, and
-// so does HeadObject to answer "not found" in place of "forbidden".
+// writeFiles allows the calls of writers/s3sink. Multipart uploads need PutObject, except to abort an upload and to list
+// its parts. HeadObject, which recognizes files and manifests published earlier, needs GetObject. HeadBucket needs
+// ListBucket, and so does HeadObject to answer "not found" rather than "forbidden".
 func (b *builder) writeFiles() {
 	b.allow("WriteFiles", b.objects(b.files()...),
 		"s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject")
 	b.allow("WriteManifests", b.objects(b.cfg.ManifestPrefix), "s3:GetObject", "s3:PutObject")
-	// Lists of the files of batches that have more of them than an item of the table holds.
+	// File lists of batches with more files than an item of the table holds.
 	b.allow("KeepLists", b.objects(layout.OutboxFolder(b.cfg.ManifestPrefix)), "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 	b.allow("SeeBucket", []string{b.bucket()}, "s3:ListBucket")
-	// A data key for each object, and its decryption when parts are joined (Amazon S3 User Guide, "Multipart upload API and
-	// permissions"). A key of AWS's own needs no permission.
+	// Each object needs a data key, and joining parts needs it decrypted (Amazon S3 User Guide, "Multipart upload API and
+	// permissions"). AWS managed keys need no permission.
 	key := b.place.BucketKey
 	if b.cfg.Encryption != "none" {
 		key = b.cfg.KMSKey
@@ -60,24 +60,24 @@ func (b *builder) writeFiles() {
 	}
 }
 
-// readSchema is what is called once, at the start.
+// readSchema allows the read of the schema at the start.
 func (b *builder) readSchema() {
 	if location, remote := strings.CutPrefix(b.cfg.Schema, "s3://"); remote {
 		b.allow("ReadSchema", []string{"arn:" + b.place.Partition + ":s3:::" + iam.Literal(location)}, "s3:GetObject")
 	}
 }
 
-// lookUpSchemas is what record/registry calls. Payloads name a version by its id alone, which may be of any registry
-// and schema of the account (AWS Glue Developer Guide, "Getting started with schema registry", IAM examples for
-// deserializers).
+// lookUpSchemas allows the calls of record/registry. Payloads name a schema version only by its id, which may belong to
+// any registry and schema of the account (AWS Glue Developer Guide, "Getting started with schema registry", IAM examples
+// for deserializers).
 func (b *builder) lookUpSchemas() {
 	if b.cfg.SchemaRegistry == "glue" {
 		b.allow("LookUpSchemas", []string{"*"}, "glue:GetSchemaVersion")
 	}
 }
 
-// keepCheckpoints is what checkpoint/dynamo calls. TransactWriteItems needs what the writes in it need (Amazon DynamoDB
-// Developer Guide, "Using IAM with DynamoDB transactions").
+// keepCheckpoints allows the calls of checkpoint/dynamo. TransactWriteItems needs the permissions of the writes in it
+// (Amazon DynamoDB Developer Guide, "Using IAM with DynamoDB transactions").
 func (b *builder) keepCheckpoints() {
 	if b.cfg.CheckpointFile != "" {
 		return
@@ -88,7 +88,7 @@ func (b *builder) keepCheckpoints() {
 	b.makeTable()
 }
 
-// makeTable is for the table with point-in-time recovery, unless it is there already.
+// makeTable allows creating the table, with point-in-time recovery, if it does not exist.
 func (b *builder) makeTable() {
 	if b.cfg.CheckpointCreate {
 		b.allow("MakeTable", []string{b.table()}, "dynamodb:CreateTable", "dynamodb:UpdateContinuousBackups")

@@ -6,14 +6,14 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Operator is the policy of who uses the commands that come with the daemon: audit, check, checkpoint, redrive. Records
-// are sent to the daemon's own stream, and positions are imported from a table named oldTable; empty for none.
+// Operator returns the policy for the operator commands audit, check, checkpoint and redrive. Redrive sends to the
+// daemon's own stream. Positions are imported from the table oldTable, if it is not empty.
 func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 	b := newBuilder(cfg, p)
 	stream := []string{b.stream()}
 	b.allow("ReadBucket", b.objects(append(b.files(), cfg.ManifestPrefix, layout.RedriveFolder)...), "s3:GetObject")
 	b.allow("ListBucket", []string{b.bucket()}, "s3:ListBucket")
-	// Notes of moves, and manifests of batches that are known to have been delivered.
+	// Notes of moves, and manifests of batches that were delivered but not marked as such.
 	b.allow("WriteManifests", b.objects(cfg.ManifestPrefix), "s3:PutObject")
 	b.allow("SeeUploads", b.objects(b.files()...), "s3:ListMultipartUploadParts")
 	b.allow("MarkRedrives", b.objects(layout.RedriveFolder), "s3:PutObject")
@@ -32,7 +32,7 @@ func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 	return b.policy
 }
 
-// keys is what reading and writing needs where keys of the customer's encrypt.
+// keys allows reading and writing data encrypted with customer managed keys.
 func (b *builder) keys() {
 	if b.place.StreamKey != "" {
 		b.key("EncryptRecords", b.place.StreamKey, "kms:Decrypt", "kms:GenerateDataKey")

@@ -1,8 +1,8 @@
-// Package policy says what the daemon and its operators have to be allowed on AWS, by the settings: the least IAM policy
-// under which every call is allowed that they make. Documentation, templates and tests take it from here.
+// Package policy derives the least-privilege IAM policies of the daemon and its operators from the settings.
+// Documentation, templates and tests use them.
 //
-// Which permission a call needs is by the Service Authorization Reference: "Actions, resources, and condition keys" for
-// Amazon Kinesis Data Streams, Amazon DynamoDB, Amazon S3 and AWS Key Management Service.
+// The permission that each call needs comes from the Service Authorization Reference: "Actions, resources, and condition
+// keys" for Amazon Kinesis Data Streams, Amazon DynamoDB, Amazon S3 and AWS Key Management Service.
 package policy
 
 import (
@@ -14,26 +14,27 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Placeholders stand for what is not known of an account.
+// Placeholders for an unknown region and account.
 const (
 	Region  = "REGION"
 	Account = "ACCOUNT"
 )
 
-// Place says where the daemon runs, and what its settings do not tell of what it uses.
+// Place says where the daemon runs, and which keys encrypt what it uses: facts that its settings do not hold.
 type Place struct {
-	// Region and Account are those of the stream, the table and the keys; empty for placeholders.
+	// Region and Account are those of the stream, the table and the keys; if empty, placeholders are used.
 	Region, Account string
-	// Partition is empty for that of the region; aws if there is no region either.
+	// Partition defaults to the partition of Region, or aws if Region is empty too.
 	Partition string
-	// StreamKey is the customer managed key with which the stream is encrypted, by ARN, id or alias; empty for none, or for
-	// the key that AWS manages, which needs no permission.
+	// StreamKey is the customer managed key that encrypts the stream: ARN, id or alias. It is empty if the stream is not
+	// encrypted or uses the AWS managed key, which needs no permission.
 	StreamKey string
-	// BucketKey is the same for the bucket's default encryption. It counts unless the settings ask for an encryption.
+	// BucketKey is the same for the bucket's default encryption. The encryption settings, if any, take precedence over
+	// it.
 	BucketKey string
 }
 
-// builder makes statements.
+// builder assembles a policy from statements.
 type builder struct {
 	cfg    *consumer.Config
 	place  Place
@@ -53,7 +54,7 @@ func newBuilder(cfg *consumer.Config, p Place) *builder {
 	return &builder{cfg: cfg, place: p, policy: iam.Policy{Version: iam.Version}}
 }
 
-// partition is that of a region (AWS General Reference, "Amazon Resource Names").
+// partition returns the partition of a region (AWS General Reference, "Amazon Resource Names").
 func partition(region string) string {
 	switch {
 	case strings.HasPrefix(region, "cn-"):
@@ -72,7 +73,7 @@ func (b *builder) arn(service, resource string) string {
 	return strings.Join([]string{"arn", b.place.Partition, service, b.place.Region, b.place.Account, resource}, ":")
 }
 
-// stream is the ARN of the stream.
+// stream returns the ARN of the stream.
 func (b *builder) stream() string {
 	if b.cfg.StreamARN != "" {
 		return b.cfg.StreamARN
@@ -80,7 +81,7 @@ func (b *builder) stream() string {
 	return b.arn("kinesis", "stream/"+b.cfg.Stream)
 }
 
-// fanOut is the ARN of the fan-out consumer. That of one that is yet to be registered ends with the time of that.
+// fanOut returns the ARN of the fan-out consumer, with a wildcard for the creation time if only its name is known.
 func (b *builder) fanOut() string {
 	if streams.ConsumerID(b.cfg.FanOutConsumer).IsARN() {
 		return b.cfg.FanOutConsumer
@@ -92,7 +93,7 @@ func (b *builder) table() string { return b.arn("dynamodb", "table/"+b.cfg.Table
 
 func (b *builder) bucket() string { return "arn:" + b.place.Partition + ":s3:::" + b.cfg.Bucket }
 
-// objects are the ARNs of all objects whose keys begin with one of the prefixes, which may have expressions.
+// objects returns ARN patterns for all objects whose keys begin with one of the prefixes, which may contain expressions.
 func (b *builder) objects(prefixes ...string) []string {
 	var list []string
 	for _, p := range layout.Disjoint(prefixes) {
@@ -101,16 +102,16 @@ func (b *builder) objects(prefixes ...string) []string {
 	return list
 }
 
-// files are the fixed beginnings of the keys of data and error files.
+// files returns the fixed beginnings of the keys of data and error files.
 func (b *builder) files() []string {
 	errors := b.cfg.ErrorPrefix
 	if errors == "" {
-		errors = b.cfg.Prefix // under which they lie then
+		errors = b.cfg.Prefix // error files are stored under it by default
 	}
 	return []string{layout.Fixed(b.cfg.Prefix), layout.Fixed(errors)}
 }
 
-// key allows actions on a key. A policy names keys by their ids; one that is known by an alias is named by a condition
+// key allows actions on a KMS key. A policy names keys by id; a key known only by its alias is matched by a condition
 // (AWS KMS Developer Guide, "Use aliases to control access to KMS keys").
 func (b *builder) key(sid, name string, actions ...string) {
 	site := iam.Site{Partition: b.place.Partition, Region: b.place.Region, Account: b.place.Account}
