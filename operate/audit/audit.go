@@ -1,18 +1,19 @@
 // Package audit proves from the manifests and the bucket that a window of batches was delivered exactly once.
 //
-// Each batch leaves a manifest: the ranges of sequence numbers that it holds of each shard, and its files. If per shard
-// every range begins where the one before ended, no record was left out and none was delivered by two batches. If every
-// file is there, with the size and the ETag that S3 gave when it was completed, what was delivered is still there. A
-// deep audit also reads the files: their rows are as many as the ranges have records, no event id is in a batch twice,
-// and each belongs to a range of its batch. As ranges do not overlap, an id that is once in its batch is once in all.
-// Where shards count their sequence numbers by themselves, as in some emulators, an id is in a batch once per shard.
+// Each batch leaves a manifest that lists its files and, for each shard, the range of sequence numbers it holds. If every
+// range of a shard begins where the previous one ended, no record was left out and none was delivered by two batches. If
+// every file exists with the size and the ETag that S3 reported when it was completed, the delivered records are still
+// there. A deep audit also reads the files: it checks that they have as many rows as the ranges have records, that no
+// event id occurs twice in a batch, and that each id belongs to a range of its batch. Since ranges do not overlap, an id
+// that is unique in its batch is unique everywhere. If shards count their sequence numbers independently, as in some
+// emulators, an id may occur once per shard.
 //
-// What it can not see: a manifest and its files that are gone from one end of the window, since nothing says that the
-// chain went on; and what a producer sent twice, which is two records. Ranges of shards that share a manifest prefix
-// are told apart by the shard's id alone: each application needs a prefix of its own.
+// An audit cannot detect manifests that are missing, with their files, at either end of the window, because nothing shows
+// that the chain went on. Nor can it detect what a producer sent twice: that is two records. Ranges under a manifest
+// prefix are told apart only by the shard's id, so each application needs a prefix of its own.
 //
-// Memory is bounded by the number of shards, and 50 bytes or so for each manifest and each file of the window, however
-// many records these hold. A deep audit holds up to 4 million hashes of ids and reads the files of larger batches
+// Memory grows with the number of shards, and by about 50 bytes for each manifest and each file in the window, regardless
+// of the number of records. A deep audit holds up to 4 million hashes of ids and reads the files of larger batches
 // several times.
 package audit
 
@@ -33,43 +34,43 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Config says what is to be audited.
+// Config configures an audit.
 type Config struct {
 	Bucket objects.Bucket
-	// ManifestPrefix is that of the daemon.
+	// ManifestPrefix is the MANIFEST_PREFIX of the daemon.
 	ManifestPrefix string
-	// From and To bound the time at which batches were sealed: From included, To excluded. A zero From means from the
-	// first manifest, a zero To now.
+	// From (inclusive) and To (exclusive) bound the time at which batches were sealed. A zero From means from the first
+	// manifest; a zero To means now.
 	From, To time.Time
 	// Prefixes are the fixed beginnings of the keys of data and error files. Objects under them that no manifest names
-	// are warned of: those with a key of a file as orphans of the pipeline, all others as somebody else's.
+	// are warnings: orphans of the pipeline if they have the key of a file, foreign objects otherwise.
 	Prefixes []string
-	// Deep reads the files.
+	// Deep also reads the content of the files.
 	Deep bool
-	// Now tells the time; nil for time.Now.
+	// Now returns the current time; nil means time.Now.
 	Now func() time.Time
 }
 
 const (
-	// skew is how far the clocks of two workers may be apart. Manifests sealed so long before and behind the window are
-	// read, too, only to see that the chain goes on there.
+	// skew is how far the clocks of two workers may differ. Manifests sealed that much before or after the window are
+	// also read, to check that the chain continues there.
 	skew = time.Hour
-	// longestFill is how long a batch may have been open before it was sealed, with a day for the longest commit interval.
+	// longestFill is how long a batch may be open before it is sealed: a day, the longest commit interval, plus a margin.
 	longestFill = 25 * time.Hour
 
-	// longestOutbox is the age from which the list of a batch's files is reported that is still in the outbox.
+	// longestOutbox is the age from which a file list in the outbox is reported.
 	longestOutbox = 24 * time.Hour
 
 	chunk     = 64 // manifests fetched at a time
 	parallel  = 16 // requests at a time
 	downloads = 4  // files read at a time
 	maxBody   = layout.MaxManifest
-	// newLooks is how often the bucket is looked through for manifests that have appeared meanwhile, if one is missed.
+	// newLooks limits how often the bucket is searched again for manifests that may have appeared since, if one is
+	// missing.
 	newLooks = 3
 )
 
-// Run audits the bucket. An error means that it could not be done, or not to its end; the report then holds what was
-// found until then.
+// Run audits the bucket. An error means that the audit did not finish; the report then holds the findings so far.
 func Run(ctx context.Context, c Config) (*Report, error) {
 	if c.Now == nil {
 		c.Now = time.Now
@@ -96,10 +97,10 @@ type auditor struct {
 	chains map[string]*chain
 	moves  map[string][]layout.Move // by shard
 
-	// What was seen is kept as hashes: the keys of manifests, and of the files that they name. A collision would hide one
-	// finding; at ten million files the chance of any is 1 in 10⁵.
+	// Keys of manifests, and of the files they name, are kept as hashes. A collision would hide one finding; with ten
+	// million files the probability of a collision is 1 in 10⁵.
 	seen, named map[uint64]struct{}
-	// batches are those that have a manifest; true for those whose manifest was read.
+	// batches are those with a manifest; true if that manifest was read.
 	batches map[uint64]bool
 
 	mu     sync.Mutex
@@ -111,8 +112,8 @@ func (a *auditor) run(ctx context.Context) error {
 		return err
 	}
 	var ends, unnamed []Finding
-	// While the bucket is read, batches are published. A manifest that appears behind the place where the listing is
-	// leaves an apparent gap, so what seems to be missing is looked for again.
+	// Batches are published while the audit runs. A manifest that appears after the listing has passed its place leaves
+	// an apparent gap, so anything missing is searched for again.
 	for look := range newLooks {
 		fresh, err := a.readManifests(ctx)
 		if err != nil {
@@ -149,7 +150,7 @@ func (a *auditor) found(f Finding) {
 	}
 }
 
-// readMoves reads the notes of positions that were moved on purpose. They are few.
+// readMoves reads the notes of moved positions. There are few.
 func (a *auditor) readMoves(ctx context.Context) error {
 	for o, err := range a.Bucket.List(ctx, layout.MovesFolder(a.ManifestPrefix), "") {
 		if err != nil {
@@ -161,7 +162,7 @@ func (a *auditor) readMoves(ctx context.Context) error {
 		}
 		m, err := layout.DecodeMove(body)
 		if err != nil {
-			a.found(Finding{Kind: BadManifest, Key: *o.Key, Message: "the note of a move can not be read: " + err.Error()})
+			a.found(Finding{Kind: BadManifest, Key: *o.Key, Message: "cannot read the note of a move:  " + err.Error()})
 			continue
 		}
 		a.moves[m.Shard] = append(a.moves[m.Shard], m)
@@ -169,7 +170,7 @@ func (a *auditor) readMoves(ctx context.Context) error {
 	return nil
 }
 
-// readManifests reads the manifests around the window that were not there before, and tells how many these are.
+// readManifests reads the manifests around the window that it has not read before, and returns how many there are.
 func (a *auditor) readManifests(ctx context.Context) (fresh int, err error) {
 	var keys []string
 	flush := func() error {
@@ -191,8 +192,8 @@ func (a *auditor) readManifests(ctx context.Context) (fresh int, err error) {
 	return fresh, flush()
 }
 
-// manifestKeys goes through the manifests that are to be read and were not before. Those behind the window it only
-// notes.
+// manifestKeys iterates over the manifests that are to be read for the first time. Manifests after the window are noted,
+// not read.
 func (a *auditor) manifestKeys(ctx context.Context) func(yield func(string, error) bool) {
 	after := ""
 	if !a.From.IsZero() {
@@ -227,14 +228,14 @@ func (a *auditor) manifestKeys(ctx context.Context) func(yield func(string, erro
 
 func (a *auditor) hash(s string) uint64 { return maphash.String(a.seed, s) }
 
-// manifest is one that was read.
+// manifest is a manifest that was read.
 type manifest struct {
 	layout.Manifest
 	key      string
 	inWindow bool
 }
 
-// readChunk fetches manifests side by side, joins their ranges in order, and checks their files.
+// readChunk fetches manifests in parallel, joins their ranges in order, and checks their files.
 func (a *auditor) readChunk(ctx context.Context, keys []string) error {
 	list := make([]*manifest, len(keys))
 	g, gctx := errgroup.WithContext(ctx)
@@ -256,11 +257,11 @@ func (a *auditor) readChunk(ctx context.Context, keys []string) error {
 	return a.checkFiles(ctx, list)
 }
 
-// read fetches one manifest; nil if it is no use, or gone again.
+// read fetches one manifest. It returns nil if the manifest is invalid or has been removed.
 func (a *auditor) read(ctx context.Context, key string) (*manifest, error) {
 	body, _, err := a.Bucket.Read(ctx, key, maxBody)
 	if errors.Is(err, objects.ErrNotFound) {
-		return nil, nil // removed since the listing; the chain tells
+		return nil, nil // removed since the listing: the chain shows the gap
 	}
 	if err != nil {
 		return nil, err
@@ -271,18 +272,18 @@ func (a *auditor) read(ctx context.Context, key string) (*manifest, error) {
 	}
 	m, err := layout.DecodeManifest(body)
 	if err != nil {
-		return bad("it is not JSON of a batch: %v", err)
+		return bad("it is not a valid manifest: %v", err)
 	}
 	if err := m.Validate(); err != nil {
 		return bad("%v", err)
 	}
 	if want := m.Key(a.ManifestPrefix); want != key {
-		return bad("it says that it is %s: it was copied or changed", want)
+		return bad("it belongs under %s: it was copied or changed", want)
 	}
 	return &manifest{m, key, !m.Created.Before(a.From) && m.Created.Before(a.To)}, nil
 }
 
-// join puts a manifest's ranges into their chains, and counts.
+// join adds a manifest's ranges to their chains and counts them.
 func (a *auditor) join(m *manifest) {
 	a.batches[a.hash(m.Batch)] = true
 	var records, rows int64
@@ -309,14 +310,14 @@ func (a *auditor) join(m *manifest) {
 	}
 	if records != rows {
 		a.found(Finding{Kind: WrongCount, Batch: m.Batch, Key: m.key,
-			Message: fmt.Sprintf("its ranges have %d records, its files %d rows", records, rows)})
+			Message: fmt.Sprintf("its ranges have %d records, but its files have %d rows", records, rows)})
 	}
 	a.report.Batches++
 	a.report.Files += int64(len(m.Files))
 	a.report.Records += records
 }
 
-// checkFiles looks at the files of the manifests in the window.
+// checkFiles checks the files of the manifests in the window.
 func (a *auditor) checkFiles(ctx context.Context, list []*manifest) error {
 	if a.Deep {
 		for _, m := range list {
@@ -345,7 +346,7 @@ func (a *auditor) checkFiles(ctx context.Context, list []*manifest) error {
 	return g.Wait()
 }
 
-// checkInfo holds what S3 says of a file against its manifest. An error is one of the audit's.
+// checkInfo compares what S3 reports about a file with its manifest. It returns an error only if the audit itself failed.
 func (a *auditor) checkInfo(batch string, f layout.ManifestFile, info objects.Info, err error) error {
 	report := func(k Kind, format string, args ...any) {
 		a.found(Finding{Kind: k, Batch: batch, Key: f.Key, Message: fmt.Sprintf(format, args...)})
@@ -353,21 +354,21 @@ func (a *auditor) checkInfo(batch string, f layout.ManifestFile, info objects.In
 	etag := objects.Unquote(f.ETag)
 	switch {
 	case errors.Is(err, objects.ErrNotFound):
-		report(MissingFile, "the manifest names it with %d rows and %d bytes, and it is not there", f.Rows, f.Bytes)
+		report(MissingFile, "the manifest names it, with %d rows and %d bytes, but it does not exist", f.Rows, f.Bytes)
 		return nil
 	case err != nil:
 		return err
 	case info.BatchID != batch:
 		report(ForeignFile, "it was written by batch %q", info.BatchID)
 	case info.Size != f.Bytes:
-		report(WrongSize, "it has %d bytes, the manifest says %d", info.Size, f.Bytes)
+		report(WrongSize, "it has %d bytes, but the manifest says %d", info.Size, f.Bytes)
 	case etag != "" && info.ETag != etag:
-		report(Replaced, "its ETag is %s, the manifest says %s", info.ETag, etag)
+		report(Replaced, "its ETag is %s, but the manifest says %s", info.ETag, etag)
 	}
 	return nil
 }
 
-// finishChains looks at the ends of what was joined.
+// finishChains checks what is left unjoined.
 func (a *auditor) finishChains() []Finding {
 	var found []Finding
 	a.report.Moves = nil

@@ -113,14 +113,14 @@ func TestRun_FindsAndNames(t *testing.T) {
 		}, []audit.Kind{audit.Unnamed}, true},
 		{"a batch that was delivered twice", false, func(s *site) []string {
 			s.editManifest(nth(2), func(m *layout.Manifest) { m.Batch = strings.Replace(m.Batch, nth(2), nth(902), 1) })
-			return []string{"shard-1", nth(902), nth(2) + " hold the same records"}
+			return []string{"shard-1", nth(902), nth(2) + " contain the same records"}
 		}, []audit.Kind{audit.ForeignFile, audit.Overlap}, false},
 		{"a manifest that was copied", false, func(s *site) []string {
 			body, metadata := s.get(s.key("manifests/", nth(2)))
 			s.put("manifests/2026/03/14/10/copy.json", body, metadata)
 			return []string{"copy.json", nth(2) + ".json"}
 		}, []audit.Kind{audit.BadManifest}, false},
-		{"a manifest that is no JSON", false, func(s *site) []string {
+		{"a manifest that is not JSON", false, func(s *site) []string {
 			s.put("manifests/2026/03/14/10/other.json", []byte("{"), nil)
 			return []string{"other.json"}
 		}, []audit.Kind{audit.BadManifest}, false},
@@ -139,7 +139,7 @@ func TestRun_FindsAndNames(t *testing.T) {
 		{"a file without its last row", true, func(s *site) []string {
 			key := s.key("data/y/")
 			s.change(nth(2), key, func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] })
-			return []string{key, "rows, the manifest says"}
+			return []string{key, "rows, but the manifest says"}
 		}, []audit.Kind{audit.WrongRows}, false},
 		{"a record that is in a file twice", true, func(s *site) []string {
 			key := s.key("data/y/")
@@ -494,7 +494,8 @@ func TestReport_IsBounded(t *testing.T) {
 	}
 }
 
-// The list of a batch's files is no manifest and no file. One that nobody has removed for a day is warned of.
+// The list of a batch's files is neither a manifest nor a data file. A warning reports a list that is more than a day
+// old.
 func TestRun_LooksAtListsInTheOutbox(t *testing.T) {
 	s := goodSite(t, lines(t, jsonl.None))
 	fresh := layout.OutboxKey("manifests/", batchID(s.clock().Add(-time.Hour), 801))

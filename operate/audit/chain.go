@@ -12,28 +12,28 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// chain joins the ranges of one shard, in whatever order they come. It keeps no ranges but the last few: what is
-// joined is one segment, so that a sound shard takes up the same memory after a day and after a year.
+// chain joins the ranges of one shard, in any order. Adjacent ranges are merged into one segment, so a sound shard takes
+// the same memory after a year as after a day.
 type chain struct {
 	Shard
 	moves []layout.Move // by lease counter
-	// epochs are the stretches between moves: within one, every range must begin where the one before ended. Ranges
-	// belong to an epoch by their lease counter.
+	// epochs are the periods between moves: within one, every range must begin where the previous one ended. The lease
+	// counter of a range selects its epoch.
 	epochs []epoch
-	recent []mark // the last ranges, for findings to name
+	recent []mark // the last ranges, to name in findings
 }
 
-// rememberedRanges is how many ranges a chain keeps to name them in findings.
+// rememberedRanges is how many ranges a chain remembers, to name them in findings.
 const rememberedRanges = 64
 
-type epoch struct{ segments []segment } // disjoint and not touching, in order
+type epoch struct{ segments []segment } // in order, neither overlapping nor adjacent
 
 type segment struct {
 	start, end  checkpoint.Position
 	first, last edge
 }
 
-// edge is the range that begins or ends a segment.
+// edge is the range at the beginning or the end of a segment.
 type edge struct {
 	batch    string
 	counter  int64
@@ -50,7 +50,7 @@ func newChain(shard string, moves []layout.Move) *chain {
 	return &chain{Shard: Shard{Shard: shard}, moves: moves, epochs: make([]epoch, len(counters(moves))+1)}
 }
 
-// counters returns the different lease counters of moves, which are ordered by them.
+// counters returns the distinct lease counters of moves, which are sorted by them.
 func counters(moves []layout.Move) []int64 {
 	var list []int64
 	for _, m := range moves {
@@ -61,7 +61,7 @@ func counters(moves []layout.Move) []int64 {
 	return list
 }
 
-// add joins a range of a batch. It returns what it doubles, if one of the two lies in the window.
+// add joins a range of a batch. It returns the overlaps with earlier ranges, if either range is in the window.
 func (c *chain) add(r checkpoint.Range, batch string, inWindow bool) []Finding {
 	if inWindow {
 		c.count(r)
@@ -106,7 +106,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// join puts a segment in its place and merges it with those that it touches. It tells whether it lies over any.
+// join inserts a segment and merges it with those it touches. It reports whether it overlaps any.
 func (e *epoch) join(s segment) (overlaps bool) {
 	first := sort.Search(len(e.segments), func(i int) bool { return compare(e.segments[i].end, s.start) >= 0 })
 	last := first
@@ -126,7 +126,7 @@ func (e *epoch) join(s segment) (overlaps bool) {
 	return overlaps
 }
 
-// overlap says which ranges a range lies over.
+// overlap reports the ranges that a range overlaps.
 func (c *chain) overlap(r checkpoint.Range, e edge) []Finding {
 	var found []Finding
 	named := false
@@ -136,7 +136,7 @@ func (c *chain) overlap(r checkpoint.Range, e edge) []Finding {
 		}
 		named = true
 		if m.inWindow || e.inWindow {
-			found = append(found, c.finding(Overlap, e.batch, fmt.Sprintf("its range %s and the range %s of batch %s hold the same records%s",
+			found = append(found, c.finding(Overlap, e.batch, fmt.Sprintf("its range %s and the range %s of batch %s contain the same records%s",
 				span(r.Start, r.End), span(m.start, m.end), m.batch, hint(m.edge, e))))
 		}
 	}
@@ -155,7 +155,7 @@ func (c *chain) sameEpoch(a, b int64) bool {
 	return true
 }
 
-// hint tells of the one thing that looks like a double delivery and may be none.
+// hint explains the one case that looks like a duplicate delivery and may not be one.
 func hint(a, b edge) string {
 	low, high := min(a.counter, b.counter), max(a.counter, b.counter)
 	if high-low < 2 {
@@ -164,7 +164,7 @@ func hint(a, b edge) string {
 	return fmt.Sprintf("; the lease counter is %d in one and %d in the other, as after a rewind, but no note of a rewind explains it", low, high)
 }
 
-// finish looks at what is left apart when all ranges are in. It also returns the moves that the chain bears out.
+// finish checks the gaps that are left when all ranges are joined. It also returns the moves that explain a gap.
 func (c *chain) finish() (found []Finding, moves []layout.Move) {
 	var before *segment
 	passed := -1 // epoch of before
@@ -181,7 +181,7 @@ func (c *chain) finish() (found []Finding, moves []layout.Move) {
 	return found, moves
 }
 
-// between judges the way from one segment to the next.
+// between checks the gap between two segments in a row.
 func (c *chain) between(a, b segment, from, to int) ([]Finding, []layout.Move) {
 	if a.end == b.start || !a.last.inWindow && !b.first.inWindow {
 		return nil, nil
@@ -190,18 +190,18 @@ func (c *chain) between(a, b segment, from, to int) ([]Finding, []layout.Move) {
 		return nil, moves
 	}
 	if compare(b.start, a.end) < 0 {
-		return []Finding{c.finding(Overlap, b.first.batch, fmt.Sprintf("it begins at %s, although batch %s had ended at %s%s",
+		return []Finding{c.finding(Overlap, b.first.batch, fmt.Sprintf("it begins at %s, but batch %s had ended at %s%s",
 			b.start, a.last.batch, a.end, hint(a.last, b.first)))}, nil
 	}
 	if c.covered(a.end, b.start, to) {
 		return nil, nil
 	}
-	return []Finding{c.finding(Gap, b.first.batch, fmt.Sprintf("no manifest covers %s: batch %s ends there and this one begins behind it",
+	return []Finding{c.finding(Gap, b.first.batch, fmt.Sprintf("no manifest covers %s: batch %s ends before it and this one begins after it",
 		span(a.end, b.start), a.last.batch))}, nil
 }
 
-// covered tells that a stretch which was left out was delivered later, after a rewind that is noted. Only a rewind to a
-// sequence number proves that; what the stream still held at TRIM_HORIZON, nobody knows.
+// covered reports whether a part that was left out was delivered later, after a noted rewind. Only a rewind to a sequence
+// number proves that: nobody knows what the stream still held at TRIM_HORIZON.
 func (c *chain) covered(start, end checkpoint.Position, behind int) bool {
 	for _, e := range c.epochs[behind+1:] {
 		for _, s := range e.segments {
@@ -213,7 +213,7 @@ func (c *chain) covered(start, end checkpoint.Position, behind int) bool {
 	return false
 }
 
-// path returns the moves that lead from one position to another between two epochs; nil if none do.
+// path returns the moves that lead from one position to another between two epochs, or nil.
 func (c *chain) path(from, to checkpoint.Position, a, b int) []layout.Move {
 	list := counters(c.moves)
 	ways := map[checkpoint.Position][]layout.Move{from: {}}
@@ -231,11 +231,11 @@ func (c *chain) finding(k Kind, batch, message string) Finding {
 	return Finding{Kind: k, Shard: c.Shard.Shard, Batch: batch, Message: message}
 }
 
-// span writes a range as it is meant: without its start, with its end.
+// span formats a range, which excludes its start and includes its end.
 func span(start, end checkpoint.Position) string { return fmt.Sprintf("(%s, %s]", start, end) }
 
-// compare orders positions of one shard. Where a timestamp lies among sequence numbers can not be told; it only begins
-// chains, so it counts as before all of them.
+// compare compares positions of one shard. The order of a timestamp and a sequence number is unknown; since timestamps
+// only begin chains, they sort first.
 func compare(a, b checkpoint.Position) int {
 	ra, rb := rank(a), rank(b)
 	if ra != rb {
@@ -244,7 +244,7 @@ func compare(a, b checkpoint.Position) int {
 	if ra == rankSequence {
 		return record.CompareSequence(string(a), string(b))
 	}
-	return cmp.Compare(a, b) // timestamps have one form, in which the order of text is that of time
+	return cmp.Compare(a, b) // timestamps have a fixed format that sorts by time
 }
 
 const rankSequence = 2

@@ -108,7 +108,7 @@ func TestChain_Moves(t *testing.T) {
 		{"a rewind from the end", []layout.Move{move(checkpoint.ShardEnd, "100", 3)},
 			[]checkpoint.Range{r("100", checkpoint.ShardEnd, 2), r("100", checkpoint.ShardEnd, 4)}, nil, 1},
 		{"a skip", []layout.Move{move("300", "500", 3)}, []checkpoint.Range{r("100", "300", 2), r("500", "600", 4)}, nil, 1},
-		{"two rewinds with nothing between", []layout.Move{move("300", "200", 3), move("200", "100", 4)},
+		{"two rewinds without records between", []layout.Move{move("300", "200", 3), move("200", "100", 4)},
 			[]checkpoint.Range{r("100", "300", 2), r("100", "400", 5)}, nil, 2},
 		{"two rewinds with a batch between", []layout.Move{move("300", "200", 3), move("250", "100", 5)},
 			[]checkpoint.Range{r("100", "300", 2), r("200", "250", 4), r("100", "400", 6)}, nil, 2},

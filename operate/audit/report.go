@@ -12,36 +12,36 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Kind says what is wrong. docs/operations.md tells for each what to do.
+// Kind is what is wrong. docs/operations.md describes what to do for each.
 type Kind string
 
-// Findings: what stands in the manifests, or in the bucket, is not what exactly-once delivery leaves behind.
+// Findings: the manifests or the bucket are not as exactly-once delivery leaves them.
 const (
-	Gap         Kind = "gap"             // no manifest covers a stretch of a shard
-	Overlap     Kind = "overlap"         // two manifests cover the same stretch of a shard
-	BadManifest Kind = "bad-manifest"    // a manifest that can not be what a batch has written
-	WrongCount  Kind = "wrong-count"     // the files of a batch do not have as many rows as its ranges have records
-	MissingFile Kind = "missing-file"    // a file that a manifest names is not there
-	WrongSize   Kind = "wrong-size"      // a file is there with another size
-	Replaced    Kind = "replaced-file"   // a file is there with another content: its ETag differs
-	ForeignFile Kind = "foreign-file"    // a file is there that another batch, or no batch, has written
-	Unreadable  Kind = "unreadable-file" // a file's content is not what its format demands (deep)
+	Gap         Kind = "gap"             // no manifest covers a part of a shard
+	Overlap     Kind = "overlap"         // two manifests cover the same part of a shard
+	BadManifest Kind = "bad-manifest"    // a manifest that a batch cannot have written
+	WrongCount  Kind = "wrong-count"     // the files of a batch have another number of rows than its ranges have records
+	MissingFile Kind = "missing-file"    // a file that a manifest names does not exist
+	WrongSize   Kind = "wrong-size"      // a file has another size than its manifest says
+	Replaced    Kind = "replaced-file"   // a file has another content: its ETag differs
+	ForeignFile Kind = "foreign-file"    // a file was written by another batch, or by none
+	Unreadable  Kind = "unreadable-file" // the content of a file is damaged (deep)
 	WrongRows   Kind = "wrong-rows"      // a file has more or fewer rows than its manifest says (deep)
-	Double      Kind = "double-record"   // an event id is there twice (deep)
-	OutOfRange  Kind = "out-of-range"    // a record lies in no range of its batch (deep)
+	Double      Kind = "double-record"   // an event id occurs more often than it may (deep)
+	OutOfRange  Kind = "out-of-range"    // a record is outside every range of its batch (deep)
 )
 
-// Warnings: they disprove nothing.
+// Warnings: they do not disprove exactly-once delivery.
 const (
 	Unnamed   Kind = "unnamed-file"   // a file of the pipeline that no manifest names
-	Unknown   Kind = "unknown-object" // an object whose key the pipeline does not make
-	OldOutbox Kind = "old-outbox"     // the list of files of a batch that should have left the outbox
+	Unknown   Kind = "unknown-object" // an object whose key the pipeline does not create
+	OldOutbox Kind = "old-outbox"     // the file list of a batch that should have left the outbox
 )
 
-// warns tells that a finding of the kind disproves nothing.
+// warns reports whether findings of this kind are only warnings.
 func (k Kind) warns() bool { return k == Unnamed || k == Unknown || k == OldOutbox }
 
-// Finding is one thing that is wrong.
+// Finding is one fault.
 type Finding struct {
 	Kind    Kind   `json:"kind"`
 	Shard   string `json:"shard,omitempty"`
@@ -50,12 +50,12 @@ type Finding struct {
 	Message string `json:"message"`
 }
 
-// Shard is what the manifests of the window say of one shard.
+// Shard summarizes what the manifests of the window say about one shard.
 type Shard struct {
 	Shard   string `json:"shard"`
 	Ranges  int64  `json:"ranges"`
 	Records int64  `json:"records"`
-	// Start and End are those of the whole chain.
+	// Start and End are the ends of its chain.
 	Start        checkpoint.Position `json:"start"`
 	End          checkpoint.Position `json:"end"`
 	FirstArrival time.Time           `json:"first_arrival,omitzero"`
@@ -63,32 +63,32 @@ type Shard struct {
 	Findings     int                 `json:"findings"`
 }
 
-// Report is what an audit has found.
+// Report is the result of an audit.
 type Report struct {
 	Bucket string    `json:"bucket"`
 	From   time.Time `json:"from,omitzero"` // zero: from the first manifest
 	To     time.Time `json:"to"`
 	Deep   bool      `json:"deep"`
-	// Sound tells that there are no findings. Warnings do not count.
+	// Sound reports whether the audit finished without findings. Warnings do not count.
 	Sound bool `json:"sound"`
 
 	Batches  int64 `json:"batches"`
 	Files    int64 `json:"files"`
 	Bytes    int64 `json:"bytes"`
-	Records  int64 `json:"records"` // as the manifests' ranges say, of data and errors
+	Records  int64 `json:"records"` // data and error records, by the ranges of the manifests
 	RowsRead int64 `json:"rows_read,omitempty"`
 	Listed   int64 `json:"objects_listed,omitempty"` // under Config.Prefixes
 
 	Shards []Shard `json:"shards"`
-	// Moves are the jumps of positions that an operator has made and noted, and that the chains bear out.
+	// Moves are the moves of positions that operators noted and that explain a jump of a chain.
 	Moves    []layout.Move `json:"moves,omitempty"`
 	Findings []Finding     `json:"findings"`
 	Warnings []Finding     `json:"warnings"`
-	// Counts are of findings and warnings, with those that are not listed because there are too many of their kind.
+	// Counts counts findings and warnings by kind, including those that are not listed because there are too many.
 	Counts map[Kind]int64 `json:"counts"`
 }
 
-// maxListed is how many findings of one kind are listed; the rest is counted.
+// maxListed is how many findings of one kind are listed. Further ones are only counted.
 const maxListed = 200
 
 func (r *Report) add(f Finding) {
@@ -103,7 +103,7 @@ func (r *Report) add(f Finding) {
 	r.Findings = append(r.Findings, f)
 }
 
-// total counts findings without warnings.
+// total returns the number of findings, without warnings, and the number of warnings.
 func (r *Report) total() (findings, warnings int64) {
 	for kind, n := range r.Counts {
 		if kind.warns() {
@@ -115,13 +115,13 @@ func (r *Report) total() (findings, warnings int64) {
 	return findings, warnings
 }
 
-// Clean tells that there are no findings, and if it is strict, no warnings either. An audit that did not come to its end
-// may be clean, and is not sound.
+// Clean reports whether there are no findings and, if strict, no warnings. An audit that did not finish may be clean, but
+// is not sound.
 func (r *Report) Clean(strict bool) bool {
 	return len(r.Findings) == 0 && (!strict || len(r.Warnings) == 0)
 }
 
-// WriteText writes the report for people.
+// WriteText writes the report for human readers.
 func (r *Report) WriteText(out io.Writer) error {
 	var b strings.Builder
 	from := "the first manifest"
@@ -170,19 +170,19 @@ func (r *Report) writeShards(b *strings.Builder) {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\n", s.Shard, s.Ranges, s.Records,
 			clock(s.FirstArrival), clock(s.LastArrival), short(s.Start), short(s.End), s.Findings)
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush() // a strings.Builder never fails
 	b.WriteByte('\n')
 }
 
-// effect says what a move did, where the positions tell.
+// effect describes what a move did, if the positions show it.
 func effect(m layout.Move) string {
 	_, from := m.From.SequenceNumber()
 	_, to := m.To.SequenceNumber()
 	switch {
 	case m.To == checkpoint.TrimHorizon, m.From == checkpoint.ShardEnd, from && to && compare(m.To, m.From) < 0:
-		return ", what lies between is delivered again"
+		return ", the records between are delivered again"
 	case m.To == checkpoint.ShardEnd, from && to:
-		return ", what lies between was skipped"
+		return ", the records between were skipped"
 	}
 	return ""
 }
@@ -202,7 +202,7 @@ func (r *Report) writeFindings(b *strings.Builder, label string, list []Finding)
 	}
 }
 
-// sort puts findings in an order that does not depend on which answer came first.
+// sort orders findings, so that the order does not depend on timing.
 func (r *Report) sort() {
 	for _, list := range [][]Finding{r.Findings, r.Warnings} {
 		slices.SortStableFunc(list, func(a, b Finding) int {
@@ -218,7 +218,7 @@ func clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// short is a position that fits a column: the last digits of a sequence number tell it apart from its neighbours.
+// short shortens a position to fit a column: the last digits of a sequence number distinguish it from its neighbors.
 func short(p checkpoint.Position) string {
 	s, ok := p.SequenceNumber()
 	if !ok || len(s) <= 16 {

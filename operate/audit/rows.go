@@ -22,10 +22,10 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// idsAtOnce is how many event ids are held at a time. Only tests change it.
+// idsAtOnce is how many event ids are held in memory at a time. Only tests change it.
 var idsAtOnce int64 = 4 << 20
 
-// readBatch reads the files of a batch: as often as its ids need to be looked at in turns.
+// readBatch reads the files of a batch, several times if it has more ids than fit in memory.
 func (a *auditor) readBatch(ctx context.Context, m *manifest) error {
 	var rows int64
 	for _, f := range m.Files {
@@ -45,12 +45,13 @@ func (a *auditor) readBatch(ctx context.Context, m *manifest) error {
 	}
 	for _, r := range ids.short() {
 		a.found(Finding{Kind: Double, Batch: m.Batch, Shard: r.Shard, Message: fmt.Sprintf(
-			"the range %s has %d records, and the files have fewer different event ids that fit it", span(r.Start, r.End), r.Records)})
+			"the range %s has %d records, but the files have fewer distinct event ids that fit it", span(r.Start, r.End), r.Records)})
 	}
 	return nil
 }
 
-// readFile fetches a file and looks at its rows. What does not change from turn to turn is reported in the first.
+// readFile downloads a file and checks its rows. Findings that do not depend on the turn are reported in the first one
+// only.
 func (a *auditor) readFile(ctx context.Context, batch string, f layout.ManifestFile, ids *ids) error {
 	first := ids.turn == 0
 	file, err := a.Bucket.Download(ctx, f.Key)
@@ -72,18 +73,18 @@ func (a *auditor) readFile(ctx context.Context, batch string, f layout.ManifestF
 		a.found(Finding{Kind: k, Batch: batch, Key: f.Key, Message: fmt.Sprintf(format, args...)})
 	}
 	if t.double.n > 0 {
-		report(Double, "%d event ids are there once too often in the batch: %s", t.double.n, t.double)
+		report(Double, "%d duplicate event ids in the batch: %s", t.double.n, t.double)
 	}
 	if !first {
 		return nil
 	}
 	if err != nil {
-		report(Unreadable, "behind %d rows: %v", t.rows, err)
+		report(Unreadable, "after %d rows: %v", t.rows, err)
 	} else if t.rows != f.Rows {
-		report(WrongRows, "it has %d rows, the manifest says %d", t.rows, f.Rows)
+		report(WrongRows, "it has %d rows, but the manifest says %d", t.rows, f.Rows)
 	}
 	if t.outside.n > 0 {
-		report(OutOfRange, "%d records lie in no range of the batch: %s", t.outside.n, t.outside)
+		report(OutOfRange, "%d records are outside every range of the batch: %s", t.outside.n, t.outside)
 	}
 	if t.nameless > 0 {
 		report(Unreadable, "%d rows have no event id", t.nameless)
@@ -101,17 +102,17 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// tally is what a reading of one file comes to.
+// tally is the result of reading one file.
 type tally struct {
 	ids      *ids
-	guess    int // range that the last id was in
+	guess    int // index of the range of the last id
 	rows     int64
 	nameless int64
 	double   examples
 	outside  examples
 }
 
-// examples counts ids and keeps a few.
+// examples counts ids and keeps the first few.
 type examples struct {
 	n    int64
 	some []string
@@ -147,8 +148,8 @@ func (t *tally) row(id []byte) {
 	}
 }
 
-// EachID fetches a file of a batch and calls row with the event id of each of its rows; with none where a row has none,
-// as the files of FORMAT=firehose. The id is valid during the call.
+// EachID downloads a file of a batch and calls row with the event id of each of its rows. The id is empty for rows
+// without one, such as those of FORMAT=firehose, and valid only during the call.
 func EachID(ctx context.Context, bucket objects.Bucket, f layout.ManifestFile, row func(id []byte)) error {
 	file, err := bucket.Download(ctx, f.Key)
 	if err != nil {
@@ -158,7 +159,7 @@ func EachID(ctx context.Context, bucket objects.Bucket, f layout.ManifestFile, r
 	return eachID(file, f.Error, row)
 }
 
-// eachID goes through a file; its first bytes tell the format.
+// eachID calls row for each row of a file. It recognizes the format by the first bytes.
 func eachID(f *objects.File, errorLines bool, row func(id []byte)) error {
 	var magic [4]byte
 	if n, err := f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
@@ -177,9 +178,9 @@ func eachID(f *objects.File, errorLines bool, row func(id []byte)) error {
 	})
 }
 
-// eachParquetID goes through the column of event ids.
+// eachParquetID reads the column of event ids.
 func eachParquetID(f *os.File, size int64, row func(id []byte)) (err error) {
-	// parquet-go checks less than it relies on: damage that it trips over is the file's fault.
+	// parquet-go can panic on damaged files: report that as an error of the file.
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("parquet: %v", p)
@@ -191,7 +192,7 @@ func eachParquetID(f *os.File, size int64, row func(id []byte)) (err error) {
 	}
 	column, ok := file.Schema().Lookup(record.EventIDName)
 	if !ok {
-		return fmt.Errorf("parquet: there is no column %s", record.EventIDName)
+		return fmt.Errorf("parquet: column %s is missing", record.EventIDName)
 	}
 	var rows int64
 	count := func(id []byte) {
@@ -204,7 +205,7 @@ func eachParquetID(f *os.File, size int64, row func(id []byte)) (err error) {
 		}
 	}
 	if rows != file.NumRows() {
-		return fmt.Errorf("parquet: the footer says %d rows, the column %s has %d", file.NumRows(), record.EventIDName, rows)
+		return fmt.Errorf("parquet: the footer says %d rows, but column %s has %d", file.NumRows(), record.EventIDName, rows)
 	}
 	return nil
 }
@@ -235,7 +236,7 @@ func readPages(pages parquet.Pages, row func(id []byte)) (err error) {
 	}
 }
 
-// finder takes the event id out of a line.
+// finder extracts the event id from a line.
 type finder struct {
 	name   string
 	member []byte // the name in quotes, the colon, and the quote that opens the value
@@ -245,9 +246,9 @@ func newFinder(name string) *finder { return &finder{name, []byte(`"` + name + `
 
 var lineEnd = []byte(`"}`)
 
-// id returns the event id of a line; empty if it has none. The pipeline writes it as the last member of the object, and
-// what ends with a quote and the closing brace is that member: within a string the quotes would be escaped. Where it
-// stands elsewhere, since the payload had it before, the line is parsed.
+// id returns the event id of a line, or nil if it has none. The pipeline writes it as the last member of the object, so a
+// line that ends with a quote and the closing brace ends with that member: inside a string the quotes would be escaped.
+// If the payload already had an event id, it may be elsewhere, and the line is parsed.
 func (f *finder) id(line []byte) []byte {
 	if body, ok := bytes.CutSuffix(line, lineEnd); ok {
 		i := bytes.LastIndexByte(body, '"') + 1
@@ -263,31 +264,31 @@ func (f *finder) id(line []byte) []byte {
 	return []byte(id)
 }
 
-// maxCounter is the most digits that a number of 64 bits has.
+// maxCounter is the maximum number of digits of a 64-bit number.
 const maxCounter = 20
 
-// ownNumbers tells that a sequence number can be there in several shards. Those of AWS are unique in their stream (Amazon
-// Kinesis API Reference, PutRecord: "unique across all records in the stream") and have 56 digits. Some emulators count
-// in each shard from 1.
+// ownNumbers reports whether a sequence number may occur in several shards. Those of AWS are unique within their stream
+// (Amazon Kinesis API Reference, PutRecord: "unique across all records in the stream") and have 56 digits. Some emulators
+// count from 1 in each shard.
 func ownNumbers(sequence string) bool { return len(sequence) <= maxCounter }
 
-// ids are the event ids of one batch, or in one turn of several those whose hash is that turn's.
+// ids holds the event ids of one batch or, if it is read in several turns, those whose hash belongs to the current turn.
 //
-// An id has no shard in it. Where shards count by themselves, it may be that of a record of each shard whose range it
-// fits, and may be there so often. If the place of another record is taken by a double, which that lets pass, the ids
-// that fit a range are fewer than its records; short tells that.
+// An id does not name its shard. If each shard counts on its own, an id may belong to a record of every shard whose range
+// it fits, and may occur that many times. A duplicate that takes the place of another record then goes unnoticed, but
+// leaves a range with fewer distinct ids than records: short finds it.
 type ids struct {
 	ranges      []checkpoint.Range
 	turn, turns uint64
 	seeds       [2]maphash.Seed
 
 	mu   sync.Mutex
-	seen map[[2]uint64]uint8 // how often, by 128 bits of hash: no two ids of a batch will ever share them
-	// most bounds seen. A file with so many more rows than its manifest says is a finding, whatever its ids are.
+	seen map[[2]uint64]uint8 // occurrences by 128-bit hash, which makes collisions negligible
+	// most limits the size of seen. A file with many more rows than its manifest says is a finding, whatever its ids are.
 	most  int
 	rows  int64 // in all turns
-	found bool  // a double, or an id that fits no range
-	// fitting are the different ids that fit each range, in all turns; kept where shards count by themselves.
+	found bool  // whether there was a duplicate, or an id outside every range
+	// fitting counts the distinct ids that fit each range, in all turns. It is kept only if shards count on their own.
 	fitting []int64
 }
 
@@ -298,13 +299,13 @@ func newIDs(ranges []checkpoint.Range, turns uint64) *ids {
 	}
 }
 
-// begin begins a turn. rows are those of the batch.
+// begin starts a turn. rows is the number of rows of the batch.
 func (s *ids) begin(turn uint64, rows int64) {
 	s.turn, s.seen = turn, make(map[[2]uint64]uint8, rows/int64(s.turns))
 }
 
-// add takes an id in. It tells whether the record lies in a range of the batch, and whether it was there so often before
-// that it must be a double. guess is the caller's memory of the range that the last id was in.
+// add adds an id. It reports whether the id fits a range of the batch, and whether it has occurred so often that it must
+// be a duplicate. guess points to the index of the range of the previous id.
 func (s *ids) add(id []byte, guess *int) (inside, again bool) {
 	cut, _, _ := bytes.Cut(id, []byte{'-'})
 	sequence := string(cut)
@@ -329,7 +330,7 @@ func (s *ids) add(id []byte, guess *int) (inside, again bool) {
 	return inside, again
 }
 
-// fit tells how many ranges a sequence number fits, and counts it for them if it is new.
+// fit returns how many ranges a sequence number fits, and counts it for each if it is new.
 func (s *ids) fit(sequence string, isNew bool) (n uint8) {
 	for i := range s.ranges {
 		if s.ranges[i].Contains(sequence) {
@@ -342,8 +343,8 @@ func (s *ids) fit(sequence string, isNew bool) (n uint8) {
 	return n
 }
 
-// short returns the ranges that have more records than there are ids that fit them. It looks only where nothing else was
-// found: as many rows as records, no double, and none that fits no range.
+// short returns the ranges with more records than distinct ids that fit them. It does so only if nothing else was found:
+// as many rows as records, no duplicate, and no id outside every range.
 func (s *ids) short() []checkpoint.Range {
 	var records int64
 	for _, r := range s.ranges {

@@ -55,7 +55,7 @@ type site struct {
 
 var begin = time.Date(2026, 3, 14, 9, 10, 0, 0, time.UTC)
 
-// batchID is a batch's id that tells when it was begun and which of the site it is; nth is the part that tells which.
+// batchID returns the id of a batch that was begun at a time; nth is the part of the id that distinguishes batches.
 func batchID(begun time.Time, n int) string {
 	ms := begun.UnixMilli()
 	return fmt.Sprintf("%08x-%04x%s", ms>>16, ms&0xffff, nth(n))

@@ -8,7 +8,7 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// unnamed looks for objects under the prefixes that no manifest names.
+// unnamed finds objects under the prefixes that no manifest names.
 func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 	var found []Finding
 	a.report.Listed = 0
@@ -42,13 +42,13 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 	}
 	if unknown > 0 {
 		found = append(found, Finding{Kind: Unknown, Key: example,
-			Message: fmt.Sprintf("%d objects have keys that the pipeline does not make; this is one of them", unknown)})
+			Message: fmt.Sprintf("%d objects have keys that the pipeline does not create, such as this one", unknown)})
 	}
 	return found, nil
 }
 
-// leftInOutbox looks for lists of files of batches that should have been published long ago. The list of a batch that is
-// on its way is none of this audit's.
+// leftInOutbox finds file lists of batches that should have been published long ago. A batch that is still in flight is
+// not a finding.
 func (a *auditor) leftInOutbox(ctx context.Context) ([]Finding, error) {
 	var found []Finding
 	for o, err := range a.Bucket.List(ctx, layout.OutboxFolder(a.ManifestPrefix), "") {
@@ -72,8 +72,8 @@ func (a *auditor) isNamed(key string) bool {
 	return ok
 }
 
-// unnamedFile says what is known of a file that no manifest that was read names. A file whose batch was sealed behind
-// the window is none of this audit's.
+// unnamedFile returns the finding for a file that no manifest names. A file whose batch was sealed after the window is
+// not a finding.
 func (a *auditor) unnamedFile(key, batch string) (Finding, bool) {
 	if read, listed := a.batches[a.hash(batch)]; listed {
 		if !read {
