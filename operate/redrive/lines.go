@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// lineSet is an ordered set of line numbers. Its text is that of print dialogs: "0-12,15".
+// lineSet is an ordered set of line numbers. Its text form is that of print dialogs: "0-12,15".
 type lineSet []int
 
 func (s lineSet) has(n int) bool {
@@ -61,7 +61,7 @@ func (s *lineSet) UnmarshalText(text []byte) error {
 		first, err1 := strconv.Atoi(low)
 		last, err2 := strconv.Atoi(high)
 		if err1 != nil || err2 != nil || first < 0 || last < first || last-first >= maxSpan {
-			return fmt.Errorf("%q is no range of lines", part)
+			return fmt.Errorf("line range %q: want numbers such as 3 or 0-12", part)
 		}
 		for n := first; n <= last; n++ {
 			*s = append(*s, n)
@@ -71,5 +71,5 @@ func (s *lineSet) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// maxSpan guards against a marker that somebody has edited into asking for all memory.
+// maxSpan protects against an edited marker that would exhaust memory.
 const maxSpan = 1 << 20

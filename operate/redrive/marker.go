@@ -16,26 +16,26 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// marker is what is known of the lines of one chunk. A line that is in none of the sets was never claimed.
+// marker holds what is known about the lines of one chunk. A line in none of its sets was never claimed.
 type marker struct {
 	Object string `json:"object"`
 	ETag   string `json:"object_etag"`
 	Stream string `json:"stream"`
-	// Sending are claimed by Run since Since. If that run has ended, they are in doubt.
+	// Sending lines were claimed by Run at Since. If that run has ended, they are in doubt.
 	Sending lineSet   `json:"sending,omitempty"`
 	Sent    lineSet   `json:"sent,omitempty"`
 	Doubt   lineSet   `json:"in_doubt,omitempty"`
-	Skipped lineSet   `json:"skipped,omitempty"` // given up by decision of the operator
+	Skipped lineSet   `json:"skipped,omitempty"` // given up by the operator's decision
 	Run     string    `json:"run"`
 	Since   time.Time `json:"since"`
 
 	key     string
-	version string // ETag of the marker as it was read; empty if there is none
+	version string // ETag of the marker when it was read; empty if there was none
 }
 
 func (m *marker) settled(n int) bool { return m.Sent.has(n) || m.Skipped.has(n) }
 
-// markers lists for which chunks of an object there are markers, by their first lines.
+// markers returns the chunks of an object that have markers, by their first lines.
 func (r *run) markers(ctx context.Context, object string) (map[int]bool, error) {
 	found := make(map[int]bool)
 	place := r.markerAt(object, 0)
@@ -50,14 +50,14 @@ func (r *run) markers(ctx context.Context, object string) (map[int]bool, error) 
 	return found, nil
 }
 
-// markerAt is where the marker of a chunk lies.
+// markerAt returns the location of a chunk's marker.
 func (r *run) markerAt(object string, first int) layout.Marker {
 	return layout.Marker{Folder: r.MarkerPrefix, Stream: r.Stream.Name(), Object: object, Line: first}
 }
 
 const maxMarker = 1 << 20
 
-// marker reads the marker of a chunk, or makes the first one.
+// marker reads the marker of a chunk, or returns a new one.
 func (r *run) marker(ctx context.Context, c chunk, found bool) (*marker, error) {
 	m := &marker{Object: c.object, ETag: c.etag, Stream: r.Stream.Name(), key: r.markerAt(c.object, c.first).Key()}
 	if !found {
@@ -74,19 +74,20 @@ func (r *run) marker(ctx context.Context, c chunk, found bool) (*marker, error) 
 		return nil, fmt.Errorf("read marker %s: %w", m.key, err)
 	}
 	if m.ETag != c.etag {
-		return nil, fmt.Errorf("marker %s is of another content of the object: ETag %s, now %s; who has replaced it?", m.key, m.ETag, c.etag)
+		return nil, fmt.Errorf("marker %s was written for another version of the object: ETag %s, now %s; who replaced the object?", m.key, m.ETag, c.etag)
 	}
 	m.version = info.ETag
 	return m, nil
 }
 
-// errTaken means that another run has written the marker meanwhile.
-var errTaken = errors.New("another run has written the marker meanwhile")
+// errTaken means that another run has changed the marker since it was read.
+var errTaken = errors.New("another run has changed the marker")
 
-// saveAttempts bounds how often a marker is written whose answer does not come.
+// saveAttempts limits how often save writes a marker when no answer arrives.
 const saveAttempts = 3
 
-// save writes a marker if it is as it was read. A put whose answer was lost is recognised by what it has written.
+// save writes a marker unless it has changed since it was read. If the answer to a put is lost, save recognizes its own
+// write.
 func (r *run) save(ctx context.Context, m *marker) error {
 	body, err := json.Marshal(m)
 	if err != nil {
@@ -119,7 +120,7 @@ func (r *run) save(ctx context.Context, m *marker) error {
 	}
 }
 
-// refused tells that S3 has said no, and will again. A conflict of conditional writes (409) may not last.
+// refused reports whether S3 refused a write for good. A conflict of conditional writes (409) may pass.
 func refused(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	return ok && api.ErrorFault() == smithy.FaultClient && api.ErrorCode() != "ConditionalRequestConflict" && api.ErrorCode() != "PreconditionFailed"

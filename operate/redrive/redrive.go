@@ -1,26 +1,26 @@
-// Package redrive sends records that could not be delivered back to a stream, once whatever made them fail is mended.
+// Package redrive sends undeliverable records back to a stream after the cause of their failure is fixed.
 //
 // It reads error objects, the pipeline's own and those of Amazon Data Firehose, and puts the raw bytes of each line into
-// the stream with the partition key and the explicit hash key that the line names. The payload is not changed or marked:
-// whoever reads the stream sees what the producer had sent. A record that came in an aggregate, or was split off a
-// payload, is put as a record of its own.
+// the stream under the partition key and the explicit hash key that the line names. The payload is not changed or marked:
+// readers of the stream see what the producer sent. A record that was part of an aggregate, or was split off a payload,
+// is put as a record of its own.
 //
 // # At most once
 //
-// Kinesis has no idempotent put, so that not every line can be sent exactly once. What can be had is this, and it holds
-// through crashes, interruptions, and any number of runs one after the other or at the same time:
+// Kinesis has no idempotent put, so lines cannot be sent exactly once. Redrive guarantees the following, despite crashes
+// and interruptions, and for any number of runs, in sequence or at the same time:
 //
 //   - A line is sent at most once, unless the operator decides otherwise.
-//   - A line of which it is not known whether it was sent is never forgotten: it is in doubt, and named.
+//   - A line that may or may not have been sent is never forgotten: it is in doubt, and reported.
 //
-// Before lines are sent, they are claimed: a marker object that says so is written on the condition that nobody else has
-// written it meanwhile. When Kinesis has answered, the marker says what was sent. What was claimed and has no outcome,
-// because the process died in between or the answer was lost, is in doubt: at most chunkLines lines for each such event.
-// An interruption by a signal leaves no doubt, since the call under way is waited for.
+// Lines are claimed before they are sent: redrive writes a marker object under the condition that nobody else has written
+// it since. After Kinesis answers, the marker records what was sent. Lines that were claimed but have no outcome, because
+// the process died or the answer was lost, are in doubt: at most chunkLines lines per incident. A signal leaves no lines
+// in doubt, because redrive waits for the call in progress.
 //
-// Lines in doubt are left alone until Config.InDoubt says whether they are to be sent (at least once) or given up (at
-// most once). To look for them in the stream helps a person, but proves nothing to a program: a producer may have sent
-// the same bytes under the same key.
+// Lines in doubt are left alone until Config.InDoubt says whether to send them (at least once) or to give them up (at
+// most once). Looking for them in the stream helps a person but proves nothing to a program: a producer may have sent the
+// same bytes under the same key.
 package redrive
 
 import (
@@ -42,54 +42,55 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// S3 are the calls that a run makes; *s3.Client has them. Conditional puts (If-None-Match, If-Match) are needed.
+// S3 is the set of S3 calls that a run makes. *s3.Client implements it. The store must support conditional puts
+// (If-None-Match, If-Match).
 type S3 interface {
 	objects.API
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
-// Kinesis is the call that a run makes; *kinesis.Client has it.
+// Kinesis is the call that a run makes. *kinesis.Client implements it.
 type Kinesis interface {
 	PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
 }
 
-// Decision says what becomes of lines in doubt.
+// Decision says what to do with lines in doubt.
 type Decision string
 
 const (
-	Leave Decision = "leave" // they stay in doubt
-	Send  Decision = "send"  // they are sent, maybe for the second time
-	Skip  Decision = "skip"  // they are given up, maybe without having been sent
+	Leave Decision = "leave" // leave them in doubt
+	Send  Decision = "send"  // send them, possibly a second time
+	Skip  Decision = "skip"  // give them up, possibly unsent
 )
 
-// Config says what is to be sent and where to.
+// Config says which lines to send, and where.
 type Config struct {
 	Bucket string
 	Prefix string // of the error objects
-	// MarkerPrefix is where the markers lie: <MarkerPrefix><stream>/<key of the error object>/<first line>.json. It must
-	// be the same in all runs. What was sent to one stream can be sent to another.
+	// MarkerPrefix is the prefix of the markers: <MarkerPrefix><stream>/<key of the error object>/<first line>.json. It
+	// must be the same in all runs. Lines that were sent to one stream can still be sent to another.
 	MarkerPrefix string
 	Stream       streams.ID
-	// Codes bounds the lines to those error codes; empty for all.
+	// Codes selects lines by error code; empty means all.
 	Codes []string
-	// From and To bound the lines by the arrival of the record: From included, To excluded. Zero values do not bound.
+	// From (inclusive) and To (exclusive) select lines by the arrival time of the record. A zero value sets no bound.
 	From, To time.Time
 	InDoubt  Decision
-	// DryRun counts and sends nothing.
+	// DryRun counts lines without sending any.
 	DryRun bool
-	// Rate is the number of records a second; 0 for no bound but Kinesis's own.
+	// Rate is the maximum number of records per second; 0 means only the limits of Kinesis apply.
 	Rate int
-	// Run is the id of this run, unique.
+	// Run is the unique id of this run.
 	Run string
 	Now func() time.Time // nil for time.Now
 	Log *slog.Logger     // nil for none
 }
 
-// chunkLines is the most lines that one marker is for, and that one event can leave in doubt. It is what one PutRecords
-// takes (Amazon Kinesis Data Streams API reference).
+// chunkLines is the maximum number of lines per marker, and so the number that one incident can leave in doubt. It is the
+// limit of PutRecords (Amazon Kinesis Data Streams API Reference).
 const chunkLines = 500
 
-// chunkBytes ends a chunk before it has chunkLines: what it holds is in memory.
+// chunkBytes ends a chunk before chunkLines: a chunk is held in memory.
 const chunkBytes = 16 << 20
 
 func (c *Config) fill() error {
@@ -108,21 +109,21 @@ func (c *Config) fill() error {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	check(c.Bucket != "", "there is no bucket")
-	check(c.Stream != "", "there is no stream to send to")
-	check(c.Run != "", "the run has no id")
-	check(c.MarkerPrefix != "", "there is no prefix for markers")
-	check(c.Rate >= 0, "rate %d is negative", c.Rate)
-	check(slices.Contains([]Decision{Leave, Send, Skip}, c.InDoubt), "what to do with lines in doubt: %q is none of leave, send, skip", c.InDoubt)
+	check(c.Bucket != "", "no bucket")
+	check(c.Stream != "", "no stream to send to")
+	check(c.Run != "", "no run id")
+	check(c.MarkerPrefix != "", "no prefix for markers")
+	check(c.Rate >= 0, "rate %d: want 0 or more", c.Rate)
+	check(slices.Contains([]Decision{Leave, Send, Skip}, c.InDoubt), "lines in doubt %q: want leave, send or skip", c.InDoubt)
 	if len(faults) > 0 {
 		return fmt.Errorf("redrive: %w", errors.Join(faults...))
 	}
 	return nil
 }
 
-// Run sends what is to be sent. It goes through the error objects that are there when it begins: what fails again is not
-// sent again by the same run. An error means that it has not come to the end; it may be run again. When ctx ends it
-// stops behind the call that is under way.
+// Run sends the selected lines. It reads the error objects that exist when it starts, so it does not resend records that
+// fail again. An error means that it did not finish; it can be run again. When ctx ends, it finishes the call in progress
+// and stops.
 func Run(ctx context.Context, api S3, stream Kinesis, c Config) (Report, error) {
 	if err := c.fill(); err != nil {
 		return Report{}, err
@@ -167,14 +168,14 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
-// line is one error record that the run is for.
+// line is an error record that the run selects.
 type line struct {
 	number int // in its object, from 0
 	record record.Record
 }
 
-// object goes through an error object, a chunk at a time. Chunks are cut by lines and bytes alone, so that every run
-// cuts the same ones, whatever lines it is for.
+// object processes an error object chunk by chunk. Chunk boundaries depend only on lines and bytes, so every run has the
+// same chunks, whichever lines it selects.
 func (r *run) object(ctx context.Context, key string) error {
 	file, err := r.bucket.Download(ctx, key)
 	if errors.Is(err, objects.ErrNotFound) {
@@ -213,7 +214,7 @@ func (r *run) object(ctx context.Context, key string) error {
 	return flush(0)
 }
 
-// parse reads a line and tells whether the run is for it.
+// parse decodes a line and reports whether the run selects it.
 func (r *run) parse(key string, n int, text []byte) (line, bool) {
 	if len(text) == 0 {
 		return line{}, false
@@ -231,15 +232,15 @@ func (r *run) parse(key string, n int, text []byte) (line, bool) {
 	return line{number: n, record: rec}, true
 }
 
-// chunk is some lines of an object in a row.
+// chunk is a sequence of lines of an object.
 type chunk struct {
 	object, etag string
 	first        int    // number of its first line
 	count, bytes int    // of all its lines
-	lines        []line // that the run is for
+	lines        []line // that the run selects
 }
 
-// chunk takes the lines of a chunk to where they are to be.
+// chunk sends the lines of a chunk and updates its marker.
 func (r *run) chunk(ctx context.Context, c chunk, found bool) error {
 	if len(c.lines) == 0 {
 		return nil
@@ -259,7 +260,7 @@ func (r *run) chunk(ctx context.Context, c chunk, found bool) error {
 		}
 		err = r.save(ctx, m)
 		if errors.Is(err, errTaken) {
-			found = true // another run was faster: what it has claimed is not ours
+			found = true // another run was faster: its claims are not ours
 			continue
 		}
 		if err != nil {
@@ -270,8 +271,8 @@ func (r *run) chunk(ctx context.Context, c chunk, found bool) error {
 	}
 }
 
-// plan decides which lines are to be sent now, and writes the claim into the marker. What another run has claimed and
-// not settled is in doubt.
+// plan selects the lines to send now and claims them in the marker. Lines that another run claimed but did not settle are
+// in doubt.
 func (r *run) plan(m *marker, c chunk) (todo []line, changed bool) {
 	unsettled := m.Doubt.union(m.Sending)
 	var decided lineSet
@@ -308,24 +309,23 @@ func numbers(lines []line) lineSet {
 	return set
 }
 
-// settle writes down what has become of the lines that were claimed. Those that were not sent for certain are free
-// again.
+// settle records the outcome of the claimed lines. Lines that certainly were not sent are released.
 func (r *run) settle(ctx context.Context, m *marker, c chunk, todo []line, done outcome) error {
 	m.Sending = nil
 	m.Sent = m.Sent.union(done.sent)
 	m.Doubt = m.Doubt.union(done.unknown)
-	// What is refused is not noted: it may be the stream's fault, or a limit that is raised later.
+	// Refusals are not recorded: the cause may be the stream, or a limit that is raised later.
 	for _, refusal := range done.refused {
 		r.report.Refused++
 		r.report.problem(c.object, refusal.line, refusal.reason)
 	}
 	r.count(m, c, todo, done)
-	// What was sent is to be known also if the run is to end.
+	// Record what was sent even if the run is about to end.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 	defer cancel()
 	if err := r.save(ctx, m); err != nil {
 		r.report.Doubt += int64(len(done.sent))
-		err = fmt.Errorf("note that %d lines from %d were sent: %w; they are in doubt now", len(done.sent), c.first, err)
+		err = fmt.Errorf("record that %d lines from %d were sent: %w; they are in doubt now", len(done.sent), c.first, err)
 		return errors.Join(done.err, err)
 	}
 	if done.err == nil {
@@ -334,7 +334,7 @@ func (r *run) settle(ctx context.Context, m *marker, c chunk, todo []line, done 
 	return done.err
 }
 
-// lastWord bounds what is done after the run was told to stop.
+// lastWord limits the time for final writes after the run is stopped.
 const lastWord = 15 * time.Second
 
 // count adds a chunk to the report.

@@ -319,7 +319,7 @@ func TestRun_StopsWithoutDoubtWhereItMayNotWrite(t *testing.T) {
 	want(t, "sent to the stream of the others", s.redrive(nil).Sent, 10)
 }
 
-// What becomes of a call whose answer is lost can not be known. Its lines are in doubt, and no others.
+// The outcome of a call whose answer is lost is unknown. Its lines are in doubt, and no others.
 func TestRun_LeavesLinesInDoubtWhoseAnswerWasLost(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -485,7 +485,7 @@ func TestRun_RefusesAnObjectWhoseContentHasChanged(t *testing.T) {
 	s.plant("errors/a.jsonl", 1, 10)
 	s.redrive(nil)
 	s.plant("errors/a.jsonl", 2, 10)
-	if _, err := redrive.Run(t.Context(), s.s3, s.kinesis, s.config()); err == nil || !strings.Contains(err.Error(), "another content") {
+	if _, err := redrive.Run(t.Context(), s.s3, s.kinesis, s.config()); err == nil || !strings.Contains(err.Error(), "another version of the object") {
 		t.Errorf("error %v", err)
 	}
 	s.wantOnce(1, 10)

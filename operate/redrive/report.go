@@ -10,48 +10,48 @@ import (
 	"time"
 )
 
-// Report is what a run has done. Its numbers are of lines that the run was for, by code and time of arrival.
+// Report is the result of a run. It counts the lines that the run selects by code and arrival time.
 type Report struct {
-	Objects    int64 `json:"objects"`     // that were gone through to their end
+	Objects    int64 `json:"objects"`     // that were read to the end
 	Sent       int64 `json:"sent"`        // by this run
 	SentBefore int64 `json:"sent_before"` // by another
-	Unsent     int64 `json:"unsent"`      // not yet: the run has ended before, or was a dry one
-	Doubt      int64 `json:"in_doubt"`    // maybe sent
-	Skipped    int64 `json:"skipped"`     // given up in doubt, by this run or another
-	Refused    int64 `json:"refused"`     // by Kinesis, as no record that it takes
-	Unreadable int64 `json:"unreadable"`  // lines that are no error records; these are of all codes and times
+	Unsent     int64 `json:"unsent"`      // not yet: the run ended early, or was a dry run
+	Doubt      int64 `json:"in_doubt"`    // possibly sent
+	Skipped    int64 `json:"skipped"`     // given up while in doubt, by this run or another
+	Refused    int64 `json:"refused"`     // by Kinesis, as invalid records
+	Unreadable int64 `json:"unreadable"`  // lines that are not error records, whatever the codes and times selected
 
 	Codes    map[string]*Count `json:"codes"`
 	Doubts   []Doubt           `json:"doubts,omitempty"`
-	Problems []Problem         `json:"problems,omitempty"` // lines that were refused or can not be read, the first of them
+	Problems []Problem         `json:"problems,omitempty"` // the first lines that were refused or unreadable
 }
 
-// Count is of the lines with one error code.
+// Count counts the lines with one error code.
 type Count struct {
 	Lines int64 `json:"lines"`
 	Bytes int64 `json:"bytes"` // of their payloads
 	Sent  int64 `json:"sent"`  // by this run
 }
 
-// Doubt names lines of an object of which it is not known whether they were sent.
+// Doubt names lines of an object that may or may not have been sent.
 type Doubt struct {
 	Object string    `json:"object"`
-	Lines  string    `json:"lines"` // numbers from 0, as "0-12,15"
-	Run    string    `json:"run"`   // that wrote the marker last
+	Lines  string    `json:"lines"` // numbered from 0, such as "0-12,15"
+	Run    string    `json:"run"`   // the last to write the marker
 	Since  time.Time `json:"since"`
 }
 
-// Problem is a line that can not be sent.
+// Problem is a line that cannot be sent.
 type Problem struct {
 	Object string `json:"object"`
 	Line   int    `json:"line"`
 	Reason string `json:"reason"`
 }
 
-// maxNamed is how many problems and doubts are named.
+// maxNamed is how many problems and doubts are listed.
 const maxNamed = 100
 
-// Settled tells that nothing is left to be looked at by a person.
+// Settled reports whether nothing needs an operator's attention.
 func (r *Report) Settled() bool { return r.Doubt+r.Refused+r.Unreadable == 0 }
 
 func (r *Report) code(name string) *Count {
@@ -78,7 +78,7 @@ func (r *Report) doubts(object string, m *marker, lines lineSet) {
 	}
 }
 
-// WriteText writes the report for people.
+// WriteText writes the report for human readers.
 func (r *Report) WriteText(out io.Writer) error {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
@@ -87,7 +87,7 @@ func (r *Report) WriteText(out io.Writer) error {
 		c := r.Codes[code]
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\n", code, c.Lines, c.Bytes, c.Sent)
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush() // a strings.Builder never fails
 	for _, d := range r.Doubts {
 		fmt.Fprintf(&b, "in doubt  %s lines %s, since %s by run %s\n", d.Object, d.Lines, d.Since.Format(time.RFC3339), d.Run)
 	}

@@ -25,24 +25,24 @@ import (
 )
 
 const (
-	// requestBytes closes a request of several records. Kinesis takes 10 MiB, and took 5 MiB before it took records
-	// above 1 MiB.
+	// requestBytes limits a request of several records. Kinesis accepts 10 MiB, and accepted 5 MiB before it accepted
+	// records over 1 MiB.
 	requestBytes = 4 << 20
-	// callTimeout ends a call that says nothing.
+	// callTimeout limits a call that gets no answer.
 	callTimeout = 30 * time.Second
-	// maxTries is how often in a row a request is sent again of which nothing was taken. With the backoff it is about
+	// maxTries is how often in a row a request is sent without any record being accepted. With the backoff it takes about
 	// two minutes.
 	maxTries = 20
-	// maxKeyChars is Kinesis's bound on partition keys.
+	// maxKeyChars is the limit of Kinesis for partition keys.
 	maxKeyChars = 256
 )
 
-// refusals bounds the waits after calls in a row of which nothing was taken.
+// refusals sets the waits after calls in a row that accepted no record.
 var refusals = backoff.Policy{First: 200 * time.Millisecond, Longest: 20 * time.Second}
 
-// errLostAnswer means that Kinesis did not say whether it took some records. They are in doubt, and the run has ended
-// so that an outage does not put all lines in doubt.
-var errLostAnswer = errors.New("the answer of Kinesis was lost")
+// errLostAnswer means that Kinesis may or may not have accepted some records. They are in doubt, and the run ends, so
+// that an outage does not leave all lines in doubt.
+var errLostAnswer = errors.New("the answer from Kinesis was lost")
 
 // sender puts lines into the stream.
 type sender struct {
@@ -52,7 +52,7 @@ type sender struct {
 	log     *slog.Logger
 }
 
-// outcome is what has become of lines. Those in none of the sets were not sent.
+// outcome is the result of sending lines. Lines in none of its sets were not sent.
 type outcome struct {
 	sent    lineSet
 	unknown lineSet
@@ -72,7 +72,7 @@ func (o *outcome) add(p outcome) {
 	o.err = p.err
 }
 
-// send puts lines in their order, but for those that Kinesis throttles, which come later.
+// send puts lines in order, except that throttled lines follow later.
 func (s *sender) send(ctx context.Context, lines []line) (o outcome) {
 	for len(lines) > 0 && o.err == nil {
 		n, size := 1, lineBytes(lines[0])
@@ -93,7 +93,7 @@ func (s *sender) request(ctx context.Context, lines []line) (o outcome) {
 	lines, o.refused = sendable(lines)
 	for tries := 0; len(lines) > 0; tries++ {
 		if tries == maxTries {
-			o.err = fmt.Errorf("put %d records: Kinesis took none of them in %d tries", len(lines), maxTries)
+			o.err = fmt.Errorf("put %d records: Kinesis accepted none of them in %d attempts", len(lines), maxTries)
 			return o
 		}
 		if o.err = s.wait(ctx, tries, len(lines)); o.err != nil {
@@ -116,7 +116,7 @@ func (s *sender) request(ctx context.Context, lines []line) (o outcome) {
 				o.refused = append(o.refused, refusal{lines[0].number, err.Error()})
 				return o
 			}
-			// One of them is wrong, and none was taken: each by itself tells which.
+			// One of them is invalid and none was accepted: send them one at a time to find out which.
 			for _, l := range lines {
 				o.add(s.request(ctx, []line{l}))
 				if o.err != nil {
@@ -136,11 +136,11 @@ func (s *sender) request(ctx context.Context, lines []line) (o outcome) {
 	return o
 }
 
-// sendable sorts out what can be no record of Kinesis.
+// sendable separates lines that cannot be Kinesis records.
 func sendable(lines []line) (good []line, bad []refusal) {
 	for _, l := range lines {
 		if n := utf8.RuneCountInString(l.record.PartitionKey); n > maxKeyChars {
-			bad = append(bad, refusal{l.number, fmt.Sprintf("its partition key has %d characters, Kinesis takes %d", n, maxKeyChars)})
+			bad = append(bad, refusal{l.number, fmt.Sprintf("its partition key has %d characters: Kinesis accepts up to %d", n, maxKeyChars)})
 			continue
 		}
 		good = append(good, l)
@@ -148,7 +148,7 @@ func sendable(lines []line) (good []line, bad []refusal) {
 	return good, bad
 }
 
-// wait keeps to the rate, and pauses after tries that were of no use.
+// wait enforces the rate, and backs off after failed attempts.
 func (s *sender) wait(ctx context.Context, tries, records int) error {
 	if err := s.limiter.WaitN(ctx, records); err != nil {
 		return stopped(ctx, err)
@@ -166,8 +166,8 @@ func stopped(ctx context.Context, err error) error {
 	return err
 }
 
-// call makes one call, and returns the lines that Kinesis did not take. It goes on after ctx ends: what was sent is to
-// be known. The SDK must not retry, since a call whose answer was lost may have been applied.
+// call makes one call and returns the lines that Kinesis did not accept. It continues after ctx ends, to learn what was
+// sent. The SDK must not retry, since a call whose answer was lost may have taken effect.
 func (s *sender) call(ctx context.Context, lines []line) (rest []line, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
@@ -180,7 +180,7 @@ func (s *sender) call(ctx context.Context, lines []line) (rest []line, err error
 		return nil, err
 	}
 	if len(out.Records) != len(lines) {
-		return nil, fmt.Errorf("the answer is for %d records of %d", len(out.Records), len(lines))
+		return nil, fmt.Errorf("got results for %d of %d records", len(out.Records), len(lines))
 	}
 	for i, result := range out.Records {
 		if aws.ToString(result.ErrorCode) != "" || result.SequenceNumber == nil {
@@ -190,8 +190,8 @@ func (s *sender) call(ctx context.Context, lines []line) (rest []line, err error
 	return rest, nil
 }
 
-// entry is a line as a record. Firehose's own lines name no partition key, and user records of an aggregate may have an
-// empty one, which Kinesis does not take: the digest of the payload stands in for it.
+// entry converts a line to a record. Firehose's own lines have no partition key, and user records of an aggregate may
+// have an empty one, which Kinesis rejects: the digest of the payload replaces it.
 func entry(l line) types.PutRecordsRequestEntry {
 	e := types.PutRecordsRequestEntry{Data: l.record.Data, PartitionKey: &l.record.PartitionKey}
 	if e.Data == nil {
@@ -207,19 +207,19 @@ func entry(l line) types.PutRecordsRequestEntry {
 	return e
 }
 
-// verdict is what an error of a call says of its records.
+// verdict is what an error of a call means for its records.
 type verdict int
 
 const (
-	throttled verdict = iota // none was taken; later may be better
-	invalid                  // none was taken, because of one of them
-	denied                   // none was taken, for a reason that somebody has to mend
-	lost                     // they may have been taken
+	throttled verdict = iota // none was accepted; may succeed later
+	invalid                  // none was accepted, because one is invalid
+	denied                   // none was accepted, for a reason that somebody has to fix
+	lost                     // they may have been accepted
 )
 
 func classify(err error) verdict {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return throttled // there was no connection to send anything over
+		return throttled // no connection was made, so nothing was sent
 	}
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
@@ -232,7 +232,7 @@ func classify(err error) verdict {
 	case "ValidationException", "InvalidArgumentException", "SerializationException":
 		return invalid
 	}
-	// An answer of the 400s says that the call was refused as a whole.
+	// A 4xx status means that the call was refused as a whole.
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.HTTPStatusCode() < http.StatusInternalServerError {
 		return denied
 	}
