@@ -56,8 +56,8 @@ func TestRunMoves_SaysWhatItDoes(t *testing.T) {
 	must(t, runMoves(t.Context(), positions.Mover{Store: store, To: checkpoint.TrimHorizon}, nil, nil, &out))
 	want := `SHARD    OWNER  FROM          TO            EFFECT
 shard-1         TRIM_HORIZON  TRIM_HORIZON  stays as it is
-shard-2         200           TRIM_HORIZON  records behind it are delivered AGAIN
-shard-3         SHARD_END     TRIM_HORIZON  records behind it are delivered AGAIN
+shard-2         200           TRIM_HORIZON  records after it are delivered AGAIN
+shard-3         SHARD_END     TRIM_HORIZON  records after it are delivered AGAIN
 moved shard-2: 200 -> TRIM_HORIZON, lease counter 1
 moved shard-3: SHARD_END -> TRIM_HORIZON, lease counter 1
 `

@@ -19,30 +19,30 @@ import (
 )
 
 const (
-	// arrivalPause is the time between two reads of a shard, which takes five a second from all of its readers together
+	// arrivalPause is the time between two reads of a shard, which allows five per second for all its readers together
 	// ("Quotas and limits" of Kinesis Data Streams).
 	arrivalPause = 300 * time.Millisecond
-	// arrivalWait bounds the search for one record.
+	// arrivalWait limits the search for one record.
 	arrivalWait = 2 * time.Minute
-	// arrivalTips is how many answers in a row have to tell that nothing more is there until that is believed: what is
-	// passed over then is never read.
+	// arrivalTips is how many answers in a row must say that the shard's tip is reached before that is believed: records
+	// that are passed over are never read.
 	arrivalTips = 3
 )
 
-// arrivalRetries bounds the waits after calls that were throttled.
+// arrivalRetries sets the waits after throttled calls.
 var arrivalRetries = backoff.Policy{First: 2 * arrivalPause, Longest: 5 * time.Second}
 
-// arrivals asks a stream for records and when they arrived.
+// arrivals looks up the arrival times of records in a stream.
 type arrivals struct {
 	client *kinesis.Client
 	stream streams.ID
 	log    *slog.Logger
 }
 
-// before returns the time of a record's arrival as a position if it is an aggregate with user records after the one with
-// this number: reading begins with that record, or with others that arrived in the same millisecond. It returns none if
-// there are no more, and if the stream has dropped the record: what the stream still holds begins after it, and the log
-// says so where something may have been left of it. An error means that neither is known.
+// before returns the arrival time of a record as a position, if the record is an aggregate with user records after number
+// user: reading then begins with that record, or with others that arrived in the same millisecond. It returns no position
+// if there are no more user records, or if the stream has dropped the record: what the stream still holds begins after
+// it. In the latter case it logs a warning if user records may have been lost. An error means that none of this is known.
 func (a arrivals) before(ctx context.Context, shard, sequence string, user int64) (checkpoint.Position, error) {
 	deadline, cancel := context.WithTimeout(ctx, arrivalWait)
 	defer cancel()
@@ -50,11 +50,11 @@ func (a arrivals) before(ctx context.Context, shard, sequence string, user int64
 	switch {
 	case errors.Is(err, errTrimmed):
 		if user > 0 {
-			a.log.Warn("the record of a checkpoint has left the stream: the shard begins after it", logkey.Shard, shard, logkey.Sequence, sequence)
+			a.log.Warn("the record of a checkpoint has expired from the stream: the shard begins after it", logkey.Shard, shard, logkey.Sequence, sequence)
 		}
 		return "", nil
 	case err != nil && deadline.Err() != nil && ctx.Err() == nil:
-		return "", fmt.Errorf("the record was not found within %v: try again: %w", arrivalWait, err)
+		return "", fmt.Errorf("record not found within %v, try again: %w", arrivalWait, err)
 	case err != nil:
 		return "", err
 	}
@@ -64,11 +64,11 @@ func (a arrivals) before(ctx context.Context, shard, sequence string, user int64
 	return checkpoint.AtTimestamp(aws.ToTime(r.ApproximateArrivalTimestamp)), nil
 }
 
-// errTrimmed means that a record has outlived the stream's retention.
-var errTrimmed = errors.New("the stream holds the record no more")
+// errTrimmed means that a record has passed the stream's retention period.
+var errTrimmed = errors.New("the stream no longer holds the record")
 
-// find reads from a record's place until it meets the record, a later one, or the end of what the shard holds: an answer
-// may be empty although there are records further on.
+// find reads from a record's position until it reaches the record, a later one, or the end of the shard. An answer may be
+// empty even if more records follow.
 func (a arrivals) find(ctx context.Context, shard, sequence string) (types.Record, error) {
 	in := &kinesis.GetShardIteratorInput{
 		StreamName: a.stream.ByName(), StreamARN: a.stream.ByARN(),
@@ -104,7 +104,7 @@ func (a arrivals) find(ctx context.Context, shard, sequence string) (types.Recor
 		}
 	}
 	if _, gone := errors.AsType[*types.ResourceNotFoundException](err); err == nil || gone {
-		return types.Record{}, errTrimmed // nothing is left up to the tip or the shard's end, or the shard itself is gone
+		return types.Record{}, errTrimmed // no record up to the tip or the shard's end, or no shard
 	}
 	return types.Record{}, err
 }

@@ -71,7 +71,7 @@ func TestArrivals_TellWhatIsLeftOfARecordAndWhetherItIsGone(t *testing.T) {
 	}{
 		{"the second of three", "", []string{found("100")}, 1, checkpoint.AtTimestamp(arrival), 1},
 		{"the last of three", "", []string{found("100")}, 2, none, 1},
-		{"a record that is no aggregate", "", []string{holding("100", []byte("plain"))}, 0, none, 1},
+		{"a record that is not an aggregate", "", []string{holding("100", []byte("plain"))}, 0, none, 1},
 		{"at once", "", []string{found("100")}, 0, checkpoint.AtTimestamp(arrival), 1},
 		{"after empty answers", "", []string{empty, empty, empty, empty, empty, found("100")}, 0, checkpoint.AtTimestamp(arrival), 6},
 		{"after an answer that looks like the tip", "", []string{tip, found("100")}, 0, checkpoint.AtTimestamp(arrival), 2},

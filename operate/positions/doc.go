@@ -1,6 +1,6 @@
-// Package positions changes, on an operator's word, what the daemon changes by commits alone: the positions of shards and
-// the batches of the outbox. It shows the table (NewTable), moves shards (Mover), takes batches out of the outbox that
-// cannot be published any more (Outbox), and takes the place of another consumer of the same stream (Takeover).
+// Package positions lets an operator change what otherwise only the daemon's commits change: the positions of shards and
+// the batches in the outbox. It shows the table (NewTable), moves shards (Mover), removes batches from the outbox that
+// can no longer be published (Outbox), and takes over from another consumer of the same stream (Takeover).
 //
-// It decides and acts, and asks nobody: what is going to happen can be looked at first (Mover.Plan, Outbox.Inspect).
+// It does not ask for confirmation: Mover.Plan and Outbox.Inspect show beforehand what will happen.
 package positions

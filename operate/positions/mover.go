@@ -11,33 +11,33 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Mover moves positions of shards.
+// Mover moves the positions of shards.
 type Mover struct {
 	Store checkpoint.Store
 	Notes Notes
-	// To is where shards move.
+	// To is the position to move to.
 	To checkpoint.Position
-	// Ahead allows positions ahead of the present one: the records between are never delivered.
+	// Ahead allows moves past the current position: the records between are never delivered.
 	Ahead bool
 }
 
-// Step says what a move does to one shard.
+// Step is the effect of a move on one shard.
 type Step struct {
 	checkpoint.Lease
 	Effect Effect
 }
 
-// Effect is where a move leads.
+// Effect is what a move does.
 type Effect string
 
 const (
 	Stays Effect = "stays as it is"
-	Again Effect = "records behind it are delivered AGAIN"
+	Again Effect = "records after it are delivered AGAIN"
 	Skips Effect = "records before it are SKIPPED"
 )
 
-// Plan says what is to be done to the shards, in their order; to all of the table if none are named. Without Ahead, a
-// shard that would skip records stays, and is an error if it is named. Nothing is changed.
+// Plan returns the steps for the named shards, in order, or for all shards in the table if none are named. It changes
+// nothing. Without Ahead, a shard that would skip records stays where it is, or causes an error if it is named.
 func (m Mover) Plan(ctx context.Context, shards []string) ([]Step, error) {
 	leases, err := m.leases(ctx, shards)
 	if err != nil {
@@ -50,7 +50,7 @@ func (m Mover) Plan(ctx context.Context, shards []string) ([]Step, error) {
 			continue
 		}
 		if len(shards) > 0 {
-			return nil, fmt.Errorf("%s is ahead of shard %s, which is at %s: that skips records; checkpoint set does", m.To, l.Shard, l.Checkpoint)
+			return nil, fmt.Errorf("%s is ahead of shard %s, which is at %s: moving there skips records, which only checkpoint set does", m.To, l.Shard, l.Checkpoint)
 		}
 		steps[i].Effect = Stays
 	}
@@ -74,7 +74,7 @@ func (m Mover) leases(ctx context.Context, shards []string) ([]checkpoint.Lease,
 	return leases, nil
 }
 
-// effect tells where a position lies from the lease's. A time is held against the arrival of the last committed record.
+// effect compares a position with that of the lease. A time is compared with the arrival of the last committed record.
 func effect(l checkpoint.Lease, to checkpoint.Position) Effect {
 	from := l.Checkpoint
 	at, isTime := to.Timestamp()
@@ -85,7 +85,7 @@ func effect(l checkpoint.Lease, to checkpoint.Position) Effect {
 	case to == from:
 		return Stays
 	case isTime && from == checkpoint.ShardEnd && !l.Arrival.IsZero() && at.After(l.Arrival):
-		return Stays // the shard has no records behind that
+		return Stays // the shard has no records after it
 	case to == checkpoint.TrimHorizon, from == checkpoint.ShardEnd:
 		return Again
 	case to == checkpoint.ShardEnd, from == checkpoint.TrimHorizon:
@@ -97,7 +97,7 @@ func effect(l checkpoint.Lease, to checkpoint.Position) Effect {
 	case fromSequence && toSequence:
 		return againIf(record.CompareSequence(string(to), string(from)) < 0)
 	}
-	return Skips // to a record, from a time before which nothing is committed
+	return Skips // from a time to a record: nothing was committed before that time
 }
 
 func againIf(b bool) Effect {
@@ -107,22 +107,21 @@ func againIf(b bool) Effect {
 	return Skips
 }
 
-// moveAttempts bounds how often a move is tried while commits come between.
+// moveAttempts limits how often a move is tried when commits interfere.
 const moveAttempts = 10
 
-// Move moves one shard from where the lease says it is, and returns its row as it was right before and as it is now. The
-// two have the same lease counter if there was nothing to move any more. A commit that comes between reading the row and
-// changing it moves the position itself: then the row is read again.
+// Move moves one shard and returns its lease right before the move and after it. Both have the same counter if there was
+// nothing left to move. If a commit changes the position after l was read, Move reads the lease again.
 func (m Mover) Move(ctx context.Context, l checkpoint.Lease) (before, now checkpoint.Lease, err error) {
 	for attempt := 1; ; attempt++ {
 		switch to := effect(l, m.To); {
-		case to == Stays: // by an attempt whose answer was lost
+		case to == Stays: // moved by an attempt whose answer was lost
 			return l, l, nil
 		case to == Skips && !m.Ahead:
-			return l, l, fmt.Errorf("shard %s is at %s now, and %s is ahead of that", l.Shard, l.Checkpoint, m.To)
+			return l, l, fmt.Errorf("shard %s is now at %s, and %s is ahead of it", l.Shard, l.Checkpoint, m.To)
 		}
-		// The note comes first: a position that moved without one would look like a fault for ever, a note without a
-		// move says nothing.
+		// Write the note first: a move without a note would look like a fault for ever, while a note without a move is
+		// harmless.
 		if err := m.Notes.write(ctx, l, m.To); err != nil {
 			return l, l, fmt.Errorf("shard %s: write the note: %w", l.Shard, err)
 		}

@@ -48,11 +48,11 @@ func TestEffect(t *testing.T) {
 		{"100", arrived, at(-1), Again},
 		{"100", arrived, at(0), Again},
 		{"100", arrived, at(1), Skips},
-		{"100", time.Time{}, at(-1), Skips}, // nothing tells when the record arrived: to be careful, records may be lost
+		{"100", time.Time{}, at(-1), Skips}, // the arrival of the record is unknown: assume that records may be lost
 		{checkpoint.ShardEnd, arrived, "100", Again},
 		{checkpoint.ShardEnd, arrived, at(0), Again},
 		{checkpoint.ShardEnd, arrived, at(1), Stays},     // it has no records behind that
-		{checkpoint.ShardEnd, time.Time{}, at(0), Again}, // nothing tells that it has none: it was imported, or given up
+		{checkpoint.ShardEnd, time.Time{}, at(0), Again}, // it may have some: it was imported, or given up
 		{checkpoint.ShardEnd, arrived, checkpoint.ShardEnd, Stays},
 		{checkpoint.TrimHorizon, time.Time{}, checkpoint.TrimHorizon, Stays},
 		{checkpoint.TrimHorizon, time.Time{}, "100", Skips},

@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Notes writes what an audit needs to know of moves. Its zero value writes none.
+// Notes writes notes of moves, which an audit needs. Its zero value writes none.
 type Notes struct {
 	API            API
 	Bucket         string

@@ -18,46 +18,47 @@ import (
 	"aws-streaming-pipeline/writers/s3sink"
 )
 
-// API are the calls on buckets; *s3.Client has them, and retries by itself.
+// API is the set of S3 calls that an Outbox makes. *s3.Client implements it, with retries.
 type API interface {
 	objects.API
 	s3.ListPartsAPIClient
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 }
 
-// Outbox takes batches out of the outbox that cannot be published any more.
+// Outbox removes batches from the outbox that can no longer be published.
 type Outbox struct {
 	Store checkpoint.Store
 	API   API
-	// Bucket and ManifestPrefix are the present settings, for batches that do not say where their manifest goes.
+	// Bucket and ManifestPrefix are the current settings. They apply to batches that do not name the place of their
+	// manifest.
 	Bucket, ManifestPrefix string
 }
 
-// Fate is what became of files that have neither an upload nor an object. Only an operator can find it out: the wrong one
-// doubles records, or loses them.
+// Fate is what happened to files that have neither an upload nor an object. Only an operator can find out. A wrong answer
+// duplicates or loses records.
 type Fate string
 
 const (
 	Unknown   Fate = ""
-	Delivered Fate = "delivered" // they were published, and their readers have moved or deleted them since
+	Delivered Fate = "delivered" // they were published, and have been moved or deleted since
 	Lost      Fate = "lost"      // their uploads were removed before they were published
 )
 
-// Remains is what there is of a batch.
+// Remains describes what exists of a batch.
 type Remains struct {
-	// Batch has its files with their buckets, and the ETags of those that are there.
+	// Batch has its files with their buckets, and the ETags of those that exist.
 	Batch checkpoint.Batch
-	// Files says what there is of each of the batch's files.
+	// Files describes the state of each of the batch's files.
 	Files []FileState
-	// Unlisted is why the files are not known: the list of them is lost. It is nil if they are known.
+	// Unlisted is the reason why the files are unknown: their list is lost. It is nil if they are known.
 	Unlisted error
-	// Waiting counts the files whose uploads are there, Missing those with neither an upload nor an object.
+	// Waiting counts the files that still have an upload, Missing those with neither an upload nor an object.
 	Waiting, Missing int
 
 	manifest checkpoint.Place
 }
 
-// FileState says in words what there is of a file.
+// FileState describes in words what exists of a file.
 type FileState string
 
 const (
@@ -67,8 +68,8 @@ const (
 	missing   FileState = "missing: neither the upload nor the object is there"
 )
 
-// Inspect looks for what there is of a batch. It fails if the batch is published except for the outbox's item. Remains
-// holds what was found out before an error. Nothing is changed.
+// Inspect finds out what exists of a batch, without changing anything. It fails if everything of the batch is published
+// and only its item in the outbox is left. With an error, Remains holds what was found before it.
 func (o Outbox) Inspect(ctx context.Context, id string) (Remains, error) {
 	b, err := checkpoint.LoadBatch(ctx, o.Store, o.in(o.Bucket), id)
 	r := Remains{Batch: b}
@@ -81,7 +82,7 @@ func (o Outbox) Inspect(ctx context.Context, id string) (Remains, error) {
 	r.manifest = layout.ManifestPlace(b, o.Bucket, o.ManifestPrefix)
 	switch info, err := o.in(r.manifest.Bucket).Head(ctx, r.manifest.Key); {
 	case err == nil && info.BatchID == b.ID:
-		return r, fmt.Errorf("the manifest of batch %s is there, so all of it was delivered: a worker that runs takes it out of the outbox", b.ID)
+		return r, fmt.Errorf("the manifest of batch %s exists, so the batch was delivered: a running worker removes it from the outbox", b.ID)
 	case err != nil && !errors.Is(err, objects.ErrNotFound):
 		return r, err
 	}
@@ -102,7 +103,7 @@ func (o Outbox) Inspect(ctx context.Context, id string) (Remains, error) {
 	return r, nil
 }
 
-// inspect says what there is of a file of a batch, and fills in its ETag if it is there.
+// inspect returns the state of a file of a batch, and sets its ETag if it exists.
 func (o Outbox) inspect(ctx context.Context, b *checkpoint.Batch, i int) (FileState, error) {
 	f := &b.Files[i]
 	f.Bucket = cmp.Or(f.Bucket, o.Bucket)
@@ -125,33 +126,33 @@ func (o Outbox) inspect(ctx context.Context, b *checkpoint.Batch, i int) (FileSt
 	case pending:
 		return waiting, nil
 	case foreign:
-		return FileState(fmt.Sprintf("missing: in its place is an object of batch %q", info.BatchID)), nil
+		return FileState(fmt.Sprintf("missing: its key holds an object of batch %q", info.BatchID)), nil
 	}
 	return missing, nil
 }
 
 func (o Outbox) in(bucket string) objects.Bucket { return objects.Bucket{API: o.API, Name: bucket} }
 
-// ErrUnknownFate means that nobody has said yet what became of the missing files.
-var ErrUnknownFate = errors.New("it is not known what became of the missing files")
+// ErrUnknownFate means that the operator has not said what happened to the missing files.
+var ErrUnknownFate = errors.New("the fate of the missing files is unknown")
 
-// Allow tells whether the batch may be taken out of the outbox if that became of its missing files.
+// Allow returns an error if the batch must not be removed from the outbox, given the fate of its missing files.
 func (r Remains) Allow(fate Fate) error {
 	switch {
 	case r.Waiting+r.Missing == 0:
-		return fmt.Errorf("every file of batch %s is there: it only lacks its manifest, and a worker that runs writes it", r.Batch.ID)
+		return fmt.Errorf("every file of batch %s exists: only its manifest is missing, and a running worker writes it", r.Batch.ID)
 	case fate == Unknown:
 		return ErrUnknownFate
 	case fate == Delivered && r.Waiting > 0:
-		return fmt.Errorf("nothing was removed: %d files wait in their uploads and were not delivered, mend what keeps a worker from completing them", r.Waiting)
+		return fmt.Errorf("nothing was removed: %d files are still uploads and were not delivered: fix what keeps workers from completing them", r.Waiting)
 	case fate == Delivered && r.Unlisted != nil:
 		return errors.New("nothing was removed: the manifest of a delivered batch cannot be written without the list of its files")
 	}
 	return nil
 }
 
-// Forget takes a batch out of the outbox. Of one whose missing files were delivered it writes the manifest first, which is
-// all that was not done.
+// Forget removes a batch from the outbox. If its missing files were delivered, it first writes the manifest, the only
+// step that was left.
 func (o Outbox) Forget(ctx context.Context, r Remains, fate Fate) error {
 	if err := r.Allow(fate); err != nil {
 		return err

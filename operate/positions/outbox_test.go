@@ -20,7 +20,7 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// stuck is a stage with a batch in the outbox whose files lie in a bucket that is not the configured one.
+// stuck is a stage with a batch in the outbox whose files are in a bucket that is not the configured one.
 type stuck struct {
 	*stage
 	batch checkpoint.Batch
@@ -127,18 +127,18 @@ func TestOutbox_LeavesABatchThatAWorkerPublishes(t *testing.T) {
 		t.Errorf("error %v, want %v", err, ErrUnknownFate)
 	}
 	wantStates(t, r, 3, 0, string(waiting), string(waiting), string(waiting))
-	st.wantRefused("not known", Unknown)
-	st.wantRefused("3 files wait", Delivered)
+	st.wantRefused("is unknown", Unknown)
+	st.wantRefused("3 files are still uploads", Delivered)
 	for _, f := range st.batch.Files {
 		st.put(f.Key, "stuck")
 	}
-	st.wantRefused("only lacks its manifest", Unknown, Delivered, Lost)
+	st.wantRefused("only its manifest is missing", Unknown, Delivered, Lost)
 	st.put(st.batch.Manifest.Key, "stuck")
 	for _, f := range st.batch.Files {
 		_, err := st.client.DeleteObject(t.Context(), &s3.DeleteObjectInput{Bucket: &f.Bucket, Key: &f.Key})
 		must(t, err)
 	}
-	st.wantRefused("all of it was delivered", Unknown, Delivered, Lost)
+	st.wantRefused("so the batch was delivered", Unknown, Delivered, Lost)
 }
 
 func TestOutbox_TellsWhatThereIsOfEachFile(t *testing.T) {
@@ -153,7 +153,7 @@ func TestOutbox_TellsWhatThereIsOfEachFile(t *testing.T) {
 	if !errors.Is(err, ErrUnknownFate) || r.Batch.Files[0].ETag == "" {
 		t.Errorf("error %v, files %+v", err, r.Batch.Files)
 	}
-	wantStates(t, r, 0, 1, string(there), `missing: in its place is an object of batch "somebody else's"`, string(published))
+	wantStates(t, r, 0, 1, string(there), `missing: its key holds an object of batch "somebody else's"`, string(published))
 }
 
 func TestOutbox_ForgetsABatchWhoseFilesAreLost(t *testing.T) {
@@ -231,7 +231,7 @@ func TestOutbox_OfABatchWhoseFilesAreInAnObject(t *testing.T) {
 	st.wantRefused("cannot be written without the list", Delivered)
 
 	putList(data)
-	st.wantRefused("3 files wait in their uploads", Delivered)
+	st.wantRefused("3 files are still uploads", Delivered)
 	st.put("data/0", "listed")
 	st.end(0)
 	st.end(1)

@@ -12,7 +12,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Table is the lease table for people to read, as text or as JSON.
+// Table is the lease table in readable form, as text or JSON.
 type Table struct {
 	Application application `json:"application"`
 	Shards      []shardRow  `json:"shards"`
@@ -56,7 +56,7 @@ type batchRow struct {
 	Kind       string    `json:"unknown_kind,omitempty"` // of a batch of a later release
 }
 
-// NewTable sorts what was read of the table, and gives ages as of now.
+// NewTable arranges a snapshot of the table and computes ages relative to now.
 func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 	a := snap.Application
 	t := Table{

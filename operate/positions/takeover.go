@@ -15,27 +15,27 @@ import (
 	"aws-streaming-pipeline/internal/streams"
 )
 
-// Takeover puts an application in the place of another consumer of the same stream, which must be stopped for good.
+// Takeover replaces another consumer of the same stream, which must have stopped for good, with an application.
 type Takeover struct {
 	// From is the table of the other consumer, Store that of the application.
 	From  string
 	Store *dynamo.Store
-	// Application is bound to the stream, and begins at Initial where the other has no progress, unless it was bound
-	// before: then its own first position stays.
+	// Application is bound to the stream. Where the other consumer has no progress, it begins at Initial or, if it was
+	// bound before, at the first position it was bound with.
 	Application string
 	Initial     checkpoint.Position
 	Kinesis     *kinesis.Client
 	Stream      streams.ID
-	// Failover is how long a worker's heartbeat may stand still until the worker counts as dead.
+	// Failover is how long a worker's heartbeat may stand still before the worker counts as dead.
 	Failover time.Duration
-	// Reread begins an aggregate anew in which the other has stopped.
+	// Reread delivers an aggregate again from its beginning if the other consumer stopped inside it.
 	Reread bool
 	Log    *slog.Logger
 }
 
-// Run takes the positions over, and returns what it did and the application's first position. Nothing is written if any
-// shard of the application has progress of its own. If it fails while it writes, daemons refuse the table until it has
-// been run again.
+// Run imports the positions. It returns what it did and the application's first position. It writes nothing if any shard
+// of the application has progress of its own. If it fails while writing, daemons refuse the table until another run
+// succeeds.
 func (t Takeover) Run(ctx context.Context) (takeover.Plan, checkpoint.Position, error) {
 	lister := shardmap.NewLister(t.Kinesis, t.Stream)
 	app, _, err := lease.Bind(ctx, t.Store, lister, t.Application, t.Initial)
@@ -50,7 +50,7 @@ func (t Takeover) Run(ctx context.Context) (takeover.Plan, checkpoint.Position, 
 	return plan, app.Initial, err
 }
 
-// parents lists the shards of a stream with their parents.
+// parents returns the shards of a stream with their parents.
 func parents(ctx context.Context, lister *shardmap.Lister) (map[string][]string, error) {
 	shards, err := lister.ListShards(ctx)
 	listed := make(map[string][]string, len(shards))
