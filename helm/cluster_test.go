@@ -487,7 +487,7 @@ func (c *cluster) sound() {
 func (c *cluster) testsThatFail(sets []string) {
 	c.t.Helper()
 	for _, fail := range []struct{ set, says string }{
-		{"replicas=0", "records are in no file: waited for 8s"},
+		{"replicas=0", "records have not arrived in any file: waited for 8s"},
 		{"settings.bucket=elsewhere", "NoSuchBucket"},
 	} {
 		args := []string{"upgrade", release, "consumer", "--values", c.values, "--set", "check.within=8s", "--set", fail.set}

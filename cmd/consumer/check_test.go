@@ -43,7 +43,7 @@ func TestCheck_TellsWhetherRecordsArrive(t *testing.T) {
 		"Firehose's files":     {daemon: []string{"FORMAT=firehose"}, more: []string{"FORMAT=firehose"}, says: "published, in files without event ids"},
 		"a payload that fits":  {daemon: []string{"SCHEMA=" + schema}, args: []string{`--payload={"n":1}`}, says: "data/year="},
 		"a payload is refused": {daemon: []string{"SCHEMA=" + schema}, code: 1, says: "3 records went to the error prefix"},
-		"no daemon":            {args: []string{"--within=3s"}, code: 1, says: "not delivered: 3 of 3 records are in no file: waited for 3s"},
+		"no daemon":            {args: []string{"--within=3s"}, code: 1, says: "not delivered: 3 of 3 records have not arrived in any file: waited for 3s"},
 		"another bucket":       {daemon: []string{}, more: []string{"BUCKET=elsewhere"}, code: 2, says: "NoSuchBucket"},
 		"no stream":            {more: []string{"STREAM_NAME=elsewhere"}, code: 2, says: "ResourceNotFoundException"},
 		"no JSON":              {args: []string{"--payload={"}, code: 2, says: "want JSON"},

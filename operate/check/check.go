@@ -1,7 +1,7 @@
-// Package check sends a record to each open shard of a stream and waits until the pipeline has delivered all of them: a
-// manifest covers each, and a file of that manifest holds it.
+// Package check tests a pipeline end to end: it sends a record to each open shard of a stream, and waits until a manifest
+// covers each record and a file of that manifest contains it.
 //
-// The records are real ones, delivered like any other.
+// The records are real: the pipeline delivers them like any others.
 package check
 
 import (
@@ -24,35 +24,35 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Kinesis are the calls that are made; *kinesis.Client has them.
+// Kinesis is the set of Kinesis calls that Run makes. *kinesis.Client implements it.
 type Kinesis interface {
 	shardmap.API
 	PutRecord(context.Context, *kinesis.PutRecordInput, ...func(*kinesis.Options)) (*kinesis.PutRecordOutput, error)
 }
 
-// Config says what is sent where, and where it is to arrive.
+// Config says what to send, and where it should arrive.
 type Config struct {
 	Kinesis Kinesis
 	Stream  streams.ID
-	// Payload is what each record holds.
+	// Payload is the content of each record.
 	Payload []byte
 
 	Bucket objects.Bucket
-	// ManifestPrefix is that of the daemon.
+	// ManifestPrefix is the MANIFEST_PREFIX of the daemon.
 	ManifestPrefix string
-	// Sent is called when all records are sent, before the wait; nil for nobody.
+	// Sent, if not nil, is called after all records are sent and before the wait.
 	Sent func([]Record)
 }
 
-// Record is one that was sent.
+// Record is a record that was sent.
 type Record struct {
 	Shard, Sequence string
-	// Key is the file that holds it; empty as long as none is known.
+	// Key is the file that contains the record; empty until it is found.
 	Key string
-	// Error tells that the file is one of error records: the pipeline refused the payload.
+	// Error reports whether that is a file of error records: the pipeline rejected the payload.
 	Error bool
-	// Unnamed tells that the batch was published but its files have no event ids, so that the record can not be told from
-	// others; Key is then empty.
+	// Unnamed means that the batch was published, but its files have no event ids, so the record cannot be told from
+	// others. Key is then empty.
 	Unnamed bool
 }
 
@@ -62,9 +62,9 @@ const (
 	skew = time.Hour
 )
 
-// Run sends the records and waits for them until ctx ends. It returns what was sent, also with an error.
+// Run sends the records and waits for them until ctx ends. It returns the records sent, even with an error.
 func Run(ctx context.Context, c Config) ([]Record, error) {
-	// A bucket that can not be read would be found out only after the wait.
+	// Fail now if the bucket cannot be read, not after the wait.
 	for _, err := range c.Bucket.List(ctx, c.ManifestPrefix, "") {
 		if err != nil {
 			return nil, err
@@ -94,7 +94,7 @@ func Run(ctx context.Context, c Config) ([]Record, error) {
 			return sent, nil
 		}
 		if err := backoff.Sleep(ctx, lookEvery); err != nil {
-			return sent, fmt.Errorf("%d of %d records are in no file: %w", missing, len(sent), err)
+			return sent, fmt.Errorf("%d of %d records have not arrived in any file: %w", missing, len(sent), err)
 		}
 	}
 }
@@ -132,7 +132,7 @@ type wait struct {
 	seen  map[string]bool // manifests that were read
 }
 
-// look reads the manifests that are new and notes in which files the records are.
+// look reads new manifests and sets the keys of the records they cover.
 func (w *wait) look(ctx context.Context, sent []Record) error {
 	for o, err := range w.Bucket.List(ctx, w.ManifestPrefix, w.after) {
 		if err != nil {
@@ -158,9 +158,9 @@ func (w *wait) look(ctx context.Context, sent []Record) error {
 	return nil
 }
 
-// find looks for those of the records that the batch of a manifest covers.
+// find looks in the files of a batch for the records that its manifest covers.
 func (w *wait) find(ctx context.Context, m layout.Manifest, sent []Record) error {
-	// By sequence number: where shards count by themselves, several records have the same.
+	// By sequence number: if each shard counts on its own, several records have the same one.
 	covered := make(map[string][]*Record)
 	for i, r := range sent {
 		if slices.ContainsFunc(m.Ranges, func(in checkpoint.Range) bool { return in.Shard == r.Shard && in.Contains(r.Sequence) }) {
@@ -174,7 +174,7 @@ func (w *wait) find(ctx context.Context, m layout.Manifest, sent []Record) error
 	for _, f := range m.Files {
 		err := audit.EachID(ctx, w.Bucket, f, func(id []byte) {
 			unnamed = unnamed || len(id) == 0
-			sequence, _, _ := bytes.Cut(id, []byte{'-'}) // of a record that was taken apart
+			sequence, _, _ := bytes.Cut(id, []byte{'-'}) // of a record that was split
 			same := covered[string(sequence)]
 			if i := slices.IndexFunc(same, func(r *Record) bool { return r.Key == "" }); i >= 0 {
 				same[i].Key, same[i].Error = f.Key, f.Error
@@ -191,7 +191,7 @@ func (w *wait) find(ctx context.Context, m layout.Manifest, sent []Record) error
 				continue
 			}
 			if r.Unnamed = unnamed; !unnamed {
-				faults = append(faults, fmt.Errorf("it covers record %s of shard %s, and none of its files has it", r.Sequence, r.Shard))
+				faults = append(faults, fmt.Errorf("it covers record %s of shard %s, but none of its files contains it", r.Sequence, r.Shard))
 			}
 		}
 	}
