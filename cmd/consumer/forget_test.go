@@ -65,7 +65,7 @@ func (s *stuck) wantSaid(fate positions.Fate, ask io.Reader, gone bool, says []s
 func TestRunForget_AsksWhatBecameOfMissingFilesBeforeItNamesACure(t *testing.T) {
 	s := newStuck(t, nil)
 	s.wantSaid(positions.Unknown, nil, false, []string{
-		"FILE                ROWS  STATE\ns3://before/data/0  3     missing: neither the upload nor the object is there\ns3://before/data/1  12 ",
+		"FILE                ROWS  STATE\ns3://before/data/0  3     missing: neither the upload nor the object exists\ns3://before/data/1  12 ",
 		"2 files are missing", "sealed 3h0m0s ago", "lifecycle rule", "CompleteMultipartUpload", "--missing delivered or --missing lost",
 	}, "rewind")
 	s.wantSaid(positions.Delivered, strings.NewReader("no"), false, []string{"Type yes", "nothing was removed"}, "rewind")

@@ -162,7 +162,7 @@ func (a *auditor) readMoves(ctx context.Context) error {
 		}
 		m, err := layout.DecodeMove(body)
 		if err != nil {
-			a.found(Finding{Kind: BadManifest, Key: *o.Key, Message: "cannot read the note of a move:  " + err.Error()})
+			a.found(Finding{Kind: BadManifest, Key: *o.Key, Message: "cannot read the note of a move: " + err.Error()})
 			continue
 		}
 		a.moves[m.Shard] = append(a.moves[m.Shard], m)

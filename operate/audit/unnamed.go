@@ -59,7 +59,7 @@ func (a *auditor) leftInOutbox(ctx context.Context) ([]Finding, error) {
 		begun, _ := layout.BatchTime(batch)
 		if ok && a.Now().Sub(begun) > longestOutbox {
 			found = append(found, Finding{Kind: OldOutbox, Key: *o.Key, Batch: batch,
-				Message: "the batch was begun more than a day ago, and the list of its files has not been removed"})
+				Message: "the batch was begun more than a day ago, but the list of its files has not been removed"})
 		}
 	}
 	return found, nil
@@ -82,5 +82,5 @@ func (a *auditor) unnamedFile(key, batch string) (Finding, bool) {
 		return Finding{Kind: Unnamed, Key: key, Message: "the manifest of its batch does not name it"}, true
 	}
 	return Finding{Kind: Unnamed, Key: key, Batch: batch,
-		Message: "its batch has no manifest: the manifest was removed, or its worker has not come so far and the batch is in the outbox"}, true
+		Message: "its batch has no manifest: it was removed, or the batch is still in the outbox"}, true
 }

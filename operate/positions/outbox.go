@@ -65,7 +65,7 @@ const (
 	there     FileState = "there"
 	published FileState = "was published, and moved or deleted since"
 	waiting   FileState = "waits in its upload"
-	missing   FileState = "missing: neither the upload nor the object is there"
+	missing   FileState = "missing: neither the upload nor the object exists"
 )
 
 // Inspect finds out what exists of a batch, without changing anything. It fails if everything of the batch is published

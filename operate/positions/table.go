@@ -112,7 +112,7 @@ func (t Table) WriteText(out io.Writer) error {
 	for _, b := range t.Outbox {
 		note := ""
 		if b.Kind != "" {
-			note = "\tof the kind " + b.Kind + ", which this release does not know"
+			note = "\tof kind " + b.Kind + ", which this release does not support"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s%s\n", b.Batch, b.Worker, b.Created.UTC().Format(time.RFC3339), age(b.AgeSeconds), note)
 	}
