@@ -9,42 +9,42 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// lineRoom is the room that a line takes beside its payload; a line that needs more makes its buffer grow by append.
+// lineRoom is the room reserved for a line in addition to its payload. For a longer line, append grows the buffer.
 const lineRoom = 256
 
-// block gathers lines in one buffer. The buffer begins small and doubles, so that a file that gets few records holds
-// little memory, and comes from pools by size.
+// block collects lines in one buffer. The buffer starts small and doubles, so that a file with few records takes little
+// memory. Buffers come from pools by size.
 type block struct {
 	format *Format
 	buf    []byte
 	rows   int
 }
 
-// Append is writers.Block's.
+// Append implements writers.Block.
 func (b *block) Append(r *record.Record) error {
 	b.buf = grow(b.buf, len(r.Data)+lineRoom)
 	line, err := b.format.config.Append(b.buf, r)
 	if err != nil {
-		return err // the buffer's length is as it was, whatever stands behind it
+		return err // the buffer's length is unchanged, whatever was written after its end
 	}
 	b.buf = line
 	b.rows++
 	return nil
 }
 
-// Rows is writers.Block's.
+// Rows implements writers.Block.
 func (b *block) Rows() int { return b.rows }
 
-// Size is writers.Block's.
+// Size implements writers.Block.
 func (b *block) Size() int { return len(b.buf) }
 
-// Held is the capacity of the buffer.
+// Held returns the capacity of the buffer.
 func (b *block) Held() int { return cap(b.buf) }
 
-// Full keeps a sixteenth of the block size free for the last line, so that it does not double the buffer for its sake.
+// Full keeps a sixteenth of the block size free, so that the last line does not double the buffer.
 func (b *block) Full() bool { return len(b.buf) >= b.format.config.BlockSize/16*15 }
 
-// Encode is writers.Block's.
+// Encode implements writers.Block.
 func (b *block) Encode() (writers.Encoded, error) {
 	data, rows := b.buf, int64(b.rows)
 	b.buf = nil
@@ -79,7 +79,7 @@ func getBuffer(n int) []byte {
 	return make([]byte, 0, 1<<class)
 }
 
-// grow returns the buffer with room for n more bytes. It may be another one, and the old one is given back then.
+// grow returns the buffer with room for n more bytes. If it needs another buffer, it returns the old one to its pool.
 func grow(b []byte, n int) []byte {
 	need := len(b) + n
 	if need <= cap(b) {
@@ -90,8 +90,8 @@ func grow(b []byte, n int) []byte {
 	return grown
 }
 
-// putBuffer takes back a buffer, whose bytes nobody may use any more. Those that append has made to its own measure
-// fit no pool and are dropped.
+// putBuffer returns a buffer, whose bytes must not be used any more, to its pool. Buffers that append has grown fit no
+// pool and are dropped.
 func putBuffer(b []byte) {
 	class := bits.Len(uint(cap(b))) - 1
 	if class < smallestBuffer || class > largestBuffer || cap(b) != 1<<class {

@@ -9,33 +9,32 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Compression names a codec, and for Snappy its framing.
+// Compression names a codec and, for Snappy, its framing.
 type Compression string
 
 const (
 	None Compression = "none"
 	Gzip Compression = "gzip"
 	Zstd Compression = "zstd"
-	// Snappy is the framing of the library snappy-java, known as xerial. It is what Amazon Data Firehose means by
-	// Snappy.
+	// Snappy is Snappy in the framing of snappy-java, known as xerial. Amazon Data Firehose calls it Snappy.
 	Snappy Compression = "snappy"
-	// HadoopSnappy is Hadoop's framing, the one that Athena, Hive and Spark read in files that end in ".snappy".
+	// HadoopSnappy is Snappy in Hadoop's framing, which Athena, Hive and Spark expect in files that end in ".snappy".
 	HadoopSnappy Compression = "hadoop-snappy"
-	// SnappyFramed is the framing that Snappy's makers have published.
+	// SnappyFramed is Snappy in the framing that its authors published.
 	SnappyFramed Compression = "snappy-framed"
 )
 
-// On JSON lines the codecs' fastest levels are near the best ratio of the library at a multiple of its
-// speed: going from 1 to 6, gzip saves 5 to 13 % of the bytes for half as much CPU time again; zstd's "default" is
-// slower than "fastest" and saves nothing.
+// On JSON lines, the codecs' fastest levels come close to the library's best ratio at a multiple of its speed: from level
+// 1 to 6, gzip saves 5 to 13 % of the bytes for half as much CPU time again; zstd's "default" is slower than "fastest"
+// and saves nothing.
 const (
 	gzipLevel = gzip.BestSpeed
 	zstdLevel = zstd.SpeedFastest
 )
 
-// codec is what a Compression does to a file.
+// codec implements a Compression.
 type codec struct {
-	// encode compresses a block. It appends to dst, which may be taken from the pools and given back to them.
+	// encode compresses a block. It appends to dst, which it may take from the pools and return to them.
 	encode func(src, dst []byte) ([]byte, error)
 	begin  string // the bytes before the first block
 
@@ -44,10 +43,10 @@ type codec struct {
 	encoding    string // value of Content-Encoding
 }
 
-// newCodec makes the codec of a compression. Types and encodings are registered for gzip (RFC 6713) and Zstandard (RFC
-// 8878, section 7) and recommended for framed Snappy (framing_format.txt, section 2). The other two have no type, and
-// the extensions and encodings that were seen on Firehose's objects; its documentation lists .hsnappy for Hadoop's, but
-// readers go by .snappy.
+// newCodec returns the codec of a compression. Content types and encodings are registered for gzip (RFC 6713) and
+// Zstandard (RFC 8878, section 7) and recommended for framed Snappy (framing_format.txt, section 2). The other two have
+// no content type; their extensions and encodings are those observed on Firehose's objects. Firehose's documentation
+// lists .hsnappy for Hadoop's, but readers expect .snappy.
 func newCodec(c Compression) (codec, error) {
 	const unknown = "application/octet-stream"
 	var err error
@@ -68,15 +67,15 @@ func newCodec(c Compression) (codec, error) {
 	case SnappyFramed:
 		k = codec{encode: encodeFramed, begin: framedHeader, extension: ".sz", contentType: "application/x-snappy-framed", encoding: "x-snappy-framed"}
 	default:
-		err = fmt.Errorf("compression %q is none of none, gzip, zstd, snappy, hadoop-snappy, snappy-framed", c)
+		err = fmt.Errorf("compression %q: want none, gzip, zstd, snappy, hadoop-snappy or snappy-framed", c)
 	}
 	return k, err
 }
 
-// gzipEncoder keeps its writers in a pool: one holds some hundred KiB of tables, whatever the size of the blocks.
+// gzipEncoder pools its writers: each holds some hundred KiB of tables, regardless of the block size.
 func gzipEncoder() func(src, dst []byte) ([]byte, error) {
 	pool := sync.Pool{New: func() any {
-		w, _ := gzip.NewWriterLevel(nil, gzipLevel) // fails for levels out of range only
+		w, _ := gzip.NewWriterLevel(nil, gzipLevel) // fails only for levels out of range
 		return w
 	}}
 	return func(src, dst []byte) ([]byte, error) {
@@ -94,8 +93,8 @@ func gzipEncoder() func(src, dst []byte) ([]byte, error) {
 	}
 }
 
-// zstdEncoder uses one encoder, which keeps as many states as there are cores. Its window is that of a usual block:
-// larger ones would only cost memory.
+// zstdEncoder uses one encoder, which keeps one state per core. Its window is the usual size of a block: larger windows
+// would only cost memory.
 func zstdEncoder() (func(src, dst []byte) ([]byte, error), error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstdLevel),
 		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
@@ -105,7 +104,7 @@ func zstdEncoder() (func(src, dst []byte) ([]byte, error), error) {
 	return func(src, dst []byte) ([]byte, error) { return enc.EncodeAll(src, dst), nil }, nil
 }
 
-// appender is a writer to the end of a slice.
+// appender is an io.Writer that appends to a slice.
 type appender struct{ b []byte }
 
 func (a *appender) Write(p []byte) (int, error) {

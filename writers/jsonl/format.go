@@ -1,12 +1,12 @@
 // Package jsonl writes files of JSON lines, plain or compressed.
 //
-// A block is a run of whole lines. Compressed, each block is a gzip member (RFC 1952, section 2.2), a Zstandard frame
-// (RFC 8878, section 3) or a run of Snappy chunks of its own. All of them may follow one another in one file, and every
-// reader of the formats goes through them as if they were one. An open file therefore holds no state of a codec:
-// hundreds can be open, blocks of one file can be compressed side by side, and what is lost in ratio at a block size of
-// a mebibyte is under a percent.
+// A block is a sequence of whole lines. Compressed, each block is a separate gzip member (RFC 1952, section 2.2), a
+// Zstandard frame (RFC 8878, section 3) or a sequence of Snappy chunks. These can be concatenated in one file, and every
+// reader of the formats reads them as one stream. An open file therefore holds no codec state: hundreds of files can be
+// open, blocks of one file can be compressed in parallel, and with a block size of a mebibyte the loss of compression
+// ratio is under one percent.
 //
-// With AppendPayload for the lines, files hold payloads as they came, in the way of Amazon Data Firehose.
+// With AppendPayload for the lines, files hold unmodified payloads, as Amazon Data Firehose writes them.
 package jsonl
 
 import (
@@ -23,16 +23,16 @@ const defaultBlockSize = 1 << 20
 // linesType is the content type of JSON lines.
 const linesType = "application/x-ndjson"
 
-// Labels say how objects are named and labelled.
+// Labels says how objects are named and labelled.
 type Labels string
 
 const (
-	// AsFiles labels objects as what their bytes are: ".jsonl.gz" and application/gzip, without a Content-Encoding.
-	// Query engines (Athena, Spark, DuckDB) go by the extension and read the stored bytes.
+	// AsFiles labels objects by their stored bytes: ".jsonl.gz" and application/gzip, without a Content-Encoding. Query
+	// engines (Athena, Spark, DuckDB) go by the extension and read the stored bytes.
 	AsFiles Labels = ""
-	// AsLines labels objects as JSON lines in a Content-Encoding: ".jsonl.gz", application/x-ndjson, gzip. HTTP clients
-	// that honour it (browsers, Python's requests, Go's Transport for gzip) hand out plain bytes, under a name that
-	// still ends in ".gz".
+	// AsLines labels objects as JSON lines with a Content-Encoding: ".jsonl.gz", application/x-ndjson, gzip. HTTP clients
+	// that honor it (browsers, Python's requests, Go's Transport for gzip) return plain bytes, although the name still
+	// ends in ".gz".
 	AsLines Labels = "lines"
 	// AsFirehose labels objects as Amazon Data Firehose does: ".gz" or no extension, application/octet-stream, and a
 	// Content-Encoding if they are compressed.
@@ -40,22 +40,22 @@ const (
 )
 
 // AppendFunc appends one record to dst as a line with its line feed. On error, which is always a *record.Fault, it
-// returns dst with the length it had. record.AppendJSONLine is the one for data.
+// returns dst with its original length. For data, use record.AppendJSONLine.
 type AppendFunc func(dst []byte, r *record.Record) ([]byte, error)
 
-// Config says what a Format writes. The zero value of each field but Append is its default.
+// Config says what a Format writes. Fields other than Append may be zero, which means their defaults.
 type Config struct {
-	// Append makes the lines.
+	// Append formats the lines.
 	Append AppendFunc
-	// Compression is None by default.
+	// Compression defaults to None.
 	Compression Compression
-	// BlockSize is the number of bytes of lines in a block; 0 is 1 MiB.
+	// BlockSize is the number of bytes of lines in a block; 0 means 1 MiB.
 	BlockSize int
-	// Labels are AsFiles by default.
+	// Labels defaults to AsFiles.
 	Labels Labels
 }
 
-// Format is safe for concurrent use. Make it with New.
+// Format implements writers.Format. It is safe for concurrent use. Create it with New.
 type Format struct {
 	config Config
 	codec  codec
@@ -64,13 +64,13 @@ type Format struct {
 
 var _ writers.Format = (*Format)(nil)
 
-// New checks the configuration and returns its format.
+// New returns the format, or an error if the configuration is invalid.
 func New(c Config) (*Format, error) {
 	if c.Append == nil {
-		return nil, errors.New("json lines: no function that makes the lines")
+		return nil, errors.New("json lines: Append is not set")
 	}
 	if c.BlockSize < 0 {
-		return nil, fmt.Errorf("json lines: block size %d is negative", c.BlockSize)
+		return nil, fmt.Errorf("json lines: block size %d: want 0 or more", c.BlockSize)
 	}
 	if c.BlockSize == 0 {
 		c.BlockSize = defaultBlockSize
@@ -95,13 +95,13 @@ func label(l Labels, k codec) (writers.Object, error) {
 	case AsFirehose:
 		return writers.Object{Extension: k.extension, ContentType: "application/octet-stream", ContentEncoding: k.encoding}, nil
 	}
-	return writers.Object{}, fmt.Errorf("labels %q are none of files (empty), lines, firehose", l)
+	return writers.Object{}, fmt.Errorf("labels %q: want lines, firehose or empty for files", l)
 }
 
-// Object is writers.Format's.
+// Object implements writers.Format.
 func (f *Format) Object() writers.Object { return f.object }
 
-// NewLayout is writers.Format's. A file is its blocks, behind the header of a framing that has one.
+// NewLayout implements writers.Format. A file consists of its blocks, after a header if the framing has one.
 func (f *Format) NewLayout() writers.Layout { return layout{f} }
 
 type layout struct{ format *Format }

@@ -280,7 +280,7 @@ func TestBlock_TakesARecordOfAnySize(t *testing.T) {
 	}
 }
 
-// Error objects are files of JSON lines, too, made by a function that takes what is no JSON.
+// Error objects are JSON lines files too, written by a function that accepts records that are not JSON.
 func TestFormat_TakesLinesFromAnyFunction(t *testing.T) {
 	f := newFormat(t, jsonl.Config{Append: func(dst []byte, r *record.Record) ([]byte, error) {
 		return fmt.Appendf(dst, "{\"code\":%q,\"rawData\":%q}\n", r.Fault.Code, strings.Repeat(string(r.Data), 200)), nil

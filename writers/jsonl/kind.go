@@ -7,7 +7,7 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// Kind is FORMAT=jsonl: a JSON object a line, with its event id.
+// Kind is FORMAT=jsonl: one JSON object per line, with its event id.
 var Kind = writers.Kind{
 	Name: "jsonl", Meaning: "JSON Lines",
 	Compressions: []string{string(Gzip), string(None), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed)},
@@ -25,7 +25,7 @@ var Kind = writers.Kind{
 	},
 }
 
-// FirehoseKind is FORMAT=firehose: payloads as they came.
+// FirehoseKind is FORMAT=firehose: unmodified payloads.
 var FirehoseKind = writers.Kind{
 	Name: "firehose", Meaning: "payloads are concatenated unchanged, with Firehose's headers and extensions",
 	Compressions: []string{string(None), string(Gzip), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed)},
@@ -39,8 +39,8 @@ var FirehoseKind = writers.Kind{
 	},
 }
 
-// lines makes JSON lines of the records that hold to the schema, which may be nil. The lines are the payloads as they came: a
-// schema refuses, it does not rewrite.
+// lines returns a function that makes JSON lines of records that satisfy the schema, which may be nil. A schema only
+// rejects payloads; it does not rewrite them.
 func lines(s *schema.Schema) AppendFunc {
 	if s == nil {
 		return record.AppendJSONLine

@@ -12,15 +12,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxChunk bounds the bytes of a Snappy chunk, compressed or not, that Open's reader takes. Writers use some ten or
-// hundred KiB.
+// maxChunk limits the bytes of a Snappy chunk, compressed or not, that Open's reader accepts. Writers use tens or
+// hundreds of KiB.
 const maxChunk = 32 << 20
 
-// Open returns the plain bytes of a file of any Compression. Its first bytes tell which it is, since extensions and
-// labels differ between writers; what begins like none of them is plain.
+// Open returns the plain bytes of a file of any Compression. It recognizes the compression by the first bytes, since
+// extensions and labels differ between writers. Anything else is read as plain.
 //
-// Hadoop's Snappy has no magic number. But its files begin with a zero where the first block has less than 16 MiB, as
-// this package's have, and JSON never does. The reader is for one goroutine and has to be closed; closing it does not close r.
+// Hadoop's Snappy has no magic number, but its files begin with a zero byte if the first block has less than 16 MiB, as
+// those of this package do, and JSON never does. The reader is for one goroutine and must be closed, which does not close
+// r.
 func Open(r io.Reader) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(r, 256<<10)
 	first, err := in.Peek(len(xerialHeader))
@@ -51,19 +52,19 @@ func Open(r io.Reader) (io.ReadCloser, error) {
 	return io.NopCloser(in), nil
 }
 
-// snappyReader reads the framings that are lengths and blocks in turns.
+// snappyReader reads the framings that alternate lengths and blocks.
 type snappyReader struct {
 	in *bufio.Reader
-	// next returns the length of the next compressed block, and io.EOF where the file may end.
+	// next returns the length of the next compressed block, or io.EOF where the file may end.
 	next  func(*snappyReader) (int, error)
-	left  int // plain bytes of Hadoop's block that are still to come
+	left  int // plain bytes of Hadoop's block not yet read
 	block []byte
 	room  []byte // for plain bytes
-	plain []byte // what of room has not been read yet
+	plain []byte // unread part of room
 	err   error
 }
 
-// Read is io.Reader's.
+// Read implements io.Reader.
 func (s *snappyReader) Read(p []byte) (int, error) {
 	for len(s.plain) == 0 {
 		if s.err == nil {
@@ -78,7 +79,7 @@ func (s *snappyReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill opens the next block.
+// fill decodes the next block.
 func (s *snappyReader) fill() error {
 	size, err := s.next(s)
 	if err != nil {
@@ -108,10 +109,10 @@ func (s *snappyReader) fill() error {
 	return nil
 }
 
-// nextXerial skips headers, which files that were joined have in their midst.
+// nextXerial skips headers, which concatenated files have in the middle.
 func nextXerial(s *snappyReader) (int, error) {
 	for {
-		first, _ := s.in.Peek(8) // an error comes again where the length is read
+		first, _ := s.in.Peek(8) // reading the length returns the error again
 		if string(first) != xerialHeader[:8] {
 			return s.length(true)
 		}
@@ -121,10 +122,10 @@ func nextXerial(s *snappyReader) (int, error) {
 	}
 }
 
-// nextHadoop reads the length of a block where one begins. A block may come in several chunks.
+// nextHadoop reads the length of a block at its beginning. A block may have several chunks.
 func nextHadoop(s *snappyReader) (int, error) {
 	if s.left < 0 {
-		return 0, fmt.Errorf("snappy: a block has %d bytes more than it says", -s.left)
+		return 0, fmt.Errorf("snappy: a block has %d bytes more than its length says", -s.left)
 	}
 	for s.left == 0 {
 		n, err := s.length(true)
@@ -136,7 +137,7 @@ func nextHadoop(s *snappyReader) (int, error) {
 	return s.length(false)
 }
 
-// length reads a length. The file may only end before it where that is said.
+// length reads a length. The file may end before it only if mayEnd is set.
 func (s *snappyReader) length(mayEnd bool) (int, error) {
 	var b [4]byte
 	if _, err := io.ReadFull(s.in, b[:]); err != nil {
@@ -152,7 +153,7 @@ func (s *snappyReader) length(mayEnd bool) (int, error) {
 	return int(n), nil
 }
 
-// cutOff makes an end in the midst of something what it is.
+// cutOff turns io.EOF in the middle of a block into io.ErrUnexpectedEOF.
 func cutOff(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF

@@ -91,7 +91,7 @@ func TestOpen_TakesAnEmptyFileForPlain(t *testing.T) {
 }
 
 // A file that is cut off must not be taken for a short one, wherever the cut is within a block. Hadoop's and xerial's
-// framings have no end marker: a cut between blocks can not be told.
+// framings have no end marker: a cut between blocks cannot be detected.
 func TestOpen_TellsACutOffFile(t *testing.T) {
 	for _, compression := range compressions[1:] {
 		file, plain := samples(t, compression)

@@ -2,8 +2,8 @@ package jsonl
 
 import "aws-streaming-pipeline/record"
 
-// AppendPayload appends a payload as it came, and nothing else: what Amazon Data Firehose writes. It looks at none of
-// its bytes. A payload without bytes is a fault, because it would leave no trace of its record in the file.
+// AppendPayload appends the unmodified payload without a separator, as Amazon Data Firehose does. It does not look at the
+// bytes. An empty payload is a fault, because it would leave no trace of its record in the file.
 func AppendPayload(dst []byte, r *record.Record) ([]byte, error) {
 	if r.Fault != nil {
 		return dst, r.Fault
@@ -14,8 +14,8 @@ func AppendPayload(dst []byte, r *record.Record) ([]byte, error) {
 	return append(dst, r.Data...), nil
 }
 
-// AppendPayloadLine appends a payload as it came and a line feed, as Firehose does with the processor
-// AppendDelimiterToRecord. The line feed is added whatever the payload ends with, and line feeds in it stay.
+// AppendPayloadLine appends the unmodified payload and a line feed, as Firehose does with the processor
+// AppendDelimiterToRecord. It adds the line feed even if the payload ends with one, and keeps line feeds in the payload.
 func AppendPayloadLine(dst []byte, r *record.Record) ([]byte, error) {
 	if r.Fault != nil {
 		return dst, r.Fault

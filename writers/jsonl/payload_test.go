@@ -9,8 +9,8 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// Firehose joins records with nothing between them, and with a line feed behind each if AppendDelimiterToRecord is
-// asked for (API reference, Processor). It adds nothing else and looks at nothing.
+// Firehose joins records without a separator or, with AppendDelimiterToRecord, with a line feed after each (API
+// reference, Processor). It adds nothing else and does not look at the content.
 func TestAppendPayload_LeavesEveryByteAsItIs(t *testing.T) {
 	payloads := []string{`{"a":1}`, "{\"a\":2}\n", "no JSON", "\x00\xff\xfe", " ", "\xef\xbb\xbf{}", "a\nb"}
 	var joined, delimited []byte

@@ -7,30 +7,30 @@ import (
 	"github.com/golang/snappy"
 )
 
-// Snappy alone is a format of blocks: something has to say where each begins. There are three ways in use, and no
-// reader takes one for another. All lengths are 32 bits, big-endian, where nothing else is said.
+// Snappy compresses blocks, so a framing must mark where each block begins. Three framings are in use, and readers of one
+// cannot read the others. Lengths are 32 bits, big-endian, unless noted.
 //
-// xerial, which the library snappy-java made (SnappyOutputStream): a header once, then length and block in turns. Older
-// versions of its reader do not expect a second header, so it stands at the beginning of the file only.
+// xerial, from the library snappy-java (SnappyOutputStream): one header, then the length and the bytes of each block.
+// Older versions of its reader do not expect a second header, so it is only at the beginning of the file.
 //
-// Hadoop's (BlockCompressorStream with SnappyCodec): no header; the length of the plain bytes, then the length of the
-// compressed ones and the block.
+// Hadoop (BlockCompressorStream with SnappyCodec): no header; the length of the plain bytes, then the length of the
+// compressed bytes, and the block.
 //
-// The official one (framing_format.txt of google/snappy): chunks with a kind, a length and a checksum.
+// The official framing (framing_format.txt of google/snappy): chunks with a type, a length and a checksum.
 const (
-	// xerialHeader is the magic number, and 1 for the version and for the oldest version that reads it.
+	// xerialHeader is the magic number, then 1 for the version and 1 for the oldest compatible version.
 	xerialHeader = "\x82SNAPPY\x00" + "\x00\x00\x00\x01" + "\x00\x00\x00\x01"
 	// framedHeader is the stream identifier of section 4.1.
 	framedHeader = "\xff\x06\x00\x00sNaPpY"
 )
 
-// Sizes of chunks in plain bytes. Snappy itself looks back over 64 KiB at most, so that nothing is gained by more.
+// Sizes of chunks in plain bytes. Snappy looks back over 64 KiB at most, so larger chunks gain nothing.
 const (
 	xerialChunk = 64 << 10
-	// Hadoop's reader has buffers of 256 KiB (io.compression.codec.snappy.buffersize) for the compressed bytes of a
-	// chunk and for the plain ones. 192 KiB that do not compress fit, too.
+	// Hadoop's reader has buffers of 256 KiB (io.compression.codec.snappy.buffersize) for both the compressed and the
+	// plain bytes of a chunk. Even 192 KiB of incompressible bytes fit.
 	hadoopChunk = 192 << 10
-	framedChunk = 64 << 10 // the most that section 4.2 allows
+	framedChunk = 64 << 10 // the maximum of section 4.2
 )
 
 func encodeXerial(src, dst []byte) ([]byte, error) {
@@ -52,7 +52,7 @@ func encodeHadoop(src, dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
-// appendSnappy appends the length of the compressed bytes and these.
+// appendSnappy appends the length of the compressed bytes, and the bytes.
 func appendSnappy(dst, src []byte) []byte {
 	const head = 4
 	dst = grow(dst, head+snappy.MaxEncodedLen(len(src)))
@@ -63,7 +63,7 @@ func appendSnappy(dst, src []byte) []byte {
 	return dst
 }
 
-// Kinds of chunks of the official framing, sections 4.1 to 4.6.
+// Chunk types of the official framing, sections 4.1 to 4.6.
 const (
 	framedCompressed = 0x00
 	framedPlain      = 0x01
@@ -81,7 +81,7 @@ func encodeFramed(src, dst []byte) ([]byte, error) {
 			kind, body = framedPlain, append(dst[at+head:at+head], chunk...)
 		}
 		dst = dst[:at+head+len(body)]
-		// A byte of kind and three of length, little-endian: one number.
+		// One type byte and a three-byte length, little-endian: one number.
 		binary.LittleEndian.PutUint32(dst[at:], kind|uint32(crc32.Size+len(body))<<8)
 		binary.LittleEndian.PutUint32(dst[at+4:], maskedChecksum(chunk))
 	}
@@ -90,7 +90,7 @@ func encodeFramed(src, dst []byte) ([]byte, error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// maskedChecksum is that of the official framing's section 3.
+// maskedChecksum returns the checksum of the official framing, section 3.
 func maskedChecksum(plain []byte) uint32 {
 	sum := crc32.Checksum(plain, castagnoli)
 	return (sum>>15 | sum<<17) + 0xa282ead8
