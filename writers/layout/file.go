@@ -1,6 +1,6 @@
-// Package layout says what the daemon and its tools put where in the bucket: it makes each kind of key and recognises it
-// again, and writes and reads the documents that lie beside the files. Nobody else makes or takes apart a key, so that
-// what the daemon writes the tools can name.
+// Package layout defines the keys in the bucket, and the documents stored next to the files. It makes and parses every
+// kind of key, and encodes and decodes the documents. No other package makes or parses keys, so the tools can name
+// whatever the daemon writes.
 //
 //	data and error files    File, ParseFile
 //	manifests of batches    Manifest, EncodeManifest, DecodeManifest, ManifestPlace, ParseManifestKey
@@ -8,8 +8,8 @@
 //	notes of moves          Move, DecodeMove
 //	markers of redrives     Marker
 //
-// What a function here makes, its counterpart parses, and a key that is parsed is made again byte for byte. Whatever
-// does not have the form is not the pipeline's.
+// Each function that makes a key has a counterpart that parses it, and making the parsed key again gives the same bytes.
+// A key of any other form does not belong to the pipeline.
 package layout
 
 import (
@@ -20,29 +20,29 @@ import (
 )
 
 // File is the key of a data or error file. It has the form of Firehose's keys (Amazon Data Firehose, "Amazon S3 object
-// name format"): prefix, stream, configuration version, time, id. The version is always 1, since settings have no
-// history here; the id is the batch's with the number of the file in it, so a key is never used twice.
+// name format"): prefix, stream, configuration version, time, id. The version is always 1, because settings are not
+// versioned here. The id is the batch's id and the number of the file in the batch, so a key is never used twice.
 type File struct {
-	// Name is the evaluated prefix followed by the stream's name. Either may hold anything, keys of files included, so a
-	// key does not say where the one ends and the other begins.
+	// Name is the evaluated prefix followed by the stream's name. Either may hold anything, including the key of a file,
+	// so a key does not show where one ends and the other begins.
 	Name string
-	// Clock is when the batch was begun, in whole seconds, by the clock of TIME_ZONE. The key does not name the zone:
-	// ParseFile gives the time in UTC. BatchTime gives the moment.
+	// Clock is the time when the batch was begun, in whole seconds, in TIME_ZONE. The key does not name the zone:
+	// ParseFile returns the time in UTC. BatchTime returns the exact time.
 	Clock time.Time
-	// Batch is the batch's id, as NewBatchID makes it.
+	// Batch is the batch's id, from NewBatchID.
 	Batch string
-	// Number is that of the file in its batch, 0 or more.
+	// Number is the number of the file in its batch, from 0.
 	Number int
-	// Extension is empty, or what prefix.ValidateExtension and IsFileEnding let pass.
+	// Extension is empty, or valid by prefix.ValidateExtension and IsFileEnding.
 	Extension string
 }
 
 const clockForm = "2006-01-02-15-04-05"
 
-// ending is what comes after the name. The extension has the characters of Firehose's FileExtension.
+// ending follows the name. The extension has the characters of Firehose's FileExtension.
 const ending = `-1-(\d{4}(?:-\d{2}){5})-(` + batchID + `)-(\d{3,})(|\.[0-9a-z!\-_.*'()]+)$`
 
-// A prefix may come from the records and look like a key itself, an extension may not: so the last ending counts.
+// A prefix may come from the records and look like a key itself, an extension may not: so the last match counts.
 var fileKey = regexp.MustCompile(`(?s)^(.*)` + ending)
 
 // Key returns the object's key.
@@ -50,7 +50,7 @@ func (f File) Key() string {
 	return fmt.Sprintf("%s-1-%s-%s-%03d%s", f.Name, f.Clock.Format(clockForm), f.Batch, f.Number, f.Extension)
 }
 
-// ParseFile takes a key apart; false if it is not one that File.Key makes.
+// ParseFile parses a key; false if it is not one that File.Key makes.
 func ParseFile(key string) (File, bool) {
 	m := fileKey.FindStringSubmatch(key)
 	if m == nil {
@@ -68,6 +68,6 @@ func ParseFile(key string) (File, bool) {
 	return f, f.Key() == key
 }
 
-// IsFileEnding tells that an extension holds the end of a file's key. With such an extension nobody could tell which
-// batch a file belongs to.
+// IsFileEnding reports whether an extension contains the end of a file's key. With such an extension, the batch of a file
+// would be ambiguous.
 func IsFileEnding(extension string) bool { return fileKey.MatchString(extension) }

@@ -10,8 +10,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Manifest says what a batch has delivered. It is written when all files of the batch are visible, and is what an audit
-// reads.
+// Manifest records what a batch delivered. It is written when all files of the batch are visible. Audits read it.
 type Manifest struct {
 	Batch   string             `json:"batch"`
 	Worker  string             `json:"worker"`
@@ -20,7 +19,7 @@ type Manifest struct {
 	Files   []ManifestFile     `json:"files"`
 }
 
-// ManifestFile is one object that a batch has delivered.
+// ManifestFile is one object that a batch delivered.
 type ManifestFile struct {
 	Bucket    string `json:"bucket"`
 	Key       string `json:"key"`
@@ -32,16 +31,16 @@ type ManifestFile struct {
 	Reason    string `json:"reason,omitempty"` // why the file was closed: size, interval, ...
 }
 
-// MaxManifest bounds the size of a manifest in bytes, for its readers. Most have a few kilobytes; that of one aggregate
-// with 250,000 partitions (record.DefaultMaxRecords) of the longest keys has some 600 MB.
+// MaxManifest is the maximum size of a manifest in bytes that readers accept. Most have a few kilobytes; that of one
+// aggregate with 250,000 partitions (record.DefaultMaxRecords) of the longest keys has some 600 MB.
 const MaxManifest = 1 << 30
 
-// noFiles is what stands in a manifest's text in the place of files that it has not. No string holds it: there, the
-// quotes are escaped.
+// noFiles is the placeholder for the files in a manifest's JSON. No string contains it, since its quotes would be
+// escaped.
 var noFiles = []byte(`"files": null`)
 
-// EncodeManifest is the text of a batch's manifest. Uploads and parts are of no use any more. It is made file by file,
-// and so takes up its size in memory and not several times as much.
+// EncodeManifest returns the manifest of a batch as JSON. It leaves out uploads and parts, which are no longer needed. It
+// encodes file by file, so that it takes the manifest's size in memory only once.
 func EncodeManifest(b checkpoint.Batch) ([]byte, error) {
 	frame, err := json.MarshalIndent(Manifest{Batch: b.ID, Worker: b.Worker, Created: b.Created, Ranges: b.Ranges}, "", "  ")
 	if err != nil || len(b.Files) == 0 {
@@ -64,20 +63,20 @@ func EncodeManifest(b checkpoint.Batch) ([]byte, error) {
 	return append(body, '\n'), nil
 }
 
-// DecodeManifest reads the text of a manifest. Validate says whether it can be that of a batch.
+// DecodeManifest decodes a manifest. Validate checks that it is plausible.
 func DecodeManifest(body []byte) (Manifest, error) {
 	var m Manifest
 	err := json.Unmarshal(body, &m)
 	return m, err
 }
 
-// Validate tells whether a batch with that id and those ranges may have been committed.
+// Validate returns an error if no batch with that id and those ranges can have been committed.
 func (m Manifest) Validate() error { return checkpoint.Batch{ID: m.Batch, Ranges: m.Ranges}.Validate() }
 
-// Key is where the manifest lies.
+// Key returns the key of the manifest.
 func (m Manifest) Key(prefix string) string { return manifestKey(prefix, m.Created, m.Batch) }
 
-// ManifestSize estimates the size of a manifest in bytes. It is more only where many characters have to be escaped.
+// ManifestSize estimates the size of a manifest in bytes. Only many escaped characters make it larger.
 func ManifestSize(files []checkpoint.File) int {
 	n := 64 << 10 // the ranges
 	for i := range files {
@@ -87,8 +86,8 @@ func ManifestSize(files []checkpoint.File) int {
 	return n
 }
 
-// ManifestPlace is where the manifest of a batch lies: where it was to lie when the batch was sealed. A batch that does
-// not say so has it in the bucket of its files, or the given one if they are in none, under the given prefix.
+// ManifestPlace returns the place of a batch's manifest, which was fixed when the batch was sealed. If the batch does not
+// name it, it is under the given prefix, in the bucket of the batch's files, or in the given bucket if they name none.
 func ManifestPlace(b checkpoint.Batch, bucket, prefix string) checkpoint.Place {
 	if b.Manifest != (checkpoint.Place{}) {
 		return b.Manifest
@@ -99,22 +98,22 @@ func ManifestPlace(b checkpoint.Batch, bucket, prefix string) checkpoint.Place {
 	return checkpoint.Place{Bucket: bucket, Key: manifestKey(prefix, b.Created, b.ID)}
 }
 
-// hourFolder is a part of a manifest's key. The order of keys is that of hours.
+// hourFolder is a part of a manifest's key. Keys sort by hour.
 const hourFolder = "2006/01/02/15/"
 
 const manifestSuffix = ".json"
 
-// manifestKey is where the manifest of a batch lies: by the hour, of UTC, in which the batch was sealed.
+// manifestKey returns the key of a batch's manifest, in the folder of the UTC hour in which the batch was sealed.
 func manifestKey(prefix string, sealed time.Time, batch string) string {
 	return ManifestFolder(prefix, sealed) + batch + manifestSuffix
 }
 
-// ManifestFolder is where the manifests of batches lie that were sealed in the hour of t.
+// ManifestFolder returns the folder of the manifests of batches that were sealed in the hour of t.
 func ManifestFolder(prefix string, t time.Time) string { return prefix + t.UTC().Format(hourFolder) }
 
 // ParseManifestKey returns the hour and the name from a manifest's key; false if the key is not one under that prefix.
-// The name is the batch's id unless the manifest was copied to another one. A data file may lie in the same folder and
-// end alike: it is no manifest.
+// The name is the batch's id, unless the manifest was copied to another key. A data file may be in the same folder and
+// have the same ending: it is not a manifest.
 func ParseManifestKey(prefix, key string) (hour time.Time, batch string, ok bool) {
 	name, ok := strings.CutPrefix(key, prefix)
 	if !ok || len(name) <= len(hourFolder) {
@@ -131,8 +130,8 @@ func ParseManifestKey(prefix, key string) (hour time.Time, batch string, ok bool
 	return hour, batch, true
 }
 
-// IsBookkeeping tells that a key is that of a manifest, of the note of a move or of a list of files. Data may lie under
-// the prefix of manifests, so the prefix alone does not tell.
+// IsBookkeeping reports whether a key is that of a manifest, a note of a move, or a file list. The prefix alone does not
+// show it, since data may be stored under the prefix of manifests.
 func IsBookkeeping(manifestPrefix, key string) bool {
 	_, _, manifest := ParseManifestKey(manifestPrefix, key)
 	return manifest || strings.HasPrefix(key, MovesFolder(manifestPrefix)) || strings.HasPrefix(key, OutboxFolder(manifestPrefix))

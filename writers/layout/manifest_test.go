@@ -185,7 +185,7 @@ func TestParseManifest_KnowsManifestsAlone(t *testing.T) {
 	}
 }
 
-// Data may lie under the prefix of manifests, or there may be no such prefix.
+// Data may be stored under the manifest prefix, and the manifest prefix may be empty.
 func TestIsBookkeeping_TellsFilesFromWhatLiesBesideThem(t *testing.T) {
 	for _, under := range []string{"manifests/", "", "data/"} {
 		for _, key := range []string{manifestKey(under, clock), move.Key(under, id), layout.OutboxKey(under, id)} {

@@ -9,13 +9,14 @@ import (
 )
 
 // Move is the note of an operator's deliberate change of a position. It is written before the position moves. An audit
-// holds it against the chain of the shard: without a note the same jump is a gap or an overlap.
+// compares it with the chain of the shard: without a note, the same jump is a gap or an overlap.
 type Move struct {
 	Shard string              `json:"shard"`
 	From  checkpoint.Position `json:"from"`
 	To    checkpoint.Position `json:"to"`
-	// Counter is that of the lease after the move. No commit carries it: it clears the owner, and the next acquisition
-	// raises it again. So it parts the ranges before the move from those behind it, whatever their positions are.
+	// Counter is the lease's counter after the move. No commit carries it: the move clears the owner, and the next
+	// acquisition increments it again. So it separates the ranges before the move from those after it, whatever their
+	// positions.
 	Counter int64     `json:"lease_counter"`
 	At      time.Time `json:"at"`
 	By      string    `json:"by"`
@@ -27,21 +28,21 @@ const (
 	dayFolder = "2006/01/02/"
 )
 
-// MovesFolder is where the notes of deliberate changes of positions lie, beside the manifests.
+// MovesFolder returns the folder of the notes of moves, next to the manifests.
 func MovesFolder(manifestPrefix string) string { return manifestPrefix + moves }
 
-// Key is where the note lies. The id keeps notes of repeated attempts apart.
+// Key returns the key of the note. The id keeps notes of repeated attempts apart.
 func (m Move) Key(manifestPrefix, id string) string {
 	return fmt.Sprintf("%s%s%s-%d-%s.json", MovesFolder(manifestPrefix), m.At.UTC().Format(dayFolder), m.Shard, m.Counter, id)
 }
 
-// Encode returns the note's text.
+// Encode returns the note as JSON.
 func (m Move) Encode() ([]byte, error) {
 	body, err := json.MarshalIndent(m, "", "  ")
 	return append(body, '\n'), err
 }
 
-// DecodeMove reads the text of a note, and checks that it can be that of a move.
+// DecodeMove decodes a note, and checks that it is valid.
 func DecodeMove(body []byte) (Move, error) {
 	var m Move
 	if err := json.Unmarshal(body, &m); err != nil {

@@ -7,15 +7,16 @@ const (
 	listSuffix = ".json.zst"
 )
 
-// OutboxFolder is where the lists of files of batches lie that are in the outbox and have too many files for their item.
+// OutboxFolder returns the folder of the file lists of batches that are in the outbox and have too many files for their
+// item.
 func OutboxFolder(manifestPrefix string) string { return manifestPrefix + outbox }
 
-// OutboxKey is where the list of a batch's files lies until the batch is published.
+// OutboxKey returns the key of the list of a batch's files, which exists until the batch is published.
 func OutboxKey(manifestPrefix, batch string) string {
 	return OutboxFolder(manifestPrefix) + batch + listSuffix
 }
 
-// ParseOutboxKey returns the batch whose list of files lies under the key; false if the key is not that of such a list.
+// ParseOutboxKey returns the batch whose file list has the key; false if it is not the key of such a list.
 func ParseOutboxKey(manifestPrefix, key string) (batch string, ok bool) {
 	name, ok := strings.CutPrefix(key, OutboxFolder(manifestPrefix))
 	if !ok {

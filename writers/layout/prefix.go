@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Fixed is the beginning of a prefix that has no expressions: all its keys begin with it.
+// Fixed returns the part of a prefix before its first expression: all its keys begin with it.
 func Fixed(prefix string) string {
 	before, _, _ := strings.Cut(prefix, "!{")
 	return before
 }
 
-// Disjoint drops prefixes that lie under others, and doubles.
+// Disjoint removes duplicates and prefixes that others cover.
 func Disjoint(prefixes []string) []string {
 	sorted := slices.Compact(slices.Sorted(slices.Values(prefixes)))
 	var list []string
