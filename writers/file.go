@@ -14,74 +14,73 @@ import (
 )
 
 var (
-	// ErrFileClosed means that a file takes no more records, because Finish or Abandon has been called.
+	// ErrFileClosed means that Finish or Abandon has been called, so the file accepts no more records.
 	ErrFileClosed = errors.New("the file is closed")
-	// ErrPanicked means that a format panicked at the records of a file. Shared.Try finds out at which.
+	// ErrPanicked means that a format panicked on the records of a file. Shared.Try finds the record.
 	ErrPanicked = errors.New("the format panicked")
 )
 
-// FileSpec says what a file is and where it goes.
+// FileSpec describes a file and where it is stored.
 type FileSpec struct {
 	Format Format
 	Sink   Destination
-	// Key is the whole object key.
+	// Key is the complete object key.
 	Key string
-	// BatchID is the batch that the file belongs to; it becomes the object's metadata.
+	// BatchID is the id of the file's batch; it becomes metadata of the object.
 	BatchID string
-	// Metadata is stored with the object beside the batch's id.
+	// Metadata is stored with the object in addition to the batch's id.
 	Metadata map[string]string
-	// Partition and Error are handed through to the checkpoint.File.
+	// Partition and Error are copied to the checkpoint.File.
 	Partition string
 	Error     bool
 }
 
 // File collects the records of one partition from all shards into one object.
 //
-// Records of one caller stand in the file in the order of its calls. Full blocks are encoded beside one another and
-// laid down in the order in which they were filled.
+// Records of one caller are in the file in the order of its calls. Full blocks are encoded in parallel and written in the
+// order in which they were filled.
 type File struct {
 	spec   FileSpec
 	object Object
 	layout Layout
 	shared *Shared
 
-	ctx    context.Context // of everything that goes on behind Append
+	ctx    context.Context // of all work in the background
 	cancel context.CancelCauseFunc
 	work   sync.WaitGroup // encoders and the placer
 
 	rows     atomic.Int64
 	placed   atomic.Int64 // encoded bytes handed to the upload
-	pending  atomic.Int64 // bytes of the blocks that were sealed and are not placed yet, as it was when they were
+	pending  atomic.Int64 // bytes, when sealed, of the blocks that are sealed but not placed yet
 	standing atomic.Int64 // bytes of the open block
 	held     atomic.Int64 // memory of the open block
 	own      ratio
 	common   *ratio // of all files of the format
 
-	mu     sync.Mutex // guards block and closed; held while waiting for a slot
+	mu     sync.Mutex // guards block and closed; also held while waiting for a slot
 	block  Block      // nil before the first record and after each seal
 	closed bool
 
-	// The placer, which frees slots, must not need mu. Where both locks are held, mu was taken first.
+	// The placer, which frees slots, must not need mu. If both locks are needed, mu is taken first.
 	queueMu sync.Mutex
 	queue   []*sealed // in the order of the file
-	placing bool      // there is a placer
+	placing bool      // a placer is running
 
-	upload Upload // made and used by the placer, and when there is none any more by Finish and Abandon
+	upload Upload // created and used by the placer, and after it has ended by Finish and Abandon
 }
 
-// sealed is a block on its way to its place.
+// sealed is a block between sealing and placing.
 type sealed struct {
 	block   Block
 	raw     int64 // bytes when it was sealed
-	held    int64 // what it has in the account Encoding
+	held    int64 // its bytes in the account Encoding
 	encoded Encoded
 	err     error
 	done    chan struct{} // closed when encoded or err is set
 }
 
-// OpenFile begins a file. It makes no request: the upload is begun with the first bytes, so a file that gets no record
-// costs nothing. The context ends everything that the file does, at any time. The caller ends the file with Finish or
-// Abandon.
+// OpenFile begins a file. It makes no request: the upload begins with the first bytes, so a file without records costs
+// nothing. When the context ends, so does all work of the file. The caller ends the file with Finish or Abandon.
 func OpenFile(ctx context.Context, spec FileSpec, shared *Shared) *File {
 	f := &File{spec: spec, object: spec.Format.Object(), layout: spec.Format.NewLayout(), shared: shared}
 	f.ctx, f.cancel = context.WithCancelCause(ctx)
@@ -91,12 +90,12 @@ func OpenFile(ctx context.Context, spec FileSpec, shared *Shared) *File {
 
 // Append adds a record and copies what it keeps. It is safe for concurrent use.
 //
-// A *record.Fault means that this record does not fit the format; the file is as it was. Any other error is final for
-// the file, whether or not the record went in.
+// A *record.Fault means that this record does not fit the format; the file is unchanged. Any other error is final for the
+// file, whether or not the record was added.
 //
-// Append waits while as many blocks as the process allows are sealed and not yet handed on, if its own block is full or
-// the memory budget is nearly used up by open blocks. Sealed blocks move on by themselves as long as S3 takes bytes, and the
-// file's context ends the wait.
+// If its own block is full, or open blocks have nearly used up the memory budget, Append waits while the maximum number
+// of blocks is sealed and not yet handed on. Sealed blocks move on by themselves as long as S3 accepts bytes; the end of
+// the file's context ends the wait.
 func (f *File) Append(r *record.Record) error {
 	if err := f.append(r); err != nil {
 		return err
@@ -116,8 +115,8 @@ func (f *File) append(r *record.Record) error {
 	return f.add(r)
 }
 
-// AppendAlone adds records in blocks that hold no others, those in which Shared.Try has tried them. A record that does not fit
-// is handed to misfit, and the file is as it was before it. Otherwise it is as Append.
+// AppendAlone adds records in blocks that hold no others, the same ones that Shared.Try has tried. A record that does not
+// fit is passed to misfit and leaves the file unchanged. Otherwise it works like Append.
 func (f *File) AppendAlone(records []*record.Record, misfit func(*record.Record, *record.Fault)) error {
 	if err := f.appendAlone(records, misfit); err != nil {
 		return err
@@ -150,13 +149,13 @@ func (f *File) appendAlone(records []*record.Record, misfit func(*record.Record,
 	return f.seal()
 }
 
-// add puts a record into the open block, and seals one that is full. The caller holds f.mu.
+// add puts a record into the open block, and seals the block if it is full. The caller holds f.mu.
 func (f *File) add(r *record.Record) error {
 	if f.block == nil {
 		f.block = f.layout.NewBlock()
 	}
 	err := f.block.Append(r)
-	f.measure() // also after a fault: the attempt may have made the block's memory grow
+	f.measure() // even after a fault: the attempt may have grown the block's memory
 	if err != nil {
 		return err
 	}
@@ -167,7 +166,7 @@ func (f *File) add(r *record.Record) error {
 	return f.seal()
 }
 
-// state returns why the file takes no more records, or nil.
+// state returns the reason why the file accepts no more records, or nil.
 func (f *File) state() error {
 	if f.closed {
 		return fmt.Errorf("append to %s: %w", f.spec.Key, ErrFileClosed)
@@ -175,7 +174,7 @@ func (f *File) state() error {
 	return f.failure()
 }
 
-// failure returns what has ended the file's work, or nil.
+// failure returns the error that ended the file's work, or nil.
 func (f *File) failure() error {
 	if f.ctx.Err() == nil {
 		return nil
@@ -183,7 +182,7 @@ func (f *File) failure() error {
 	return context.Cause(f.ctx)
 }
 
-// measure brings the account of the open block up to date.
+// measure updates the account of the open block.
 func (f *File) measure() {
 	f.standing.Store(int64(f.block.Size()))
 	held := int64(f.block.Held())
@@ -192,11 +191,11 @@ func (f *File) measure() {
 	}
 }
 
-// Rows is the number of records in the file.
+// Rows returns the number of records in the file.
 func (f *File) Rows() int64 { return f.rows.Load() }
 
-// Size is the size of the object so far in bytes: what is encoded, and an estimate by the file's own ratio, or that of
-// its format before it has one, for what is not.
+// Size returns the current size of the object in bytes: what is encoded, plus an estimate for the rest by the compression
+// ratio of the file or, before it has one, of its format.
 func (f *File) Size() int64 {
 	raw := f.pending.Load() + f.standing.Load()
 	return f.placed.Load() + int64(float64(raw)*f.ratio())
@@ -204,8 +203,7 @@ func (f *File) Size() int64 {
 
 func (f *File) ratio() float64 { return f.own.or(f.common.or(initialRatio)) }
 
-// Seal closes the open block, so that its memory becomes free as soon as it is encoded and sent. It waits as Append
-// does.
+// Seal closes the open block, so that its memory is freed as soon as it is encoded and sent. It waits like Append.
 func (f *File) Seal() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -215,8 +213,8 @@ func (f *File) Seal() error {
 	return f.seal()
 }
 
-// seal waits for a slot and dispatches the open block, if it has records. The caller holds f.mu, so that nobody fills
-// the block any further meanwhile.
+// seal waits for a slot and dispatches the open block, if it has records. The caller holds f.mu, so that nobody adds to
+// the block meanwhile.
 func (f *File) seal() error {
 	if f.block == nil || f.block.Rows() == 0 {
 		return nil
@@ -228,8 +226,8 @@ func (f *File) seal() error {
 	return nil
 }
 
-// trySeal dispatches the open block with a slot that the caller holds, unless there is nothing to seal or somebody is
-// using the file. It tells whether it has done so.
+// trySeal dispatches the open block with a slot that the caller holds, unless there is nothing to seal or the file is in
+// use. It reports whether it did.
 func (f *File) trySeal() bool {
 	if !f.mu.TryLock() {
 		return false
@@ -242,8 +240,8 @@ func (f *File) trySeal() bool {
 	return true
 }
 
-// dispatch takes the open block out and sends it on its way. Its slot goes with it. The caller holds f.mu, which gives
-// the blocks their order.
+// dispatch queues the open block for encoding and passes it the slot. The caller holds f.mu, which puts the blocks in
+// order.
 func (f *File) dispatch() {
 	raw, held := f.standing.Swap(0), f.held.Swap(0)
 	s := &sealed{block: f.block, raw: raw, held: held, done: make(chan struct{})}
@@ -260,7 +258,7 @@ func (f *File) dispatch() {
 	}
 }
 
-// encode turns a sealed block into bytes once a core is free for it.
+// encode turns a sealed block into bytes when a core is free.
 func (f *File) encode(s *sealed) {
 	defer close(s.done)
 	select {
@@ -270,7 +268,7 @@ func (f *File) encode(s *sealed) {
 		s.err = f.failure()
 		return
 	}
-	// While it runs, the block's memory and the encoded bytes exist side by side.
+	// While it runs, the block's memory and the encoded bytes exist at the same time.
 	growth := int64(float64(s.raw) * f.ratio())
 	f.shared.budget.Add(budget.Encoding, growth)
 	encoded, err := guard(s.block.Encode)
@@ -288,22 +286,21 @@ func (f *File) encode(s *sealed) {
 	f.common.observe(s.raw, size)
 }
 
-// guard calls a method of the format. A panic in it ends the file, as an error does: unrecovered it would end the process,
-// and then each worker that takes the shard over.
+// guard calls a method of the format. A panic in it ends the file, like an error. Unrecovered, it would end the process,
+// and then each worker that takes over the shard.
 func guard[T any](method func() (T, error)) (result T, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %s", ErrPanicked, record.Panicked(v).Message) // no *record.Fault: nobody knows yet which record it was
+			err = fmt.Errorf("%w: %s", ErrPanicked, record.Panicked(v).Message) // not a *record.Fault: the record is not known yet
 		}
 	}()
 	return method()
 }
 
-// place lays the sealed blocks down in their order until none is left. A file has one placer at a time, and none while
-// it rests.
+// place writes the sealed blocks in order until none is left. A file has at most one placer at a time.
 func (f *File) place() {
 	for s := f.next(); s != nil; s = f.next() {
-		<-s.done // soon: an encoder waits for a core or the context at most
+		<-s.done // soon: an encoder waits only for a core or the context
 		if err := f.lay(s); err != nil {
 			f.cancel(err)
 		}
@@ -311,7 +308,7 @@ func (f *File) place() {
 	}
 }
 
-// next takes the first block of the queue. With nil the placer has to end.
+// next removes the first block from the queue. If it returns nil, the placer must end.
 func (f *File) next() *sealed {
 	f.queueMu.Lock()
 	defer f.queueMu.Unlock()
@@ -343,7 +340,7 @@ func (f *File) lay(s *sealed) error {
 	return f.write(p)
 }
 
-// begin makes the upload before the first block.
+// begin starts the upload before the first block.
 func (f *File) begin() error {
 	if f.upload != nil {
 		return nil
@@ -376,7 +373,7 @@ func (f *File) write(p []byte) error {
 	return err
 }
 
-// discard gives back what a sealed block has held.
+// discard releases what a sealed block holds.
 func (f *File) discard(s *sealed) {
 	if s.encoded.Release != nil {
 		s.encoded.Release()
@@ -386,9 +383,9 @@ func (f *File) discard(s *sealed) {
 	f.shared.giveSlot()
 }
 
-// Finish ends the file: it takes no more records, and when Finish has returned without an error every byte is durable
-// in S3 as a part of the upload, which is still invisible. Of a file without records only Key, Partition and Error are
-// set, and there is no upload. After an error the caller calls Abandon.
+// Finish ends the file. If it returns no error, every byte is durable in S3 as a part of the upload, which is still
+// invisible. If the file has no records, only Key, Partition and Error are set, and there is no upload. After an error,
+// the caller calls Abandon.
 func (f *File) Finish(ctx context.Context) (checkpoint.File, error) {
 	stop := context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })
 	defer stop()
@@ -407,7 +404,7 @@ func (f *File) Finish(ctx context.Context) (checkpoint.File, error) {
 	return staged, nil
 }
 
-// close refuses further records and dispatches those that are there.
+// close refuses further records and dispatches the open block.
 func (f *File) close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -418,7 +415,7 @@ func (f *File) close() error {
 	return f.seal()
 }
 
-// stage writes the file's end and makes all of it durable.
+// stage writes the end of the file and makes all of it durable.
 func (f *File) stage() (checkpoint.File, error) {
 	if f.upload == nil {
 		return f.describe(checkpoint.File{}), nil
@@ -434,8 +431,8 @@ func (f *File) stage() (checkpoint.File, error) {
 	return f.describe(staged), err
 }
 
-// Abandon gives the file up: it stops what is under way, waits for its end and frees what is held. The answer is for
-// Sink.Abort, which has nothing to do if nothing is staged. After Finish it only tells which upload it was.
+// Abandon gives the file up: it stops all work, waits for it to end, and releases memory. The result is for Sink.Abort,
+// which does nothing if nothing is staged. After Finish, Abandon only returns the upload.
 func (f *File) Abandon() checkpoint.File {
 	f.end(ErrFileClosed)
 	f.mu.Lock()
@@ -461,7 +458,7 @@ func (f *File) describe(c checkpoint.File) checkpoint.File {
 	return c
 }
 
-// end ends the file's context and takes it off the list of open files.
+// end ends the file's context and removes the file from the list of open files.
 func (f *File) end(cause error) {
 	f.cancel(cause)
 	f.shared.remove(f)

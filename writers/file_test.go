@@ -596,7 +596,7 @@ func TestShared_TryFindsAPanicWhereverItIs(t *testing.T) {
 		b := budget.New(1<<20, nil)
 		shared := newShared(t, b, 1)
 		format := brittle{newFormat(t, jsonl.Gzip, 0), func(at string, _ int) { panicAt(place == at) }}
-		for range 2 { // the core is given back
+		for range 2 { // the core is released
 			fault, err := shared.Try(t.Context(), format, records)
 			if err != nil || (fault != nil) != (place != "nowhere") {
 				t.Errorf("%s: fault %v, error %v", place, fault, err)

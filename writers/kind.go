@@ -8,32 +8,32 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// Kind is a file format as settings choose it: all that the rest of the program has to know of one. A package of a format
+// Kind describes a file format: everything that the rest of the program needs to know about it. The package of a format
 // exports its kind, and package formats lists them.
 type Kind struct {
 	// Name is the value of FORMAT.
 	Name string
-	// Meaning explains the name in help texts; empty if there is nothing to explain.
+	// Meaning explains the name in help texts; it may be empty.
 	Meaning string
-	// Compressions are the values of COMPRESSION that the format takes, its default first.
+	// Compressions are the values of COMPRESSION that the format supports, its default first.
 	Compressions []string
-	// Storage is how Athena reads the files; empty if no table is made for them.
+	// Storage describes how Athena reads the files; empty if it does not.
 	Storage schema.Storage
 
-	// Schema tells that the format reads payloads and takes Options.Schema; others look at no payload.
+	// Schema reports whether the format reads payloads and uses Options.Schema. Other formats do not look at payloads.
 	Schema bool
-	// Columns tells that files hold columns: RowGroupBytes, PlainIntegers, Bloom and Rounded are for those.
+	// Columns reports whether files have columns, and so whether RowGroupBytes, PlainIntegers, Bloom and Rounded apply.
 	Columns bool
-	// Labels tells that a file can be labelled with a Content-Encoding, as ContentEncoding asks for.
+	// Labels reports whether files can be labelled with a Content-Encoding, and so whether ContentEncoding applies.
 	Labels bool
-	// Delimiter tells that AppendDelimiter may be asked for.
+	// Delimiter reports whether AppendDelimiter applies.
 	Delimiter bool
 
-	// Open makes the format. The options have passed the checks that the fields above stand for.
+	// Open returns the format. The options have been checked against the fields above.
 	Open func(Options) (Format, error)
 }
 
-// Options are what settings say of the format of files. A format ignores what it has no use for.
+// Options are the settings for the format of files. A format ignores those that do not apply to it.
 type Options struct {
 	Schema      *schema.Schema // nil for none
 	Compression string         // empty for the default of the kind
@@ -44,14 +44,14 @@ type Options struct {
 	RowGroupBytes int
 	PlainIntegers bool              // write integers in the plain encoding
 	Bloom         []string          // columns that get a Bloom filter
-	Rounded       func(numbers int) // told of numbers that columns hold rounded; nil for nobody
+	Rounded       func(numbers int) // called with the count of rounded numbers; may be nil
 	CreatedBy     string            // the program, for the metadata of files
 }
 
-// Kinds are formats by their names.
+// Kinds is a list of formats.
 type Kinds []Kind
 
-// Find returns the kind of that name.
+// Find returns the kind with that name.
 func (k Kinds) Find(name string) (Kind, bool) {
 	i := slices.IndexFunc(k, func(kind Kind) bool { return kind.Name == name })
 	if i < 0 {
@@ -60,7 +60,7 @@ func (k Kinds) Find(name string) (Kind, bool) {
 	return k[i], true
 }
 
-// Names are those of all kinds for which is holds; nil holds for all.
+// Names returns the names of the kinds for which is returns true, or all names if is is nil.
 func (k Kinds) Names(is func(Kind) bool) (names []string) {
 	for _, kind := range k {
 		if is == nil || is(kind) {

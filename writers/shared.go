@@ -10,29 +10,29 @@ import (
 	"aws-streaming-pipeline/internal/budget"
 )
 
-// initialRatio is taken for encoded bytes per byte of block memory until the first block of a format has shown its own.
+// initialRatio is the assumed ratio of encoded bytes to block memory until the first block of a format is encoded.
 const initialRatio = 0.5
 
-// smallestSeal is the size of an open block, in bytes, below which sealing it to save memory is not worth its while.
+// smallestSeal is the size of an open block, in bytes, below which sealing it saves too little memory.
 const smallestSeal = 16 << 10
 
-// Shared is what all files of a process have in common: the cores that encode, the bound on sealed blocks, the memory
-// budget and what is known of each format's compression. It is safe for concurrent use.
+// Shared holds what all files of a process share: the cores that encode, the limit on sealed blocks, the memory budget
+// and the compression ratio of each format. It is safe for concurrent use.
 type Shared struct {
 	budget *budget.Budget
-	cores  chan struct{} // one element for each Encode that runs
-	slots  chan struct{} // one for each block from its sealing until its bytes have been handed to the upload
+	cores  chan struct{} // one element per running Encode
+	slots  chan struct{} // one element per block, from sealing until its bytes have been handed to the upload
 
 	mu     sync.Mutex
 	open   map[*File]struct{}
 	ratios map[string]*ratio // by extension
 }
 
-// NewShared returns what files share. Encoders is the number of blocks that are encoded at the same time, 0 for the
-// number of cores. Twice as many may be sealed, so that the encoders do not run dry while bytes are handed on.
+// NewShared returns a Shared. encoders is the number of blocks that are encoded at the same time; 0 means the number of
+// cores. Twice as many may be sealed, so that the encoders stay busy while bytes are handed on.
 func NewShared(b *budget.Budget, encoders int) (*Shared, error) {
 	if encoders < 0 {
-		return nil, fmt.Errorf("number of encoders %d is negative", encoders)
+		return nil, fmt.Errorf("number of encoders %d: want 0 or more", encoders)
 	}
 	if encoders == 0 {
 		encoders = runtime.GOMAXPROCS(0)
@@ -46,7 +46,7 @@ func NewShared(b *budget.Budget, encoders int) (*Shared, error) {
 	}, nil
 }
 
-// Budget is the budget that the files count into.
+// Budget returns the memory budget of the files.
 func (s *Shared) Budget() *budget.Budget { return s.budget }
 
 // takeSlot waits for the right to seal a block.
@@ -61,9 +61,9 @@ func (s *Shared) takeSlot(ctx context.Context) error {
 
 func (s *Shared) giveSlot() { <-s.slots }
 
-// Relieve seals open blocks, the largest first, until they take up no more than their share of a budget that is tight.
-// It tells whether it has sealed any; their memory becomes free as they are encoded and sent. It does not wait: where
-// as many blocks as allowed are under way, room is being made already.
+// Relieve seals open blocks, the largest first, until they take no more than their share of a budget that is tight. It
+// reports whether it sealed any; their memory is freed as they are encoded and sent. It does not wait: if the maximum
+// number of blocks is in progress, memory is being freed already.
 func (s *Shared) Relieve() bool {
 	relieved := false
 	for s.tight() {
@@ -80,9 +80,9 @@ func (s *Shared) Relieve() bool {
 	return relieved
 }
 
-// relieve does what Relieve does, and waits for slots while the budget is nearly used up and not only tight: the last
-// sixteenth is for what encoding adds, and for what nobody counts. Slots become free by themselves: a sealed block waits
-// for a core and for parts that are on their way, never for an appender.
+// relieve works like Relieve, but waits for slots if the budget is nearly used up and not just tight: the last sixteenth
+// is for memory that encoding adds and that is not counted. Slots always become free: a sealed block waits for a core and
+// for parts in flight, never for an appender.
 func (s *Shared) relieve(ctx context.Context) error {
 	s.Relieve()
 	for s.tight() && s.budget.Used() > s.budget.Limit()/16*15 {
@@ -96,13 +96,13 @@ func (s *Shared) relieve(ctx context.Context) error {
 	return nil
 }
 
-// tight tells that memory is short and that open blocks have more than their share of it.
+// tight reports whether memory is short and open blocks take more than their share.
 func (s *Shared) tight() bool {
 	return s.budget.Over() && s.budget.Held(budget.Block) > s.budget.Limit()/4
 }
 
-// sealLargest seals the largest open block with a slot that the caller holds. It gives the slot back if no block is
-// worth it, or if somebody is just filling the one that is.
+// sealLargest seals the largest open block with a slot that the caller holds. It releases the slot if no block is large
+// enough, or if the largest is in use.
 func (s *Shared) sealLargest() bool {
 	if f := s.largest(); f != nil && f.trySeal() {
 		return true
@@ -141,7 +141,7 @@ func (s *Shared) remove(f *File) {
 	delete(s.open, f)
 }
 
-// ratio is the running relation of encoded bytes to bytes of block memory. The zero value knows nothing yet.
+// ratio is the ratio of encoded bytes to bytes of block memory so far. The zero value has none.
 type ratio struct{ raw, encoded atomic.Int64 }
 
 func (r *ratio) observe(raw, encoded int64) {
@@ -149,7 +149,7 @@ func (r *ratio) observe(raw, encoded int64) {
 	r.encoded.Add(encoded)
 }
 
-// or returns the ratio, or another's if nothing has been observed.
+// or returns the ratio, or other if nothing has been observed.
 func (r *ratio) or(other float64) float64 {
 	raw := r.raw.Load()
 	if raw == 0 {

@@ -8,10 +8,9 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Try makes a file of the records that goes nowhere, in the blocks that File.AppendAlone makes of them, and returns what
-// the format's panic says if there is one. Records that do not fit and other errors are no concern of it: they come
-// again where the file is made that counts. Like an encoder it waits for a core; the only error is the cause of the
-// context's end.
+// Try encodes the records into a file that is discarded, in the blocks that File.AppendAlone makes of them, and returns
+// the format's panic, if there is one. It ignores records that do not fit and other errors: they occur again when the
+// real file is written. Like an encoder, it waits for a core. Its only error is the cause of the context's end.
 func (s *Shared) Try(ctx context.Context, format Format, records []*record.Record) (panicked *record.Fault, err error) {
 	select {
 	case s.cores <- struct{}{}:
@@ -24,7 +23,7 @@ func (s *Shared) Try(ctx context.Context, format Format, records []*record.Recor
 	return t.run(format, records), nil
 }
 
-// trial is a file that goes nowhere.
+// trial is a file that is discarded.
 type trial struct {
 	budget *budget.Budget
 	held   int64 // of the open block
@@ -54,7 +53,7 @@ func (t *trial) run(format Format, records []*record.Record) (panicked *record.F
 			return nil
 		}
 	}
-	if t.seal() == nil && t.placed { // a file without records has no end
+	if t.seal() == nil && t.placed { // an empty file has no end
 		_, _ = t.layout.End() // an error is not a panic
 	}
 	return nil
@@ -80,7 +79,7 @@ func (t *trial) seal() error {
 	return err
 }
 
-// hold brings the account up to date.
+// hold updates the memory account.
 func (t *trial) hold(n int64) {
 	t.budget.Add(budget.Encoding, n-t.held)
 	t.held = n

@@ -1,9 +1,9 @@
-// Package writers makes records durable: it encodes them into files and stages the files in S3, where they stay
-// invisible until they are published.
+// Package writers makes records durable: it encodes them into files and stages the files in S3, where they stay invisible
+// until they are published.
 //
 // A Format turns records into blocks and blocks into a file. A File collects the records of one partition from all
-// shards, encodes blocks side by side, lays them down in order and hands the bytes to an Upload as they come, so that
-// what is held in memory does not depend on the file's size. A Destination is where uploads go; a Sink is one that is a bucket.
+// shards, encodes blocks in parallel, writes them in order and passes the bytes to an Upload as they come, so that memory
+// use does not depend on the file's size. Uploads go to a Destination; a Sink is a Destination that is a bucket.
 package writers
 
 import (
@@ -16,135 +16,133 @@ import (
 
 // Format is a file format with its compression. It is safe for concurrent use.
 type Format interface {
-	// Object tells how objects of this format are named and labelled.
+	// Object returns how objects of this format are named and labelled.
 	Object() Object
 	// NewLayout begins a file.
 	NewLayout() Layout
 }
 
-// Object is what S3 and readers are told about a file.
+// Object says how the objects of a format are named and labelled.
 type Object struct {
-	Extension       string // with its dot, as ".jsonl.gz"
+	Extension       string // with its dot, such as ".jsonl.gz"
 	ContentType     string
 	ContentEncoding string // empty for none
 }
 
-// Layout is the encoder of one file. NewBlock may be called at any time; Begin, Place and End are called in the order
-// of the file's bytes by one goroutine at a time.
+// Layout is the encoder of one file. NewBlock may be called at any time. Begin, Place and End are called in the order of
+// the file's bytes, by one goroutine at a time.
 type Layout interface {
 	// NewBlock returns an empty block of this file.
 	NewBlock() Block
 	// Begin returns the bytes before the first block.
 	Begin() []byte
-	// Place takes the next block of the file and returns the bytes to write for it. They stay valid until Place is
-	// called again.
+	// Place takes the next block of the file and returns the bytes to write for it. They are valid until the next call of
+	// Place.
 	Place(e Encoded) ([]byte, error)
 	// End returns the bytes after the last block.
 	End() ([]byte, error)
 }
 
-// Block is a run of records of one file before compression: lines, or the column vectors of a row group. It is used
-// by one goroutine at a time.
+// Block is a part of a file before compression: lines, or the column vectors of a row group. It is used by one goroutine
+// at a time.
 type Block interface {
-	// Append adds a record, and copies what it keeps. A *record.Fault means that this record does not fit; the block
-	// is then as it was before the call. There are no other errors.
+	// Append adds a record, and copies what it keeps. A *record.Fault means that this record does not fit, and leaves the
+	// block unchanged. There are no other errors.
 	Append(r *record.Record) error
-	// Rows is the number of records.
+	// Rows returns the number of records.
 	Rows() int
-	// Size is the number of bytes that the records take up, before encoding.
+	// Size returns the size of the records in bytes, before encoding.
 	Size() int
-	// Held is the memory in bytes that the block has, Size and what lies idle.
+	// Held returns the memory of the block in bytes, including what it has reserved.
 	Held() int
-	// Full tells that the block has reached the size at which it should be encoded.
+	// Full reports whether the block has reached the size at which it should be encoded.
 	Full() bool
-	// Encode turns the block into bytes; the block must not be used afterwards. It uses a whole core for a while, and
-	// runs beside other blocks' Encode.
+	// Encode turns the block into bytes; the block must not be used afterwards. It keeps one core busy for a while, and
+	// runs in parallel with Encode of other blocks.
 	Encode() (Encoded, error)
 }
 
-// Encoded is a block's bytes with what its Layout needs to know to place them.
+// Encoded is an encoded block, with the information that its Layout needs to place it.
 type Encoded struct {
 	Data []byte
 	Rows int64
-	Meta any // the format's own
-	// Release, if set, gives the memory of Data back after it has been placed and written.
+	Meta any // for the format
+	// Release, if set, frees the memory of Data after it has been placed and written.
 	Release func()
 }
 
 var (
-	// ErrUploadGone means that an upload or its parts do not exist any more: it was aborted, the bucket's lifecycle rule
-	// removed it, or it was completed. A batch that holds it and is not committed cannot be committed.
-	ErrUploadGone = errors.New("the multipart upload does not exist any more")
-	// ErrForeignObject means that an object of the file's key exists which the batch has not written. Keys carry the
-	// batch's id, so somebody has put it there on purpose.
-	ErrForeignObject = errors.New("an object that the batch has not written is in the place of its file")
-	// ErrRefused means that the bucket refuses a request: somebody has to change a permission, a key or a bucket first.
+	// ErrUploadGone means that an upload or its parts no longer exist: it was aborted, completed, or removed by the
+	// bucket's lifecycle rule. A batch with such a file can no longer be committed if it has not been.
+	ErrUploadGone = errors.New("the multipart upload no longer exists")
+	// ErrForeignObject means that the file's key holds an object that the batch did not write. Keys contain the batch's
+	// id, so somebody has put it there on purpose.
+	ErrForeignObject = errors.New("the key of the file holds an object that the batch did not write")
+	// ErrRefused means that the bucket refuses a request until somebody changes a permission, a key or a bucket.
 	ErrRefused = errors.New("refused")
 )
 
-// ObjectSpec says what an upload is to become.
+// ObjectSpec describes the object that an upload creates.
 type ObjectSpec struct {
 	Bucket          string // empty for the sink's own
 	Key             string
 	ContentType     string
 	ContentEncoding string
-	// Metadata is stored with the object. The key "batch-id" tells an object that a batch has written from somebody
-	// else's.
+	// Metadata is stored with the object. The key "batch-id" distinguishes objects that a batch wrote from those of
+	// others.
 	Metadata map[string]string
 }
 
 // MetadataBatchID is the metadata key that holds the id of the batch.
 const MetadataBatchID = "batch-id"
 
-// Destination takes the files of batches: it stages their bytes where nobody sees them, and publishes them after the commit.
-// Its calls retry what is worth a retry: Begin, Abort and an Upload's until their context ends, Publish for a bounded time,
-// since whoever calls it can come back later. Other errors come back at once. It is safe for concurrent use.
+// Destination stores the files of batches: it stages their bytes invisibly, and publishes them after the commit. Its
+// calls retry errors that may pass: Begin, Abort and the calls of an Upload until their context ends, Publish for a
+// bounded time, since its caller can try again later. Other errors are returned at once. It is safe for concurrent use.
 //
-// What a destination has to know of a staged file, it puts into checkpoint.File.Staged. The file comes back from the outbox,
-// maybe in another process and after an update, so a release has to read what earlier ones have put there.
+// A destination keeps what it needs to know of a staged file in checkpoint.File.Staged. The file returns from the outbox,
+// possibly in another process and after an update, so a release must read what earlier ones have written there.
 type Destination interface {
 	// Begin starts an upload. Nothing is visible until Publish.
 	Begin(ctx context.Context, spec ObjectSpec) (Upload, error)
 	// Publish makes a file visible and returns the tag of its content (ETag), which is not empty. It may be called any
-	// number of times, by any worker: an upload that is already completed is recognised by its object, which must carry
-	// batchID and the size of f, or by what is known of an object that was deleted; then the tag is empty.
-	// ErrUploadGone means that neither the upload nor the object is there: the object was completed and then moved or
-	// deleted by somebody, or the upload was removed before it was completed. ErrForeignObject: the object that is there
-	// has another batch's id, none, or another size. ErrRefused: the destination refuses the request, and has done so for a
-	// while.
+	// number of times, by any worker. An upload that is already completed is recognized by its object, which must have
+	// batchID and the size of f; if the object is known to have been deleted, the tag is empty. ErrUploadGone means that
+	// neither the upload nor the object exists: the object was completed and then moved or deleted, or the upload was
+	// removed before it was completed. ErrForeignObject means that the object has another batch's id, none, or another
+	// size. ErrRefused means that the destination has been refusing the request for a while.
 	Publish(ctx context.Context, f checkpoint.File, batchID string) (etag string, err error)
-	// Abort drops an upload that will never be published. It is no error if there is none.
+	// Abort drops an upload that will never be published. It succeeds if there is none.
 	Abort(ctx context.Context, f checkpoint.File) error
-	// Check tells whether the destination answers and may be written to, for readiness.
+	// Check returns an error unless the destination answers and is writable. Readiness depends on it.
 	Check(ctx context.Context) error
 }
 
-// Sink is a bucket for what is begun, and reaches the buckets of files that were begun under other settings. It is a
-// destination of files, and keeps small objects beside them: manifests, and the lists of files that items of the outbox
-// have no room for. Written and Put retry for a bounded time, as Publish does.
+// Sink is a bucket for new files, and reaches the buckets of files that were begun under other settings. It is a
+// destination of files, and also stores small objects: manifests, and file lists that do not fit in an item of the
+// outbox. Written and Put retry for a bounded time, like Publish.
 type Sink interface {
 	Destination
-	// Put writes a small object at once, replacing one of the same key.
+	// Put writes a small object at once, and replaces any object with the same key.
 	Put(ctx context.Context, spec ObjectSpec, body []byte) error
-	// ReadList returns the content of a list's object and the id of the batch that has written it with Put, empty if none
-	// has. It reads the bucket that l names. checkpoint.ErrNotFound means that there is no such object.
+	// ReadList returns the content of a list's object and the id of the batch that wrote it with Put, or an empty id. It
+	// reads the bucket that l names. checkpoint.ErrNotFound means that the object does not exist.
 	ReadList(ctx context.Context, l checkpoint.FileList) (data []byte, batchID string, err error)
-	// DeleteList removes a list's object from the bucket that l names. It is no error if there is none.
+	// DeleteList removes a list's object from the bucket that l names. It succeeds if there is none.
 	DeleteList(ctx context.Context, l checkpoint.FileList) error
-	// Written tells whether the batch has written an object of that key, or had before it was deleted, as far as the
-	// bucket still knows.
+	// Written reports whether the batch has written an object with that key, even if it has been deleted since, as far as
+	// the bucket knows.
 	Written(ctx context.Context, bucket, key, batchID string) (bool, error)
 }
 
-// Upload is one file on its way to be staged.
+// Upload is a file that is being staged.
 type Upload interface {
-	// Write appends bytes to the file and copies them. It sends them off when they are enough, and blocks while too many
-	// wait. An error is final for the upload.
+	// Write appends a copy of the bytes to the file. It sends them when there are enough, and blocks while too many wait.
+	// An error is final for the upload.
 	Write(p []byte) (int, error)
-	// Finish sends the rest and waits until every byte is durable. The answer's Rows, Partition, Error and Reason are
-	// the caller's to fill in.
+	// Finish sends the rest and waits until every byte is durable. The caller fills in Rows, Partition, Error and Reason
+	// of the result.
 	Finish(ctx context.Context) (checkpoint.File, error)
-	// Abandon stops all that is under way and frees what is held. The upload itself is dropped by Abort with the
-	// file that Abandon returns.
+	// Abandon stops all work and releases memory. To drop the upload itself, pass the returned file to Abort.
 	Abandon() checkpoint.File
 }

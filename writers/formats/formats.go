@@ -1,5 +1,5 @@
-// Package formats lists the file formats that FORMAT can name. What settings, help texts, the chart and the commands know of
-// formats comes from here.
+// Package formats lists the file formats that FORMAT can name. Settings, help texts, the chart and the commands all use
+// this list.
 package formats
 
 import (
@@ -8,7 +8,7 @@ import (
 	"aws-streaming-pipeline/writers/parquet"
 )
 
-// All are the formats, the default first. Nobody but a test changes it.
+// All lists the formats, the default first. Only tests change it.
 var All = writers.Kinds{
 	jsonl.Kind,
 	parquet.Kind,
