@@ -21,13 +21,13 @@ import (
 	"github.com/johannesboyne/gofakes3"
 )
 
-// hidden is the folder beside the buckets. No bucket can have its name: those begin with a letter or a digit.
+// hidden is the folder next to the buckets. No bucket can have its name: those begin with a letter or a digit.
 const hidden = ".localbucket"
 
 // folder stores buckets as folders and objects as files.
 type folder struct {
 	root *os.Root
-	mu   sync.RWMutex // held for writing while objects appear, change or go
+	mu   sync.RWMutex // held for writing while objects are created, changed or removed
 }
 
 var (
@@ -54,28 +54,29 @@ func openFolder(dir string) (*folder, error) {
 
 func (f *folder) close() error { return f.root.Close() }
 
-// attributes is what the file of an object can not tell.
+// attributes holds what the file of an object cannot.
 type attributes struct {
 	Headers map[string]string `json:"headers"` // as the client sent them
 	ETag    string            `json:"etag"`    // hexadecimal
 }
 
-// attributesName is where the attributes of an object lie: keys can be longer and have other characters than names.
+// attributesName returns the file of an object's attributes. It is a hash, because keys can be longer and have other
+// characters than file names.
 func attributesName(bucket, key string) string {
 	sum := sha256.Sum256([]byte(bucket + "/" + key))
 	return path.Join(hidden, "metadata", hex.EncodeToString(sum[:])+".json")
 }
 
-// objectName is the file of an object. Keys that are no path of their own are refused: S3 tells "a//b" from "a/b",
-// a folder does not.
+// objectName returns the file of an object. Keys that are not canonical paths are rejected: "a//b" and "a/b" differ in S3
+// but not in a folder.
 func objectName(bucket, key string) (string, error) {
 	if key == "" || !filepath.IsLocal(key) || path.Clean(key) != key {
-		return "", gofakes3.ErrorMessagef(gofakes3.ErrInvalidArgument, "key %q can not be the path of a file", key)
+		return "", gofakes3.ErrorMessagef(gofakes3.ErrInvalidArgument, "key %q cannot be the path of a file", key)
 	}
 	return path.Join(bucket, key), nil
 }
 
-// ListBuckets is gofakes3.Backend's, as are those below.
+// ListBuckets implements gofakes3.Backend, as do the methods below.
 func (f *folder) ListBuckets() ([]gofakes3.BucketInfo, error) {
 	entries, err := fs.ReadDir(f.root.FS(), ".")
 	if err != nil {
@@ -131,12 +132,12 @@ func (f *folder) ForceDeleteBucket(name string) error {
 	return f.root.RemoveAll(name)
 }
 
-// keys returns the keys of a bucket with a prefix, in order.
+// keys returns the keys of a bucket that begin with a prefix, in order.
 func (f *folder) keys(bucket, prefix string) ([]string, error) {
 	if exists, err := f.BucketExists(bucket); err != nil || !exists {
 		return nil, cmp.Or(err, gofakes3.BucketNotFound(bucket))
 	}
-	// Only the folder that the prefix names can hold keys with it.
+	// Only the folder that the prefix names can hold such keys.
 	start := path.Join(bucket, path.Dir(prefix+"x"))
 	var keys []string
 	err := fs.WalkDir(f.root.FS(), start, func(name string, e fs.DirEntry, err error) error {
@@ -193,7 +194,7 @@ func (f *folder) ListBucket(bucket string, prefix *gofakes3.Prefix, page gofakes
 	return list, nil
 }
 
-// commonPrefix is the part of a key up to the first delimiter behind the prefix; empty if there is none.
+// commonPrefix returns a key up to the first delimiter after the prefix; empty if there is none.
 func commonPrefix(key string, p *gofakes3.Prefix) string {
 	if p.Delimiter == "" {
 		return ""
@@ -219,8 +220,8 @@ func (f *folder) content(bucket, key string) (*gofakes3.Content, error) {
 	}, nil
 }
 
-// attributes reads those of an object. A file that somebody has laid into the folder has none; its ETag is made from its
-// name.
+// attributes reads the attributes of an object. A file that was copied into the folder has none; its ETag is derived from
+// its name.
 func (f *folder) attributes(bucket, key string) (attributes, error) {
 	var a attributes
 	b, err := f.root.ReadFile(attributesName(bucket, key))
@@ -316,7 +317,7 @@ func (f *folder) PutObject(bucket, key string, meta map[string]string, input io.
 	if err != nil {
 		return none, err
 	}
-	defer f.root.Remove(temporary) // gone already if all went well
+	defer f.root.Remove(temporary) // already gone on success
 	if n != size {
 		return none, gofakes3.ErrIncompleteBody
 	}
@@ -330,7 +331,7 @@ func (f *folder) PutObject(bucket, key string, meta map[string]string, input io.
 	return none, f.show(temporary, bucket, key, attributes{Headers: visible(meta), ETag: hex.EncodeToString(sum)})
 }
 
-// check holds a put's conditions against the object that is there.
+// check evaluates the conditions of a put against the existing object.
 func (f *folder) check(bucket, key string, conditions *gofakes3.PutConditions) error {
 	info := gofakes3.ConditionalObjectInfo{}
 	if _, err := f.root.Stat(path.Join(bucket, key)); err == nil {
@@ -346,7 +347,7 @@ func (f *folder) check(bucket, key string, conditions *gofakes3.PutConditions) e
 	return gofakes3.CheckPutConditions(conditions, &info)
 }
 
-// receive writes a body to a new file in a folder and returns its MD5, which is what S3 gives as the ETag.
+// receive writes a body to a new file in a folder and returns its MD5, which S3 returns as the ETag.
 func (f *folder) receive(dir string, input io.Reader) (name string, sum []byte, size int64, err error) {
 	name = path.Join(dir, uuid.NewString())
 	file, err := f.root.Create(name)
@@ -356,13 +357,13 @@ func (f *folder) receive(dir string, input io.Reader) (name string, sum []byte, 
 	digest := md5.New()
 	size, err = io.Copy(io.MultiWriter(file, digest), input)
 	if err = errors.Join(err, file.Close()); err != nil {
-		_ = f.root.Remove(name) // at worst a file stays that nobody looks at
+		_ = f.root.Remove(name) // at worst an unused file is left
 		return "", nil, 0, refusal(err)
 	}
 	return name, digest.Sum(nil), size, nil
 }
 
-// refusal keeps the code of an error that the body's reader gave.
+// refusal returns the API error in an error of the body's reader, if there is one.
 func refusal(err error) error {
 	if errors.Is(err, gofakes3.ErrBadDigest) {
 		return gofakes3.ErrBadDigest
@@ -373,7 +374,7 @@ func refusal(err error) error {
 	return err
 }
 
-// visible are the headers that a later GET or HEAD gives back.
+// visible returns the headers that a later GET or HEAD returns.
 func visible(meta map[string]string) map[string]string {
 	kept := make(map[string]string)
 	for k, v := range meta {
@@ -384,7 +385,7 @@ func visible(meta map[string]string) map[string]string {
 	return kept
 }
 
-// show makes a file visible as an object, attributes first. The caller holds the lock.
+// show makes a file visible as an object, after writing its attributes. The caller holds the lock.
 func (f *folder) show(temporary, bucket, key string, a attributes) error {
 	name, err := objectName(bucket, key)
 	if err != nil {
@@ -394,7 +395,7 @@ func (f *folder) show(temporary, bucket, key string, a attributes) error {
 		return gofakes3.ErrorMessagef(gofakes3.ErrInvalidArgument, "key %q is the folder of another key", key)
 	}
 	if err := f.root.MkdirAll(path.Dir(name), 0o755); err != nil {
-		return gofakes3.ErrorMessagef(gofakes3.ErrInvalidArgument, "key %q lies below another key", key)
+		return gofakes3.ErrorMessagef(gofakes3.ErrInvalidArgument, "key %q is below another key", key)
 	}
 	b, err := json.Marshal(a)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/johannesboyne/gofakes3"
 )
 
-// handler adds to gofakes3 what its storage interface has no place for.
+// handler adds what gofakes3's storage interface does not cover.
 func handler(f *folder) http.Handler {
 	front := gofakes3.New(f).Server()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -34,14 +34,14 @@ func completes(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
 }
 
-// exists tells whether there is an object at a request's path.
+// exists reports whether a request's path names an object.
 func (f *folder) exists(path string) bool {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	o, err := f.HeadObject(bucket, key)
 	return err == nil && o != nil
 }
 
-// verifier fails at the end of a body whose CRC32C is not the one that was announced.
+// verifier fails at the end of a body whose CRC32C differs from the announced one.
 type verifier struct {
 	io.ReadCloser
 	want string

@@ -108,7 +108,7 @@ func TestServer_KeepsObjectsAsPlainFiles(t *testing.T) {
 	if err != nil || string(got) != "line\n" {
 		t.Fatalf("the file holds %q: %v", got, err)
 	}
-	// And a file that somebody lays there is an object.
+	// A file that somebody copies into the folder is an object too.
 	if err := os.WriteFile(filepath.Join(dir, bucket, "laid"), []byte("by hand"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestServer_KeepsObjectsAsPlainFiles(t *testing.T) {
 	}
 }
 
-// The process that serves the bucket dies while an upload is under way.
+// The process that serves the bucket dies while an upload is in progress.
 func TestServer_KeepsUploadsOverARestart(t *testing.T) {
 	dir := t.TempDir()
 	c, stop := start(t, dir)
@@ -237,7 +237,7 @@ func TestServer_RefusesWhatS3Refuses(t *testing.T) {
 			t.Errorf("complete: %v", err)
 		}
 	})
-	t.Run("keys that are no path of their own", func(t *testing.T) {
+	t.Run("keys that are not canonical paths", func(t *testing.T) {
 		put(t, c, "file", "x")
 		for _, key := range []string{"../outside", "a//b", "a/", "/a", "file/below"} {
 			_, err := c.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(small)})

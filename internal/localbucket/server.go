@@ -1,15 +1,14 @@
 // Package localbucket serves the S3 API over a plain folder on loopback, for the demo and for tests.
 //
-// An object is a readable file at <folder>/<bucket>/<key>, so what the pipeline has written can be looked at with
-// anything. Beside the buckets lies ".localbucket", with the objects' metadata and the parts of uploads that are not
-// completed; both survive a restart.
+// An object is a readable file at <folder>/<bucket>/<key>, so any tool can read what the pipeline has written. The folder
+// ".localbucket", next to the buckets, holds the objects' metadata and the parts of open uploads. Both survive a restart.
 //
-// The protocol front is gofakes3, the storage behind it is this package's. Its own storages do not fit: they keep parts
-// in memory until an upload is completed, and lose them with the process. What the pipeline's promise rests on is held
-// to: parts are invisible until the upload is completed, completing or aborting ends the upload (NoSuchUpload from then
-// on), a completed object appears all at once and with its metadata, parts below 5 MiB are refused except for the last
-// one, CRC32C checksums are verified, and If-None-Match guards a completion. It knows no users: any credentials are
-// good, so it listens on loopback addresses only.
+// Package gofakes3 handles the protocol, this package the storage. The storages of gofakes3 do not suffice: they keep
+// parts in memory until an upload is completed, and lose them with the process. This one does what the pipeline's promise
+// relies on: parts are invisible until the upload is completed; completing or aborting ends the upload (then
+// NoSuchUpload); a completed object appears at once, with its metadata; parts below 5 MiB are rejected, except the last;
+// CRC32C checksums are verified; and If-None-Match guards a completion. It accepts any credentials, so it listens only on
+// loopback addresses.
 package localbucket
 
 import (
@@ -26,7 +25,7 @@ import (
 	"aws-streaming-pipeline/internal/serve"
 )
 
-// exchange bounds the upload of a part and the download of an object.
+// exchange limits the time to upload a part or download an object.
 const exchange = 10 * time.Minute
 
 // Server is a running endpoint.
@@ -37,26 +36,26 @@ type Server struct {
 	done   chan error
 }
 
-// Start serves the folder, which is made if it is missing, at a loopback address such as "127.0.0.1:0". The caller
-// ends it with Close.
+// Start serves the folder, which it creates if necessary, at a loopback address such as "127.0.0.1:0". The caller ends it
+// with Close.
 func Start(addr, dir string) (*Server, error) { return StartWith(addr, dir, Options{}) }
 
 // Options change how a bucket is served.
 type Options struct {
-	// TLS has the certificate to serve with; nil is plain HTTP.
+	// TLS is the configuration to serve with; nil means plain HTTP.
 	TLS *tls.Config
-	// Wrap, if set, returns what answers in place of the bucket, by asking it.
+	// Wrap, if set, returns a handler to serve instead of the bucket, which it can call.
 	Wrap func(http.Handler) http.Handler
 }
 
-// StartWith is Start with options.
+// StartWith is like Start, with options.
 func StartWith(addr, dir string, o Options) (*Server, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("start local bucket: %w", err)
 	}
 	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, fmt.Errorf("start local bucket: %q is not a loopback address, and the server asks for no password", host)
+		return nil, fmt.Errorf("start local bucket: %q is not a loopback address, and the server does not authenticate clients", host)
 	}
 	f, err := openFolder(dir)
 	if err != nil {
@@ -82,10 +81,10 @@ func StartWith(addr, dir string, o Options) (*Server, error) {
 	return s, nil
 }
 
-// URL is the endpoint. Clients address buckets by path.
+// URL returns the endpoint. Clients use path-style addressing.
 func (s *Server) URL() string { return s.url }
 
-// CreateBucket makes a bucket; it is no error if there is one.
+// CreateBucket creates a bucket unless it exists.
 func (s *Server) CreateBucket(name string) error {
 	err := s.folder.CreateBucket(name)
 	if gofakes3.HasErrorCode(err, gofakes3.ErrBucketAlreadyExists) {
@@ -94,7 +93,7 @@ func (s *Server) CreateBucket(name string) error {
 	return err
 }
 
-// Close stops the server. Requests that are under way have a second to end; after it their connections are closed.
+// Close stops the server. Requests in progress have a second to finish; then their connections are closed.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()

@@ -19,15 +19,15 @@ import (
 	"github.com/johannesboyne/gofakes3"
 )
 
-// smallestPart is S3's bound for parts that are not the last (Amazon S3 User Guide, "Amazon S3 multipart upload
+// smallestPart is S3's minimum size of parts other than the last (Amazon S3 User Guide, "Amazon S3 multipart upload
 // limits").
 const smallestPart = 5 << 20
 
-// entityTooSmall is a code of S3 that gofakes3 has no name for.
+// entityTooSmall is an error code of S3 that gofakes3 does not define.
 const entityTooSmall gofakes3.ErrorCode = "EntityTooSmall"
 
-// upload is a multipart upload: a folder with this description and one file for each part, named by its number and the
-// MD5 of its content.
+// upload is a multipart upload: a folder with this description and one file per part, named by its number and the MD5 of
+// its content.
 type upload struct {
 	ID      string            `json:"upload_id"`
 	Bucket  string            `json:"bucket"`
@@ -48,7 +48,7 @@ func uploadDir(id string) string { return path.Join(hidden, "uploads", id) }
 
 const description = "upload.json"
 
-// CreateMultipartUpload is gofakes3.MultipartBackend's, as are those below.
+// CreateMultipartUpload implements gofakes3.MultipartBackend, as do the methods below.
 func (f *folder) CreateMultipartUpload(bucket, key string, meta map[string]string) (gofakes3.UploadID, error) {
 	if _, err := objectName(bucket, key); err != nil {
 		return "", err
@@ -64,7 +64,7 @@ func (f *folder) CreateMultipartUpload(bucket, key string, meta map[string]strin
 	return gofakes3.UploadID(u.ID), f.root.WriteFile(path.Join(uploadDir(u.ID), description), b, 0o644)
 }
 
-// upload reads the description of an upload that is still open.
+// upload reads the description of an open upload.
 func (f *folder) upload(bucket, key string, id gofakes3.UploadID) (upload, error) {
 	var u upload
 	if uuid.Validate(string(id)) != nil {
@@ -95,7 +95,7 @@ func (f *folder) UploadPart(bucket, key string, id gofakes3.UploadID, number int
 	if err != nil {
 		return "", err
 	}
-	defer f.root.Remove(temporary) // gone already if all went well
+	defer f.root.Remove(temporary) // already gone on success
 	if n != size {
 		return "", gofakes3.ErrIncompleteBody
 	}
@@ -120,8 +120,7 @@ func (f *folder) UploadPart(bucket, key string, id gofakes3.UploadID, number int
 	return `"` + etag + `"`, nil
 }
 
-// parts returns the parts of an upload by number. The caller holds the lock; an upload that has ended meanwhile gives
-// NoSuchUpload.
+// parts returns the parts of an upload by number, or NoSuchUpload if it has ended. The caller holds the lock.
 func (f *folder) parts(u upload) ([]uploadPart, error) {
 	entries, err := fs.ReadDir(f.root.FS(), uploadDir(u.ID))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -179,7 +178,7 @@ func (f *folder) CompleteMultipartUpload(bucket, key string, id gofakes3.UploadI
 	return "", `"` + etag + `"`, f.end(u)
 }
 
-// end takes an upload away, its description first: without it there is no upload, whatever is left of its parts.
+// end removes an upload, beginning with its description: without it there is no upload, even if parts are left.
 func (f *folder) end(u upload) error {
 	if err := f.root.Remove(path.Join(uploadDir(u.ID), description)); err != nil {
 		return err
@@ -187,7 +186,7 @@ func (f *folder) end(u upload) error {
 	return f.root.RemoveAll(uploadDir(u.ID))
 }
 
-// choose returns the parts that a request names, under S3's rules.
+// choose returns the parts that a request names, by S3's rules.
 func choose(there []uploadPart, wanted []gofakes3.CompletedPart) ([]uploadPart, error) {
 	if len(wanted) == 0 {
 		return nil, gofakes3.ErrMalformedXML
@@ -211,7 +210,7 @@ func choose(there []uploadPart, wanted []gofakes3.CompletedPart) ([]uploadPart, 
 	return chosen, nil
 }
 
-// join writes the parts one after the other to a new file.
+// join concatenates the parts in a new file.
 func (f *folder) join(parts []uploadPart) (name string, err error) {
 	name = path.Join(hidden, "incoming", uuid.NewString())
 	file, err := f.root.Create(name)
@@ -239,8 +238,8 @@ func (f *folder) copyTo(w io.Writer, name string) error {
 	return err
 }
 
-// combine makes the ETag of an object from those of its parts: the MD5 of their MD5s. S3 appends the number of parts,
-// for which gofakes3's answers have no room.
+// combine returns the ETag of an object: the MD5 of the MD5s of its parts. S3 appends the number of parts, which gofakes3
+// cannot do.
 func combine(parts []uploadPart) (string, error) {
 	digest := md5.New()
 	for _, p := range parts {
@@ -291,8 +290,8 @@ func (f *folder) ListParts(bucket, key string, id gofakes3.UploadID, marker int,
 	return result, nil
 }
 
-// ListMultipartUploads lists all uploads of a bucket with the prefix at once: a folder never holds so many that they
-// would need pages.
+// ListMultipartUploads lists all uploads of a bucket with the prefix at once: a folder never holds enough of them to need
+// pages.
 func (f *folder) ListMultipartUploads(bucket string, _ *gofakes3.UploadListMarker, prefix gofakes3.Prefix, limit int64) (*gofakes3.ListMultipartUploadsResult, error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -305,7 +304,7 @@ func (f *folder) ListMultipartUploads(bucket string, _ *gofakes3.UploadListMarke
 		var u upload
 		b, err := f.root.ReadFile(path.Join(uploadDir(e.Name()), description))
 		if err != nil || json.Unmarshal(b, &u) != nil {
-			continue // is just being made
+			continue // is being created
 		}
 		if u.Bucket == bucket && strings.HasPrefix(u.Key, prefix.Prefix) {
 			result.Uploads = append(result.Uploads, gofakes3.ListMultipartUploadItem{
