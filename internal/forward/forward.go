@@ -1,5 +1,5 @@
-// Package forward lets others reach a server that listens on the loopback address alone, as the stand-ins for AWS do,
-// which ask nobody for credentials. Whoever forwards decides who that is: the pods of a test or of a demo.
+// Package forward exposes a server that listens only on the loopback address, such as the stand-ins for AWS, which do not
+// check credentials. The caller decides who gets access: the pods of a test or of a demo.
 package forward
 
 import (
@@ -8,7 +8,7 @@ import (
 	"net"
 )
 
-// TCP has the connections that come to address go to target, both host:port, until the listener is closed.
+// TCP forwards connections to address to target, both host:port, until the listener is closed.
 func TCP(address, target string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -26,7 +26,8 @@ func TCP(address, target string) (net.Listener, error) {
 	return listener, nil
 }
 
-// join copies both ways until either side ends. What went wrong is for the two ends to see: their connection breaks.
+// join copies in both directions until either side ends. It does not report errors: the two ends see their connection
+// break.
 func join(in net.Conn, target string) {
 	defer in.Close()
 	out, err := net.Dial("tcp", target)
