@@ -57,7 +57,7 @@ func TestRun_FindsNothingInAGoodBucket(t *testing.T) {
 			wantSound(t, s.audit(nil))
 			r := s.audit(deep)
 			wantSound(t, r)
-			// 120 and 41 Kinesis records; 7, 14, 21 ... but for the faulty ones hold two user records each.
+			// 120 and 41 Kinesis records; 7, 14, 21 ..., except the faulty ones, hold two user records each.
 			const records = 120 + 16 + 41 + 5
 			if r.Batches != 4 || r.Records != records || r.RowsRead != records || len(r.Shards) != 2 {
 				t.Errorf("%d batches, %d records, %d rows read, %d shards; want 4, %d twice, 2\n%s",
@@ -71,7 +71,7 @@ func TestRun_FindsNothingInAGoodBucket(t *testing.T) {
 	}
 }
 
-// Each fault is planted into a bucket that was good, and has to be found and named, with nothing else beside it.
+// Each fault is planted in a good bucket, and must be found and named, without other findings.
 func TestRun_FindsAndNames(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -245,8 +245,8 @@ func TestRun_LooksAtTheIDsOfALargeBatchInTurns(t *testing.T) {
 	}
 }
 
-// Some emulators count the sequence numbers of each shard from 1. What two shards have under the same id is two records;
-// what goes beyond that is a double, however it is hidden.
+// Some emulators count the sequence numbers of each shard from 1. The same id in two shards is two records; any further
+// occurrence is a duplicate, however it is hidden.
 func TestRun_KnowsRecordsOfShardsThatCountByThemselves(t *testing.T) {
 	without := func(in batch.Intake, n int) batch.Intake {
 		in.Records = slices.DeleteFunc(in.Records, func(r record.Record) bool { return r.SequenceNumber == sequence(n) })
@@ -293,7 +293,7 @@ func TestRun_KnowsRecordsOfShardsThatCountByThemselves(t *testing.T) {
 	}
 }
 
-// A rewind delivers records again on purpose. Its note makes the difference between that and a fault.
+// A rewind delivers records again on purpose. Its note distinguishes it from a fault.
 func TestRun_TellsARewindFromADoubleDelivery(t *testing.T) {
 	for _, noted := range []bool{true, false} {
 		s := goodSite(t, lines(t, jsonl.None))
@@ -304,7 +304,7 @@ func TestRun_TellsARewindFromADoubleDelivery(t *testing.T) {
 			body, err := move.Encode()
 			must(t, err)
 			s.put(move.Key("manifests/", "1"), body, nil)
-			// One that was refused and never took place.
+			// A rewind that was refused and never took place.
 			move.To = checkpoint.TrimHorizon
 			body, err = move.Encode()
 			must(t, err)
@@ -376,7 +376,7 @@ func TestRun_JudgesAWindow(t *testing.T) {
 	}
 }
 
-// Clocks of workers differ: a batch in the middle of the chain may bear a time outside of the window.
+// Clocks of workers differ: a batch in the middle of the chain may have a time outside the window.
 func TestRun_JoinsTheChainWithBatchesJustOutsideOfTheWindow(t *testing.T) {
 	s := goodSite(t, lines(t, jsonl.None))
 	s.editManifest(nth(3), func(m *layout.Manifest) { m.Created = time.Date(2026, 3, 14, 9, 5, 0, 0, time.UTC) })
@@ -387,7 +387,7 @@ func TestRun_JoinsTheChainWithBatchesJustOutsideOfTheWindow(t *testing.T) {
 	}
 }
 
-// hiding leaves a key out of the first listing that would show it, as if it were written just behind it.
+// hiding hides a key from the first listing that would show it, as if it were written just after the listing passed.
 type hiding struct {
 	*s3.Client
 	key string

@@ -45,8 +45,8 @@ func judge(list []checkpoint.Range) (gaps, overlaps int, c *chain) {
 	return gaps, overlaps, c
 }
 
-// In whatever order manifests are read, what joins is one segment, one range too few is one gap, and one too many is an
-// overlap.
+// Whatever the order of manifests, adjoining ranges are one segment, a missing range is one gap, and a duplicate range is
+// an overlap.
 func TestChain_DoesNotDependOnTheOrderOfRanges(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
@@ -82,7 +82,7 @@ func TestChain_KeepsNoRangesButTheLast(t *testing.T) {
 	if len(c.epochs[0].segments) != 1 || len(c.recent) > rememberedRanges {
 		t.Errorf("%d segments and %d ranges are kept", len(c.epochs[0].segments), len(c.recent))
 	}
-	// A range that lies over one that is not remembered any more is found all the same.
+	// A range that overlaps one that is no longer remembered is found nevertheless.
 	if found := c.add(checkpoint.Range{Shard: "s", Start: "1200", End: "1201"}, "late", true); len(found) != 1 || found[0].Kind != Overlap {
 		t.Errorf("found %+v", found)
 	}
@@ -167,7 +167,7 @@ func TestFinder_TakesTheIDOfTheObjectAndNoOther(t *testing.T) {
 	}
 }
 
-// The numbers of AWS are unique in their stream although the ranges of its shards lie over one another.
+// Sequence numbers of AWS are unique in their stream even though the ranges of its shards overlap.
 func TestIDs_AreOnceInAStreamOfAWS(t *testing.T) {
 	const number = "49590338271490256608559692538361571095921575989136588"
 	s := newIDs([]checkpoint.Range{

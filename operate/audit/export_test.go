@@ -1,6 +1,6 @@
 package audit
 
-// SetIDsAtOnce makes batches large that are not, until the function that it returns is called.
+// SetIDsAtOnce makes small batches count as large until the function that it returns is called.
 func SetIDsAtOnce(n int64) (restore func()) {
 	before := idsAtOnce
 	idsAtOnce = n

@@ -39,7 +39,7 @@ import (
 
 const bucketName = "out"
 
-// site is a bucket and a lease table, filled by the pipeline's own parts. Its clock stands until a test moves it.
+// site is a bucket and a lease table, filled by the pipeline itself. Its clock stands still until a test moves it.
 type site struct {
 	t      *testing.T
 	dir    string // of the bucket
@@ -63,7 +63,7 @@ func batchID(begun time.Time, n int) string {
 
 func nth(n int) string { return fmt.Sprintf("-7000-8000-%012d", n) }
 
-// fileOf is the key of a file of a batch under data/y/.
+// fileOf returns the key of a file of a batch under data/y/.
 func fileOf(begun time.Time, batch, n int) string {
 	return layout.File{Name: "data/y/trips", Clock: begun, Batch: batchID(begun, batch), Number: n, Extension: ".jsonl"}.Key()
 }
@@ -119,7 +119,7 @@ func (s *site) advance(d time.Duration) {
 	s.now = s.now.Add(d)
 }
 
-// router lays records by their partition key.
+// router routes records by their partition key.
 type router struct{}
 
 func (router) Partition(r *record.Record) (string, error) { return "data/" + r.PartitionKey + "/", nil }
@@ -172,7 +172,7 @@ func (h *hold) Committed(p checkpoint.Position, arrival time.Time) {
 	h.row.Checkpoint, h.row.Arrival = p, arrival
 }
 
-// open takes the lease of a shard, and makes its row if there is none.
+// open takes the lease of a shard, and creates its row if necessary.
 func (s *site) open(p *batch.Pipeline, shard, owner string) *batch.Cursor {
 	s.t.Helper()
 	ctx := context.Background()
@@ -184,10 +184,10 @@ func (s *site) open(p *batch.Pipeline, shard, owner string) *batch.Cursor {
 	return p.Open(&hold{row: row})
 }
 
-// sequence is the sequence number of the n-th record.
+// sequence returns the sequence number of the n-th record.
 func sequence(n int) string { return fmt.Sprint(1_000_000 + n) }
 
-// intake makes records first to last; every tenth is faulty and every seventh came in an aggregate of two.
+// intake returns records first to last; every tenth is faulty and every seventh came in an aggregate of two.
 func (s *site) intake(partition string, first, last int) batch.Intake {
 	in := batch.Intake{}
 	for n := first; n <= last; n++ {
@@ -226,8 +226,8 @@ func (s *site) deliver(c *batch.Cursor, in batch.Intake) {
 	}
 }
 
-// goodSite is a bucket in which two workers have delivered two shards: shard 1 from hand to hand, shard 2 to its end.
-// It has four batches in three hours.
+// goodSite is a bucket to which two workers have delivered two shards: shard 1 handed over between them, shard 2 to its
+// end. It has four batches in three hours.
 func goodSite(t *testing.T, format writers.Format) *site {
 	t.Helper()
 	s := newSite(t, format)
@@ -271,7 +271,7 @@ func (s *site) audit(change func(*audit.Config)) *audit.Report {
 
 func deep(c *audit.Config) { c.Deep = true }
 
-// keys are those of the objects that contain all parts.
+// keys returns the keys that contain all parts.
 func (s *site) keys(parts ...string) []string {
 	s.t.Helper()
 	var keys []string
@@ -285,7 +285,7 @@ func (s *site) keys(parts ...string) []string {
 	return keys
 }
 
-// key is the only one that contains all parts.
+// key returns the only key that contains all parts.
 func (s *site) key(parts ...string) string {
 	s.t.Helper()
 	keys := s.keys(parts...)
@@ -319,8 +319,7 @@ func (s *site) remove(key string) {
 	must(s.t, err)
 }
 
-// change puts a file with other content in its place, as if the batch had written it so: the manifest says its size and
-// ETag.
+// change replaces the content of a file as if the batch had written it: the manifest has the new size and ETag.
 func (s *site) change(batchID, key string, edit func([]byte) []byte) {
 	s.t.Helper()
 	body, metadata := s.get(key)
@@ -337,7 +336,7 @@ func (s *site) change(batchID, key string, edit func([]byte) []byte) {
 	})
 }
 
-// editManifest changes the manifest of a batch; where its id or time changes, it becomes another one.
+// editManifest changes the manifest of a batch; if its id or time changes, the manifest gets another key.
 func (s *site) editManifest(batchID string, edit func(*layout.Manifest)) {
 	s.t.Helper()
 	body, metadata := s.get(s.key("manifests/", batchID))
@@ -349,7 +348,7 @@ func (s *site) editManifest(batchID string, edit func(*layout.Manifest)) {
 	s.put(m.Key("manifests/"), body, metadata)
 }
 
-// path is where an object lies as a file.
+// path returns the path of an object's file.
 func (s *site) path(key string) string { return filepath.Join(s.dir, filepath.FromSlash(key)) }
 
 func (s *site) truncate(key string) {

@@ -19,7 +19,7 @@ func settings(adjust func(*consumer.Config)) *consumer.Config {
 	return &c
 }
 
-// resources are those of one statement.
+// resources returns the resources of a statement.
 func resources(t *testing.T, p iam.Policy, sid string) []string {
 	t.Helper()
 	i := slices.IndexFunc(p.Statement, func(s iam.Statement) bool { return s.Sid == sid })

@@ -20,7 +20,7 @@ import (
 	"aws-streaming-pipeline/record/recordtest"
 )
 
-// answers are what GetRecords gives, one after the other; the last is repeated.
+// answers are the answers of GetRecords, in order; the last is repeated.
 type answers struct {
 	iterator string // answer of GetShardIterator if it is an error
 	records  []string

@@ -173,7 +173,7 @@ func TestMover_MovesAndNotesIt(t *testing.T) {
 	}
 }
 
-// The answer of a move may be lost, and the move be tried again.
+// The answer of a move may be lost, and the move tried again.
 func TestMover_LeavesAShardThatIsThereAlready(t *testing.T) {
 	s := newStage(t)
 	before, now, err := s.mover("200").Move(t.Context(), s.lease("shard-2"))
@@ -212,7 +212,7 @@ func (s interrupted) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoi
 	return s.Store.Rewind(ctx, l, to)
 }
 
-// A daemon goes on while positions are moved.
+// A daemon continues while positions are moved.
 func TestMover_TriesAgainWhenACommitComesBetween(t *testing.T) {
 	s := newStage(t)
 	commits, most := 0, 3

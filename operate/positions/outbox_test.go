@@ -72,7 +72,7 @@ func (st *stuck) put(key, batch string) {
 	must(st.t, err)
 }
 
-// forget inspects the batch and takes it out of the outbox.
+// forget inspects the batch and removes it from the outbox.
 func (st *stuck) forget(fate Fate) (Remains, error) {
 	o := Outbox{Store: st.store, API: st.client, Bucket: "out", ManifestPrefix: "manifests/"}
 	r, err := o.Inspect(context.Background(), st.batch.ID)
@@ -217,7 +217,7 @@ func TestOutbox_OfABatchWhoseFilesAreInAnObject(t *testing.T) {
 		must(t, err)
 	}
 
-	// Without its list nobody can publish the batch, and it has to be possible to clear it out.
+	// Without its list the batch cannot be published, so it must be possible to remove it.
 	remains, err := st.forget(Unknown)
 	if !errors.Is(err, ErrUnknownFate) || remains.Unlisted == nil || !strings.Contains(remains.Unlisted.Error(), "there is no object s3://before/manifests-before/outbox/listed.json.zst") {
 		t.Errorf("error %v, list: %v", err, remains.Unlisted)

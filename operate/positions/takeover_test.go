@@ -19,8 +19,8 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// A table of vmware-go-kcl with progress on one of two shards: the other begins where the application does, and what the
-// application's first start decided stays.
+// A table of vmware-go-kcl with progress on one of two shards: the other begins where the application does, and the
+// choices of the application's first start remain.
 func TestTakeover_GoesOnWhereTheOtherConsumerStopped(t *testing.T) {
 	account := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: awshttp.Keep(nil)}
 	stream, err := localstream.Start("127.0.0.1:0", localstream.Options{})

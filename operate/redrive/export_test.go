@@ -1,6 +1,6 @@
 package redrive
 
-// ChunkLines and ErrLostAnswer are for tests from outside.
+// ChunkLines and ErrLostAnswer are exported for tests.
 const ChunkLines = chunkLines
 
 var ErrLostAnswer = errLostAnswer

@@ -69,7 +69,7 @@ func must(t *testing.T, err error) {
 
 var arrival = time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
 
-// failed is the n-th faulty record; every third has another code.
+// failed returns the n-th faulty record; every third has another code.
 func failed(n int) record.Record {
 	code := record.CodeJSONMalformed
 	if n%3 == 0 {
@@ -132,7 +132,7 @@ func (s *site) redrive(change func(*redrive.Config)) redrive.Report {
 	return r
 }
 
-// sent counts what the stream holds, by payload.
+// sent counts the records of the stream by payload.
 func (s *site) sent() map[string]int {
 	s.t.Helper()
 	counts := make(map[string]int)
@@ -204,7 +204,7 @@ func TestRun_SendsEachLineOnceHoweverOftenItRuns(t *testing.T) {
 
 func TestRun_SendsThePayloadAsItWasWithItsKeys(t *testing.T) {
 	s := newSite(t)
-	// The hash key belongs to the second shard, whatever the partition key says.
+	// The hash key belongs to the second shard, whatever the partition key.
 	hashed := failed(1)
 	hashed.ExplicitHashKey = "340282366920938463463374607431768211455"
 	hashed.Aggregated, hashed.SubSequence = true, 4
@@ -230,7 +230,7 @@ func TestRun_SendsThePayloadAsItWasWithItsKeys(t *testing.T) {
 	for data, key := range map[string]string{
 		"payload 1": "key-1", "payload 2": "key-2", "\x00\xff\n\"": "key-3", "": "key-4",
 		"payload 6": "key-6",
-		// Those without a key go by the digest of the payload.
+		// Lines without a key use the digest of the payload.
 		"payload 5": fmt.Sprintf("%x", md5.Sum([]byte("payload 5"))), "Firehose": fmt.Sprintf("%x", md5.Sum([]byte("Firehose"))),
 	} {
 		if sent, ok := got[data]; !ok || sent != key {
@@ -393,7 +393,7 @@ func TestRun_AnInterruptionLeavesNoDoubt(t *testing.T) {
 	}
 }
 
-// dying is a bucket that fails from the n-th put on, before or after that put is applied, as for a process that dies.
+// dying is a bucket that fails from the n-th put on, before or after that put is applied, as if the process died.
 type dying struct {
 	*s3.Client
 	after   int
@@ -420,8 +420,8 @@ func (d *dying) GetObject(ctx context.Context, in *s3.GetObjectInput, o ...func(
 	return d.Client.GetObject(ctx, in, o...)
 }
 
-// Puts are: claim, outcome, claim, outcome, ... A process that dies anywhere doubles nothing, and what it may have sent
-// is known to be in doubt.
+// Puts are: claim, outcome, claim, outcome, ... A process that dies at any point duplicates nothing, and what it may have
+// sent is in doubt.
 func TestRun_ACrashDoublesNothingAndForgetsNothing(t *testing.T) {
 	for after := 1; after <= 6; after++ {
 		for _, applied := range []bool{false, true} {
@@ -452,7 +452,7 @@ func TestRun_ACrashDoublesNothingAndForgetsNothing(t *testing.T) {
 	}
 }
 
-// forgetful is a bucket whose answers to puts are lost, each first time, although they are applied.
+// forgetful is a bucket that loses the first answer to each put, after applying it.
 type forgetful struct {
 	*s3.Client
 	lost int
@@ -491,7 +491,7 @@ func TestRun_RefusesAnObjectWhoseContentHasChanged(t *testing.T) {
 	s.wantOnce(1, 10)
 }
 
-// Runs at the same time share the chunks: none sends what another has claimed.
+// Concurrent runs share the chunks: none sends what another has claimed.
 func TestRun_SeveralAtOnceSendNothingTwice(t *testing.T) {
 	s := newSite(t)
 	for n := range 6 {
@@ -511,8 +511,8 @@ func TestRun_SeveralAtOnceSendNothingTwice(t *testing.T) {
 	s.wantOnce(1, 4200)
 }
 
-// Whatever fails, in the bucket and in the stream, no line is sent twice, and each is sent, in doubt or still to be
-// sent. Lines that were in doubt and are not in the stream are the only ones that giving up loses.
+// Whatever fails, in the bucket and in the stream, no line is sent twice, and each is sent, in doubt or still to be sent.
+// Giving up loses only lines in doubt that are not in the stream.
 func TestRun_AtRandom(t *testing.T) {
 	const lines = 900
 	hits := 0
