@@ -1,6 +1,6 @@
-// Package athena holds the schema of the taxi trips, and describes the tables over what the pipeline writes, one for each
-// way into the bucket. The statements in ddl/ and the Glue tables in infra/athena.yml are made from both; go test ./athena
-// -write writes them anew.
+// Package athena holds the schema of the taxi trips, and describes a table for each way in which the pipeline writes to
+// the bucket. The statements in ddl/ and the Glue tables in infra/athena.yml are generated from both by go test ./athena
+// -write.
 package athena
 
 import _ "embed"

@@ -11,7 +11,7 @@ import (
 
 var update = flag.Bool("write", false, "write ddl/ and the made parts of infra/athena.yml anew")
 
-// bucket stands in ddl/ for the output bucket of a stage.
+// bucket is the placeholder in ddl/ for the output bucket of a stage.
 const bucket = "OUTPUT_BUCKET"
 
 // statements returns the CREATE TABLE statement of each table.
@@ -43,7 +43,7 @@ func TestDDL_IsMadeFromTheSchema(t *testing.T) {
 	}
 }
 
-// golden compares a file with what it is made to be, or writes it.
+// golden compares a file with its generated content, or writes it.
 func golden(t *testing.T, path, want string) {
 	t.Helper()
 	if *update {

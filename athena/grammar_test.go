@@ -15,7 +15,7 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// created is what an independent grammar of Athena understands of a CREATE TABLE statement.
+// created is how an independent grammar of Athena parses a CREATE TABLE statement.
 type created struct {
 	Name            string            `json:"name"`
 	Exists          bool              `json:"exists"`
@@ -29,7 +29,7 @@ type created struct {
 	Properties      map[string]string `json:"properties"`
 }
 
-// grammar runs testdata/grammar.py over files and decodes what it prints of each.
+// grammar runs testdata/grammar.py over files and decodes its output for each.
 func grammar(t *testing.T, what string, files []string, into any) {
 	t.Helper()
 	env, _ := emulator.Tools(t)

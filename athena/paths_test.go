@@ -46,7 +46,7 @@ const (
 	trips      = 3000
 )
 
-// arrived is when the trips come in: on the day that the queries ask for.
+// arrived is the arrival of the trips: on the day that the queries ask for.
 var arrived = time.Date(2026, 1, 31, 10, 0, 0, 0, time.UTC)
 
 // site is a stream, and a bucket that all paths write to.
@@ -58,8 +58,8 @@ type site struct {
 
 const outputBucket = "output"
 
-// The same trips take all three paths: the daemon, once to JSON lines and once to Parquet; write-to-s3; and
-// send-to-firehose with Firehose behind it. The queries find in all of them what the producer sent.
+// The same trips take all paths: the daemon, once to JSON lines and once to Parquet; write-to-s3; and send-to-firehose
+// with Firehose. The queries find in all of them what the producer sent.
 func TestQueries_AgreeOverRealOutputOfAllPaths(t *testing.T) {
 	s := newSite(t)
 	delivered := t.Run("all paths deliver", func(t *testing.T) {
@@ -155,7 +155,7 @@ func account(url string) aws.Config {
 	}
 }
 
-// runDaemon has the daemon deliver all trips in a format, under its own default prefix with another first folder.
+// runDaemon lets the daemon deliver all trips in a format, under its default prefix with another first folder.
 func (s *site) runDaemon(t *testing.T, format, root string) {
 	t.Helper()
 	cfg := consumer.Defaults()
@@ -211,7 +211,7 @@ func (s *site) runDaemon(t *testing.T, format, root string) {
 	}
 }
 
-// delivered is how many records a daemon says that it published.
+// delivered returns how many records a daemon says that it published.
 func delivered(t *testing.T, registry *prometheus.Registry) (sum float64) {
 	t.Helper()
 	families, err := registry.Gather()
@@ -299,8 +299,8 @@ func (s *site) read(t *testing.T, shard string) []lambdatest.Record {
 
 var firehoseTime = regexp.MustCompile(`^context=firehose_delivery/\d{4}/\d{2}/\d{2}/\d{2}/`)
 
-// download copies the bucket into a folder. Firehose dates what it writes by the clock, which here is not that of the
-// stream, so its objects are put where they would lie.
+// download copies the bucket into a folder. Firehose dates its objects by its own clock, which here differs from that of
+// the stream, so they are moved to where they belong.
 func (s *site) download(t *testing.T, folder string) {
 	t.Helper()
 	pages := s3.NewListObjectsV2Paginator(s.objects, &s3.ListObjectsV2Input{Bucket: aws.String(outputBucket)})
@@ -330,7 +330,7 @@ func (s *site) download(t *testing.T, folder string) {
 	}
 }
 
-// plant loses an object of write-to-s3 and doubles one of Firehose.
+// plant loses an object of write-to-s3 and duplicates one of Firehose.
 func plant(t *testing.T, folder string) {
 	t.Helper()
 	lost, err := filepath.Glob(filepath.Join(folder, "context=write_to_s3", "*", "*"))
@@ -364,7 +364,7 @@ type scanned struct {
 	Pattern    string      `json:"pattern"`
 }
 
-// tables are those of the DDL over a folder: their columns are read from it by another grammar.
+// tables returns the tables of the DDL over a folder, with columns parsed by an independent grammar.
 func tables(t *testing.T, folder string) []scanned {
 	t.Helper()
 	understood := make(map[string]created)
@@ -395,7 +395,7 @@ func tables(t *testing.T, folder string) []scanned {
 	return list
 }
 
-// query runs the queries of the folder over the files, and returns their rows by the queries' names.
+// query runs the folder's queries over the files, and returns their rows by the queries' names.
 func query(t *testing.T, folder string) map[string][][]string {
 	t.Helper()
 	translated := make(map[string]string)
@@ -428,7 +428,7 @@ func ask(t *testing.T, folder string, queries map[string]string) map[string][][]
 	return rows
 }
 
-// trip is what the queries ask of a trip, from the producer's own rows.
+// trip is what the queries use of a trip, from the producer's own rows.
 type trip struct {
 	id, call, taxi string
 	hour           time.Time
@@ -468,8 +468,8 @@ func sent(t *testing.T) []trip {
 	}
 }
 
-// greatCircle is the distance of two positions in kilometres, by the angle between their vectors and not, as in the
-// query, by the haversine.
+// greatCircle returns the distance of two positions in kilometers, from the angle between their vectors rather than, as
+// in the query, by the haversine.
 func greatCircle(a, b [2]float64) float64 {
 	vector := func(p [2]float64) [3]float64 {
 		lon, lat := p[0]*math.Pi/180, p[1]*math.Pi/180
@@ -536,8 +536,8 @@ func sameTaxis(t *testing.T, rows [][]string) {
 	}
 }
 
-// compareBytes tells what Athena reads, and charges, for taxis-by-call: of text all of each object, as it lies in S3, and
-// of Parquet the chunks of the columns.
+// compareBytes returns the bytes that Athena reads, and charges for, per query of taxis-by-call: all of each object for
+// text, the chunks of the queried columns for Parquet.
 func compareBytes(t *testing.T, folder string) {
 	size := func(root string) (bytes int64) {
 		t.Helper()
@@ -565,7 +565,7 @@ func compareBytes(t *testing.T, folder string) {
 	lambda, firehose, daemon := size("context=write_to_s3"), size("context=firehose_delivery"), size("data")
 	t.Logf("%d trips: trips_lambda %d bytes, trips_firehose %d, trips_daemon %d, trips_parquet %d of %d",
 		trips, lambda, firehose, daemon, chunks, size("parquet"))
-	// The README's table says how these compare.
+	// The README's table shows how these compare.
 	if daemon*2 > lambda || chunks*20 > daemon {
 		t.Errorf("text %d, compressed %d, two columns of Parquet %d", lambda, daemon, chunks)
 	}

@@ -15,8 +15,8 @@ func Schema() (*schema.Schema, error) {
 	return s, nil
 }
 
-// Tables lists the tables over an output bucket. Their partitions are projected (Athena User Guide, "Partition
-// projection"): nobody registers them, and a query that names them lists only their folders.
+// Tables lists the tables of an output bucket. Their partitions are projected (Athena User Guide, "Partition
+// projection"): they are not registered, and a query that names partitions lists only their folders.
 func Tables(bucket string) []schema.Table {
 	root := "s3://" + bucket + "/"
 	return []schema.Table{
@@ -43,7 +43,7 @@ func Tables(bucket string) []schema.Table {
 	}
 }
 
-// span is the time for which partitions are projected. What is older needs a wider range.
+// span is the time range for which partitions are projected. Older data needs a wider range.
 const span = "NOW-2YEARS,NOW"
 
 func days(format string) []schema.Property {
@@ -63,7 +63,7 @@ func calendar() []schema.Partition {
 	}
 }
 
-// number is a partition column of whole numbers; the folders' names have leading zeros up to the digits.
+// number returns a partition column of whole numbers, with leading zeros in the folder names.
 func number(name, between, digits string) schema.Partition {
 	return schema.Partition{Name: name, Type: "int", Projection: []schema.Property{
 		{Key: "type", Value: "integer"}, {Key: "range", Value: between}, {Key: "digits", Value: digits},

@@ -41,7 +41,7 @@ func TestTemplate_HasTheQueriesOfTheFolder(t *testing.T) {
 	section(t, "queries", b.String())
 }
 
-// firstSentence returns that of the comment at the head of a query.
+// firstSentence returns the first sentence of the comment at the head of a query.
 func firstSentence(query string) string {
 	var words []string
 	for line := range strings.Lines(query) {
@@ -64,7 +64,7 @@ func queryFiles(t *testing.T) []string {
 	return paths
 }
 
-// section compares a made part of the template with what it should be, or writes it.
+// section compares a generated part of the template with its intended content, or writes it.
 func section(t *testing.T, name, want string) {
 	t.Helper()
 	text, err := os.ReadFile(template)
@@ -78,7 +78,7 @@ func section(t *testing.T, name, want string) {
 	golden(t, template, parts[1]+strings.TrimSuffix(want, "\n")+"\n"+parts[3])
 }
 
-// statement is what a CREATE TABLE statement says, in the terms of Glue.
+// statement is a parsed CREATE TABLE statement, in the terms of Glue.
 type statement struct {
 	name                          string
 	columns, partitions           []column
@@ -92,7 +92,7 @@ type (
 	property struct{ key, value string }
 )
 
-// What STORED AS PARQUET is short for (Apache Hive, LanguageManual DDL, "Storage Formats").
+// STORED AS PARQUET stands for this (Apache Hive, LanguageManual DDL, "Storage Formats").
 const (
 	parquetSerde  = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
 	parquetInput  = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat"
@@ -106,7 +106,7 @@ var (
 	named      = regexp.MustCompile(`^(ROW FORMAT SERDE|STORED AS INPUTFORMAT|OUTPUTFORMAT|LOCATION) '([^']+)'$`)
 )
 
-// parseDDL reads a statement as schema.DDL prints it. A line that it does not know fails the test.
+// parseDDL parses a statement printed by schema.DDL. An unknown line fails the test.
 func parseDDL(t *testing.T, ddl string) statement {
 	t.Helper()
 	var s statement
@@ -160,7 +160,7 @@ func parseDDL(t *testing.T, ddl string) statement {
 	return s
 }
 
-// resource prints the Glue table as it stands in the template.
+// resource prints the Glue table as it is in the template.
 func (s statement) resource() string {
 	var b strings.Builder
 	line := func(indent int, text string, args ...any) {
