@@ -24,13 +24,13 @@ import (
 
 type node = map[string]any
 
-// everything turns on all that is off by default.
+// everything turns on whatever is off by default.
 var everything = []string{
 	"aws.region=eu-west-1", "producer.enabled=true", "networkPolicy.enabled=true", "monitor.enabled=true",
 	"autoscaling.enabled=true", "autoscaling.shards=8", "prometheusRule.enabled=true", "dashboard.enabled=true",
 }
 
-// template renders the chart with what is required and what sets give.
+// template renders the chart with the required values and those of sets.
 func template(t *testing.T, sets ...string) (manifests []byte, err error) {
 	t.Helper()
 	args := []string{"template", "trips", "consumer", "--kube-version", "1.37.0", "--namespace", "pipeline", "--values", "consumer/ci/required.yaml"}
@@ -40,7 +40,7 @@ func template(t *testing.T, sets ...string) (manifests []byte, err error) {
 	return helm(t, args...)
 }
 
-// helm returns what a run of helm prints.
+// helm returns the output of helm.
 func helm(t *testing.T, args ...string) ([]byte, error) {
 	t.Helper()
 	cmd := emulator.KubernetesTools(t).Helm(t, args...)
@@ -79,7 +79,7 @@ func resources(t *testing.T, text []byte) map[string]node {
 	}
 }
 
-// at walks into mappings by keys and into lists by numbers.
+// at follows keys into mappings and numbers into lists.
 func at(t *testing.T, from any, path ...any) any {
 	t.Helper()
 	for i, step := range path {
@@ -218,7 +218,7 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 	}
 }
 
-// What the chart sets is what the program reads, whatever the value's kind.
+// The program reads the values that the chart sets, whatever their kind.
 func TestDaemon_GetsTheSettings(t *testing.T) {
 	env := environment(container(t, render(t, "settings.maxOpenFiles=1000000", "settings.fileSize=10000000", "settings.kplHashFilter=true", "settings.timeZone=null", "aws.region=eu-west-1")["Deployment"]))
 	for name, want := range map[string]string{
@@ -271,7 +271,7 @@ func TestPods_HoldToTheRestrictedStandard(t *testing.T) {
 	}
 }
 
-// Whoever takes the daemon over has nothing of the cluster: no role, no token, no part of the node.
+// An attacker who takes over the daemon gets nothing of the cluster: no role, no token, no part of the node.
 func TestChart_AsksNothingOfTheCluster(t *testing.T) {
 	known := []string{
 		"Deployment", "Job", "Pod", "Service", "ServiceAccount", "ConfigMap", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget",
@@ -309,8 +309,8 @@ func TestChart_AsksNothingOfTheCluster(t *testing.T) {
 	}
 }
 
-// OpenShift gives each namespace a range of ids, and refuses pods that name others. What README.md says to set leaves
-// them out and keeps the rest.
+// OpenShift gives each namespace a range of ids, and rejects pods that name others. The settings that README.md
+// recommends omit the ids and keep the rest.
 func TestPods_LeaveTheirIDsToOpenShift(t *testing.T) {
 	_, section, _ := strings.Cut(string(read(t, "consumer/README.md")), "### OpenShift\n")
 	_, block, _ := strings.Cut(section, "```yaml\n")
@@ -363,7 +363,7 @@ func TestNetworkPolicy_LetsOutToWhatIsNeeded(t *testing.T) {
 	if got := cidrs(egress()); !slices.Equal(got, agent) {
 		t.Errorf("by default it lets out to %v", got)
 	}
-	// Who reaches the metadata service has the role of the node.
+	// Whoever reaches the metadata service has the role of the node.
 	if got := cidrs(egress("networkPolicy.instanceMetadata=true")); !slices.Equal(got, append(slices.Clone(agent), "80 169.254.169.254/32", "80 fd00:ec2::254/128")) {
 		t.Errorf("with the metadata service it lets out to %v", got)
 	}
@@ -429,7 +429,7 @@ func TestDaemon_HasProbesAndAVolumeForItsSpool(t *testing.T) {
 	}
 }
 
-// The chart's own autoscaler is the one that docs/sizing.md shows, and that the simulation there is driven by.
+// The chart's own autoscaler is the one that docs/sizing.md shows and the simulation there uses.
 func TestAutoscaling_IsTheDocumentedOne(t *testing.T) {
 	_, block, _ := strings.Cut(string(read(t, "../docs/sizing.md")), "<!-- autoscaling -->\n```yaml\n")
 	block, _, found := strings.Cut(block, "```\n<!-- /autoscaling -->")
@@ -452,8 +452,8 @@ func TestAutoscaling_IsTheDocumentedOne(t *testing.T) {
 	}
 }
 
-// An upgrade that takes the number of replicas away makes it 1, whoever set it before. So while the autoscaler is in charge
-// the chart says what the cluster has. Rendered without a cluster it says nothing.
+// An upgrade that removes the number of replicas resets it to 1, whoever set it before. So while the autoscaler is in
+// charge, the chart repeats the number of the cluster. Rendered without a cluster, it omits the number.
 func TestAutoscaling_LeavesTheReplicasThatThereAre(t *testing.T) {
 	for name, c := range map[string]struct {
 		live any // replicas; nil for no deployment
@@ -484,7 +484,7 @@ func TestAutoscaling_LeavesTheReplicasThatThereAre(t *testing.T) {
 	}
 }
 
-// apiServer is a Kubernetes that knows one deployment with so many replicas, or none. It returns its address.
+// apiServer is a Kubernetes API with one deployment with that many replicas, or none. It returns its address.
 func apiServer(t *testing.T, replicas any) string {
 	t.Helper()
 	answers := map[string]node{
@@ -564,7 +564,7 @@ func TestSelectors_FindTheDaemonAlone(t *testing.T) {
 	}
 }
 
-// A Job can not be changed: what it sends is part of its name. One that failed must not send again.
+// A Job is immutable, so its name depends on what it sends. A failed Job must not send again.
 func TestProducer_SendsOnceForEachChange(t *testing.T) {
 	name := func(sets ...string) any {
 		return at(t, render(t, append(sets, "producer.enabled=true")...)["Job"], "metadata", "name")

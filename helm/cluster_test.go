@@ -32,9 +32,9 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// The test of the chart on a real cluster runs where CLUSTER_ADDRESS is an address of this machine that pods reach,
-// KUBECONFIG leads to the cluster, and the cluster has CLUSTER_IMAGE and CLUSTER_STANDIN, which were
-// built from the Dockerfile.
+// The test of the chart on a real cluster runs if CLUSTER_ADDRESS is an address of this machine that pods can reach,
+// KUBECONFIG leads to the cluster, and the cluster has CLUSTER_IMAGE and CLUSTER_STANDIN, which were built from the
+// Dockerfile.
 const (
 	streamName = "trips"
 	bucketName = "out"
@@ -43,7 +43,7 @@ const (
 	namespace  = "pipeline"
 )
 
-// cluster is a Kubernetes with the surroundings of the pipeline beside it.
+// cluster is a Kubernetes cluster with the surroundings of the pipeline.
 type cluster struct {
 	t       *testing.T
 	tools   emulator.Kubernetes
@@ -53,7 +53,7 @@ type cluster struct {
 	values  string // file with what every installation has
 }
 
-// clusterAddress is where pods reach this machine; without one the test is left out.
+// clusterAddress is the address at which pods reach this machine; the test is skipped without it.
 func clusterAddress(t *testing.T) string {
 	t.Helper()
 	address := os.Getenv("CLUSTER_ADDRESS")
@@ -94,7 +94,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// reachable has pods reach a stand-in, which listens on the loopback address alone.
+// reachable makes a stand-in, which listens only on the loopback address, reachable for pods.
 func reachable(t *testing.T, address, url string) string {
 	t.Helper()
 	listener, err := forward.TCP(net.JoinHostPort(address, "0"), strings.TrimPrefix(url, "http://"))
@@ -134,7 +134,7 @@ func (c *cluster) writeValues(account emulator.Endpoint, endpoints map[string]st
 	}
 }
 
-// try runs a command within a bound and returns its output.
+// try runs a command with a time limit and returns its output.
 func (c *cluster) try(cmd *exec.Cmd) (string, error) {
 	c.t.Helper()
 	began := time.Now()
@@ -221,7 +221,7 @@ func (c *cluster) await(within time.Duration, what string, ok func() bool) {
 	c.t.Logf("%6.1fs until %s", time.Since(began).Seconds(), what)
 }
 
-// workers waits until that many pods are ready, and no others there, and they share all shards.
+// workers waits until exactly that many pods exist, are ready, and share all shards.
 func (c *cluster) workers(n int) {
 	c.t.Helper()
 	c.await(90*time.Second, fmt.Sprintf("%d workers share the shards", n), func() bool {
@@ -263,7 +263,7 @@ func status(p pod) (s consumer.Status, ok bool) {
 	return s, json.NewDecoder(answer.Body).Decode(&s) == nil
 }
 
-// lag is how far the pods are behind on their worst shard; false if not every shard has a reader.
+// lag returns how far the pods are behind on their worst shard; false if not every shard has a reader.
 func (c *cluster) lag() (worst time.Duration, whole bool) {
 	c.t.Helper()
 	read := 0
@@ -280,7 +280,7 @@ func (c *cluster) lag() (worst time.Duration, whole bool) {
 	return worst, read == shards
 }
 
-// accepted are the event ids of all that the stream has accepted.
+// accepted returns the event ids of all records that the stream has accepted.
 func (c *cluster) accepted() map[string]bool {
 	c.t.Helper()
 	list, err := c.stream.Shards(streamName)
@@ -312,7 +312,7 @@ func (c *cluster) delivered() (counts map[string]int, files int) {
 	return counts, files
 }
 
-// allDelivered waits until all that was accepted is there, and asserts that it is there once.
+// allDelivered waits until all accepted records are delivered, and asserts that each is delivered once.
 func (c *cluster) allDelivered(when string) {
 	c.t.Helper()
 	accepted := c.accepted()
@@ -342,7 +342,7 @@ func (c *cluster) allDelivered(when string) {
 	}
 }
 
-// load sends trips until it is stopped, which gives their number.
+// load sends trips until it is stopped, which returns their number.
 func (c *cluster) load(rate float64) (stop func() int64) {
 	c.t.Helper()
 	p, err := producer.New(producer.Config{
@@ -369,7 +369,7 @@ func (c *cluster) load(rate float64) (stop func() int64) {
 	}
 }
 
-// A release is installed, delivers what a Job sends, and goes through upgrades, deaths and drains under load: at the end
+// A release is installed, delivers what a Job sends, and goes through upgrades, deaths and drains under load. At the end,
 // every record that the stream accepted is in one file, once.
 func TestCluster(t *testing.T) {
 	c := newCluster(t)
@@ -380,7 +380,7 @@ func TestCluster(t *testing.T) {
 		exec.Command("kubectl", "uncordon", "--selector=kubernetes.io/os=linux").Run()
 		exec.Command("kubectl", "delete", "namespace", namespace, "--wait=false").Run()
 	})
-	// The standard is enforced: what has no security context is refused.
+	// The standard is enforced: pods without a security context are rejected.
 	if out, err := c.kubectl("run", "rude", "--image=busybox"); err == nil || !strings.Contains(out, "violates PodSecurity") {
 		t.Fatalf("a pod without a security context is let in: %s", out)
 	}
@@ -449,7 +449,7 @@ func (c *cluster) drain() {
 	c.must(c.kubectl("uncordon", "--selector=kubernetes.io/os=linux"))
 }
 
-// outOfMemory has the kernel kill the daemon for a limit that the chart would refuse. By itself the daemon collects its
+// outOfMemory makes the kernel kill the daemon by a limit that the chart would reject. Normally the daemon collects its
 // garbage before it reaches even that, so it is told not to.
 func (c *cluster) outOfMemory(sets []string) {
 	c.t.Helper()
@@ -463,14 +463,14 @@ func (c *cluster) outOfMemory(sets []string) {
 				(p.Status.ContainerStatuses[0].LastState.Terminated.Reason == "OOMKilled" || p.Status.ContainerStatuses[0].State.Terminated.Reason == "OOMKilled")
 		})
 	})
-	// Helm leaves alone what it has not set.
+	// Helm does not touch fields that it has not set.
 	back := `{"spec":{"template":{"spec":{"containers":[{"name":"consumer",
 		"env":[{"name":"GOGC","$patch":"delete"},{"name":"GOMEMLIMIT","$patch":"delete"}]}]}}}}`
 	c.must(c.kubectl("patch", "deployment", release+"-consumer", "--patch", back))
 	c.install(sets...)
 }
 
-// sound has the audit prove from the manifests what was counted.
+// sound runs the audit, which proves from the manifests what was counted.
 func (c *cluster) sound() {
 	c.t.Helper()
 	report, err := audit.Run(c.t.Context(), audit.Config{Bucket: c.bucket, ManifestPrefix: "manifests/", Prefixes: []string{"data/", "errors/"}, Deep: true})
@@ -483,7 +483,7 @@ func (c *cluster) sound() {
 	}
 }
 
-// testsThatFail asserts that helm test fails where nothing delivers, and where the bucket is another.
+// testsThatFail asserts that helm test fails if nothing delivers, and if the bucket is wrong.
 func (c *cluster) testsThatFail(sets []string) {
 	c.t.Helper()
 	for _, fail := range []struct{ set, says string }{
@@ -505,7 +505,7 @@ func (c *cluster) testsThatFail(sets []string) {
 			c.t.Errorf("the log of helm test with %s does not say %q: %s", fail.set, fail.says, logs)
 		}
 	}
-	// It stays for its log.
+	// The pod remains for its log.
 	c.must(c.kubectl("delete", "pod", release+"-consumer-check"))
 }
 
@@ -536,8 +536,7 @@ func (c *cluster) uninstall() {
 	}
 }
 
-// The demo for kind and minikube is run with a DynamoDB Local that is here; the images are those that it would
-// build.
+// The demo for kind and minikube runs with a DynamoDB Local of this test; the images are those that it would build.
 func TestClusterDemo(t *testing.T) {
 	address := clusterAddress(t)
 	dynamodb := reachable(t, address, emulator.DynamoDBLocal(t).URL)

@@ -11,8 +11,8 @@ import (
 	"aws-streaming-pipeline/internal/settings"
 )
 
-// Every setting of the program is a value under its name, and no other is: make generate writes the ones, and nobody may add
-// others by hand.
+// Every setting of the program is a value with its name, and there are no others: make generate writes them, and nobody
+// may add others by hand.
 func TestValues_HaveTheSettingsOfTheProgram(t *testing.T) {
 	var values struct {
 		Settings map[string]any `yaml:"settings"`

@@ -1,7 +1,7 @@
-// Command demo shows the chart on a Kubernetes of one's own, as kind or minikube: it builds the images, starts stand-ins
-// for AWS, installs the chart, has the producer's Job send trips, and reads the files back. See --help.
+// Command demo installs the chart on a local Kubernetes cluster, such as kind or minikube: it builds the images, starts
+// stand-ins for AWS, installs the chart, lets the producer's Job send trips, and reads the files back. See --help.
 //
-// It exits with 1 if a trip is missing or there twice.
+// It exits with status 1 if a trip is missing or duplicated.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Names that values.yaml has, too.
+// Names that values.yaml also has.
 const (
 	streamName = "taxi-trips"
 	bucketName = "trips"
@@ -50,14 +50,14 @@ type demo struct {
 
 func main() {
 	var d demo
-	flag.StringVar(&d.context, "context", "", "context of kubectl; default: the current one, if it is kind's or minikube's")
-	flag.StringVar(&d.namespace, "namespace", "streaming-demo", "namespace, which is made and deleted")
+	flag.StringVar(&d.context, "context", "", "kubectl context; default: the current one, if it belongs to kind or minikube")
+	flag.StringVar(&d.namespace, "namespace", "streaming-demo", "namespace, which is created and deleted")
 	flag.StringVar(&d.image, "image", "localhost/streaming-pipeline:demo", "image of the daemon")
 	flag.StringVar(&d.standin, "standin", "localhost/streaming-pipeline-standin:demo", "image of the stand-in for Kinesis and S3")
 	flag.BoolVar(&d.build, "build", true, "build the images with docker and load them into the cluster")
-	flag.StringVar(&d.dynamodb, "dynamodb", "", "URL of a DynamoDB that pods reach; default: DynamoDB Local in the cluster")
+	flag.StringVar(&d.dynamodb, "dynamodb", "", "URL of a DynamoDB that pods can reach; default: DynamoDB Local in the cluster")
 	flag.IntVar(&d.records, "records", 20_000, "trips to send")
-	flag.BoolVar(&d.keep, "keep", false, "leave all of it there")
+	flag.BoolVar(&d.keep, "keep", false, "keep everything after the demo")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -136,23 +136,23 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return d.show(ctx, "helm", "--kube-context", d.context, "--namespace", d.namespace, "uninstall", release, "--wait")
 }
 
-// chooseContext refuses clusters that are not made for trials, unless the context was named.
+// chooseContext refuses clusters that are not for trials, unless the context was named.
 func (d *demo) chooseContext(ctx context.Context) error {
 	if d.context != "" {
 		return nil
 	}
 	out, err := exec.CommandContext(ctx, "kubectl", "config", "current-context").Output()
 	if err != nil {
-		return fmt.Errorf("ask kubectl for its context: %w", err)
+		return fmt.Errorf("get the context of kubectl: %w", err)
 	}
 	d.context = strings.TrimSpace(string(out))
 	if !strings.HasPrefix(d.context, "kind-") && d.context != "minikube" {
-		return fmt.Errorf("the context %s is neither kind's nor minikube's: name it with --context if it is meant", d.context)
+		return fmt.Errorf("context %s belongs to neither kind nor minikube: name it with --context to use it anyway", d.context)
 	}
 	return nil
 }
 
-// show runs a command before the user's eyes.
+// show prints a command and runs it.
 func (d *demo) show(ctx context.Context, name string, args ...string) error {
 	fmt.Printf("+ %s %s\n", name, strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, name, args...)
@@ -177,7 +177,7 @@ func (d *demo) loadImage(ctx context.Context, target, image string) error {
 	return d.show(ctx, "minikube", "--profile", d.context, "image", "load", image)
 }
 
-// start starts a stand-in from its manifest, in which words are replaced, and waits until it is ready.
+// start starts a stand-in from its manifest, after replacing words in it, and waits until it is ready.
 func (d *demo) start(ctx context.Context, name string, replace map[string]string) error {
 	manifest, err := os.ReadFile("helm/demo/" + name + ".yaml")
 	if err != nil {
@@ -195,7 +195,7 @@ func (d *demo) start(ctx context.Context, name string, replace map[string]string
 	return d.kubectl(ctx, "--namespace", d.namespace, "rollout", "status", "deployment/"+name, "--timeout=5m")
 }
 
-// service is the URL of a service within the cluster, by its address: not every cluster for trials has DNS.
+// service returns the URL of a service within the cluster, by IP address: not every local cluster has DNS.
 func (d *demo) service(ctx context.Context, name, port string) (string, error) {
 	out, err := exec.CommandContext(ctx, "kubectl", "--context", d.context, "--namespace", d.namespace, "get", "service", name,
 		"--output", "jsonpath={.spec.clusterIP}").Output()
@@ -205,7 +205,7 @@ func (d *demo) service(ctx context.Context, name, port string) (string, error) {
 	return "http://" + net.JoinHostPort(string(out), port), nil
 }
 
-// forward leads from a port of this machine to one of the stand-in.
+// forward forwards a local port to a port of the stand-in.
 func (d *demo) forward(ctx context.Context, port string) (url string, stop func(), err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, "kubectl", "--context", d.context, "--namespace", d.namespace, "port-forward", "service/aws", ":"+port)
@@ -220,7 +220,7 @@ func (d *demo) forward(ctx context.Context, port string) (url string, stop func(
 	}
 	stop = func() {
 		cancel()
-		_ = cmd.Wait() // it was ended just now
+		_ = cmd.Wait() // it has just been stopped
 	}
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
@@ -229,7 +229,7 @@ func (d *demo) forward(ctx context.Context, port string) (url string, stop func(
 		stop()
 		return "", nil, fmt.Errorf("forward a port: kubectl says %q (%v)", line, err)
 	}
-	go io.Copy(io.Discard, lines) // it tells of each connection
+	go io.Copy(io.Discard, lines) // it prints a line for each connection
 	return "http://" + address, stop, nil
 }
 
@@ -260,7 +260,8 @@ func (d *demo) install(ctx context.Context, sets ...string) error {
 	return d.show(ctx, "helm", args...)
 }
 
-// check reads the files until all is there, and tells whether it is there once. helm test has sent a record to each shard.
+// check reads the files until all trips are there, and returns an error unless each is there once. helm test has sent a
+// record to each shard.
 func (d *demo) check(ctx context.Context) error {
 	bucket := objects.Bucket{API: d.buckets(), Name: bucketName}
 	want := d.records + shards
@@ -285,7 +286,7 @@ func (d *demo) check(ctx context.Context) error {
 		}
 		fmt.Printf("\n%d of %d delivered, %d duplicates, in %d files\n", len(ids), want, rows-len(ids), files)
 		if len(ids) != want || rows != len(ids) {
-			return errors.New("records are missing or there more than once")
+			return errors.New("records are missing or duplicated")
 		}
 		return nil
 	}

@@ -122,7 +122,7 @@ func TestAlerts_PassTheirUnitTests(t *testing.T) {
 	}
 }
 
-// Each alert, made one that never fires and one that always does, fails the tests that name it.
+// If an alert is changed to fire never or always, the tests that name it fail.
 func TestAlerts_AreAllTested(t *testing.T) {
 	type unit struct {
 		Name        string `yaml:"name"`

@@ -31,7 +31,7 @@ type autoscaler struct {
 		ScaleUp   scalingRules `yaml:"scaleUp"`
 		ScaleDown scalingRules `yaml:"scaleDown"`
 	}
-	// rate is how far the signal of bytes looks back; it stands in the query.
+	// rate is the range that the query for bytes looks back over.
 	rate time.Duration
 }
 
@@ -70,9 +70,9 @@ func documented(t *testing.T) (a autoscaler) {
 	return a
 }
 
-// The simulated surroundings. A worker reads 20 MB/s, Kinesis gives 2 MB/s of a shard. The autoscaler looks every 15
-// seconds (its default) at metrics of half a minute ago; a new worker reads a minute after it was asked for; a shard that
-// moves is read by nobody for 15 seconds.
+// The simulated environment. A worker reads 20 MB/s, Kinesis delivers 2 MB/s per shard. The autoscaler looks every 15
+// seconds (its default) at metrics that are half a minute old; a new worker starts to read a minute after it was
+// requested; a shard that moves is not read for 15 seconds.
 const (
 	simStep     = 15 * time.Second
 	simShards   = 100
@@ -105,7 +105,7 @@ type day struct {
 	lags    []float64
 }
 
-// diurnal is a day's load in bytes a second and step: a night of 15 MB/s, an afternoon of 80, noise and ten bursts.
+// diurnal is a day's load in bytes per second, one value per step: a night of 15 MB/s, an afternoon of 80, noise and ten bursts.
 func diurnal(seed uint64) []float64 {
 	random := rand.New(rand.NewPCG(seed, 1))
 	load := make([]float64, daySteps)
@@ -140,13 +140,13 @@ func simulate(hpa autoscaler, load []float64, outage [2]int) *day {
 	return d
 }
 
-// running are the workers that have started and were not taken away.
+// running returns the workers that have started and were not removed.
 func (d *day) running(step int) int {
 	return slices.Min(d.asked[max(0, step-startTakes):])
 }
 
-// share gives the shards of workers that went to others and fills up new ones, moving no more than fair shares demand, as
-// TestKeeper_ScalingMovesOnlyWhatFairSharesDemand shows of the real ones.
+// share reassigns the shards of removed workers and fills up new ones, moving no more than fair shares require, as
+// TestKeeper_ScalingMovesOnlyWhatFairSharesDemand shows for the real ones.
 func (d *day) share(step int) {
 	workers := d.running(step)
 	least, most := simShards/workers, (simShards+workers-1)/workers
@@ -214,7 +214,7 @@ func (d *day) work(step int) {
 	d.lags = append(d.lags, float64(worst)*seconds)
 }
 
-// tolerance is that of the autoscaler: a metric so near its target changes nothing.
+// tolerance is that of the autoscaler: a metric this close to its target changes nothing.
 const tolerance = 0.1
 
 // decide is the autoscaler (Kubernetes documentation, "Horizontal Pod Autoscaling": algorithm details, and configurable
@@ -270,7 +270,7 @@ func value(replicas, ready int, usage, target float64) int {
 	return int(math.Ceil(float64(ready) * usage / target))
 }
 
-// limit is how far the policies let the number go in a direction.
+// limit returns how far the policies let the number move in a direction.
 func (d *day) limit(step int, rules scalingRules, direction int) int {
 	furthest := d.replicas
 	for _, p := range rules.Policies {
@@ -301,7 +301,7 @@ func number(s string) float64 {
 	return f
 }
 
-// turns counts the changes that take back within half an hour what one before did.
+// turns counts the changes that reverse an earlier one within half an hour.
 func (d *day) turns() (n int) {
 	for i, c := range d.changes[:max(0, len(d.changes)-1)] {
 		next := d.changes[i+1]
@@ -312,10 +312,10 @@ func (d *day) turns() (n int) {
 	return n
 }
 
-// worst is the greatest lag from one step to another, in seconds.
+// worst returns the greatest lag between two steps, in seconds.
 func (d *day) worst(from, to int) float64 { return slices.Max(d.lags[from:to]) }
 
-// hours are the worker hours paid for, and those of somebody who foresees the load and needs no room to spare.
+// hours returns the worker hours paid for, and those of somebody who foresees the load and needs no spare capacity.
 func (d *day) hours() (paid, ideal float64) {
 	for i, n := range d.asked {
 		paid += float64(n) * simStep.Hours()
@@ -327,7 +327,7 @@ func (d *day) hours() (paid, ideal float64) {
 func TestAutoscaling_DoesNotFlap(t *testing.T) {
 	hpa := documented(t)
 	if want := int(min(simShards, math.Ceil(simShards*shardRate/workerRate))); hpa.Max != want {
-		t.Errorf("maxReplicas is %d, more than %d workers can not read more", hpa.Max, want)
+		t.Errorf("maxReplicas is %d, more than %d workers cannot read more", hpa.Max, want)
 	}
 	for seed := range uint64(20) {
 		d := simulate(hpa, diurnal(seed), [2]int{})
@@ -358,7 +358,7 @@ func TestAutoscaling_CatchesUpAfterAnOutage(t *testing.T) {
 			done++
 		}
 		took := time.Duration(done-end) * simStep
-		// About what is possible: Kinesis gives 200 MB/s, of which what arrives at first is to be taken off.
+		// About the possible maximum: Kinesis delivers 200 MB/s, minus what arrives at first.
 		possible := time.Duration((d.arrived[end]-d.arrived[begin])*simShards/(simShards*shardRate-d.load[end])) * time.Second
 		if seed == 0 {
 			t.Logf("an outage of an hour is caught up in %v (%v by the rate at its end) with %d workers, %d changes, %d turns", took, possible, slices.Max(d.asked), len(d.changes), d.turns())
@@ -375,8 +375,8 @@ func TestAutoscaling_CatchesUpAfterAnOutage(t *testing.T) {
 	}
 }
 
-// Controls: lag as the only signal takes workers away that are needed, and bytes of a minute without a window follow
-// every burst.
+// Controls: lag as the only signal removes workers that are needed, and bytes of a minute without a window follow every
+// burst.
 func TestAutoscaling_FlapsWithoutItsParts(t *testing.T) {
 	lagOnly := documented(t)
 	lagOnly.Metrics = lagOnly.Metrics[1:]

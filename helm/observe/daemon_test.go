@@ -35,7 +35,7 @@ import (
 const (
 	trips  = 20_000
 	shards = 4
-	wrong  = 20 // records that are no JSON
+	wrong  = 20 // records that are not JSON
 )
 
 // site is a stream, a bucket, a table and workers, each a process of the real daemon.
@@ -81,7 +81,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// freeAddress is a loopback address that nobody listens on.
+// freeAddress returns a free loopback address.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,7 +92,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// worker starts a daemon. stop has it end in good order.
+// worker starts a daemon. stop shuts it down cleanly.
 func (s *site) worker(address string) (stop func()) {
 	s.t.Helper()
 	log, err := os.Create(filepath.Join(s.t.TempDir(), "log"))
@@ -119,7 +119,7 @@ func (s *site) worker(address string) (stop func()) {
 	return stop
 }
 
-// send sends trips for about as many seconds, and some records that are no JSON.
+// send sends trips for about that many seconds, and some records that are not JSON.
 func (s *site) send(seconds int) {
 	s.t.Helper()
 	p, err := producer.New(producer.Config{
@@ -141,7 +141,7 @@ func (s *site) send(seconds int) {
 	}
 }
 
-// exported are the metrics of a scrape: for each name its labels with their values.
+// exported holds the metrics of a scrape: for each name, its labels and their values.
 type exported map[string]map[string]map[string]bool
 
 func (e exported) note(name, label, value string) {
@@ -194,13 +194,13 @@ var (
 	selector = regexp.MustCompile(`\b((?:consumer|process|go)_[a-z0-9_]+)\b(?:\{([^}]*)\})?`)
 	matcher  = regexp.MustCompile(`([a-z_]+)(=~|!=|!~|=)"([^"]*)"`)
 	grouping = regexp.MustCompile(`\b(?:by|without|on|ignoring) \(([^)]*)\)`)
-	// added are the labels that Prometheus gives to what it scrapes.
+	// added are the labels that Prometheus adds to what it scrapes.
 	added = []string{"namespace", "job", "instance"}
-	// rare are values that appear only with trouble.
+	// rare are values that appear only during trouble.
 	rare = map[string]bool{`consumer_checkpoint_requests_total result="error"`: true}
 )
 
-// faults names what an expression asks for and no worker exports.
+// faults lists the parts of an expression that no worker exports.
 func (e exported) faults(expr string) (faults []string) {
 	known := slices.Clone(added)
 	for _, m := range selector.FindAllStringSubmatch(expr, -1) {
@@ -252,7 +252,7 @@ func TestExported_FindsWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// asked is an expression with where it stands.
+// asked is an expression and where it is used.
 type asked struct {
 	where, expr string
 	unit        string
@@ -316,9 +316,9 @@ func ask(t *testing.T, base, path string, args url.Values) []sample {
 	return body.Data.Result
 }
 
-// Two workers of the real daemon deliver trips while a real Prometheus looks at them. Every query of the dashboard and
-// every alert is about what is there; the panels show something, and nothing absurd; no alert would fire on a day like
-// this, but the one for a fleet that has gone.
+// Two workers of the real daemon deliver trips while a real Prometheus scrapes them. Every query of the dashboard and
+// every alert refers to existing series; the panels show plausible values; no alert would fire on such a day, except the
+// one for a fleet that is gone.
 func TestQueries_ShowARunningDaemon(t *testing.T) {
 	s := newSite(t)
 	addresses := []string{freeAddress(t), freeAddress(t)}
@@ -390,13 +390,13 @@ func TestQueries_ShowARunningDaemon(t *testing.T) {
 		if r.Alert != "ConsumerAbsent" {
 			continue
 		}
-		eventually(t, "an alert tells that all workers are gone", func() bool {
+		eventually(t, "an alert reports that all workers are gone", func() bool {
 			return len(ask(t, base, "/api/v1/query", url.Values{"query": {r.Expr}})) == 1
 		})
 	}
 }
 
-// eventually waits for a condition, a minute at most.
+// eventually waits for a condition for at most a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(200 * time.Millisecond) {
@@ -406,7 +406,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// judge finds values that a person would not believe.
+// judge finds implausible values.
 func judge(t *testing.T, q asked, got []sample) (least, most float64) {
 	t.Helper()
 	most, least = math.Inf(-1), math.Inf(1)
@@ -420,7 +420,7 @@ func judge(t *testing.T, q asked, got []sample) (least, most float64) {
 			least, most = min(least, f), max(most, f)
 		}
 	}
-	// Trips are seconds old, some kilobytes a file at least, and some thousand a second.
+	// Trips are seconds old, files have at least some kilobytes, and some thousand trips arrive per second.
 	bounds := map[string]float64{"s": 60, "percentunit": 1, "bytes": 2 << 30, "rps": 1e5, "Bps": 1e9, "reqps": 1e4, "short": 2 * trips}
 	bound, ok := bounds[q.unit]
 	if !ok {

@@ -1,7 +1,7 @@
-// Command observe prints the Grafana dashboard of the daemon. The chart installs what it prints (make generate).
+// Command observe prints the Grafana dashboard of the daemon. The chart installs the output (make generate).
 //
-// panels.go lists the panels. The tests of this folder hold the dashboard and helm/consumer/files/alerts.yaml to the
-// metrics that the daemon exports.
+// panels.go lists the panels. The tests in this folder check the dashboard and helm/consumer/files/alerts.yaml against
+// the metrics that the daemon exports.
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 // object is a JSON object of Grafana's dashboard model (Grafana documentation, "Dashboard JSON model").
 type object map[string]any
 
-// schemaVersion is that of Grafana 12; newer ones migrate it when they load it.
+// schemaVersion is that of Grafana 12; newer versions migrate it when they load it.
 const schemaVersion = 41
 
 // datasource is chosen at the top of the dashboard.
@@ -51,8 +51,8 @@ func render() ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// variables narrow the dashboard down from left to right. All matches also where a label is missing, as the namespace
-// is outside Kubernetes.
+// variables narrow down the selection from left to right. All also matches if a label is missing, such as the namespace
+// outside Kubernetes.
 func variables() []object {
 	list := []object{{"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1}}
 	chosen := ""
@@ -82,7 +82,7 @@ func braces(matchers string) string {
 // columns is the width of a dashboard in Grafana.
 const columns = 24
 
-// layOut places the panels of each row side by side, beginning a new line where one does not fit.
+// layOut places the panels of each row next to each other, and starts a new line if one does not fit.
 func layOut(rows []row) []object {
 	var all []object
 	y := 0
@@ -140,7 +140,7 @@ func (p panel) object() object {
 	return o
 }
 
-// limits colour a figure: up to the first it is green, from the second on red. Falling ones are turned round.
+// limits color a figure: green below warn, red from alarm on. Falling reverses them.
 type limits struct {
 	warn, alarm float64
 	falling     bool

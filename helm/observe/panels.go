@@ -9,7 +9,7 @@ type row struct {
 	panels        []panel
 }
 
-// panel is one picture, or one figure if it is a stat.
+// panel is a graph, or a single figure if stat is set.
 type panel struct {
 	title   string
 	about   string
@@ -20,17 +20,17 @@ type panel struct {
 	stacked bool
 }
 
-// query is a PromQL expression, in which $chosen stands for what is chosen at the top of the dashboard.
+// query is a PromQL expression, in which $chosen stands for the selection at the top of the dashboard.
 type query struct{ promql, legend string }
 
 const chosen = `namespace=~"$namespace", job=~"$job", application=~"$application"`
 
 func (q query) expr() string { return strings.ReplaceAll(q.promql, "$chosen", chosen) }
 
-// lag is how far a shard is behind now: it was behind at the last read, and has grown since.
+// lag is how far a shard is behind now: its lag at the last read, plus the time since then.
 const lag = `(consumer_shard_behind_latest_seconds{$chosen} + (time() - consumer_shard_read_timestamp_seconds{$chosen}))`
 
-// Batches and files come every few minutes, so their rates look back further than the others.
+// Batches and files come every few minutes, so their rates cover more time than the others.
 var rows = []row{
 	{title: "At a glance", width: 4, height: 4, panels: []panel{
 		{title: "Freshness", stat: true, unit: "s", limits: limits{warn: 900, alarm: 3600},

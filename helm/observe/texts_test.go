@@ -31,7 +31,7 @@ func source(t *testing.T) string {
 	return code.String()
 }
 
-// A runbook sends people to log lines, metrics and settings; they have to be there.
+// Runbooks refer to log lines, metrics and settings, which must exist.
 func TestRunbooks_NameWhatIsThere(t *testing.T) {
 	code := source(t)
 	settings := map[string]bool{"GOMEMLIMIT": true} // Go's own

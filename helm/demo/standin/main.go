@@ -1,5 +1,5 @@
-// Command standin serves an embedded Kinesis at port 4567 and a bucket at port 4568 to the pods of the demo. It keeps
-// the stream in memory and the bucket in the folder /data, and asks nobody for credentials.
+// Command standin serves an embedded Kinesis on port 4567 and a bucket on port 4568 to the pods of the demo. It keeps the
+// stream in memory and the bucket in the folder /data, and does not check credentials.
 package main
 
 import (
