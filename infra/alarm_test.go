@@ -11,11 +11,11 @@ import (
 // none is a period without data.
 var none = math.NaN()
 
-// planted are the values of metrics, by name and statistic, of a few periods, the latest last.
+// planted are the values of metrics, by name and statistic, for a few periods, the latest last.
 type planted map[string][]float64
 
-// alarmCases say when alarms are raised, by the end of their names, and when they are not. The functions have some alarms
-// each, of the same kind.
+// alarmCases say when alarms, identified by the end of their names, are raised, and when not. Each function has some
+// alarms of the same kind.
 var alarmCases = map[string]struct{ raised, quiet []planted }{
 	"-errors": {
 		raised: []planted{{"Errors Sum": {0, 1}}},
@@ -170,8 +170,8 @@ func TestAlarms_AreRaisedByWhatTheyAreFor(t *testing.T) {
 	}
 }
 
-// The metrics of event source mappings are made only where they are asked for, and those of the daemon come only if the
-// collector is told their names.
+// The metrics of event source mappings exist only if they are requested, and those of the daemon only if the collector
+// knows their names.
 func TestAlarms_LookAtMetricsThatAreMade(t *testing.T) {
 	stream := load(t, "stream")
 	for _, id := range stream.ofKind("AWS::Lambda::EventSourceMapping") {
@@ -197,7 +197,7 @@ func TestAlarms_LookAtMetricsThatAreMade(t *testing.T) {
 	}
 }
 
-// raised tells whether an alarm is raised by planted values: by all of its evaluation periods (Amazon CloudWatch User Guide,
+// raised reports whether an alarm is raised by planted values: by all of its evaluation periods (Amazon CloudWatch User Guide,
 // "Using Amazon CloudWatch alarms"), of which those without data count as the alarm says.
 func raised(t *testing.T, tpl template, p node, data planted) bool {
 	t.Helper()
@@ -250,9 +250,9 @@ func raised(t *testing.T, tpl template, p node, data planted) bool {
 	return true
 }
 
-// metricMath evaluates as much of CloudWatch's metric math as the alarms use (Amazon CloudWatch User Guide, "Using math
-// expressions with CloudWatch metrics"). Where a series has no value, neither has an operation on it; only a function of
-// several series passes it by.
+// metricMath evaluates the part of CloudWatch's metric math that the alarms use (Amazon CloudWatch User Guide, "Using
+// math expressions with CloudWatch metrics"). Where a series has no value, an operation on it has none; only a function
+// of several series skips it.
 type metricMath struct {
 	t      *testing.T
 	length int

@@ -13,8 +13,8 @@ import (
 	"testing"
 )
 
-// cli is a process of the AWS CLI that runs many commands, each of which would take half a second to start. Scripts reach
-// it, too, by a command aws that this test program is under that name.
+// cli is an AWS CLI process that runs many commands, each of which would take half a second to start. Scripts reach it
+// through a command aws, which is this test program under that name.
 type cli struct {
 	mu  sync.Mutex
 	in  *json.Encoder
@@ -23,7 +23,7 @@ type cli struct {
 	env string // names the socket for it
 }
 
-// cliResult is what a command has done.
+// cliResult is the result of a command.
 type cliResult struct {
 	Code        int
 	Out, Stderr string
@@ -38,9 +38,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// callCLI has the process behind a socket run a command for a script, whose exit code it returns.
+// callCLI lets the process behind a socket run a command for a script, and returns its exit code.
 func callCLI(socket string, args []string) int {
-	// Only arguments reach the process, which has been started with another environment.
+	// Only arguments reach the process, which was started with another environment.
 	if region := os.Getenv("AWS_REGION"); region != "" && !slices.Contains(args, "--region") && args[0] != "configure" {
 		args = append(args, "--region", region)
 	}
@@ -88,7 +88,7 @@ func startCLI(t *testing.T, env []string) *cli {
 	return c
 }
 
-// listen makes the command aws, and serves it until the test ends.
+// listen creates the command aws, and serves it until the test ends.
 func (c *cli) listen(t *testing.T) {
 	t.Helper()
 	// The names of the test's own folders are too long for a socket.
@@ -151,7 +151,7 @@ func (c *cli) run(args []string) (cliResult, error) {
 	return r, err
 }
 
-// aws runs a command of the AWS CLI, which has to succeed, and returns its answer.
+// aws runs a command of the AWS CLI, which must succeed, and returns its answer.
 func (a *account) aws(args ...string) node {
 	a.t.Helper()
 	r, err := a.cli.run(append(args, "--region", region, "--output", "json"))

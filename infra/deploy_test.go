@@ -20,7 +20,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// account is an account of moto, which the scripts talk to by the real AWS CLI.
+// account is an account of moto, which the scripts use through the real AWS CLI.
 type account struct {
 	t    *testing.T
 	env  []string
@@ -30,10 +30,10 @@ type account struct {
 
 const region = "eu-west-1"
 
-// scriptBound ends a script that hangs. A deployment takes half a minute of calls of the CLI, more on a busy machine.
+// scriptBound limits a script that hangs. A deployment takes half a minute of CLI calls, more on a busy machine.
 const scriptBound = 8 * time.Minute
 
-// open starts moto, with what its CloudFormation lacks, and makes packages that are none: nobody runs them here.
+// open starts moto, adds what its CloudFormation lacks, and creates dummy packages: nobody runs them here.
 func open(t *testing.T, env ...string) *account {
 	t.Helper()
 	tools, _ := emulator.Tools(t)
@@ -67,7 +67,7 @@ func (a *account) pack(function, version string) {
 	}
 }
 
-// run runs a script of this folder and returns what it writes, and whether it succeeds. Nobody is there to be asked.
+// run runs a script of this folder and returns its output, and whether it succeeds. It cannot ask questions.
 func (a *account) run(script string, args ...string) (string, bool) {
 	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), scriptBound)
@@ -87,7 +87,7 @@ func (a *account) deploy(args ...string) (string, bool) {
 	return a.run("deploy", append([]string{"--stage", "dev", "--region", region, "--no-build", "--dist", a.dist}, args...)...)
 }
 
-// want fails unless what stands at the path of an answer, as in a[0].b, prints like the wanted value.
+// want fails unless the value at a path of an answer, such as a[0].b, prints like the wanted value.
 func want(t *testing.T, answer any, path string, wanted any) {
 	t.Helper()
 	if got := at(answer, path); fmt.Sprint(got) != fmt.Sprint(wanted) {
@@ -122,7 +122,7 @@ func has(t *testing.T, text string, parts ...string) {
 
 const image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/pipeline/consumer:1.0.0"
 
-// The life of a stage, from nothing to nothing. The steps build on each other.
+// The life of a stage, from creation to deletion. The steps build on each other.
 func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 	t.Parallel()
 	a := open(t)
@@ -235,7 +235,7 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		if !ok {
 			t.Fatal(out)
 		}
-		// Who imports goes before who exports.
+		// Stacks that import are deleted before those that export.
 		order := regexp.MustCompile(`(?m)^  streaming-pipeline-dev-([a-z-]+): DELETE_COMPLETE`).FindAllStringSubmatch(out, -1)
 		var names []string
 		for _, m := range order {
@@ -458,7 +458,7 @@ func checkAlarms(t *testing.T, a *account) {
 	}
 }
 
-// A stack that waits for somebody is not touched, and the script says what to do.
+// A stack that waits for an operator is not touched, and the script says what to do.
 func TestDeploy_SaysHowToGoOnWithAStackThatIsStuck(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
@@ -489,7 +489,7 @@ esac
 	}
 }
 
-// stubAWS makes a command aws that prints its arguments to a file and answers by a script, and an account that uses it.
+// stubAWS creates a command aws that writes its arguments to a file and answers by a script, and an account that uses it.
 func stubAWS(t *testing.T, answers string) (a *account, calls func() string) {
 	t.Helper()
 	folder := t.TempDir()
@@ -511,7 +511,7 @@ func stubAWS(t *testing.T, answers string) (a *account, calls func() string) {
 	}
 }
 
-// A consumer that was imported, and whose first update failed, has neither a network nor an image in its parameters.
+// The parameters of a consumer that was imported, and whose first update failed, have neither a network nor an image.
 func TestDeploy_FindsTheNetworkOfAStackThatHasBeenImportedAlone(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -547,7 +547,7 @@ esac
 	}
 }
 
-// A stream that leaves on-demand mode begins with the shards that it has, unless the caller says how many.
+// A stream that leaves on-demand mode begins with its current shards, unless the caller gives their number.
 func TestDeploy_LeavesAStreamItsShardsAsItLeavesOnDemandMode(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -582,7 +582,7 @@ esac
 	}
 }
 
-// What is wrong with the command line is said before anybody is called.
+// Mistakes on the command line are reported before any call.
 func TestScripts_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	a := &account{t: t, env: []string{"PATH=" + os.Getenv("PATH")}}
 	for _, c := range []struct {

@@ -1,3 +1,3 @@
 // Package infra holds the CloudFormation templates of the pipeline, the scripts that deploy and delete them, and their
-// tests: README.md tells how to use them.
+// tests. See README.md for how to use them.
 package infra

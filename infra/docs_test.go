@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What the README names is there: files, flags, parameters, alarms.
+// Everything that the README names exists: files, flags, parameters, alarms.
 func TestReadme_NamesWhatIsThere(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// finding is what a linter says of a template.
+// finding is a linter's finding about a template.
 type finding struct {
 	Rule     string `json:"rule"`
 	Severity string `json:"severity"`
@@ -27,10 +27,10 @@ type finding struct {
 	Message  string `json:"message"`
 }
 
-// explained are findings that are no faults, each with the reason. One that nothing is found for any more is a fault.
+// explained lists findings that are not faults, each with its reason. An entry without a finding is a fault.
 var explained = []struct{ template, rule, resource, reason string }{
 	{"consumer-ecs", "E3047", "ConsumerTask", "it pairs each CPU with each memory of a mapping, and both are taken from one row: TestTaskSizes_AreThoseOfFargate"},
-	{"", "I9001", "", "it says which properties can not be changed without another resource in place of the one that is there; names are never changed"},
+	{"", "I9001", "", "it reports properties whose change replaces the resource; names are never changed"},
 }
 
 func TestTemplates_PassTheValidatorOfAWS(t *testing.T) {
@@ -73,7 +73,7 @@ func TestScripts_PassShellCheck(t *testing.T) {
 	}
 }
 
-// Both linters see faults as people make them.
+// Both linters find typical mistakes.
 func TestLinters_FindPlantedFaults(t *testing.T) {
 	t.Parallel()
 	planted := []struct{ old, new, says string }{
@@ -120,9 +120,9 @@ func paths() []string {
 	return files
 }
 
-// plainSettings returns copies of the templates in which the settings of a container are texts and no parameters. The
-// validator tries each combination of their values, half a minute of them, and all are texts to it; cfn-lint looks at the
-// references.
+// plainSettings returns copies of the templates in which the settings of a container are literals instead of parameters.
+// The validator tries each combination of their values, for half a minute, although all are just strings to it; cfn-lint
+// checks the references.
 func plainSettings(t *testing.T) []string {
 	t.Helper()
 	folder := t.TempDir()
@@ -147,7 +147,7 @@ func plainSettings(t *testing.T) []string {
 	return files
 }
 
-// importTemplates writes the templates by which infra/deploy imports all that outlives a stack.
+// importTemplates writes the templates with which infra/deploy imports everything that outlives a stack.
 func importTemplates(t *testing.T) []string {
 	t.Helper()
 	folder := t.TempDir()
@@ -216,7 +216,7 @@ func validate(t *testing.T, files ...string) map[string][]finding {
 	return named
 }
 
-// cfnLint runs cfn-lint with all its rules over templates, and returns its findings, one a line.
+// cfnLint runs cfn-lint with all its rules over templates, and returns its findings, one per line.
 func cfnLint(t *testing.T, files ...string) string {
 	t.Helper()
 	env, bin := emulator.Tools(t)
@@ -225,7 +225,7 @@ func cfnLint(t *testing.T, files ...string) string {
 	cmd.Env = env
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	// 2 errors, 4 warnings, 8 informational, or several of them; without any of these it has not run.
+	// 2 errors, 4 warnings, 8 informational, or a combination; any other code means that it did not run.
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode()&^14 != 0) {
 		t.Fatalf("run cfn-lint: %v\n%s", err, out)
 	}

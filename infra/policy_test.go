@@ -27,7 +27,7 @@ type grant struct {
 	resources []any
 }
 
-// grants lists what a role is allowed. Statements that stand under a condition of the template count, too.
+// grants lists what a role is allowed, including statements under a condition of the template.
 func grants(t *testing.T, r resource) []grant {
 	t.Helper()
 	if r.properties["ManagedPolicyArns"] != nil {
@@ -93,7 +93,7 @@ func TestPolicies_NameActionsPurposeAndResources(t *testing.T) {
 	}
 }
 
-// Who may take a role on: one service, for this account where the service says for whom it asks.
+// Who may assume a role: one service, for this account if the service says on whose behalf it asks.
 func TestRoles_AreTakenOnByOneService(t *testing.T) {
 	for _, tpl := range loadAll(t) {
 		for _, id := range tpl.ofKind("AWS::IAM::Role") {
@@ -103,8 +103,8 @@ func TestRoles_AreTakenOnByOneService(t *testing.T) {
 			}
 			s := statements[0].(node)
 			service, _ := asNode(s["Principal"])["Service"].(string)
-			// Lambda's trust policy has no condition in the AWS Lambda Developer Guide, "Defining Lambda function permissions
-			// with an execution role": a role is handed to it by somebody with iam:PassRole.
+			// Lambda's trust policy has no condition in the AWS Lambda Developer Guide, "Defining Lambda function
+			// permissions with an execution role": somebody with iam:PassRole passes the role to it.
 			if !strings.HasSuffix(service, ".amazonaws.com") || s["Condition"] == nil && service != "lambda.amazonaws.com" {
 				t.Errorf("%s: %s trusts %v under %v", tpl.name, id, s["Principal"], s["Condition"])
 			}
@@ -112,9 +112,9 @@ func TestRoles_AreTakenOnByOneService(t *testing.T) {
 	}
 }
 
-// pollStream is what Lambda needs to read a stream for a function, and to keep what it gives up (AWS Lambda Developer
-// Guide, "Using Lambda to process records from Amazon Kinesis Data Streams"). ListStreams, which knows no resources, is
-// for the console.
+// pollStream is what Lambda needs to read a stream for a function, and to keep the records it gives up (AWS Lambda
+// Developer Guide, "Using Lambda to process records from Amazon Kinesis Data Streams"). ListStreams, which has no
+// resources, is for the console.
 var pollStream = []string{
 	"kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:ListShards",
 }
@@ -181,7 +181,7 @@ func TestFunctions_WriteErrorsWhereTheyMay(t *testing.T) {
 	}
 }
 
-// The policy that the daemon prints is what its code calls, in the union of all settings.
+// The policy that the daemon prints matches the calls of its code, over all settings.
 func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	want := actionsOf("kinesis", methods(reflect.TypeFor[consumer.Kinesis]()))
 	for _, call := range calls(t, "../writers/s3sink", reflect.TypeFor[*s3.Client]()) {
@@ -207,8 +207,8 @@ func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	sameActions(t, "consumer policy", got, want)
 }
 
-// The role of the daemon allows what the policy for the task's settings allows, with and without fan-out, and no action
-// that neither has.
+// The role of the daemon allows what the policies for the task's settings allow, with and without fan-out, and no other
+// action.
 func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	const stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/streaming-pipeline-dev"
@@ -339,7 +339,7 @@ func TestProducerRole_AllowsWhatTheProducerCalls(t *testing.T) {
 		actionsOf("kinesis", methods(reflect.TypeFor[producer.Client]())))
 }
 
-// Roles of AWS's own code allow what AWS documents that it calls: Amazon Data Firehose Developer Guide, "Grant Firehose
+// Roles of AWS's own code allow the calls that AWS documents: Amazon Data Firehose Developer Guide, "Grant Firehose
 // access to an Amazon S3 destination", and Amazon ECS Developer Guide, "Amazon ECS task execution IAM role".
 func TestServiceRoles_AllowWhatAWSDocuments(t *testing.T) {
 	sameActions(t, "FirehoseRole", actions(t, load(t, "stream").resources["FirehoseRole"]), []string{
@@ -352,7 +352,7 @@ func TestServiceRoles_AllowWhatAWSDocuments(t *testing.T) {
 	})
 }
 
-// No role is left out of the tests above.
+// The tests above cover every role.
 func TestRoles_AreAllHeldToTheirCode(t *testing.T) {
 	var roles []string
 	for _, tpl := range loadAll(t) {

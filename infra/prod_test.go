@@ -11,8 +11,8 @@ func (a *account) deployProd(args ...string) (string, bool) {
 	return a.deploy(append([]string{"--stage", "prod", "--yes", "--with-consumer", "--image", image}, args...)...)
 }
 
-// The life of prod: first deployments that fail half-way, each in another stack, and what then stands in the way of the
-// next; the protection that comes when a stack stands; its loss, and its import. The steps build on each other.
+// The life of prod: first deployments that fail half-way, each in another stack, and what they leave in the way of the
+// next; the protection that comes with a complete stack; its loss, and its import. The steps build on each other.
 func TestProd_SurvivesFailedDeploymentsAndTheLossOfItsStacks(t *testing.T) {
 	t.Parallel()
 	a := open(t)
@@ -34,7 +34,7 @@ func TestProd_SurvivesFailedDeploymentsAndTheLossOfItsStacks(t *testing.T) {
 			t.Errorf("destroy in prod:\n%s", out)
 		}
 	})
-	// Names that are taken, each by something that a later step takes away.
+	// Names that are taken, each by something that a later step removes.
 	const output, firehose, logs = "streaming-pipeline-prod-output-123456789012-eu-west-1", "streaming-pipeline-prod", "/streaming-pipeline/prod/consumer"
 	a.aws("s3api", "create-bucket", "--bucket", output, "--create-bucket-configuration", "LocationConstraint="+region)
 	a.aws("firehose", "create-delivery-stream", "--delivery-stream-name", firehose,
@@ -179,7 +179,7 @@ func checkProtected(t *testing.T, a *account) {
 	want(t, table, "Table.DeletionProtectionEnabled", true)
 }
 
-// checkSettings fails unless the stream has what was set of it, and its stack says the same.
+// checkSettings fails unless the stream has its settings, and its stack reports the same.
 func checkSettings(t *testing.T, a *account) {
 	t.Helper()
 	summary := at(a.aws("kinesis", "describe-stream-summary", "--stream-name", "streaming-pipeline-prod"), "StreamDescriptionSummary")

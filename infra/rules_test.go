@@ -12,13 +12,13 @@ import (
 )
 
 func TestParameters_HaveASentenceAndABound(t *testing.T) {
-	// Texts that no pattern can tell right from wrong.
+	// Rules for texts that a pattern cannot check.
 	free := map[string]bool{"PartitionQuery": true, "BloomColumns": true}
 	for _, tpl := range loadAll(t) {
 		for name, p := range tpl.parameters {
 			description, _ := p["Description"].(string)
 			if !strings.HasSuffix(description, ".") {
-				t.Errorf("%s: %s has the description %q, which is no sentence", tpl.name, name, description)
+				t.Errorf("%s: %s has the description %q, which is not a sentence", tpl.name, name, description)
 			}
 			_, pattern := p["AllowedPattern"]
 			_, values := p["AllowedValues"]
@@ -35,7 +35,7 @@ func TestParameters_HaveASentenceAndABound(t *testing.T) {
 	}
 }
 
-// The linters do not look for these where a template has a transform.
+// The linters do not check this if a template has a transform.
 func TestTemplates_UseWhatTheyDeclare(t *testing.T) {
 	for _, tpl := range loadAll(t) {
 		used := make(map[string]bool)
@@ -106,13 +106,13 @@ func TestParameters_OfOneNameTakeTheSame(t *testing.T) {
 	}
 }
 
-// Names are made of project and stage, so that stages do not meet in an account.
+// Names consist of project and stage, so that stages do not collide in an account.
 func TestNames_HoldProjectAndStage(t *testing.T) {
 	named := []string{
 		"BucketName", "Name", "TableName", "LogGroupName", "FunctionName", "AlarmName", "TopicName", "DeliveryStreamName",
 		"ClusterName", "Family", "PolicyName",
 	}
-	// Their owners have the stage in their names.
+	// The stage is in the names of their owners.
 	exempt := map[string]bool{"AWS::Athena::NamedQuery": true, "AWS::Lambda::Permission": true, "AWS::Lambda::EventSourceMapping": true, "AWS::Logs::LogStream": true}
 	seen := 0
 	for _, tpl := range loadAll(t) {
@@ -217,7 +217,7 @@ func TestBuckets_AreEncryptedPrivateAndTidy(t *testing.T) {
 	}
 }
 
-// onlyTLS tells whether a policy denies everything on the bucket and its objects without TLS.
+// onlyTLS reports whether a policy denies everything on the bucket and its objects without TLS.
 func onlyTLS(tpl template, bucket string) bool {
 	for _, id := range tpl.ofKind("AWS::S3::BucketPolicy") {
 		p := tpl.resources[id].properties
@@ -238,9 +238,9 @@ func onlyTLS(tpl template, bucket string) bool {
 	return false
 }
 
-// What holds data stays in prod when its stack goes or wants another in its place, but not when its stack never came to be:
-// its name would be taken (CloudFormation Template Reference, "DeletionPolicy attribute"; "UpdateReplacePolicy attribute"
-// knows no such value). Nothing may stand in the way of that deletion.
+// Resources that hold data stay in prod when their stack is deleted or replaces them, but not when its creation fails:
+// their names would be taken (CloudFormation Template Reference, "DeletionPolicy attribute"; "UpdateReplacePolicy
+// attribute" has no such value). Nothing may prevent that deletion.
 func TestData_OutlivesItsStackInProd(t *testing.T) {
 	deleted := node{"Fn::If": []any{"IsProd", "RetainExceptOnCreate", "Delete"}}
 	replaced := node{"Fn::If": []any{"IsProd", "Retain", "Delete"}}
@@ -285,7 +285,7 @@ func TestLogs_AreKeptForAWhile(t *testing.T) {
 	}
 }
 
-// Each alarm tells somebody or changes something.
+// Each alarm notifies somebody or changes something.
 func TestAlarms_HaveAnAction(t *testing.T) {
 	count := 0
 	for _, tpl := range loadAll(t) {
@@ -303,7 +303,7 @@ func TestAlarms_HaveAnAction(t *testing.T) {
 }
 
 // CloudFormation takes templates of this size from a file (AWS CloudFormation User Guide, "Understand CloudFormation
-// quotas"); a larger one would have to lie in a bucket, which the first stack has yet to make.
+// quotas"); a larger one would need a bucket, which the first stack has yet to create.
 func TestTemplates_FitIntoARequest(t *testing.T) {
 	const limit = 51200
 	for _, tpl := range loadAll(t) {
@@ -341,7 +341,7 @@ func TestMappings_RetryWithinBoundsAndLoseNothing(t *testing.T) {
 	}
 }
 
-// Containers run as nobody, from an image that they can not change, and have time for their last commit.
+// Containers run as nobody, from an image that they cannot change, and have time for their last commit.
 func TestContainers_AreConfined(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	var names []string
@@ -365,16 +365,17 @@ func TestContainers_AreConfined(t *testing.T) {
 	}
 }
 
-// A collector that crashes comes back, and leaves the daemon alone meanwhile. The daemon itself is replaced by the service.
+// A collector that crashes is restarted without affecting the daemon. The daemon itself is replaced by the service.
 func TestCollector_IsRestarted(t *testing.T) {
 	c := container(t, load(t, "consumer-ecs"), "ConsumerTask", "collector")
-	// The period is 60 to 1800 s, in which a container is restarted once (Amazon ECS API Reference, ContainerRestartPolicy).
+	// The period is 60 to 1800 s, within which a container is restarted once (Amazon ECS API Reference,
+	// ContainerRestartPolicy).
 	if want := (node{"Enabled": "true", "RestartAttemptPeriod": "60"}); c["Essential"] != "false" || !reflect.DeepEqual(c["RestartPolicy"], want) {
 		t.Errorf("the collector is essential=%v and restarted by %v", c["Essential"], c["RestartPolicy"])
 	}
 }
 
-// An image of a private registry is pulled with credentials, which only then may be read.
+// An image in a private registry is pulled with credentials, which may be read only then.
 func TestImage_IsPulledWithCredentialsWhereTheyAreGiven(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	given := []any{"HasCredentials", node{"CredentialsParameter": node{"Ref": "RegistryCredentialsArn"}}, node{"Ref": "AWS::NoValue"}}
@@ -394,8 +395,8 @@ func TestImage_IsPulledWithCredentialsWhereTheyAreGiven(t *testing.T) {
 	}
 }
 
-// A deployment starts new tasks before it stops old ones, goes back if they do not start, and leaves their count to the
-// scaling.
+// A deployment starts new tasks before it stops old ones, rolls back if they do not start, and leaves their count to the
+// autoscaling.
 func TestService_RollsBackWhatDoesNotStart(t *testing.T) {
 	properties := load(t, "consumer-ecs").resources["Service"].properties
 	if count := properties["DesiredCount"]; count != nil {
@@ -410,8 +411,8 @@ func TestService_RollsBackWhatDoesNotStart(t *testing.T) {
 	}
 }
 
-// Pairs of CPU and memory that Fargate has (Amazon ECS Developer Guide, "Task definition parameters for Fargate", Task
-// size). The validator does not see that both come from one row of the mapping.
+// Pairs of CPU and memory that Fargate supports (Amazon ECS Developer Guide, "Task definition parameters for Fargate",
+// Task size). The validator does not see that both come from one row of the mapping.
 func TestTaskSizes_AreThoseOfFargate(t *testing.T) {
 	least := map[int]int{512: 1024, 1024: 2048, 2048: 4096, 4096: 8192}
 	sizes := strings.Split(load(t, "consumer-ecs").source, "\n")

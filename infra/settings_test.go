@@ -83,7 +83,7 @@ func TestConsumerTask_HasTheSettingsOfTheProgram(t *testing.T) {
 	}
 }
 
-// camel makes CommitInterval of COMMIT_INTERVAL.
+// camel turns COMMIT_INTERVAL into CommitInterval.
 func camel(name string) string {
 	var b strings.Builder
 	for word := range strings.SplitSeq(strings.ToLower(name), "_") {
@@ -92,7 +92,7 @@ func camel(name string) string {
 	return b.String()
 }
 
-// Values that the template takes are values that the program takes.
+// Values that the template accepts are values that the program accepts.
 func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	t.Setenv("STREAM_NAME", "trips")
@@ -120,7 +120,7 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 	}
 }
 
-// The daemon is given SIGTERM and killed after StopTimeout, within which it has to end whatever ShutdownGrace is.
+// The daemon gets SIGTERM and is killed after StopTimeout. It must end by then, whatever ShutdownGrace is.
 func TestConsumerTask_IsNotKilledWhileItStops(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	stop := number(t, container(t, tpl, "ConsumerTask", "consumer")["StopTimeout"])
@@ -139,7 +139,7 @@ func TestConsumerTask_IsNotKilledWhileItStops(t *testing.T) {
 	}
 }
 
-// A task whose daemon stands still is replaced. The command that asks it is one of the program's.
+// A task whose daemon hangs is replaced. Its health check is a command of the program.
 func TestConsumerTask_IsAskedWhetherItIsAlive(t *testing.T) {
 	check := asNode(container(t, load(t, "consumer-ecs"), "ConsumerTask", "consumer")["HealthCheck"])
 	if want := []any{"CMD", "/usr/local/bin/consumer", "probe"}; !reflect.DeepEqual(check["Command"], want) {
@@ -150,7 +150,7 @@ func TestConsumerTask_IsAskedWhetherItIsAlive(t *testing.T) {
 	}
 }
 
-// The producer's flags are those that its program has.
+// The producer's flags exist in its program.
 func TestProducerTask_HasTheFlagsOfTheProgram(t *testing.T) {
 	c := container(t, load(t, "consumer-ecs"), "ProducerTask", "producer")
 	flags := literals(t, "../cmd/producer/settings.go")
@@ -205,7 +205,7 @@ type variable struct {
 	value, meaning  string
 }
 
-// Functions and daemon open payloads by the same settings, and say so in the same words.
+// Functions and daemon open payloads by the same settings, with the same descriptions.
 func TestFunctions_OpenPayloadsByTheDaemonsSettings(t *testing.T) {
 	shared := variablesOf(t, "../internal/lambdas")
 	for _, s := range consumer.Settings() {

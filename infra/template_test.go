@@ -11,10 +11,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// stacks are the templates in the order in which their stacks are made: each imports from those before it.
+// stacks are the templates in the order in which their stacks are created: each imports from those before it.
 var stacks = []string{"data-sources", "stream", "athena", "consumer-ecs"}
 
-// template is a parsed template. Intrinsic functions stand in it in their long form, as {"Fn::Sub": ...}.
+// template is a parsed template. Intrinsic functions are in their long form, {"Fn::Sub": ...}.
 type template struct {
 	name       string
 	source     string
@@ -116,7 +116,7 @@ func value(t *testing.T, n *yaml.Node) any {
 	}
 }
 
-// asNode returns a mapping, an empty one of what is none.
+// asNode returns a mapping, or an empty one if the value is not a mapping.
 func asNode(v any) node {
 	m, _ := v.(node)
 	return m
@@ -145,7 +145,7 @@ func walk(v any, path string, visit func(path string, v any)) {
 	}
 }
 
-// list returns a value that may stand alone where a list may stand.
+// list returns a value that may be given alone instead of in a list.
 func list(v any) []any {
 	if many, ok := v.([]any); ok {
 		return many

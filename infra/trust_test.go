@@ -27,7 +27,7 @@ func documentedTrust(t *testing.T) (string, iam.Trust) {
 	if len(blocks) != 1 {
 		t.Fatalf("the README has %d JSON documents", len(blocks))
 	}
-	// OWNER/aws-streaming-pipeline, or what a fork is called.
+	// OWNER/aws-streaming-pipeline, or the name of a fork.
 	name := regexp.MustCompile(`"([^/"]+)/([^/"]+)/\.github/`).FindStringSubmatch(blocks[0][1])
 	if name == nil {
 		t.Fatal("the policy names no workflow")
@@ -41,7 +41,7 @@ func documentedTrust(t *testing.T) (string, iam.Trust) {
 	return document, trust
 }
 
-// claims are those of a job of this repository (GitHub Docs, "OpenID Connect reference"), whose subject names the
+// claims are the claims of a job of this repository (GitHub Docs, "OpenID Connect reference"). Its subject names the
 // environment if the job has one, and the event or branch otherwise.
 func claims(environment, ref string, changed map[string]string) iam.Token {
 	c := map[string]string{
@@ -54,7 +54,7 @@ func claims(environment, ref string, changed map[string]string) iam.Token {
 	return iam.Token{Provider: provider, Claims: c}
 }
 
-// refused are the tokens that others than prod's deployment can have.
+// refused are tokens of jobs other than prod's deployment.
 var refused = map[string]iam.Token{
 	"a branch whose ci.yml deploys to prod": claims("prod", "refs/heads/feature", nil),
 	"a tag":                                 claims("prod", "refs/tags/v1.0.0", nil),
@@ -97,7 +97,7 @@ func TestTrust_IsInTheDeploymentOfMainAlone(t *testing.T) {
 			t.Errorf("%s is trusted by\n%s", name, document)
 		}
 	}
-	// Trust in the environment's name alone is trust in whoever may push a branch.
+	// Trust in the environment's name alone is trust in everybody who may push a branch.
 	named := regexp.MustCompile(`,\s*"token.actions.githubusercontent.com:(ref|job_workflow_ref)": "[^"]*"`).ReplaceAllString(document, "")
 	weak, err := iam.ParseTrust([]byte(named))
 	if err != nil {
@@ -108,7 +108,7 @@ func TestTrust_IsInTheDeploymentOfMainAlone(t *testing.T) {
 	}
 }
 
-// The claims that the policy wants are those of the job that deploys prod.
+// The claims that the policy requires are those of the job that deploys prod.
 func TestTrust_IsInTheJobOfTheWorkflow(t *testing.T) {
 	document, _ := documentedTrust(t)
 	all, _ := jobs(t)
@@ -124,7 +124,7 @@ func TestTrust_IsInTheJobOfTheWorkflow(t *testing.T) {
 	has(t, document, `:environment:`+job.Environment+`"`, `:ref": "`+ref[1]+`"`, `:job_workflow_ref": "`+repository+`/`+filepath.ToSlash(file)+`@`+ref[1]+`"`)
 }
 
-// What AWS cannot look at has to be set in GitHub, so the guide asks for it.
+// The guide asks for what AWS cannot check, and GitHub must enforce.
 func TestReadme_AsksForWhatProtectsProd(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -72,7 +72,7 @@ func TestWorkflow_PassesActionlint(t *testing.T) {
 	}
 }
 
-// A tag can be moved to other code, a commit can not.
+// A tag can be moved to other code, a commit cannot.
 func TestWorkflow_PinsActionsToCommits(t *testing.T) {
 	text := bytes.Join(workflows(t), nil)
 	uses := regexp.MustCompile(`(?m)uses: (.*)$`).FindAllStringSubmatch(string(text), -1)
@@ -155,7 +155,7 @@ func TestWorkflow_DeploysProdOnlyFromMain(t *testing.T) {
 	}
 }
 
-// Keys would have to be stored, and an expression within a script is a way to have it run what somebody typed.
+// Keys would have to be stored, and an expression in a script lets it run what somebody typed.
 func TestWorkflow_StoresNoKeysAndBuildsNoScripts(t *testing.T) {
 	text, err := os.ReadFile(workflow)
 	if err != nil {
@@ -186,7 +186,7 @@ func TestWorkflow_StoresNoKeysAndBuildsNoScripts(t *testing.T) {
 	}
 }
 
-// What is released can be checked: each file has its hash and its origin, image and chart are named by their digests.
+// Releases can be verified: each file has its hash and its origin, image and chart are named by their digests.
 func TestWorkflow_ReleasesWhatCanBeChecked(t *testing.T) {
 	all, _ := jobs(t)
 	release := all["release"]
@@ -206,7 +206,7 @@ func TestWorkflow_ReleasesWhatCanBeChecked(t *testing.T) {
 	}
 }
 
-// The script makes the same archive twice, names its version, and refuses a tag that is no version.
+// The script makes the same archive twice, names its version, and refuses a tag that is not a version.
 func TestRelease_MakesTheSameBytesWithTheirHashes(t *testing.T) {
 	build := func() (string, []byte) {
 		dist := t.TempDir()
@@ -252,7 +252,7 @@ func TestRelease_MakesTheSameBytesWithTheirHashes(t *testing.T) {
 	}
 }
 
-// What the workflow calls is there, with the flags that it is called with.
+// The commands that the workflow calls exist, with the flags that it uses.
 func TestWorkflow_CallsWhatIsThere(t *testing.T) {
 	help, err := exec.CommandContext(t.Context(), "./deploy", "--help").Output()
 	if err != nil {
