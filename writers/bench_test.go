@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// nowhere is a sink that takes everything at once.
+// nowhere is a sink that accepts everything at once.
 type nowhere struct{ writers.Sink }
 
 func (nowhere) Begin(context.Context, writers.ObjectSpec) (writers.Upload, error) {
@@ -24,7 +24,7 @@ func (nowhere) Finish(context.Context) (checkpoint.File, error) { return checkpo
 func (nowhere) Abandon() checkpoint.File                        { return checkpoint.File{} }
 
 // BenchmarkFile appends records from as many shards as there are cores: the cost of the lock, the accounts and the
-// hand-over of blocks on top of the format's own (jsonl.BenchmarkBlock).
+// hand-over of blocks on top of that of the format (jsonl.BenchmarkBlock).
 func BenchmarkFile(b *testing.B) {
 	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd} {
 		for _, files := range []int{1, 100} {

@@ -54,7 +54,7 @@ func newShared(t testing.TB, b *budget.Budget, encoders int) *writers.Shared {
 	return s
 }
 
-// fileSpec is that of one file in a sink.
+// fileSpec returns the spec of a file.
 func fileSpec(format writers.Format, sink writers.Sink) writers.FileSpec {
 	return writers.FileSpec{
 		Format: format, Sink: sink, Key: "trips/file" + format.Object().Extension, BatchID: "batch",
@@ -91,7 +91,7 @@ func inflate(t *testing.T, c jsonl.Compression, body []byte) []byte {
 	return lines
 }
 
-// checkTrips checks that lines hold the records 0 to each-1 of every shard once, and in their order.
+// checkTrips checks that lines hold the records 0 to each-1 of every shard once, in order.
 func checkTrips(t *testing.T, lines []byte, shards, each int) {
 	t.Helper()
 	next := make([]int, shards)
@@ -118,8 +118,8 @@ func checkTrips(t *testing.T, lines []byte, shards, each int) {
 	}
 }
 
-// Several shards append at the same time, and somebody seals in between. Blocks are small, so that many are encoded
-// side by side and have to find their places.
+// Several shards append at the same time, and somebody seals in between. Blocks are small, so that many are encoded in
+// parallel and must be put in order.
 func TestFile_HoldsEveryRecordOnceAndEachShardInOrder(t *testing.T) {
 	const shards, each = 6, 2000
 	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd} {
@@ -230,7 +230,7 @@ func TestFile_WithoutRecordsMakesNoRequest(t *testing.T) {
 	}
 }
 
-// Whatever call of the sink fails, the file says so from then on, and leaves nothing behind but the upload to abort.
+// Whichever call of the sink fails, the file reports it from then on, and leaves only the upload to abort.
 func TestFile_FailsForGoodWhenTheSinkDoes(t *testing.T) {
 	for _, failing := range []string{"Begin", "Write", "Finish"} {
 		t.Run(failing, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestFile_FailsForGoodWhenTheSinkDoes(t *testing.T) {
 	}
 }
 
-// The sink holds its first Write back. The file takes as many blocks as there are slots, then Append waits.
+// The sink blocks in its first Write. The file accepts as many blocks as there are slots, then Append waits.
 func TestFile_WaitsWhileTheSinkTakesNothing(t *testing.T) {
 	for _, ending := range []string{"sink goes on", "context ends", "file is abandoned"} {
 		t.Run(ending, func(t *testing.T) {
@@ -361,7 +361,7 @@ func TestShared_LeavesBlocksAloneWhileThereIsMemory(t *testing.T) {
 	if shared.Relieve() {
 		t.Fatal("a block was sealed without need")
 	}
-	// Somebody waits for room that the open block takes up: half a mebibyte, beside a part that stands.
+	// A caller waits for memory that the open block takes: half a mebibyte, in addition to a part that stays.
 	held.Add(budget.Part, 256<<10)
 	acquired := make(chan error, 1)
 	go func() { acquired <- held.Acquire(t.Context(), 512<<10) }()
@@ -409,7 +409,7 @@ func TestFile_FinishEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// The estimate decides when a file is full, so it has to be near the truth before a single block is encoded, too.
+// The estimate decides when a file is full, so it must be near the truth even before the first block is encoded.
 func TestFile_EstimatesItsSize(t *testing.T) {
 	held := budget.New(64<<20, nil)
 	sink := writerstest.NewMemory()
@@ -434,7 +434,7 @@ func TestFile_EstimatesItsSize(t *testing.T) {
 	}
 }
 
-// Many files together have more in their open blocks than the budget has room for, and not one of them a full block.
+// Many files together have more in their open blocks than the budget allows, but none has a full block.
 func TestShared_SealsTheLargestBlocksWhenMemoryIsTight(t *testing.T) {
 	const files, limit = 200, 4 << 20
 	held := budget.New(limit, nil)
@@ -476,7 +476,7 @@ func TestShared_SealsTheLargestBlocksWhenMemoryIsTight(t *testing.T) {
 	checkNothingHeld(t, held)
 }
 
-// Three blocks wait for the sink, and all of them are encoded when it goes on.
+// Three blocks wait for the sink, and all of them are encoded when it continues.
 func TestFile_LaysBlocksDownInTheOrderInWhichTheyWereFilled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held := budget.New(64<<20, nil)
@@ -512,8 +512,8 @@ func TestFile_LaysBlocksDownInTheOrderInWhichTheyWereFilled(t *testing.T) {
 	})
 }
 
-// Blocks are encoded and placed beside the readers. A panic there would end the process, and that of every worker that
-// reads the shard after it.
+// Blocks are encoded and placed in the background. A panic there would end the process, and then that of every worker
+// that takes over the shard.
 func TestFile_EndsWithAnErrorWhereverTheFormatPanics(t *testing.T) {
 	for _, place := range []string{"begin", "encode", "place", "end"} {
 		t.Run(place, func(t *testing.T) {
@@ -609,8 +609,8 @@ func TestShared_TryFindsAPanicWhereverItIs(t *testing.T) {
 	}
 }
 
-// What was tried is what is written: the blocks of AppendAlone are those of Try, whatever stands in the file before and
-// after, and the records that do not fit are told.
+// What is written is what was tried: the blocks of AppendAlone are those of Try, whatever else is in the file, and the
+// records that do not fit are reported.
 func TestFile_AppendAloneWritesTheBlocksThatWereTried(t *testing.T) {
 	var blocks []int
 	format := brittle{newFormat(t, jsonl.None, 1<<10), func(at string, rows int) {

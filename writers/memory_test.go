@@ -18,8 +18,8 @@ import (
 	"aws-streaming-pipeline/writers/writerstest"
 )
 
-// 500 files are open at the same time, each with a part that S3 would not take yet: 100 MB in all, for which memory has
-// 64 MiB. What is counted stays within it, and the heap shows that what is counted is what is held.
+// 500 files are open at the same time, each with a part that is still too small for S3: 100 MB in all, for 64 MiB of
+// memory. The counted bytes stay within that, and the heap shows that they are what is held.
 func TestFiles_HoldNoMoreThanTheBudget(t *testing.T) {
 	const files, appenders, rounds, limit = 500, 4, 100, 64 << 20
 	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Zstd} {
@@ -71,7 +71,7 @@ func TestFiles_HoldNoMoreThanTheBudget(t *testing.T) {
 			if compression == jsonl.None && held.Held(budget.Disk) == 0 {
 				t.Error("nothing lies on disk: memory was never short of room for parts")
 			}
-			// The files themselves, their uploads and the HTTP connections are beside the budget: 32 KiB a file are ample.
+			// Files, uploads and HTTP connections are not part of the budget: 32 KiB per file are ample.
 			if grown := heap() - before; grown > bound+files*32<<10 {
 				t.Errorf("the heap has grown by %d bytes, bound is %d and what is beside it", grown, bound)
 			}
@@ -93,7 +93,7 @@ func TestFiles_HoldNoMoreThanTheBudget(t *testing.T) {
 	}
 }
 
-// heap is what is reachable.
+// heap returns the reachable bytes.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC() // what lay in pools is let go by the second

@@ -21,7 +21,7 @@ import (
 	"aws-streaming-pipeline/writers/parquet"
 )
 
-// memoryRun is what a process of its own is to write, and what it has taken.
+// memoryRun says what a separate process writes, and returns the memory it took.
 type memoryRun struct {
 	Wide   bool  // records of about 1.2 KB with one long text, else of 300 B with many short members
 	Files  int   // open at the same time
@@ -35,9 +35,9 @@ type memoryRun struct {
 	MaxRows  int64
 }
 
-// What the budget counts stays within a tenth of it for Parquet files of records wide and narrow, many files or one, and the
-// process follows: within a tenth beside what it takes idle where many files are open, within the README's 60 MiB in all where
-// one large row group is encoded after the other. No file has fewer records for it: memory seals row groups and closes
+// For Parquet files of records wide and narrow, many files or one, the counted bytes stay within the budget plus a tenth.
+// The process follows: within a tenth plus its idle size if many files are open, within the README's 60 MiB in all if one
+// large row group is encoded after another. No file has fewer records because of it: memory seals row groups but closes
 // no file.
 func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
@@ -62,8 +62,8 @@ func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
 			if took.Counted > limit+limit/10 {
 				t.Errorf("%d bytes were counted, the budget is %d", took.Counted, limit)
 			}
-			// Beside what is counted there are the program, the encoders' buffers and what the collector has not found yet.
-			// The buffers are as large as a row group, which is small where many files are open.
+			// The program, the encoders' buffers and uncollected garbage are not counted. The buffers are as large as a
+			// row group, which is small if many files are open.
 			bound := took.Idle + limit + limit/10
 			if run.Files == 1 {
 				bound = limit + 60*mib
@@ -81,7 +81,7 @@ func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
 	}
 }
 
-// runMemory has a process of its own do it.
+// runMemory runs it in a separate process.
 func runMemory(t *testing.T, run memoryRun) (took memoryRun) {
 	t.Helper()
 	order, err := json.Marshal(run)
@@ -101,7 +101,7 @@ func runMemory(t *testing.T, run memoryRun) (took memoryRun) {
 	return took
 }
 
-// TestParquetMemoryProcess is that process, and no test.
+// TestParquetMemoryProcess is that process, not a test.
 func TestParquetMemoryProcess(t *testing.T) {
 	order := os.Getenv("MEMORY_RUN")
 	if order == "" {
@@ -140,7 +140,7 @@ func (run *memoryRun) write(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// As the daemon does: the collector is to keep near the budget.
+	// As in the daemon, the collector should keep near the budget.
 	debug.SetMemoryLimit(run.Budget + 8<<20)
 	held := budget.New(run.Budget, nil)
 	shared := newShared(t, held, 0)
@@ -200,7 +200,7 @@ func (run *memoryRun) line(dst []byte, r *rand.Rand, n int) []byte {
 		r.IntN(3000), r.IntN(90000), float64(r.IntN(50000))/100, r.Float64()*180-90, r.Float64()*360-180, r.IntN(5000), r.IntN(100), r.IntN(2) == 0)
 }
 
-// resident is the most memory that this process has held so far, in bytes.
+// resident returns the peak memory of this process in bytes.
 func resident(t *testing.T) int64 {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/status")

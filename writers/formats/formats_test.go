@@ -14,13 +14,13 @@ import (
 	"aws-streaming-pipeline/writers/writerstest"
 )
 
-// A third format is a package and one line: this one.
+// A third format takes a package and one line: this one.
 func init() { formats.All = append(formats.All, writerstest.CSV) }
 
 func TestAll_KeepTheContract(t *testing.T) {
 	rows := map[string]func(t *testing.T, file []byte) int{
 		"jsonl": func(t *testing.T, file []byte) int { return bytes.Count(plain(t, file), []byte("\n")) },
-		// Payloads are concatenated, and each of the suite's has one of these.
+		// Payloads are concatenated; each payload of the suite contains one of these.
 		"firehose": func(t *testing.T, file []byte) int { return bytes.Count(plain(t, file), []byte(`{"n":`)) },
 		"parquet": func(t *testing.T, file []byte) int {
 			f, err := parquet.OpenFile(bytes.NewReader(file), int64(len(file)))

@@ -47,7 +47,7 @@ func trip(n int) *record.Record {
 	}
 }
 
-// encode makes a file of n trips, a new block every time one is full, and returns it with its lines as they were.
+// encode makes a file of n trips, with a new block whenever one is full, and returns it with its plain lines.
 func encode(t *testing.T, f *jsonl.Format, n int) (file, lines []byte, blocks int) {
 	t.Helper()
 	layout := f.NewLayout()
@@ -104,7 +104,7 @@ func TestFormat_SaysWhatItsObjectsAre(t *testing.T) {
 		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.Zstd}, writers.Object{Extension: ".jsonl.zst", ContentType: lines, ContentEncoding: "zstd"}},
 		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.SnappyFramed}, writers.Object{Extension: ".jsonl.sz", ContentType: lines, ContentEncoding: "x-snappy-framed"}},
 
-		// Extensions, types and encodings as they were seen on objects of the real Firehose by the makers of floci
+		// Extensions, types and encodings as the authors of floci observed them on objects of the real Firehose
 		// (floci-io/floci, docs/services/firehose.md). Firehose has neither Zstandard nor framed Snappy.
 		{jsonl.Config{Labels: jsonl.AsFirehose}, writers.Object{ContentType: unknown}},
 		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Gzip}, writers.Object{Extension: ".gz", ContentType: unknown, ContentEncoding: "gzip"}},
@@ -180,7 +180,7 @@ func unframe(t *testing.T, file []byte) []byte {
 	return lines
 }
 
-// program reads with a program of the machine's. Where CI is set, it has to be there.
+// program reads with an installed program. If CI is set, it must be installed.
 func program(name string, args ...string) func(*testing.T, []byte) []byte {
 	return func(t *testing.T, file []byte) []byte {
 		t.Helper()
@@ -230,8 +230,8 @@ func TestBlock_IsAsItWasAfterAFault(t *testing.T) {
 	}
 }
 
-// Size is what the budget counts, so it has to be the memory that is held: little for a file that gets little, and never
-// much more than the lines.
+// The budget counts Size, so it must match the memory that is held: little for a file with few records, and never much
+// more than the lines.
 func TestBlock_SaysWhatItHolds(t *testing.T) {
 	const blockSize = 256 << 10
 	b := newFormat(t, jsonl.Config{BlockSize: blockSize}).NewLayout().NewBlock()

@@ -15,7 +15,7 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// noise is a payload of n bytes that no codec makes smaller.
+// noise is a payload of n incompressible bytes.
 func noise(n int) []byte {
 	b := make([]byte, n)
 	source := rand.NewChaCha8([32]byte{1})
@@ -27,8 +27,8 @@ func noise(n int) []byte {
 	return b
 }
 
-// samples are files whose chunks are of all kinds: many small records, some without any redundancy, and one that is
-// larger than every chunk.
+// samples are files with chunks of all kinds: many small records, some incompressible, and one record larger than every
+// chunk.
 func samples(t testing.TB, compression jsonl.Compression) (file, plain []byte) {
 	t.Helper()
 	layout := newFormat(t, jsonl.Config{Compression: compression, BlockSize: 128 << 10, Append: jsonl.AppendPayloadLine}).NewLayout()
@@ -90,8 +90,8 @@ func TestOpen_TakesAnEmptyFileForPlain(t *testing.T) {
 	}
 }
 
-// A file that is cut off must not be taken for a short one, wherever the cut is within a block. Hadoop's and xerial's
-// framings have no end marker: a cut between blocks cannot be detected.
+// A truncated file must not pass as a short one, wherever in a block it is cut. Hadoop's and xerial's framings have no
+// end marker: a cut between blocks cannot be detected.
 func TestOpen_TellsACutOffFile(t *testing.T) {
 	for _, compression := range compressions[1:] {
 		file, plain := samples(t, compression)
@@ -141,8 +141,8 @@ func TestOpen_ReadsHadoopBlocksOfSeveralChunks(t *testing.T) {
 	}
 }
 
-// Readers have buffers of fixed sizes: Hadoop's of 256 KiB for either side of a chunk, those of the official framing of
-// 64 KiB of plain bytes.
+// Readers have buffers of fixed sizes: Hadoop's have 256 KiB for each side of a chunk, those of the official framing 64
+// KiB of plain bytes.
 func TestSnappy_KeepsToTheBuffersOfItsReaders(t *testing.T) {
 	file, plain := samples(t, jsonl.HadoopSnappy)
 	chunks := 0

@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// Firehose's two kinds of Snappy and the official one, each by the library that defines it or that Athena reads with.
+// Firehose's two kinds of Snappy and the official one, each read by the library that defines it or that Athena uses.
 func TestSnappy_IsReadByTheLibrariesOfItsReaders(t *testing.T) {
 	readers := []struct {
 		compression jsonl.Compression
@@ -53,7 +53,7 @@ func TestSnappy_IsReadByTheLibrariesOfItsReaders(t *testing.T) {
 	}
 }
 
-// DuckDB and PyArrow go through all members of a gzip file and all frames of a Zstandard file.
+// DuckDB and PyArrow read all members of a gzip file and all frames of a Zstandard file.
 func TestFormat_IsReadByQueryEngines(t *testing.T) {
 	const rows = 4000
 	folder := t.TempDir()

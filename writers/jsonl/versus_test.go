@@ -66,7 +66,7 @@ func BenchmarkZstd_VersusCompressorAlone(b *testing.B) {
 	}
 }
 
-// plainBlocks are the lines of the records in the blocks that a format without compression makes.
+// plainBlocks returns the lines of the records in the blocks of a format without compression.
 func plainBlocks(b *testing.B, records []*record.Record) (blocks [][]byte) {
 	layout := newFormat(b, jsonl.Config{Compression: jsonl.None}).NewLayout()
 	block := layout.NewBlock()
@@ -87,7 +87,7 @@ func plainBlocks(b *testing.B, records []*record.Record) (blocks [][]byte) {
 	return blocks
 }
 
-// ride is a record like the trips of Porto's taxis: a way of a random number of places, each near the one before.
+// ride is a record like the trips of Porto's taxis: a path of a random number of places, each near the one before.
 func ride(r *rand.Rand, n int) *record.Record {
 	data := fmt.Appendf(nil, `{"TRIP_ID":"%d620%06d","CALL_TYPE":"B","TAXI_ID":"%d","TIMESTAMP":"%d","POLYLINE":"[`,
 		1372636858+n*38, r.IntN(980), 20000000+r.IntN(980), 1372636858+n*38)

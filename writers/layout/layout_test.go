@@ -18,7 +18,7 @@ const id = "01a20527-214f-712e-bae4-36df22ed3c71"
 
 var clock = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// The form itself is what readers of the bucket rely on.
+// Readers of the bucket rely on this form.
 func TestFile_HasFirehosesFormWithTheBatchInTheIDsPlace(t *testing.T) {
 	f := layout.File{Name: "data/trips", Clock: clock, Batch: id, Number: 7, Extension: ".jsonl.gz"}
 	if want := "data/trips-1-2026-01-02-03-04-05-" + id + "-007.jsonl.gz"; f.Key() != want {
@@ -26,7 +26,7 @@ func TestFile_HasFirehosesFormWithTheBatchInTheIDsPlace(t *testing.T) {
 	}
 }
 
-// A name of the pipeline's own making: prefix and stream that look like what they are not.
+// A name of the pipeline with a prefix and a stream that look like other parts of a key.
 var names = []string{
 	"", "trips", "a.b_c-1", "data/year=2026/month=01/trips", "/", "data//trips", "täglich/💾/trips", "a\nb/trips",
 	"trips-1-2026-01-02-03-04-05-" + id + "-000",                              // a stream named like a file of Firehose's
@@ -56,7 +56,7 @@ func TestParseFile_TakesApartWhatKeyMakes(t *testing.T) {
 	}
 }
 
-// What the formats themselves call their files, data and errors.
+// The names of data and error files in every format.
 func TestParseFile_TakesApartTheFilesOfEveryFormat(t *testing.T) {
 	formats := []writers.Format{&parquet.Format{}}
 	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed} {
@@ -76,8 +76,8 @@ func TestParseFile_TakesApartTheFilesOfEveryFormat(t *testing.T) {
 	}
 }
 
-// Names and extensions put together at random from pieces of keys: what a key is made of comes back, or the extension is
-// one that settings refuse.
+// Names and extensions put together at random from pieces of keys: parsing a key returns its parts, or settings reject
+// the extension.
 func TestParseFile_TakesApartWhateverTheNameAndTheExtension(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	pieces := []string{"-1-", "2026-01-02-03-04-05", "-", id, "000", "0007", ".", "json", "-1-2026-13-02-03-04-05-" + id + "-000", "/", "x", "-1-2026-01-02-03-04-05-" + id + "-000", "7"}

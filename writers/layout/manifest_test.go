@@ -12,7 +12,7 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Readers of manifests rely on the text as it is.
+// Readers of manifests rely on the exact text.
 func TestManifest_HasTheFormThatItsReadersKnow(t *testing.T) {
 	body, err := layout.EncodeManifest(checkpoint.Batch{
 		ID: id, Worker: "worker", Created: clock, Published: []int{0}, List: &checkpoint.FileList{Key: "list"},
@@ -68,7 +68,7 @@ func TestManifest_HasTheFormThatItsReadersKnow(t *testing.T) {
 	}
 }
 
-// manyFiles are files of keys as long as S3 takes them, with what has to be escaped in JSON.
+// manyFiles returns files with keys of the maximum length in S3, with characters that JSON escapes.
 func manyFiles(n int) []checkpoint.File {
 	files := make([]checkpoint.File, n)
 	for i := range files {
@@ -130,7 +130,7 @@ func TestManifest_IsRefusedIfNoBatchCanHaveIt(t *testing.T) {
 	}
 }
 
-// A manifest is made in one piece of memory, and no larger than what is counted for it.
+// A manifest is encoded in one piece of memory, no larger than what is counted for it.
 func TestManifest_TakesUpWhatIsCounted(t *testing.T) {
 	files := manyFiles(2000)
 	body, err := layout.EncodeManifest(checkpoint.Batch{ID: "batch", Files: files})
@@ -147,7 +147,7 @@ func manifestKey(under string, sealed time.Time) string {
 	return layout.Manifest{Batch: id, Created: sealed}.Key(under)
 }
 
-// A manifest is found where the batch that is published says, and where one that does not say is looked for.
+// A manifest is where the published batch says, or else in the default place.
 func TestParseManifestKey_TakesApartWhatIsMade(t *testing.T) {
 	for _, under := range []string{"manifests/", "", "m", "a/2026/01/02/03/", "outbox/", "moves/", "täglich/💾"} {
 		sealed := time.Date(2026, 1, 2, 5, 59, 59, 0, time.FixedZone("", 2*3600))
