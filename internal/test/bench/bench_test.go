@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be the process of the surroundings, as the program itself is.
+// TestMain lets the test binary run as the process of the surroundings, as the program itself does.
 func TestMain(m *testing.M) {
 	if os.Getenv("BENCH_ROLE") == "surroundings" {
 		if err := surroundingsFromArgs(os.Args[2:]); err != nil {
@@ -44,7 +44,7 @@ func newBench(t *testing.T, limits bool) *bench {
 	return &bench{client: c, bin: dir}
 }
 
-// A twentieth of 100 MB a second on 100 shards, for a quarter of a minute: many commits, and nothing piles up.
+// 5 MB/s on 100 shards for a quarter of a minute: many commits, and nothing piles up.
 func TestSteadyLoad_KeepsMemoryAndGoroutinesFlat(t *testing.T) {
 	b := newBench(t, true)
 	c, err := b.follow(t.Context(), steady(15), "COMMIT_INTERVAL=3s", "MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=4MiB")
@@ -56,12 +56,12 @@ func TestSteadyLoad_KeepsMemoryAndGoroutinesFlat(t *testing.T) {
 		t.Error(err)
 	}
 	if len(c.samples) < 10 || c.Files < 3 {
-		t.Errorf("%d samples and %d files show nothing", len(c.samples), c.Files)
+		t.Errorf("%d samples and %d files prove nothing", len(c.samples), c.Files)
 	}
 }
 
-// A stop of ten seconds leaves 34 MB; they are read beside what comes at the rate that Kinesis allows, without a call
-// that it throttles.
+// A stop of ten seconds leaves a backlog of 34 MB. It is read along with new records at the rate that Kinesis allows, and no
+// call is throttled.
 func TestOutage_IsCaughtUpAtTheFullRateOfReading(t *testing.T) {
 	b := newBench(t, true)
 	o := outage(10)
@@ -124,7 +124,7 @@ func TestReports_ComeFromTheBestOfEachLoad(t *testing.T) {
 		t.Fatalf("%+v", results)
 	}
 	if text := table(results); !strings.Contains(text, "| 60 | 2.5 times |") {
-		t.Errorf("the table lacks what the daemon is faster:\n%s", text)
+		t.Errorf("the table does not say how much faster the daemon is:\n%s", text)
 	}
 	drawn := xml.NewDecoder(strings.NewReader(plot(results)))
 	for {

@@ -9,7 +9,7 @@ import (
 	"aws-streaming-pipeline/cmd/cost/measured"
 )
 
-// writeCost measures what cmd/cost reckons with: records of 0.1, 1 and 10 KB into JSON lines and Parquet with the
+// writeCost measures the inputs of cmd/cost: records of 0.1, 1 and 10 KB written as JSON lines and Parquet with the
 // daemon's default compressions.
 func (b *bench) writeCost(ctx context.Context, o options) error {
 	var loads []load

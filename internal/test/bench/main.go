@@ -98,7 +98,7 @@ func benchmark(ctx context.Context) error {
 	return b.writeDocs(ctx, o, results)
 }
 
-// loads are what the tables show.
+// loads are the loads that the tables show.
 var loads = []load{
 	{Set: "narrow", Program: daemon, Format: "parquet-snappy"},
 	{Set: "narrow", Program: sdk, Format: "parquet-snappy"},
@@ -112,7 +112,7 @@ var loads = []load{
 	{Set: "taxi", Program: python, Format: "jsonl-none"},
 }
 
-// measureAll measures loads in turn, round for round, so that what disturbs meets all of them.
+// measureAll measures the loads in turn, round by round, so that disturbances affect all of them.
 func (b *bench) measureAll(ctx context.Context, o options, loads []load) ([]result, error) {
 	var results []result
 	for range o.rounds {
@@ -132,11 +132,11 @@ func (b *bench) measureAll(ctx context.Context, o options, loads []load) ([]resu
 	return best(results), nil
 }
 
-// complete gives a load what the flags say.
+// complete applies the flags to a load.
 func (o options) complete(l load) load {
 	l.Bytes, l.Shards, l.Cores, l.Env = o.megabytes*1_000_000, o.shards, o.cores, strings.Fields(o.settings)
 	if l.Program == library {
-		l.Shards = min(l.Shards, 16) // it takes a lease after the other
+		l.Shards = min(l.Shards, 16) // it takes leases one after another
 	}
 	return l
 }
@@ -163,7 +163,7 @@ func (b *bench) writeDocs(ctx context.Context, o options, results []result) erro
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("Measured by `make bench` on %s: %d MB a load, the best of %d rounds.\n\n%s\n![Megabytes for each CPU second](benchmarks.svg)\n\nWhere the daemon's CPU time goes:\n\n%s",
+	text := fmt.Sprintf("Measured by `make bench` on %s: %d MB per load, the best of %d rounds.\n\n%s\n![Megabytes per CPU second](benchmarks.svg)\n\nWhere the daemon's CPU time goes:\n\n%s",
 		machine(), o.megabytes, o.rounds, table(results), stageTable(names, shares))
 	return errors.Join(
 		replaceMarked(filepath.Join(root, "docs", "benchmarks.md"), text),

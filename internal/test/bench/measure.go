@@ -27,7 +27,7 @@ import (
 	"aws-streaming-pipeline/internal/test/bench/rows"
 )
 
-// load is what is measured: a program that brings a set into files.
+// load is what is measured: a program that writes a set to files.
 type load struct {
 	Set     string
 	Program string // of programs
@@ -37,7 +37,7 @@ type load struct {
 	Cores   int
 	Record  int      // size of records, 0 for the set's own
 	Env     []string // more settings of the daemon
-	Profile string   // file that takes the daemon's CPU profile
+	Profile string   // file for the daemon's CPU profile
 }
 
 func (l load) String() string {
@@ -48,7 +48,7 @@ func (l load) String() string {
 	return fmt.Sprintf("%s/%s/%s/%d-shards/%d-cores", set, l.Program, l.Format, l.Shards, l.Cores)
 }
 
-// result is what a load took.
+// result is the cost of a load.
 type result struct {
 	load
 	Records  int64
@@ -63,7 +63,7 @@ type result struct {
 	Requests map[string]int64
 }
 
-// rate is megabytes of payload for each CPU second.
+// rate is megabytes of payload per CPU second.
 func (r result) rate() float64 { return float64(r.Payload) / 1e6 / r.CPU.Seconds() }
 
 func (r result) gcShare() float64 { return r.GC.Seconds() / r.CPU.Seconds() }
@@ -73,7 +73,7 @@ func (r result) allocsPerRecord() float64 { return float64(r.Mallocs) / float64(
 // perGB scales a count to a gigabyte of payload.
 func (r result) perGB(n int64) float64 { return float64(n) * 1e9 / float64(r.Payload) }
 
-// Programs that are measured.
+// The measured programs.
 const (
 	daemon  = "daemon"
 	sdk     = "sdk"    // see package rival
@@ -81,7 +81,7 @@ const (
 	python  = "python" // loop.py
 )
 
-// bench measures loads against surroundings.
+// bench measures loads against the surroundings.
 type bench struct {
 	*client
 	bin string // folder of the programs
@@ -91,7 +91,7 @@ type bench struct {
 // patience bounds one load.
 const patience = 4 * time.Minute
 
-// build compiles the programs that are measured.
+// build compiles the measured programs.
 func build(ctx context.Context, dir string, more ...string) error {
 	for path, target := range map[string]string{"consumer": "cmd/consumer", "rival": "internal/test/bench/rival"} {
 		args := append([]string{"build", "-tags", "profile", "-o", filepath.Join(dir, path)}, more...)
@@ -129,7 +129,7 @@ func (b *bench) measure(ctx context.Context, l load) (result, error) {
 	return r, r.inspect(b.bucket(name))
 }
 
-// keyBytes are those of the partition keys, the numbers from 0, that a stream counts with the data.
+// keyBytes is the size of the partition keys, the numbers from 0, which a stream counts with the data.
 func keyBytes(records int64) (bytes int64) {
 	for digits, from, to := int64(1), int64(0), int64(10); from < records; digits, from, to = digits+1, to, to*10 {
 		bytes += digits * (min(records, to) - from)
@@ -195,7 +195,7 @@ func (b *bench) run(ctx context.Context, r result, name, dir string) (result, er
 	return r, err
 }
 
-// environment is what all programs are given.
+// environment returns the environment of all programs.
 func (b *bench) environment(l load, name string) []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + b.dir, "AWS_CA_BUNDLE=" + b.CA, "AWS_EC2_METADATA_DISABLED=true",
@@ -230,12 +230,12 @@ func (b *bench) awaitRead(ctx context.Context, p *process, name string) error {
 		case s.Unread == 0 && !s.Feeding:
 			return nil
 		case !p.running():
-			return fmt.Errorf("%s has ended early: %s", p.args[0], p.tail())
+			return fmt.Errorf("%s ended early: %s", p.args[0], p.tail())
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("%d records are not read: %w: %s", s.Unread, ctx.Err(), p.tail())
+			return fmt.Errorf("%d records were not read: %w: %s", s.Unread, ctx.Err(), p.tail())
 		}
 	}
 }
@@ -248,12 +248,12 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// mallocs asks the daemon how many allocations it has made.
+// mallocs returns the number of the daemon's allocations so far.
 func mallocs(status string) (int64, error) {
 	return metric(status, "go_memstats_mallocs_total")
 }
 
-// metric asks the daemon for a metric that it has once: with no label but that of the application.
+// metric returns the value of a metric that the daemon has once, with no label but the application's.
 func metric(status, name string) (int64, error) {
 	r, err := http.Get("http://" + status + "/metrics")
 	if err != nil {
@@ -275,7 +275,7 @@ func metric(status, name string) (int64, error) {
 // assists / background workers / idle workers while marking, and of the mark termination. What idle cores do is free.
 var gcLine = regexp.MustCompile(`(?m)^gc \d+ @.* ([0-9.]+)\+([0-9.]+)/([0-9.]+)/[0-9.]+\+([0-9.]+) ms cpu`)
 
-// collected sums up what the garbage collector has taken, from a program's log.
+// collected sums up the garbage collector's CPU time from a program's log.
 func collected(log string) (time.Duration, error) {
 	text, err := os.ReadFile(log)
 	if err != nil {
@@ -341,7 +341,7 @@ func countRows(path string) (n, size int64, err error) {
 		n, err = countLines(f)
 		return n, info.Size(), err
 	}
-	return 0, 0, fmt.Errorf("%s is of no kind that is counted", path)
+	return 0, 0, fmt.Errorf("%s has an unknown extension", path)
 }
 
 func countLines(in io.Reader) (n int64, err error) {
@@ -361,7 +361,7 @@ func countLines(in io.Reader) (n int64, err error) {
 //go:embed loop.py
 var loop []byte
 
-// runPython converts the set as a Lambda function in Python does, from a file: it is spared the network.
+// runPython converts the set as a Lambda function in Python does, but reads it from a file instead of the network.
 func (b *bench) runPython(ctx context.Context, l load, dir string) (result, error) {
 	r := result{load: l}
 	source, script, target := filepath.Join(dir, "in"), filepath.Join(dir, "loop.py"), filepath.Join(dir, "data", "out.jsonl")
@@ -388,7 +388,7 @@ func (b *bench) runPython(ctx context.Context, l load, dir string) (result, erro
 	return r, r.inspect(dir)
 }
 
-// countBase64 takes the records and their bytes from a file of lines in base64.
+// countBase64 counts the records in a file of Base64 lines, and their bytes.
 func (r *result) countBase64(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 const (
 	plotWidth  = 860
 	plotLeft   = 300 // where bars begin
-	plotRight  = 60  // room for the number behind the longest
+	plotRight  = 60  // room for the number after the longest
 	plotTop    = 58
 	barHeight  = 20
 	barGap     = 5
@@ -21,7 +21,7 @@ const (
 
 var colours = map[string]string{daemon: "#1f6feb", sdk: "#8c959f", library: "#b7bfc7", python: "#d4a72c"}
 
-// plot draws the results as bars, a group for each set and format.
+// plot draws the results as bars, one group per set and format.
 func plot(results []result) string {
 	longest := 0.0
 	groups := 0
@@ -68,7 +68,7 @@ func plot(results []result) string {
 	return b.String()
 }
 
-// plotStyle has the colours of a light and of a dark page.
+// plotStyle has the colours for light and dark pages.
 const plotStyle = `<style>
 .paper { fill: #ffffff } text { fill: #1f2328 } .grid { stroke: #d0d7de }
 @media (prefers-color-scheme: dark) { .paper { fill: #0d1117 } text { fill: #e6edf3 } .grid { stroke: #3d4753 } }
@@ -82,7 +82,7 @@ var shortTitle = map[string]string{
 	python:  "Python, json.loads + json.dumps",
 }
 
-// tick is a round step that gives four to ten lines.
+// tick returns a round step that gives four to ten lines.
 func tick(longest float64) float64 {
 	step := math.Pow(10, math.Floor(math.Log10(longest)))
 	for longest/step < 4 {

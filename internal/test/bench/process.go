@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// process is a program that runs.
+// process is a running program.
 type process struct {
 	args []string
 	env  []string
-	log  string // file that takes what it says on standard error
-	pipe bool   // it is told its end by that of its standard input, and speaks on standard output
+	log  string // file for its standard error
+	pipe bool   // it ends when its standard input does, and writes to standard output
 
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
@@ -27,13 +27,13 @@ type process struct {
 	exited chan error
 }
 
-// usage is what a process has used up.
+// usage is the resources that a process has used.
 type usage struct {
 	CPU  time.Duration // user and system
 	Peak int64         // resident bytes
 }
 
-// start starts a program that the kernel ends when this one dies, and that ends with ctx.
+// start starts a program that ends with ctx; the kernel ends it if this one dies.
 func start(ctx context.Context, p process) (*process, error) {
 	log, err := os.Create(p.log)
 	if err != nil {
@@ -72,10 +72,10 @@ func start(ctx context.Context, p process) (*process, error) {
 	return &p, nil
 }
 
-// terminate sends SIGTERM, waits for the end, and tells what the process has used.
+// terminate sends SIGTERM, waits for the end, and returns what the process has used.
 func (p *process) terminate(within time.Duration) (usage, error) {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return usage{}, fmt.Errorf("%s has ended before it should: %w: %s", p.args[0], err, p.tail())
+		return usage{}, fmt.Errorf("%s ended too early: %w: %s", p.args[0], err, p.tail())
 	}
 	return p.wait(within)
 }
@@ -88,16 +88,16 @@ func (p *process) wait(within time.Duration) (usage, error) {
 			return usage{}, fmt.Errorf("%s: %w: %s", p.args[0], err, p.tail())
 		}
 	case <-time.After(within):
-		return usage{}, errors.Join(fmt.Errorf("%s has not ended within %v: %s", p.args[0], within, p.tail()), p.cmd.Process.Kill())
+		return usage{}, errors.Join(fmt.Errorf("%s did not end within %v: %s", p.args[0], within, p.tail()), p.cmd.Process.Kill())
 	}
 	used, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return usage{}, errors.New("this system does not tell what a process has used")
+		return usage{}, errors.New("this system does not report a process's resource usage")
 	}
 	return usage{CPU: p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime(), Peak: used.Maxrss << 10}, nil
 }
 
-// running tells whether the process has not ended.
+// running reports whether the process is still running.
 func (p *process) running() bool {
 	select {
 	case err := <-p.exited:
@@ -108,7 +108,7 @@ func (p *process) running() bool {
 	}
 }
 
-// tail is the end of what the process has said.
+// tail returns the end of the process's output.
 func (p *process) tail() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// line is the result as benchstat reads it.
+// line is the result in benchstat's format.
 func (r result) line() string {
 	return fmt.Sprintf("BenchmarkEndToEnd/set=%s/program=%s/format=%s/shards=%d/cores=%d 1 %d ns/op %.1f MB/cpu-s %.1f MB/s %.3f allocs/record %.1f peak-MB %.2f gc-%% %.1f requests/GB %.3f out/in",
 		r.Set, r.Program, r.Format, r.Shards, r.Cores, r.CPU.Nanoseconds(), r.rate(), float64(r.Payload)/1e6/r.Wall.Seconds(),
 		r.allocsPerRecord(), float64(r.Peak)/1e6, 100*r.gcShare(), r.requestsPerGB(), float64(r.Output)/float64(r.Payload))
 }
 
-// header is what benchstat takes for the configuration.
+// header is the configuration in benchstat's format.
 func header() string {
 	return fmt.Sprintf("goos: %s\ngoarch: %s\npkg: aws-streaming-pipeline/internal/test/bench\n", runtime.GOOS, runtime.GOARCH)
 }
@@ -30,7 +30,7 @@ func (r result) requestsPerGB() float64 {
 	return r.perGB(sum)
 }
 
-// title is what a program is called in tables and plots.
+// title is the name of a program in tables and plots.
 var title = map[string]string{
 	daemon:  "the daemon",
 	sdk:     "AWS SDK, goccy, parquet-go",
@@ -38,7 +38,7 @@ var title = map[string]string{
 	python:  "Python: json.loads, json.dumps",
 }
 
-// best keeps the fastest result of each load, in the order of their first.
+// best keeps the fastest result of each load, in the order of their first results.
 func best(results []result) []result {
 	var kept []result
 	for _, r := range results {
@@ -64,10 +64,10 @@ func find(results []result, set, program, format string) (result, bool) {
 	return results[i], true
 }
 
-// table is the results in Markdown.
+// table returns the results as a Markdown table.
 func table(results []result) string {
 	var b strings.Builder
-	b.WriteString("| rows, into | program | MB a CPU second | the daemon is faster | allocations a record | peak MB | garbage collection | requests a GB |\n")
+	b.WriteString("| rows, into | program | MB per CPU second | the daemon is faster | allocations per record | peak MB | garbage collection | requests per GB |\n")
 	b.WriteString("|---|---|---|---|---|---|---|---|\n")
 	last := ""
 	for _, r := range results {
@@ -100,7 +100,7 @@ func formatTitle(format string) string {
 	return name + " " + codec
 }
 
-// stageTable is how profiles divide, by set and format.
+// stageTable shows how profiles divide into stages, by set and format.
 func stageTable(names []string, shares [][]share) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "| stage | %s |\n|---%s|\n", strings.Join(names, " | "), strings.Repeat("|---", len(names)))
@@ -114,7 +114,7 @@ func stageTable(names []string, shares [][]share) string {
 	return b.String()
 }
 
-// Markers enclose what this program writes into a text.
+// The markers enclose the part of a text that this program writes.
 const (
 	beginMark = "<!-- end to end -->"
 	endMark   = "<!-- /end to end -->"
@@ -134,7 +134,7 @@ func replaceMarked(path, text string) error {
 	return os.WriteFile(path, []byte(before+beginMark+"\n"+text+endMark+after), 0o644)
 }
 
-// machine tells what was measured on.
+// machine describes the machine and the versions that were measured.
 func machine() string {
 	model := "unknown processor"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {

@@ -12,16 +12,16 @@ import (
 	"aws-streaming-pipeline/internal/test/bench/rows"
 )
 
-// course is a load over time: a stream that has a backlog, goes on for a while, and is read under Kinesis's limits.
+// course is a load over time: a stream with a backlog that is fed for a while, and read within Kinesis's limits.
 type course struct {
 	result
 	samples []sample
-	// CaughtUp is when for the first time no more was unread than comes in two seconds: readers at the tip ask every second.
+	// CaughtUp is when the unread records first fell to what arrives in two seconds: readers at the tip poll every second.
 	CaughtUp time.Duration
-	Refused  int64 // calls that the stream has throttled
+	Refused  int64 // calls that the stream throttled
 }
 
-// sample is a look at the daemon.
+// sample is a measurement of the daemon.
 type sample struct {
 	at         time.Duration
 	unread     int64
@@ -29,7 +29,7 @@ type sample struct {
 	goroutines int64
 }
 
-// follow runs the daemon on a stream that is being fed, and looks at it every second.
+// follow runs the daemon on a stream that is being fed, and samples it every second.
 func (b *bench) follow(ctx context.Context, o order, env ...string) (course, error) {
 	b.n++
 	o.Name = fmt.Sprintf("course-%d", b.n)
@@ -75,7 +75,7 @@ func (b *bench) follow(ctx context.Context, o order, env ...string) (course, err
 	return c, c.inspect(b.bucket(o.Name))
 }
 
-// watch takes samples until the stream is not fed any more and everything is read.
+// watch takes samples until the stream is no longer fed and everything is read.
 func (c *course) watch(ctx context.Context, b *bench, p *process, o order, status string, began time.Time) error {
 	deadline := began.Add(time.Duration(o.Seconds)*time.Second + patience)
 	for {
@@ -97,9 +97,9 @@ func (c *course) watch(ctx context.Context, b *bench, p *process, o order, statu
 		case !s.Feeding && s.Unread == 0:
 			return nil
 		case !p.running():
-			return fmt.Errorf("the daemon has ended early: %s", p.tail())
+			return fmt.Errorf("the daemon ended early: %s", p.tail())
 		case time.Now().After(deadline):
-			return fmt.Errorf("%d records are not read: %s", s.Unread, p.tail())
+			return fmt.Errorf("%d records were not read: %s", s.Unread, p.tail())
 		}
 		select {
 		case <-time.After(time.Second):
@@ -109,7 +109,7 @@ func (c *course) watch(ctx context.Context, b *bench, p *process, o order, statu
 	}
 }
 
-// growth compares the largest value after the middle with the largest before, leaving out the first fifth, when the
+// growth compares the largest value of the second half with the largest of the first, without the first fifth, in which the
 // process warms up.
 func (c *course) growth(of func(sample) int64) (before, after int64) {
 	for i, s := range c.samples {
@@ -127,12 +127,12 @@ func (c *course) growth(of func(sample) int64) (before, after int64) {
 func resident(s sample) int64   { return s.resident }
 func goroutines(s sample) int64 { return s.goroutines }
 
-// steady is 100 shards that bring 100 MB a second, at a twentieth of the rate.
+// steady is 100 shards at a twentieth of their full rate, 100 MB/s.
 func steady(seconds int) order {
 	return order{Set: "narrow", Shards: 100, Rate: 5_000_000, Seconds: seconds}
 }
 
-// flat is the error of a course whose memory or goroutines grow.
+// flat returns an error if the memory or the goroutines of a course grow.
 func (c *course) flat() error {
 	var faults []error
 	before, after := c.growth(resident)
@@ -140,7 +140,7 @@ func (c *course) flat() error {
 		faults = append(faults, fmt.Errorf("resident memory grew from %d to %d MB", before/1e6, after/1e6))
 	}
 	before, after = c.growth(goroutines)
-	const uploads = 8 // parts may be on their way at a time, as UPLOAD_CONCURRENCY has it, and are not always
+	const uploads = 8 // UPLOAD_CONCURRENCY: the number of concurrent uploads varies
 	if after > before+before/10+uploads {
 		faults = append(faults, fmt.Errorf("goroutines grew from %d to %d", before, after))
 	}
@@ -150,10 +150,10 @@ func (c *course) flat() error {
 	return errors.Join(faults...)
 }
 
-// outage is a stop of so many seconds: what four shards took meanwhile waits, and they go on at the same rate, half of what
-// may be read.
+// outage is a stop of the daemon for the given number of seconds: four shards have a backlog, and go on at the same rate, less
+// than half of what may be read.
 func outage(seconds int) order {
-	const rate = 4 << 20 / 5 * 4 // 0.8 MiB a second and shard; the limit of writing is 1
+	const rate = 4 << 20 / 5 * 4 // 0.8 MiB/s per shard; the limit for writes is 1
 	return order{Set: "narrow", Shards: 4, Bytes: rate * seconds, Rate: rate, Seconds: 2 * seconds}
 }
 
@@ -163,7 +163,7 @@ func ideal(o order) time.Duration {
 	return time.Duration(float64(o.Bytes) / (read - float64(o.Rate)) * float64(time.Second))
 }
 
-// scale measures what changes with shards, cores and time.
+// scale measures the effect of shards, cores and time.
 func (b *bench) scale(ctx context.Context, o options) error {
 	fmt.Print(header())
 	for _, shape := range []struct{ shards, cores int }{{2, 1}, {16, 1}, {64, 1}, {64, 2}} {
@@ -192,7 +192,7 @@ func (b *bench) scale(ctx context.Context, o options) error {
 	return errors.Join(hour.flat(), late.flat())
 }
 
-// sketch tells the course of memory and goroutines in words.
+// sketch describes the course of memory and goroutines in words.
 func (c *course) sketch() string {
 	m1, m2 := c.growth(resident)
 	g1, g2 := c.growth(goroutines)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// stage is a step of the daemon's work and the functions that it is known by. The first stage that a stack has a
-// function of, looked for in the order of stages, is the one that the time counts for.
+// stage is a step of the daemon's work and the functions that identify it. The time of a stack counts toward the first stage, in
+// the order of stages, that has a function in it.
 type stage struct {
 	name      string
 	functions []string
@@ -32,7 +32,7 @@ type share struct {
 	part  float64
 }
 
-// profileShares tells how a CPU profile divides into stages, with the rest last.
+// profileShares returns how a CPU profile divides into stages, with the rest last.
 func profileShares(ctx context.Context, binary, profile string) ([]share, error) {
 	out, err := exec.CommandContext(ctx, "go", "tool", "pprof", "-traces", binary, profile).Output()
 	if err != nil {
@@ -44,7 +44,7 @@ func profileShares(ctx context.Context, binary, profile string) ([]share, error)
 		_, stack, _ := strings.Cut(sample, "\n") // the rest of the line of dashes
 		took, err := time.ParseDuration(firstField(stack))
 		if err != nil {
-			continue // the text behind the last line of dashes
+			continue // the text after the last line of dashes
 		}
 		sum += took
 		spent[stageOf(stack)] += took

@@ -31,42 +31,42 @@ import (
 	"aws-streaming-pipeline/internal/test/bench/rows"
 )
 
-// Surroundings are a stream and a bucket in a process of their own, so that what they cost is not counted as the cost of
-// the program that is measured. Both are reached over TLS, as the services are.
+// The surroundings are a stream and a bucket in a separate process, so that their cost is not counted toward the measured
+// program. Both are served over TLS, like the services.
 
-// address is how the process tells where it serves.
+// address is where the process serves.
 type address struct {
 	Kinesis, S3, Control string
 	// CA is the file with the certificate to trust.
 	CA string
 }
 
-// order asks for a stream that is full, and a bucket, both of one name.
+// order asks for a filled stream and a bucket, both with the same name.
 type order struct {
 	Name   string
 	Set    string // of package rows
 	Bytes  int    // of payload in all
 	Shards int
-	// Record, if not 0, asks for records of about so many bytes in place of the set's.
+	// Record, if not 0, is the approximate size of records in bytes, instead of the set's.
 	Record int
-	// File, if set, takes the records in base64, a line each, and there is no stream.
+	// File, if set, is written instead of a stream: one record per line, in Base64.
 	File string
-	// Rate is the bytes a second that are put after these, for Seconds. It may be 0.
+	// Rate is how many bytes per second are put after these, for Seconds. It may be 0.
 	Rate, Seconds int
 }
 
-// state is what a stream holds and was asked for.
+// state is what a stream holds, and the calls it has served.
 type state struct {
 	Records, Bytes int64 // ever put
 	Unread         int64
 	Feeding        bool
 	// Calls are the calls of Kinesis and S3 since the order, by operation.
 	Calls map[string]int64
-	// Refused are those of them that were answered with an error.
+	// Refused are those that were answered with an error.
 	Refused int64
 }
 
-// serveSurroundings serves until its standard input ends. With limits it holds shards to the rates of Kinesis.
+// serveSurroundings serves until its standard input ends. With limits it enforces Kinesis's rates per shard.
 func serveSurroundings(dir string, limits bool, memory int64) error {
 	s := &surroundings{dir: dir}
 	config, ca, err := certificate(dir)
@@ -125,8 +125,7 @@ func (s *surroundings) kinesis(w http.ResponseWriter, r *http.Request) {
 	s.stream.ServeHTTP(&watched{w, &s.refused}, r)
 }
 
-// countS3 counts the calls to the bucket. What S3 charges a request of is its method and, for POST, what it does with an
-// upload.
+// countS3 counts the calls to the bucket. S3 bills a request by its method and, for POST, by what it does with an upload.
 func (s *surroundings) countS3(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		operation := "S3." + r.Method
@@ -237,7 +236,7 @@ func (s *surroundings) put(stream string, n int, line []byte) error {
 	return err
 }
 
-// feed puts records at a rate. Where memory is full it waits until they are read.
+// feed puts records at a rate. When memory is full it waits until they are read.
 func (s *surroundings) feed(o order, n int) {
 	defer s.feeding.Store(false)
 	began, sent := time.Now(), 0
@@ -272,7 +271,7 @@ func (s *surroundings) state(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(answer) // the parent asks again
 }
 
-// forget drops a stream and what is in the bucket of its name.
+// forget drops a stream and the contents of the bucket with the same name.
 func (s *surroundings) forget(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("name")
 	request, err := http.NewRequest(http.MethodPost, "/", jsonBody(map[string]string{"StreamName": name}))
@@ -303,7 +302,7 @@ func serve(h http.Handler, config *tls.Config) (url string, stop func(), err err
 	return url, func() { server.Close() }, nil
 }
 
-// certificate makes one for the loopback address, and writes it where clients find it.
+// certificate makes a certificate for the loopback address, and writes it where clients find it.
 func certificate(dir string) (config *tls.Config, file string, err error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -322,7 +321,7 @@ func certificate(dir string) (config *tls.Config, file string, err error) {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, file, err
 }
 
-// client is how the parent speaks with the surroundings.
+// client is the parent's connection to the surroundings.
 type client struct {
 	address
 	dir string
@@ -332,7 +331,7 @@ type client struct {
 func startSurroundings(ctx context.Context, dir string, limits bool, memory int64) (*client, error) {
 	p, err := start(ctx, process{
 		args: []string{self(), "surroundings", dir, strconv.FormatBool(limits), strconv.FormatInt(memory, 10)},
-		env:  append(os.Environ(), "BENCH_ROLE=surroundings"), // which the test binary goes by
+		env:  append(os.Environ(), "BENCH_ROLE=surroundings"), // read by the test binary
 		log:  filepath.Join(dir, "surroundings.log"), pipe: true,
 	})
 	if err != nil {
@@ -372,11 +371,11 @@ func (c *client) call(method, path string, body io.Reader) (s state, err error) 
 	}
 	defer r.Body.Close()
 	if r.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(r.Body) // it is there to explain the status
+		text, _ := io.ReadAll(r.Body) // only explains the status
 		return s, fmt.Errorf("surroundings answered %s: %s", r.Status, text)
 	}
 	return s, json.NewDecoder(r.Body).Decode(&s)
 }
 
-// bucket is the folder of a bucket.
+// bucket returns the folder of a bucket.
 func (c *client) bucket(name string) string { return filepath.Join(c.dir, "bucket", name) }

@@ -32,7 +32,7 @@ func (g goal) String() string {
 	return what
 }
 
-// serves tells whether a strike that meets its request meets the goal.
+// serves reports whether a strike that meets its request meets the goal.
 func (s strike) serves(g goal) bool {
 	return slices.Contains(g.kinds, s.kind) && (g.where == "" || g.where == s.operation)
 }
@@ -83,7 +83,7 @@ func (w *weather) unmet(goals []goal) []goal {
 	})
 }
 
-// waits tells whether a strike of the same kind waits or lasts already: a trap at its operation, or a spell.
+// waits reports whether a strike of the same kind waits or lasts already: a trap at its operation, or a spell.
 func (w *weather) waits(next strike) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,7 +9,7 @@ import (
 	"aws-streaming-pipeline/operate/policy"
 )
 
-// published tells whether daemons may make a request by the policies that are published for their settings. They start
+// published reports whether daemons may make a request by the policies that are published for their settings. They start
 // with one bucket or another, and finish what was begun with the others.
 func published(region, name string, names []string) func(Service, *http.Request, []byte) bool {
 	const account = "123456789012" // of the embedded stream

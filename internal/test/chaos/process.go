@@ -57,7 +57,7 @@ func launch(binary, log string, env []string) (*process, error) {
 	return p, nil
 }
 
-// running tells whether the process is there and awake.
+// running reports whether the process is there and awake.
 func (p *process) running() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -73,7 +73,7 @@ func (p *process) gone() bool {
 	}
 }
 
-// kill ends the process with SIGKILL. It tells whether this call did it.
+// kill ends the process with SIGKILL. It reports whether this call did it.
 func (p *process) kill(why string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -103,7 +103,7 @@ func (p *process) terminate(grace time.Duration) error {
 	}
 }
 
-// freeze stops the process with SIGSTOP. It tells whether it was running before.
+// freeze stops the process with SIGSTOP. It reports whether it was running before.
 func (p *process) freeze() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

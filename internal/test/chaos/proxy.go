@@ -24,7 +24,7 @@ const (
 // victim is the daemon behind a proxy, as traps see it.
 type victim interface {
 	kill(why string)
-	// freeze tells whether the daemon was running before.
+	// freeze reports whether the daemon was running before.
 	freeze() bool
 	thaw()
 }
@@ -39,7 +39,7 @@ type proxy struct {
 	victim victim
 	// rewrite changes the body of a request on its way; nil leaves it.
 	rewrite func(c call, body []byte) []byte
-	// allow tells whether the daemon may make a request; those that it may not are denied. Nil allows all.
+	// allow reports whether the daemon may make a request; those that it may not are denied. Nil allows all.
 	allow func(c call, r *http.Request, body []byte) bool
 	// applied is told of every request that the service has accepted.
 	applied func(c call)

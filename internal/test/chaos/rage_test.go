@@ -75,14 +75,14 @@ func (p *puppet) change(service Service, by int) {
 	p.shuts[service] += by
 }
 
-// held tells whether a request has to wait: the process sleeps, or the service cannot be reached.
+// held reports whether a request has to wait: the process sleeps, or the service cannot be reached.
 func (p *puppet) held(service Service) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.frozen || p.shuts[service] > 0
 }
 
-// call makes a request until it is answered. It tells whether the service has agreed.
+// call makes a request until it is answered. It reports whether the service has agreed.
 func (p *puppet) call(life context.Context, service Service, operation string) bool {
 	for life.Err() == nil {
 		if p.held(service) {

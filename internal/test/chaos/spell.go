@@ -52,7 +52,7 @@ func (w *weather) liftLocked(s *spell) {
 	w.spells = slices.DeleteFunc(w.spells, func(other *spell) bool { return other == s })
 }
 
-// under tells whether a spell of a kind is on that has met a request.
+// under reports whether a spell of a kind is on that has met a request.
 func (w *weather) under(kind Kind) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -64,7 +64,7 @@ type config struct {
 	Quiet bool
 	// Rewrite changes requests on their way. Optional.
 	Rewrite func(c call, body []byte) []byte
-	// Allow tells whether daemons may make a request. Those that they may not are denied, and fail the storm. Optional.
+	// Allow reports whether daemons may make a request. Those that they may not are denied, and fail the storm. Optional.
 	Allow func(service Service, r *http.Request, body []byte) bool
 }
 
@@ -211,7 +211,7 @@ func (s *storm) play(ctx context.Context, deal func() []strike, most int, pace t
 	}
 }
 
-// happen does what a strike is, in a slot, and tells whether it has met anything.
+// happen does what a strike is, in a slot, and reports whether it has met anything.
 func (s *storm) happen(ctx context.Context, what strike, slots chan struct{}) (met bool) {
 	switch {
 	case what.operation != "":
@@ -262,7 +262,7 @@ const (
 	nudgeAgain = 4 * time.Second
 )
 
-// lay sets a trap and waits until it has sprung, for some time, and until the request has had its fate. It tells whether
+// lay sets a trap and waits until it has sprung, for some time, and until the request has had its fate. It reports whether
 // the trap has sprung; it has taken its slot then.
 func (s *storm) lay(ctx context.Context, t *trap) bool {
 	s.weather.arm(t)
@@ -309,7 +309,7 @@ func (s *storm) freeze() time.Duration {
 	return s.dice.between(s.cfg.Times.Freeze, s.cfg.Times.Freeze*8/5)
 }
 
-// hit does something at no particular moment, and tells whether it has happened.
+// hit does something at no particular moment, and reports whether it has happened.
 func (s *storm) hit(ctx context.Context, what strike) bool {
 	w := s.target(ctx)
 	if w == nil {
@@ -350,7 +350,7 @@ func (s *storm) hit(ctx context.Context, what strike) bool {
 	return true
 }
 
-// enchant casts a spell of a kind, and waits until it has met a request, for some time, and is over. It tells whether it
+// enchant casts a spell of a kind, and waits until it has met a request, for some time, and is over. It reports whether it
 // has met any.
 func (s *storm) enchant(ctx context.Context, kind Kind, worker int) bool {
 	sp, lasts := s.spellOf(kind, worker)
@@ -492,7 +492,7 @@ func (s *storm) applied(c call) {
 	}
 }
 
-// allowed tells whether a daemon may make a request. That it may not is a fault of the policy.
+// allowed reports whether a daemon may make a request. That it may not is a fault of the policy.
 func (s *storm) allowed(c call, r *http.Request, body []byte) bool {
 	if s.cfg.Allow == nil || s.cfg.Allow(c.service, r, body) {
 		return true
@@ -528,7 +528,7 @@ func (s *storm) err() error {
 	return errors.Join(s.faults...)
 }
 
-// sleep waits, and tells whether ctx goes on.
+// sleep waits, and reports whether ctx goes on.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -13,7 +13,7 @@ import (
 type daemon interface {
 	victim
 	place() int
-	// alive tells whether a daemon runs here and is awake.
+	// alive reports whether a daemon runs here and is awake.
 	alive() bool
 	// restart ends the daemon gracefully; another one starts.
 	restart()

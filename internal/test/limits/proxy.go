@@ -31,7 +31,7 @@ type rules interface {
 	check(c *call) *refusal
 	// learn takes in that the service has accepted a call, and what it has answered if that is wanted.
 	learn(c *call, answer object)
-	// wants tells whether learn needs the answer.
+	// wants reports whether learn needs the answer.
 	wants(c *call) bool
 }
 

@@ -5,7 +5,7 @@ import "time"
 // window holds calls to a number in any second.
 type window struct{ calls []time.Time }
 
-// take tells whether a call is within the limit, and counts it if so.
+// take reports whether a call is within the limit, and counts it if so.
 func (w *window) take(now time.Time, most int) bool {
 	for len(w.calls) > 0 && now.Sub(w.calls[0]) >= time.Second {
 		w.calls = w.calls[1:]

@@ -32,7 +32,7 @@ func TestList_FitsTheCode(t *testing.T) {
 	}
 }
 
-// declares tells whether a package's tests have a function.
+// declares reports whether a package's tests have a function.
 func declares(t *testing.T, folder, function string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))

@@ -16,7 +16,7 @@ import (
 // notes, the time in a file's name, and numbers of lines in markers.
 var keyPart = regexp.MustCompile(`moves/|outbox/|redriven/|2006/01/02|-1-(%|\(|\\d|\[0-9)|2006-01-02-15-|%09d\.json|\.json\.zst`)
 
-// makesKeys tells whether a source file holds a text that only keys hold.
+// makesKeys reports whether a source file holds a text that only keys hold.
 func makesKeys(t *testing.T, path string, source any) (text string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution)

@@ -29,7 +29,7 @@ func (s site) readWithKCL(ctx context.Context) error {
 	return f.finish(context.WithoutCancel(ctx))
 }
 
-// factory makes a processor, with a file, for each shard.
+// factory makes a processor with a file of its own for each shard.
 type factory struct {
 	site
 	mu     sync.Mutex
@@ -37,7 +37,7 @@ type factory struct {
 	failed error
 }
 
-// CreateProcessor is the library's.
+// CreateProcessor implements the library's interface.
 func (f *factory) CreateProcessor() kcl.IRecordProcessor { return &processor{factory: f} }
 
 func (f *factory) fail(err error) {
@@ -61,7 +61,7 @@ type processor struct {
 	table table
 }
 
-// Initialize is the library's.
+// Initialize implements the library's interface.
 func (p *processor) Initialize(in *kcl.InitializationInput) {
 	file, err := p.newFile(context.Background(), "data/"+in.ShardId+".parquet")
 	if err != nil {
@@ -74,17 +74,17 @@ func (p *processor) Initialize(in *kcl.InitializationInput) {
 	p.tables = append(p.tables, p.table)
 }
 
-// ProcessRecords is the library's.
+// ProcessRecords implements the library's interface.
 func (p *processor) ProcessRecords(in *kcl.ProcessRecordsInput) {
 	if len(in.Records) > 0 && p.table != nil {
 		p.fail(p.table.add(in.Records))
 	}
 }
 
-// Shutdown is the library's.
+// Shutdown implements the library's interface.
 func (p *processor) Shutdown(*kcl.ShutdownInput) {}
 
-// nowhere keeps no checkpoints: a table is not what is measured.
+// nowhere stores no checkpoints: the cost of a table is not measured.
 type nowhere struct{}
 
 func (nowhere) Init() error { return nil }

@@ -1,11 +1,11 @@
-// Command rival moves a stream into Parquet files in the ways that the benchmark compares the daemon with. Neither way
-// keeps a promise: positions are not stored.
+// Command rival writes a stream to Parquet files in the two ways that the benchmark compares with the daemon. Neither
+// guarantees delivery: positions are not stored.
 //
 //	sdk  the AWS SDK's GetRecords, goccy/go-json into structs, parquet-go's GenericWriter: one file for all shards,
 //	     uploaded through the daemon's own sink
-//	kcl  vmware-go-kcl-v2 with a record processor a shard, each with a file of its own made in the same way
+//	kcl  vmware-go-kcl-v2 with one record processor per shard, each with its own file, made in the same way
 //
-// SIGTERM ends it: files are finished, and a line of JSON says how many allocations were made.
+// On SIGTERM it finishes its files and prints the number of allocations as a line of JSON.
 package main
 
 import (
@@ -36,7 +36,7 @@ func main() {
 	}
 }
 
-// site is what both ways work with.
+// site holds what both ways use.
 type site struct {
 	account aws.Config
 	stream  string
@@ -63,7 +63,7 @@ func run(way, set string) error {
 	case "narrow":
 		s.columns = newTable[narrow]
 	default:
-		return fmt.Errorf("there are no columns for %q", set)
+		return fmt.Errorf("set %q has no columns", set)
 	}
 	switch way {
 	case "sdk":
@@ -71,7 +71,7 @@ func run(way, set string) error {
 	case "kcl":
 		err = s.readWithKCL(ctx)
 	default:
-		err = fmt.Errorf("there is no way %q", way)
+		err = fmt.Errorf("way %q: want sdk or kcl", way)
 	}
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ type narrow struct {
 func (t *taxi) identify(id string)   { t.EventID = id }
 func (n *narrow) identify(id string) { n.EventID = id }
 
-// table is a Parquet file in the making, for any number of shards.
+// table is a Parquet file that is being written, for any number of shards.
 type table interface {
 	add(records []types.Record) error
 	finish(ctx context.Context) error

@@ -1,5 +1,5 @@
-// Package rows makes the records that speed is measured on. They come from a fixed seed, so every run and every program
-// gets the same.
+// Package rows makes the records for benchmarks. They come from a fixed seed, so every run and every program gets the same
+// records.
 package rows
 
 import (
@@ -21,8 +21,8 @@ type Set struct {
 	line     func(dst []byte, r *rand.Rand, i int) []byte
 }
 
-// The sets: one long text beside short ones (1.2 KB), 20 members of mixed types (309 B), structs and lists (243 B), and
-// readings of a sensor (100 B).
+// The sets: one long text and several short ones (1.2 KB), 20 members of mixed types (309 B), structs and lists (243 B), and
+// sensor readings (100 B).
 var (
 	Taxi   = Set{"taxi", taxiDocument, taxiLine}
 	Narrow = Set{"narrow", narrowDocument, narrowLine}
@@ -30,10 +30,10 @@ var (
 	Small  = Set{"small", smallDocument, smallLine}
 )
 
-// Sets are all of them.
+// Sets lists all of them.
 var Sets = []Set{Taxi, Narrow, Nested, Small}
 
-// Find returns the set of a name.
+// Find returns the set with the given name.
 func Find(name string) (Set, bool) {
 	for _, s := range Sets {
 		if s.Name == name {
@@ -52,8 +52,8 @@ func (s Set) Schema() *schema.Schema {
 	return compiled
 }
 
-// Sized returns the set with records of about so many bytes: a member "pad" makes up for what is missing. Records that
-// are longer by themselves stay as they are.
+// Sized returns the set with records padded to about the given number of bytes by a member "pad". Longer records stay as they
+// are.
 func (s Set) Sized(bytes int) Set {
 	line := s.line
 	s.Document = strings.Replace(s.Document, `"properties":{`, `"properties":{"pad":{"type":"string"},`, 1)
@@ -74,7 +74,7 @@ func (s Set) Sized(bytes int) Set {
 	return s
 }
 
-// All makes record after record without an end, each in memory of its own.
+// All yields records endlessly, each in its own memory.
 func (s Set) All() iter.Seq[[]byte] {
 	r := rand.New(rand.NewPCG(7, 11))
 	return func(yield func([]byte) bool) {
@@ -83,7 +83,7 @@ func (s Set) All() iter.Seq[[]byte] {
 	}
 }
 
-// Lines returns records of about so many bytes in all.
+// Lines returns records with about the given number of bytes in total.
 func (s Set) Lines(bytes int) [][]byte {
 	var lines [][]byte
 	size := 0
@@ -102,7 +102,7 @@ const taxiDocument = `{"type":"object","x-extra":false,"properties":{
 	"ORIGIN_STAND":{"type":"string"},"TAXI_ID":{"type":"string"},"TIMESTAMP":{"type":"string"},
 	"DAY_TYPE":{"type":"string"},"MISSING_DATA":{"type":"string"},"POLYLINE":{"type":"string"}}}`
 
-// taxiLine is like the trips of Porto's taxis: CSV-born, all values strings, one of them long.
+// taxiLine resembles the trips of Porto's taxis: converted from CSV, all values strings, one of them long.
 func taxiLine(dst []byte, r *rand.Rand, i int) []byte {
 	start := 1372636858 + int64(i)*38
 	taxi := 20000000 + r.IntN(980)
