@@ -123,7 +123,7 @@ Other sizes are interpolated linearly over the logarithm of the size; outside th
 
 ## Prices
 
-| what | US dollars | noted | source |
+| what | US dollars | as of | source |
 |---|---|---|---|
 `, busy, leastVCPU, memoryGB, p.EC2Type, p.EC2VCPUs, batchPuts, commitSeconds/60, heartbeats, scans)
 	amounts := p.amounts()
@@ -148,7 +148,7 @@ func (p prices) amounts() map[string]string {
 	return map[string]string{
 		"Fargate":             fmt.Sprintf("%.5f per vCPU hour, %.6f per GB hour", p.FargateVCPUHour, p.FargateGBHour),
 		"EC2":                 fmt.Sprintf("%.4f per hour of a %s on demand", p.EC2OnDemandHour, p.EC2Type),
-		"EC2 spot":            fmt.Sprintf("%.0f %% of the price on demand: an assumption", 100*p.EC2SpotShare),
+		"EC2 spot":            fmt.Sprintf("%.0f %% of the on-demand price (assumed)", 100*p.EC2SpotShare),
 		"S3":                  fmt.Sprintf("%.4f per 1,000 writes, %.4f per 1,000 reads", p.S3PutsPer1000, p.S3GetsPer1000),
 		"DynamoDB":            fmt.Sprintf("%.3f per million writes, %.3f per million reads", p.DynamoWritesPer1M, p.ReadsPer1M),
 		"Kinesis on demand":   fmt.Sprintf("%.3f per GB read", p.OnDemandReadGB),
@@ -165,7 +165,7 @@ func tierText(tiers []tier) string {
 			parts = append(parts, fmt.Sprintf("%.3f above", t.PerGB))
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%.3f per GB up to %s TB a month", t.PerGB, thousands(t.UpToGB/1024)))
+		parts = append(parts, fmt.Sprintf("%.3f per GB up to %s TB per month", t.PerGB, thousands(t.UpToGB/1024)))
 	}
 	return strings.Join(parts, ", ")
 }

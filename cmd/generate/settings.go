@@ -18,7 +18,7 @@ func firstSettings() string {
 	for _, name := range first {
 		list = append(list, setting(name))
 	}
-	return settingsTable(list) + fmt.Sprintf("\n[docs/settings.md](docs/settings.md) describes all %d settings by subject.\n", len(consumer.Settings()))
+	return settingsTable(list) + fmt.Sprintf("\n[docs/settings.md](docs/settings.md) describes all %d settings by subject; `consumer settings` prints them.\n", len(consumer.Settings()))
 }
 
 // setting finds a setting of the daemon. It panics if there is none: a table of this program is wrong.
