@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// answer is what a service has said.
+// answer is the answer of a service.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	// events are what follows in place of a body: the stream of a subscription. Who does not write the answer discards it.
+	// events replace the body: the stream of a subscription. An answer that is not written must be discarded.
 	events io.ReadCloser
 }
 
@@ -25,8 +25,8 @@ type words struct {
 	code   string
 }
 
-// refusals are what services say when they do not do what they are asked ("Common errors" and the errors of the operations
-// in the API references of Kinesis and DynamoDB; "Error responses" in that of S3).
+// refusals are the answers of services that refuse a request ("Common errors" and the errors of the operations in the API
+// references of Kinesis and DynamoDB; "Error responses" in that of S3).
 var refusals = map[Service]map[Kind]words{
 	Kinesis: {
 		ServerError: {500, "InternalFailureException"},
@@ -55,7 +55,7 @@ var refusals = map[Service]map[Kind]words{
 	},
 }
 
-// refusal is an answer by which the service would say that it has applied nothing.
+// refusal is the answer of a service that has applied nothing.
 func refusal(c call, kind Kind) answer {
 	said := refusals[c.service][kind]
 	header := http.Header{"X-Amz-Request-Id": {"planted"}, "X-Amzn-Requestid": {"planted"}}
@@ -68,7 +68,7 @@ func refusal(c call, kind Kind) answer {
 	return answer{status: said.status, header: header, body: fmt.Appendf(nil, `{"__type":%q,"message":"planted"%s}`, said.code, reasons(c, kind))}
 }
 
-// reasons are those of a cancelled transaction, one an item: the row of the first shard is held by another.
+// reasons are those of a cancelled transaction, one per item: another worker holds the row of the first shard.
 func reasons(c call, kind Kind) string {
 	if kind != Conflict {
 		return ""
@@ -78,7 +78,7 @@ func reasons(c call, kind Kind) string {
 	return `,"CancellationReasons":[` + strings.Join(list, ",") + "]"
 }
 
-// write gives the whole answer.
+// write sends the whole answer.
 func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	a.writeHeader(w, r)
 	if a.events != nil {
@@ -88,14 +88,14 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(a.body) // the daemon may be gone
 }
 
-// discard gives nothing of the answer.
+// discard sends nothing of the answer.
 func (a answer) discard() {
 	if a.events != nil {
 		_ = a.events.Close()
 	}
 }
 
-// pass gives the events as they come, until the service or the daemon ends them.
+// pass forwards the events as they come, until the service or the daemon ends them.
 func (a answer) pass(w http.ResponseWriter) {
 	defer a.discard()
 	buffer := make([]byte, 64<<10)
@@ -121,7 +121,7 @@ func (a answer) writeHeader(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(a.status)
 }
 
-// tear gives half of the answer and drops the connection. What has no body is dropped at once.
+// tear sends half of the answer and drops the connection. An answer without a body is dropped at once.
 func (a answer) tear(w http.ResponseWriter, r *http.Request) {
 	if a.events != nil {
 		const life = 300 * time.Millisecond // at some place in the events
@@ -137,7 +137,7 @@ func (a answer) tear(w http.ResponseWriter, r *http.Request) {
 	drop()
 }
 
-// trickle gives the answer in pieces that take the time together.
+// trickle sends the answer in pieces, spread over the given time.
 func (a answer) trickle(w http.ResponseWriter, r *http.Request, took time.Duration) {
 	const pieces = 8
 	a.writeHeader(w, r)
@@ -156,7 +156,7 @@ func (a answer) trickle(w http.ResponseWriter, r *http.Request, took time.Durati
 	}
 }
 
-// stall gives half of the answer, or nothing of what has no body, and leaves the connection open.
+// stall sends half of the body, if there is one, and leaves the connection open.
 func (a answer) stall(w http.ResponseWriter, r *http.Request) {
 	defer a.discard()
 	if a.events != nil || r.Method != http.MethodHead && len(a.body) > 1 {
@@ -167,11 +167,11 @@ func (a answer) stall(w http.ResponseWriter, r *http.Request) {
 	hang(r)
 }
 
-// hang says nothing until the daemon gives up.
+// hang sends nothing until the daemon gives up.
 func hang(r *http.Request) {
 	<-r.Context().Done()
 	drop()
 }
 
-// drop ends the connection without another word.
+// drop closes the connection without an answer.
 func drop() { panic(http.ErrAbortHandler) }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// verdict is what the audit has found.
+// verdict is the result of the audit.
 type verdict struct {
 	sent      int
 	data      int // records found under the data prefix
@@ -26,7 +26,7 @@ type verdict struct {
 	where map[string][]string // objects of each id
 }
 
-// ok tells that every record is there once and the manifests tell the same.
+// ok reports whether every record is there once and the manifests agree.
 func (v *verdict) ok() bool {
 	return len(v.lost)+len(v.double)+len(v.misplaced)+len(v.strange)+len(v.faults) == 0
 }
@@ -68,7 +68,7 @@ func inspect(ctx context.Context, b buckets, accepted map[string]place, manifest
 	return v, nil
 }
 
-// take counts one line of an object.
+// take counts the record in a line of an object.
 func (v *verdict) take(prefix, key string, line []byte, accepted map[string]place) {
 	found := inData
 	if prefix == errorPrefix {
@@ -82,7 +82,7 @@ func (v *verdict) take(prefix, key string, line []byte, accepted map[string]plac
 			raw, err = base64.StdEncoding.DecodeString(e.RawData)
 		}
 		if err != nil {
-			v.faults = append(v.faults, fmt.Sprintf("%s has a line that is no error record: %v", key, err))
+			v.faults = append(v.faults, fmt.Sprintf("%s has a line that is not an error record: %v", key, err))
 			return
 		}
 		line = raw
@@ -90,7 +90,7 @@ func (v *verdict) take(prefix, key string, line []byte, accepted map[string]plac
 	} else {
 		v.data++
 		if !json.Valid(line) {
-			v.faults = append(v.faults, key+" has a line that is no JSON")
+			v.faults = append(v.faults, key+" has a line that is not JSON")
 		}
 	}
 	id := string(idPattern.Find(line))
@@ -103,7 +103,7 @@ func (v *verdict) take(prefix, key string, line []byte, accepted map[string]plac
 	}
 }
 
-// count looks for what was accepted among what was found.
+// count looks up every accepted record among those that were found.
 func (v *verdict) count(accepted map[string]place) {
 	for id := range accepted {
 		switch found := len(v.where[id]); {
@@ -117,7 +117,7 @@ func (v *verdict) count(accepted map[string]place) {
 	slices.Sort(v.double)
 }
 
-// compare holds the manifests against the objects: each has all the other has.
+// compare checks that the manifests and the bucket list the same objects.
 func (v *verdict) compare(manifests map[string]manifest, sizes, rows map[string]int64) {
 	named := map[string]bool{}
 	for _, m := range manifests {
@@ -148,7 +148,7 @@ func (v *verdict) compare(manifests map[string]manifest, sizes, rows map[string]
 	}
 }
 
-// join follows the ranges of each shard from the beginning: where one ends the next begins.
+// join checks that the ranges of each shard join from the beginning: where one ends, the next begins.
 func (v *verdict) join(manifests map[string]manifest) {
 	next := map[string]map[string]string{} // by shard: start to end
 	for _, m := range manifests {
@@ -174,7 +174,7 @@ func (v *verdict) join(manifests map[string]manifest) {
 	}
 }
 
-// evidence describes up to some lost and double records, with the objects that they are in.
+// evidence lists a few of the lost and the duplicated records, with the objects that contain them.
 func (v *verdict) evidence() string {
 	const shown = 20
 	var b strings.Builder

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// An audit that finds nothing proves something only if it finds what is there.
+// An audit without findings proves something only if it finds the faults that there are.
 func TestAudit_FindsWhatIsWrong(t *testing.T) {
 	data := func(id string) []byte { return fmt.Appendf(nil, `{"id":%q}`, id) }
 	broken := func(id string) []byte {
@@ -42,7 +42,7 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 		{"all is well", func(*store) {}, ""},
 		{"a record is missing", func(s *store) { s.lines["b/data/c"] = nil }, "lost: " + two},
 		{"a record is there twice", func(s *store) { s.lines["b/data/c"] = append(s.lines["b/data/c"], data(one)) }, "double: " + one},
-		{"a record lies in the error prefix", func(s *store) { s.lines["b/errors/b"] = [][]byte{broken(one)} }, "misplaced: " + one},
+		{"a record is in the error prefix", func(s *store) { s.lines["b/errors/b"] = [][]byte{broken(one)} }, "misplaced: " + one},
 		{"a record was never sent", func(s *store) { s.lines["b/data/a"] = append(s.lines["b/data/a"], data("chaos-000000009")) }, `strange: "chaos-000000009"`},
 		{"an object is in no manifest", func(s *store) { s.sizes["b/data/d"] = 1 }, "data/d is in no manifest"},
 		{"an object is missing", func(s *store) { delete(s.sizes, "b/data/c") }, "data/c has 0 bytes"},
@@ -102,7 +102,7 @@ func TestUnconditional_LeavesOnlyTheMove(t *testing.T) {
 	}
 	for _, kept := range []string{"attribute_not_exists", `"#checkpoint"`, `":new_checkpoint"`, `":new_lastArrival"`, "SET"} {
 		if !strings.Contains(out, kept) {
-			t.Errorf("%s is no more in %s", kept, out)
+			t.Errorf("%s is no longer in %s", kept, out)
 		}
 	}
 	if other := []byte(`{"ConditionExpression":"x"}`); !slices.Equal(unconditional(call{operation: Tombstone}, other), other) {

@@ -16,15 +16,15 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Prefixes that the daemons are told to use.
+// Prefixes in the daemons' settings.
 const (
 	dataPrefix     = "data/"
 	errorPrefix    = "errors/"
 	manifestPrefix = "manifests/"
 )
 
-// buckets read what the daemons have written, past the proxies and without any code of theirs. Objects are named by
-// bucket and key, with a slash between.
+// buckets read what the daemons have written, past the proxies and without the daemon's code. Objects are named by bucket
+// and key, separated by a slash.
 type buckets struct {
 	client *s3.Client
 	names  []string
@@ -58,7 +58,7 @@ func (b buckets) get(ctx context.Context, object string) (content []byte, err er
 	return io.ReadAll(out.Body)
 }
 
-// lines returns the lines of an object, decompressed as its name says.
+// lines returns the lines of an object, decompressed according to its name.
 func (b buckets) lines(ctx context.Context, object string) ([][]byte, error) {
 	content, err := b.get(ctx, object)
 	if err != nil {
@@ -86,7 +86,7 @@ func (b buckets) lines(ctx context.Context, object string) ([][]byte, error) {
 	return lines, nil
 }
 
-// manifest is what the audit needs of a batch's manifest.
+// manifest has the fields of a batch's manifest that the audit needs.
 type manifest struct {
 	Batch  string `json:"batch"`
 	Worker string `json:"worker"`
@@ -104,8 +104,7 @@ type manifest struct {
 	} `json:"files"`
 }
 
-// manifests reads those that known does not have, into known by their objects. Lists of files of batches that are in the
-// outbox are not manifests.
+// manifests adds the manifests that known lacks, by object. File lists of batches in the outbox are not manifests.
 func (b buckets) manifests(ctx context.Context, known map[string]manifest) error {
 	objects, err := b.list(ctx, manifestPrefix)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"aws-streaming-pipeline/internal/test/limits"
 )
 
-// Service is what a proxy stands before.
+// Service is the service that a proxy fronts.
 type Service string
 
 const (
@@ -17,7 +17,7 @@ const (
 	S3       Service = "S3"
 )
 
-// Operations of the daemon that have a name of their own here, because it matters what they are for.
+// Operations of the daemon that are named by their purpose here, because that matters.
 const (
 	Commit    = "TransactWriteItems"
 	Tombstone = "PutItem tombstone"
@@ -33,16 +33,16 @@ const (
 	Subscribe = "SubscribeToShard"
 )
 
-// call is one request of one daemon.
+// call is a request from a daemon.
 type call struct {
 	worker    int
 	service   Service
 	operation string
-	shards    []string // that a commit moves
+	shards    []string // whose positions a commit moves
 	object    string   // of S3: bucket and key; empty for a bucket
 }
 
-// identify finds out what a request is.
+// identify describes a request.
 func identify(worker int, service Service, r *http.Request, body []byte) call {
 	c := call{worker: worker, service: service}
 	switch service {
@@ -62,7 +62,7 @@ func target(r *http.Request) string {
 	return operation
 }
 
-// object is the bucket and the key in a request of S3, in path style.
+// object is the bucket and the key in a path-style request of S3.
 func object(r *http.Request) string {
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	if _, key, _ := strings.Cut(path, "/"); key == "" {
@@ -71,7 +71,7 @@ func object(r *http.Request) string {
 	return path
 }
 
-// tableRequest is the part of a DynamoDB request that tells what it is for.
+// tableRequest is the part of a DynamoDB request that shows its purpose.
 type tableRequest struct {
 	Item, Key     tableItem
 	TransactItems []struct {

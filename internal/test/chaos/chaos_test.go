@@ -33,10 +33,10 @@ var (
 	raced    = flag.Bool("chaos.race", false, "build the daemons with the race detector")
 )
 
-// long tells that the storm is of the long form, which has to have met everything.
+// long reports whether the storm has the long form, which must meet everything.
 func long() bool { return *duration > 0 }
 
-// calmBound is how long the daemons may take to deliver what is left when the weather is calm.
+// calmBound is how long the daemons may take to deliver the rest once the weather is calm.
 const calmBound = 90 * time.Second
 
 // surroundings are the services of a test.
@@ -53,7 +53,7 @@ type surroundings struct {
 }
 
 // Every record that the stream accepts is in the bucket once, whatever happens to the daemons and between them and the
-// services. What would break without our commit is shown by the controls.
+// services. The controls show what would break without our commit.
 func TestStorm(t *testing.T) {
 	s := newSurroundings(t)
 	t.Run("the daemon delivers every record exactly once", func(t *testing.T) {
@@ -154,7 +154,7 @@ func (s *surroundings) credentials() aws.CredentialsProvider {
 	return credentials.NewStaticCredentialsProvider(s.bucket.AccessKey, s.bucket.SecretKey, "")
 }
 
-// fill completes a configuration with a stream, a bucket and a table of that name.
+// fill completes a configuration with a stream, buckets and a table of that name.
 func (s *surroundings) fill(t *testing.T, c config, name, binary string) config {
 	t.Helper()
 	c.Seed, c.Binary, c.Dir = s.seed, binary, filepath.Join(s.dir, name)
@@ -169,7 +169,7 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 	c.Account = []string{
 		"AWS_REGION=" + s.bucket.Region, "AWS_ACCESS_KEY_ID=" + s.bucket.AccessKey, "AWS_SECRET_ACCESS_KEY=" + s.bucket.SecretKey,
 	}
-	ways := []string{"", "files"} // to read: asked for, or pushed
+	ways := []string{"", "files"} // of reading: polling, or enhanced fan-out
 	if *elder {
 		ways = ways[:1]
 	}
@@ -179,7 +179,7 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 			"S3_PATH_STYLE=true", "HTTP_ADDRESS=", "LOG_FORMAT=text", "MEMORY_BUDGET=32MiB",
 			"FAILOVER_TIME=2s", "SHUTDOWN_GRACE=10s", "READ_INTERVAL=250ms",
 			"ERROR_PREFIX=" + errorPrefix + "!{firehose:error-output-type}/", "MANIFEST_PREFIX=" + manifestPrefix,
-			// What changes between two starts must not matter to what the one before has left.
+			// Settings may change between two starts, whatever the process before has left.
 			"COMMIT_INTERVAL=" + pick("1s", "1500ms", "2s"),
 			"COMMIT_SIZE=" + pick("1MiB", "4MiB"),
 			"FILE_SIZE=" + pick("16KiB", "128KiB", "1MiB"),
@@ -209,7 +209,7 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 	return c
 }
 
-// begin starts a storm, which ends with the test at the latest.
+// begin starts a storm, which ends no later than the test.
 func (s *surroundings) begin(t *testing.T, c config) *storm {
 	t.Helper()
 	st := newStorm(c)
@@ -225,7 +225,7 @@ func (s *surroundings) begin(t *testing.T, c config) *storm {
 	return st
 }
 
-// weatherOf is the storm that the daemon has to survive: with a duration the long form, and without the short one.
+// weatherOf returns the storm that the daemon has to survive: the long form if there is a duration, or else the short one.
 func weatherOf(duration time.Duration) config {
 	c := config{Duration: 25 * time.Second, Overtime: time.Minute, Workers: 4, Rate: 120, Reshard: 5 * time.Second, Rewrite: forgetful}
 	c.Strikes, c.Steps, c.Actions, c.Traps = slices.Concat(strikes, spells), steps, actions, 2
@@ -255,7 +255,7 @@ func (s *surroundings) deliver(t *testing.T) {
 	c := weatherOf(*duration)
 	c.Backends = map[Service]string{}
 	limited := map[Service]*limits.Proxy{}
-	// Clocks that are stepped sign at another time, and who has waited for long begins anew with its iterator.
+	// Requests of stepped clocks are signed at another time, and a daemon that has waited for long starts with a new iterator.
 	expected := []string{"signature age", "iterator age"}
 	if !long() {
 		expected = nil
@@ -291,15 +291,15 @@ func (s *surroundings) deliver(t *testing.T) {
 		t.Logf("ended by itself: %s", exit)
 	}
 	if !v.ok() {
-		t.Errorf("records are lost, double or elsewhere:\n%s", v.evidence())
+		t.Errorf("records are lost, duplicated or misplaced:\n%s", v.evidence())
 	}
 	s.checkTable(t, "trips")
 	st.checkWeather(t)
 	checkLogs(t, st.cfg.Dir)
 }
 
-// checkLogs looks for what no daemon should ever say. That records are lost is an alarm for people; in a storm after
-// which all are there it is a false one.
+// checkLogs looks for lines that no daemon should ever log. Lost records are an alarm for people; in a storm after which all
+// records are there, it is a false alarm.
 func checkLogs(t *testing.T, dir string) {
 	t.Helper()
 	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
@@ -321,8 +321,8 @@ func checkLogs(t *testing.T, dir string) {
 	}
 }
 
-// checkTable looks whether the daemons have left the table tidy: nothing to publish, and no lease of a shard with more to
-// come in anybody's name.
+// checkTable checks that the daemons have left the table tidy: nothing to publish, and no owner of an unfinished shard's
+// lease.
 func (s *surroundings) checkTable(t *testing.T, name string) {
 	t.Helper()
 	store, err := dynamo.Open(t.Context(), dynamo.Config{
@@ -347,7 +347,7 @@ func (s *surroundings) checkTable(t *testing.T, name string) {
 	t.Logf("%d tombstones, %d shards", len(snapshot.Tombstones), len(snapshot.Leases))
 }
 
-// checkWeather fails a storm that was none.
+// checkWeather fails the test if too little happened in the storm.
 func (s *storm) checkWeather(t *testing.T) {
 	t.Helper()
 	if unmet := s.weather.unmet(s.cfg.Goals); len(unmet) > 0 {
@@ -358,7 +358,7 @@ func (s *storm) checkWeather(t *testing.T) {
 	case reshards == 0:
 		t.Error("the shards did not change")
 	case *duration >= 5*time.Minute && (faults < 300 || kinds < 23 || reshards < 20):
-		t.Errorf("%d faults of %d kinds and %d reshards are no storm; want 300 of 23 and 20", faults, kinds, reshards)
+		t.Errorf("%d faults of %d kinds and %d reshards; want at least 300 of 23 and 20", faults, kinds, reshards)
 	case long() && s.meanwhile == 0:
 		t.Error("no batch was published while another one was refused")
 	}
@@ -368,7 +368,7 @@ func without[T comparable](list, left []T) []T {
 	return slices.DeleteFunc(slices.Clone(list), func(one T) bool { return slices.Contains(left, one) })
 }
 
-// control runs a storm that must not be survived, until it is seen that it is not.
+// control runs storms until the consumer has failed, as it must.
 func (s *surroundings) control(t *testing.T, name, binary string, c config) {
 	c.Duration, c.Workers, c.Rate, c.Traps = 15*time.Second, 2, 60, 1
 	c.Times = times{Strike: 900 * time.Millisecond, Freeze: 5 * time.Second, Outage: 10 * time.Second}
@@ -382,11 +382,11 @@ func (s *surroundings) control(t *testing.T, name, binary string, c config) {
 		}
 		if len(v.double) > 0 {
 			faults, _ := st.weather.faults()
-			t.Logf("after %d faults: %d records sent, %d of them double", faults, v.sent, len(v.double))
+			t.Logf("after %d faults: %d records sent, %d of them duplicated", faults, v.sent, len(v.double))
 			return
 		}
 		if attempt == attempts {
-			t.Fatalf("%s: no record is double after %d storms, so the test can not fail:\n%s", name, attempts, st.report(v, 0))
+			t.Fatalf("%s: no record is duplicated after %d storms, so the test cannot fail:\n%s", name, attempts, st.report(v, 0))
 		}
 		st.weather.stir()
 	}

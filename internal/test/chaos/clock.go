@@ -15,17 +15,17 @@ import (
 // clockVariable names the file of a daemon's clock.
 const clockVariable = "CHAOS_CLOCK"
 
-// clock is the wall clock of a worker's host: that of this machine, put wrong by some seconds. Daemons that are built
-// with clockOverlay look at it with every time.Now; their timers run on as those of a host do whose clock is stepped.
+// clock is the wall clock of a worker's host: that of this machine with an error of some seconds. Daemons that are built with
+// clockOverlay read it at every time.Now; their timers are not affected, as on a host whose clock is stepped.
 type clock struct{ path string }
 
-// newClock makes a clock that is right.
+// newClock makes a clock without an error.
 func newClock(path string) (clock, error) {
 	c := clock{path}
 	return c, os.WriteFile(path, make([]byte, 8), 0o600)
 }
 
-// step puts the clock wrong by d, in whole seconds. What has the clock open sees it at once.
+// step sets the clock's error to d, in whole seconds. Processes that have the clock open see it at once.
 func (c clock) step(d time.Duration) error {
 	f, err := os.OpenFile(c.path, os.O_WRONLY, 0)
 	if err != nil {
@@ -38,16 +38,16 @@ func (c clock) step(d time.Duration) error {
 	return err
 }
 
-// environment is what has a daemon go by the clock.
+// environment is the variable that makes a daemon use the clock.
 func (c clock) environment() string { return clockVariable + "=" + c.path }
 
-// steppedNow is the line of time.Now that reads the clock of the machine, and reading is what reads ours behind it.
+// steppedNow is the line of time.Now that reads the machine's clock, and the line after it that adds our error.
 const (
 	steppedNow = "\tsec, nsec, mono := runtimeNow()\n"
 	reading    = steppedNow + "\tsec += chaosSeconds()\n"
 )
 
-// clockSource is added to the package time. It maps the file of the clock into memory, so that a look at it is a load.
+// clockSource is added to the package time. It maps the file of the clock into memory, so that reading it is a memory load.
 const clockSource = `package time
 
 import (
@@ -79,8 +79,8 @@ func chaosSeconds() int64 {
 }
 `
 
-// clockOverlay writes into dir what go build -overlay takes to build a program whose wall clock is a clock of ours: the
-// package time of this toolchain with one line more. No code of the program is another, and no privilege is needed.
+// clockOverlay writes an overlay for go build to dir that builds a program with our wall clock: this toolchain's package time
+// with one more line. The program's own code is unchanged, and no privileges are needed.
 func clockOverlay(dir string) (path string, err error) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {

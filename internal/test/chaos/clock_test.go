@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// A program that is built with the overlay goes by the clock that it is given, from one moment to the next, and its
-// durations do not notice.
+// A program that is built with the overlay follows a step of its clock at once, and measured durations are not affected.
 func TestClock_StepsUnderARunningProgram(t *testing.T) {
 	dir := t.TempDir()
 	overlay, err := clockOverlay(dir)

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// recent is how long after its last commit a shard is taken to belong to the daemon that made it.
+// recent is how long after its last commit a shard counts as owned by the daemon that made it.
 const recent = 10 * time.Second
 
-// commits knows who has moved which shard last, and how long it takes after a death until somebody does again.
+// commits records which daemon committed each shard last, and how long after a daemon's death the next commit takes.
 type commits struct {
 	mu    sync.Mutex
 	last  map[string]commit    // by shard
@@ -28,7 +28,7 @@ func newCommits() *commits {
 	return &commits{last: map[string]commit{}, since: map[string]time.Time{}}
 }
 
-// made notes a commit that the store has accepted.
+// made records a commit that the store has accepted.
 func (c *commits) made(worker int, shards []string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,7 +42,7 @@ func (c *commits) made(worker int, shards []string, now time.Time) {
 	}
 }
 
-// died notes that a daemon was killed.
+// died records that a daemon was killed.
 func (c *commits) died(worker int, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +53,7 @@ func (c *commits) died(worker int, now time.Time) {
 	}
 }
 
-// recovery describes the times from a death to the next commit of the same shards.
+// recovery describes the times from a daemon's death to the next commit of the same shards.
 func (c *commits) recovery() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// complete answers a CompleteMultipartUpload as S3 does when it takes long: the head of a 200 at once, white space while
-// it works, and at last the document, which may be an error's (Amazon S3 API reference, CompleteMultipartUpload). It
-// finishes what it has begun, even if the sender has gone.
+// complete answers a CompleteMultipartUpload as S3 does when it takes long: the head of a 200 at once, white space while it
+// works, and finally the document, which may contain an error (Amazon S3 API reference, CompleteMultipartUpload). It finishes
+// even if the client has gone.
 func (p *proxy) complete(w http.ResponseWriter, r *http.Request, f fate, send func() answer) {
 	const prologue = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 	const spaces = 8

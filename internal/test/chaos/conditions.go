@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// forgetful takes the token off the commits of every second daemon. DynamoDB knows a token for ten minutes, within
-// which a repeated request does nothing by itself; without it a storm of seconds meets what lies behind.
+// forgetful removes the token from the commits of every other daemon. DynamoDB remembers a token for ten minutes, within which a
+// repeated request has no effect; without tokens, a storm of seconds also tests what guards commits after that time.
 func forgetful(c call, body []byte) []byte {
 	if c.operation != Commit || c.worker%2 == 1 {
 		return body
@@ -14,8 +14,8 @@ func forgetful(c call, body []byte) []byte {
 	return edit(body, func(in map[string]any) { delete(in, "ClientRequestToken") })
 }
 
-// unconditional takes the conditions out of a commit that it sets on checkpoints and leases. What remains is a
-// transaction that moves checkpoints wherever it likes.
+// unconditional removes the conditions on checkpoints and leases from a commit. The transaction that remains moves checkpoints
+// unchecked.
 func unconditional(c call, body []byte) []byte {
 	if c.operation != Commit {
 		return body

@@ -25,15 +25,15 @@ const (
 	inError place = "error"
 )
 
-// idPattern finds the id of a record in a payload of whatever form.
+// idPattern finds the id of a record in a payload of any form.
 var idPattern = regexp.MustCompile(`chaos-\d{9}`)
 
-// load sends numbered records and knows which of them the stream has accepted.
+// load sends numbered records and records which of them the stream has accepted.
 type load struct {
 	client *kinesis.Client
 	stream string
-	rate   int  // Kinesis records a second
-	tidy   bool // nothing that can not be delivered
+	rate   int  // Kinesis records per second
+	tidy   bool // no undeliverable records
 	dice   *dice
 
 	mu       sync.Mutex
@@ -49,8 +49,8 @@ type parcel struct {
 	holds map[string]place
 }
 
-// run sends until ctx ends. Entries that the stream refuses are sent again. An error is an answer that leaves open
-// what was accepted: nothing is proved then.
+// run sends until ctx ends, and resends refused entries. An error means that it is unknown what was accepted, so the run proves
+// nothing.
 func (l *load) run(ctx context.Context) error {
 	const every = 100 * time.Millisecond
 	tick := time.NewTicker(every)
@@ -85,7 +85,7 @@ func (l *load) put(parcels []parcel) ([]parcel, error) {
 	for _, p := range batch {
 		in.Records = append(in.Records, p.entry)
 	}
-	// Not bound to the end of the sending: an answer must not be lost, nor the request be repeated.
+	// Not cancelled when sending ends: the answer must not be lost, and the request must not be repeated.
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	out, err := l.client.PutRecords(ctx, in, func(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} })
@@ -165,7 +165,7 @@ func (l *load) aggregate(holds map[string]place, key string) []byte {
 	return recordtest.AppendAggregate(nil, records)
 }
 
-// corrupt has the magic number and the checksum of an aggregate around something that is none.
+// corrupt has the magic number and the checksum of an aggregate, but invalid contents.
 func (l *load) corrupt(holds map[string]place) []byte {
 	message := []byte(l.id(holds, inError) + " is no protobuf")
 	sum := md5.Sum(message)

@@ -14,7 +14,7 @@ type strike struct {
 	action    action // of a trap
 }
 
-// goal is what a storm has to have done before it is over: one of some kinds, at an operation or anywhere.
+// goal is something that must happen before a storm ends: one of several kinds of fault, at an operation or anywhere.
 type goal struct {
 	kinds []Kind
 	where string // empty for anywhere
@@ -39,8 +39,8 @@ func (s strike) serves(g goal) bool {
 
 func (s strike) servesAny(goals []goal) bool { return slices.ContainsFunc(goals, s.serves) }
 
-// goals of a storm: each kind once, and at each step a daemon that is killed or frozen. A thorough storm does both at
-// each step, and leaves each request without an answer.
+// goals returns the goals of a storm: each kind once, and a daemon killed or frozen at each step. A thorough storm does both
+// at each step, and leaves each request unanswered.
 func goals(c config, thorough bool) []goal {
 	var all []goal
 	kinds := slices.Concat(requestKinds, c.Strikes, []Kind{Outage, KillIn, FreezeIn})
@@ -147,8 +147,8 @@ func (d *deck) draw(goals []goal, possible func(strike) bool) (next strike, ok b
 	return next, true
 }
 
-// strikes are what kills, freezes and otherwise hits daemons, shuffled: each step with each action once, and between them
-// what happens at any moment. Every step comes once before one comes a second time.
+// strikes returns, shuffled, what kills, freezes and otherwise hits daemons: each step with each action once, and between them
+// what happens at any moment. Every step comes once before any comes a second time.
 func (s *storm) strikes() []strike {
 	var all []strike
 	for _, part := range s.rounds(s.cfg.Steps, s.cfg.Actions) {
@@ -161,7 +161,7 @@ func (s *storm) strikes() []strike {
 	return all
 }
 
-// silences leave each operation without an answer in each way once, shuffled.
+// silences returns, shuffled, strikes that leave each operation unanswered in each way once.
 func (s *storm) silences() []strike {
 	var all []strike
 	for _, part := range s.rounds(s.cfg.Silenced, silences) {
@@ -171,7 +171,7 @@ func (s *storm) silences() []strike {
 	return all
 }
 
-// rounds are as many as there are actions. In each of them every operation meets one, and in all of them all.
+// rounds returns one round per action. In each round every operation meets one action, and after all rounds it has met all.
 func (s *storm) rounds(operations []string, actions []action) [][]strike {
 	out := make([][]strike, len(actions))
 	for _, operation := range operations {
@@ -184,7 +184,7 @@ func (s *storm) rounds(operations []string, actions []action) [][]strike {
 	return out
 }
 
-// describe names goals.
+// describe lists goals.
 func describe(goals []goal) string {
 	var b strings.Builder
 	for _, g := range goals {

@@ -7,7 +7,7 @@ import (
 
 func anything(strike) bool { return true }
 
-// Whatever has been hit by luck already, what is missing comes first.
+// Whatever luck has hit already, unmet goals come first.
 func TestDeck_PrefersWhatServesAGoal(t *testing.T) {
 	w := newWeather(1)
 	goals := []goal{

@@ -9,8 +9,8 @@ import (
 	"aws-streaming-pipeline/operate/policy"
 )
 
-// published reports whether daemons may make a request by the policies that are published for their settings. They start
-// with one bucket or another, and finish what was begun with the others.
+// published reports whether the policies that are published for the daemons' settings allow a request. Daemons start with either
+// bucket, and finish batches in the other.
 func published(region, name string, names []string) func(Service, *http.Request, []byte) bool {
 	const account = "123456789012" // of the embedded stream
 	var policies []iam.Policy

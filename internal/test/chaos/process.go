@@ -20,7 +20,7 @@ type process struct {
 
 	mu     sync.Mutex
 	frozen bool
-	ended  string // why the harness has ended it; empty if it has not
+	ended  string // why the harness ended it; empty if it did not
 }
 
 // launch starts a program that writes its log to a file.
@@ -57,7 +57,7 @@ func launch(binary, log string, env []string) (*process, error) {
 	return p, nil
 }
 
-// running reports whether the process is there and awake.
+// running reports whether the process exists and is not frozen.
 func (p *process) running() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -115,7 +115,7 @@ func (p *process) freeze() bool {
 	return true
 }
 
-// thaw lets a frozen process go on.
+// thaw resumes a frozen process.
 func (p *process) thaw() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

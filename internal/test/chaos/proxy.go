@@ -41,7 +41,7 @@ type proxy struct {
 	rewrite func(c call, body []byte) []byte
 	// allow reports whether the daemon may make a request; those that it may not are denied. Nil allows all.
 	allow func(c call, r *http.Request, body []byte) bool
-	// applied is told of every request that the service has accepted.
+	// applied is called for every request that the service has accepted.
 	applied func(c call)
 
 	client *http.Client
@@ -85,7 +85,7 @@ func (p *proxy) open() error {
 	return nil
 }
 
-// shut drops all connections, and has new ones refused until open.
+// shut drops all connections, and refuses new ones until open.
 func (p *proxy) shut() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,7 +100,7 @@ func (p *proxy) shut() error {
 	return err
 }
 
-// close ends the proxy when the requests on their way are through.
+// close ends the proxy once the requests in flight are done.
 func (p *proxy) close() error {
 	err := p.shut()
 	p.late.Wait()
@@ -108,12 +108,12 @@ func (p *proxy) close() error {
 	return errors.Join(err, syscall.Close(p.hold))
 }
 
-// ServeHTTP takes a request and has the weather decide about it. A request that has begun is applied whatever becomes
-// of its sender.
+// ServeHTTP takes a request and lets the weather decide about it. A request that has begun is applied whatever happens to its
+// sender.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
 	if err != nil {
-		return // the sender has gone in the middle of it
+		return // the sender has gone
 	}
 	c := identify(p.worker, p.service, r, body)
 	if p.allow != nil && !p.allow(c, r, body) {
@@ -168,7 +168,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// spring does to the daemon what its trap says.
+// spring applies a trap's action to the daemon.
 func (p *proxy) spring(w http.ResponseWriter, r *http.Request, f fate, send func() answer) {
 	defer close(f.trap.over)
 	why := fmt.Sprintf("%s %s", f.trap.action, f.trap.operation)
@@ -194,7 +194,7 @@ func (p *proxy) spring(w http.ResponseWriter, r *http.Request, f fate, send func
 	case stall:
 		send().stall(w, r)
 	}
-	// Who is frozen by another already is thawed by that one.
+	// A daemon that another trap has frozen is thawed by that trap.
 	pause := func() {
 		if p.victim.freeze() {
 			time.Sleep(f.trap.freeze)
@@ -229,7 +229,7 @@ func (p *proxy) later(delay time.Duration, send func() answer) {
 	})
 }
 
-// send passes the request on and tells who wants to know.
+// send forwards the request, and reports it to applied if the service accepts it.
 func (p *proxy) send(c call, r *http.Request, body []byte) answer {
 	a, err := p.forward(r, body)
 	if err != nil {
@@ -269,7 +269,7 @@ func (p *proxy) forward(r *http.Request, body []byte) (answer, error) {
 	return answer{status: in.StatusCode, header: in.Header, body: content}, nil
 }
 
-// reserve binds a port of loopback without listening, so that connections to it are refused and nobody else gets it.
+// reserve binds a loopback port without listening, so that connections to it are refused and no other process gets it.
 func reserve() (socket int, addr string, err error) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -288,7 +288,7 @@ func reserve() (socket int, addr string, err error) {
 	return fd, fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port), nil
 }
 
-// shared lets a listener have the port that reserve holds.
+// shared lets a listener use the port that reserve holds.
 func shared(_, _ string, conn syscall.RawConn) error {
 	var err error
 	controlled := conn.Control(func(fd uintptr) { err = reuse(int(fd)) })

@@ -200,7 +200,7 @@ func TestProxy_SpringsTraps(t *testing.T) {
 	}
 }
 
-// Who is not answered waits until it gives up, and what it asked for is done or not.
+// A client without an answer waits until it gives up, and its request is applied or not.
 func TestProxy_LeavesRequestsWithoutAnAnswer(t *testing.T) {
 	tests := []struct {
 		action  action
@@ -256,7 +256,7 @@ func TestProxy_LeavesRequestsWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// While S3 works, white space keeps the connection alive. What it has begun it ends without the sender, too.
+// While S3 works, white space keeps the connection alive. It finishes even if the sender goes.
 func TestProxy_CompletesSlowly(t *testing.T) {
 	const delay = 200 * time.Millisecond
 	b := newBackend(t)

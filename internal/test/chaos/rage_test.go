@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// puppet makes the requests of a daemon, in their order and about as often, and bears what the weather does to them as the
-// proxy has daemons bear it. It is there to try storms in virtual time.
+// puppet makes a daemon's requests, in their order and about as often, and exposes them to the weather as the proxy does. It
+// tests storms in virtual time.
 type puppet struct {
 	number  int
 	storm   *storm
@@ -75,7 +75,7 @@ func (p *puppet) change(service Service, by int) {
 	p.shuts[service] += by
 }
 
-// held reports whether a request has to wait: the process sleeps, or the service cannot be reached.
+// held reports whether a request has to wait: the process is frozen, or the service is out of reach.
 func (p *puppet) held(service Service) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +139,7 @@ func (p *puppet) spring(life context.Context, service Service, t *trap) {
 	}
 }
 
-// live has one life follow another until ctx ends.
+// live starts one life after another until ctx ends.
 func (p *puppet) live(ctx context.Context) {
 	for ctx.Err() == nil {
 		before := p.bucket
@@ -245,7 +245,7 @@ func rage(t *testing.T, c config) (s *storm, published int) {
 	return s, published
 }
 
-// A storm meets all of its goals, and is over soon; without goals it depends on luck.
+// A storm meets all of its goals and ends soon; without goals that depends on luck.
 func TestRage_MeetsItsGoals(t *testing.T) {
 	const storms = 40
 	var took []time.Duration

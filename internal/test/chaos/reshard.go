@@ -15,7 +15,7 @@ import (
 // mostShards is about how many open shards resharding leaves.
 const mostShards = 8
 
-// reshardUntil changes the shards under the load, over and over.
+// reshardUntil reshards repeatedly under load.
 func (s *storm) reshardUntil(ctx context.Context) {
 	for sleep(ctx, s.dice.between(s.cfg.Reshard/2, s.cfg.Reshard*3/2)) {
 		how, err := s.reshard(ctx)

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// anyWorker is in place of a worker's number where all are meant.
+// anyWorker stands for all workers.
 const anyWorker = -1
 
 // spell is a condition that lasts: while it is on, the requests that it matches meet its kind.
@@ -52,7 +52,7 @@ func (w *weather) liftLocked(s *spell) {
 	w.spells = slices.DeleteFunc(w.spells, func(other *spell) bool { return other == s })
 }
 
-// under reports whether a spell of a kind is on that has met a request.
+// under reports whether a spell of a kind is on and has met a request.
 func (w *weather) under(kind Kind) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

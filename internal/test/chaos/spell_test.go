@@ -62,7 +62,7 @@ func TestWeather_SpellsEndWhenItSettles(t *testing.T) {
 	}
 }
 
-// The daemon decides by the reasons of a cancelled transaction, one an item.
+// The daemon decides by the reasons of a cancelled transaction, one per item.
 func TestRefusal_CancelsACommitWithReasons(t *testing.T) {
 	var got struct {
 		Type                string `json:"__type"`

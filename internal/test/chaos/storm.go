@@ -12,19 +12,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// config describes a storm. All fields are required but those that say otherwise.
+// config describes a storm. Fields are required unless they say otherwise.
 type config struct {
 	Seed     uint64
 	Duration time.Duration
-	// Goals are what the storm does before it ends, for which it may take as long again as Overtime. Optional.
+	// Goals must be met before the storm ends, which may take up to Overtime longer. Optional.
 	Goals    []goal
 	Overtime time.Duration
 	Workers  int
-	Rate     int // Kinesis records a second
+	Rate     int // Kinesis records per second
 
 	Binary string // the daemon
-	Dir    string // takes the daemons' logs
-	// Settings are the daemon's environment beside the bucket and AWS's variables, made anew at each start.
+	Dir    string // for the daemons' logs
+	// Settings returns the daemon's environment without the bucket and AWS's variables, anew at each start.
 	Settings func(pick func(choices ...string) string) []string
 	// Grace is how long a daemon may take to stop.
 	Grace time.Duration
@@ -34,7 +34,7 @@ type config struct {
 	// Credentials and region are variables of the AWS SDK.
 	Account []string
 	Stream  string
-	Buckets []string        // one of which a daemon starts with
+	Buckets []string        // a daemon starts with one of them
 	Kinesis *kinesis.Client // past the proxies
 	S3      *s3.Client      // past the proxies
 
@@ -42,47 +42,47 @@ type config struct {
 	// beginning, and about the least.
 	Reshard time.Duration
 	Shards  int
-	// Counts tells that the stream knows UpdateShardCount.
+	// Counts says whether the stream supports UpdateShardCount.
 	Counts bool
 
 	// Tidy sends only records that can be delivered. Optional.
 	Tidy bool
-	// Strikes happen to daemons at any moment.
+	// Strikes hit daemons at any moment.
 	Strikes []Kind
-	// Steps are the operations at which daemons are killed and frozen, Actions how.
+	// Steps are the operations at which daemons are killed and frozen; Actions say how.
 	Steps   []string
 	Actions []action
-	// Traps is how many strikes last at the same time, gentle ones aside; more than there are daemons to spare leave none alone.
+	// Traps is how many strikes last at the same time, not counting gentle ones; more than the daemons to spare leave none alone.
 	Traps int
-	// Silenced are the operations that are left without an answer, one request at a time. Optional.
+	// Silenced are the operations that are left unanswered, one request at a time. Optional.
 	Silenced []string
-	// Permitted are the operations for which the permission is lost, one at a time. Optional without such strikes.
+	// Permitted are the operations whose permission is revoked, one at a time. Optional without such strikes.
 	Permitted []string
-	// Times are how long lasts what lasts.
+	// Times are the times between strikes and their lengths.
 	Times times
-	// Quiet leaves services and requests without faults other than these. Optional.
+	// Quiet injects no faults other than these. Optional.
 	Quiet bool
 	// Rewrite changes requests on their way. Optional.
 	Rewrite func(c call, body []byte) []byte
-	// Allow reports whether daemons may make a request. Those that they may not are denied, and fail the storm. Optional.
+	// Allow reports whether daemons may make a request. Other requests are denied, and fail the storm. Optional.
 	Allow func(service Service, r *http.Request, body []byte) bool
 }
 
-// times are the mean times between strikes, and the lengths of what lasts.
+// times are the mean times between strikes, and the lengths of lasting faults.
 type times struct {
 	Strike     time.Duration
 	Silence    time.Duration // from one request without an answer to the next
-	Freeze     time.Duration // at least; others have taken over then, mostly
-	Recovery   time.Duration // of a daemon that has started anew, before more may happen in its place
+	Freeze     time.Duration // at least; mostly long enough for others to take over
+	Recovery   time.Duration // of a restarted daemon, before another strike may hit it
 	Outage     time.Duration // from the end of one to the next
-	Part       time.Duration // that takes long
-	Completion time.Duration // that takes long
+	Part       time.Duration // of a slow upload
+	Completion time.Duration // of an upload, if slow
 	Spell      time.Duration // without a permission or with expired credentials, at most
 	Throttle   time.Duration
-	Batch      time.Duration // that is refused
+	Batch      time.Duration // how long it is refused
 }
 
-// storm is one run.
+// storm is a run.
 type storm struct {
 	cfg     config
 	weather *weather
@@ -97,9 +97,9 @@ type storm struct {
 
 	mu     sync.Mutex
 	faults []error
-	exits  []string // of daemons that ended by themselves
+	exits  []string // daemons that ended by themselves
 	starts int
-	// meanwhile is how many batches were published while another one was refused.
+	// meanwhile is the number of batches that were published while another one was refused.
 	meanwhile int
 	reshards  map[string]int
 }
@@ -133,8 +133,7 @@ func (s *storm) begin() error {
 	return nil
 }
 
-// blow sends records and lets everything happen until the duration is over and all goals are met. When it returns the
-// weather is calm.
+// blow sends records and injects faults until the duration is over and all goals are met. When it returns, the weather is calm.
 func (s *storm) blow(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -186,9 +185,9 @@ func (s *storm) last(ctx context.Context, began time.Time) {
 	}
 }
 
-// play lets the strikes of a deck happen until ctx ends, and deals another one when it is used up. What has met nothing
-// comes again. No more than some of them last at the same time, beside those that leave daemons at work: a storm in which
-// nothing gets done tries nothing.
+// play carries out the strikes of a deck until ctx ends, and deals another deck when it is used up. A strike that has met
+// nothing is repeated. The number of strikes that last at the same time is limited, except for those that leave daemons at
+// work: a storm in which nothing gets done tests nothing.
 func (s *storm) play(ctx context.Context, deal func() []strike, most int, pace time.Duration) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -211,7 +210,7 @@ func (s *storm) play(ctx context.Context, deal func() []strike, most int, pace t
 	}
 }
 
-// happen does what a strike is, in a slot, and reports whether it has met anything.
+// happen carries out a strike in a slot, and reports whether it has met anything.
 func (s *storm) happen(ctx context.Context, what strike, slots chan struct{}) (met bool) {
 	switch {
 	case what.operation != "":
@@ -254,16 +253,15 @@ func (s *storm) target(ctx context.Context) daemon {
 }
 
 const (
-	// patience is how long a trap waits for its request, and a spell for its first.
+	// patience is how long a trap waits for its request, and a spell for its first request.
 	patience = 8 * time.Second
-	// nudge is how long a request may take to come by itself; then something is done that brings it about, and done again
-	// after nudgeAgain.
+	// nudge is how long a request may take to come by itself. After that it is provoked, and again after nudgeAgain.
 	nudge      = 1500 * time.Millisecond
 	nudgeAgain = 4 * time.Second
 )
 
-// lay sets a trap and waits until it has sprung, for some time, and until the request has had its fate. It reports whether
-// the trap has sprung; it has taken its slot then.
+// lay sets a trap and waits up to patience until it has sprung, and until the request has met its fate. It reports whether the
+// trap has sprung, in which case it has taken its slot.
 func (s *storm) lay(ctx context.Context, t *trap) bool {
 	s.weather.arm(t)
 	within, late := time.After(patience), time.NewTimer(nudge)
@@ -291,16 +289,16 @@ func (s *storm) lay(ctx context.Context, t *trap) bool {
 	}
 }
 
-// provoke brings about a request that comes only after something else has happened.
+// provoke brings about a request that comes only after another event.
 func (s *storm) provoke(ctx context.Context, operation string) {
 	switch operation {
 	case Tombstone, Abort:
 		s.hit(ctx, strike{kind: Conflict})
 	case Acquire, "DeleteItem worker", "DescribeTable", "GetItem application", "DescribeStreamSummary", "DescribeStreamConsumer":
-		// A daemon gives up its leases when it stops, and another one begins with the rest.
+		// A daemon releases its leases when it stops, and another one takes them.
 		s.hit(ctx, strike{kind: Restart})
 	case "GetItem batch":
-		// Whoever finds the batch of a dead daemon reads it.
+		// A daemon that finds the batch of a dead one reads it.
 		s.hit(ctx, strike{kind: Killed})
 	}
 }
@@ -309,7 +307,7 @@ func (s *storm) freeze() time.Duration {
 	return s.dice.between(s.cfg.Times.Freeze, s.cfg.Times.Freeze*8/5)
 }
 
-// hit does something at no particular moment, and reports whether it has happened.
+// hit carries out a strike at no particular moment, and reports whether it has happened.
 func (s *storm) hit(ctx context.Context, what strike) bool {
 	w := s.target(ctx)
 	if w == nil {
@@ -331,7 +329,7 @@ func (s *storm) hit(ctx context.Context, what strike) bool {
 		s.weather.count(Restart, where)
 		w.restart()
 	case Stepped:
-		// Farther than most clocks ever jump, back and forth; beyond 15 minutes AWS refuses signatures.
+		// Farther than most clocks ever jump, in both directions; AWS refuses signatures that are off by more than 15 minutes.
 		by := s.dice.between(10*time.Second, 30*time.Minute)
 		if s.dice.below(2) == 0 {
 			by = -by
@@ -350,8 +348,8 @@ func (s *storm) hit(ctx context.Context, what strike) bool {
 	return true
 }
 
-// enchant casts a spell of a kind, and waits until it has met a request, for some time, and is over. It reports whether it
-// has met any.
+// enchant casts a spell of a kind, waits up to patience until it has met a request, and then until it is over. It reports whether
+// it has met any.
 func (s *storm) enchant(ctx context.Context, kind Kind, worker int) bool {
 	sp, lasts := s.spellOf(kind, worker)
 	s.weather.cast(sp)
@@ -366,7 +364,7 @@ func (s *storm) enchant(ctx context.Context, kind Kind, worker int) bool {
 	return false
 }
 
-// spellOf is the next spell of a kind, and how long it lasts from the first request that it meets.
+// spellOf returns the next spell of a kind, and how long it lasts from the first request that it meets.
 func (s *storm) spellOf(kind Kind, worker int) (sp *spell, lasts time.Duration) {
 	sp = &spell{kind: kind, worker: anyWorker}
 	t := s.cfg.Times
@@ -402,14 +400,14 @@ func (s *storm) spellOf(kind Kind, worker int) (sp *spell, lasts time.Duration) 
 	panic("no spell is of the kind " + string(kind))
 }
 
-// step puts a daemon's clock wrong by d.
+// step sets the error of a daemon's clock to d.
 func (s *storm) step(w daemon, d time.Duration) {
 	if err := w.step(d); err != nil {
 		s.fail("step the clock of daemon %d: %w", w.place(), err)
 	}
 }
 
-// outagesUntil takes one service after the other away from all daemons.
+// outagesUntil makes one service after another unreachable for all daemons.
 func (s *storm) outagesUntil(ctx context.Context) {
 	services := []Service{Kinesis, DynamoDB, S3}
 	shuffle(s.dice, services)
@@ -420,7 +418,7 @@ func (s *storm) outagesUntil(ctx context.Context) {
 	}
 }
 
-// refuse has daemons' connections to a service refused for some time.
+// refuse refuses daemons' connections to a service for some time.
 func (s *storm) refuse(ctx context.Context, service Service, d time.Duration, fleet ...daemon) {
 	for _, w := range fleet {
 		if err := w.shut(service); err != nil {
@@ -435,7 +433,7 @@ func (s *storm) refuse(ctx context.Context, service Service, d time.Duration, fl
 	}
 }
 
-// stop ends all daemons gracefully. In calm weather each of them has to manage.
+// stop ends all daemons gracefully. In calm weather each of them must succeed.
 func (s *storm) stop() error {
 	faults := make([]error, len(s.workers))
 	var wg sync.WaitGroup
@@ -446,7 +444,7 @@ func (s *storm) stop() error {
 	return errors.Join(faults...)
 }
 
-// abandon kills what runs.
+// abandon kills all running daemons.
 func (s *storm) abandon() {
 	for _, w := range s.workers {
 		w.abandon()
@@ -462,10 +460,10 @@ func (s *storm) close() error {
 	return errors.Join(faults...)
 }
 
-// bucket is that of the next daemon that starts.
+// bucket returns the bucket of the next daemon to start.
 func (s *storm) bucket() string { return s.dice.pick(s.cfg.Buckets...) }
 
-// environment are the variables of a daemon that starts.
+// environment returns the variables for a new daemon.
 func (s *storm) environment(w *worker) []string {
 	s.mu.Lock()
 	s.starts++
@@ -480,7 +478,7 @@ func (s *storm) environment(w *worker) []string {
 	return append(env, s.cfg.Settings(s.dice.pick)...)
 }
 
-// applied is told by the proxies of requests that a service has accepted.
+// applied is called by the proxies for requests that a service has accepted.
 func (s *storm) applied(c call) {
 	switch {
 	case c.operation == Commit:
@@ -492,7 +490,7 @@ func (s *storm) applied(c call) {
 	}
 }
 
-// allowed reports whether a daemon may make a request. That it may not is a fault of the policy.
+// allowed reports whether a daemon may make a request. If not, the policy is at fault.
 func (s *storm) allowed(c call, r *http.Request, body []byte) bool {
 	if s.cfg.Allow == nil || s.cfg.Allow(c.service, r, body) {
 		return true
@@ -501,7 +499,7 @@ func (s *storm) allowed(c call, r *http.Request, body []byte) bool {
 	return false
 }
 
-// buried notes how a daemon has ended.
+// buried records how a daemon ended.
 func (s *storm) buried(w *worker, p *process) {
 	p.mu.Lock()
 	ended := p.ended
@@ -514,21 +512,21 @@ func (s *storm) buried(w *worker, p *process) {
 	s.exits = append(s.exits, fmt.Sprintf("daemon %d after %v: %v\n%s", w.number, time.Since(s.began).Round(time.Second), p.err, p.tail()))
 }
 
-// fail notes that the run can not prove anything.
+// fail records that the run cannot prove anything.
 func (s *storm) fail(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, fmt.Errorf(format, args...))
 }
 
-// err is what was noted by fail.
+// err returns what fail recorded.
 func (s *storm) err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(s.faults...)
 }
 
-// sleep waits, and reports whether ctx goes on.
+// sleep waits, and reports whether ctx has not ended.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

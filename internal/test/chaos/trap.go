@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// action is what a trap does to the daemon whose request springs it.
+// action is what a trap does to the daemon that springs it.
 type action string
 
 const (
 	killBefore   action = "killed before"        // the request is lost with it
 	killInFlight action = "killed in flight"     // the request is applied seconds after the death
 	killAfter    action = "killed after"         // the request is applied, its answer never seen
-	freezeBefore action = "frozen before"        // applied when others have taken over, requests to a daemon that comes back
-	freezeAfter  action = "frozen after"         // applied, the answer seen when others have taken over
+	freezeBefore action = "frozen before"        // applied after others have taken over; the daemon comes back later
+	freezeAfter  action = "frozen after"         // applied; the daemon sees the answer after others have taken over
 	thawLate     action = "frozen, request late" // as frozen before, but applied only when the daemon is awake again
 )
 
-// What a trap may do to the request instead: the connection stays open for as long as the daemon holds it.
+// Actions on the request instead: the connection stays open for as long as the daemon keeps it.
 const (
 	ignore action = "never answered, lost"    // nothing is applied
 	hush   action = "never answered, applied" // applied
@@ -39,17 +39,17 @@ func (a action) kind() Kind {
 	return FreezeIn
 }
 
-// steps are the requests at which daemons are killed and frozen: all that the way of a batch consists of, and what keeps
-// a daemon a member of the fleet.
+// steps are the requests at which daemons are killed and frozen: all steps of a batch, and the requests that keep a daemon in
+// the fleet.
 var steps = []string{Commit, Tombstone, Complete, Put, Forget, Part, Heartbeat, Acquire, Create, Abort}
 
-// strikes are what happens to daemons between requests.
+// strikes happen to daemons between requests.
 var strikes = []Kind{Killed, Frozen, Restart, Refused, Refused}
 
-// spells are what happens to many requests, or to one for long.
+// spells happen to many requests, or to one for long.
 var spells = []Kind{Expired, Forbidden, Barred, Exhausted, SlowPart, SlowComplete, LateError, FalseError, Conflict}
 
-// gentle tells that daemons go on with their work beside a strike of the kind.
+// gentle reports whether daemons continue their work during a strike of the kind.
 func (k Kind) gentle() bool {
 	switch k {
 	case Barred, SlowPart, SlowComplete, LateError, FalseError, Conflict:
@@ -58,17 +58,17 @@ func (k Kind) gentle() bool {
 	return false
 }
 
-// ends tells that a daemon ends by a strike of the kind.
+// ends reports whether a strike of the kind ends a daemon.
 func (k Kind) ends() bool { return k == Killed || k == Restart || k == KillIn }
 
-// permitted are the requests for which the permission is lost: those that daemons make all the time. A request that S3 has
-// denied is repeated after 10 to 20 seconds, for which a short storm has no time.
+// permitted are the requests whose permission is revoked: those that daemons make all the time. A request that S3 has denied is
+// repeated after 10 to 20 seconds, which is too long for a short storm.
 var (
 	permitted      = []string{Commit, Heartbeat, Read, "Scan", "ListShards", Complete, Put, Part, Create, "HeadObject"}
 	permittedBrief = permitted[:5]
 )
 
-// requests are all that daemons make in a storm; each of them is left without an answer in turn.
+// requests are all that daemons make in a storm; each is left unanswered in turn.
 var requests = []string{
 	Commit, Tombstone, Complete, Put, Forget, Part, Heartbeat, Acquire, Create, Abort,
 	Read, Subscribe, "GetShardIterator", "ListShards", "DescribeStreamSummary", "DescribeStreamConsumer",
@@ -81,9 +81,9 @@ type trap struct {
 	operation string
 	action    action
 	freeze    time.Duration
-	slots     chan struct{} // one of which it takes when it springs; it waits while there is none
+	slots     chan struct{} // it takes one when it springs, and waits while there is none
 	sprung    chan struct{} // closed when it has met its request
-	over      chan struct{} // closed when the request has its fate
+	over      chan struct{} // closed when the request has met its fate
 }
 
 func newTrap(what strike, freeze time.Duration, slots chan struct{}) *trap {
@@ -93,7 +93,7 @@ func newTrap(what strike, freeze time.Duration, slots chan struct{}) *trap {
 	}
 }
 
-// wait waits until the request that sprang the trap has had its fate.
+// wait waits until the request that sprang the trap has met its fate.
 func (t *trap) wait(ctx context.Context) {
 	select {
 	case <-t.over:
@@ -101,7 +101,7 @@ func (t *trap) wait(ctx context.Context) {
 	}
 }
 
-// arm lays a trap.
+// arm sets a trap.
 func (w *weather) arm(t *trap) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -110,21 +110,21 @@ func (w *weather) arm(t *trap) {
 	}
 }
 
-// disarm takes a trap away that nothing has met.
+// disarm removes a trap that no request has sprung.
 func (w *weather) disarm(t *trap) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.traps, t)
 }
 
-// waiting is how many traps wait.
+// waiting returns the number of waiting traps.
 func (w *weather) waiting() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.traps)
 }
 
-// springLocked returns the trap that a call springs, which takes its slot; nil if there is none.
+// springLocked returns the trap that a call springs, which takes its slot, or nil.
 func (w *weather) springLocked(operation string) *trap {
 	for t := range w.traps {
 		if t.operation != operation {

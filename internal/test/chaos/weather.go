@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Kind is what goes wrong.
+// Kind is a kind of fault.
 type Kind string
 
 // Faults of a single request.
 const (
 	ServerError Kind = "server error"  // 500, nothing applied
 	Unavailable Kind = "unavailable"   // 503, nothing applied
-	Throttled   Kind = "throttled"     // in the words of the service, nothing applied
+	Throttled   Kind = "throttled"     // with the service's own error, nothing applied
 	LostRequest Kind = "lost request"  // connection dropped, nothing applied
 	LostAnswer  Kind = "lost answer"   // applied, connection dropped
 	TornAnswer  Kind = "torn answer"   // applied, connection dropped in the middle of the answer
@@ -30,8 +30,8 @@ const (
 
 // Faults of a daemon or a service.
 const (
-	Refused  Kind = "connection refused" // one daemon does not reach one service
-	Outage   Kind = "service outage"     // no daemon reaches one service
+	Refused  Kind = "connection refused" // one daemon cannot reach one service
+	Outage   Kind = "service outage"     // no daemon can reach one service
 	Killed   Kind = "kill -9"
 	Frozen   Kind = "freeze"
 	Restart  Kind = "graceful restart"
@@ -56,13 +56,12 @@ const (
 	FalseError Kind = "applied, error in a 200"
 )
 
-// requestKinds come round for every operation in turn.
+// requestKinds are dealt for every operation in turn.
 var requestKinds = []Kind{
 	ServerError, Unavailable, Throttled, LostRequest, LostAnswer, TornAnswer, LateAnswer, LateRequest, Doubled, Echoed, SlowAnswer,
 }
 
-// odds is the chance of a request to meet a fault. What decides about records meets more of them than what looks
-// around.
+// odds is the chance of a request to meet a fault. It is higher for requests that decide about records than for reads.
 var odds = map[string]float64{
 	Commit: 0.35, Tombstone: 0.35, Complete: 0.12, Put: 0.2, Forget: 0.2, Create: 0.05, Part: 0.07, Abort: 0.2, Acquire: 0.1,
 	Subscribe: 0.3,
@@ -70,7 +69,7 @@ var odds = map[string]float64{
 
 const otherOdds = 0.02
 
-// weather decides what happens to requests, and counts what has happened.
+// weather decides what happens to requests, and counts it.
 type weather struct {
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -78,8 +77,8 @@ type weather struct {
 	quiet  bool                    // only traps happen
 	decks  map[string][]Kind       // what is left of the kinds, by operation
 	counts map[Kind]map[string]int // by kind and operation
-	traps  map[*trap]bool          // that wait
-	spells []*spell                // that are on
+	traps  map[*trap]bool          // waiting
+	spells []*spell                // active
 	// settled is closed when the weather settles.
 	settled chan struct{}
 	sprung  map[string]map[action]int // by operation
@@ -97,7 +96,7 @@ type fate struct {
 	kind  Kind
 	delay time.Duration
 	trap  *trap
-	// settled ends what lasts long before its time; nil if nothing does.
+	// settled ends long faults early; nil if there are none.
 	settled <-chan struct{}
 }
 
@@ -136,8 +135,7 @@ func (w *weather) meet(c call) fate {
 	return fate{kind: kind, delay: delay}
 }
 
-// drawLocked takes a kind for an operation. All of them come before one comes again, and those first that have been
-// rare so far.
+// drawLocked picks a kind for an operation. Each kind comes once before any comes again, the rarest so far first.
 func (w *weather) drawLocked(operation string) Kind {
 	deck := w.decks[operation]
 	if len(deck) == 0 {
@@ -162,7 +160,7 @@ func (w *weather) totalLocked(kind Kind) (n int) {
 	return n
 }
 
-// count notes that something has happened.
+// count records a fault.
 func (w *weather) count(kind Kind, where string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -183,7 +181,7 @@ func (w *weather) sprungLocked(t *trap) {
 	w.sprung[t.operation][t.action]++
 }
 
-// settle ends all faults: nothing happens to requests any more. Those that are never answered stay so.
+// settle ends all faults. Requests that were never answered stay unanswered.
 func (w *weather) settle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -196,7 +194,7 @@ func (w *weather) settle() {
 	clear(w.traps)
 }
 
-// stir ends the calm.
+// stir ends the calm weather.
 func (w *weather) stir() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -204,7 +202,7 @@ func (w *weather) stir() {
 	w.settled = make(chan struct{})
 }
 
-// faults is the number of faults so far, and of the kinds among them.
+// faults returns the number of faults so far, and of different kinds.
 func (w *weather) faults() (total, kinds int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -230,7 +228,7 @@ func (w *weather) table() string {
 	return b.String()
 }
 
-// trapTable lists what traps have done, by step.
+// trapTable lists the actions of traps by step.
 func (w *weather) trapTable() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

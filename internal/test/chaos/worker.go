@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// daemon is the place of one, as strikes see it.
+// daemon is the place of a daemon, as strikes see it.
 type daemon interface {
 	victim
 	place() int
 	// alive reports whether a daemon runs here and is awake.
 	alive() bool
-	// restart ends the daemon gracefully; another one starts.
+	// restart ends the daemon gracefully; another starts.
 	restart()
-	// step puts its clock wrong.
+	// step sets the error of its clock.
 	step(time.Duration) error
-	// shut has connections to a service refused until open.
+	// shut refuses connections to a service until open.
 	shut(Service) error
 	open(Service) error
 }
 
-// worker is the place of one daemon: its proxies, and the processes that follow one another behind them.
+// worker is the place of a daemon: its proxies, and one process after another that uses them.
 type worker struct {
 	number  int
 	storm   *storm
@@ -103,12 +103,12 @@ func (w *worker) launch() (*process, error) {
 	return p, nil
 }
 
-// log is the file that the n-th process in this place writes to.
+// log returns the log file of the n-th process in this place.
 func (w *worker) log(n int) string {
 	return filepath.Join(w.storm.cfg.Dir, fmt.Sprintf("daemon-%d-%03d.log", w.number, n))
 }
 
-// started is how many processes there were in this place.
+// started returns how many processes have run in this place.
 func (w *worker) started() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -126,41 +126,41 @@ func (w *worker) step(d time.Duration) error { return w.clock.step(d) }
 func (w *worker) shut(service Service) error { return w.proxies[service].shut() }
 func (w *worker) open(service Service) error { return w.proxies[service].open() }
 
-// restart is daemon's.
+// restart implements daemon.
 func (w *worker) restart() {
 	if p := w.process(); p != nil {
-		// How it ends in a storm says nothing.
+		// How it ends in a storm does not matter.
 		_ = p.terminate(w.storm.cfg.Grace)
 	}
 }
 
-// alive is daemon's.
+// alive implements daemon.
 func (w *worker) alive() bool {
 	p := w.process()
 	return p != nil && p.running()
 }
 
-// kill is victim's.
+// kill implements victim.
 func (w *worker) kill(why string) {
 	if p := w.process(); p != nil && p.kill(why) {
 		w.storm.commits.died(w.number, time.Now())
 	}
 }
 
-// freeze is victim's.
+// freeze implements victim.
 func (w *worker) freeze() bool {
 	p := w.process()
 	return p != nil && p.freeze()
 }
 
-// thaw is victim's. The process that was frozen may have been killed and replaced.
+// thaw implements victim. The frozen process may have been killed and replaced.
 func (w *worker) thaw() {
 	if p := w.process(); p != nil {
 		p.thaw()
 	}
 }
 
-// stop ends the worker gracefully; an error tells that its daemon did not end as it should.
+// stop ends the worker gracefully. It returns an error if its daemon did not end properly.
 func (w *worker) stop(grace time.Duration) error {
 	w.mu.Lock()
 	w.closing = true
@@ -169,7 +169,7 @@ func (w *worker) stop(grace time.Duration) error {
 	var err error
 	if p != nil {
 		if err = p.terminate(grace); err != nil {
-			err = fmt.Errorf("daemon %d did not stop well: %w\n%s", w.number, err, p.tail())
+			err = fmt.Errorf("daemon %d did not stop properly: %w\n%s", w.number, err, p.tail())
 		}
 	}
 	w.ended.Wait()

@@ -18,8 +18,7 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// A daemon that has ended is followed by another one, each with a bucket of its own choice, and a storm that is over leaves
-// none.
+// Another daemon follows one that has ended, each with a bucket chosen anew, and none is left after a storm.
 func TestWorker_RestartsWithAnotherBucket(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "daemon")
@@ -41,7 +40,7 @@ func TestWorker_RestartsWithAnotherBucket(t *testing.T) {
 		}
 	}()
 	w := s.fleet[0]
-	// logged counts the daemons that have said the text. Each says where it is when it can be told to stop.
+	// logged counts the daemons that have logged the text. Each logs where it is once it can be stopped.
 	logged := func(text string) int {
 		logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
 		if err != nil {

@@ -1,6 +1,6 @@
-// Command stockconsumer is a control of the chaos test: a consumer as the documentation of vmware-go-kcl-v2 has it, with
-// the library's own checkpointer. It writes each batch of records to S3 as one object and then sets the checkpoint, so
-// it delivers at least once. It is not for use.
+// Command stockconsumer is a control of the chaos test: a consumer that follows the documentation of vmware-go-kcl-v2 and
+// uses its checkpointer. It writes each batch of records to S3 as one object and then checkpoints, so it delivers at least
+// once. It is for tests only.
 package main
 
 import (
@@ -59,7 +59,7 @@ type factory struct {
 	bucket string
 }
 
-// CreateProcessor is the library's.
+// CreateProcessor implements the library's interface.
 func (f factory) CreateProcessor() kcl.IRecordProcessor { return &processor{factory: f} }
 
 // processor writes the records of one shard.
@@ -68,10 +68,10 @@ type processor struct {
 	shard string
 }
 
-// Initialize is the library's.
+// Initialize implements the library's interface.
 func (p *processor) Initialize(in *kcl.InitializationInput) { p.shard = in.ShardId }
 
-// ProcessRecords is the library's. A batch that could not be written is not checkpointed.
+// ProcessRecords implements the library's interface. A batch that could not be written is not checkpointed.
 func (p *processor) ProcessRecords(in *kcl.ProcessRecordsInput) {
 	if len(in.Records) == 0 {
 		return
@@ -96,7 +96,7 @@ func (p *processor) ProcessRecords(in *kcl.ProcessRecordsInput) {
 	}
 }
 
-// Shutdown is the library's.
+// Shutdown implements the library's interface.
 func (p *processor) Shutdown(in *kcl.ShutdownInput) {
 	if in.ShutdownReason != kcl.TERMINATE {
 		return
