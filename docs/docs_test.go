@@ -1,4 +1,4 @@
-// Package docs_test holds the texts for people to what is really there.
+// Package docs_test checks the documentation against the repository.
 package docs_test
 
 import (
@@ -13,7 +13,7 @@ import (
 
 const root = ".."
 
-// texts are the Markdown files of the repository, by path.
+// texts returns the Markdown files of the repository, by path.
 func texts(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -42,13 +42,13 @@ func TestTexts_LinkToFilesThatExist(t *testing.T) {
 	for path, text := range texts(t) {
 		for _, m := range link.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
-				t.Errorf("%s links to %s, which is not there", path, m[1])
+				t.Errorf("%s links to %s, which does not exist", path, m[1])
 			}
 		}
 	}
 }
 
-// A link to a heading is checked against the names that GitHub gives to headings.
+// A link to a heading must match GitHub's anchor for the heading.
 func TestTexts_LinkToHeadingsThatExist(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]*)#([^)]+)\)`)
 	all := texts(t)
@@ -61,19 +61,19 @@ func TestTexts_LinkToHeadingsThatExist(t *testing.T) {
 			}
 			checked++
 			if !slices.Contains(headings(all[target]), m[2]) {
-				t.Errorf("%s links to #%s of %s, which is not there", path, m[2], target)
+				t.Errorf("%s links to #%s of %s, which does not exist", path, m[2], target)
 			}
 		}
 	}
 	if checked < 10 {
-		t.Errorf("looked at %d links", checked)
+		t.Errorf("checked only %d links", checked)
 	}
 	if got := headings("# A `b` c: d, (e)\n```sh\n# no heading\n```\n## Try it, without\n"); !slices.Equal(got, []string{"a-b-c-d-e", "try-it-without"}) {
 		t.Errorf("headings %q", got)
 	}
 }
 
-// headings are the names of a text's headings: in lower case, without punctuation, with hyphens for spaces.
+// headings returns the anchors of a text's headings: in lower case, without punctuation, with hyphens for spaces.
 func headings(text string) []string {
 	text = regexp.MustCompile("(?ms)^```.*?^```").ReplaceAllString(text, "")
 	var names []string
@@ -84,7 +84,7 @@ func headings(text string) []string {
 	return names
 }
 
-// What is said of Firehose's delivery has a source: its own documentation changes, and what was true of it may no longer be.
+// Claims about Firehose's delivery name a source: Firehose's documentation changes, and claims may become outdated.
 func TestTexts_SayNothingOfFirehosesDeliveryWithoutASource(t *testing.T) {
 	for path, text := range texts(t) {
 		for _, claim := range unsourced(text) {
@@ -93,11 +93,11 @@ func TestTexts_SayNothingOfFirehosesDeliveryWithoutASource(t *testing.T) {
 	}
 	if len(unsourced("Amazon Data Firehose, Redpanda\n  Connect and others deliver at least once.\n")) != 1 || len(unsourced("Firehose may duplicate records.")) != 1 ||
 		len(unsourced("Firehose [does not duplicate](https://docs.aws.amazon.com/) records.")) != 0 {
-		t.Error("claims are not told from others")
+		t.Error("claims are not distinguished from other sentences")
 	}
 }
 
-// unsourced are the sentences about Firehose and repeated records that have no link beside them.
+// unsourced returns the sentences about Firehose and duplicated records that have no link.
 func unsourced(text string) (claims []string) {
 	for _, at := range regexp.MustCompile(`Firehose[^.|]{0,200}?(at least once|[Dd]uplicat|twice)`).FindAllStringIndex(text, -1) {
 		sentence := text[at[0]:min(at[1]+120, len(text))]
@@ -108,7 +108,7 @@ func unsourced(text string) (claims []string) {
 	return claims
 }
 
-// What is written for people can be found: from the index by task, and in the navigation of the website.
+// Every page can be found from the index by task, and in the navigation of the website.
 func TestPages_AreInTheIndexAndOnTheSite(t *testing.T) {
 	index, err := os.ReadFile("README.md")
 	if err != nil {
@@ -137,11 +137,11 @@ func TestTexts_NameFoldersThatExist(t *testing.T) {
 	folder := regexp.MustCompile("`((?:cmd|operate|consumer|checkpoint|record|writers|producer|infra|athena|helm|internal|docs)/[a-z0-9/._-]*)`")
 	for path, text := range texts(t) {
 		if filepath.Base(path) == "CHANGELOG.md" {
-			continue // it speaks of what was
+			continue // it describes the past
 		}
 		for _, m := range folder.FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
-				t.Errorf("%s names %s, which is not there", path, m[1])
+				t.Errorf("%s names %s, which does not exist", path, m[1])
 			}
 		}
 	}
@@ -153,7 +153,7 @@ func TestTexts_NameTestsThatExist(t *testing.T) {
 	for path, text := range texts(t) {
 		for _, m := range name.FindAllStringSubmatch(text, -1) {
 			if !tests[m[1]] {
-				t.Errorf("%s names %s, which is not there", path, m[1])
+				t.Errorf("%s names %s, which does not exist", path, m[1])
 			}
 		}
 	}

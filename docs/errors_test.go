@@ -17,7 +17,7 @@ import (
 
 var codeForm = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*\.[A-Z][A-Za-z0-9]+$`)
 
-// codesIn lists the codes of faults that a source names: constants called Code..., and texts given to a member Code.
+// codesIn returns the error codes in a source file: constants called Code..., and texts assigned to a field Code.
 func codesIn(t *testing.T, path string, source any) []string {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, source, 0)
@@ -50,7 +50,7 @@ func codesIn(t *testing.T, path string, source any) []string {
 	return found
 }
 
-// The page is made from lists in the code. This holds that every code is in one of the lists.
+// The page is generated from lists in the code. This test checks that every code is in one of them.
 func TestErrorCodes_AreThoseOfTheProgram(t *testing.T) {
 	text, err := os.ReadFile("errors.md")
 	if err != nil {

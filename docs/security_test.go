@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// Each row of the tables names what holds it, and it is there: tests, or files with a line.
+// Each row of the tables names what enforces it, and that exists: tests, or files with a line.
 func TestSecurity_NamesWhatHoldsEachRow(t *testing.T) {
 	page, err := os.ReadFile("security.md")
 	if err != nil {
@@ -25,7 +25,7 @@ func TestSecurity_NamesWhatHoldsEachRow(t *testing.T) {
 		"| a | b | somebody |", "| a | b | |", "| a | b | `TestNobody_WroteThis` |", "| a | b | `docs/nothing.md` |", "| a | b | `go.mod: a line that is not there` |",
 	} {
 		if len(unheld(head+row+"\n", tests)) == 0 {
-			t.Errorf("%s is let through", row)
+			t.Errorf("%s is accepted", row)
 		}
 	}
 	if n := strings.Count(string(page), "\nNot held: "); n != strings.Count(string(page), head) {
@@ -33,7 +33,7 @@ func TestSecurity_NamesWhatHoldsEachRow(t *testing.T) {
 	}
 }
 
-// unheld says which rows of the page name nothing that holds them, or something that is not there.
+// unheld returns the rows of the page that name nothing that enforces them, or something that does not exist.
 func unheld(page string, tests map[string]bool) (faults []string) {
 	rows := 0
 	for line := range strings.Lines(page) {
@@ -66,7 +66,7 @@ func unheld(page string, tests map[string]bool) (faults []string) {
 	return faults
 }
 
-// testNames are the names of all tests of the repository.
+// testNames returns the names of all tests of the repository.
 func testNames(t *testing.T) map[string]bool {
 	t.Helper()
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)

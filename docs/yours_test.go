@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// A fork that has put its name in has it everywhere, and spelt as each place wants it.
+// A fork that has put its name in has it everywhere, in the spelling that each place needs.
 func TestMakeItYours_LeavesNoPlaceholder(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(string(readme), "OWNER") {
-		t.Skip("this repository has its name already")
+		t.Skip("this repository already has its own name")
 	}
 	fork := t.TempDir()
 	git := func(dir string, args ...string) string {
