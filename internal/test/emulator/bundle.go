@@ -19,13 +19,13 @@ import (
 type Bundle struct {
 	// Name is also that of the folder with the manifests.
 	Name string
-	// tool must be on the PATH for fetching.
+	// tool must be on the PATH to fetch the bundle.
 	tool string
-	// files are the manifests, which determine what is fetched.
+	// files are the manifests, which pin what is fetched.
 	files []string
-	// install fetches into the folder, in which the manifests lie.
+	// install fetches into the folder, which holds the manifests.
 	install func(ctx context.Context, dir string) error
-	// pinned is what install takes that no manifest says.
+	// pinned lists what install fetches beyond the manifests.
 	pinned string
 }
 
@@ -113,7 +113,7 @@ var (
 	}
 )
 
-// Bundles lists all that can be fetched.
+// Bundles lists all bundles.
 func Bundles() []Bundle {
 	return []Bundle{
 		npmBundle, pythonBundle, enginesBundle, encodersBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
@@ -131,11 +131,11 @@ func installJars(ctx context.Context, dir string) error {
 		"dependency:copy-dependencies", "-DoutputDirectory=lib")
 }
 
-// ErrUnavailable marks a bundle that this machine cannot have: its tool is missing or its registry does not answer.
+// ErrUnavailable marks a bundle that cannot be fetched on this machine: its tool is missing or its registry does not answer.
 var ErrUnavailable = errors.New("not available here")
 
-// Fetch returns the folder of the bundle and fills it first if that has not been done for these manifests. Any number of
-// processes may ask at once: one fetches, the others wait. A folder is complete or absent.
+// Fetch returns the folder of the bundle, and fills it first unless that has been done for these manifests. It is safe to call
+// from any number of processes at once: one fetches, the others wait. A folder is complete or absent.
 func (b Bundle) Fetch(ctx context.Context) (string, error) {
 	root, err := cacheRoot()
 	if err != nil {
@@ -163,7 +163,7 @@ func (b Bundle) Fetch(ctx context.Context) (string, error) {
 	return dir, nil
 }
 
-// fill fetches beside the folder and renames at the end.
+// fill fetches into a temporary folder next to the final one, and renames it at the end.
 func (b Bundle) fill(ctx context.Context, dir string) error {
 	if _, err := exec.LookPath(b.tool); err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
@@ -190,7 +190,7 @@ func (b Bundle) fill(ctx context.Context, dir string) error {
 	return os.Rename(partial, dir)
 }
 
-// sum identifies what the manifests ask for.
+// sum identifies the contents of the manifests.
 func (b Bundle) sum() (string, error) {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "%s\n", b.pinned)
@@ -235,7 +235,7 @@ func lock(path string) (unlock func(), err error) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), file.Close())
 	}
-	return func() { _ = file.Close() }, nil // closing gives the lock up, and nothing was written
+	return func() { _ = file.Close() }, nil // closing releases the lock, and nothing was written
 }
 
 // shownBytes is how much of a failed command's output an error carries.

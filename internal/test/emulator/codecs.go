@@ -6,14 +6,12 @@ import (
 	"testing"
 )
 
-// Unsnap opens Snappy files with readers that nobody of this project wrote: snappy-java, whose stream format is that of
-// Firehose's Snappy, and aircompressor, with which Trino and so Athena read. The arguments are pairs of a reader and a
-// file:
+// Unsnap opens Snappy files with third-party readers: snappy-java, whose stream format Firehose's Snappy uses, and
+// aircompressor, which Trino and therefore Athena use. The arguments are pairs of a reader and a file:
 //
 //	snappy-java, snappy-java framed, aircompressor hadoop, aircompressor framed
 //
-// What is in FILE stands in FILE.plain afterwards. Without the readers the test is left out, as those that need an
-// emulator are.
+// The contents of FILE are written to FILE.plain. Without the readers the test is skipped, like those that need an emulator.
 func Unsnap(tb testing.TB, pairs ...string) {
 	tb.Helper()
 	dir := fetched(tb, codecsBundle, "snappy-java and aircompressor", "java")

@@ -1,24 +1,22 @@
-// Package emulator starts independent stand-ins for AWS services, so that tests meet behaviour that nobody of this
-// project wrote.
+// Package emulator starts independent stand-ins for AWS services, so that tests do not rely on our own idea of AWS.
 //
 //	endpoint := emulator.Moto(t)
 //	client := kinesis.New(kinesis.Options{BaseEndpoint: &endpoint.URL, ...})
 //
-// Each call starts a process of its own that listens on the loopback address only, waits until it answers, and ends it
-// with the test. What a stand-in needs is fetched once, pinned by committed manifests, into .cache/emulator at the root
-// of the repository: by the first test that wants it or by
+// Each call starts a separate process that listens on the loopback address only, waits until it answers, and ends it with the
+// test. The files of a stand-in are pinned by committed manifests. They are fetched once, to .cache/emulator at the root of the
+// repository, by the first test that needs them or by
 //
 //	go run ./internal/test/emulator/fetch
 //
 // A test whose runtime (node, python3, java) or registry is missing is skipped with a line that begins with LEFT OUT.
-// Where CI is true in the environment it fails instead.
+// If CI is true in the environment, it fails instead.
 //
-// Beside them are tools that nobody of this project wrote: Python has DuckDB and PyArrow, Encoders fastavro and
-// Protobuf, Tools the AWS CLI, cfn-lint and
-// sqlglot, Validator AWS's own validator of CloudFormation templates, ShellCheck what finds faults in scripts,
-// KubernetesTools helm and a validator of manifests.
+// The package also has third-party tools: Python with DuckDB and PyArrow, Encoders with fastavro and Protobuf, Tools with the AWS
+// CLI, cfn-lint and sqlglot, Validator with AWS's own validator of CloudFormation templates, ShellCheck, and KubernetesTools with
+// helm and a validator of manifests.
 //
 // Kinesalite, KinesisLocal and Moto stand in for Kinesis; Dynalite, DynamoDBLocal and Moto for DynamoDB; Versitygw and
-// Moto for S3; Moto also for Firehose, CloudFormation and the Glue Schema Registry. Where they differ from the documents of AWS is asserted by
-// the conformance suite of package localstream for Kinesis.
+// Moto for S3; Moto also for Firehose, CloudFormation and the Glue Schema Registry. The conformance suite of package localstream asserts where
+// those for Kinesis differ from AWS's documentation.
 package emulator

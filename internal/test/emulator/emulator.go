@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Endpoint is where an emulator answers, and with what it is to be called. All but Versitygw take any credentials.
+// Endpoint is the address of an emulator, with the region and credentials for it. All but Versitygw accept any credentials.
 type Endpoint struct {
 	URL       string
 	Region    string
@@ -22,18 +22,18 @@ type Endpoint struct {
 	SecretKey string
 }
 
-// fetchBound ends a fetch that a test waits for. Compiling Versitygw on a busy machine takes minutes.
+// fetchBound limits how long a test waits for a fetch. Compiling Versitygw on a busy machine takes minutes.
 const fetchBound = 15 * time.Minute
 
-// emulator describes one stand-in.
+// emulator describes a stand-in.
 type emulator struct {
 	name    string
 	bundle  Bundle
-	runtime string // must be on the PATH; empty if the bundle holds all
+	runtime string // must be on the PATH; empty if the bundle has everything
 	command func(t *testing.T, dir string, port, spare int) command
 }
 
-// Kinesalite starts kinesalite, an independent Kinesis of its first years: fast, without ARNs and newer calls.
+// Kinesalite starts kinesalite, an independent emulator of early Kinesis: fast, without ARNs and newer calls.
 func Kinesalite(t *testing.T) Endpoint {
 	t.Helper()
 	return start(t, emulator{name: "kinesalite", bundle: npmBundle, runtime: "node",
@@ -42,7 +42,7 @@ func Kinesalite(t *testing.T) Endpoint {
 		}})
 }
 
-// KinesisLocal starts kinesis-mock, an independent Kinesis with nearly all calls, slow under load.
+// KinesisLocal starts kinesis-mock, an independent emulator of Kinesis with nearly all calls, slow under load.
 func KinesisLocal(t *testing.T) Endpoint {
 	t.Helper()
 	return start(t, emulator{name: "kinesis-local", bundle: npmBundle, runtime: "node",
@@ -59,7 +59,7 @@ func KinesisLocal(t *testing.T) Endpoint {
 		}})
 }
 
-// Dynalite starts dynalite, an independent DynamoDB without transactions and TTL.
+// Dynalite starts dynalite, an independent emulator of DynamoDB without transactions and TTL.
 func Dynalite(t *testing.T) Endpoint {
 	t.Helper()
 	return start(t, emulator{name: "dynalite", bundle: npmBundle, runtime: "node",
@@ -78,7 +78,7 @@ func Moto(t *testing.T) Endpoint {
 	return moto(t, []string{"-m", "moto.server"})
 }
 
-// MotoWith starts the moto server by a script that adds to it before it calls moto.server.main with its arguments.
+// MotoWith starts the moto server with a script that extends it and then calls moto.server.main with its arguments.
 func MotoWith(t *testing.T, script string, env ...string) Endpoint {
 	t.Helper()
 	script, err := filepath.Abs(script)
@@ -147,7 +147,7 @@ func start(t *testing.T, e emulator) Endpoint {
 	t.Cleanup(func() {
 		p.stop()
 		if t.Failed() {
-			t.Logf("%s wrote last: %s", e.name, p.tail())
+			t.Logf("end of the output of %s: %s", e.name, p.tail())
 		}
 	})
 	return Endpoint{URL: "http://" + p.address(), Region: region, AccessKey: accessKey, SecretKey: secretKey}
@@ -169,7 +169,7 @@ func (e emulator) start(t *testing.T) (*process, error) {
 	return startProcess(ctx, t.TempDir(), func(port, spare int) command { return e.command(t, dir, port, spare) })
 }
 
-// leaveOut ends a test that cannot run on this machine: loudly, and as a failure where CI is true.
+// leaveOut skips a test that cannot run on this machine, with a visible line, or fails it if CI is true.
 func leaveOut(tb testing.TB, suite string, reason error) {
 	tb.Helper()
 	line := fmt.Sprintf("LEFT OUT: %s: %v", suite, reason)

@@ -12,7 +12,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// Each emulator answers a request that none of them rejects at the connection, on loopback and nowhere else.
+// Each emulator answers a request on the loopback address and nowhere else.
 func TestEmulators_AnswerOnLoopbackOnly(t *testing.T) {
 	emulators := map[string]func(*testing.T) emulator.Endpoint{
 		"kinesalite":     emulator.Kinesalite,
@@ -64,7 +64,7 @@ func outsideAddress(t *testing.T) string {
 	return ""
 }
 
-// The manifests go into the repository, in which no registry's address may stand.
+// The manifests are committed, so they must not contain the address of a registry.
 func TestManifests_NameNoRegistry(t *testing.T) {
 	for _, folder := range []string{"npm", "python", "engines", "encoders", "tools", "shell", "validator", "java", "codecs", "parquetjava"} {
 		entries, err := os.ReadDir(folder)
@@ -77,7 +77,7 @@ func TestManifests_NameNoRegistry(t *testing.T) {
 				t.Fatal(err)
 			}
 			for line := range strings.Lines(string(text)) {
-				// The namespace of a pom is an identifier, and a package's funding page no registry.
+				// The namespace of a pom is an identifier, and a package's funding page is not a registry.
 				if strings.Contains(line, "://") && !strings.Contains(line, "xmlns=") && !strings.Contains(line, `"url":`) {
 					t.Errorf("%s/%s names a host: %s", folder, entry.Name(), strings.TrimSpace(line))
 				}

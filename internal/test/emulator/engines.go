@@ -7,15 +7,15 @@ import (
 	"testing"
 )
 
-// Python returns a command that runs a script with DuckDB and PyArrow at hand, the independent readers of the files
-// that this project writes. Without them the test or benchmark is left out, as those that need an emulator are.
+// Python returns a command that runs a script with DuckDB and PyArrow, the independent readers of the files that this project
+// writes. Without them the test or benchmark is skipped, like those that need an emulator.
 func Python(tb testing.TB, script string, args ...string) *exec.Cmd {
 	tb.Helper()
 	return python(tb, fetched(tb, enginesBundle, "PyArrow and DuckDB", "python3"), script, args)
 }
 
-// Encoders returns a command that runs a script with fastavro, Google's Protobuf and its protoc at hand, which write what
-// this project reads. Without them the test is left out, as those that need an emulator are.
+// Encoders returns a command that runs a script with fastavro, Google's Protobuf and its protoc, which write what this project
+// reads. Without them the test is skipped, like those that need an emulator.
 func Encoders(tb testing.TB, script string, args ...string) *exec.Cmd {
 	tb.Helper()
 	return python(tb, fetched(tb, encodersBundle, "fastavro and Protobuf", "python3"), script, args)
@@ -28,8 +28,8 @@ func python(tb testing.TB, dir, script string, args []string) *exec.Cmd {
 	return cmd
 }
 
-// JSONSchema returns a command that runs a script of Python with the validator jsonschema at hand, which moto depends on. Without
-// it the test is left out, as those that need an emulator are.
+// JSONSchema returns a command that runs a Python script with the validator jsonschema, a dependency of moto. Without it the test
+// is skipped, like those that need an emulator.
 func JSONSchema(tb testing.TB, script string, args ...string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, pythonBundle, "Python's jsonschema", "python3")
@@ -38,7 +38,7 @@ func JSONSchema(tb testing.TB, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Node returns a command that runs a script of node. Without node the test is left out.
+// Node returns a command that runs a Node.js script. Without node the test is skipped.
 func Node(tb testing.TB, script string, args ...string) *exec.Cmd {
 	tb.Helper()
 	if _, err := exec.LookPath("node"); err != nil {

@@ -29,8 +29,8 @@ var kubernetesBundle = Bundle{
 	install: installKubernetes,
 }
 
-// installKubernetes builds helm and kubectl-validate, and takes the schemas of Kubernetes's own resources and of the
-// custom ones that the chart makes out of the modules that publish them.
+// installKubernetes builds helm and kubectl-validate, and extracts the schemas of Kubernetes's own resources, and of the custom
+// ones that the chart creates, from the modules that publish them.
 func installKubernetes(ctx context.Context, dir string) error {
 	for _, module := range []string{helmModule, validateModule} {
 		env := []string{"GOBIN=" + dir, "GOFLAGS=", "CGO_ENABLED=0"}
@@ -111,14 +111,14 @@ func copyAll(pattern string, place func(name string) string) error {
 	return nil
 }
 
-// Kubernetes has the tools that charts are tested with.
+// Kubernetes has the tools for testing charts.
 type Kubernetes struct {
-	// Versions are the releases whose schemas Validate knows, as 1.37.2.
+	// Versions are the releases whose schemas Validate knows, such as 1.37.2.
 	Versions []string
 	dir      string
 }
 
-// KubernetesTools returns helm and a validator with the schemas of several releases. Without them the test is left out.
+// KubernetesTools returns helm and a validator with the schemas of several releases. Without them the test is skipped.
 func KubernetesTools(tb testing.TB) Kubernetes {
 	tb.Helper()
 	k := Kubernetes{dir: fetched(tb, kubernetesBundle, "helm and kubectl-validate", "go")}
@@ -129,7 +129,7 @@ func KubernetesTools(tb testing.TB) Kubernetes {
 	return k
 }
 
-// Helm returns a command of helm that reads no settings of this machine.
+// Helm returns a helm command that ignores the settings of this machine.
 func (k Kubernetes) Helm(tb testing.TB, args ...string) *exec.Cmd {
 	home := tb.TempDir()
 	cmd := exec.CommandContext(tb.Context(), filepath.Join(k.dir, "helm"), args...)
@@ -137,10 +137,10 @@ func (k Kubernetes) Helm(tb testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Validate returns a command that holds a file of manifests to the schemas of one of Versions. Fields that these do not
-// know are faults.
+// Validate returns a command that validates a file of manifests against the schemas of one of Versions. Unknown fields are
+// faults.
 func (k Kubernetes) Validate(tb testing.TB, version, file string) *exec.Cmd {
-	// The version of the flag is the newest that the tool brings along; the schemas take its place.
+	// The flag names the newest version that the tool includes; our schemas replace it.
 	cmd := exec.CommandContext(tb.Context(), filepath.Join(k.dir, "kubectl-validate"), "--version", "1.30",
 		"--local-schemas", filepath.Join(k.dir, "schemas", version), "--local-crds", filepath.Join(k.dir, "crds"), file)
 	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null")

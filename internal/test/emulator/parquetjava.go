@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// ParquetJava returns a command that reads Parquet files with parquet-java, holds their values to statistics, indexes and
-// Bloom filters, and writes the rows of each FILE to FILE.rows, as JSON; see ReadParquet.java. Without the reader the test
-// is left out, as those that need an emulator are.
+// ParquetJava returns a command that reads Parquet files with parquet-java, checks their values against statistics, indexes and
+// Bloom filters, and writes the rows of each FILE to FILE.rows, as JSON; see ReadParquet.java. Without the reader the test is
+// skipped, like those that need an emulator.
 func ParquetJava(tb testing.TB, files ...string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, parquetJavaBundle, "parquet-java", "java")

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// readyBound is how long an emulator may take until it answers; a JVM on a busy machine needs a while.
+	// readyBound limits how long an emulator may take to answer; a JVM on a busy machine is slow.
 	readyBound = 90 * time.Second
-	// startAttempts allows for a port that another process takes between its choice and its use.
+	// startAttempts allows for another process that takes the port between its choice and its use.
 	startAttempts = 3
 )
 
@@ -28,7 +28,7 @@ type command struct {
 	env  []string
 }
 
-// process is an emulator that runs.
+// process is a running emulator.
 type process struct {
 	port    int
 	log     string
@@ -39,8 +39,8 @@ type process struct {
 
 var errExited = errors.New("exited before it listened")
 
-// startProcess starts what build returns for a free port, and for a second one that some need, and waits until it
-// accepts connections. Its output goes to a file in logDir.
+// startProcess starts the command that build returns for a free port, and for a second one that some emulators need, and waits
+// until it accepts connections. Its output goes to a file in logDir.
 func startProcess(ctx context.Context, logDir string, build func(port, spare int) command) (*process, error) {
 	var failed error
 	for range startAttempts {
@@ -127,7 +127,7 @@ func (p *process) stop() {
 		return
 	default:
 	}
-	// Only a process that has just ended by itself gives an error.
+	// It fails only if the process has just ended by itself.
 	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 	<-p.exited
 }
@@ -141,7 +141,7 @@ func (p *process) tail() string {
 	return string(text[max(0, len(text)-shownBytes):])
 }
 
-// freePorts returns ports of the loopback address that nobody listens on at the moment.
+// freePorts returns unused ports of the loopback address.
 func freePorts(count int) ([]int, error) {
 	ports := make([]int, count)
 	for i := range ports {

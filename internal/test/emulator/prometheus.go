@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// prometheusBundle is Debian's package, unpacked and not installed. To build Prometheus from its module takes more than
-// four minutes of CPU, and no other registry has its binaries. The version is that of the distribution.
+// prometheusBundle is Debian's package, unpacked but not installed. Building Prometheus from its module takes more than four
+// minutes of CPU, and no other registry has its binaries. The version is that of the distribution.
 var prometheusBundle = Bundle{
 	Name:    "prometheus",
 	tool:    "apt-get",
@@ -19,8 +19,7 @@ var prometheusBundle = Bundle{
 	install: installDebian,
 }
 
-// installDebian unpacks the package that pinned names into lib. Without lists of packages it asks for them, which root
-// may do.
+// installDebian unpacks the package that pinned names into lib. Without package lists it fetches them, which takes root.
 func installDebian(ctx context.Context, dir string) error {
 	download := func() error { return run(ctx, dir, nil, "apt-get", "download", "--quiet", "prometheus") }
 	if download() != nil {
@@ -48,16 +47,15 @@ func installDebian(ctx context.Context, dir string) error {
 
 func prometheusProgram(dir, name string) string { return filepath.Join(dir, "lib", "usr", "bin", name) }
 
-// Promtool returns a command of Prometheus's tool that checks rules. Without it the test is left out, as those that
-// need an emulator are.
+// Promtool returns a promtool command, which checks Prometheus rules. Without it the test is skipped, like those that need an
+// emulator.
 func Promtool(tb testing.TB, args ...string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, prometheusBundle, "promtool", "apt-get")
 	return exec.CommandContext(tb.Context(), prometheusProgram(dir, "promtool"), args...)
 }
 
-// Prometheus starts a Prometheus server with a configuration file, over an empty database. The endpoint has an address
-// alone.
+// Prometheus starts a Prometheus server with a configuration file and an empty database. The endpoint has only an address.
 func Prometheus(t *testing.T, config string) Endpoint {
 	t.Helper()
 	return start(t, emulator{name: "prometheus", bundle: prometheusBundle,

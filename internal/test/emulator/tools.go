@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Tools returns the environment of commands that use the AWS CLI (aws), cfn-lint or, from Python, sqlglot, in the
-// versions that tools/requirements.txt pins, and the folder in which the commands lie. No credentials, region or
-// endpoint of the machine reach them. Without the tools the test is left out, as those that need an emulator are.
+// Tools returns the environment for commands that use the AWS CLI (aws), cfn-lint or, from Python, sqlglot, in the versions that
+// tools/requirements.txt pins, and the folder of the commands. It has no credentials, region or endpoint of the machine. Without
+// the tools the test is skipped, like those that need an emulator.
 func Tools(tb testing.TB) (env []string, bin string) {
 	tb.Helper()
 	dir := fetched(tb, toolsBundle, "AWS CLI, cfn-lint and sqlglot", "python3")
@@ -27,15 +27,15 @@ func Tools(tb testing.TB) (env []string, bin string) {
 	}, bin
 }
 
-// ShellCheck returns a command that runs ShellCheck, which finds faults in shell scripts. Without it the test is left out.
+// ShellCheck returns a command that runs ShellCheck, a linter for shell scripts. Without it the test is skipped.
 func ShellCheck(tb testing.TB, args ...string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, shellBundle, "ShellCheck", "python3")
 	return exec.CommandContext(tb.Context(), filepath.Join(dir, "lib", "bin", "shellcheck"), args...)
 }
 
-// Validator returns a command that runs a script of node with AWS's own CloudFormation validator
-// (@aws/cloudformation-validate) at hand. Without it the test is left out.
+// Validator returns a command that runs a Node.js script with AWS's own CloudFormation validator
+// (@aws/cloudformation-validate). Without it the test is skipped.
 func Validator(tb testing.TB, script string, args ...string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, validatorBundle, "@aws/cloudformation-validate", "node")
@@ -44,7 +44,7 @@ func Validator(tb testing.TB, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// fetched returns the folder of a bundle, or leaves the test out.
+// fetched returns the folder of a bundle, or skips the test.
 func fetched(tb testing.TB, bundle Bundle, what, runtime string) string {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), fetchBound)

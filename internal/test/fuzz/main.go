@@ -1,10 +1,10 @@
-// Fuzz runs the repository's fuzz targets, each for a short time: what stands in go test are their seeds alone.
+// Fuzz runs the repository's fuzz targets, each for a short time; go test runs only their seeds.
 //
 //	go run ./internal/test/fuzz -for 10s              # all of them
 //	go run ./internal/test/fuzz -run Cost -for 1m     # those whose package and name match
-//	go run ./internal/test/fuzz -rotate 2 -for 10s    # two others with each commit
+//	go run ./internal/test/fuzz -rotate 2 -for 10s    # another two with each commit
 //
-// It ends with an error if a target fails; the input that made it fail lies under the package's testdata then.
+// It ends with an error if a target fails; the failing input is then under the package's testdata.
 package main
 
 import (
@@ -82,15 +82,15 @@ func (t target) fuzz(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
-// outOfTime tells that a target has failed for nothing but the end of its time: on a busy machine go test's fuzzer takes
-// that for a failure if it comes while an input is under way.
+// outOfTime reports whether a target failed only because its time was over: on a busy machine go test's fuzzer reports that as a
+// failure if an input is being tried at the time.
 func outOfTime(said string) bool {
 	return strings.Contains(said, "\n    context deadline exceeded\n") && !strings.Contains(said, "Failing input written to")
 }
 
 var declaration = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(\w+ \*testing\.F\)`)
 
-// targets are the fuzz functions below a folder, by package and name.
+// targets returns the fuzz functions below a folder, by package and name.
 func targets(root string) (all []target, err error) {
 	err = filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
@@ -114,7 +114,7 @@ func targets(root string) (all []target, err error) {
 	return all, err
 }
 
-// turn picks n targets for a seed. They lie far apart in the list, so that one run has different packages.
+// turn picks n targets for a seed. They are far apart in the list, so that one run covers different packages.
 func turn(all []target, n, seed int) []target {
 	n = min(n, len(all))
 	picked := make([]target, n)
@@ -124,7 +124,7 @@ func turn(all []target, n, seed int) []target {
 	return picked
 }
 
-// commits is the number of commits, or that of the day where the history was not fetched.
+// commits returns the number of commits, or the number of the day if the history was not fetched.
 func commits(ctx context.Context) int {
 	shallow, err := exec.CommandContext(ctx, "git", "rev-parse", "--is-shallow-repository").Output()
 	if err == nil && strings.TrimSpace(string(shallow)) == "false" {

@@ -7,26 +7,26 @@ import (
 	"unsafe"
 )
 
-// cost is what one record took.
+// cost is the cost of a record.
 type cost struct {
 	cpu   time.Duration
 	bytes uint64 // allocated
 }
 
-// over is how many times as much as another it is, in each respect.
+// over returns the ratio to another cost, in each respect.
 func (c cost) over(honest cost) (cpu, bytes float64) {
 	return float64(c.cpu) / float64(max(honest.cpu, 1)), float64(c.bytes) / float64(max(honest.bytes, 1))
 }
 
-// measure is the least cost of some runs: what else the machine does makes it larger only. Each begins with empty pools, as
-// memory that is used again by one record and not by another would say nothing of what they need.
+// measure returns the least cost of several runs: other work on the machine can only increase it. Each run begins with empty
+// pools, so that no record reuses memory that another one has to allocate.
 func measure(runs int, do func()) cost {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	least := cost{cpu: time.Hour, bytes: 1 << 62}
 	for range runs {
 		runtime.GC()
-		runtime.GC() // a pool keeps what it has through one
+		runtime.GC() // a pool survives one collection
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		began := threadTime()
@@ -39,7 +39,7 @@ func measure(runs int, do func()) cost {
 	return least
 }
 
-// threadTime is the CPU time of this thread, which a busy machine does not make longer.
+// threadTime returns the CPU time of this thread, which does not depend on how busy the machine is.
 func threadTime() time.Duration {
 	const clock = 3 // CLOCK_THREAD_CPUTIME_ID of clock_gettime(2)
 	var now syscall.Timespec

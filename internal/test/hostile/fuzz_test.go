@@ -23,7 +23,7 @@ func FuzzCost_SplitLines(f *testing.F)     { fuzzCost(f, "SplitLines") }
 func FuzzCost_LogMessages(f *testing.F)    { fuzzCost(f, "LogMessages") }
 func FuzzCost_LogEvents(f *testing.F)      { fuzzCost(f, "LogEvents") }
 
-// fuzzCost takes the fuzzer's bytes for a recipe. What it finds is kept under testdata, and from then on tried by go test.
+// fuzzCost uses the fuzzer's bytes as a recipe. Its findings are kept under testdata, and go test tries them from then on.
 func fuzzCost(f *testing.F, name string) {
 	for i := range stages {
 		if stages[i].name != name {

@@ -16,11 +16,11 @@ type grammar struct {
 	nests  []frame
 	units  []string
 	joint  string // between units
-	// pack turns the text into a payload, nil for the text as it is.
+	// pack turns the text into a payload; nil uses the text unchanged.
 	pack func(text []byte) []byte
 }
 
-// frame is what stands before and after something.
+// frame is the text before and after something.
 type frame struct{ before, after string }
 
 // recipe is a word of a grammar. Its numbers are taken modulo the number of choices, so that any bytes are one.
@@ -36,7 +36,7 @@ func (r recipe) bytes() []byte {
 	return []byte{r.Frame, r.Nest, r.Depth, r.Units[0], r.Units[1], r.Units[2], r.Count, r.Filler}
 }
 
-// recipeOf reads a recipe from bytes, as many as there are.
+// recipeOf reads a recipe from any number of bytes.
 func recipeOf(b []byte) recipe {
 	var full [8]byte
 	copy(full[:], b)
@@ -61,7 +61,7 @@ func octaves(n uint8, limit int) int {
 	return min(k+k*int(n%8)/8, limit)
 }
 
-// render makes a payload of about size bytes, as they are before they are packed.
+// render makes a payload of about size bytes before packing.
 func (g *grammar) render(r recipe, size int) []byte { return g.packed(g.text(r, size)) }
 
 func (g *grammar) packed(text []byte) []byte {
@@ -71,7 +71,7 @@ func (g *grammar) packed(text []byte) []byte {
 	return g.pack(text)
 }
 
-// fill makes a payload of one frame and some units.
+// fill makes a payload of one frame and several units.
 func (g *grammar) fill(before, after string, size int, units ...string) []byte {
 	one := grammar{frames: []frame{{before, after}}, units: units, joint: g.joint}
 	count := uint8(len(units) - 1)
@@ -125,7 +125,7 @@ func brackets(n int) string {
 	open, left := 0, pairs
 	rank := n % 208012
 	for open > 0 || left > 0 {
-		// Runs that go on with an opening bracket come first.
+		// Runs that continue with an opening bracket come first.
 		ways := 0
 		if left > 0 {
 			ways = balanced(open+1, left-1)
@@ -147,7 +147,7 @@ func brackets(n int) string {
 
 var ballots = map[[2]int]int{}
 
-// balanced counts the runs that close so many brackets and have so many pairs left.
+// balanced counts the runs that close the given number of brackets and have the given number of pairs left.
 func balanced(open, left int) int {
 	if left == 0 {
 		return 1

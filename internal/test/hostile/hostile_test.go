@@ -15,16 +15,16 @@ var (
 )
 
 const (
-	// most is how many times as much as an honest record one may take.
+	// most is the highest allowed cost, as a multiple of an honest record's.
 	most = 20
-	// cpuSlack is what the least of some measurements of CPU time may be wrong by.
+	// cpuSlack is the error that the least of several measurements of CPU time may have, as a factor.
 	cpuSlack = 3
-	// memorySlack is that of memory: the garbage collector empties pools when it likes.
+	// memorySlack is the same for memory: the garbage collector empties pools at any time.
 	memorySlack = 1.25
 )
 
-// TestNoRecord_TakesTwentyTimesWhatAnHonestOneTakes tries the payloads that were found, and with -hostile.steps goes on searching.
-// Without flags it tries the same each time and bounds memory alone, so that neither chance nor a busy machine makes it fail.
+// TestNoRecord_TakesTwentyTimesWhatAnHonestOneTakes tries the payloads that were found, and with -hostile.steps continues the search.
+// Without flags it tries the same payloads each time and bounds only memory, so that neither chance nor a busy machine makes it fail.
 func TestNoRecord_TakesTwentyTimesWhatAnHonestOneTakes(t *testing.T) {
 	sizes := []int{64 << 10}
 	if *large {
@@ -49,7 +49,7 @@ func TestNoRecord_TakesTwentyTimesWhatAnHonestOneTakes(t *testing.T) {
 	}
 }
 
-// The harness sees a record that takes much memory.
+// The harness notices a record that takes much memory.
 func TestHarness_FailsForAnExpensiveStage(t *testing.T) {
 	b := newBench(t, &stages[0])
 	run := b.run
@@ -76,7 +76,7 @@ type bench struct {
 
 func newBench(t testing.TB, s *stage) *bench {
 	if raceEnabled {
-		t.Skip("the race detector changes what things cost: make hostile does without")
+		t.Skip("the race detector changes the costs; make hostile runs without it")
 	}
 	return &bench{stage: s, run: s.run(t), honest: map[int]cost{}}
 }
@@ -112,7 +112,7 @@ func (b *bench) hold(t testing.TB, name string, payload []byte) {
 	}
 }
 
-// over tells that a payload costs more than it may.
+// over reports whether a payload costs more than it may.
 func over(times, bytes float64) bool {
 	return bytes > most*memorySlack || *cpu && times > most*cpuSlack
 }

@@ -2,5 +2,5 @@
 
 package hostile
 
-// raceEnabled tells that the race detector is on, which takes memory of its own.
+// raceEnabled says whether the race detector is on, which takes memory of its own.
 const raceEnabled = true

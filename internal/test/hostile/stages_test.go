@@ -22,7 +22,7 @@ import (
 	"aws-streaming-pipeline/writers/parquet"
 )
 
-// stage is the way of a Kinesis record under some settings.
+// stage processes a Kinesis record with certain settings.
 type stage struct {
 	name    string
 	options record.DecoderOptions
@@ -32,7 +32,7 @@ type stage struct {
 	known   []worst // what was found
 }
 
-// worst is a payload that a search came upon.
+// worst is a payload that a search found.
 type worst struct {
 	name string
 	make func(g *grammar, size int) []byte
@@ -43,7 +43,7 @@ func filled(name, before, after string, units ...string) worst {
 	return worst{name, func(g *grammar, size int) []byte { return g.fill(before, after, size, units...) }}
 }
 
-// run returns what takes a Kinesis record from the decoder to the encoded block, and to lines of the error object.
+// run returns a function that takes a Kinesis record from the decoder to the encoded block, and to lines of the error object.
 func (s *stage) run(t testing.TB) func(payload []byte) {
 	d, err := record.NewDecoder(s.options)
 	if err != nil {
@@ -158,7 +158,7 @@ func parse(t testing.TB, document string) *schema.Schema {
 	return s
 }
 
-// order is an honest record with so many lines.
+// order is an honest record with the given number of lines.
 func order(size int) []byte {
 	var b bytes.Buffer
 	b.WriteString(`{"id":"o-1842","at":"2026-01-31T09:12:44.120Z","total":1093.5,"lines":[`)
@@ -185,7 +185,7 @@ func columnsDocument() string {
 	"tags":{"type":"object","additionalProperties":{"type":"string"}},"maps":{"type":"array","items":{"type":"object","additionalProperties":{"type":"string"}}},"note":{"type":"string"}}}`
 }
 
-// rulesDocument is one that takes the general validator.
+// rulesDocument is one that needs the general validator.
 const rulesDocument = `{"properties":{"id":{"type":"string"},"at":{"type":"string"},"total":{"type":"number","multipleOf":0.01},
 	"lines":{"type":"array","uniqueItems":true,"items":{"anyOf":[{"type":"object","required":["sku"],"properties":{"count":{"type":"integer","multipleOf":1}}},{"type":["array","string","number"]}]}},
 	"tags":{"type":"object","patternProperties":{"^x-":{"type":"string"}},"propertyNames":{"maxLength":100000}},
@@ -194,7 +194,7 @@ const rulesDocument = `{"properties":{"id":{"type":"string"},"at":{"type":"strin
 	"$defs":{"bad":{"type":["array"],"items":{"$ref":"#/$defs/bad"}},
 	"tree":{"allOf":[{"properties":{"a":{"$ref":"#/$defs/tree"}}},{"type":["object","array","number"],"properties":{"a":{"$ref":"#/$defs/tree"}}}]}}}`
 
-// oldDocument is of a draft in which the validator alone would check formats.
+// oldDocument is of a draft in which only the validator would check formats.
 const oldDocument = `{"$schema":"http://json-schema.org/draft-07/schema#","properties":{"id":{"type":"string"},"at":{"type":"string","format":"date-time"},
 	"lines":{"type":"array","items":{"type":"object"}},"note":{"type":"string"},
 	"formats":{"type":"array","items":{"anyOf":[{"format":"regex"},{"format":"uri"},{"format":"uri-template"},{"format":"ipv6"},{"format":"email"},{"format":"json-pointer"},{"format":"duration"}]}}}}`
@@ -282,7 +282,7 @@ func honestLines(size int) []byte {
 	return b.Bytes()
 }
 
-// keyed is a frame that puts a key of some length into a table of an aggregate.
+// keyed is a frame that puts a key of the given length into a table of an aggregate.
 func keyed(field protowire.Number, length int) frame {
 	first := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "k")
 	return frame{before: string(protowire.AppendString(protowire.AppendTag(first, field, protowire.BytesType), strings.Repeat("1", length)))}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Two batches in the form that Lambda documents (AWS Lambda Developer Guide, "Using Lambda to process records from
-// Amazon Kinesis Data Streams"). Trips has three trips. Mixed has the record of the documented example, which is plain
-// text, a trip, a KPL aggregate of two trips, and a trip that is cut off.
+// Two batches in the documented format (AWS Lambda Developer Guide, "Using Lambda to process records from Amazon Kinesis Data
+// Streams"). Trips has three trips. Mixed has the record of the documented example, which is plain text, a trip, a KPL
+// aggregate of two trips, and a truncated trip.
 var (
 	//go:embed testdata/trips.json
 	Trips []byte
@@ -45,7 +45,7 @@ type (
 	}
 )
 
-// Event is the event that Lambda makes of records.
+// Event returns the event that Lambda builds from records.
 func Event(tb testing.TB, records []Record) []byte {
 	tb.Helper()
 	var event struct{ Records []eventRecord }
@@ -67,8 +67,8 @@ func Event(tb testing.TB, records []Record) []byte {
 	return text
 }
 
-// Batch is a batch of so many records, each a small JSON object with its number as the member n. Those for which poison
-// holds, if it is not nil, are cut off.
+// Batch returns count records, each a small JSON object with its number as the member n. Records for which poison, if not nil,
+// returns true are truncated.
 func Batch(count int, poison func(n int) bool) []Record {
 	records := make([]Record, count)
 	for n := range records {

@@ -13,21 +13,21 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Framed is a batch in the frames of a schema registry.
+// Framed is a batch of payloads framed by a schema registry.
 type Framed struct {
 	Registry *Service
 	Batch    []Record
-	// Settings are those by which a function opens the batch.
+	// Settings are the settings with which a function decodes the batch.
 	Settings []string
 
 	want map[string]string // the JSON of the records, by sequence number
 }
 
-// unknown is a frame whose schema no registry has.
+// unknown is a frame whose schema is in no registry.
 const unknown = "\x03\x00no such version!{}"
 
-// Frame makes a batch of so many records each of Avro, Protobuf and JSON, and after them one of a schema that the registry does not
-// have.
+// Frame makes a batch with the given number of Avro, Protobuf and JSON records each, followed by a record of a schema that is not in
+// the registry.
 func Frame(t *testing.T, each int) Framed {
 	t.Helper()
 	moto := emulator.Moto(t).URL
@@ -51,7 +51,7 @@ func (f *Framed) add(data []byte) string {
 	return sequence
 }
 
-// StopAtUnknown makes the registry say nothing where it is asked for the schema that it does not have.
+// StopAtUnknown makes the registry not answer when it is asked for the schema that it does not have.
 func (f *Framed) StopAtUnknown(tb testing.TB) {
 	var calls atomic.Int64
 	f.Registry.Fail(func(operation string, w http.ResponseWriter) bool {
@@ -59,10 +59,11 @@ func (f *Framed) StopAtUnknown(tb testing.TB) {
 	})
 }
 
-// schemas is how many schemas the records have.
+// schemas is the number of schemas of the records.
 const schemas = 3
 
-// Check fails unless the lines are what the batch's encoders were given, and the error lines hold the record of no schema.
+// Check fails the test unless the lines match what the batch's encoders were given, and the error lines hold the record without a
+// schema.
 func (f *Framed) Check(tb testing.TB, lines []string, errorLines string) {
 	tb.Helper()
 	seen := make(map[string]bool)

@@ -1,5 +1,5 @@
-// Package lambdatest runs a Lambda function as Lambda does: its package is unpacked, its bootstrap started, and events are
-// given to it by the runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API for custom runtimes").
+// Package lambdatest runs a Lambda function as Lambda does: it unpacks the function's package, starts its bootstrap, and passes
+// events to it through the runtime API (AWS Lambda Developer Guide, "Using the Lambda runtime API for custom runtimes").
 package lambdatest
 
 import (
@@ -25,7 +25,7 @@ import (
 	"aws-streaming-pipeline/internal/lambdas/bundle"
 )
 
-// Function is a function whose process runs.
+// Function is a function with a running process.
 type Function struct {
 	tb     testing.TB
 	cmd    *exec.Cmd
@@ -34,12 +34,12 @@ type Function struct {
 	Started, Ready time.Time
 
 	events  chan invocation
-	ready   chan struct{} // closed at the first ask for an event
+	ready   chan struct{} // closed when it first asks for an event
 	exited  chan struct{} // closed when the process has ended
 	once    sync.Once
-	out     string   // file that the process writes to, which has all of a line once an answer is there
+	out     string   // file with the process's output; complete lines once an answer is there
 	pending sync.Map // request id -> chan Result
-	// initError is what the function said of a start that failed.
+	// initError is what the function reported when its start failed.
 	initError chan string
 	number    int
 }
@@ -51,16 +51,16 @@ type invocation struct {
 	result   chan Result
 }
 
-// Result is what became of an event.
+// Result is the result of an event.
 type Result struct {
-	// Answer is the function's answer; Error what it reported as an error, which Lambda takes for a failed invocation.
+	// Answer is the function's answer. Error is the error that it reported, which Lambda counts as a failed invocation.
 	Answer, Error []byte
-	// TimedOut tells that the deadline passed. Lambda then ends the process, and so does Invoke.
+	// TimedOut says whether the deadline passed. Lambda then ends the process, and so does Invoke.
 	TimedOut bool
 	Took     time.Duration
 }
 
-// Package builds a function for this machine, once for all tests of a process.
+// Package builds a function for this machine, once per test process.
 func Package(tb testing.TB, name string, more ...bundle.File) []byte {
 	tb.Helper()
 	packages.Lock()
@@ -83,8 +83,7 @@ var packages = struct {
 	built map[string][]byte
 }{built: make(map[string][]byte)}
 
-// Start unpacks a package and starts its function with the given environment and nothing else of this process's. It
-// ends with the test.
+// Start unpacks a package and starts its function with only the given environment. The function ends with the test.
 func Start(tb testing.TB, pkg []byte, env map[string]string) *Function {
 	tb.Helper()
 	dir := tb.TempDir()
@@ -120,7 +119,7 @@ func Start(tb testing.TB, pkg []byte, env map[string]string) *Function {
 		tb.Fatal(err)
 	}
 	go func() {
-		_ = f.cmd.Wait() // how it ended is told by what waits for it
+		_ = f.cmd.Wait() // what waits for it reports how it ended
 		close(f.exited)
 	}()
 	tb.Cleanup(func() {
@@ -176,7 +175,7 @@ func (f *Function) api() http.Handler {
 	return mux
 }
 
-// next gives the function an event as soon as there is one.
+// next passes an event to the function as soon as there is one.
 func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 	f.once.Do(func() {
 		f.Ready = time.Now()
@@ -189,7 +188,7 @@ func (f *Function) next(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Lambda-Runtime-Aws-Request-Id", i.id)
 		w.Header().Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(i.deadline.UnixMilli(), 10))
 		w.Header().Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:test")
-		_, _ = w.Write(i.event) // a function that has gone is seen by Invoke
+		_, _ = w.Write(i.event) // Invoke notices a function that has gone
 	}
 }
 
@@ -227,11 +226,11 @@ func (f *Function) Await() (initError string) {
 	return ""
 }
 
-// Invoke gives the function an event, with so much time for it. When that is over the process is ended, as Lambda does.
+// Invoke passes an event to the function, with the given time for it. When the time is over it ends the process, as Lambda does.
 func (f *Function) Invoke(event []byte, timeout time.Duration) Result {
 	f.tb.Helper()
 	if text := f.Await(); text != "" {
-		f.tb.Fatalf("the function can not start: %s", text)
+		f.tb.Fatalf("the function cannot start: %s", text)
 	}
 	f.number++
 	began := time.Now()
@@ -275,11 +274,11 @@ func Answer[T any](f *Function, event []byte, timeout time.Duration) T {
 
 // kill ends the process and waits for it.
 func (f *Function) kill() {
-	_ = f.cmd.Process.Kill() // only one that has ended already can not be
+	_ = f.cmd.Process.Kill() // fails only if it has already ended
 	<-f.exited
 }
 
-// Output is what the function has written so far.
+// Output returns what the function has written so far.
 func (f *Function) Output() string {
 	f.tb.Helper()
 	text, err := os.ReadFile(f.out)
@@ -289,7 +288,7 @@ func (f *Function) Output() string {
 	return string(text)
 }
 
-// Metrics are the sums of the values of the function's metric lines.
+// Metrics returns the sums of the values in the function's metric lines.
 func (f *Function) Metrics() map[string]float64 {
 	f.tb.Helper()
 	sums := make(map[string]float64)

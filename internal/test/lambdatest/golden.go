@@ -38,8 +38,8 @@ func Golden(tb testing.TB, name, text string) {
 
 var attemptTime = regexp.MustCompile(`"attemptEndingTimestamp":\d+`)
 
-// Text is a function's result and what it has written, in the order of the names. Of error lines it leaves out the time
-// of the attempt.
+// Text returns a function's result and what it has written, in the order of the names. It masks the time of the attempt in error
+// lines.
 func Text(result Result, written map[string]string) string {
 	var b strings.Builder
 	if result.Error != nil {

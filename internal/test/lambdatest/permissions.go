@@ -2,11 +2,11 @@ package lambdatest
 
 // Permission is an IAM action that a function's code calls.
 type Permission struct {
-	// Action is the name as policies write it.
+	// Action is the name in policies.
 	Action string
-	// On names what the action is allowed on. Any means that the action knows no resources, or that the code cannot name them.
+	// On is the kind of resource. Any means that the action supports no resources, or that the code cannot name them.
 	On Resource
-	// Purpose says what the function does with it.
+	// Purpose says what the function uses it for.
 	Purpose string
 }
 
@@ -21,23 +21,23 @@ const (
 	ScaledStream   Resource = "STREAM_NAME"
 )
 
-// lookUpSchemas is for SCHEMA_REGISTRY=glue alone. Payloads name a schema version by its id, whatever its registry and schema are.
+// lookUpSchemas is needed only with SCHEMA_REGISTRY=glue. Payloads name a schema version by its id, in any registry and schema.
 var lookUpSchemas = Permission{"glue:GetSchemaVersion", Any, "looks up the schemas that payloads name; not needed without SCHEMA_REGISTRY"}
 
-// Permissions lists for each function what its code calls, by the name of its folder. What Lambda itself needs of a
-// function's role, to read the stream (AWSLambdaKinesisExecutionRole) and to write logs, is not among it. Tests hold the
-// functions and the stacks' policies to it.
+// Permissions lists what each function's code calls, by the name of the function's folder. It leaves out what Lambda itself needs
+// from a function's role to read the stream (AWSLambdaKinesisExecutionRole) and to write logs. Tests check the functions and the
+// stacks' policies against it.
 func Permissions() map[string][]Permission {
 	return map[string][]Permission{
 		"init": {},
 		"write-to-s3": {
 			{"s3:PutObject", DataObjects, "writes the records"},
-			{"s3:PutObject", ErrorObjects, "writes the records that can not be delivered"},
+			{"s3:PutObject", ErrorObjects, "writes undeliverable records"},
 			lookUpSchemas,
 		},
 		"send-to-firehose": {
 			{"firehose:PutRecordBatch", DeliveryStream, "sends the records"},
-			{"s3:PutObject", ErrorObjects, "writes the records that can not be delivered"},
+			{"s3:PutObject", ErrorObjects, "writes undeliverable records"},
 			lookUpSchemas,
 		},
 		"scale-stream": {

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// Service stands between a function and a service. It knows which operations were called, and can be told to fail.
+// Service is a proxy between a function and a service. It records which operations were called, and can make calls fail.
 type Service struct {
 	URL string
 
@@ -25,7 +25,7 @@ type Service struct {
 	backend http.Handler
 }
 
-// Serve stands before a backend. The name is that of the service in IAM actions.
+// Serve starts a proxy for a backend. The name is the service's in IAM actions.
 func Serve(tb testing.TB, name string, backend http.Handler) *Service {
 	s := &Service{name: name, backend: backend, calls: make(map[string]int)}
 	server := httptest.NewServer(s)
@@ -34,7 +34,7 @@ func Serve(tb testing.TB, name string, backend http.Handler) *Service {
 	return s
 }
 
-// Forward is a backend at an address.
+// Forward returns a backend at an address.
 func Forward(tb testing.TB, address string) http.Handler {
 	tb.Helper()
 	target, err := url.Parse(address)
@@ -44,20 +44,20 @@ func Forward(tb testing.TB, address string) http.Handler {
 	return httputil.NewSingleHostReverseProxy(target)
 }
 
-// Fail makes calls fail for which the function has answered, from now on.
+// Fail makes calls fail from now on, if the given function has answered them.
 func (s *Service) Fail(fail func(operation string, w http.ResponseWriter) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fail = fail
 }
 
-// Unavailable answers as a service does that is overloaded.
+// Unavailable answers like an overloaded service.
 func Unavailable(_ string, w http.ResponseWriter) bool {
 	w.WriteHeader(http.StatusServiceUnavailable)
 	return true
 }
 
-// Silent takes calls and answers none before the test ends.
+// Silent accepts calls and answers none before the test ends.
 func Silent(tb testing.TB) func(string, http.ResponseWriter) bool {
 	return func(string, http.ResponseWriter) bool {
 		<-tb.Context().Done()
@@ -81,8 +81,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.backend.ServeHTTP(w, r)
 }
 
-// operationOf is the name of the called operation: in the JSON protocol a header has it, in the CBOR protocol the path;
-// the only ones of S3 are puts.
+// operationOf returns the name of the called operation: in the JSON protocol it is in a header, in the CBOR protocol in the path;
+// calls to S3 are always puts.
 func operationOf(r *http.Request) string {
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		return target[strings.LastIndexByte(target, '.')+1:]
@@ -110,7 +110,7 @@ func (s *Service) Calls(operation string) int {
 	return s.calls[operation]
 }
 
-// actions are the IAM actions of the calls so far.
+// actions returns the IAM actions of the calls so far.
 func (s *Service) actions() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +121,7 @@ func (s *Service) actions() []string {
 	return list
 }
 
-// AssertPermissions fails the test unless the services together saw just what the function's permissions allow.
+// AssertPermissions fails the test unless the services together saw exactly the calls that the function's permissions list.
 func AssertPermissions(tb testing.TB, function string, services ...*Service) {
 	tb.Helper()
 	var called, allowed []string

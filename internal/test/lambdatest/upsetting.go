@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/record/recordtest"
 )
 
-// Upsetting is a batch of so many good records with those of recordtest among them. It returns the codes of the error
+// Upsetting returns a batch of the given number of good records with those of recordtest among them, the codes of the error
 // records with their numbers, and the setting of the schema.
 func Upsetting(tb testing.TB, good int) (batch []Record, codes map[string]int, setting string) {
 	tb.Helper()
@@ -34,7 +34,7 @@ func Upsetting(tb testing.TB, good int) (batch []Record, codes map[string]int, s
 	return append(append(batch[:half:half], batch[good:]...), batch[half:good]...), codes, "SCHEMA=" + schema
 }
 
-// CheckCodes fails unless the lines are error records with these codes, each as often as it says.
+// CheckCodes fails the test unless the lines are error records with these codes, each the given number of times.
 func CheckCodes(tb testing.TB, lines string, codes map[string]int) {
 	tb.Helper()
 	got := make(map[string]int)

@@ -16,13 +16,12 @@ import (
 type call struct {
 	*http.Request
 	operation string
-	body      []byte // of all requests but those of S3 that are no documents; nil otherwise
+	body      []byte // nil for requests of S3 that are not documents
 	in        object // of Kinesis and DynamoDB
 	now       time.Time
 }
 
-// object is a value of the AWS JSON protocols, also where it was sent in CBOR. Payloads are strings in JSON and byte slices
-// in CBOR.
+// object is a value of the AWS JSON protocols, or its equivalent in CBOR. Payloads are strings in JSON and byte slices in CBOR.
 type object map[string]any
 
 func (o object) text(name string) string {
@@ -47,7 +46,7 @@ func asObject(v any) object {
 	return m
 }
 
-// identify reads what the rules need of a request.
+// identify reads what the rules need from a request.
 func (p *Proxy) identify(r *http.Request) (*call, error) {
 	c := &call{Request: r}
 	if r.Body == nil {
@@ -70,13 +69,13 @@ func (p *Proxy) identify(r *http.Request) (*call, error) {
 	}
 	c.body = body
 	if p.service != S3 {
-		// What cannot be read is for the service to refuse.
+		// The service refuses what cannot be read.
 		c.in, _ = decode(r.Header, body)
 	}
 	return c, nil
 }
 
-// decode reads a body in the format that its header names.
+// decode reads a body in the format of its header.
 func decode(h http.Header, body []byte) (object, error) {
 	if strings.Contains(h.Get("Content-Type"), "cbor") {
 		v, err := cbor.Decode(body)
@@ -90,7 +89,7 @@ func decode(h http.Header, body []byte) (object, error) {
 	return o, err
 }
 
-// plain is a value of CBOR as encoding/json would give it.
+// plain converts a CBOR value to what encoding/json would return.
 func plain(v cbor.Value) any {
 	switch v := v.(type) {
 	case cbor.Uint:
@@ -128,8 +127,8 @@ func plain(v cbor.Value) any {
 // Rule is a limit of a service.
 type Rule struct {
 	Name string
-	// Rate tells that the limit is one of calls or bytes in a time. Whoever shares the shard or the account may be the
-	// reason.
+	// Rate says whether the limit is one of calls or bytes per time. Others that share the shard or the account may have caused
+	// such a refusal.
 	Rate bool
 }
 
@@ -139,7 +138,7 @@ type refusal struct {
 	status  int
 	code    string
 	message string
-	reasons []string // codes of a cancelled transaction, one an action
+	reasons []string // codes of a cancelled transaction, one per action
 }
 
 func refuse(rule, code, format string, args ...any) *refusal {
@@ -168,7 +167,7 @@ func (f *refusal) response(service Service, r *http.Request) *http.Response {
 			}
 			out["CancellationReasons"] = reasons
 		}
-		body, _ = json.Marshal(out) // strings always can be
+		body, _ = json.Marshal(out) // strings never fail
 	}
 	return &http.Response{
 		StatusCode: f.status, Status: http.StatusText(f.status), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -176,14 +175,14 @@ func (f *refusal) response(service Service, r *http.Request) *http.Response {
 	}
 }
 
-// signature refuses what was signed at another time. A request has to reach AWS within five minutes of its time stamp ("AWS
+// signature refuses requests that were signed at another time. A request has to reach AWS within five minutes of its time stamp ("AWS
 // Signature Version 4 for API requests", IAM User Guide; InvalidSignatureException names the five minutes), and S3 within 15
 // ("Authenticating Requests (AWS Signature Version 4)", Amazon S3 API Reference; RequestTimeTooSkewed in its "Error responses").
 func signature(service Service, c *call) *refusal {
 	const layout = "20060102T150405Z"
 	signed, err := time.Parse(layout, c.Header.Get("X-Amz-Date"))
 	if err != nil {
-		return nil // not signed, or by its URL
+		return nil // not signed, or presigned
 	}
 	off := c.now.Sub(signed)
 	if service == S3 {

@@ -22,8 +22,8 @@ const (
 	maxBatchWrites      = 25               // BatchWriteItem
 	maxBatchReads       = 100              // BatchGetItem
 	maxBatchBytes       = 16 << 20         // BatchWriteItem
-	// A page of Query and Scan holds up to 1 MB of what was read, before filters and projections, which emulators count
-	// by themselves. A caller cannot know where a page ends, so pages are short here: who takes the first for all is found
+	// A page of Query and Scan holds up to 1 MB of the items read, before filters and projections, which emulators count
+	// by themselves. A caller cannot know where a page ends, so pages are short here: code that mistakes the first page for all is found
 	// out with a few items.
 	maxPageItems = 25
 )
@@ -35,7 +35,7 @@ type dynamoDBRules struct {
 	tokens map[string]token    // of transactions that were applied
 }
 
-// token is a ClientRequestToken and what it was used for.
+// token is a ClientRequestToken and the request that used it.
 type token struct {
 	sum [sha256.Size]byte
 	at  time.Time
@@ -96,7 +96,7 @@ func expressions(in object) *refusal {
 	return nil
 }
 
-// shorten has a page end early.
+// shorten makes a page end early.
 func shorten(c *call) {
 	if limit := c.in.number("Limit"); limit > 0 && limit <= maxPageItems || c.in == nil {
 		return
@@ -149,7 +149,7 @@ func (d *dynamoDBRules) transaction(c *call) *refusal {
 	return tooLarge
 }
 
-// identity names the item of an action; it is empty where the key is not known.
+// identity names the item of an action; it is empty if the key is not known.
 func (d *dynamoDBRules) identity(in object) string {
 	key := in.object("Key")
 	if key == nil {
@@ -191,7 +191,7 @@ func (d *dynamoDBRules) batch(c *call, rule string, most int) *refusal {
 	return nil
 }
 
-// sum is the same for all encodings of a request: the SDK writes the attributes of an item in any order.
+// sum is the same for all encodings of a request: the SDK writes an item's attributes in any order.
 func sum(in object) [sha256.Size]byte {
 	text, _ := json.Marshal(in) // came as JSON
 	return sha256.Sum256(text)
@@ -229,9 +229,9 @@ func itemSize(item object) int {
 	return size
 }
 
-// valueSize is the size of a value by "DynamoDB item sizes and formats": text in UTF-8, bytes without Base64, a byte for two
-// significant digits of a number and one more, one for a null or a truth value; lists and maps have 3 bytes and one more for
-// each member.
+// valueSize is the size of a value according to "DynamoDB item sizes and formats": text in UTF-8, bytes without Base64, numbers with
+// a byte per two significant digits and one more, one byte for a null or a Boolean; lists and maps have 3 bytes plus one per
+// member.
 func valueSize(value object) int {
 	size := 0
 	for kind, v := range value {
@@ -261,7 +261,7 @@ func valueSize(value object) int {
 	return size
 }
 
-// numberSize leaves out zeros at both ends, which are not significant.
+// numberSize ignores zeros at both ends, which are not significant.
 func numberSize(text string) int {
 	mantissa, _, _ := strings.Cut(strings.ToLower(text), "e")
 	negative := strings.HasPrefix(mantissa, "-")

@@ -43,15 +43,15 @@ type iterator struct {
 // reads are the answers of one shard.
 type reads struct {
 	calls window
-	paid  time.Time // when the rate has made up for all that was answered
-	over  bool      // an answer had more than a second's bytes, which are not made up for yet
+	paid  time.Time // when the rate has made up for everything answered
+	over  bool      // an answer exceeded a second's bytes, which are not made up for yet
 }
 
 func newKinesisRules() *kinesisRules {
 	return &kinesisRules{iterators: map[string]iterator{}, reads: map[string]*reads{}, calls: windows{}, subscribed: map[string]time.Time{}}
 }
 
-// stream is the name of the stream that a call is about.
+// stream returns the name of a call's stream.
 func stream(in object) string {
 	if name := in.text("StreamName"); name != "" {
 		return name
@@ -200,7 +200,7 @@ func (k *kinesisRules) learnRecords(c *call, out object) {
 	k.reads[it.shard].answered(c.now, bytes)
 }
 
-// answered counts an answer. An answer of 10 MB has calls of the next five seconds refused ("Quotas and limits").
+// answered counts an answer. After an answer of 10 MB, calls are refused for five seconds ("Quotas and limits").
 func (r *reads) answered(now time.Time, bytes int) {
 	if r.paid.Before(now) {
 		r.paid = now

@@ -17,7 +17,7 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// stub is a service that takes everything.
+// stub is a service that accepts everything.
 type stub struct {
 	answer string
 	format string // of the answer
@@ -40,7 +40,7 @@ func (s *stub) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// bench is a Proxy before a stub, with a clock of its own.
+// bench is a Proxy in front of a stub, with a clock of its own.
 type bench struct {
 	*Proxy
 	t    *testing.T
@@ -60,7 +60,7 @@ func newBench(t *testing.T, service Service) *bench {
 	return b
 }
 
-// do sends a request and returns the code of its refusal; empty if it has passed.
+// do sends a request and returns the code of its refusal, empty if it passed.
 func (b *bench) do(r *http.Request) string {
 	b.t.Helper()
 	before := b.stub.asked
@@ -105,7 +105,7 @@ func (b *bench) call(operation string, in any) string {
 
 const formatCBOR = "application/x-amz-cbor-1.1"
 
-// cbor sends a request in CBOR, in which large payloads cost little.
+// cbor sends a request in CBOR, which is cheap for large payloads.
 func (b *bench) cbor(operation string, in cbor.Map) string {
 	b.t.Helper()
 	r, err := http.NewRequest(http.MethodPost, "http://service/", bytes.NewReader(cbor.Encode(in)))
@@ -117,7 +117,7 @@ func (b *bench) cbor(operation string, in cbor.Map) string {
 	return b.do(r)
 }
 
-// s3 sends a request of S3 with a body of some size, of which nothing is there.
+// s3 sends a request of S3 with a body of the given size that takes no memory.
 func (b *bench) s3(method, path string, size int64, header ...string) string {
 	b.t.Helper()
 	r, err := http.NewRequest(method, "http://service/bucket/"+path, http.NoBody)
@@ -163,7 +163,7 @@ type (
 
 func text(n int) m { return m{"S": strings.Repeat("x", n)} }
 
-// Each rule has a request at its limit, which passes, and one beyond it, which is refused in the words of the service.
+// Each rule has a request at its limit, which passes, and one beyond it, which is refused with the service's own error.
 func TestProxy_RefusesWhatIsBeyondALimit(t *testing.T) {
 	put := func(value any) m { return m{"TableName": "t", "Item": m{"k": text(1), "v": value}} }
 	table := func(b *bench) {
@@ -196,7 +196,7 @@ func TestProxy_RefusesWhatIsBeyondALimit(t *testing.T) {
 		}
 		b.stub.answer = `{"NextShardIterator":"i"}`
 	}
-	// times makes a call some times within a second, and returns how the last ends.
+	// times makes a call several times within a second, and returns the last result.
 	times := func(b *bench, n int, operation string, in m) (code string) {
 		for range n {
 			code = b.call(operation, in)
@@ -351,7 +351,7 @@ func TestProxy_RefusesWhatIsBeyondALimit(t *testing.T) {
 			iterator(b)
 			return times(b, readCalls+beyond, "GetRecords", m{"ShardIterator": "i"})
 		}, "ProvisionedThroughputExceededException"},
-		{"GetRecords bytes", Kinesis, func(b *bench, beyond int) string { // more than 2 MiB at once are to be made up for
+		{"GetRecords bytes", Kinesis, func(b *bench, beyond int) string { // more than 2 MiB at once must be made up for
 			iterator(b)
 			answers(b, 10<<20)
 			if code := b.call("GetRecords", m{"ShardIterator": "i"}); code != "" {
@@ -418,7 +418,7 @@ func TestProxy_RefusesWhatIsBeyondALimit(t *testing.T) {
 	}
 }
 
-// aged sends a call that was signed some time ago.
+// aged sends a call that was signed the given time ago.
 func (b *bench) aged(operation string, age time.Duration, seconds int) string {
 	b.t.Helper()
 	r, err := http.NewRequest(http.MethodPost, "http://service/", strings.NewReader("{}"))
@@ -476,7 +476,7 @@ func TestProxy_ReadsCBOR(t *testing.T) {
 	}
 }
 
-// The examples are those of "DynamoDB item sizes and formats", as far as it has any, and of its rules.
+// The examples follow "DynamoDB item sizes and formats": its own examples, and its rules.
 func TestValueSize(t *testing.T) {
 	tests := []struct {
 		value string
@@ -504,7 +504,7 @@ func TestValueSize(t *testing.T) {
 	}
 }
 
-// A token is one for ten minutes, and whatever the order in which the attributes of an item are written.
+// A token counts for ten minutes, in whatever order the attributes of an item are written.
 func TestProxy_KnowsTokens(t *testing.T) {
 	b := newBench(t, DynamoDB)
 	send := func(items string) string {
@@ -544,7 +544,7 @@ func TestProxy_EndsPagesEarly(t *testing.T) {
 	}
 }
 
-// A program in front of an emulator notices nothing of the Proxy, and a refusal fails its test.
+// A program does not notice the Proxy in front of its emulator, and a refusal fails its test.
 func TestBefore_FailsTheTestOfARefusedCall(t *testing.T) {
 	var hosts []string
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

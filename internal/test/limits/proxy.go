@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Service is what a Proxy stands before.
+// Service is the service that a Proxy fronts.
 type Service string
 
 const (
@@ -25,17 +25,17 @@ const (
 	S3       Service = "S3"
 )
 
-// rules are those of one service. Their methods are called by one goroutine at a time.
+// rules are the limits of a service. One goroutine at a time calls their methods.
 type rules interface {
 	// check returns why the service refuses a call; nil if it does not. It may change the body of the call.
 	check(c *call) *refusal
-	// learn takes in that the service has accepted a call, and what it has answered if that is wanted.
+	// learn records that the service has accepted a call, and its answer if wanted.
 	learn(c *call, answer object)
 	// wants reports whether learn needs the answer.
 	wants(c *call) bool
 }
 
-// Proxy is an http.Handler that passes on to one service what is within its limits.
+// Proxy is an http.Handler that forwards requests within its limits to a service.
 type Proxy struct {
 	service Service
 	rules   rules
@@ -47,7 +47,7 @@ type Proxy struct {
 	refused map[Rule]int
 }
 
-// New returns a Proxy before the service at an endpoint.
+// New returns a Proxy for the service at an endpoint.
 func New(service Service, endpoint string) (*Proxy, error) {
 	backend, err := url.Parse(endpoint)
 	if err != nil {
@@ -74,14 +74,14 @@ func New(service Service, endpoint string) (*Proxy, error) {
 			r.SetURL(backend)
 			r.Out.Host = r.In.Host // as it was signed
 		},
-		// The program or the emulator has gone: the connection ends as it would without us.
+		// The program or the emulator has gone: the connection ends as it would without the proxy.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
 	return p, nil
 }
 
-// Before starts a Proxy before the service at an endpoint, for the duration of a test, and returns it with its own
-// endpoint. The test fails if a call was refused by a rule that is neither one of rates nor among those that are expected.
+// Before starts a Proxy for the service at an endpoint, for the duration of a test, and returns it with its own endpoint. The
+// test fails if a call was refused by a rule that is neither a rate nor expected.
 func Before(t testing.TB, service Service, endpoint string, expected ...string) (p *Proxy, own string) {
 	t.Helper()
 	p, err := New(service, endpoint)
@@ -101,24 +101,24 @@ func Before(t testing.TB, service Service, endpoint string, expected ...string) 
 	return p, server.URL
 }
 
-// Refused counts the calls that were refused.
+// Refused returns the number of refused calls, by rule.
 func (p *Proxy) Refused() map[Rule]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.refused)
 }
 
-// ServeHTTP is http.Handler's.
+// ServeHTTP implements http.Handler.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.forward.ServeHTTP(w, r) }
 
-// RoundTrip is http.RoundTripper's: it refuses a request, or makes it.
+// RoundTrip implements http.RoundTripper: it refuses a request, or makes it.
 func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	c, err := p.identify(r)
 	if err != nil {
 		return nil, err
 	}
 	if refusal := p.check(c); refusal != nil {
-		// The rest of the body is of no use. Nothing of ours is lost if it cannot be closed.
+		// The rest of the body is not needed, and nothing is lost if it cannot be closed.
 		_ = r.Body.Close()
 		return refusal.response(p.service, r), nil
 	}
@@ -142,7 +142,7 @@ func (p *Proxy) RoundTrip(r *http.Request) (*http.Response, error) {
 	return in, nil
 }
 
-// read reads an answer and leaves it as it was.
+// read reads an answer and restores its body.
 func (p *Proxy) read(in *http.Response) (object, error) {
 	content, err := io.ReadAll(in.Body)
 	if err = errors.Join(err, in.Body.Close()); err != nil {
@@ -152,7 +152,7 @@ func (p *Proxy) read(in *http.Response) (object, error) {
 	if p.service == S3 {
 		return decodeXML(content), nil
 	}
-	// What cannot be read teaches nothing.
+	// An answer that cannot be read is ignored.
 	answer, _ := decode(in.Header, content)
 	return answer, nil
 }

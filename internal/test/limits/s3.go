@@ -23,7 +23,7 @@ const (
 	algorithmHeader = "X-Amz-Checksum-Algorithm"
 )
 
-// Operations of S3 that the rules know.
+// The operations of S3 that the rules cover.
 const (
 	createUpload   = "CreateMultipartUpload"
 	uploadPart     = "UploadPart"
@@ -32,8 +32,8 @@ const (
 	putObject      = "PutObject"
 )
 
-// S3Operation names the operation of a request in path style, which has no name on the wire (Amazon S3 API reference). It
-// knows those that the daemon makes; for others it is the method.
+// S3Operation returns the operation of a path-style request, which has no name on the wire (Amazon S3 API reference). It knows the
+// operations that the daemon uses; for others it returns the method.
 func S3Operation(r *http.Request) string {
 	q := r.URL.Query()
 	switch {
@@ -57,7 +57,7 @@ func S3Operation(r *http.Request) string {
 	return r.Method
 }
 
-// key is that of an object, in path style.
+// key returns the key of a path-style request.
 func key(r *http.Request) string {
 	_, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	return key
@@ -67,7 +67,7 @@ type s3Rules struct {
 	uploads map[string]*multipart // by path and id
 }
 
-// multipart is an upload that is not completed.
+// multipart is an incomplete upload.
 type multipart struct {
 	algorithm string // of the checksums, in lower case; empty without
 	parts     map[int]part
@@ -125,7 +125,7 @@ func header(h http.Header) *refusal {
 	return nil
 }
 
-// size is that of the object in a request; with aws-chunked there is more than that in the body.
+// size returns the size of the object in a request; with aws-chunked the body is larger.
 func size(r *http.Request) int64 {
 	if decoded, err := strconv.ParseInt(r.Header.Get("X-Amz-Decoded-Content-Length"), 10, 64); err == nil {
 		return decoded
@@ -221,7 +221,7 @@ func (s *s3Rules) learn(c *call, out object) {
 	}
 }
 
-// decodeXML reads the texts of a flat document.
+// decodeXML reads the values of a flat document.
 func decodeXML(content []byte) object {
 	var in struct {
 		Fields []struct {

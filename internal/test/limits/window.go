@@ -2,7 +2,7 @@ package limits
 
 import "time"
 
-// window holds calls to a number in any second.
+// window limits the number of calls in any second.
 type window struct{ calls []time.Time }
 
 // take reports whether a call is within the limit, and counts it if so.
@@ -17,7 +17,7 @@ func (w *window) take(now time.Time, most int) bool {
 	return true
 }
 
-// windows are those of many, by name.
+// windows are windows by name.
 type windows map[string]*window
 
 func (w windows) take(name string, now time.Time, most int) bool {

@@ -8,26 +8,26 @@ import (
 	"strings"
 )
 
-// The list's format: a block per mutant, blank lines between them, lines that begin with # are comments.
+// The list's format: one block per mutant, with blank lines between blocks. Lines that begin with # are comments.
 //
-//	= a sentence that says the fault
+//	= a sentence that describes the fault
 //	file checkpoint/local/outbox.go
 //	test ./checkpoint/local TestStore_Commit/a_subtest
 //	-what occurs exactly once in the file
-//	+what takes its place
+//	+what replaces it
 //
 // Several lines with - or + make a snippet of several lines. A snippet may be a part of a line.
 //
 //go:embed mutants.txt
 var list string
 
-// mutant is a single fault in the code.
+// mutant is a fault in the code.
 type mutant struct {
-	name     string // a sentence that says the fault
+	name     string // a sentence that describes the fault
 	file     string // in the repository
 	old, new string
 	pkg      string // whose tests notice
-	test     string // the test that does, as -run has it: with slashes before subtests
+	test     string // the test that does, in the syntax of -run: with slashes before subtests
 }
 
 // parse reads a list. Its error names the line.
@@ -51,7 +51,7 @@ func parse(text string) ([]mutant, error) {
 			all = append(all, mutant{name: rest})
 			continue
 		case len(all) == 0:
-			return nil, fmt.Errorf("line %d: %q stands before the first name", n+1, line)
+			return nil, fmt.Errorf("line %d: %q comes before the first name", n+1, line)
 		}
 		m := &all[len(all)-1]
 		switch {
@@ -72,11 +72,11 @@ func parse(text string) ([]mutant, error) {
 	for _, m := range all {
 		switch {
 		case m.name == "" || m.file == "" || m.pkg == "" || m.test == "" || m.old == "":
-			return nil, fmt.Errorf("mutant %q: want a name, a file, a test and what is to be replaced", m.name)
+			return nil, fmt.Errorf("mutant %q: want a name, a file, a test and a snippet to replace", m.name)
 		case m.old == m.new:
 			return nil, fmt.Errorf("mutant %q: changes nothing", m.name)
 		case seen[m.name]:
-			return nil, fmt.Errorf("mutant %q: stands twice in the list", m.name)
+			return nil, fmt.Errorf("mutant %q: is in the list twice", m.name)
 		}
 		seen[m.name] = true
 	}

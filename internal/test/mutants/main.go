@@ -3,9 +3,9 @@
 //
 //	go run ./internal/test/mutants                 # all of them
 //	go run ./internal/test/mutants -run lease      # those whose line in -list has "lease" in it
-//	go run ./internal/test/mutants -rotate 6       # six others with each commit
+//	go run ./internal/test/mutants -rotate 6       # another six with each commit
 //
-// It ends with an error unless every mutant is killed: its test fails, by itself and within the limit.
+// It ends with an error unless every mutant is killed, that is, its test fails by itself and within the limit.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// options are what the command line says.
+// options are the options of the command line.
 type options struct {
 	run      *regexp.Regexp
 	rotate   int
@@ -98,7 +98,7 @@ func read(ctx context.Context, args []string) (options, error) {
 	return o, nil
 }
 
-// commits is the number of commits, or where the history was not fetched the number of the day.
+// commits returns the number of commits, or the number of the day if the history was not fetched.
 func commits(ctx context.Context, root string) (int, error) {
 	git := func(args ...string) (string, error) {
 		out, err := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...).Output()
@@ -109,13 +109,13 @@ func commits(ctx context.Context, root string) (int, error) {
 	}
 	count, err := git("rev-list", "--count", "HEAD")
 	if err != nil {
-		return 0, fmt.Errorf("count the commits; -seed does without: %w", err)
+		return 0, fmt.Errorf("count the commits; -seed avoids this: %w", err)
 	}
 	return strconv.Atoi(count)
 }
 
-// turn picks n mutants, those after the ones that the seed before has picked; with n of 0 all. Neighbours in the list
-// share a package mostly, and so most of the time that building takes.
+// turn picks n mutants, following those of the previous seed, or all if n is 0. Neighbours in the list mostly share a package,
+// and so most of the build time.
 func turn(all []mutant, n, seed int) []mutant {
 	if n == 0 || len(all) <= n {
 		return all
@@ -130,7 +130,7 @@ func turn(all []mutant, n, seed int) []mutant {
 // line is the mutant in one line.
 func (m *mutant) line() string { return fmt.Sprintf("%s: %s (%s %s)", m.file, m.name, m.pkg, m.test) }
 
-// examine shows that the tests pass as the code is, tries all mutants and prints what became of them.
+// examine checks that the tests pass on the unchanged code, tries all mutants and prints the results.
 func examine(ctx context.Context, o options, all []mutant, out io.Writer) error {
 	began := time.Now()
 	for pkg, tests := range testsOf(all) {
@@ -172,13 +172,13 @@ func testsOf(all []mutant) map[string][]string {
 	return tests
 }
 
-// print prints the table, and below it why the mutants that were not killed were not. It returns how many were killed.
+// print prints the table, and below it the reasons for the mutants that were not killed. It returns how many were killed.
 func print(out io.Writer, results []result) (dead int) {
 	table := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, r := range results {
 		fmt.Fprintf(table, "%s\t%.1f s\t%s\t%s\t%s\n", r.verdict, r.took.Seconds(), r.mutant.file, r.mutant.test, r.mutant.name)
 	}
-	_ = table.Flush() // to the same place as all the rest
+	_ = table.Flush() // to the same writer as the rest
 	for _, r := range results {
 		if r.verdict == killed {
 			dead++
@@ -189,7 +189,7 @@ func print(out io.Writer, results []result) (dead int) {
 	return dead
 }
 
-// tail is the end of a long output.
+// tail returns the end of a long output.
 func tail(s string) string {
 	lines := strings.Split(strings.TrimRight(s, "\n"), "\n")
 	return strings.Join(lines[max(0, len(lines)-20):], "\n")

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// The list follows the code: who moves a line that a mutant changes moves the mutant, too.
+// The list follows the code: a change to a line that a mutant quotes needs a change to the mutant.
 func TestList_FitsTheCode(t *testing.T) {
 	all, err := parse(list)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(all) < 100 {
-		t.Errorf("%d mutants, want a hundred at least", len(all))
+		t.Errorf("%d mutants, want at least a hundred", len(all))
 	}
 	root := filepath.Join("..", "..", "..")
 	for _, m := range all {
@@ -32,7 +32,7 @@ func TestList_FitsTheCode(t *testing.T) {
 	}
 }
 
-// declares reports whether a package's tests have a function.
+// declares reports whether a package's tests declare a function.
 func declares(t *testing.T, folder, function string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
@@ -57,9 +57,9 @@ func TestParse_NamesWhatIsWrong(t *testing.T) {
 		{"nothing before a name", "file a.go", "line 1"},
 		{"a line of no kind", good + "what is this", "line 6"},
 		{"no test", "= a fault\nfile a.go\n-old", "want a name, a file, a test"},
-		{"nothing to replace", "= a fault\nfile a.go\ntest ./a TestA\n+new", "what is to be replaced"},
+		{"nothing to replace", "= a fault\nfile a.go\ntest ./a TestA\n+new", "a snippet to replace"},
 		{"nothing changed", "= a fault\nfile a.go\ntest ./a TestA\n-old\n+old", "changes nothing"},
-		{"a name twice", good + good, "stands twice"},
+		{"a name twice", good + good, "is in the list twice"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if _, err := parse(test.text); err == nil || !strings.Contains(err.Error(), test.says) {
@@ -131,7 +131,7 @@ func TestExamine_TellsTheKilledFromTheRest(t *testing.T) {
 	}
 	for v := range mutants {
 		if !regexp.MustCompile(`(?m)^` + string(v) + ` .* ` + string(v) + `$`).MatchString(out.String()) {
-			t.Errorf("%s is not told\n%s", v, out.String())
+			t.Errorf("%s is not reported\n%s", v, out.String())
 		}
 	}
 

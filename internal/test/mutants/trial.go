@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// verdict is what became of a mutant.
+// verdict is the result of a mutant.
 type verdict string
 
 const (
 	killed   verdict = "killed"   // the test failed
 	survived verdict = "SURVIVED" // the test passed
-	hung     verdict = "HUNG"     // the test ran into the limit: nobody waits for such an answer
-	crashed  verdict = "CRASHED"  // the program ended and no test had failed
+	hung     verdict = "HUNG"     // the test reached the limit, which is too slow to notice a fault
+	crashed  verdict = "CRASHED"  // the program ended, but no test failed
 	broken   verdict = "NO BUILD" // the mutated code does not compile
-	lost     verdict = "LOST"     // the snippet is not in the code, or not once: the list has to follow the code
+	lost     verdict = "LOST"     // the snippet is not in the code exactly once: the list has to follow the code
 )
 
 // result is a verdict with its reasons.
@@ -32,14 +32,14 @@ type result struct {
 	detail  string
 }
 
-// lab builds and runs test programs of the module under root. It never changes the module: go build is told of mutated
+// lab builds and runs test programs of the module under root. It never changes the module: go build gets the mutated
 // files by -overlay.
 type lab struct {
 	root  string
 	limit time.Duration // of one run
 }
 
-// control returns an error unless the tests of a package pass on the code as it is.
+// control returns an error unless the tests of a package pass on the unchanged code.
 func (l *lab) control(ctx context.Context, pkg string, tests []string) error {
 	binary, output, err := l.build(ctx, mutant{pkg: pkg}, "")
 	if err != nil {
@@ -74,7 +74,7 @@ func (l *lab) try(ctx context.Context, m mutant) result {
 	return result{m, judge(output, passed), time.Since(began), output}
 }
 
-// judge reads what a test program has said.
+// judge reads the output of a test program.
 func judge(output string, passed bool) verdict {
 	switch {
 	case passed:
@@ -87,8 +87,8 @@ func judge(output string, passed bool) verdict {
 	return crashed
 }
 
-// build makes the test program of the mutant's package, with source in place of its file unless that is empty. The
-// caller removes the program's folder.
+// build builds the test program of the mutant's package, with source replacing its file unless that is empty. The caller removes
+// the program's folder.
 func (l *lab) build(ctx context.Context, m mutant, source string) (binary, output string, err error) {
 	dir, err := os.MkdirTemp("", "mutant-")
 	if err != nil {
@@ -96,7 +96,7 @@ func (l *lab) build(ctx context.Context, m mutant, source string) (binary, outpu
 	}
 	defer func() {
 		if err != nil {
-			_ = os.RemoveAll(dir) // the error that counts is the one before
+			_ = os.RemoveAll(dir) // the earlier error counts
 		}
 	}()
 	binary = filepath.Join(dir, "tests")
@@ -126,7 +126,7 @@ func (l *lab) overlay(dir, file, source string) (string, error) {
 	return overlay, os.WriteFile(overlay, text, 0o600)
 }
 
-// run runs the mutant's test. The program ends by itself at the limit, and is ended if it does not.
+// run runs the mutant's test. The program ends by itself at the limit, or is killed.
 func (l *lab) run(ctx context.Context, binary string, m mutant) (output string, passed bool) {
 	ctx, cancel := context.WithTimeout(ctx, l.limit+10*time.Second)
 	defer cancel()
@@ -143,5 +143,5 @@ func (l *lab) run(ctx context.Context, binary string, m mutant) (output string, 
 	return out.String(), err == nil
 }
 
-// pattern makes the name of a test a -run that fits it alone.
+// pattern returns a -run pattern that matches only the given test.
 func pattern(test string) string { return "^" + strings.ReplaceAll(test, "/", "$/^") + "$" }

@@ -1,5 +1,4 @@
-// Package registrytest has records in the frames of the AWS Glue Schema Registry, written by encoders of other projects, with the
-// schemas that they name.
+// Package registrytest has records framed by the AWS Glue Schema Registry, written by third-party encoders, with their schemas.
 package registrytest
 
 import (
@@ -27,10 +26,10 @@ import (
 //go:embed testdata
 var files embed.FS
 
-// formats are those of the schemas, by the ends of their names.
+// formats are the formats of the schemas, by file extension.
 var formats = map[string]types.DataFormat{".avsc": types.DataFormatAvro, ".proto": types.DataFormatProtobuf, ".json": types.DataFormatJson}
 
-// Definition is the text of a schema in testdata.
+// Definition returns the text of a schema in testdata.
 func Definition(tb testing.TB, file string) string {
 	tb.Helper()
 	text, err := files.ReadFile("testdata/" + file)
@@ -40,15 +39,15 @@ func Definition(tb testing.TB, file string) string {
 	return string(text)
 }
 
-// Account is the configuration of clients of an emulator.
+// Account returns the configuration for clients of an emulator.
 func Account(endpoint string) aws.Config {
 	return aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), BaseEndpoint: &endpoint}
 }
 
-// SchemaName is the name under which Register gives a schema to the default registry.
+// SchemaName returns the name under which Register adds a schema to the default registry.
 func SchemaName(file string) string { return strings.ReplaceAll(file, ".", "-") }
 
-// Register gives a registry some schemas of testdata, and returns the ids of their versions by file.
+// Register adds schemas of testdata to a registry, and returns the ids of their versions by file.
 func Register(tb testing.TB, endpoint string, names ...string) map[string]string {
 	tb.Helper()
 	client := glue.NewFromConfig(Account(endpoint))
@@ -66,14 +65,14 @@ func Register(tb testing.TB, endpoint string, names ...string) map[string]string
 	return ids
 }
 
-// Record is a record of an encoder that is not ours.
+// Record is a record of a third-party encoder.
 type Record struct {
 	File    string // of its schema
 	Payload []byte
-	Want    string // the JSON of what the encoder was given
+	Want    string // the encoder's input, as JSON
 }
 
-// Encode has other encoders write so many records of each schema, which differ by the seed.
+// Encode makes third-party encoders write the given number of records of each schema, which depend on the seed.
 func Encode(tb testing.TB, seed, count int, ids map[string]string) []Record {
 	tb.Helper()
 	folder := tb.TempDir()
@@ -110,7 +109,7 @@ func Encode(tb testing.TB, seed, count int, ids map[string]string) []Record {
 	return all
 }
 
-// Rows are the JSON objects of a text.
+// Rows returns the JSON objects of a text.
 func Rows(tb testing.TB, text []byte) []map[string]any {
 	tb.Helper()
 	var all []map[string]any
@@ -126,7 +125,7 @@ func Rows(tb testing.TB, text []byte) []map[string]any {
 	return all
 }
 
-// Same compares values of Rows. Numbers are the same if their exact values are.
+// Same reports whether two values of Rows are the same. Numbers are the same if their exact values are.
 func Same(got, want any) bool {
 	switch want := want.(type) {
 	case map[string]any:
@@ -160,8 +159,8 @@ func Same(got, want any) bool {
 	return got == want
 }
 
-// SameInColumns compares what a reader has found in columns with what was sent. What was not sent is null in its column; times are the
-// same if they are the same instant; other text that differs is taken for the JSON that it holds.
+// SameInColumns compares what a reader found in columns with what was sent. A value that was not sent must be null in its column.
+// Times are the same if they are the same instant. Other text that differs is compared as JSON.
 func SameInColumns(got, want any) bool {
 	if Same(got, want) {
 		return true

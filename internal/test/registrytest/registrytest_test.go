@@ -2,7 +2,7 @@ package registrytest
 
 import "testing"
 
-// The comparison takes no value for another one: a test that passes by it has seen each value.
+// The comparison never confuses two values, so a test that passes has seen each value.
 func TestSameInColumns_TellsValuesApart(t *testing.T) {
 	for _, test := range []struct {
 		got, want string

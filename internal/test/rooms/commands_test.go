@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// misplaced says what is wrong with the folder of a program, or nothing. Programs are in cmd, one folder each; those of
-// the chart and those of tests are beside their only user.
+// misplaced says what is wrong with the folder of a program; it is empty if nothing is. Programs are in cmd, one folder each; those
+// of the chart and of tests are next to their only user.
 func misplaced(folder string) string {
 	name, shipped := strings.CutPrefix(folder, "cmd/")
 	switch {
@@ -31,11 +31,11 @@ func TestCommands_LieInOnePlaceOrBesideTheirOnlyUser(t *testing.T) {
 		}
 	}
 	if len(programs) < 10 {
-		t.Errorf("only %d programs were looked at", len(programs))
+		t.Errorf("only %d programs were checked", len(programs))
 	}
 	for _, folder := range []string{"operate/audit", "internal/lambdas/bundle", "internal/cost", "cmd/consumer/tool", "athena"} {
 		if misplaced(folder) == "" {
-			t.Errorf("a program may lie in %s", folder)
+			t.Errorf("a program may be in %s", folder)
 		}
 	}
 }

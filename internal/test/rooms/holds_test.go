@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// packages are those in which no type may hold one that holds it: not by a field, and not by an interface that it satisfies.
+// packages are those in which no type may hold a type that holds it, by a field or by an interface that it satisfies.
 var packages = []string{"consumer/batch", "consumer/kcl", "consumer/lease", "consumer/shardmap", "consumer/source"}
 
-// A child that knows its parent can do anything that the parent can, so neither is understood without the other, and the
-// order of their locks is anybody's guess.
+// A child that knows its parent can do anything that the parent can, so neither can be understood without the other, and the order
+// of their locks is unclear.
 func TestTypes_HoldNobodyWhoHoldsThem(t *testing.T) {
 	for _, dir := range packages {
 		t.Run(dir, func(t *testing.T) {
@@ -79,7 +79,7 @@ func parse(t *testing.T, dir string) (files []*ast.File) {
 	return files
 }
 
-// holds says for each type of a package which others it holds: those in its fields, and those that satisfy it.
+// holds returns, for each type of a package, the types that it holds: those in its fields, and those that satisfy it.
 func holds(files []*ast.File) (map[string][]string, error) {
 	types := make(map[string]ast.Expr)
 	methods := make(map[string][]string)
@@ -119,7 +119,7 @@ func holds(files []*ast.File) (map[string][]string, error) {
 	return held, nil
 }
 
-// mentioned are the names in a type, those of fields left out.
+// mentioned returns the names in a type, without those of fields.
 func mentioned(e ast.Expr) (names []string) {
 	ast.Inspect(e, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -136,7 +136,7 @@ func mentioned(e ast.Expr) (names []string) {
 	return names
 }
 
-// satisfying are the types that have all methods of an interface.
+// satisfying returns the types that have all methods of an interface.
 func satisfying(i *ast.InterfaceType, methods map[string][]string) (names []string) {
 	var wanted []string
 	for _, m := range i.Methods.List {
@@ -152,7 +152,7 @@ func satisfying(i *ast.InterfaceType, methods map[string][]string) (names []stri
 	return names
 }
 
-// circle is a way from a type back to itself, or nil.
+// circle returns a path from a type back to itself, or nil.
 func circle(held map[string][]string) []string {
 	done := make(map[string]bool)
 	var way []string

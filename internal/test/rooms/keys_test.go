@@ -12,11 +12,11 @@ import (
 	"testing"
 )
 
-// keyPart is what only a key of the bucket holds: folders beside the manifests, the hours of manifests and the days of
-// notes, the time in a file's name, and numbers of lines in markers.
+// keyPart matches what only a key of the bucket contains: folders next to the manifests, the hours of manifests and the days of
+// notes, the time in a file's name, and the line numbers in markers.
 var keyPart = regexp.MustCompile(`moves/|outbox/|redriven/|2006/01/02|-1-(%|\(|\\d|\[0-9)|2006-01-02-15-|%09d\.json|\.json\.zst`)
 
-// makesKeys reports whether a source file holds a text that only keys hold.
+// makesKeys reports whether a source file contains a text that only keys contain.
 func makesKeys(t *testing.T, path string, source any) (text string) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), path, source, parser.SkipObjectResolution)
@@ -36,7 +36,7 @@ func makesKeys(t *testing.T, path string, source any) (text string) {
 	return text
 }
 
-// Who makes or takes apart a key beside the package that does both has a second idea of the layout.
+// Code outside writers/layout that makes or parses keys would define the layout a second time.
 func TestKeys_AreMadeAndParsedInOnePackage(t *testing.T) {
 	const root = "../../.."
 	found := 0
@@ -52,7 +52,7 @@ func TestKeys_AreMadeAndParsedInOnePackage(t *testing.T) {
 		folder := filepath.ToSlash(filepath.Dir(name))
 		switch {
 		case entry.IsDir() && (name == "internal/test" || strings.HasPrefix(entry.Name(), ".") && name != "." || strings.HasSuffix(name, "test")):
-			return fs.SkipDir // an independent reader has to have an idea of its own
+			return fs.SkipDir // an independent reader must not rely on our layout
 		case entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
 			return nil
 		}

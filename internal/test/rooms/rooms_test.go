@@ -1,6 +1,6 @@
-// Package rooms keeps the direction of the imports: a record knows nothing of who writes it, writers know nothing of who
-// consumes, and nothing that ships depends on what only tests use. Within the packages of the daemon it keeps the direction
-// between types: no child holds its parent.
+// Package rooms checks the direction of the imports: package record does not know its writers, writers do not know the consumer,
+// and nothing that ships depends on test code. Within the daemon's packages it checks the direction between types: no child holds
+// its parent.
 package rooms
 
 import (
@@ -14,8 +14,8 @@ import (
 
 const module = "aws-streaming-pipeline/"
 
-// rooms stand in the order of their imports: a package may import its own room and those above it in this list. The longest
-// name that fits a package is its room.
+// rooms are in the order of their imports: a package may import its own room and those above it in this list. The longest
+// matching name is a package's room.
 var rooms = []struct{ name, holds string }{
 	{"internal", "leaves that any room may use"},
 	{"record", "what a record is, when it is valid, where it belongs"},
@@ -33,7 +33,7 @@ var rooms = []struct{ name, holds string }{
 	{"internal/test", "what only tests and benchmarks use"},
 }
 
-// room gives the rank and the name of a package's room, or -1.
+// room returns the rank and the name of a package's room, or -1.
 func room(path string) (rank int, name string) {
 	rank = -1
 	for i, r := range rooms {
@@ -44,7 +44,7 @@ func room(path string) (rank int, name string) {
 	return rank, name
 }
 
-// fault says what is wrong with an import, or nothing.
+// fault says what is wrong with an import; it is empty if nothing is.
 func fault(from, to string) string {
 	rank, name := room(from)
 	below, other := room(to)
@@ -89,11 +89,11 @@ func TestImports_RunDown(t *testing.T) {
 		}
 	}
 	if imports < 100 {
-		t.Errorf("only %d imports were looked at", imports)
+		t.Errorf("only %d imports were checked", imports)
 	}
 }
 
-// The control: each of these imports would turn the direction around.
+// The control: each of these imports would reverse the direction.
 func TestFault_FindsImportsThatRunUp(t *testing.T) {
 	for from, to := range map[string]string{
 		"record/schema":    "writers",

@@ -1,6 +1,6 @@
 // Command fetch fills .cache/emulator with the AWS stand-ins that tests start: all of them, or the bundles named as
-// arguments (npm, python, engines, encoders, tools, shell, validator, java, codecs, go, prometheus, kubernetes). What is there
-// already is left alone.
+// arguments (npm, python, engines, encoders, tools, shell, validator, java, codecs, go, prometheus, kubernetes). Bundles that are there
+// already are left alone.
 package main
 
 import (
@@ -24,8 +24,8 @@ func main() {
 	}
 }
 
-// fetch tries every bundle, so that one registry out of reach does not hide the others. What this machine lacks the
-// runtime or the registry for is named and left out, except where CI is true: there it is an error.
+// fetch tries every bundle, so that one unreachable registry does not hide the others. A bundle that this machine lacks the
+// runtime or the registry for is named and left out; if CI is true, it is an error.
 func fetch(ctx context.Context, names []string) error {
 	bundles := emulator.Bundles()
 	for _, name := range names {
