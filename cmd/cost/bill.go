@@ -57,10 +57,10 @@ type prices struct {
 	OnDemandReadGB float64
 }
 
-// page is a page of prices.
+// page is a source of prices.
 type page struct{ What, Known, URL, Note string }
 
-// tier is a price per GB for the first GB of a month; UpToGB is 0 in the last.
+// tier is a price per GB up to a volume per month; UpToGB is 0 in the last tier.
 type tier struct{ UpToGB, PerGB float64 }
 
 // sheet holds the inputs of the estimate.
@@ -94,7 +94,7 @@ var formats = map[string]string{"jsonl": "jsonl-gzip", "parquet": "parquet-zstd"
 func (s stream) bytesPerSecond() float64 { return s.recordsPerSecond * s.recordBytes }
 func (s stream) gb() float64             { return s.bytesPerSecond() * month / kinesisGB }
 
-// bill is the daemon's month in dollars; fargate and spot are all of it.
+// bill is the daemon's price per month in dollars; fargate and spot are totals.
 type bill struct{ cores, fargate, spot, s3, dynamo float64 }
 
 func (s *sheet) daemon(st stream) bill {
@@ -104,7 +104,7 @@ func (s *sheet) daemon(st stream) bill {
 	b.cores = st.bytesPerSecond() / 1e9 * l.CPUSecondsPerGB
 	vcpu := max(b.cores/busy, workers*leastVCPU)
 
-	batches := max(month/commitSeconds, st.gb()*1e9*l.OutputRatio/workers/commitBytes) // of each worker
+	batches := max(month/commitSeconds, st.gb()*1e9*l.OutputRatio/workers/commitBytes) // per worker
 	lanes := workers * math.Ceil(float64(st.shards)/workers/batchShards)
 	puts := st.gb()*l.PutsPerGB + lanes*batches*batchPuts
 	b.s3 = puts/1000*p.S3PutsPer1000 + st.gb()*l.GetsPerGB/1000*p.S3GetsPer1000

@@ -34,7 +34,7 @@ func (r result) requestsPerGB() float64 {
 var title = map[string]string{
 	daemon:  "the daemon",
 	sdk:     "AWS SDK, goccy, parquet-go",
-	library: "vmware-go-kcl-v2, goccy, parquet-go, a file a shard",
+	library: "vmware-go-kcl-v2, goccy, parquet-go, one file per shard",
 	python:  "Python: json.loads, json.dumps",
 }
 
