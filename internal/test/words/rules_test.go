@@ -152,17 +152,66 @@ var rules = []rule{
 		bad: `\bthirty-second of\b`, want: "33/32 of",
 		no: []string{"the budget, a thirty-second of it and 32 MiB"}, yes: []string{"thirty seconds of silence"},
 	}, {
-		key: "of so many",
-		bad: `\b(?:\w+ )?of so many\b`, but: `^because `, want: "of the given number of",
-		no: []string{"a block of so many bytes"}, yes: []string{"so many shards that", "because of so many shards"},
+		key: "so many",
+		bad: `\b(?:\w+ )?of so many\b|\b(?:write|writes|until|for) so many (?:bytes|records|lines|seconds)\b`, but: `^because `, want: "the given number of",
+		no:  []string{"a block of so many bytes", "calls next until so many records have come"},
+		yes: []string{"so many shards that", "because of so many shards", "it refused so many records"},
+	}, {
+		key:  " a",
+		bad:  `\ban? (?:file|byte|line|row|request|call|lease|heartbeat|item|goroutine) an? (?:shard|worker|partition|batch|second|minute)` + afterUnit,
+		want: "one per shard, one per second",
+		no:   []string{"goccy, a file a shard", "a byte a second of a header"},
+		yes:  []string{"a file per shard", "in a line a shard id follows", "a call a second time"},
+	}, {
+		key:  " told ",
+		bad:  `\b(?:is|are|was|were) told (?:of|by)\b`,
+		want: "is called for, learns of, is described in, is decided by",
+		no:   []string{"Panicked, if set, is told of each panic", "What the defaults mean is told by the planner"},
+		yes:  []string{"one is told to stop", "they are told apart by their names", "it is called for each panic"},
+	}, {
+		key:  "'s",
+		bad:  `\b\w+ is (?:the library|(?:io|http|heap|sort|driver|fs|flag|fmt|json)\.[a-z]+)'s(?:[.:;,]|$)`,
+		want: `"implements io.Reader"`,
+		no:   []string{"Read is io.Reader's.", "Initialize is the library's."},
+		yes:  []string{"Read implements io.Reader.", "settings is the library's configuration."},
+	}, {
+		key:  " for a",
+		bad:  `\b(?:take|takes|took|taken|taking) (?:it|them|this|that|(?:an?|the) \w+) for an? \w+`,
+		but:  ` (?:lock|lease|slot|look|turn|place|connection|lane|share) for | for an? (?:while|moment|second|minute|time|long|new|given|walk|test)$`,
+		want: "mistakes it for, counts it as, treats it as",
+		no:   []string{"Lambda takes the answer for a success", "Other fields take a null for an absent member"},
+		yes:  []string{"it takes a lock for a write", "it takes the shard for a while", "S3 may take minutes for a large file"},
+	}, {
+		key:  " behind ",
+		bad:  `\b(?:records?|bytes?|words?|texts?|members?|lines?|values?|fields?|text) behind (?:it|them|the|an?)\b`,
+		want: `"after" for order`,
+		no:   []string{"records behind it are delivered again", "the text behind the last line"},
+		yes:  []string{"records after it", "records that are behind the tip", "the daemon is 300 records behind"},
+	}, {
+		key: "at hand", bad: `\bwith (?:[\w']+,? ){1,8}at hand\b`, want: `"with", without "at hand"`,
+		no:  []string{"runs a script with DuckDB and PyArrow at hand"},
+		yes: []string{"runs a script with DuckDB", "the case at hand"},
+	}, {
+		key: "body of", bad: `\b(?:no|any)body of (?:this|our|the|us)\b`, want: "third-party, independent, none of us",
+		no: []string{"readers that nobody of this project wrote"}, yes: []string{"the body of the request", "nobody offers this"},
+	}, {
+		key: "reckon", bad: `\breckon(?:s|ed|ing)?\b`, want: "calculates",
+		no: []string{"cost reckons what it costs", "Reckon with your numbers"}, yes: []string{"it calculates what it costs"},
+	}, {
+		key: "any more", bad: `\b(?:is|are) (?:\w+ )?not \w+ any more\b`, want: "no longer",
+		no: []string{"the stream is not fed any more"}, yes: []string{"the stream is no longer fed", "it does not take any more records"},
+	}, {
+		key: "what bec", bad: `\bwhat becomes of\b|\bwhat (?:has )?become of\b|\bwhat became of\b`, want: "what happens to, the result of",
+		no: []string{"What becomes of a record", "verdict is what became of a mutant"}, yes: []string{"what happens to a record"},
 	}, {
 		key: "stream",
 		bad: `\bgets? (?:a|the) (?:kinesis )?stream(?: \w+)? into\b`, want: "delivers a stream to",
 		no: []string{"Gets a Kinesis stream into S3"}, yes: []string{"gets a stream"},
 	}, {
 		key: "stand",
-		bad: `\bstands? (?:there|behind|beside)\b|\bwhat stands\b`, want: "is stored there, follows, is",
-		no: []string{"payloads stand there byte for byte", "what stands in the table"}, yes: []string{"it stands still", "it stands for the key"},
+		bad: `\bstands? (?:there|behind|beside|before (?:an?|the)|after (?:an?|the))\b|\bwhat stands\b`, want: "is stored there, precedes, follows, is",
+		no:  []string{"payloads stand there byte for byte", "what stands in the table", "the key stands before the value"},
+		yes: []string{"it stands still", "it stands for the key", "it stood the test"},
 	}, {
 		key: "with",
 		bad: `\bwithin what \w+ says\b|\bwith nothing between\b`, want: "within the bound given under, without a separator",

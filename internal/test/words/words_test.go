@@ -9,8 +9,8 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,8 +19,19 @@ import (
 
 const root = "../../.."
 
-// enforceGo makes findings in Go code failures. Until it is true, go test -v counts them, and lists them with -words.list.
-const enforceGo = false
+// unfinished are the folders of Go code whose findings do not fail yet: go test -v counts them, and lists them with -words.list.
+// Findings in all other folders fail. Remove a folder from the list when it has no findings left.
+var unfinished = []string{
+	"athena", "checkpoint", "checkpoint/checkpointtest", "checkpoint/dynamo", "checkpoint/local", "checkpoint/takeover",
+	"cmd/consumer", "cmd/demo", "cmd/generate", "cmd/producer", "cmd/scale-stream", "cmd/send-to-firehose",
+	"cmd/write-to-s3", "consumer", "consumer/batch", "consumer/kcl", "consumer/lease", "consumer/shardmap", "consumer/source",
+	"helm", "helm/demo", "helm/observe", "infra", "internal/awshttp", "internal/budget", "internal/iam", "internal/lambdas",
+	"internal/localbucket", "internal/localstream", "internal/metrics", "internal/pieces", "internal/scaling", "internal/serve",
+	"internal/streams", "internal/version", "operate/audit", "operate/check", "operate/objects", "operate/positions",
+	"operate/redrive", "producer", "record", "record/jsonscan", "record/prefix", "record/registry", "record/schema",
+	"record/schema/shred", "writers", "writers/jsonl", "writers/layout", "writers/parquet", "writers/s3sink", "writers/spool",
+	"writers/writerstest",
+}
 
 // later are pages whose findings are logged only, until they are rewritten.
 var later = []string{"docs/errors.md"}
@@ -124,22 +135,24 @@ func TestTexts_ReadAsAnEngineerWouldSayThem(t *testing.T) {
 		}
 		t.Error(f)
 	}
-	if enforceGo {
-		for _, f := range code {
-			t.Error(f)
-		}
-		return
-	}
 	counts := make(map[string]int)
 	for _, f := range code {
-		counts[filepath.Dir(f.path)]++
+		folder := path.Dir(f.path)
+		if !slices.Contains(unfinished, folder) {
+			t.Error(f)
+			continue
+		}
+		counts[folder]++
 		if *list {
 			fmt.Println(f)
 		}
 	}
-	t.Logf("%d findings in Go code; go test ./internal/test/words -v -words.list lists them", len(code))
-	for _, folder := range slices.Sorted(maps.Keys(counts)) {
-		t.Logf("%5d %s", counts[folder], folder)
+	for _, folder := range unfinished {
+		if n := counts[folder]; n > 0 {
+			t.Logf("%5d in %s; -words.list lists them", n, folder)
+		} else {
+			t.Logf("%s has no findings left: remove it from unfinished", folder)
+		}
 	}
 }
 
