@@ -16,9 +16,10 @@ type BucketConfig struct {
 	UploadConcurrency int    `envconfig:"UPLOAD_CONCURRENCY" default:"8" min:"1" max:"256" desc:"Number of parts uploaded at the same time."`
 }
 
-// bucketName tells names from URLs and paths, the usual mistake; which names there are is left to the store. The ARN of an
-// access point stands for a bucket (Amazon S3 User Guide, "Access points").
-var bucketName = regexp.MustCompile(`^[a-zA-Z0-9._-]+$|^arn:[^/]+[:/].+$`)
+// bucketName tells names from URLs and paths, the usual mistake; which names there are is left to the store: that of Ceph has
+// tenant:bucket (Ceph Object Gateway, "RGW Multi-tenancy"). The ARN of an access point stands for a bucket (Amazon S3 User
+// Guide, "Access points").
+var bucketName = regexp.MustCompile(`^[^/\s]+$|^arn:[^/]+[:/].+$`)
 
 func (c *BucketConfig) check(f *settings.Faults) {
 	f.Check(bucketName.MatchString(c.Bucket), "BUCKET", "the name of a bucket, without s3:// and without a key")

@@ -16,12 +16,17 @@ type CheckpointConfig struct {
 	MaxLeases        int           `envconfig:"MAX_LEASES" default:"0" min:"0" desc:"Largest number of shards that this worker takes; 0 means its fair share."`
 }
 
-// By the Amazon DynamoDB Developer Guide, "Naming rules".
-var tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+// By the Amazon DynamoDB Developer Guide, "Naming rules". Where its API takes the name of a table, it takes an ARN, too (API
+// reference, TableName), which may be that of a table in another account.
+var (
+	tableName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{3,255}$`)
+	tableARN  = regexp.MustCompile(`^arn:[^:]+:dynamodb:[^:]+:[0-9]{12}:table/[a-zA-Z0-9_.-]{3,255}$`)
+)
 
 const tableForm = "3 to 255 letters, digits, _ . and -"
 
 func (c *CheckpointConfig) check(f *settings.Faults) {
-	f.Check(c.CheckpointTable == "" || tableName.MatchString(c.CheckpointTable), "CHECKPOINT_TABLE", "the name of a DynamoDB table: "+tableForm)
+	f.Check(c.CheckpointTable == "" || tableName.MatchString(c.CheckpointTable) || tableARN.MatchString(c.CheckpointTable), "CHECKPOINT_TABLE",
+		"the name of a DynamoDB table, "+tableForm+", or its ARN")
 	f.Check(c.CheckpointFile == "" || c.CheckpointTable == "", "CHECKPOINT_FILE", "nothing if CHECKPOINT_TABLE is set")
 }

@@ -31,6 +31,29 @@ func TestLoadConfig_NamesEveryFaultAtOnce(t *testing.T) {
 	}
 }
 
+// Names that AWS or a compatible store takes, although they look unusual.
+func TestConfig_TakesNamesOfOtherAccountsAndStores(t *testing.T) {
+	for _, adjust := range []func(*Config){
+		func(c *Config) { c.CheckpointTable = "arn:aws:dynamodb:eu-west-1:123456789012:table/trips" },
+		func(c *Config) {
+			c.CheckpointTable = "arn:aws-us-gov:dynamodb:us-gov-west-1:123456789012:table/a.b_c-D"
+		},
+		func(c *Config) { c.Bucket, c.PathStyle = "tenant:bucket", true },
+		func(c *Config) { c.Bucket = "logs.example.com" },
+		func(c *Config) { c.Bucket = "trips--euw1-az1--x-s3" },
+		func(c *Config) { c.Bucket = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap" },
+		func(c *Config) { c.Bucket = "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:trips" },
+		func(c *Config) { c.StreamARN = "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/trips" },
+	} {
+		cfg := Defaults()
+		cfg.Stream, cfg.Bucket = "trips", "files"
+		adjust(&cfg)
+		if err := cfg.Validate(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // Every part of a batch takes memory and room in what is committed.
 func TestConfig_BoundsCommitSizeByTheNumberOfParts(t *testing.T) {
 	for _, c := range []struct {

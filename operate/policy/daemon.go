@@ -82,7 +82,7 @@ func (b *builder) keepCheckpoints() {
 	if b.cfg.CheckpointFile != "" {
 		return
 	}
-	table := []string{b.table()}
+	table := []string{b.table(b.cfg.Table())}
 	b.allow("KeepCheckpoints", table,
 		"dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem")
 	b.makeTable()
@@ -91,6 +91,6 @@ func (b *builder) keepCheckpoints() {
 // makeTable allows creating the table, with point-in-time recovery, if it does not exist.
 func (b *builder) makeTable() {
 	if b.cfg.CheckpointCreate {
-		b.allow("MakeTable", []string{b.table()}, "dynamodb:CreateTable", "dynamodb:UpdateContinuousBackups")
+		b.allow("MakeTable", []string{b.table(b.cfg.Table())}, "dynamodb:CreateTable", "dynamodb:UpdateContinuousBackups")
 	}
 }

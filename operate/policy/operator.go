@@ -19,10 +19,10 @@ func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 	b.allow("MarkRedrives", b.objects(layout.RedriveFolder), "s3:PutObject")
 	b.allow("SendRecords", stream, "kinesis:ListShards", "kinesis:PutRecord", "kinesis:PutRecords")
 	if cfg.CheckpointFile == "" {
-		table := []string{b.table()}
+		table := []string{b.table(b.cfg.Table())}
 		b.allow("MovePositions", table, "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem")
 		if oldTable != "" {
-			b.allow("ReadOldTable", []string{b.arn("dynamodb", "table/"+oldTable)}, "dynamodb:DescribeTable", "dynamodb:Scan")
+			b.allow("ReadOldTable", []string{b.table(oldTable)}, "dynamodb:DescribeTable", "dynamodb:Scan")
 			b.allow("ImportPositions", table, "dynamodb:PutItem")
 			b.makeTable()
 			b.allow("FindPositions", stream, "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator")

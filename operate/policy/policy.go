@@ -89,7 +89,13 @@ func (b *builder) fanOut() string {
 	return b.stream() + "/consumer/" + b.cfg.FanOutConsumer + ":*"
 }
 
-func (b *builder) table() string { return b.arn("dynamodb", "table/"+b.cfg.Table()) }
+// table is the ARN of a table, which may be named by it.
+func (b *builder) table(name string) string {
+	if strings.Contains(name, ":table/") {
+		return name
+	}
+	return b.arn("dynamodb", "table/"+name)
+}
 
 func (b *builder) bucket() string { return "arn:" + b.place.Partition + ":s3:::" + b.cfg.Bucket }
 

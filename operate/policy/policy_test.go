@@ -44,6 +44,8 @@ func TestDaemon_NamesTheNarrowestResources(t *testing.T) {
 		{"a partition of its own", nil, policy.Place{Partition: "aws-iso"}, "SeeBucket", "arn:aws-iso:s3:::files"},
 		{"a stream of another account", func(c *consumer.Config) { c.StreamARN = "arn:aws:kinesis:us-east-1:210987654321:stream/trips" }, policy.Place{Region: "eu-west-1"},
 			"ReadShards", "arn:aws:kinesis:us-east-1:210987654321:stream/trips"},
+		{"a table of another account", func(c *consumer.Config) { c.CheckpointTable = "arn:aws:dynamodb:us-east-1:210987654321:table/trips" }, policy.Place{Region: "eu-west-1"},
+			"MakeTable", "arn:aws:dynamodb:us-east-1:210987654321:table/trips"},
 		{"prefixes", nil, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/data/year=*, arn:aws:s3:::files/errors/*"},
 		{"errors under the data", func(c *consumer.Config) { c.Prefix, c.ErrorPrefix = "all/", "" }, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/all/*"},
 		{"a prefix without a beginning", func(c *consumer.Config) { c.Prefix = "!{timestamp:yyyy}/" }, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/*"},
