@@ -66,7 +66,7 @@ func TestDaemon_TellsEverywhereThatTheBucketIsNotThere(t *testing.T) {
 		return strings.Join(names, " ")
 	}
 	said := func() []string { return log.with("level=ERROR", `BUCKET=\"elsewhere\"`) }
-	eventually(t, 30*time.Second, "the bucket alone is missed", func() bool { return failing() == "bucket" && len(said()) > 0 })
+	eventually(t, "the bucket alone is missed", func() bool { return failing() == "bucket" && len(said()) > 0 })
 	if s := d.Status(); s.Ready || s.State == "running" {
 		t.Errorf("the page says %q, ready %v", s.State, s.Ready)
 	}
@@ -80,7 +80,7 @@ func TestDaemon_TellsEverywhereThatTheBucketIsNotThere(t *testing.T) {
 	if err := st.bucket.CreateBucket("elsewhere"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "the daemon is ready", func() bool { return d.Status().State == "running" })
+	eventually(t, "the daemon is ready", func() bool { return d.Status().State == "running" })
 	if code, body := get(t, d, "/readyz"); code != 200 {
 		t.Errorf("/readyz: %d %s", code, body)
 	}

@@ -133,7 +133,7 @@ func TestDaemon_WritesWhatFirehoseWrites(t *testing.T) {
 					t.Errorf("run: %v", err)
 				}
 			})
-			eventually(t, 30*time.Second, "six records are taken", func() bool { return d.Taken() == 6 })
+			eventually(t, "six records are taken", func() bool { return d.Taken() == 6 })
 			stop()
 			running.Wait()
 

@@ -44,23 +44,23 @@ func TestDaemon_WaitsForTheHashRangeThatItFiltersBy(t *testing.T) {
 				}
 			}
 			put()
-			run(func(d *Daemon) { eventually(t, 30*time.Second, "the first record is delivered", delivered(d)) })
+			run(func(d *Daemon) { eventually(t, "the first record is delivered", delivered(d)) })
 
 			refused := faults.Plant(localstream.Rule{Kind: localstream.ServerError, Operation: "ListShards", Probability: 1})
 			put()
 			run(func(d *Daemon) {
 				if !filter {
-					eventually(t, 30*time.Second, "a record is delivered without a listing", delivered(d))
+					eventually(t, "a record is delivered without a listing", delivered(d))
 					return
 				}
-				eventually(t, 30*time.Second, "readiness names what is missing", func() bool {
+				eventually(t, "readiness names what is missing", func() bool {
 					return slices.ContainsFunc(d.Status().Checks, func(c Check) bool { return strings.Contains(c.Problem, "KPL_HASH_FILTER") })
 				})
 				if n := d.Status().Pipeline.Totals.Records; n != 0 || refused.Hits() == 0 {
 					t.Errorf("%d records were read without a hash range, %d listings refused", n, refused.Hits())
 				}
 				faults.Clear()
-				eventually(t, 30*time.Second, "the record is delivered", delivered(d))
+				eventually(t, "the record is delivered", delivered(d))
 			})
 		})
 	}
@@ -80,7 +80,7 @@ func TestDaemon_ReadsNothingByAHashRangeThatIsNone(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	eventually(t, 30*time.Second, "readiness tells of the range", func() bool {
+	eventually(t, "readiness tells of the range", func() bool {
 		return slices.ContainsFunc(d.Status().Checks, func(c Check) bool { return strings.Contains(c.Problem, `"0x0" to`) })
 	})
 	stop()

@@ -126,7 +126,7 @@ func TestDaemon_AccountsForTenThousandMalformedRecords(t *testing.T) {
 					t.Errorf("run: %v", err)
 				}
 			})
-			eventually(t, time.Minute, "all records are taken in", func() bool { return d.Taken() >= int64(sent) })
+			eventually(t, "all records are taken in", func() bool { return d.Taken() >= int64(sent) })
 			stop()
 			running.Wait()
 			delivered, errors := st.rows("data"), st.rows("errors")

@@ -33,7 +33,7 @@ func TestDaemon_DeliversWithoutMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := st.run(d)
-	eventually(t, time.Minute, "the record is published", func() bool { return d.Status().Pipeline.Totals.Records == 1 })
+	eventually(t, "the record is published", func() bool { return d.Status().Pipeline.Totals.Records == 1 })
 	if err := stop(); err != nil {
 		t.Error(err)
 	}

@@ -62,7 +62,7 @@ func TestOpen_DeliversBySettingsAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := st.run(d)
-	eventually(t, time.Minute, "both records are published", func() bool {
+	eventually(t, "both records are published", func() bool {
 		totals := d.Status().Pipeline.Totals
 		return totals.Records >= 1 && totals.ErrorRecords >= 1
 	})

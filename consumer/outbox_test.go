@@ -98,7 +98,7 @@ func TestDaemon_PublishesTheOthersWhenABatchIsRefused(t *testing.T) {
 	stop := st.run(st.daemon(quick))
 	for n := range 3 {
 		st.send(fmt.Sprint("left-", n))
-		eventually(t, time.Minute, "the batch is in the outbox", func() bool { return len(st.outbox()) == n+1 })
+		eventually(t, "the batch is in the outbox", func() bool { return len(st.outbox()) == n+1 })
 	}
 	if err := stop(); err == nil || !strings.Contains(err.Error(), "not published yet") {
 		t.Errorf("the daemon ended with %v", err)
@@ -117,10 +117,10 @@ func TestDaemon_PublishesTheOthersWhenABatchIsRefused(t *testing.T) {
 	st.wrap, st.account.HTTPClient = nil, refusing{awshttp.Keep(nil), whole.Files[0].Key}
 	d := st.daemon(quick)
 	stop = st.run(d)
-	eventually(t, time.Minute, "the others are published", func() bool { return st.files() == 2 && len(st.outbox()) == 1 })
+	eventually(t, "the others are published", func() bool { return st.files() == 2 && len(st.outbox()) == 1 })
 	st.send("new")
-	eventually(t, time.Minute, "new records are delivered", func() bool { return st.files() == 3 })
-	eventually(t, time.Minute, "the refused batch is shown", func() bool { return len(d.Status().Pipeline.Unpublished) == 1 })
+	eventually(t, "new records are delivered", func() bool { return st.files() == 3 })
+	eventually(t, "the refused batch is shown", func() bool { return len(d.Status().Pipeline.Unpublished) == 1 })
 	u := d.Status().Pipeline.Unpublished[0]
 	if u.Batch != oldest.ID || u.Reason != "refused" || !strings.Contains(u.Error, "AccessDenied") || !strings.Contains(u.Error, whole.Files[0].Key) {
 		t.Errorf("shown is %+v", u)

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/emulator"
@@ -59,7 +58,7 @@ func deliver(t *testing.T, service registry.Service, described *schema.Schema, p
 			t.Error(err)
 		}
 	})
-	eventually(t, time.Minute, "everything is taken in", func() bool { return d.Taken() == int64(len(payloads)) })
+	eventually(t, "everything is taken in", func() bool { return d.Taken() == int64(len(payloads)) })
 	stop()
 	running.Wait()
 	files := make(map[string][]string)

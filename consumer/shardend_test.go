@@ -44,7 +44,7 @@ func TestDaemon_DeliversTheLastRecordsOfAShardWithItsEnd(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	eventually(t, 30*time.Second, "the end of the parent is committed", func() bool {
+	eventually(t, "the end of the parent is committed", func() bool {
 		row, err := st.store.Lease(t.Context(), "shardId-000000000000")
 		return err == nil && row.Checkpoint == checkpoint.ShardEnd
 	})

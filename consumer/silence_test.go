@@ -391,12 +391,15 @@ func endpoint(service string) func(*kinesis.Options) {
 	return func(o *kinesis.Options) { o.BaseEndpoint = aws.String("http://" + service) }
 }
 
-func (c *trial) daemon(store Store) *Daemon {
+func (c *trial) daemon(store Store, adjust ...func(*Config)) *Daemon {
 	cfg := Defaults()
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.CommitInterval = "stream", "bucket", "", 10*time.Second
 	cfg.ReadInterval = 4 * time.Second // so many calls take most of the test's own time
 	if c.fanOut {
 		cfg.FanOutConsumer = "files"
+	}
+	for _, f := range adjust {
+		f(&cfg)
 	}
 	collected := prometheus.NewRegistry()
 	m := metrics.New(collected)

@@ -73,7 +73,7 @@ func auditKeys(t *testing.T, st *stage, adjust func(*Config)) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	eventually(t, time.Minute, "four records are taken", func() bool { return d.Taken() == 4 })
+	eventually(t, "four records are taken", func() bool { return d.Taken() == 4 })
 	stop()
 	running.Wait()
 

@@ -55,7 +55,7 @@ func TestDaemon_WritesAThirdFormat(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	eventually(t, 30*time.Second, "two records are taken", func() bool { return d.Taken() == 2 })
+	eventually(t, "two records are taken", func() bool { return d.Taken() == 2 })
 	stop()
 	running.Wait()
 

@@ -41,8 +41,8 @@ func TestConsumer_LosesAndDoublesNothingWhenItIsKilled(t *testing.T) {
 	sending.Wait()
 	// Other settings than those of the dead: recovery must not depend on them.
 	last := s.start("COMPRESSION=none", "PREFIX=data/other/!{timestamp:yyyy}/")
-	eventually(t, time.Minute, "all trips delivered", func() bool { return len(s.lines("data/")) >= trips })
-	if err := last.terminate(20 * time.Second); err != nil {
+	eventually(t, "all trips delivered", func() bool { return len(s.lines("data/")) >= trips })
+	if err := last.terminate(); err != nil {
 		t.Errorf("graceful stop: %v\n%s", err, last.log)
 	}
 	checkTrips(t, s, trips)
@@ -61,12 +61,20 @@ func TestConsumer_CommitsAndExitsWithZeroOnSIGTERM(t *testing.T) {
 	if _, err := p.Run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	consumer := s.start("COMMIT_INTERVAL=1h", "LOG_LEVEL=debug")
-	time.Sleep(5 * time.Second)
+	address := freeAddress(t)
+	consumer := s.start("COMMIT_INTERVAL=1h", "LOG_LEVEL=debug", "HTTP_ADDRESS="+address)
+	eventually(t, "all trips are in open files", func() bool {
+		st, ok := status(t, address)
+		rows := int64(0)
+		for _, f := range st.Pipeline.Open {
+			rows += f.Rows
+		}
+		return ok && rows == 500
+	})
 	if n := len(s.lines("")); n > 0 {
 		t.Errorf("%d lines visible before any commit", n)
 	}
-	if err := consumer.terminate(15 * time.Second); err != nil {
+	if err := consumer.terminate(); err != nil {
 		t.Errorf("exit: %v\n%s", err, consumer.log)
 	}
 	if n := len(s.lines("data/")); n != 500 {

@@ -145,8 +145,11 @@ func (p *process) kill() {
 	p.exited <- <-p.exited // the exit is known now; Cleanup takes it again
 }
 
+// patience is what every wait in real time has, however busy the machine is.
+const patience = 2 * time.Minute
+
 // terminate sends SIGTERM and returns how the process ended.
-func (p *process) terminate(within time.Duration) error {
+func (p *process) terminate() error {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		p.t.Fatalf("terminate: %v\n%s", err, p.log)
@@ -155,8 +158,8 @@ func (p *process) terminate(within time.Duration) error {
 	case err := <-p.exited:
 		p.exited <- err
 		return err
-	case <-time.After(within):
-		p.t.Fatalf("not stopped %v after SIGTERM\n%s", within, p.log)
+	case <-time.After(patience):
+		p.t.Fatalf("not stopped %v after SIGTERM\n%s", patience, p.log)
 		return nil
 	}
 }
@@ -220,14 +223,20 @@ func (s *surroundings) lines(prefix string) []json.RawMessage {
 }
 
 // eventually waits for a condition.
-func eventually(t *testing.T, within time.Duration, what string, ok func() bool) {
+func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), within)
+	within(t, patience, what, ok)
+}
+
+// within waits for a condition that much work comes before.
+func within(t *testing.T, patience time.Duration, what string, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("not within %v: %s", within, what)
+			t.Fatalf("not within %v: %s", patience, what)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

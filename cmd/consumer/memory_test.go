@@ -88,7 +88,7 @@ func TestConsumer_KeepsToItsMemory(t *testing.T) {
 			}
 			bound := load.budget/100*110 + fixed
 			c := s.startIn(container(t, bound/10*11), settings...)
-			eventually(t, 3*time.Minute, "all records are in open files", func() bool {
+			within(t, 10*time.Minute, "all records are in open files", func() bool {
 				st, ok := status(t, address)
 				rows := int64(0)
 				for _, f := range st.Pipeline.Open {
@@ -97,7 +97,7 @@ func TestConsumer_KeepsToItsMemory(t *testing.T) {
 				return ok && rows == load.count
 			})
 			peak := peakMemory(t, c.cmd.Process.Pid)
-			if err := c.terminate(time.Minute); err != nil {
+			if err := c.terminate(); err != nil {
 				t.Errorf("exit: %v\n%s", err, c.log)
 			}
 			files := s.files("data/")

@@ -48,10 +48,14 @@ func TestConsumer_WritesParquetByASchemaThatDuckDBReads(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := s.start("FORMAT=parquet", "SCHEMA="+schemaFile)
-	eventually(t, 30*time.Second, "both bad records are in the error prefix", func() bool { return len(s.lines("errors/")) == 2 })
-	time.Sleep(2 * time.Second)
-	if err := c.terminate(20 * time.Second); err != nil {
+	address := freeAddress(t)
+	c := s.start("FORMAT=parquet", "SCHEMA="+schemaFile, "HTTP_ADDRESS="+address)
+	eventually(t, "both bad records are in the error prefix", func() bool { return len(s.lines("errors/")) == 2 })
+	eventually(t, "all trips are published", func() bool {
+		st, ok := status(t, address)
+		return ok && st.Pipeline.Totals.Records >= trips
+	})
+	if err := c.terminate(); err != nil {
 		t.Errorf("exit: %v\n%s", err, c.log)
 	}
 	out, err := emulator.Python(t, script, filepath.Join(s.dir, "bucket", bucketName, "data")).CombinedOutput()

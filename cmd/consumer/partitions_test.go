@@ -41,7 +41,7 @@ func TestConsumer_DeliversManyPartitions(t *testing.T) {
 			c := s.start("CHECKPOINT_FILE=", fmt.Sprint("CHECKPOINT_TABLE=by-", perRecord), "AWS_ENDPOINT_URL_DYNAMODB="+dynamodb.URL, "HTTP_ADDRESS="+address,
 				"PARTITION_QUERY={customer:.customer}", "PREFIX=data/customer=!{partitionKeyFromQuery:customer}/",
 				"ERROR_PREFIX=errors/!{firehose:error-output-type}/")
-			eventually(t, 10*time.Minute, "all records are published", func() bool {
+			within(t, 10*time.Minute, "all records are published", func() bool {
 				st, ok := status(t, address)
 				return ok && st.Pipeline.Totals.Records >= int64(*partitions)
 			})
@@ -54,7 +54,7 @@ func TestConsumer_DeliversManyPartitions(t *testing.T) {
 					t.Errorf("peak memory %d MB, bound %d", peak/1e6, bound/1e6)
 				}
 			}
-			if err := c.terminate(time.Minute); err != nil {
+			if err := c.terminate(); err != nil {
 				t.Errorf("exit: %v\n%s", err, c.log)
 			}
 

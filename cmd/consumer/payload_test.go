@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -65,10 +64,10 @@ func TestConsumer_AccountsForEveryPayload(t *testing.T) {
 		}
 		return n
 	}()
-	eventually(t, 30*time.Second, "all payloads accounted for", func() bool {
+	eventually(t, "all payloads accounted for", func() bool {
 		return len(s.lines("data/")) >= delivered && len(s.lines("errors/")) >= errors
 	})
-	if err := consumer.terminate(15 * time.Second); err != nil {
+	if err := consumer.terminate(); err != nil {
 		t.Errorf("exit: %v\n%s", err, consumer.log)
 	}
 

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -64,9 +63,9 @@ func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 			address := freeAddress(t)
 			p := b.start(slices.Concat(b.endpoints, env, []string{"HTTP_ADDRESS=" + address})...)
 			b.send(`{"n":1}`, `{"n":2}`, `{"n":3}`, "")
-			eventually(t, time.Minute, "all records are delivered", func() bool { return b.delivered() == 4 || len(b.refusals()) > 0 })
-			eventually(t, time.Minute, "the daemon is ready", func() bool { return ready(address) || len(b.refusals()) > 0 })
-			if err := p.terminate(time.Minute); err != nil {
+			eventually(t, "all records are delivered", func() bool { return b.delivered() == 4 || len(b.refusals()) > 0 })
+			eventually(t, "the daemon is ready", func() bool { return ready(address) || len(b.refusals()) > 0 })
+			if err := p.terminate(); err != nil {
 				t.Errorf("exit: %v\n%s", err, p.log)
 			}
 			if refused := b.refusals(); len(refused) > 0 {
@@ -86,8 +85,8 @@ func makeTable(b *border, env []string) []string {
 	b.t.Helper()
 	b.enforce(b.print(env))
 	p := b.start(slices.Concat(b.endpoints, env)...)
-	eventually(b.t, time.Minute, "the table is in use", func() bool { return b.needed("dynamodb:UpdateItem") })
-	if err := p.terminate(time.Minute); err != nil {
+	eventually(b.t, "the table is in use", func() bool { return b.needed("dynamodb:UpdateItem") })
+	if err := p.terminate(); err != nil {
 		b.t.Fatalf("exit: %v\n%s", err, p.log)
 	}
 	return []string{"CHECKPOINT_TABLE_CREATE=false"}
@@ -140,7 +139,7 @@ func TestPolicy_HasNothingToSpare(t *testing.T) {
 				address := freeAddress(t)
 				b.start(slices.Concat(b.endpoints, env, []string{"HTTP_ADDRESS=" + address})...)
 				b.send(`{"n":1}`, "")
-				eventually(t, time.Minute, "a call is refused", func() bool {
+				eventually(t, "a call is refused", func() bool {
 					ready(address) // looks at the bucket
 					return len(b.refusals()) > 0
 				})
@@ -168,7 +167,7 @@ func TestPolicy_IsEnoughForOperators(t *testing.T) {
 	const old = "java"
 	p := b.start(env...) // it may do everything
 	b.send(`{"n":1}`, "no JSON")
-	eventually(t, time.Minute, "the records are delivered", func() bool { return b.delivered() == 2 })
+	eventually(t, "the records are delivered", func() bool { return b.delivered() == 2 })
 
 	b.enforce(b.print(env, "--operator", "--import-table", old))
 	environment := b.environment(append(slices.Clone(env), b.endpoints...)...)
@@ -183,7 +182,7 @@ func TestPolicy_IsEnoughForOperators(t *testing.T) {
 	tool(environment, "redrive", "--stream", streamName)
 	tool(environment, "checkpoint", "show")
 	tool(environment, "checkpoint", "rewind", "--shard", "shardId-000000000000", "--to", "TRIM_HORIZON", "--yes")
-	if err := p.terminate(time.Minute); err != nil {
+	if err := p.terminate(); err != nil {
 		t.Errorf("exit: %v\n%s", err, p.log)
 	}
 	wantNone := func() {

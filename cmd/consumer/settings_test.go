@@ -95,7 +95,7 @@ func TestConsumer_PublishesWhatWasCommittedUnderOtherSettings(t *testing.T) {
 			for _, where := range append(places(left), left.Manifest) {
 				s.await(where, worker)
 			}
-			if err := worker.terminate(20 * time.Second); err != nil {
+			if err := worker.terminate(); err != nil {
 				t.Errorf("exit: %v\n%s", err, worker.log)
 			}
 			if snap := s.table(); len(snap.Batches) > 0 {
@@ -142,7 +142,7 @@ func (s *surroundings) crash() checkpoint.Batch {
 	worker := s.start("AWS_ENDPOINT_URL_S3=" + bucket.URL())
 	select {
 	case <-publishing:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		s.t.Fatalf("nothing was committed\n%s", worker.log)
 	}
 	worker.kill()
@@ -162,7 +162,7 @@ func (s *surroundings) crash() checkpoint.Batch {
 // await waits until an object is there.
 func (s *surroundings) await(where checkpoint.Place, worker *process) {
 	s.t.Helper()
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(s.dir, "bucket", where.Bucket, where.Key)); err == nil {
 			return
 		}

@@ -137,8 +137,8 @@ func TestImport_GoesOnAfterSplitsWhereTheJavaLibraryStopped(t *testing.T) {
 			s.split(shard(2), aws.String("100"))
 			s.put(0, 70)
 			want := []int{22, 23, 24, 32, 33, 41, 50, 51, 52, 60, 61, 62, 63, 70}
-			eventually(t, 60*time.Second, fmt.Sprint("numbers ", want), func() bool { return len(s.numbers()) >= len(want) })
-			if err := p.terminate(20 * time.Second); err != nil {
+			eventually(t, fmt.Sprint("numbers ", want), func() bool { return len(s.numbers()) >= len(want) })
+			if err := p.terminate(); err != nil {
 				t.Errorf("exit: %v\n%s", err, p.log)
 			}
 			if got := s.numbers(); !slices.Equal(got, want) {

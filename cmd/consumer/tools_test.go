@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -64,10 +63,10 @@ func (s *surroundings) wantTool(code int, says []string, args ...string) string 
 func (s *surroundings) deliver(data, errs int) {
 	s.t.Helper()
 	p := s.start()
-	eventually(s.t, 60*time.Second, fmt.Sprintf("%d records and %d errors", data, errs), func() bool {
+	eventually(s.t, fmt.Sprintf("%d records and %d errors", data, errs), func() bool {
 		return len(s.lines("data/")) >= data && len(s.lines("errors/")) >= errs && s.manifested()
 	})
-	if err := p.terminate(20 * time.Second); err != nil {
+	if err := p.terminate(); err != nil {
 		s.t.Errorf("exit: %v\n%s", err, p.log)
 	}
 	if d, e := len(s.lines("data/")), len(s.lines("errors/")); d != data || e != errs {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/emulator"
@@ -60,16 +59,16 @@ func TestConsumer_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
 			}
 
 			address := freeAddress(t)
-			c := s.start("FORMAT="+format, "COMPRESSION=none", "SCHEMA="+schema, "HTTP_ADDRESS="+address)
-			eventually(t, 20*time.Second, "the consumer is ready", func() bool { return readiness(address) == "" })
+			c := s.start("FORMAT="+format, "COMPRESSION=none", "SCHEMA="+schema, "HTTP_ADDRESS="+address, "FAILOVER_TIME=10s")
+			eventually(t, "the consumer is ready", func() bool { return readiness(address) == "" })
 			delivered := fmt.Sprintf("consumer_records_total{application=\"streaming-pipeline\",result=\"delivered\"} %d\n", good)
-			eventually(t, 20*time.Second, "the good records are delivered", func() bool {
+			eventually(t, "the good records are delivered", func() bool {
 				if problem := readiness(address); problem != "" {
 					t.Errorf("not ready: %s", problem)
 				}
 				return strings.Contains(metricsOf(t, address), delivered)
 			})
-			eventually(t, 20*time.Second, "the bad records are in the error prefix", func() bool { return len(s.lines("errors/")) >= 2*len(bad) })
+			eventually(t, "the bad records are in the error prefix", func() bool { return len(s.lines("errors/")) >= 2*len(bad) })
 			if problem := readiness(address); problem != "" {
 				t.Errorf("not ready: %s", problem)
 			}
@@ -78,7 +77,7 @@ func TestConsumer_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
 					t.Errorf("the metrics lack %s", line)
 				}
 			}
-			if err := c.terminate(20 * time.Second); err != nil {
+			if err := c.terminate(); err != nil {
 				t.Errorf("exit: %v\n%s", err, c.log)
 			}
 
