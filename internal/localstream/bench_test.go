@@ -14,7 +14,7 @@ import (
 	"aws-streaming-pipeline/internal/localstream"
 )
 
-// A taxi trip of the demo takes about this much.
+// Approximate size of a taxi trip of the demo.
 const tripBytes = 1200
 
 // discard is a response that keeps nothing.
@@ -47,7 +47,7 @@ func putBody(records int) []byte {
 	return []byte(`{"StreamName":"` + trips + `","Records":[` + strings.Join(entries, ",") + `]}`)
 }
 
-// BenchmarkPutRecords stores requests of 500 trips in 4 shards, the oldest giving way; MB/s count payloads.
+// BenchmarkPutRecords stores requests of 500 trips in 4 shards, dropping the oldest; MB/s count payloads.
 func BenchmarkPutRecords(b *testing.B) {
 	k, err := localstream.New(localstream.Options{MaxBytes: 64 << 20, WhenFull: localstream.TrimOldest})
 	if err != nil {
@@ -64,7 +64,7 @@ func BenchmarkPutRecords(b *testing.B) {
 	}
 }
 
-// filled is a Kinesis with so many trips in one shard.
+// filled is a Kinesis with that many trips in one shard.
 func filled(b *testing.B, options localstream.Options, records int) *localstream.Kinesis {
 	b.Helper()
 	k, err := localstream.New(options)
@@ -86,7 +86,7 @@ func filled(b *testing.B, options localstream.Options, records int) *localstream
 func BenchmarkSubscribeToShard(b *testing.B) {
 	const records = 70_000
 	k := filled(b, localstream.Options{SubscribeInterval: 1}, records)
-	// The end of the shard is that of the subscription.
+	// The subscription ends with the shard.
 	serve(b, k, "SplitShard", []byte(`{"StreamName":"`+trips+`","ShardToSplit":"shardId-000000000000","NewStartingHashKey":"1000"}`))
 	var registered struct{ Consumer struct{ ConsumerARN string } }
 	answer := httptest.NewRecorder()

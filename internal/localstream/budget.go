@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// budget bounds the memory of the records of all shards. It takes no stream's lock, and a shard's lock only while it
-// holds no other shard's, so that puts may ask for memory while they hold their stream.
+// budget limits the memory of the records of all shards. It does not take any stream's lock, and takes a shard's lock
+// only while it holds no other shard's, so that puts may request memory while they hold their stream.
 type budget struct {
 	max    int64
 	policy Policy
@@ -17,7 +17,7 @@ type budget struct {
 
 	mu     sync.Mutex
 	shards map[*shard]struct{} // those that hold or held segments
-	// refused is closed when a put finds no room; nil if nobody waits for that.
+	// refused is closed when a put does not fit; nil if nobody waits for that.
 	refused chan struct{}
 }
 
@@ -28,7 +28,7 @@ func newBudget(max int64, policy Policy) *budget {
 // maxArena is the largest arena for several records: small enough that some segments always fit.
 func (b *budget) maxArena() int { return int(min(maxArenaBytes, b.max/8)) }
 
-// grow takes memory for a segment of a shard, and makes room by the policy if there is none.
+// grow reserves memory for a segment of a shard, and frees some by the policy if necessary.
 func (b *budget) grow(target *shard, bytes int64, now time.Time) bool {
 	b.mu.Lock()
 	b.shards[target] = struct{}{}
@@ -52,7 +52,7 @@ func (b *budget) grow(target *shard, bytes int64, now time.Time) bool {
 	return true
 }
 
-// reserve takes bytes if they are there.
+// reserve reserves bytes if they are available.
 func (b *budget) reserve(bytes int64) bool {
 	for {
 		used := b.used.Load()
@@ -67,7 +67,7 @@ func (b *budget) reserve(bytes int64) bool {
 
 func (b *budget) release(bytes int64) { b.used.Add(-bytes) }
 
-// pressure returns a channel that is closed when a put finds no room.
+// pressure returns a channel that is closed when a put does not fit.
 func (b *budget) pressure() <-chan struct{} {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -77,7 +77,7 @@ func (b *budget) pressure() <-chan struct{} {
 	return b.refused
 }
 
-// refuse tells that a put found no room.
+// refuse signals that a put did not fit.
 func (b *budget) refuse() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -97,8 +97,8 @@ func (b *budget) members() []*shard {
 	return members
 }
 
-// dropOldest forgets the segment with the oldest record among those that the policy lets go. It reports false if there
-// is none.
+// dropOldest drops the segment with the oldest record among those that the policy allows. It reports false if there is
+// none.
 func (b *budget) dropOldest(members []*shard) bool {
 	var found *shard
 	var oldest int64
@@ -121,7 +121,7 @@ func (b *budget) dropOldest(members []*shard) bool {
 	return true
 }
 
-// forget drops all records of a shard that exists no more.
+// forget drops all records of a shard that no longer exists.
 func (b *budget) forget(sh *shard) {
 	b.mu.Lock()
 	delete(b.shards, sh)

@@ -7,9 +7,8 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// contentTypeCBOR marks calls in CBOR (RFC 8949). The operations and members are those of JSON; payloads are byte
-// strings, and times are milliseconds under the tag for times, as the AWS SDK for Java and Kinesis write them to each
-// other.
+// contentTypeCBOR marks calls in CBOR (RFC 8949). Operations and members are those of JSON; payloads are byte strings,
+// and times are milliseconds with the time tag, as exchanged by the AWS SDK for Java and Kinesis.
 const contentTypeCBOR = "application/x-amz-cbor-1.1"
 
 // Major types of CBOR, in the upper three bits of an item's first byte.
@@ -54,7 +53,7 @@ func (r *getRecordsRequest) decodeCBOR(body []byte) error {
 	}
 	members, ok := value.(cbor.Map)
 	if !ok {
-		return errorf(codeSerialization, "the request is no map")
+		return errorf(codeSerialization, "the request is not a map")
 	}
 	for name, value := range members {
 		text, isText := value.(cbor.String)
@@ -68,7 +67,7 @@ func (r *getRecordsRequest) decodeCBOR(body []byte) error {
 			limit := int(min(number, math.MaxInt32))
 			r.Limit = &limit
 		default:
-			return errorf(codeSerialization, "member %q is none of GetRecords, or of another type", name)
+			return errorf(codeSerialization, "member %q is not a member of GetRecords, or has the wrong type", name)
 		}
 	}
 	return nil

@@ -338,8 +338,8 @@ func checkSubscribeNowhere(s *stand) error {
 	return refused(err, "ResourceNotFoundException")
 }
 
-// checkCBOR reads with one iterator in both forms. What the form in CBOR is, no reference says; the rule is what the AWS
-// SDK for Java takes: data as byte strings, times as whole milliseconds. The SDK for Go does not speak it, so the call is
+// checkCBOR reads with one iterator in both forms. No reference describes the CBOR form; the rule is what the AWS SDK for
+// Java accepts: data as byte strings, times as whole milliseconds. The SDK for Go does not support it, so the call is
 // made by hand.
 func checkCBOR(s *stand) error {
 	name, _, err := s.filled(3)
@@ -410,7 +410,7 @@ func (s *stand) callCBOR(operation string, request cbor.Map) (cbor.Map, error) {
 	}
 	value, err := cbor.Decode(answer)
 	if err != nil {
-		return nil, unlike("answered with what is no CBOR: %v", err)
+		return nil, unlike("the answer is not CBOR: %v", err)
 	}
 	members, ok := value.(cbor.Map)
 	if !ok {

@@ -24,14 +24,14 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// rule is one thing that the Kinesis API reference (of the operation in its name) or the page "Quotas and limits"
+// rule is one fact that the Kinesis API reference (of the operation in its name) or the page "Quotas and limits"
 // documents, and a check of it. A check returns what it met instead.
 type rule struct {
 	name  string
 	check func(*stand) error
 }
 
-// deviation is a rule that an emulator is known to break. The suite asserts that it still does, in this way, so that
+// deviation is a rule that an emulator is known to break. The suite asserts that it still breaks it in this way, so that
 // the list stays true.
 type deviation struct {
 	emulator string
@@ -40,7 +40,7 @@ type deviation struct {
 	meets string
 }
 
-// Where the emulators differ from what AWS documents, which is the rule's name. This package has no line here.
+// Where the emulators differ from what AWS documents, which is the rule's name. This package has no entry here.
 var deviations = []deviation{
 	{"kinesalite", "CreateStream on demand opens four shards", "ValidationException"},
 	{"kinesalite", "DescribeStream pages by Limit and ExclusiveStartShardId", "shardId-000000000002 false shardId-000000000000"},
@@ -74,7 +74,7 @@ var deviations = []deviation{
 	{"kinesalite", "DescribeStreamSummary counts the consumers", "UnknownOperationException"},
 	{"kinesalite", "DeleteStream refuses a stream with consumers: ResourceInUseException", "UnknownOperationException"},
 	{"kinesalite", "SubscribeToShard pushes what is there and what comes", "UnknownOperationException"},
-	{"kinesalite", "SubscribeToShard continues behind ContinuationSequenceNumber", "UnknownOperationException"},
+	{"kinesalite", "SubscribeToShard continues after ContinuationSequenceNumber", "UnknownOperationException"},
 	{"kinesalite", "SubscribeToShard tells the ChildShards at the end of a shard", "UnknownOperationException"},
 	{"kinesalite", "SubscribeToShard twice within five seconds: ResourceInUseException", "UnknownOperationException"},
 	{"kinesalite", "SubscribeToShard of an unknown shard: ResourceNotFoundException", "UnknownOperationException"},
@@ -92,7 +92,7 @@ var deviations = []deviation{
 	{"kinesis-local", "ListStreamConsumers pages by MaxResults and NextToken", `met "2, 2 names"`},
 	{"kinesis-local", "DeregisterStreamConsumer: ResourceNotFoundException for later calls", "still described"},
 	{"kinesis-local", "SubscribeToShard pushes what is there and what comes", "expected initial-response, got SubscribeToShardEvent"},
-	{"kinesis-local", "SubscribeToShard continues behind ContinuationSequenceNumber", "expected initial-response, got SubscribeToShardEvent"},
+	{"kinesis-local", "SubscribeToShard continues after ContinuationSequenceNumber", "expected initial-response, got SubscribeToShardEvent"},
 	{"kinesis-local", "SubscribeToShard tells the ChildShards at the end of a shard", "expected initial-response, got SubscribeToShardEvent"},
 	{"kinesis-local", "SubscribeToShard twice within five seconds: ResourceInUseException", "expected initial-response, got SubscribeToShardEvent"},
 	{"kinesis-local", "SubscribeToShard of an unknown shard: ResourceNotFoundException", "expected initial-response, got SubscribeToShardEvent"},
@@ -110,7 +110,7 @@ var deviations = []deviation{
 	{"moto", "GetRecords refuses a malformed iterator: InvalidArgumentException", "StatusCode: 500"},
 	{"moto", "ListShards pages by MaxResults and NextToken", "inconsistent with page token"},
 	{"moto", "ListShards refuses NextToken with StreamName: InvalidArgumentException", "accepted"},
-	{"moto", "ListShards begins behind ExclusiveStartShardId", `met "0,1,2"`},
+	{"moto", "ListShards begins after ExclusiveStartShardId", `met "0,1,2"`},
 	{"moto", "ListShards AFTER_SHARD_ID", `met "0,1,2,3,4"`},
 	{"moto", "ListShards AT_LATEST", `met "0,1,2,3,4"`},
 	{"moto", "ListShards AT_TRIM_HORIZON", `met "0,1,2,3,4"`},
@@ -128,7 +128,7 @@ var deviations = []deviation{
 	{"moto", "DescribeStreamSummary counts the consumers", `met "0"`},
 	{"moto", "DeleteStream refuses a stream with consumers: ResourceInUseException", "accepted"},
 	{"moto", "SubscribeToShard pushes what is there and what comes", "StatusCode: 500"},
-	{"moto", "SubscribeToShard continues behind ContinuationSequenceNumber", "StatusCode: 500"},
+	{"moto", "SubscribeToShard continues after ContinuationSequenceNumber", "StatusCode: 500"},
 	{"moto", "SubscribeToShard tells the ChildShards at the end of a shard", "StatusCode: 500"},
 	{"moto", "SubscribeToShard twice within five seconds: ResourceInUseException", "StatusCode: 500"},
 	{"moto", "SubscribeToShard of an unknown shard: ResourceNotFoundException", "StatusCode: 500"},
@@ -140,8 +140,8 @@ type stand struct {
 	client *kinesis.Client
 }
 
-// checkBound ends a check. An emulator that takes half a megabyte a second on a quiet machine needs minutes for the
-// largest on a busy one.
+// checkBound limits a check. An emulator that accepts half a megabyte per second on a quiet machine needs minutes for the
+// largest check on a busy one.
 const checkBound = 4 * time.Minute
 
 var streamCount atomic.Int64
@@ -160,7 +160,7 @@ func newClient(url string) *kinesis.Client {
 	return kinesis.New(clientOptions(url))
 }
 
-// TestConformance holds this package and three independent emulators to one list of rules.
+// TestConformance applies one list of rules to this package and three independent emulators.
 func TestConformance(t *testing.T) {
 	endpoints := []struct {
 		name  string
@@ -188,8 +188,8 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// unsteady are deviations that come and go with the load of the machine: the emulator gives shards other times than it
-// gives records.
+// unsteady are deviations that come and go with the load of the machine: the emulator's times of shards differ from those
+// of records.
 var unsteady = []deviation{
 	{"kinesis-local", "ListShards AT_TIMESTAMP before a split", `met "0,1,2,3,4"`},
 	{"kinesis-local", "ListShards AT_TIMESTAMP after a split", `met "0,1,2,3,4"`},
@@ -214,7 +214,7 @@ func judge(t *testing.T, emulator string, r rule, met error) {
 	}
 }
 
-// TestConformance_ListsDeviationsOfKnownRules keeps a misspelt rule from passing as a deviation that never comes up.
+// TestConformance_ListsDeviationsOfKnownRules keeps a misspelt rule from passing as a deviation that never occurs.
 func TestConformance_ListsDeviationsOfKnownRules(t *testing.T) {
 	for _, d := range slices.Concat(deviations, unsteady) {
 		if !slices.ContainsFunc(rules, func(r rule) bool { return r.name == d.rule }) {
@@ -248,21 +248,21 @@ var rules = []rule{
 	{"PutRecords takes a request of 6 MiB", checkPut6MiB},
 	{"PutRecords refuses a request of more than 10 MiB", checkPut11MiB},
 	{"GetShardIterator TRIM_HORIZON begins with the oldest record", checkTrimHorizon},
-	{"GetShardIterator LATEST begins behind the newest record", checkLatest},
+	{"GetShardIterator LATEST begins after the newest record", checkLatest},
 	{"GetShardIterator AT_SEQUENCE_NUMBER and AFTER_SEQUENCE_NUMBER", checkBySequence},
 	{"GetShardIterator AT_TIMESTAMP begins with the first record from then on", checkByTime},
 	{"GetShardIterator refuses a time in the future: InvalidArgumentException", checkFuture},
 	{"GetShardIterator refuses a sequence number of another shard: InvalidArgumentException", checkForeignSequence},
-	{"GetRecords honours Limit and continues behind it", checkLimit},
+	{"GetRecords honours Limit and continues after it", checkLimit},
 	{"GetRecords refuses a Limit above 10000", checkLimitAbove},
 	{"GetRecords gives at most 10 MiB", checkAnswerSize},
 	{"GetRecords tells MillisBehindLatest", checkBehind},
 	{"GetRecords takes an iterator twice", checkIteratorTwice},
 	{"GetRecords refuses a malformed iterator: InvalidArgumentException", checkMalformedIterator},
-	{"GetRecords gives data and keys back as they were", checkFidelity},
+	{"GetRecords returns data and keys unchanged", checkFidelity},
 	{"ListShards pages by MaxResults and NextToken", checkListPages},
 	{"ListShards refuses NextToken with StreamName: InvalidArgumentException", checkTokenAndName},
-	{"ListShards begins behind ExclusiveStartShardId", checkExclusiveStart},
+	{"ListShards begins after ExclusiveStartShardId", checkExclusiveStart},
 	{"ListShards AFTER_SHARD_ID", filterCheck(types.ShardFilterTypeAfterShardId, noTime, "3,4")},
 	{"ListShards AT_LATEST", filterCheck(types.ShardFilterTypeAtLatest, noTime, "1,2,3,4")},
 	{"ListShards AT_TRIM_HORIZON", filterCheck(types.ShardFilterTypeAtTrimHorizon, noTime, "0,1,2")},
@@ -291,7 +291,7 @@ var rules = []rule{
 	{"DescribeStreamSummary counts the consumers", checkConsumerCount},
 	{"DeleteStream refuses a stream with consumers: ResourceInUseException", checkDeleteWithConsumer},
 	{"SubscribeToShard pushes what is there and what comes", checkSubscribe},
-	{"SubscribeToShard continues behind ContinuationSequenceNumber", checkSubscribeContinued},
+	{"SubscribeToShard continues after ContinuationSequenceNumber", checkSubscribeContinued},
 	{"SubscribeToShard tells the ChildShards at the end of a shard", checkSubscribeEnd},
 	{"SubscribeToShard twice within five seconds: ResourceInUseException", checkSubscribeTwice},
 	{"SubscribeToShard of an unknown shard: ResourceNotFoundException", checkSubscribeNowhere},
@@ -424,7 +424,7 @@ func number(text *string) *big.Int {
 	return n
 }
 
-// ring checks that shards cover the hash ring in their order.
+// ring checks that shards cover the hash ring in order.
 func ring(shards []types.Shard) error {
 	next := big.NewInt(0)
 	for _, sh := range shards {
@@ -564,7 +564,7 @@ func checkListStreams(s *stand) error {
 	if _, err := s.stream(1); err != nil {
 		return err
 	}
-	// The names of other checks may lie between the two: only the step behind the first is looked at.
+	// The names of other checks may be between the two: only the step after the first is checked.
 	in := kinesis.ListStreamsInput{Limit: aws.Int32(1), ExclusiveStartStreamName: &first}
 	out, err := s.client.ListStreams(s.ctx, &in)
 	if err != nil {
@@ -856,7 +856,7 @@ func checkForeignSequence(s *stand) error {
 	if err != nil {
 		return err
 	}
-	// By TestConformance's routing rule, "a" lies in the first shard of two.
+	// By TestConformance's routing rule, "a" is in the first shard of two.
 	out, err := s.put(name, "a", []byte("x"))
 	if err != nil {
 		return err
@@ -1089,7 +1089,7 @@ func (s *stand) split(name string, sh types.Shard) error {
 	return s.settle(name)
 }
 
-// moment tells which time of resharded a filter names.
+// moment is a time in the history of resharded that a filter names.
 type moment int
 
 const (
@@ -1210,8 +1210,7 @@ func checkMergeApart(s *stand) error {
 	return refused(s.merge(name, 0, 2), "InvalidArgumentException")
 }
 
-// lastPage reads a closed shard to its end. The service may give the end with the last records or in an answer of its
-// own.
+// lastPage reads a closed shard to its end. The service may report the end with the last records or in a separate answer.
 func (s *stand) lastPage() (*kinesis.GetRecordsOutput, error) {
 	name, _, err := s.filled(2)
 	if err != nil {

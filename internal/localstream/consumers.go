@@ -22,7 +22,7 @@ type consumer struct {
 	seats map[*shard]*seat
 }
 
-// statusAt returns the ConsumerStatus, or an empty text for a consumer that is gone. The caller holds the stream's lock
+// statusAt returns the ConsumerStatus, or an empty string for a consumer that is gone. The caller holds the stream's lock
 // for reading at least.
 func (c *consumer) statusAt(now time.Time) string {
 	switch {
@@ -46,7 +46,7 @@ func (c *consumer) deregister(now time.Time, delay time.Duration, cause *apiErro
 	}
 }
 
-// present returns the consumers of a stream that are not gone, by name. The caller holds the lock for reading at least.
+// present returns the consumers of a stream that still exist, by name. The caller holds the lock for reading at least.
 func (s *stream) present(now time.Time) []*consumer {
 	consumers := slices.Collect(maps.Values(s.consumers))
 	consumers = slices.DeleteFunc(consumers, func(c *consumer) bool { return c.statusAt(now) == "" })
@@ -100,7 +100,7 @@ func (k *Kinesis) registerStreamConsumer(c *call) error {
 	if status := s.statusLocked(c.now); status != statusActive {
 		return errorf(codeInUse, "Stream %s under account %s not ACTIVE, instead in state %s", s.name, k.options.Account, status)
 	}
-	// A name of before makes no ARN of before, even within a second.
+	// A reused name must not give a reused ARN, even within a second.
 	second := c.now.Unix()
 	if old := s.consumers[r.ConsumerName]; old != nil {
 		if old.statusAt(c.now) != "" {
@@ -124,7 +124,7 @@ func (k *Kinesis) registerStreamConsumer(c *call) error {
 	return nil
 }
 
-// creatingConsumers counts those of all streams that are in CREATING.
+// creatingConsumers counts the consumers of all streams that are in CREATING.
 func (k *Kinesis) creatingConsumers(now time.Time) int {
 	count := 0
 	for _, s := range k.all(now) {
@@ -146,7 +146,7 @@ type consumerRef struct {
 	ConsumerARN  string
 }
 
-// parse returns the stream's ARN and the consumer's name. second is that of the consumer's ARN, 0 if it is not given.
+// parse returns the stream's ARN and the consumer's name. second is the time in the consumer's ARN, or 0 without one.
 func (r consumerRef) parse() (streamARN, name string, second int64, err error) {
 	if r.ConsumerARN == "" {
 		if r.StreamARN == "" || r.ConsumerName == "" {
@@ -219,7 +219,7 @@ type listStreamConsumersRequest struct {
 	StreamCreationTimestamp *epoch
 }
 
-// consumersToken is what a NextToken of ListStreamConsumers stands for.
+// consumersToken is the content of a NextToken of ListStreamConsumers.
 type consumersToken struct {
 	Stream        uint64
 	AfterConsumer string
@@ -272,7 +272,7 @@ func (k *Kinesis) listStreamConsumers(c *call) error {
 	return nil
 }
 
-// continued returns what the request's token stands for.
+// continued returns the content of the request's token.
 func (r listStreamConsumersRequest) continued(s *stream, now time.Time) (consumersToken, error) {
 	if r.StreamCreationTimestamp != nil {
 		return consumersToken{}, errorf(codeInvalidArgument, "NextToken cannot be provided together with StreamCreationTimestamp.")

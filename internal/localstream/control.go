@@ -9,8 +9,8 @@ type createStreamRequest struct {
 	MaxRecordSizeInKiB *int
 }
 
-// maxShards bounds a stream, so that a mistyped shard count costs no gigabytes. It is the largest count that
-// UpdateShardCount scales to.
+// maxShards limits the shards of a stream, so that a mistyped count does not cost gigabytes. It is the limit of
+// UpdateShardCount.
 const maxShards = 10_000
 
 func (k *Kinesis) createStream(c *call) error {
@@ -257,7 +257,7 @@ func (k *Kinesis) updateShardCount(c *call) error {
 	return nil
 }
 
-// validateScaling checks the bounds that the API reference of UpdateShardCount sets to one call.
+// validateScaling checks the limits of one call in the API reference of UpdateShardCount.
 func validateScaling(open, target int) error {
 	switch {
 	case target > 2*open:

@@ -9,7 +9,7 @@ import (
 // numbers (186 bits), which the Kinesis API writes as decimal strings.
 type wide [3]uint64
 
-// chunk is the largest power of ten in a word: decimal text is handled nineteen digits at a time.
+// chunk is the largest power of ten that fits in a word: decimal text is handled nineteen digits at a time.
 const (
 	chunk       = 1e19
 	chunkDigits = 19
@@ -20,8 +20,8 @@ const (
 // maxHashKey is 2^128-1, the last key of a stream's hash ring.
 var maxHashKey = wide{0, ^uint64(0), ^uint64(0)}
 
-// parseWide reads a decimal without sign or leading zeros, as the API's pattern 0|([1-9]\d{0,128}) has it. It refuses
-// what does not fit in 57 digits, which no hash key and no sequence number reaches.
+// parseWide parses a decimal without sign or leading zeros, by the API's pattern 0|([1-9]\d{0,128}). It rejects numbers
+// of more than 57 digits, which neither hash keys nor sequence numbers have.
 func parseWide[T string | []byte](text T) (wide, bool) {
 	if len(text) == 0 || len(text) > maxDigits || (len(text) > 1 && text[0] == '0') {
 		return wide{}, false
@@ -97,7 +97,7 @@ func (n wide) compare(m wide) int {
 	return 0
 }
 
-// plusOne and minusOne move by one, modulo 2^192.
+// plusOne and minusOne add and subtract one, modulo 2^192.
 func (n wide) plusOne() wide { return n.mulAdd(1, 1) }
 
 func (n wide) minusOne() wide {

@@ -74,7 +74,7 @@ func TestSequence_IsTakenApartAsItWasMade(t *testing.T) {
 			}
 			met, at, ok := splitSequence(n)
 			if !ok || met != stamp || at != ordinal {
-				t.Errorf("%s is taken apart into %+v, %d, %t", n, met, at, ok)
+				t.Errorf("%s is parsed as %+v, %d, %t", n, met, at, ok)
 			}
 		}
 	}

@@ -10,34 +10,33 @@
 //		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
 //	})
 //
-// It speaks the AWS JSON 1.1 protocol over plain HTTP, and for GetRecords also the form in CBOR that the AWS SDK for Java
-// uses, by stream name and by ARN, and answers as the Kinesis API
-// reference and the page "Quotas and limits" of the developer guide describe: CreateStream, DeleteStream,
-// DescribeStream, DescribeStreamSummary, ListStreams, ListShards, GetShardIterator, GetRecords, PutRecord, PutRecords,
-// SplitShard, MergeShards, UpdateShardCount, UpdateMaxRecordSize and the two that change the retention period; for
-// enhanced fan-out RegisterStreamConsumer, DescribeStreamConsumer, ListStreamConsumers, DeregisterStreamConsumer and
-// SubscribeToShard, whose events are pushed over HTTP/1.1, which is what a [Server] speaks, as well as over HTTP/2, where
-// a [Kinesis] handles the requests of another server. A conformance suite runs against it and against independent
-// emulators.
+// It speaks the AWS JSON 1.1 protocol over plain HTTP and, for GetRecords, also the CBOR form that the AWS SDK for Java
+// uses. Streams are named by name or ARN. It follows the Kinesis API reference and the page "Quotas and limits" of the
+// developer guide for CreateStream, DeleteStream, DescribeStream, DescribeStreamSummary, ListStreams, ListShards,
+// GetShardIterator, GetRecords, PutRecord, PutRecords, SplitShard, MergeShards, UpdateShardCount, UpdateMaxRecordSize and
+// the two operations that change the retention period. For enhanced fan-out it has RegisterStreamConsumer,
+// DescribeStreamConsumer, ListStreamConsumers, DeregisterStreamConsumer and SubscribeToShard, which pushes events over
+// HTTP/1.1, the protocol of a [Server], or HTTP/2, if a [Kinesis] handles the requests of another server. A conformance
+// suite runs against it and against independent emulators.
 //
 // # Go access
 //
-// [Kinesis.CreateStream], [Kinesis.Put], [Kinesis.Shards], [Kinesis.Records] and [Kinesis.Release] work without HTTP
-// and without faults and rate limits: to fill a stream before a test and to see what it holds after.
+// [Kinesis.CreateStream], [Kinesis.Put], [Kinesis.Shards], [Kinesis.Records] and [Kinesis.Release] bypass HTTP, faults
+// and rate limits. They fill a stream before a test and inspect it afterwards.
 //
 // # Memory
 //
-// Records live in memory and are bounded by Options.MaxBytes; Options.WhenFull says what gives way, see [Policy].
-// What is gone from memory behaves as if its retention period were over: a reader continues with the oldest record
-// that is left.
+// Records are kept in memory, up to Options.MaxBytes. Options.WhenFull says what happens when memory is full; see
+// [Policy]. Records dropped from memory behave as if they had expired: a reader continues with the oldest record that is
+// left.
 //
 // # Faults
 //
-// [Faults] plants throttling, failures, lost and late requests and answers, expired iterators and incomplete listings
-// into the calls by HTTP, breaks the event streams of subscriptions, and counts what was hit.
+// [Faults] injects throttling, failures, lost and late requests and answers, expired iterators and incomplete listings
+// into calls by HTTP, breaks the event streams of subscriptions, and counts the calls it hit.
 //
-// # What is not here
+// # Not supported
 //
-// Encryption, tags, policies and authorization; dry runs; account-wide rate limits, and those on operations other than
-// puts, GetRecords and SubscribeToShard.
+// Encryption, tags, policies and authorization; dry runs; account-wide rate limits, and rate limits of operations other
+// than puts, GetRecords and SubscribeToShard.
 package localstream

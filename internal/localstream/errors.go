@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// apiError is an error of the Kinesis API: its code becomes the __type of the answer, by which an SDK picks the type of
-// the error it returns.
+// apiError is an error of the Kinesis API. Its code becomes the __type of the answer, by which an SDK chooses the error
+// type to return.
 type apiError struct {
 	status  int
 	code    string
@@ -15,7 +15,7 @@ type apiError struct {
 
 func (e *apiError) Error() string { return e.code + ": " + e.message }
 
-// Codes of the Kinesis API reference, as far as this package gives them.
+// Error codes of the Kinesis API reference that this package returns.
 const (
 	codeExpiredIterator  = "ExpiredIteratorException"
 	codeExpiredNextToken = "ExpiredNextTokenException"
@@ -30,8 +30,8 @@ const (
 	codeValidation       = "ValidationException"
 )
 
-// codeEntryFailure marks an entry of PutRecords that failed inside the service; it lacks the suffix that the error of a
-// whole call has.
+// codeEntryFailure marks an entry of PutRecords that failed inside the service. It lacks the suffix of the error of a
+// whole call.
 const codeEntryFailure = "InternalFailure"
 
 func errorf(code, format string, args ...any) *apiError {

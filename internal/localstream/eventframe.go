@@ -5,13 +5,13 @@ import (
 	"hash/crc32"
 )
 
-// contentTypeEvents is that of an answer in the event stream encoding of AWS (application/vnd.amazon.eventstream): a run
-// of messages, each with its lengths and a sum over them, headers, a payload, and a sum over all of it. Numbers are
-// big-endian, sums are CRC-32 (IEEE).
+// contentTypeEvents is the content type of an answer in the event stream encoding of AWS
+// (application/vnd.amazon.eventstream): a sequence of messages, each with its lengths and their checksum, headers, a
+// payload, and a checksum of all of it. Numbers are big-endian, checksums are CRC-32 (IEEE).
 const contentTypeEvents = "application/vnd.amazon.eventstream"
 
 const (
-	framePreludeBytes = 12 // length of the message, length of the headers, sum of the two
+	framePreludeBytes = 12 // length of the message, length of the headers, checksum of the two
 	headerIsString    = 7  // type of a header's value
 )
 
@@ -39,7 +39,8 @@ func appendHeader(dst []byte, name, value string) []byte {
 	return append(dst, value...)
 }
 
-// beginFrame begins a message in dst, which is empty; the payload is appended to what it returns, and endFrame ends it.
+// beginFrame begins a message in dst, which is empty. The caller appends the payload to the result, and endFrame ends the
+// message.
 func beginFrame(dst, headers []byte) []byte {
 	dst = append(dst, make([]byte, framePreludeBytes)...)
 	binary.BigEndian.PutUint32(dst[4:], uint32(len(headers)))

@@ -26,8 +26,8 @@ func (l once) Close() error { return nil }
 
 func (l once) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A subscription sends events as long as it lives: the bounds of the server are those of a call that lasts longer. One that
-// has the bound of a short exchange, the control, is cut off.
+// A subscription sends events as long as it lives: the server's limits are those of a call that lasts longer. The
+// control, with the limit of a short exchange, is cut off.
 func TestServer_LetsASubscriptionLiveItsTime(t *testing.T) {
 	const every = 10 * time.Second
 	events := func(bound time.Duration) (n int64) {

@@ -9,44 +9,44 @@ import (
 	"time"
 )
 
-// FaultKind is what goes wrong with a call.
+// FaultKind is the kind of failure of a call.
 type FaultKind int
 
 const (
-	// Throttle refuses the call with ProvisionedThroughputExceededException; nothing is applied.
+	// Throttle refuses the call with ProvisionedThroughputExceededException. It has no effect.
 	Throttle FaultKind = iota + 1
-	// ServerError answers 500 InternalFailureException; nothing is applied.
+	// ServerError answers 500 InternalFailureException. The call has no effect.
 	ServerError
-	// LostRequest drops the connection; nothing is applied.
+	// LostRequest drops the connection. The call has no effect.
 	LostRequest
-	// LostAnswer applies the call and drops the connection instead of answering.
+	// LostAnswer applies the call but drops the connection instead of answering.
 	LostAnswer
 	// LateAnswer applies the call at once and answers after Delay.
 	LateAnswer
-	// LateRequest applies the call after Delay and then answers, whether or not the caller still waits.
+	// LateRequest applies the call after Delay and then answers, even if the caller no longer waits.
 	LateRequest
 	// ExpiredIterator refuses a GetRecords with ExpiredIteratorException.
 	ExpiredIterator
 	// MissingShard leaves a shard out of an answer of ListShards or DescribeStream: Rule.Shard, or the stream's newest.
 	MissingShard
-	// ThrottleEntries refuses the first Entries records of a PutRecords, each with ProvisionedThroughputExceededException,
-	// and takes the others.
+	// ThrottleEntries refuses the first Entries records of a PutRecords, each with
+	// ProvisionedThroughputExceededException, and accepts the others.
 	ThrottleEntries
 	// FailEntries is like ThrottleEntries with InternalFailure.
 	FailEntries
 
-	// The kinds that follow break the events of a SubscribeToShard that began, after Events of them. A stream that ends
-	// before counts as not hit.
+	// The kinds below break the events of a SubscribeToShard that has begun, after Events of them. If the stream ends
+	// earlier, the fault counts as not hit.
 
 	// CutStream drops the connection in the middle of the next event.
 	CutStream
-	// CorruptStream changes a byte of the next event, whose sum is then wrong, and goes on.
+	// CorruptStream changes a byte of the next event, which makes its checksum wrong, and continues.
 	CorruptStream
-	// FailStream ends the stream with an exception, of which Code is the type.
+	// FailStream ends the stream with the exception Code.
 	FailStream
-	// EndStream ends the stream as the end of its life does.
+	// EndStream ends the stream as at the end of its life.
 	EndStream
-	// SilentStream writes nothing more and keeps the connection until the client drops it.
+	// SilentStream stops writing but keeps the connection until the client drops it.
 	SilentStream
 )
 
@@ -60,16 +60,16 @@ var faultNames = map[FaultKind]string{
 
 func (f FaultKind) String() string { return faultNames[f] }
 
-// Rule says which calls a fault hits.
+// Rule selects the calls that a fault hits.
 type Rule struct {
 	Kind FaultKind
-	// Operation is the name in the API, like GetRecords. Empty means every operation.
+	// Operation is the name in the API, such as GetRecords. Empty means every operation.
 	Operation string
-	// Nth, if not 0, picks one call: the nth of the operation since the rule was planted, counted from 1.
+	// Nth, if not 0, selects one call: the nth of the operation since the rule was planted, counted from 1.
 	Nth int
-	// Probability, if Nth is 0, picks each call with this chance. 1 picks all of them.
+	// Probability, if Nth is 0, selects each call with this probability. 1 selects all of them.
 	Probability float64
-	// Times bounds the hits. 0 means no bound.
+	// Times limits the hits. 0 means no limit.
 	Times int
 	// Delay is how late a LateAnswer or LateRequest is.
 	Delay time.Duration
@@ -77,20 +77,20 @@ type Rule struct {
 	Shard string
 	// Entries is how many records ThrottleEntries and FailEntries refuse. 0 means one.
 	Entries int
-	// Events is how many events of SubscribeToShard a fault of its stream lets pass.
+	// Events is how many events of SubscribeToShard pass before a fault of its stream.
 	Events int
-	// Code is the exception of FailStream, like KMSThrottlingException. Empty means InternalFailureException.
+	// Code is the exception of FailStream, such as KMSThrottlingException. Empty means InternalFailureException.
 	Code string
 }
 
-// Faults is a set of planted rules. The first planted rule that picks a call has it. It is safe for concurrent use.
+// Faults is a set of planted rules. The first rule that selects a call applies. It is safe for concurrent use.
 type Faults struct {
 	mu      sync.Mutex
 	random  *rand.Rand
 	planted []*Fault
 }
 
-// Fault is a rule in force.
+// Fault is an active rule.
 type Fault struct {
 	rule  Rule
 	owner *Faults
@@ -98,13 +98,13 @@ type Fault struct {
 	hits  int
 }
 
-// NewFaults returns an empty set. The seed determines which calls are picked by probability, as far as the order of
-// the calls is the same.
+// NewFaults returns an empty set. The seed determines which calls are selected by probability, if the order of the calls
+// is the same.
 func NewFaults(seed uint64) *Faults {
 	return &Faults{random: rand.New(rand.NewPCG(seed, 0))}
 }
 
-// Plant puts a rule in force.
+// Plant activates a rule.
 func (f *Faults) Plant(rule Rule) *Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,14 +113,14 @@ func (f *Faults) Plant(rule Rule) *Fault {
 	return planted
 }
 
-// Clear takes all rules out of force; their counts remain readable.
+// Clear deactivates all rules. Their counts remain readable.
 func (f *Faults) Clear() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.planted = nil
 }
 
-// Unhit describes the rules in force that no call has met: a test that planted them proved nothing with them.
+// Unhit describes the active rules that have hit no call: a test that planted them has proved nothing with them.
 func (f *Faults) Unhit() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,14 +133,14 @@ func (f *Faults) Unhit() []string {
 	return unhit
 }
 
-// Hits returns how many calls the fault has met.
+// Hits returns how many calls the fault has hit.
 func (f *Fault) Hits() int {
 	f.owner.mu.Lock()
 	defer f.owner.mu.Unlock()
 	return f.hits
 }
 
-// pick returns the fault that meets a call, or nil.
+// pick returns the fault that hits a call, or nil.
 func (f *Faults) pick(operation string) *Fault {
 	if f == nil {
 		return nil
@@ -171,20 +171,20 @@ func (f *Fault) picks(random *rand.Rand) bool {
 	return random.Float64() < f.rule.Probability
 }
 
-// missed takes a hit back that has not come to pass.
+// missed undoes a hit that did not take effect.
 func (f *Fault) missed() {
 	f.owner.mu.Lock()
 	defer f.owner.mu.Unlock()
 	f.hits--
 }
 
-// ofStream reports whether the fault meets the events of a subscription.
+// ofStream reports whether the fault affects the events of a subscription.
 func (f *Fault) ofStream() bool { return f != nil && f.rule.Kind >= CutStream }
 
-// is reports whether the call is met by a fault of this kind.
+// is reports whether this is a fault of the given kind.
 func (f *Fault) is(kind FaultKind) bool { return f != nil && f.rule.Kind == kind }
 
-// refusal returns the error with which the fault refuses a call, if it does.
+// refusal returns the error with which the fault refuses a call, or nil.
 func (f *Fault) refusal() error {
 	switch {
 	case f.is(Throttle):
@@ -197,7 +197,7 @@ func (f *Fault) refusal() error {
 	return nil
 }
 
-// entryFault returns the fate that the fault has for entry i of a PutRecords.
+// entryFault returns the result that the fault has for entry i of a PutRecords.
 func (f *Fault) entryFault(i int) (putResult, bool) {
 	if f == nil || i >= max(1, f.rule.Entries) {
 		return putResult{}, false
@@ -222,7 +222,7 @@ func (f *Fault) hides(s *stream, sh *shard) bool {
 	return sh.id == f.rule.Shard
 }
 
-// due reports whether a fault of this kind meets the subscription now, and notes that it did.
+// due reports whether a fault of this kind hits the subscription now, and counts it.
 func (f *feed) due(kind FaultKind) bool {
 	if !f.c.fault.is(kind) || f.events != f.c.fault.rule.Events {
 		return false
@@ -231,7 +231,7 @@ func (f *feed) due(kind FaultKind) bool {
 	return true
 }
 
-// faultBetween plays the faults between two events and reports whether the subscription is over.
+// faultBetween applies the faults between two events and reports whether the subscription is over.
 func (f *feed) faultBetween() bool {
 	switch {
 	case f.due(FailStream):
@@ -245,7 +245,7 @@ func (f *feed) faultBetween() bool {
 	return true
 }
 
-// keepSilent waits for the client to leave. Neither its life nor a takeover ends a silent stream.
+// keepSilent waits for the client to leave. Neither the end of its life nor a takeover ends a silent stream.
 func (f *feed) keepSilent() {
 	<-f.watched
 	_ = f.writer.SetWriteDeadline(time.Time{})
@@ -255,13 +255,13 @@ func (f *feed) keepSilent() {
 	}
 }
 
-// faultWithin plays the faults of an event's frame.
+// faultWithin applies the faults to an event's frame.
 func (f *feed) faultWithin(frame []byte) {
 	if f.due(CorruptStream) {
 		frame[len(frame)/2] ^= 1
 	}
 	if f.due(CutStream) {
-		_ = f.send(frame[:len(frame)/2]) // the connection goes either way
+		_ = f.send(frame[:len(frame)/2]) // the connection is dropped in either case
 		panic(http.ErrAbortHandler)
 	}
 }

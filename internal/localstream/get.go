@@ -73,7 +73,7 @@ func (k *Kinesis) startingOrdinal(r getShardIteratorRequest, s *stream, sh *shar
 	return 0, errorf(codeValidation, "ShardIteratorType %q is not one of AT_SEQUENCE_NUMBER, AFTER_SEQUENCE_NUMBER, TRIM_HORIZON, LATEST, AT_TIMESTAMP", r.ShardIteratorType)
 }
 
-// ordinalOf resolves a position by sequence number, which must be one that this shard can have given.
+// ordinalOf resolves a position by sequence number, which must be one that this shard can have issued.
 func (s *shard) ordinalOf(r getShardIteratorRequest, stream string) (uint64, error) {
 	number, ok := parseWide(r.StartingSequenceNumber)
 	if !ok {
@@ -158,7 +158,7 @@ func (k *Kinesis) shardOf(it iterator, now time.Time) (*shard, error) {
 	return s.shards[it.shard], nil
 }
 
-// readPage takes the records of an answer under the shard's limits.
+// readPage reads the records of an answer, within the shard's limits.
 func (k *Kinesis) readPage(sh *shard, it iterator, limit int, now time.Time) (page, error) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -179,7 +179,7 @@ func (k *Kinesis) readPage(sh *shard, it iterator, limit int, now time.Time) (pa
 	return p, nil
 }
 
-// recordOverhead is what a record of GetRecords takes in JSON beside its key and its data in base64, rounded up.
+// recordOverhead is the size of a record in the JSON of GetRecords without its key and its data in base64, rounded up.
 const recordOverhead = 192
 
 // appendPage writes the answer of GetRecords.
@@ -244,7 +244,7 @@ func (s *shard) childShards() []childShard {
 
 func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10) }
 
-// appendMillis appends Unix milliseconds as the protocol has timestamps: seconds with a fraction.
+// appendMillis appends Unix milliseconds as a timestamp of the protocol: seconds with a fraction.
 func appendMillis(dst []byte, millis int64) []byte {
 	dst = strconv.AppendInt(dst, millis/1000, 10)
 	rest := millis % 1000
@@ -265,7 +265,7 @@ func (e *epoch) UnmarshalJSON(text []byte) error {
 	if err != nil {
 		return err
 	}
-	// A float64 of today's seconds is exact to a quarter of a microsecond, so rounding gives the millisecond that was meant.
+	// A float64 of today's seconds is exact to a quarter of a microsecond, so rounding gives the intended millisecond.
 	e.Time = time.UnixMilli(int64(value*1000 + 0.5))
 	return nil
 }

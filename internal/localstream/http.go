@@ -14,14 +14,14 @@ import (
 const (
 	targetPrefix = "Kinesis_20131202."
 	contentType  = "application/x-amz-json-1.1"
-	// maxBodyBytes leaves room for base64 around the largest request that is valid, so that one which is too large gets
-	// the error that the service documents.
+	// maxBodyBytes leaves room for the largest valid request in base64, so that one which is too large gets the error
+	// that the service documents.
 	maxBodyBytes = 32 << 20
-	// maxPooledBytes keeps an unusual answer from holding memory for ever.
+	// maxPooledBytes keeps an unusually large answer from holding memory for ever.
 	maxPooledBytes = 16 << 20
 )
 
-// call is one request on its way through an operation, which appends its answer to out.
+// call is a request in progress. Its operation appends the answer to out.
 type call struct {
 	operation string
 	body      []byte
@@ -29,9 +29,9 @@ type call struct {
 	scratch   []byte
 	now       time.Time
 	fault     *Fault
-	faultHit  bool // a fault of the answer's stream has taken effect
+	faultHit  bool // a fault of the event stream has taken effect
 	cbor      bool // the request and the answer are written in CBOR
-	// subscription is what SubscribeToShard has begun; its events are the answer.
+	// subscription is the subscription that SubscribeToShard began; its events are the answer.
 	subscription *subscription
 }
 
@@ -72,7 +72,7 @@ func (c *call) decode(request any) error {
 func appendJSON(dst []byte, value any) []byte {
 	text, err := json.Marshal(value)
 	if err != nil {
-		panic(fmt.Sprintf("localstream: marshal %T: %v", value, err)) // only types of this package come here
+		panic(fmt.Sprintf("localstream: marshal %T: %v", value, err)) // only called with types of this package
 	}
 	return append(dst, text...)
 }
@@ -102,12 +102,12 @@ var operations = map[string]func(*Kinesis, *call) error{
 	"UpdateShardCount":              (*Kinesis).updateShardCount,
 }
 
-// ServeHTTP answers one call of the AWS JSON 1.1 protocol. Signatures are not checked.
+// ServeHTTP answers one call of the AWS JSON 1.1 protocol. It does not check signatures.
 func (k *Kinesis) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := calls.Get().(*call)
 	defer c.recycle()
-	// The body is read to its end before anything is answered: a client that still writes while the answer arrives
-	// takes the connection for broken.
+	// Read the whole body before answering: a client that is still writing when the answer arrives assumes a broken
+	// connection.
 	if err := c.readBody(w, r); err != nil {
 		k.answer(w, c, errorf(codeSerialization, "read request: %s", err))
 		return
@@ -127,7 +127,7 @@ func (k *Kinesis) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.perform(w, r, c, perform)
 }
 
-// perform runs an operation under the fault that meets it.
+// perform runs an operation with the fault that hits it.
 func (k *Kinesis) perform(w http.ResponseWriter, r *http.Request, c *call, operation func(*Kinesis, *call) error) {
 	defer func() {
 		if c.fault.ofStream() && !c.faultHit {
@@ -158,7 +158,7 @@ func (k *Kinesis) perform(w http.ResponseWriter, r *http.Request, c *call, opera
 	k.answer(w, c, err)
 }
 
-// sleep waits, or until the server closes.
+// sleep waits for the delay, or until the server closes.
 func (k *Kinesis) sleep(delay time.Duration) {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -171,7 +171,7 @@ func (k *Kinesis) sleep(delay time.Duration) {
 func (c *call) readBody(w http.ResponseWriter, r *http.Request) error {
 	body := http.MaxBytesReader(w, r.Body, maxBodyBytes)
 	if size := r.ContentLength; size > int64(cap(c.body)) && size <= maxBodyBytes {
-		// One byte more than announced lets the loop see the end without growing.
+		// One extra byte lets the loop see the end without growing the buffer.
 		c.body = make([]byte, 0, size+1)
 	}
 	for {
@@ -199,7 +199,7 @@ func (k *Kinesis) answer(w http.ResponseWriter, c *call, err error) {
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(c.out)))
 	k.writeHeader(w, c.contentType(), status)
-	// A caller that is gone needs no answer.
+	// A caller that has gone needs no answer.
 	_, _ = w.Write(c.out)
 }
 

@@ -24,7 +24,7 @@ type Entry struct {
 	Data            []byte
 }
 
-// ShardState tells what a shard is and what it holds. Bytes are those of keys and data.
+// ShardState describes a shard and what it holds. Bytes are those of keys and data.
 type ShardState struct {
 	ID              string
 	StartingHashKey string
@@ -33,20 +33,22 @@ type ShardState struct {
 	Parents []string
 	Open    bool
 
-	// Put counts what was ever accepted, Held what can still be read. The rest is trimmed, by age or by Options.MaxBytes.
+	// Put counts all records ever accepted, Held those that can still be read. The rest is trimmed, by age or by
+	// Options.MaxBytes.
 	Put, PutBytes         int64
 	Held, HeldBytes       int64
 	Trimmed, TrimmedBytes int64
-	// Unread counts what no reader has moved past, as KeepUnread has it, or what is not released under KeepUnreleased.
+	// Unread counts records that no reader has moved past, as defined by KeepUnread, or those not released under
+	// KeepUnreleased.
 	Unread int64
 	// Last is the sequence number of the newest record; empty if there was none.
 	Last string
 }
 
-// CreateStream adds a provisioned stream that takes records up to 1 MiB.
+// CreateStream adds a provisioned stream that accepts records up to 1 MiB.
 func (k *Kinesis) CreateStream(name string, shards int) error {
 	if !streamName.MatchString(name) || shards < 1 || shards > maxShards {
-		return fmt.Errorf("create stream %q with %d shards: the name must match %s, the shards be 1 to %d", name, shards, streamName, maxShards)
+		return fmt.Errorf("create stream %q with %d shards: want a name that matches %s, and 1 to %d shards", name, shards, streamName, maxShards)
 	}
 	if err := k.addStream(name, shards, false, defaultMaxRecordKiB<<10, k.now()); err != nil {
 		return fmt.Errorf("create stream %q: %w", name, err)
@@ -54,8 +56,8 @@ func (k *Kinesis) CreateStream(name string, shards int) error {
 	return nil
 }
 
-// Put appends a record past rate limits, faults and the state of the stream. It returns the shard and the sequence
-// number, or an error if the record is not valid or MaxBytes leave no room.
+// Put appends a record regardless of rate limits, faults and the state of the stream. It returns the shard and the
+// sequence number, or an error if the record is invalid or does not fit in MaxBytes.
 func (k *Kinesis) Put(stream string, e Entry) (shard, sequence string, err error) {
 	shard, sequence, err = k.putDirect(stream, e)
 	if err != nil {
@@ -163,8 +165,8 @@ func (k *Kinesis) Records(stream, shard string) iter.Seq[Record] {
 	}
 }
 
-// Release says that no reader will come back to the records of a shard up to and including a sequence number, so that
-// they may be forgotten when memory is short. It has a meaning under KeepUnreleased and KeepUnread.
+// Release declares that no reader will return to the records of a shard up to and including a sequence number, so they
+// may be dropped when memory is short. It applies to KeepUnreleased and KeepUnread.
 func (k *Kinesis) Release(stream, shard, sequence string) error {
 	if err := k.release(stream, shard, sequence); err != nil {
 		return fmt.Errorf("release %s of stream %q up to %s: %w", shard, stream, sequence, err)
@@ -194,5 +196,5 @@ func (k *Kinesis) release(stream, shard, sequence string) error {
 	return nil
 }
 
-// UsedBytes returns the memory that records take at the moment, out of Options.MaxBytes.
+// UsedBytes returns the memory that records currently take, out of Options.MaxBytes.
 func (k *Kinesis) UsedBytes() int64 { return k.budget.used.Load() }

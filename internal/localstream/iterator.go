@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// iterator is a position in a shard. Callers see an opaque text and may use it more than once.
+// iterator is a position in a shard. Callers see an opaque string and may use it more than once.
 type iterator struct {
 	stream uint64 // serial
 	shard  uint32 // index
 	next   uint64 // ordinal of the first record that may be returned
 	issued int64  // Unix milliseconds
-	// continued marks the NextShardIterator of an answer: whoever presents it has received what lies before.
+	// continued marks the NextShardIterator of an answer: a caller that presents it has received everything before it.
 	continued bool
 }
 
@@ -53,7 +53,7 @@ func parseIterator(text string) (iterator, bool) {
 	}, true
 }
 
-// after is the iterator behind a page.
+// after returns the iterator after a page.
 func (it iterator) after(p page, now time.Time) iterator {
 	return iterator{stream: it.stream, shard: it.shard, next: p.next, issued: now.UnixMilli(), continued: true}
 }

@@ -11,52 +11,52 @@ import (
 	"time"
 )
 
-// Options shape a Kinesis. The zero value is one with AWS's sizes, without rate limits, and with 512 MiB for records.
+// Options configure a Kinesis. The zero value has AWS's sizes, no rate limits, and 512 MiB for records.
 type Options struct {
 	// Region and Account appear in ARNs. Defaults: us-east-1 and 123456789012.
 	Region, Account string
-	// Clock tells the time for arrival, retention, iterators, rate limits, StatusDelay and SubscribeInterval. Default:
-	// time.Now. Subscriptions live, idle and are paced by the real time.
+	// Clock returns the time for arrival, retention, iterators, rate limits, StatusDelay and SubscribeInterval. Default:
+	// time.Now. The life, idling and pacing of subscriptions use real time.
 	Clock func() time.Time
-	// MaxBytes bounds the memory that records take, keys and bookkeeping included. Default 512 MiB, least 1 MiB. It must be
-	// larger than any record.
+	// MaxBytes is the maximum memory for records, including keys and bookkeeping. Default 512 MiB, minimum 1 MiB. It must
+	// be larger than any record.
 	MaxBytes int64
-	// WhenFull says what happens to a put for which MaxBytes leave no room. Default: KeepUnread.
+	// WhenFull says what happens to a put that does not fit in MaxBytes. Default: KeepUnread.
 	WhenFull Policy
-	// LimitReads and LimitWrites hold every shard to the rates of the service: 5 GetRecords and 2 MiB a second, 1000
-	// records and 1 MiB a second; and every consumer with enhanced fan-out, for each shard, to one SubscribeToShard and
-	// 2 MiB a second, the latter by pacing its events.
+	// LimitReads and LimitWrites apply the limits of the service: per shard, 5 GetRecords and 2 MiB per second for reads,
+	// 1000 records and 1 MiB per second for writes; per shard and consumer with enhanced fan-out, one SubscribeToShard
+	// and 2 MiB per second, the latter by pacing its events.
 	LimitReads, LimitWrites bool
-	// StatusDelay is how long a stream stays in CREATING, UPDATING or DELETING. The default, 0, lets a caller go on
-	// without waiting. Resharding itself takes effect at once.
+	// StatusDelay is how long a stream stays in CREATING, UPDATING or DELETING. With the default, 0, callers need not
+	// wait. Resharding itself takes effect at once.
 	StatusDelay time.Duration
-	// SubscriptionLife is how long a SubscribeToShard lasts. Default 5 minutes, as the service has it.
+	// SubscriptionLife is how long a SubscribeToShard lasts. Default 5 minutes, as in the service.
 	SubscriptionLife time.Duration
 	// SubscribeInterval is how long after a successful SubscribeToShard another one for the same consumer and shard is
-	// refused with ResourceInUseException, whether or not the first still runs; later ones take over. Default 5 seconds,
-	// as the service has it. With a SubscriptionLife below it, a client that renews its subscription meets the refusal.
+	// refused with ResourceInUseException, whether or not the first is still running; later ones take over. Default 5
+	// seconds, as in the service. If SubscriptionLife is shorter, a client that renews its subscription is refused.
 	SubscribeInterval time.Duration
-	// FanOutIdle is after how long without a record a subscription gets an event without any. Default 5 seconds.
+	// FanOutIdle is the time without a record after which a subscription gets an empty event. Default 5 seconds.
 	FanOutIdle time.Duration
-	// Faults are planted into the calls that come by HTTP.
+	// Faults are injected into calls by HTTP.
 	Faults *Faults
 }
 
-// Policy says which records may be forgotten before the retention period when memory is short. It never forgets more
-// than it needs, and the oldest first.
+// Policy says which records may be dropped before the retention period when memory is short. It never drops more than
+// necessary, and drops the oldest first.
 type Policy int
 
 const (
-	// KeepUnread forgets records only after a reader has moved past them: it presented the NextShardIterator of the
-	// answer that held them, or it has got the last answer of a closed shard. A subscription has moved past what lies
-	// before the sequence number that it began with, and past what 8 MiB and more were written after, since less may be
-	// on its way when a connection breaks. The reader that is furthest ahead counts. Puts that find no room are refused
-	// as throttled, which holds a producer back until the reader catches up; they also end subscriptions that have
-	// written all there is and still hold records, so that their clients come back with a sequence number.
+	// KeepUnread drops records only after a reader has moved past them: it presented the NextShardIterator of the answer
+	// that held them, or received the last answer of a closed shard. A subscription has moved past the records before the
+	// sequence number that it began with, and past records after which at least 8 MiB were written, because less may be
+	// in flight when a connection breaks. The reader that is furthest ahead counts. Puts that do not fit are throttled,
+	// which holds a producer back until the reader catches up. They also end subscriptions that have written everything
+	// but still hold records, so that their clients return with a sequence number.
 	KeepUnread Policy = iota
-	// KeepUnreleased forgets only what Release has named, for readers that may come back to an earlier position.
+	// KeepUnreleased drops only what Release has named, for readers that may return to an earlier position.
 	KeepUnreleased
-	// TrimOldest forgets the oldest records whether read or not, like a shorter retention period. No put is refused.
+	// TrimOldest drops the oldest records whether read or not, like a shorter retention period. No put is refused.
 	TrimOldest
 )
 
@@ -75,7 +75,7 @@ type Kinesis struct {
 	budget  *budget
 	ordinal atomic.Uint64
 	request atomic.Uint64
-	done    chan struct{} // closed when late answers are to be given up
+	done    chan struct{} // closed to give up late answers
 
 	mu       sync.RWMutex
 	serial   uint64
@@ -89,7 +89,7 @@ func New(options Options) (*Kinesis, error) {
 		options.MaxBytes = defaultMaxBytes
 	}
 	if options.MaxBytes < leastMaxBytes {
-		return nil, fmt.Errorf("new local Kinesis: MaxBytes is %d, least is %d", options.MaxBytes, leastMaxBytes)
+		return nil, fmt.Errorf("new local Kinesis: MaxBytes %d: want %d or more", options.MaxBytes, leastMaxBytes)
 	}
 	if options.Clock == nil {
 		options.Clock = time.Now
@@ -128,7 +128,7 @@ type streamRef struct {
 
 var streamName = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 
-// name returns the name of the stream that is meant.
+// name returns the name of the stream.
 func (r streamRef) name() (string, error) {
 	name := r.StreamName
 	if r.StreamARN != "" {
@@ -187,7 +187,7 @@ func (k *Kinesis) reap(s *stream, now time.Time) bool {
 	return true
 }
 
-// forget gives the memory of a removed stream back.
+// forget releases the memory of a removed stream.
 func (k *Kinesis) forget(s *stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +214,7 @@ func (k *Kinesis) all(now time.Time) []*stream {
 	return kept
 }
 
-// asAPIError returns the API error in err; anything else is a fault of this package and becomes an internal failure.
+// asAPIError returns the API error in err; any other error is a fault of this package and becomes an internal failure.
 func asAPIError(err error) *apiError {
 	var api *apiError
 	if errors.As(err, &api) {

@@ -21,7 +21,7 @@ import (
 	"aws-streaming-pipeline/internal/localstream"
 )
 
-// clock is a time that only the test moves.
+// clock is a clock that only the test moves.
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -384,7 +384,7 @@ func TestMemory_TrimOldestRefusesNothing(t *testing.T) {
 	}
 }
 
-// A busy shard may take the memory of an idle one, whose records were read.
+// A busy shard may take the memory of an idle one whose records were read.
 func TestMemory_IsSharedByAllShards(t *testing.T) {
 	b := newBench(t, localstream.Options{MaxBytes: 1 << 20}, 1)
 	accepted, _ := b.fill()
@@ -403,7 +403,7 @@ func TestFaults_HitAndAreCounted(t *testing.T) {
 	tests := []struct {
 		rule localstream.Rule
 		call func(*bench) error
-		// fails says what the call meets, applied how many records are stored after it.
+		// fails says what the call returns, applied how many records are stored after it.
 		fails   func(error) bool
 		applied int64
 	}{
@@ -424,7 +424,7 @@ func TestFaults_HitAndAreCounted(t *testing.T) {
 			faults := localstream.NewFaults(1)
 			b := newBench(t, localstream.Options{Faults: faults}, 2)
 			test.rule.Probability, test.rule.Times = 1, 1
-			// The iterator of getOnce is got first, under a rule that names its operation.
+			// The iterator of getOnce is obtained first, under a rule that names its operation.
 			fault := faults.Plant(test.rule)
 			if err := test.call(b); !test.fails(err) {
 				t.Errorf("the call met %v", err)
@@ -446,7 +446,7 @@ func getOnce(b *bench) error {
 	return err
 }
 
-// lost is a failure that no answer told.
+// lost is a failure without an answer.
 func lost(err error) bool {
 	var status interface{ HTTPStatusCode() int }
 	return err != nil && !(errors.As(err, &status) && status.HTTPStatusCode() > 0)
@@ -473,7 +473,7 @@ func putThree(documented string) func(*bench) error {
 	}
 }
 
-// listOnce checks what one listing shows, and that the next shows all.
+// listOnce checks one listing, and that the next shows all shards.
 func listOnce(documented string) func(*bench) error {
 	return func(b *bench) error {
 		for _, documented := range []string{documented, "0,1"} {
@@ -675,7 +675,7 @@ func TestUpdateMaxRecordSize_LetsLargerRecordsIn(t *testing.T) {
 	}
 }
 
-// CBOR is there for GetRecords. What is no request of it in CBOR, and other operations, are refused in CBOR.
+// CBOR is supported for GetRecords only. Invalid CBOR requests, and other operations in CBOR, are refused in CBOR.
 func TestServer_RefusesWhatItDoesNotReadInCBOR(t *testing.T) {
 	server := startServer(t, localstream.Options{})
 	for name, test := range map[string]struct{ operation, body string }{

@@ -5,8 +5,8 @@ import "time"
 // Limits of the service, from "Quotas and limits" in the Amazon Kinesis Data Streams Developer Guide and from the API
 // reference of the operations.
 const (
-	maxEntries            = 500      // PutRecords: records of a request
-	maxPutRecordsBytes    = 10 << 20 // PutRecords: keys and data of a request
+	maxEntries            = 500      // PutRecords: records per request
+	maxPutRecordsBytes    = 10 << 20 // PutRecords: keys and data per request
 	defaultMaxRecordKiB   = 1 << 10  // key and data of a record, unless the stream says otherwise
 	largestMaxRecordKiB   = 10 << 10
 	maxKeyChars           = 256
@@ -25,22 +25,22 @@ const (
 	maxListedConsumers    = 100
 	maxEventBytes         = 1 << 20 // SubscribeToShard: keys and data of an event, unless one record has more
 
-	shardWriteBytes   = 1 << 20 // a second and shard
-	shardWriteRecords = 1000    // a second and shard
-	shardReadBytes    = 2 << 20 // a second and shard
-	shardReadCalls    = 5       // a second and shard
-	consumerReadBytes = 2 << 20 // a second, shard and consumer with enhanced fan-out
+	shardWriteBytes   = 1 << 20 // per second and shard
+	shardWriteRecords = 1000    // per second and shard
+	shardReadBytes    = 2 << 20 // per second and shard
+	shardReadCalls    = 5       // per second and shard
+	consumerReadBytes = 2 << 20 // per second, shard and consumer with enhanced fan-out
 )
 
-// writeLimit holds a shard's writers to a rate of bytes and records with a burst of one second. The zero value is a
-// shard that was idle.
+// writeLimit limits a shard's writers to a rate of bytes and records, with a burst of one second. The zero value is an
+// idle shard.
 type writeLimit struct {
 	at             time.Time
-	bytes, records float64 // used up of the burst
+	bytes, records float64 // used part of the burst
 }
 
-// take reports whether a record may be written, and counts it if so. A record above the burst passes when the shard
-// has been idle, and delays the ones behind it: that is how the service takes records of up to 10 MiB.
+// take reports whether a record may be written, and counts it if so. A record above the burst passes if the shard has
+// been idle, and delays the next ones: that is how the service accepts records of up to 10 MiB.
 func (l *writeLimit) take(now time.Time, bytes int) bool {
 	if elapsed := now.Sub(l.at).Seconds(); elapsed > 0 {
 		l.bytes = max(0, l.bytes-elapsed*shardWriteBytes)
@@ -55,13 +55,13 @@ func (l *writeLimit) take(now time.Time, bytes int) bool {
 	return true
 }
 
-// readLimit holds a shard's readers to five calls in any second, and to 2 MiB a second. Answers may exceed the bytes
-// of a second; calls are then refused until the average is met again, five seconds after an answer of 10 MiB.
+// readLimit limits a shard's readers to five calls in any second, and to 2 MiB per second. An answer may exceed the bytes
+// of a second; then calls are refused until the average is met, five seconds after an answer of 10 MiB.
 type readLimit struct {
 	calls [shardReadCalls]time.Time // the last calls; oldest at next
 	next  int
 	paid  time.Time // when the rate has made up for all bytes answered
-	over  bool      // more than a second's bytes were answered, and are not made up for yet
+	over  bool      // the answers exceed a second's bytes and have not been made up for
 }
 
 func (l *readLimit) allow(now time.Time) bool {
@@ -76,7 +76,7 @@ func (l *readLimit) allow(now time.Time) bool {
 	return true
 }
 
-// answered counts the bytes of a call that was allowed.
+// answered counts the bytes of the answer to an allowed call.
 func (l *readLimit) answered(now time.Time, bytes int) {
 	if l.paid.Before(now) {
 		l.paid = now

@@ -97,7 +97,7 @@ func (f *shardFilter) admits(s *stream, sh *shard, now time.Time) bool {
 	case filterAfterShardID:
 		return sh.id > f.ShardID
 	case filterAtTrimHorizon:
-		// What was open at the horizon has all its parents beyond it.
+		// Shards that were open at the horizon have all their parents before it.
 		return !slices.ContainsFunc(sh.parents, func(parent *shard) bool { return !s.expired(parent, now) })
 	case filterAtLatest:
 		return !closed
@@ -118,7 +118,7 @@ type listShardsRequest struct {
 	ShardFilter             *shardFilter
 }
 
-// shardToken is what a NextToken of ListShards stands for.
+// shardToken is the content of a NextToken of ListShards.
 type shardToken struct {
 	Stream uint64
 	After  string
@@ -174,7 +174,7 @@ func (k *Kinesis) listShards(c *call) error {
 	return nil
 }
 
-// listStart returns the stream of a request and where its listing begins.
+// listStart returns the stream of a request and the start of its listing.
 func (k *Kinesis) listStart(r listShardsRequest, now time.Time) (*stream, shardToken, error) {
 	if r.NextToken != "" {
 		return k.listContinued(r, now)
@@ -212,7 +212,7 @@ func (k *Kinesis) listContinued(r listShardsRequest, now time.Time) (*stream, sh
 	return s, token, nil
 }
 
-// list returns at most size shards behind an id, and whether there are more. The caller holds the lock for reading.
+// list returns at most size shards after an id, and whether there are more. The caller holds the lock for reading.
 func (s *stream) list(c *call, after string, filter *shardFilter, size int) ([]listedShard, bool) {
 	listed := []listedShard{}
 	for _, sh := range s.shards {
@@ -243,7 +243,7 @@ func (s *stream) mode() streamModeDetails {
 	return streamModeDetails{StreamMode: modeProvisioned}
 }
 
-// enhancedMonitoring is a member that descriptions always carry; shard-level metrics are off.
+// enhancedMonitoring is a member of every description; shard-level metrics are off.
 type enhancedMonitoring struct {
 	ShardLevelMetrics []string
 }
@@ -261,7 +261,7 @@ type describedStream struct {
 	EncryptionType          string
 }
 
-// described returns what both descriptions of a stream have in common. The caller holds the lock for reading.
+// described returns the common part of both descriptions of a stream. The caller holds the lock for reading.
 func (k *Kinesis) described(s *stream, now time.Time) describedStream {
 	return describedStream{
 		StreamName:              s.name,
@@ -361,7 +361,7 @@ func (k *Kinesis) listStreams(c *call) error {
 		}
 		size = min(size, *r.Limit)
 	}
-	// The token is the name itself, which serves as both ways of paging.
+	// The token is the name itself, which serves both ways of paging.
 	after := max(r.ExclusiveStartStreamName, r.NextToken)
 	streams := k.all(c.now)
 	slices.SortFunc(streams, func(a, b *stream) int { return strings.Compare(a.name, b.name) })

@@ -19,8 +19,8 @@ type putEntry struct {
 
 func (e putEntry) bytes() int { return len(e.key) + len(e.data) }
 
-// hashKey returns the place on the hash ring: the explicit hash key, else the MD5 of the partition key as a big-endian
-// integer.
+// hashKey returns the position on the hash ring: the explicit hash key, or else the MD5 of the partition key as a
+// big-endian integer.
 func (e putEntry) hashKey() (wide, error) {
 	if e.explicitKey == nil {
 		sum := md5.Sum(e.key)
@@ -52,7 +52,7 @@ type putRequest struct {
 	streamRef
 	one     putEntry
 	entries []putEntry
-	scratch []byte // decoded payloads; never grows beyond the body's size, so that slices of it stay valid
+	scratch []byte // decoded payloads; never grows beyond the body's size, so slices of it stay valid
 }
 
 var errNotBase64 = errors.New("the member Data is not base64")
@@ -117,7 +117,7 @@ func (r *putRequest) parseEntry(s *scanner, name []byte, e *putEntry) (err error
 	return err
 }
 
-// putResult is the fate of an entry: a sequence number, or the code and message of an error.
+// putResult is the outcome of an entry: a sequence number, or the code and message of an error.
 type putResult struct {
 	shard    *shard
 	sequence wide
@@ -144,8 +144,8 @@ func (k *Kinesis) put(s *stream, e putEntry, key wide, now time.Time, limited bo
 	return putResult{shard: target, sequence: target.stamp.sequence(ordinal)}
 }
 
-// grow gives a shard room for a record. The caller holds the shard's lock, which is let go while memory is looked for
-// in other shards.
+// grow makes room for a record in a shard. The caller holds the shard's lock, which is released while memory is freed in
+// other shards.
 func (k *Kinesis) grow(target *shard, bytes int, now time.Time) bool {
 	arena := target.nextArena(bytes, k.budget.maxArena())
 	target.mu.Unlock()
@@ -248,8 +248,7 @@ func (k *Kinesis) putRecords(c *call) error {
 	return nil
 }
 
-// validate checks the whole request, of which a part is never taken if another part is malformed, and returns the hash
-// keys.
+// validate checks the whole request, because nothing is accepted if any part is malformed, and returns the hash keys.
 func (r *putRequest) validate(maxRecord int) ([]wide, error) {
 	if len(r.entries) == 0 || len(r.entries) > maxEntries {
 		return nil, errorf(codeValidation, "Records has %d entries, must have 1 to %d", len(r.entries), maxEntries)

@@ -6,8 +6,8 @@ import (
 	"errors"
 )
 
-// scanner reads the JSON of the two put operations without reflection and, where a string has no escapes, without
-// copying: it hands out slices of the request body.
+// scanner reads the JSON of the two put operations without reflection. It does not copy strings without escapes: it
+// returns slices of the request body.
 type scanner struct {
 	text []byte
 	at   int
@@ -15,7 +15,7 @@ type scanner struct {
 
 var errMalformed = errors.New("malformed JSON")
 
-// maxDepth bounds the nesting of values that are skipped.
+// maxDepth limits the nesting of skipped values.
 const maxDepth = 32
 
 func (s *scanner) space() {

@@ -12,8 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// FuzzPutRequest compares the scanner with encoding/json: every well-formed request is read, and has the meaning that
-// JSON gives it.
+// FuzzPutRequest compares the scanner with encoding/json: every well-formed request is accepted and has the same meaning.
 func FuzzPutRequest(f *testing.F) {
 	for _, seed := range []string{
 		`{"StreamName":"s","Records":[{"Data":"aGVsbG8=","PartitionKey":"k"},{"PartitionKey":"x","Data":"","ExplicitHashKey":"12"}]}`,
@@ -46,8 +45,8 @@ func describe(r *putRequest) string {
 	return text
 }
 
-// referenceRequest reads a request with encoding/json and describes it in the same way. It is not ok for requests that
-// may be refused.
+// referenceRequest reads a request with encoding/json and describes it in the same way. It returns false for requests
+// that may be rejected.
 func referenceRequest(body []byte) (string, bool) {
 	var members map[string]json.RawMessage
 	if !utf8.Valid(body) || bytes.Count(body, []byte("["))+bytes.Count(body, []byte("{")) > maxDepth ||
@@ -85,8 +84,8 @@ func referenceText(raw json.RawMessage) (value *string, ok bool) {
 	return value, raw == nil || json.Unmarshal(raw, &value) == nil && (value == nil || raw[0] == '"')
 }
 
-// repeated reports whether the body may give a member twice: encoding/json does not look at the first then, which may
-// be one to refuse.
+// repeated reports whether a member may occur twice in the body: encoding/json then ignores the first, which may be
+// invalid.
 func repeated(body []byte, objects []map[string]json.RawMessage) bool {
 	for _, name := range []string{"StreamName", "StreamARN", "Records", "PartitionKey", "ExplicitHashKey", "Data"} {
 		seen := 0

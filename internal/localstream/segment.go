@@ -2,18 +2,18 @@ package localstream
 
 import "sort"
 
-// Sizes of a segment's arena. A shard starts small and doubles, so that a thousand idle shards cost little and a busy
-// one is trimmed in steps of a mebibyte.
+// Sizes of a segment's arena. A shard starts small and doubles, so that a thousand idle shards cost little and a busy one
+// is trimmed in steps of a mebibyte.
 const (
 	firstArenaBytes = 16 << 10
 	maxArenaBytes   = 1 << 20
-	// entryBytes is the memory of an entry, and arenaPerEntry the arena that comes with one: a segment holds at most
-	// cap(arena)/arenaPerEntry entries, so that its charge is known before records of any size arrive.
+	// entryBytes is the memory of an entry, and arenaPerEntry the arena per entry: a segment holds at most
+	// cap(arena)/arenaPerEntry entries, so that its charge is known in advance, whatever the size of the records.
 	entryBytes    = 32
 	arenaPerEntry = 128
 )
 
-// entry locates a record in the arena of its segment: the partition key lies at offset, the data right behind it.
+// entry locates a record in the arena of its segment: the partition key is at offset, followed by the data.
 type entry struct {
 	ordinal   uint64
 	arrival   int64 // Unix milliseconds
@@ -22,16 +22,16 @@ type entry struct {
 	keyBytes  uint16
 }
 
-// segment is a run of records. What was appended never changes, so a reader may use a snapshot without a lock while
-// later records are appended behind it.
+// segment is a sequence of records. Records never change, so a reader may use a snapshot without a lock while later
+// records are appended.
 type segment struct {
 	arena   []byte
 	entries []entry
-	limit   int // most entries
+	limit   int // maximum number of entries
 	charge  int64
 }
 
-// segmentCharge is the memory that a segment with this arena may come to.
+// segmentCharge is the maximum memory of a segment with this arena.
 func segmentCharge(arenaBytes int) int64 {
 	return int64(arenaBytes) + int64(entryLimit(arenaBytes))*entryBytes
 }
@@ -63,7 +63,7 @@ func (g *segment) append(ordinal uint64, arrival int64, key, data []byte) {
 
 func (g *segment) last() entry { return g.entries[len(g.entries)-1] }
 
-// run is a snapshot of neighbouring records of one segment.
+// run is a snapshot of consecutive records of one segment.
 type run struct {
 	arena   []byte
 	entries []entry
@@ -78,7 +78,7 @@ func (r run) data(e entry) []byte {
 	return r.arena[start : start+e.dataBytes]
 }
 
-// search returns the index of the first entry for which after holds, given that it holds for all behind it.
+// search returns the index of the first entry for which after holds, given that it holds for all later ones.
 func (g *segment) search(after func(entry) bool) int {
 	return sort.Search(len(g.entries), func(i int) bool { return after(g.entries[i]) })
 }

@@ -1,6 +1,6 @@
 package localstream
 
-// A sequence number has the size and the first digits of Kinesis's own: 56 decimal digits that begin with 49. From the
+// A sequence number has the size and the first digits of those of Kinesis: 56 decimal digits that begin with 49. From the
 // most significant bit:
 //
 //	bit 185       always set, so that the number of digits never changes
@@ -9,14 +9,14 @@ package localstream
 //	bits 4-35     index of the shard
 //	bits 0-3      version, always 2
 //
-// The ordinal never repeats and always grows, so numbers are unique in a stream, ordered as integers in the order of
-// arrival within a shard, and a child's are above those of its parents.
+// The ordinal always grows and never repeats, so numbers are unique in a stream, are ordered by arrival within a shard,
+// and a child's numbers are above those of its parents.
 const (
 	sequenceVersion = 2
 	maxShardIndex   = 1<<32 - 1
 )
 
-// shardStamp is the part of a sequence number that tells its shard.
+// shardStamp is the part of a sequence number that identifies its shard.
 type shardStamp struct {
 	second uint64
 	index  uint32
@@ -30,7 +30,7 @@ func (s shardStamp) sequence(ordinal uint64) wide {
 	}
 }
 
-// splitSequence takes a sequence number apart. It fails for numbers that no shard of this package hands out.
+// splitSequence splits a sequence number. It fails for numbers that no shard of this package issues.
 func splitSequence(n wide) (shardStamp, uint64, bool) {
 	stamp := shardStamp{second: n[0] >> 20 & (1<<36 - 1), index: uint32(n[2] >> 4)}
 	ordinal := n[0]&(1<<20-1)<<44 | n[1]>>20

@@ -19,14 +19,14 @@ type Server struct {
 	served   chan error
 }
 
-// exchange bounds a call; a subscription lasts five minutes (API reference of SubscribeToShard).
+// exchange limits the time of a call; a subscription lasts five minutes (API reference of SubscribeToShard).
 const exchange = 10 * time.Minute
 
 // shutdownBound is how long Close waits for calls in flight.
 const shutdownBound = 5 * time.Second
 
-// Start listens on a loopback address, like 127.0.0.1:4567 or 127.0.0.1:0 for a free port, and serves until Close. It
-// refuses any other address: nobody is asked for credentials.
+// Start listens on a loopback address such as 127.0.0.1:4567, or 127.0.0.1:0 for a free port, and serves until Close. It
+// refuses other addresses, because it does not check credentials.
 func Start(addr string, options Options) (*Server, error) {
 	k, err := New(options)
 	if err != nil {
@@ -53,17 +53,17 @@ func Start(addr string, options Options) (*Server, error) {
 	return s, nil
 }
 
-// URL is the endpoint to give to a client, like http://127.0.0.1:4567.
+// URL returns the endpoint for clients, such as http://127.0.0.1:4567.
 func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 
-// Close stops listening, waits a few seconds for the calls in flight, and frees the port. It is to be called once.
+// Close stops listening, waits a few seconds for calls in flight, and frees the port. Call it once.
 func (s *Server) Close() error {
 	close(s.done)
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownBound)
 	defer cancel()
 	err := s.http.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		// Connections that a client has opened and not used yet count as busy for a while.
+		// Connections that a client has opened but not used yet count as busy for a while.
 		err = s.http.Close()
 	}
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {

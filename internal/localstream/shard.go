@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// shard holds the records of one shard in the order of arrival. Its place in the stream (index, hash range, parents)
-// never changes.
+// shard holds the records of one shard in order of arrival. Its place in the stream (index, hash range, parents) never
+// changes.
 type shard struct {
 	stamp     shardStamp
 	id        string
@@ -27,7 +27,7 @@ type shard struct {
 	closedAt time.Time
 	endsAt   uint64 // ordinal of the ending sequence number, once closed
 	segments []*segment
-	// horizon is the ordinal of the oldest record that may be read: those before it are expired or trimmed.
+	// horizon is the ordinal of the oldest readable record: earlier ones are expired or trimmed.
 	horizon  uint64
 	newest   uint64 // ordinal of the newest record; startsAt before the first
 	arrived  int64  // arrival of the newest record, Unix milliseconds
@@ -54,7 +54,7 @@ func (s *shard) fits(bytes int) bool {
 // append stores a record that fits and returns its ordinal.
 func (s *shard) append(next func() uint64, now time.Time, key, data []byte) uint64 {
 	s.newest = next()
-	// Positions by time are found by bisection, so a clock that steps back must not be seen here.
+	// Positions by time are found by bisection, so arrival times must not go back when the clock does.
 	s.arrived = max(s.arrived, now.UnixMilli())
 	s.segments[len(s.segments)-1].append(s.newest, s.arrived, key, data)
 	bytes := int64(len(key) + len(data))
@@ -81,7 +81,7 @@ func (s *shard) wake() {
 	}
 }
 
-// nextArena is the size of the arena that a record of these bytes asks for, if most is the largest for several records.
+// nextArena returns the size of the arena for a record of the given size, if most is the limit for several records.
 func (s *shard) nextArena(bytes, most int) int {
 	size := firstArenaBytes
 	if len(s.segments) > 0 {
@@ -111,7 +111,7 @@ func (s *shard) dropFirst() int64 {
 	return dropped.charge
 }
 
-// trimTo makes all records below the ordinal unreadable. They must lie in the first segment.
+// trimTo makes all records below the ordinal unreadable. They must be in the first segment.
 func (s *shard) trimTo(ordinal uint64) {
 	for _, e := range s.segments[0].entries {
 		if e.ordinal < s.horizon {
@@ -129,7 +129,7 @@ func (s *shard) trimTo(ordinal uint64) {
 	s.horizon = max(s.horizon, ordinal)
 }
 
-// expire forgets records older than the stream's retention and returns the charge of the segments that went with them.
+// expire drops records older than the stream's retention and returns the memory that was freed.
 func (s *shard) expire(now time.Time) (freed int64) {
 	limit := now.Add(-time.Duration(s.retention.Load())).UnixMilli()
 	for len(s.segments) > 0 {
@@ -147,7 +147,7 @@ func (s *shard) expire(now time.Time) (freed int64) {
 	return freed
 }
 
-// position returns the ordinal at which the reading of records from a time on begins.
+// position returns the ordinal at which reading from a time begins.
 func (s *shard) position(from time.Time) uint64 {
 	limit := from.UnixMilli()
 	i := sort.Search(len(s.segments), func(i int) bool {
@@ -170,7 +170,7 @@ type page struct {
 	end     bool   // the shard is closed and nothing follows
 }
 
-// read takes at most limit records and maxBytes bytes, but at least one record if there is any, from an ordinal on.
+// read returns at most limit records and maxBytes bytes from an ordinal on, but at least one record if there is any.
 func (s *shard) read(from uint64, limit, maxBytes int, now time.Time) page {
 	p := page{next: max(from, s.horizon)}
 	var arrival int64
@@ -205,10 +205,10 @@ func (s *shard) read(from uint64, limit, maxBytes int, now time.Time) page {
 	return p
 }
 
-// consume notes that records below the ordinal need not be kept.
+// consume records that records below the ordinal need not be kept.
 func (s *shard) consume(ordinal uint64) { s.consumed = max(s.consumed, ordinal) }
 
-// close ends the shard: nothing is appended any more.
+// close ends the shard: nothing can be appended any more.
 func (s *shard) close(ordinal uint64, now time.Time, children ...*shard) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

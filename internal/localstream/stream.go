@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// stream is a set of shards of which the open ones cover the hash ring without gap or overlap.
+// stream is a set of shards. The open ones cover the hash ring without gaps or overlaps.
 type stream struct {
 	name    string
 	serial  uint64
@@ -24,7 +24,7 @@ type stream struct {
 	status        string   // what the stream is doing until settled
 	settled       time.Time
 	minimumSecond uint64
-	// consumers are those registered, by name, and of those that are gone the last of each name.
+	// consumers are the registered consumers by name, and the last one of each name that is gone.
 	consumers map[string]*consumer
 }
 
@@ -44,7 +44,7 @@ func (s *stream) statusLocked(now time.Time) string {
 	return statusActive
 }
 
-// addShard opens a shard. The caller holds the lock, and sorts the open shards when all are there.
+// addShard opens a shard. The caller holds the lock, and sorts the open shards when all are added.
 func (s *stream) addShard(first, last wide, now time.Time, ordinal uint64, parents ...*shard) *shard {
 	second := max(uint64(now.Unix()), s.minimumSecond)
 	s.minimumSecond = second
@@ -86,7 +86,7 @@ func (s *stream) split(parent *shard, at wide, now time.Time, next func() uint64
 }
 
 // merge closes two neighbours, left before right on the hash ring, and opens one in their place. The first argument of
-// MergeShards is the parent, the other the adjacent parent, whatever their places. The caller holds the lock.
+// MergeShards is the parent, the other the adjacent parent, in either order. The caller holds the lock.
 func (s *stream) merge(parent, adjacent *shard, now time.Time, next func() uint64) *shard {
 	left, right := parent, adjacent
 	if right.first.compare(left.first) < 0 {
@@ -105,9 +105,8 @@ func (s *stream) retire(parent *shard, now time.Time, ordinal uint64, children .
 	s.open = slices.DeleteFunc(s.open, func(o *shard) bool { return o == parent })
 }
 
-// rescale splits and merges until count equal shards are open. Where the old borders do not coincide with the new ones,
-// shards appear that live for this call only, as the API reference of UpdateShardCount describes. The caller holds the
-// lock.
+// rescale splits and merges until count equal shards are open. If old and new borders differ, some shards exist only
+// during this call, as the API reference of UpdateShardCount describes. The caller holds the lock.
 func (s *stream) rescale(count int, now time.Time, next func() uint64) {
 	for i := 1; i < count; i++ {
 		border := hashBoundary(i, count)
@@ -136,7 +135,8 @@ func (s *stream) find(id string, now time.Time) (*shard, bool) {
 	return s.shards[i], true
 }
 
-// expired reports whether a closed shard's records are all older than the retention, so that it is listed no more.
+// expired reports whether all records of a closed shard are older than the retention period, so that it is no longer
+// listed.
 func (s *stream) expired(sh *shard, now time.Time) bool {
 	closed, at, _ := sh.ending()
 	return closed && now.Sub(at) > time.Duration(s.retention.Load())

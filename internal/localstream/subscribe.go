@@ -9,20 +9,20 @@ import (
 	"time"
 )
 
-// deliveryLagBytes is how many bytes must follow on a connection before KeepUnread takes what was written for received.
-// A written byte may still lie in the buffers of two sockets, of which Linux lets the sender's grow to 4 MiB and the
-// receiver's to 6, half of that for payload.
+// deliveryLagBytes is how many bytes must follow on a connection before KeepUnread assumes that a written byte was
+// received. Until then it may be in the buffers of two sockets: Linux lets the sender's grow to 4 MiB and the receiver's
+// to 6 MiB, half of that for payload.
 const deliveryLagBytes = 8 << 20
 
-// endGrace is how long a subscription that is over may take to tell so to a client that does not read.
+// endGrace is how long a subscription that has ended may take to say so to a client that does not read.
 const endGrace = time.Second
 
-// seat is what a consumer has at a shard: one subscription at a time. It is guarded by the consumer's lock.
+// seat is the place of a consumer at a shard: one subscription at a time. The consumer's lock guards it.
 type seat struct {
 	holder *subscription // the last, which may have left; nil if there was none, or it was ended
 	taken  time.Time     // when the last subscription began
-	called time.Time     // last call that the rate of calls let pass
-	paid   time.Time     // when the rate has made up for all bytes delivered; the real time, as pacing sleeps
+	called time.Time     // last call that the rate limit allowed
+	paid   time.Time     // when the rate has made up for all bytes delivered; real time, because pacing sleeps
 }
 
 // vacate ends the subscription with an exception if it still runs.
@@ -40,18 +40,18 @@ type subscription struct {
 	consumer *consumer
 	shard    *shard
 	seat     *seat
-	stop     chan struct{} // closed when the subscription has to end with cause
+	stop     chan struct{} // closed to end the subscription with cause
 	cause    *apiError     // set before stop is closed
 
 	began uint64 // ordinal at which the first event began
 	next  uint64 // ordinal at which the following event begins
-	// What is below consumed has been received: deliveryLagBytes and more were written after it. mark is the ordinal
-	// that follows, when as many bytes are written behind markAt.
+	// Records below consumed have been received: at least deliveryLagBytes were written after them. mark is the next such
+	// ordinal, reached when as many bytes are written after markAt.
 	written, markAt int64
 	mark, consumed  uint64
 }
 
-// delivered notes that an event was written, and that the next one begins at an ordinal.
+// delivered records that an event was written, and the ordinal at which the next one begins.
 func (s *subscription) delivered(bytes int, next uint64) {
 	s.next = next
 	s.written += int64(bytes)
@@ -111,7 +111,7 @@ func (k *Kinesis) subscribeToShard(c *call) error {
 	})
 }
 
-// takeSeat gives a subscription its place, from which it may drive another.
+// takeSeat gives a subscription its seat. It may end the one that holds it.
 func (k *Kinesis) takeSeat(begun *subscription, arn string, now time.Time) error {
 	begun.consumer.mu.Lock()
 	defer begun.consumer.mu.Unlock()
@@ -144,7 +144,7 @@ type feed struct {
 	w      http.ResponseWriter
 	writer *http.ResponseController
 	client context.Context // ends when the client is gone
-	ctx    context.Context // ends when the subscription has to
+	ctx    context.Context // ends when the subscription must end
 	idle   *time.Timer
 	events int // written
 	// watched is closed when watch has seen the end of ctx.
@@ -175,7 +175,7 @@ func (k *Kinesis) push(w http.ResponseWriter, r *http.Request, c *call) {
 	f.run()
 }
 
-// watch ends the subscription when somebody else wants it ended, also when it waits for a client that does not read.
+// watch ends the subscription on demand, even while it waits for a client that does not read.
 func (f *feed) watch(cancel func()) {
 	select {
 	case <-f.sub.stop:
@@ -183,7 +183,7 @@ func (f *feed) watch(cancel func()) {
 	case <-f.ctx.Done():
 	}
 	cancel()
-	// A writer that knows no deadlines is one without a network.
+	// A writer without deadlines is not on a network.
 	_ = f.writer.SetWriteDeadline(time.Now().Add(endGrace))
 }
 
@@ -225,7 +225,7 @@ func (f *feed) send(frame []byte) bool {
 	return err == nil || errors.Is(err, http.ErrNotSupported)
 }
 
-// tellCause writes why the subscription ends, if there is more to it than its life or its client's.
+// tellCause writes why the subscription ends, unless its life or its client ended.
 func (f *feed) tellCause() {
 	select {
 	case <-f.sub.stop:
@@ -239,11 +239,11 @@ func (f *feed) sendException(e *apiError) {
 	f.c.out = appendJSON(f.c.out, struct {
 		Message string `json:"message"`
 	}{e.message})
-	_ = f.send(endFrame(f.c.out)) // who does not hear it loses the connection
+	_ = f.send(endFrame(f.c.out)) // a client that does not receive it loses the connection
 }
 
-// nextPage waits for the page of the following event: records, the end of the shard, or nothing for a while. It reports
-// false when the subscription is over.
+// nextPage waits for the page of the next event: records, the end of the shard, or nothing for a while. It reports false
+// when the subscription is over.
 func (f *feed) nextPage() (page, bool) {
 	f.idle.Reset(f.k.options.FanOutIdle)
 	if !f.pace() {
@@ -269,9 +269,9 @@ func (f *feed) nextPage() (page, bool) {
 	return page{}, false
 }
 
-// holdsMemory reports whether the subscription keeps records from being forgotten that its client may long have
-// received: all is written, so nothing will follow behind which they are let go. If such a subscription ends, its client
-// says by the position of the next one what it has. That one is refused within the interval.
+// holdsMemory reports whether the subscription keeps records that its client may have received long ago from being
+// dropped: everything is written, so nothing will follow that frees them. If such a subscription ends, the position of
+// the client's next one shows what it has received. Within the interval, that one would be refused.
 func (f *feed) holdsMemory() bool {
 	if f.k.options.WhenFull != KeepUnread || f.sub.next <= max(f.sub.began, f.sub.consumed) {
 		return false
@@ -281,7 +281,7 @@ func (f *feed) holdsMemory() bool {
 	return f.k.now().Sub(f.sub.seat.taken) >= f.k.options.SubscribeInterval
 }
 
-// takePage returns what the shard has for an event, or a channel that is closed when there is something.
+// takePage returns the shard's next event, or a channel that is closed when there is one.
 func (f *feed) takePage() (page, <-chan struct{}) {
 	now := f.k.now()
 	sh := f.sub.shard
@@ -298,7 +298,7 @@ func (f *feed) takePage() (page, <-chan struct{}) {
 	return p, sh.more()
 }
 
-// consumeEnd notes that the last event of a shard is written: its reader comes back for the children only.
+// consumeEnd records that the last event of a shard is written: its reader returns only for the children.
 func (f *feed) consumeEnd(p page) {
 	if f.k.options.WhenFull != KeepUnread || f.c.faultHit {
 		return
@@ -343,7 +343,7 @@ func (f *feed) pace() bool {
 	}
 }
 
-// appendEvent makes the frame of an event.
+// appendEvent writes the frame of an event.
 func (k *Kinesis) appendEvent(c *call, sh *shard, p page) []byte {
 	c.out = c.out[:0]
 	c.reserve(base64.StdEncoding.EncodedLen(p.bytes) + (p.records+8)*recordOverhead)
@@ -353,8 +353,8 @@ func (k *Kinesis) appendEvent(c *call, sh *shard, p page) []byte {
 	if p.end {
 		out = appendJSON(append(out, `,"ChildShards":`...), sh.childShards())
 	} else {
-		// What lies before the next record was delivered or is none of this shard's, so the number serves a stretch without
-		// records too.
+		// Records before the next one were delivered or belong to other shards, so the number is right even for a page
+		// without records.
 		out = sh.stamp.sequence(p.next - 1).append(append(out, `,"ContinuationSequenceNumber":"`...))
 		out = append(out, '"')
 	}

@@ -118,7 +118,7 @@ func read(tb testing.TB, stream *kinesis.SubscribeToShardEventStream, records in
 	return payloads(all), last
 }
 
-// ended checks that nothing but events without records comes any more, and how the stream ends.
+// ended checks that only events without records follow, and how the stream ends.
 func ended(tb testing.TB, stream *kinesis.SubscribeToShardEventStream, with func(error) bool) {
 	tb.Helper()
 	for {
@@ -177,7 +177,7 @@ func TestSubscription_PushesWhatIsThereAndWhatComes(t *testing.T) {
 	})
 }
 
-// readBehind reads on behind an event with another consumer, which gets the same records.
+// readBehind reads on after an event with another consumer, which gets the same records.
 func readBehind(t *testing.T, f *fan, e *types.SubscribeToShardEvent) *types.SubscribeToShardEvent {
 	other := &fan{bench: f.bench, options: f.options, consumer: f.mustRegister("other")}
 	text, last := read(t, other.mustSubscribe(0, after(e.ContinuationSequenceNumber)), 20)
@@ -250,8 +250,8 @@ func TestSubscription_StartsWhereItIsTold(t *testing.T) {
 	}
 }
 
-// Lives of subscriptions that end while records come, and the continuation behind each: nothing is lost or doubled, also
-// where a life had no record.
+// Subscriptions that end while records arrive, each continued by the next one: nothing is lost or duplicated, even if a
+// subscription delivered no record.
 func TestSubscription_ContinuesBehindTheLastEvent(t *testing.T) {
 	eachTransport(t, func(t *testing.T, start func(localstream.Options) *fan) {
 		f := start(localstream.Options{SubscriptionLife: 60 * time.Millisecond, SubscribeInterval: 1, FanOutIdle: 10 * time.Millisecond})
@@ -348,7 +348,7 @@ func TestSubscription_TellsTheChildrenAtTheEnd(t *testing.T) {
 		if met := children(last); text != "left" || met != merged {
 			t.Errorf("after the merge %q, %s", text, met)
 		}
-		// Who comes late gets records and children alike.
+		// A late subscriber gets records and children too.
 		text, last = read(t, f.mustSubscribe(1, fromHorizon), 1)
 		if met := children(last); text != "left" || met != merged {
 			t.Errorf("late: %q, %s", text, met)
@@ -407,7 +407,7 @@ func TestSubscription_IsTakenOverAfterItsInterval(t *testing.T) {
 		if text, _ := read(t, second, 1); text != "to the second" {
 			t.Errorf("the second gets %q", text)
 		}
-		// The interval counts from the success, whether or not the subscription runs.
+		// The interval counts from the success, whether or not the subscription is running.
 		_ = second.Close()
 		if _, err := f.subscribe(0, fromHorizon); !is[*types.ResourceInUseException](err) {
 			t.Errorf("after the second is closed: %v", err)
@@ -474,7 +474,7 @@ func TestSubscription_IsHeldToItsRates(t *testing.T) {
 		t.Errorf("a second call within a second: %v", err)
 	}
 	read(t, stream, records)
-	// The last event has to wait for the three before it.
+	// The last event must wait for the three before it.
 	if took := time.Since(begun); took < 1400*time.Millisecond {
 		t.Errorf("3 MiB and a half came in %s", took)
 	}
@@ -548,7 +548,7 @@ func (f *fan) fillMiB(mebibytes int) {
 	}
 }
 
-// A client that does not read holds nobody up but itself: puts go on, and a takeover happens at once.
+// A client that does not read holds up only itself: puts continue, and a takeover happens at once.
 func TestSubscription_WaitsForASlowClientAlone(t *testing.T) {
 	eachTransport(t, func(t *testing.T, start func(localstream.Options) *fan) {
 		f := start(localstream.Options{SubscribeInterval: 1})
@@ -589,7 +589,7 @@ func TestSubscription_EndsWhenItsClientIsGone(t *testing.T) {
 	})
 }
 
-// waitRunning waits until as many subscriptions run in this process.
+// waitRunning waits until that many subscriptions run in this process.
 func waitRunning(t *testing.T, want int) {
 	t.Helper()
 	running := func() int { return strings.Count(stacks(), "(*feed).run(") }
@@ -602,7 +602,7 @@ func waitRunning(t *testing.T, want int) {
 
 func TestFaults_BreakTheStreamAfterEvents(t *testing.T) {
 	some := func(err error) bool { return err != nil }
-	// The SDK takes a connection that broke over HTTP/1.1 for the end of the stream.
+	// The SDK takes a broken HTTP/1.1 connection for the end of the stream.
 	cut := func(transport string) func(error) bool {
 		if transport == "HTTP/1.1" {
 			return none
@@ -724,7 +724,7 @@ func TestMemory_KeepUnreadKeepsWhatASubscriptionMayNotHaveReceived(t *testing.T)
 		e := event(t, stream)
 		count, last = count+len(e.Records), e
 	}
-	// What was read long ago is let go, what may be on its way is not: 8 MiB as written are 6 as put.
+	// Records read long ago are dropped, those that may be in flight are not: 8 MiB as written are 6 MiB as put.
 	if unread := f.shard(0).Unread; unread < 6 || unread > 13 {
 		t.Errorf("%d MiB count as unread behind 24 that were read", unread)
 	}
@@ -735,7 +735,7 @@ func TestMemory_KeepUnreadKeepsWhatASubscriptionMayNotHaveReceived(t *testing.T)
 	}
 }
 
-// A subscription that has written all there is cannot know what of it has arrived. It ends when its memory is needed.
+// A subscription that has written everything cannot know what has arrived. It ends when its memory is needed.
 func TestMemory_SubscriptionsMakeRoomWithinMoreThanTheyMayHold(t *testing.T) {
 	eachTransport(t, func(t *testing.T, start func(localstream.Options) *fan) {
 		f := start(localstream.Options{MaxBytes: 1 << 20, SubscribeInterval: 50 * time.Millisecond})
@@ -797,7 +797,7 @@ func TestMemory_ASubscriptionThatBreaksLosesNothing(t *testing.T) {
 	}
 	for put() == nil {
 	}
-	// Nobody reads this one: all of it may be on its way.
+	// Nobody reads this one: all of it may be in flight.
 	_ = f.mustSubscribe(0, fromHorizon)
 	time.Sleep(50 * time.Millisecond) // it may have written all or wait for its client
 	for put() == nil {
