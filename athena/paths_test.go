@@ -468,7 +468,7 @@ func sent(t *testing.T) []trip {
 	}
 }
 
-// greatCircle returns the distance of two positions in kilometers, from the angle between their vectors rather than, as
+// greatCircle returns the distance of two positions in kilometres, from the angle between their vectors rather than, as
 // in the query, by the haversine.
 func greatCircle(a, b [2]float64) float64 {
 	vector := func(p [2]float64) [3]float64 {

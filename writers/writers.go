@@ -73,7 +73,7 @@ type Encoded struct {
 
 var (
 	// ErrUploadGone means that an upload or its parts no longer exist: it was aborted, completed, or removed by the
-	// bucket's lifecycle rule. A batch with such a file can no longer be committed if it has not been.
+	// bucket's lifecycle rule. If the batch is not yet committed, it can no longer be.
 	ErrUploadGone = errors.New("the multipart upload no longer exists")
 	// ErrForeignObject means that the file's key holds an object that the batch did not write. Keys contain the batch's
 	// id, so somebody has put it there on purpose.
@@ -106,7 +106,7 @@ type Destination interface {
 	// Begin starts an upload. Nothing is visible until Publish.
 	Begin(ctx context.Context, spec ObjectSpec) (Upload, error)
 	// Publish makes a file visible and returns the tag of its content (ETag), which is not empty. It may be called any
-	// number of times, by any worker. An upload that is already completed is recognized by its object, which must have
+	// number of times, by any worker. An upload that is already completed is recognised by its object, which must have
 	// batchID and the size of f; if the object is known to have been deleted, the tag is empty. ErrUploadGone means that
 	// neither the upload nor the object exists: the object was completed and then moved or deleted, or the upload was
 	// removed before it was completed. ErrForeignObject means that the object has another batch's id, none, or another

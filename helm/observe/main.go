@@ -140,7 +140,7 @@ func (p panel) object() object {
 	return o
 }
 
-// limits color a figure: green below warn, red from alarm on. Falling reverses them.
+// limits colour a figure: green below warn, red from alarm on. Falling reverses them.
 type limits struct {
 	warn, alarm float64
 	falling     bool

@@ -218,7 +218,7 @@ func clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-// short shortens a position to fit a column: the last digits of a sequence number distinguish it from its neighbors.
+// short shortens a position to fit a column: the last digits of a sequence number distinguish it from its neighbours.
 func short(p checkpoint.Position) string {
 	s, ok := p.SequenceNumber()
 	if !ok || len(s) <= 16 {

@@ -159,7 +159,7 @@ func EachID(ctx context.Context, bucket objects.Bucket, f layout.ManifestFile, r
 	return eachID(file, f.Error, row)
 }
 
-// eachID calls row for each row of a file. It recognizes the format by the first bytes.
+// eachID calls row for each row of a file. It recognises the format by the first bytes.
 func eachID(f *objects.File, errorLines bool, row func(id []byte)) error {
 	var magic [4]byte
 	if n, err := f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {

@@ -14,7 +14,7 @@ import (
 // base64, which is a third longer.
 const maxLine = 128 << 20
 
-// Lines calls do for each line of r, which may have any compression that jsonl.Open recognizes. Line numbers start at 0.
+// Lines calls do for each line of r, which may have any compression that jsonl.Open recognises. Line numbers start at 0.
 // A line comes without its line feed, which the last line may lack, and is valid only during the call. Lines stops at the
 // first error, including one from do.
 func Lines(r io.Reader, do func(n int, line []byte) error) error {

@@ -40,7 +40,7 @@ func (b *builder) readStream() {
 }
 
 // writeFiles allows the calls of writers/s3sink. Multipart uploads need PutObject, except to abort an upload and to list
-// its parts. HeadObject, which recognizes files and manifests published earlier, needs GetObject. HeadBucket needs
+// its parts. HeadObject, which recognises files and manifests published earlier, needs GetObject. HeadBucket needs
 // ListBucket, and so does HeadObject to answer "not found" rather than "forbidden".
 func (b *builder) writeFiles() {
 	b.allow("WriteFiles", b.objects(b.files()...),

@@ -86,7 +86,7 @@ var errTaken = errors.New("another run has changed the marker")
 // saveAttempts limits how often save writes a marker when no answer arrives.
 const saveAttempts = 3
 
-// save writes a marker unless it has changed since it was read. If the answer to a put is lost, save recognizes its own
+// save writes a marker unless it has changed since it was read. If the answer to a put is lost, save recognises its own
 // write.
 func (r *run) save(ctx context.Context, m *marker) error {
 	body, err := json.Marshal(m)

@@ -31,7 +31,7 @@ const (
 	// engines (Athena, Spark, DuckDB) go by the extension and read the stored bytes.
 	AsFiles Labels = ""
 	// AsLines labels objects as JSON lines with a Content-Encoding: ".jsonl.gz", application/x-ndjson, gzip. HTTP clients
-	// that honor it (browsers, Python's requests, Go's Transport for gzip) return plain bytes, although the name still
+	// that honour it (browsers, Python's requests, Go's Transport for gzip) return plain bytes, although the name still
 	// ends in ".gz".
 	AsLines Labels = "lines"
 	// AsFirehose labels objects as Amazon Data Firehose does: ".gz" or no extension, application/octet-stream, and a

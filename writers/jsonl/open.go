@@ -16,7 +16,7 @@ import (
 // hundreds of KiB.
 const maxChunk = 32 << 20
 
-// Open returns the plain bytes of a file of any Compression. It recognizes the compression by the first bytes, since
+// Open returns the plain bytes of a file of any Compression. It recognises the compression by the first bytes, since
 // extensions and labels differ between writers. Anything else is read as plain.
 //
 // Hadoop's Snappy has no magic number, but its files begin with a zero byte if the first block has less than 16 MiB, as
