@@ -85,7 +85,7 @@ func repository(t *testing.T) (code, pages []finding) {
 		}
 		name := filepath.ToSlash(strings.TrimPrefix(path, root+string(filepath.Separator)))
 		switch base := entry.Name(); {
-		case slices.Contains(elsewhere, name), entry.IsDir() && (base == "testdata" || base == "node_modules" || base == "demo-output" || name == "internal/test/words"):
+		case slices.Contains(elsewhere, name), entry.IsDir() && (base == "testdata" || base == "node_modules" || base == "demo-output" || base == "dist" || base == "bin" || name == "internal/test/words"):
 			return skip(entry)
 		case strings.HasPrefix(base, ".") && path != root && base != ".github" && base != ".ci":
 			return skip(entry)
