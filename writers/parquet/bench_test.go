@@ -10,7 +10,7 @@ import (
 	"aws-streaming-pipeline/record/schema/shred"
 )
 
-// BenchmarkWrite makes row groups of the default size out of records, on one core.
+// BenchmarkWrite encodes records into row groups of the default size, on one core.
 func BenchmarkWrite(b *testing.B) {
 	for _, s := range streams {
 		lines := records(s.lines(32 << 20))
@@ -53,7 +53,7 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
-// BenchmarkShred takes records apart into vectors and leaves them there.
+// BenchmarkShred decodes records into vectors, without encoding them.
 func BenchmarkShred(b *testing.B) {
 	for _, s := range streams {
 		lines := records(s.lines(16 << 20))
@@ -77,7 +77,7 @@ func BenchmarkShred(b *testing.B) {
 	}
 }
 
-// ruled are the streams' documents with rules of every kind that the scan checks.
+// ruled returns the streams' documents with rules of every kind that the scan checks.
 var ruled = map[string]string{
 	"taxi": `{"type":"object","x-extra":false,"additionalProperties":false,
 	"required":["TRIP_ID","CALL_TYPE","TAXI_ID","TIMESTAMP","DAY_TYPE","MISSING_DATA","POLYLINE"],"properties":{
@@ -98,7 +98,7 @@ var ruled = map[string]string{
 	"ref":{"type":"string","maxLength":200},"n":{"type":"integer"},"new":{"type":"boolean"}}}`,
 }
 
-// BenchmarkValidate reports what rules add to taking a record apart, both measured in turns:
+// BenchmarkValidate reports what rules add to the cost of decoding a record, both measured in turns:
 //
 //	us/record        CPU time of a record with rules
 //	added-us/record  what of that a schema without rules does not take
@@ -132,7 +132,7 @@ func BenchmarkValidate(b *testing.B) {
 	}
 }
 
-// TestValidate_RulesOfTheBenchmarkBite holds that the benchmark's rules are there: each kind refuses a record.
+// TestValidate_RulesOfTheBenchmarkBite checks that the benchmark's rules are effective: each kind rejects a record.
 func TestValidate_RulesOfTheBenchmarkBite(t *testing.T) {
 	line := string(streams[1].lines(1)[0])
 	for _, c := range []struct{ old, new string }{

@@ -8,8 +8,8 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// maxSampleBytes bounds the records that wait until columns are inferred, and those that are kept as samples for the
-// columns of later files.
+// maxSampleBytes limits the records that wait until columns are inferred, and the samples kept for the columns of later
+// files.
 const maxSampleBytes = 4 << 20
 
 // block is one row group.
@@ -18,7 +18,7 @@ type block struct {
 	vectors  *vectors
 	shredder *shred.Shredder
 
-	// waiting are the records that came before the columns of the file were known.
+	// waiting holds the records that came before the columns of the file were known.
 	waiting waiting
 	// samples are records with members that have no column.
 	samples      [][]byte
@@ -48,7 +48,7 @@ func (b *block) Append(r *record.Record) error {
 	return nil
 }
 
-// wait keeps a record until the columns are known. It is checked now, so that nothing can be refused later.
+// wait keeps a record until the columns are known. It checks the record, so that none is rejected later.
 func (b *block) wait(r *record.Record) error {
 	if fault := record.CheckJSON(r); fault != nil {
 		return fault
@@ -60,18 +60,18 @@ func (b *block) wait(r *record.Record) error {
 	return nil
 }
 
-// infer settles the columns with the records that wait.
+// infer settles the columns, based on the waiting records.
 func (b *block) infer() {
 	b.settle(b.layout.infer(b.waiting.data()))
 }
 
-// settle takes the columns, and the records that have waited for them.
+// settle sets the columns, and adds the records that have waited for them.
 func (b *block) settle(v *vectors) {
 	b.use(v)
 	b.waiting.take(func(r *record.Record) {
 		if fault := b.shredder.Append(r); fault != nil {
-			// Its JSON has been checked, and inferred columns refuse nothing else. To go on would lose a record.
-			panic("parquet: a record that was taken is refused: " + fault.Error())
+			// Its JSON has been checked, and inferred columns reject nothing else. To continue would lose a record.
+			panic("parquet: an accepted record was rejected: " + fault.Error())
 		}
 		if b.shredder.HasExtra() {
 			b.sample(r.Data)
@@ -87,7 +87,7 @@ func (b *block) sample(data []byte) {
 	}
 }
 
-// Rows is the number of records.
+// Rows returns the number of records.
 func (b *block) Rows() int {
 	if b.shredder == nil {
 		return b.waiting.rows
@@ -95,7 +95,7 @@ func (b *block) Rows() int {
 	return b.shredder.Rows()
 }
 
-// Size is writers.Block's.
+// Size implements writers.Block.
 func (b *block) Size() int {
 	if b.shredder == nil {
 		return b.waiting.bytes
@@ -103,7 +103,7 @@ func (b *block) Size() int {
 	return b.shredder.Size()
 }
 
-// Held is the memory of the vectors, of the records that wait for them, and of the samples for later files.
+// Held returns the memory of the vectors, the waiting records, and the samples for later files.
 func (b *block) Held() int {
 	if b.shredder == nil {
 		return b.waiting.held
@@ -111,11 +111,11 @@ func (b *block) Held() int {
 	return b.shredder.Memory() + b.samplesBytes
 }
 
-// Full tells that the row group is large enough. That depends on its records alone, so that the same records give the same
+// Full reports whether the row group is large enough. It depends only on the records, so the same records give the same
 // row groups.
 func (b *block) Full() bool { return b.Size() >= b.layout.format.options.RowGroupBytes }
 
-// Encode makes the row group.
+// Encode encodes the row group.
 func (b *block) Encode() (writers.Encoded, error) {
 	if b.Rows() == 0 {
 		return b.encodeNothing(), nil // and settles no columns
@@ -154,9 +154,9 @@ func (b *block) encodeNothing() writers.Encoded {
 	return writers.Encoded{Meta: &encodedGroup{}}
 }
 
-// letGo gives the vectors up. Those of a full row group are kept for the next, which needs as much; where blocks are
-// sealed early, because many files are open, kept vectors would be memory that no budget counts.
-// Their long text goes to the pools of all blocks in any case.
+// letGo releases the vectors. Those of a full row group are kept for the next one, which needs as much. If blocks are
+// sealed early because many files are open, kept vectors would be memory outside the budget. Their long text always goes
+// to the pools that all blocks share.
 func (b *block) letGo() {
 	full := b.Full()
 	b.shredder.Reset()

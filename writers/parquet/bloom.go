@@ -14,11 +14,11 @@ import (
 	"aws-streaming-pipeline/record/schema/shred"
 )
 
-// bloomBits is the least number of bits for each distinct value, which makes about one answer in a hundred a false yes.
+// bloomBits is the minimum number of bits per distinct value, for about 1 % false positives.
 const bloomBits = 10
 
-// filter makes the Bloom filter (Parquet format, "Parquet Bloom Filter") of the column that has just been encoded; nil if it
-// has no values.
+// filter returns the Bloom filter (Parquet format, "Parquet Bloom Filter") of the column that has just been encoded; nil
+// if it has no values.
 func (e *encoder) filter(c *shred.Column, dictionary bool) bloom.SplitBlockFilter {
 	switch {
 	case c.Values() == 0:
@@ -43,8 +43,8 @@ func (e *encoder) filter(c *shred.Column, dictionary bool) bloom.SplitBlockFilte
 	return fold(filter)
 }
 
-// newFilter has room for so many distinct values. Its size is a power of two, as parquet-java makes them all: the format
-// allows others, which not every reader does.
+// newFilter returns a filter with room for the number of distinct values. Its size is a power of two, as in parquet-java:
+// the format allows other sizes, but not every reader does.
 func newFilter(values int) bloom.SplitBlockFilter {
 	blocks := bloom.NumSplitBlocksOf(int64(values), bloomBits)
 	return make(bloom.SplitBlockFilter, 1<<bits.Len(uint(blocks-1)))
@@ -63,7 +63,8 @@ func insertText(filter bloom.SplitBlockFilter, c *shred.Column, chunks []shred.C
 	}
 }
 
-// insertWords inserts numbers by the bytes of their PLAIN encoding. A NaN has the same ones in all columns (see package shred).
+// insertWords inserts numbers by the bytes of their PLAIN encoding. All columns encode NaN the same way (see package
+// shred).
 func (e *encoder) insertWords(filter bloom.SplitBlockFilter, c *shred.Column, words []int64) {
 	physical := physicalType(c.Field)
 	e.page = appendWords(e.page[:0], words, physical)
@@ -74,8 +75,8 @@ func (e *encoder) insertWords(filter bloom.SplitBlockFilter, c *shred.Column, wo
 	}
 }
 
-// bothZeros are the words of 0 and -0 if a Float or Double column has either. They are equal and their bytes are not, so
-// where a reader looks for bytes, in a Bloom filter or a dictionary, it has to find both.
+// bothZeros returns the words of 0 and -0 if a Float or Double column has either. They are equal but their bytes differ,
+// so a reader that looks for bytes, in a Bloom filter or a dictionary, must find both.
 func bothZeros(c *shred.Column) []int64 {
 	switch {
 	case !slices.Contains(c.Doubles, 0):
@@ -86,8 +87,9 @@ func bothZeros(c *shred.Column) []int64 {
 	return []int64{0, math.MinInt64}
 }
 
-// fold halves a filter while the half still has bloomBits for each distinct value, as the bits that are set tell: a filter
-// that is just large enough has 5/9 of them. A value's block in the half is the one that its two were joined to.
+// fold halves a filter as long as the half still has bloomBits per distinct value, estimated by the bits that are set: a
+// filter of exactly the right size has 5/9 of them set. Folding merges a pair of blocks into the block of the half where
+// a reader looks for their values.
 func fold(filter bloom.SplitBlockFilter) bloom.SplitBlockFilter {
 	for len(filter) > 1 {
 		set := 0

@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/record/schema/shred"
 )
 
-// maxBoundBytes is the length that text in statistics and indexes is cut to.
+// maxBoundBytes is the length to which text in statistics and indexes is cut.
 const maxBoundBytes = 64
 
 // value is a value of any column, for comparison.
@@ -23,7 +23,7 @@ type value struct {
 	text   []byte
 }
 
-// bounds finds the least and the greatest value of the pages and of the whole chunk.
+// bounds finds the minimum and maximum of each page and of the whole chunk.
 type bounds struct {
 	column *shred.Column
 	kind   schema.Kind
@@ -47,7 +47,7 @@ func newBounds(c *shred.Column) *bounds { return &bounds{column: c, kind: c.Fiel
 func (b *bounds) compare(x, y value) int {
 	switch {
 	case b.column.WideDecimal():
-		// Two's complement: the sign bit turned over makes the order that of unsigned bytes.
+		// Two's complement: with the sign bit inverted, the order is that of unsigned bytes.
 		if c := int(x.text[0]^0x80) - int(y.text[0]^0x80); c != 0 {
 			return c
 		}
@@ -70,7 +70,7 @@ func order[T int64 | float64](x, y T) int {
 	return 0
 }
 
-// addPage takes in a page's values.
+// addPage adds a page's values.
 func (b *bounds) addPage(e *encoder, s span, dictionary bool) {
 	p := pageBounds{some: s.valuesEnd > s.values, nulls: int64(s.nulls())}
 	if p.some {
@@ -108,7 +108,7 @@ func (b *bounds) extremes(e *encoder, s span, dictionary bool) (least, most valu
 	return value{number: low}, value{number: high}
 }
 
-// extremes are NaN if one of the values is.
+// extremes are NaN if any value is.
 func extremes[T byte | int64 | float64](values []T) (low, high T) {
 	low, high = values[0], values[0]
 	for _, v := range values {
@@ -117,7 +117,7 @@ func extremes[T byte | int64 | float64](values []T) (low, high T) {
 	return low, high
 }
 
-// entryExtremes looks at each entry of the dictionary that the page uses once.
+// entryExtremes looks once at each dictionary entry that the page uses.
 func (b *bounds) entryExtremes(e *encoder, s span) (least, most value) {
 	if b.used == nil {
 		b.used = make([]bool, e.dict.count)
@@ -175,8 +175,8 @@ func (b *bounds) wideExtremes(data []byte) (least, most value) {
 	return least, most
 }
 
-// finish writes the chunk's statistics and its column index. A chunk with a NaN has no bounds: engines sort it differently, and
-// bounds may not be NaN (parquet.thrift, ColumnOrder).
+// finish writes the chunk's statistics and its column index. A chunk with a NaN has no bounds: engines sort NaN
+// differently, and bounds may not be NaN (parquet.thrift, ColumnOrder).
 func (b *bounds) finish(chunk *encodedChunk) {
 	stats := &chunk.meta.Statistics
 	stats.NullCount = b.nulls
@@ -205,7 +205,7 @@ func (b *bounds) finish(chunk *encodedChunk) {
 	index.BoundaryOrder = b.order()
 }
 
-// order tells whether both bounds rise, or fall, from page to page; pages of nulls do not count.
+// order returns whether both bounds rise, or both fall, from page to page, ignoring pages of nulls.
 func (b *bounds) order() format.BoundaryOrder {
 	ascending, descending := true, true
 	var last *pageBounds
@@ -230,18 +230,18 @@ func (b *bounds) order() format.BoundaryOrder {
 	return format.Unordered
 }
 
-// lower returns the bytes of a lower bound, and whether it is the value itself.
+// lower returns the bytes of a lower bound, and whether they are the exact value.
 func (b *bounds) lower(v value) ([]byte, bool) {
 	if b.column.Bytes() && len(v.text) > maxBoundBytes {
 		return bytes.Clone(cut(v.text)), false
 	}
 	if v.double == 0 {
-		v.double = math.Copysign(0, -1) // zeros are equal, and the other one lies below
+		v.double = math.Copysign(0, -1) // zeros are equal, so the lower bound is -0
 	}
 	return b.plain(v), true
 }
 
-// upper returns the bytes of an upper bound, and whether it is the value itself.
+// upper returns the bytes of an upper bound, and whether they are the exact value.
 func (b *bounds) upper(v value) ([]byte, bool) {
 	if b.column.Bytes() && len(v.text) > maxBoundBytes {
 		if above := successor(bytes.Clone(cut(v.text))); above != nil {
@@ -263,13 +263,13 @@ func cut(text []byte) []byte {
 	return text[:n]
 }
 
-// successor changes text into a text that is greater than all that begin with it; nil if there is none.
+// successor turns text into a text greater than all texts that begin with it; nil if there is none.
 func successor(text []byte) []byte {
 	for len(text) > 0 {
 		r, size := utf8.DecodeLastRune(text)
 		text = text[:len(text)-size]
 		next := r + 1
-		if next == 0xD800 { // surrogates are no code points of UTF-8
+		if next == 0xD800 { // UTF-8 does not encode surrogates
 			next = 0xE000
 		}
 		if next <= utf8.MaxRune {
@@ -279,7 +279,7 @@ func successor(text []byte) []byte {
 	return nil
 }
 
-// plain is the PLAIN encoding of a value, without the length of a text.
+// plain returns the PLAIN encoding of a value, without the length of a text.
 func (b *bounds) plain(v value) []byte {
 	if b.column.Bytes() {
 		return append([]byte{}, v.text...)

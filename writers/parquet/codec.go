@@ -9,7 +9,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// codec compresses pages, into dst's memory where it suffices. text tells that a page holds texts as they are.
+// codec compresses pages, into dst's memory if it suffices. text means that a page holds uncoded text.
 type codec interface {
 	compress(dst, page []byte, text bool) ([]byte, error)
 }
@@ -30,8 +30,8 @@ type plainCodec struct{}
 
 func (plainCodec) compress(_, page []byte, _ bool) ([]byte, error) { return page, nil }
 
-// snappyCodec takes its own encoder for texts, which it makes smaller. Numbers and indexes hardly shrink by either, and
-// golang/snappy is faster.
+// snappyCodec uses its own encoder for text, for a better ratio. Numbers and indexes hardly shrink with either encoder,
+// and golang/snappy is faster.
 type snappyCodec struct{ encoder snappyEncoder }
 
 func (c *snappyCodec) compress(dst, page []byte, text bool) ([]byte, error) {
@@ -41,14 +41,14 @@ func (c *snappyCodec) compress(dst, page []byte, text bool) ([]byte, error) {
 	return snappy.Encode(dst[:cap(dst)], page), nil
 }
 
-// zstdCodec uses the fastest level: on JSON-born data the next one costs more and gains nothing.
+// zstdCodec uses the fastest level: on data from JSON the next level costs more and gains nothing.
 type zstdCodec struct{ encoder *zstd.Encoder }
 
 func (c *zstdCodec) compress(dst, page []byte, _ bool) ([]byte, error) {
 	if c.encoder == nil {
 		var err error
 		c.encoder, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
-			zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20)) // pages have their own CRC, and about the window's size
+			zstd.WithEncoderCRC(false), zstd.WithWindowSize(1<<20)) // pages have their own CRC, and about the size of the window
 		if err != nil {
 			return nil, fmt.Errorf("create zstd encoder: %w", err)
 		}

@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// corpusDocument has a column of every kind, alone and in every kind of nesting.
+// corpusDocument has a column of every kind, on its own and in every kind of nesting.
 const corpusDocument = `{"type":"object","properties":{
 	"text":{"type":"string"},"city":{"type":"string"},"int32":{"type":"integer","x-parquet":"int32"},
 	"int64":{"type":"integer"},"serial":{"type":"integer"},"float":{"type":"number","x-parquet":"float"},
@@ -86,7 +86,7 @@ func (g *generator) members(fields []*schema.Field, i int) (members, expected []
 	return members, expected
 }
 
-// key now and then spells a name with escapes.
+// key sometimes spells a name with escapes.
 func (g *generator) key(name string) string {
 	if g.IntN(200) == 0 {
 		return fmt.Sprintf(`"\u%04x%s"`, name[0], name[1:])
@@ -244,7 +244,7 @@ func (g *generator) double() (value, want string) {
 	return g.coerced(jsonDouble(v)), jsonDouble(v)
 }
 
-// jsonDouble always writes an exponent, so that nobody takes the number for an integer.
+// jsonDouble always writes an exponent, so that the number cannot be mistaken for an integer.
 func jsonDouble(v float64) string { return strconv.FormatFloat(v, 'e', -1, 64) }
 
 func (g *generator) decimal(f *schema.Field) (value, want string) {
@@ -289,7 +289,7 @@ func (g *generator) timestamp(f *schema.Field) (value, want string) {
 	return `"` + value + `"`, strconv.FormatInt(at.UnixMicro(), 10)
 }
 
-// any returns a value for a JSON column, which is kept as it is written.
+// any returns a value for a JSON column, which is stored as written.
 func (g *generator) any() (value, want string) {
 	text, _ := g.text(0)
 	value = []string{"17.50", "true", text, `[1, {"a":` + text + `}]`, `{"b": []}`}[g.IntN(5)]

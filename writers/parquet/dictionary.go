@@ -16,9 +16,9 @@ import (
 const (
 	// maxDictionaryEntries keeps indexes within 16 bits.
 	maxDictionaryEntries = 1 << 16
-	// maxDictionaryBytes is the size of a dictionary page, which a reader holds in memory as long as the chunk.
+	// maxDictionaryBytes is the maximum size of a dictionary page, which a reader holds in memory as long as the chunk.
 	maxDictionaryBytes = 1 << 20
-	// trialValues is the number of values after which a dictionary that does not pay is given up.
+	// trialValues is the number of values after which a dictionary that does not pay off is given up.
 	trialValues = 8192
 )
 
@@ -28,21 +28,21 @@ type dictionary struct {
 	indexes []int32 // of each value
 	numbers []int64 // the entries of a number column
 	plain   []byte  // the entries of a text column or a wide decimal, PLAIN
-	wide    bool    // wideDecimalBytes an entry, without a length
+	wide    bool    // entries have wideDecimalBytes each, without a length
 	starts  []uint32
 	table   []int32 // open addressing; entry number plus one
 	hashes  []uint32
 	seed    maphash.Seed
-	// odd and mask are random, so that nobody can choose values that collide.
+	// odd and mask are random, so that nobody can choose colliding values.
 	odd, mask uint64
 }
 
-// memory is what the dictionary holds.
+// memory returns the bytes that the dictionary takes.
 func (d *dictionary) memory() int {
 	return 4*cap(d.indexes) + 8*cap(d.numbers) + cap(d.plain) + 4*cap(d.starts) + 4*cap(d.table) + 4*cap(d.hashes)
 }
 
-// build tells whether the column is better off with a dictionary, and makes it. Its values are words or chunks of text.
+// build builds a dictionary of a column's words or chunks of text. It reports whether the column is smaller with it.
 func (d *dictionary) build(c *shred.Column, words []int64, chunks []shred.Chunk) bool {
 	if d.odd == 0 {
 		d.odd, d.mask = rand.Uint64()|1, rand.Uint64()
@@ -80,13 +80,13 @@ func width(physical format.Type) int {
 	return 8
 }
 
-// pays compares what the dictionary and its indexes take up with the values themselves.
+// pays compares the size of the dictionary and its indexes with that of the plain values.
 func (d *dictionary) pays(plain int) bool {
 	size := len(d.plain) + 8*len(d.numbers) + len(d.indexes)*bits.Len(uint(d.count-1))/8
 	return size < plain
 }
 
-// goesOn tells, after a value that was new, whether the dictionary may still pay.
+// goesOn reports, after a new value, whether the dictionary may still pay off.
 func (d *dictionary) goesOn() bool {
 	if d.count > maxDictionaryEntries || len(d.plain)+8*len(d.numbers) > maxDictionaryBytes {
 		return false
@@ -116,7 +116,7 @@ func (d *dictionary) rehash() {
 	}
 }
 
-// insert notes a new entry at a free place of the table.
+// insert adds an entry at a free place of the table.
 func (d *dictionary) insert(at, hash uint32) int32 {
 	d.count++
 	d.table[at] = int32(d.count)
@@ -185,7 +185,7 @@ func (d *dictionary) addChunks(chunks []shred.Chunk) bool {
 	return true
 }
 
-// text finds a value, which has its length before it unless all are of one.
+// text finds a value, which begins with its length unless all values have the same length.
 func (d *dictionary) text(v []byte) int32 {
 	hash := d.hash(v)
 	mask := uint32(len(d.table) - 1)
@@ -198,13 +198,13 @@ func (d *dictionary) text(v []byte) int32 {
 			return d.insert(at, hash)
 		}
 		if d.hashes[i-1] == hash && bytes.HasPrefix(d.plain[d.starts[i-1]:], v) {
-			return i - 1 // as lengths come first, a prefix is the whole
+			return i - 1 // lengths come first, so a matching prefix is a match
 		}
 		at = (at + 1) & mask
 	}
 }
 
-// hash is a hash of a value with its length, if it has one. Short ones, which are most, fit into two words.
+// hash hashes a value, including its length prefix, if any. Most values are short and fit into two words.
 func (d *dictionary) hash(v []byte) uint32 {
 	switch n := len(v); {
 	case n > 16:

@@ -10,7 +10,7 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// edgeDocument has the columns that edges are written for, among them names that need care.
+// edgeDocument has the columns of edges, including names that need care.
 const edgeDocument = `{"type":"object","properties":{
 	"i32":{"type":"integer","x-parquet":"int32"},"i64":{"type":"integer"},
 	"f":{"type":"number","x-parquet":"float"},"d":{"type":"number"},
@@ -27,8 +27,7 @@ const edgeDocument = `{"type":"object","properties":{
 	"map":{"type":"object","additionalProperties":{"type":["string","null"]}},
 	"a.b":{"type":"integer"},"quote\"d \\ key":{"type":"integer"},"schlüssel/~":{"type":"integer"},"日本":{"type":"string"}}}`
 
-// edges are records with values at the ends of what a column holds, and the columns that must be read back from them.
-// All others are null.
+// edges are records with extreme values, and the columns that must be read back from them. All others are null.
 var edges = []struct{ data, want string }{
 	{`{}`, `{}`},
 	{`{"i32":2147483647,"i64":9223372036854775807}`, `{"i32":2147483647,"i64":9223372036854775807}`},
@@ -56,7 +55,7 @@ var edges = []struct{ data, want string }{
 	{`{"day":"1970-01-01","micros":"1970-01-01T00:00:00Z","millis":"1970-01-01T00:00:00Z","unix":0}`, `{"day":0,"micros":0,"millis":0,"unix":0}`},
 	{`{"day":"1969-12-31","micros":"1969-12-31T23:59:59.999999Z","millis":"1969-12-31T23:59:59.999Z","unix":-1}`,
 		`{"day":-1,"micros":-1,"millis":-1000,"unix":-1000000}`},
-	// What is finer than the column is cut off towards the past, before 1970 too.
+	// Digits finer than the column are cut off towards the past, even before 1970.
 	{`{"micros":"1969-12-31T23:59:59.9999999Z","millis":"1969-12-31T23:59:59.9999Z","unix":-1.5}`, `{"micros":-1,"millis":-1000,"unix":-1500000}`},
 	{`{"day":"1900-02-28","micros":"1900-03-01T00:30:00+01:00","millis":"1582-10-04T12:00:00Z"}`, `{"day":-25509,"micros":-2203893000000000,"millis":-12220200000000000}`},
 	{`{"day":"0001-01-01","micros":"0001-01-01T00:00:00Z","millis":"0001-01-01T00:00:00Z"}`, `{"day":-719162,"micros":-62135596800000000,"millis":-62135596800000000}`},
@@ -89,7 +88,7 @@ var edges = []struct{ data, want string }{
 
 func zeros(n int) string { return strings.Repeat("0", n) }
 
-// edgeSamples have the edges in one row group, and each in one of its own.
+// edgeSamples have the edges in one row group, and each in a row group of its own.
 func edgeSamples(tb testing.TB) (list []sample) {
 	s := mustParse(tb, edgeDocument)
 	names := make([]string, 0, len(s.Fields)+1)
@@ -127,8 +126,8 @@ func edgeSamples(tb testing.TB) (list []sample) {
 	return list
 }
 
-// lateSamples are two files without a schema, the first of which gets new members and other types in its midst. They
-// have columns in the second.
+// lateSamples are two files without a schema. In the first, new members and other types appear in the middle. They have
+// columns in the second.
 func lateSamples(tb testing.TB) (list []sample) {
 	f := mustFormat(tb, Options{Compression: Zstd})
 	for file := range 2 {
@@ -170,7 +169,7 @@ func lateSamples(tb testing.TB) (list []sample) {
 	return list
 }
 
-// zeroSamples are files whose only zeros are of one sign, with a dictionary and without.
+// zeroSamples are files whose zeros all have the same sign, with and without a dictionary.
 func zeroSamples(tb testing.TB) (list []sample) {
 	s := mustParse(tb, `{"x-extra":false,"properties":{"f":{"type":"number","x-parquet":"float"},"d":{"type":"number"}}}`)
 	for _, zero := range []string{"0.0", "-0.0"} {
@@ -192,7 +191,7 @@ func zeroSamples(tb testing.TB) (list []sample) {
 	return list
 }
 
-// nullPages is a file with pages of nothing but nulls, before, between and behind others.
+// nullPages is a file with pages that hold only nulls, before, between and after others.
 func nullPages(tb testing.TB) sample {
 	s := mustParse(tb, `{"x-extra":false,"properties":{"n":{"type":"integer"},"list":{"type":"array","items":{"type":"integer"}}}}`)
 	var records []record.Record

@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// pageRows is the number of rows of a page, as parquet-java has it: a look-up of one row reads the page around it.
+	// pageRows is the number of rows per page, as in parquet-java: reading one row reads its whole page.
 	pageRows = 20_000
-	// pageLevels is the number of values of a page, nulls included, where rows have many: 1 MiB of 8-byte numbers. A page
-	// ends with a row.
+	// pageLevels is the number of values per page, including nulls, if rows have many: 1 MiB of 8-byte numbers. A page
+	// ends at the end of a row.
 	pageLevels = 128 << 10
 )
 
-// encoder turns columns into pages. It keeps its memory from row group to row group, but for that of out, which waits with the
-// row group to be written.
+// encoder turns columns into pages. It keeps its memory between row groups, except that of out, which waits with the row
+// group to be written.
 type encoder struct {
 	format *Format
 	codec  codec
@@ -50,18 +50,18 @@ func newEncoder(f *Format) *encoder {
 	return &encoder{format: f, codec: newCodec(f.options.Compression)}
 }
 
-// span is what goes into one page.
+// span is the content of one page.
 type span struct {
 	levels, levelsEnd int
 	values, valuesEnd int
 	row, rows         int
 	text              []byte // the values of a text column without a dictionary
-	headroom          []byte // shred.Headroom bytes and text behind them, if they are free
+	headroom          []byte // shred.Headroom bytes followed by text, if they are free
 }
 
 func (s span) nulls() int { return s.levelsEnd - s.levels - (s.valuesEnd - s.values) }
 
-// encodedChunk is a column of a row group. Offsets count from the row group's start until shift.
+// encodedChunk is a column of a row group. Offsets count from the start of the row group until shift.
 type encodedChunk struct {
 	meta        columnMetaData
 	columnIndex format.ColumnIndex
@@ -77,7 +77,7 @@ type encodedGroup struct {
 	chunks []*encodedChunk
 }
 
-// shift moves a row group's offsets to its place in the file.
+// shift moves a row group's offsets to its position in the file.
 func (g *encodedGroup) shift(offset int64) {
 	for _, c := range g.chunks {
 		c.meta.DataPageOffset += offset
@@ -93,7 +93,7 @@ func (g *encodedGroup) shift(offset int64) {
 	}
 }
 
-// meta is the row group's entry in the footer.
+// meta returns the row group's entry in the footer.
 func (g *encodedGroup) meta(ordinal int16, offset int64) rowGroup {
 	group := rowGroup{NumRows: g.rows, FileOffset: offset, Ordinal: ordinal}
 	for _, c := range g.chunks {
@@ -104,7 +104,7 @@ func (g *encodedGroup) meta(ordinal int16, offset int64) rowGroup {
 	return group
 }
 
-// expect makes room for a row group of so many bytes of vectors, which growing step by step would copy about.
+// expect reserves memory for a row group with size bytes of vectors, to avoid copies while it grows.
 func (e *encoder) expect(size int) {
 	if e.format.options.Compression != Uncompressed {
 		size /= 2
@@ -115,7 +115,7 @@ func (e *encoder) expect(size int) {
 	e.out = slices.Grow(e.out[:0], size)
 }
 
-// memory is about what the encoder holds beside out.
+// memory returns roughly the bytes that the encoder holds, without out.
 func (e *encoder) memory() int {
 	return cap(e.page) + cap(e.compressed) + cap(e.coded) + cap(e.levels) + 8*cap(e.floats) + 4*cap(e.ints) + e.text.Memory() + e.dict.memory()
 }
@@ -123,7 +123,7 @@ func (e *encoder) memory() int {
 // group encodes a row group into out.
 func (e *encoder) group(columns []*shred.Column, rows int) (*encodedGroup, error) {
 	e.out = e.out[:0]
-	defer func() { // they are the columns' own
+	defer func() { // they belong to the columns
 		e.words, e.chunks = nil, nil
 		clear(e.spans[:cap(e.spans)])
 		e.text.Forget()
@@ -188,7 +188,7 @@ func (c *encodedChunk) noteEncodings(encoding format.Encoding, pages int) {
 	c.meta.EncodingStats = append(c.meta.EncodingStats, data)
 }
 
-// load brings number columns into words, and text columns into chunks.
+// load converts number columns to words, and text columns to chunks.
 func (e *encoder) load(c *shred.Column) {
 	e.words = c.Ints
 	if c.Bytes() {
@@ -223,7 +223,7 @@ func (e *encoder) encoding(c *shred.Column, dictionary bool) format.Encoding {
 	return format.Plain
 }
 
-// split decides which levels and values go into which page. A page begins with a record.
+// split divides levels and values into pages. A page begins with a record.
 func (e *encoder) split(c *shred.Column, dictionary bool) {
 	e.spans = e.spans[:0]
 	if !c.Bytes() || dictionary || len(e.chunks) == 0 {
@@ -239,7 +239,8 @@ func (e *encoder) split(c *shred.Column, dictionary bool) {
 	}
 }
 
-// addSpans adds the spans from the last one's end to a level. chunk has the values of a text column without a dictionary.
+// addSpans adds spans from the end of the last one to a level. chunk has the values of a text column without a
+// dictionary.
 func (e *encoder) addSpans(c *shred.Column, end int, chunk []byte) {
 	var s span
 	if n := len(e.spans); n > 0 {
@@ -255,14 +256,14 @@ func (e *encoder) addSpans(c *shred.Column, end int, chunk []byte) {
 			size := textSize(c, rest, s.valuesEnd-s.values)
 			s.text, rest = rest[:size], rest[size:]
 			s.headroom = headroom[:min(len(headroom), shred.Headroom+size)]
-			headroom = nil // behind the first page's values are those of the next
+			headroom = nil // the first page's values are followed by those of the next
 		}
 		e.spans = append(e.spans, s)
 		s.row += s.rows
 	}
 }
 
-// pageEnd returns where a page ends that begins at a level, and the number of its rows.
+// pageEnd returns the end of a page that begins at a level, and the number of its rows.
 func pageEnd(c *shred.Column, from, end int) (levelsEnd, rows int) {
 	if c.MaxRep == 0 {
 		levelsEnd = min(from+pageRows, end)
@@ -280,7 +281,7 @@ func pageEnd(c *shred.Column, from, end int) (levelsEnd, rows int) {
 	return end, rows
 }
 
-// textSize is the number of bytes of the first values in text.
+// textSize returns the number of bytes of the first values in text.
 func textSize(c *shred.Column, text []byte, values int) (size int) {
 	if c.WideDecimal() {
 		return wideDecimalBytes * values
@@ -340,7 +341,7 @@ func (e *encoder) dictionaryPage(chunk *encodedChunk) error {
 	return e.write(chunk, header, e.page, chunk.meta.Type == format.ByteArray)
 }
 
-// write compresses a page and appends it with its header. text tells that it holds texts as they are.
+// write compresses a page and appends it with its header. text means that it holds uncoded text.
 func (e *encoder) write(chunk *encodedChunk, header format.PageHeader, page []byte, text bool) error {
 	body, err := e.codec.compress(e.compressed, page, text)
 	if err != nil {
@@ -361,7 +362,7 @@ func (e *encoder) write(chunk *encodedChunk, header format.PageHeader, page []by
 	return nil
 }
 
-// encodeLevels puts the page's repetition and definition levels into page.
+// encodeLevels encodes the page's repetition and definition levels into page.
 func (e *encoder) encodeLevels(c *shred.Column, s span) error {
 	e.page = e.page[:0]
 	switch {
@@ -384,7 +385,7 @@ func (e *encoder) encodeLevels(c *shred.Column, s span) error {
 	return e.appendLevels(e.flatLevels(c, s), 1)
 }
 
-// flatLevels spells out which rows of a flat column have a value.
+// flatLevels returns a level for each row of a flat column: whether it has a value.
 func (e *encoder) flatLevels(c *shred.Column, s span) []uint8 {
 	e.levels = slices.Grow(e.levels[:0], s.levelsEnd-s.levels)[:s.levelsEnd-s.levels]
 	for i := range e.levels {
@@ -412,7 +413,7 @@ func (e *encoder) appendLevels(levels []uint8, highest uint8) error {
 	return nil
 }
 
-// encodeValues returns the page with the values behind the levels.
+// encodeValues returns the page: the levels, followed by the values.
 func (e *encoder) encodeValues(c *shred.Column, s span, encoding format.Encoding) ([]byte, error) {
 	switch {
 	case encoding == format.RLEDictionary:
@@ -460,7 +461,7 @@ func (e *encoder) appendDeltas(c *shred.Column, s span) ([]byte, error) {
 	return e.page, nil
 }
 
-// wrapText puts the levels before a page's text: in place, where there is headroom for them.
+// wrapText puts the levels before a page's text, in place if there is headroom for them.
 func (e *encoder) wrapText(s span) []byte {
 	if room := shred.Headroom - len(e.page); room >= 0 && len(s.headroom) > 0 {
 		copy(s.headroom[room:], e.page)
@@ -487,7 +488,7 @@ func appendBits(dst []byte, bools []byte) []byte {
 	return append(dst, last)
 }
 
-// appendWords writes numbers as they are.
+// appendWords writes numbers without further encoding.
 func appendWords(dst []byte, words []int64, physical format.Type) []byte {
 	n := len(dst)
 	if physical == format.Int32 || physical == format.Float {

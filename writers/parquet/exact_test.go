@@ -14,7 +14,7 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// hostile makes values that columns have trouble with, most of them numbers.
+// hostile makes values that are hard for columns, most of them numbers.
 type hostile struct{ *rand.Rand }
 
 // value is any JSON value.
@@ -49,7 +49,7 @@ func (h hostile) number() string {
 	return sign + h.tame()
 }
 
-// digits is an integer of so many digits.
+// digits returns an integer of n digits.
 func (h hostile) digits(n int) string {
 	b := []byte{byte('1' + h.IntN(9))}
 	for len(b) < n {
@@ -58,12 +58,13 @@ func (h hostile) digits(n int) string {
 	return string(b)
 }
 
-// tame is a number as most are.
+// tame is an ordinary number.
 func (h hostile) tame() string {
 	return fmt.Sprintf("%d.%02d", h.IntN(10_000), h.IntN(100))
 }
 
-// document is a record. The early ones settle the types of inferred columns: double, integer, decimal, text, list and group.
+// document is a record. The early ones settle the types of inferred columns: double, integer, decimal, text, list and
+// group.
 func (h hostile) document(early bool) string {
 	if early {
 		return fmt.Sprintf(`{"n":%s,"i":%d,"d":%d,"t":%s,"l":[%s],"g":{"n":%s},"s":"a"}`,
@@ -87,8 +88,8 @@ func (h hostile) document(early bool) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// A value is the same on the other side, lies in _extra, or its record was refused for it: inferred columns round nothing,
-// declared ones to the nearest double, and count that.
+// A value is read back unchanged, is in _extra, or its record was refused because of it: inferred columns round nothing;
+// declared ones round to the nearest double, and count that.
 func TestFile_ChangesNoValueInSilence(t *testing.T) {
 	const documents = 100_000
 	dir := t.TempDir()

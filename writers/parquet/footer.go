@@ -14,8 +14,8 @@ import (
 
 var magic = []byte("PAR1")
 
-// The structures below are those of the format package but for the statistics, which there lack the two fields that
-// tell whether a bound is exact (parquet.thrift, Statistics, fields 7 and 8).
+// The structures below are those of the format package, except for the statistics, which lack two fields there: whether a
+// bound is exact (parquet.thrift, Statistics, fields 7 and 8).
 type (
 	statistics struct {
 		NullCount  int64             `thrift:"3,writezero"`
@@ -70,7 +70,7 @@ type (
 	}
 )
 
-// marshal writes a structure in Thrift's compact protocol.
+// marshal encodes a structure in Thrift's compact protocol.
 func marshal(v any) ([]byte, error) {
 	b, err := thrift.Marshal(new(thrift.CompactProtocol), v)
 	if err != nil {
@@ -79,7 +79,7 @@ func marshal(v any) ([]byte, error) {
 	return b, nil
 }
 
-// footer is the end of a file behind its last row group.
+// footer is the end of a file, after its last row group.
 type footer struct {
 	meta   fileMetaData
 	groups []*encodedGroup
@@ -87,7 +87,7 @@ type footer struct {
 	out    []byte
 }
 
-// write lays down the indexes of all pages and the metadata.
+// write returns the indexes of all pages and the metadata.
 func (f *footer) write() ([]byte, error) {
 	for i, group := range f.groups {
 		for j, chunk := range group.chunks {
@@ -130,7 +130,7 @@ func (f *footer) add(v any) (offset int64, length int32, err error) {
 	return offset, int32(len(b)), nil
 }
 
-// schemaElements lists the tree depth first, as the footer has it.
+// schemaElements lists the tree depth-first, as the footer requires.
 func schemaElements(tree []*shred.Node) []format.SchemaElement {
 	root := format.SchemaElement{Name: "schema", NumChildren: thrift.New(int32(len(tree)))}
 	elements := []format.SchemaElement{root}
@@ -202,10 +202,10 @@ func annotateScalar(e *format.SchemaElement, f *schema.Field) {
 	}
 }
 
-// wideDecimalBytes is the size of a decimal of more than 18 digits.
+// wideDecimalBytes is the size of a decimal with more than 18 digits.
 const wideDecimalBytes = 16
 
-// physicalType is the type that a column's values are stored in.
+// physicalType returns the type in which a column's values are stored.
 func physicalType(f *schema.Field) format.Type {
 	switch f.Kind {
 	case schema.String, schema.JSON:

@@ -1,23 +1,23 @@
 // Package parquet writes Apache Parquet files.
 //
-// A block is a row group: JSON records are taken apart into column vectors by package shred as they come, and turned
-// into pages when the block is encoded. The pages are this package's own; the Thrift structures come from
-// github.com/parquet-go/parquet-go/format and its encodings do the bit packing.
+// A block is a row group: package shred decodes JSON records into column vectors as they arrive, and the block is encoded
+// into pages later. This package writes the pages itself; the Thrift structures come from
+// github.com/parquet-go/parquet-go/format, and its encodings do the bit packing.
 //
-// What a file looks like (Parquet format, version 2.9 and later):
+// Properties of the files (Parquet format, version 2.9 and later):
 //
-//   - every column is optional but event_id, lists have three levels, maps are of string keys;
+//   - every column except event_id is optional, lists have three levels, maps have string keys;
 //   - timestamps are UTC milliseconds or microseconds, never nanoseconds, which Athena does not read;
 //   - JSON text is annotated as a string, as Athena has no JSON columns;
 //   - data pages are of version 1 and hold at most 20,000 rows and about 1 MiB before compression, each with a CRC-32;
-//   - a column chunk is dictionary encoded where that pays; otherwise integers and timestamps are DELTA_BINARY_PACKED
-//     (unless switched off) and everything else PLAIN;
+//   - a column chunk is dictionary encoded if that makes it smaller; otherwise integers and timestamps are
+//     DELTA_BINARY_PACKED (unless switched off) and everything else PLAIN;
 //   - chunks have statistics, pages have a column index and an offset index, and text in them is cut to 64 bytes;
 //   - chosen columns have split-block Bloom filters, sized by their distinct values;
-//   - where a column has a zero, its filter and its dictionary have those of both signs, which SQL takes for equal;
+//   - if a column has a zero, its filter and its dictionary have the zeros of both signs, which are equal in SQL;
 //   - the footer's metadata names the schema under the key aws-streaming-pipeline.schema.
 //
-// Without a schema the columns come from the first records of a file. See Format.
+// Without a schema, columns are inferred from the first records of a file. See Format.
 package parquet
 
 import (
@@ -37,8 +37,7 @@ import (
 // Compression is the codec of all pages of a file.
 type Compression string
 
-// The codecs that Athena reads. Zstandard gives files that are a third smaller than Snappy's and costs half as much
-// CPU again.
+// The codecs that Athena reads. Zstandard makes files a third smaller than Snappy and costs half as much CPU time again.
 const (
 	Snappy       Compression = "snappy"
 	Zstd         Compression = "zstd"
@@ -51,42 +50,41 @@ var codecs = map[Compression]format.CompressionCodec{
 }
 
 const (
-	// defaultRowGroupBytes is the size of a row group's vectors in memory.
+	// defaultRowGroupBytes is the default size of a row group's vectors in memory.
 	defaultRowGroupBytes = 64 << 20
-	// defaultInferRows is the number of records that the columns of a file without a schema are inferred from.
+	// defaultInferRows is the default number of records from which the columns of a file without a schema are inferred.
 	defaultInferRows = 1000
 )
 
-// Options say how files are written. The zero value infers the columns and writes Snappy.
+// Options says how files are written. The zero value infers the columns and compresses with Snappy.
 type Options struct {
-	// Schema has the columns. Without one they are inferred.
+	// Schema defines the columns. Without it, they are inferred.
 	Schema *schema.Schema
-	// Compression is Snappy if empty.
+	// Compression defaults to Snappy.
 	Compression Compression
-	// RowGroupBytes closes a row group when its vectors take up so much memory; 64 MiB if 0. A row group
-	// is what a reader reads at least, and what a writer holds at most.
+	// RowGroupBytes closes a row group when its vectors take this much memory; 0 means 64 MiB. A row group is the minimum
+	// that a reader reads, and the maximum that a writer holds.
 	RowGroupBytes int
-	// PlainIntegers writes integers and timestamps PLAIN where they have no dictionary, for readers that get
-	// DELTA_BINARY_PACKED wrong.
+	// PlainIntegers writes integers and timestamps without a dictionary as PLAIN, for readers that misread
+	// DELTA_BINARY_PACKED.
 	PlainIntegers bool
-	// Bloom lists the columns, by their dotted paths, that get a Bloom filter. It pays for look-ups of single values
-	// in columns of very many, as event_id.
+	// Bloom lists the columns, by dotted path, that get a Bloom filter. It helps to look up single values in columns with
+	// very many distinct values, such as event_id.
 	Bloom []string
-	// InferRows is the number of records that columns are inferred from; 1000 if 0.
+	// InferRows is the number of records from which columns are inferred; 0 means 1000.
 	InferRows int
-	// Rounded, if there is one, is told for each row group that has them how many numbers its columns hold rounded; see
-	// shred.Shredder.Rounded. It may be called by several goroutines at a time.
+	// Rounded, if not nil, is called for each row group in which numbers were rounded, with their count; see
+	// shred.Shredder.Rounded. Several goroutines may call it at the same time.
 	Rounded func(numbers int)
 	// CreatedBy is the version of the program, for the footer.
 	CreatedBy string
 }
 
-// Format is the file format. With a schema, all files have its columns, and a record that does not fit is refused.
+// Format is the file format. With a schema, all files have its columns, and records that do not fit are rejected.
 //
-// Without a schema no JSON object is refused. The columns of a file are inferred from its first records and those of
-// the files before it. What comes later and has no column, or does not fit its column, is kept in the column _extra;
-// the next file has columns for new members. A column keeps its type as long as the process lives, so that the files
-// of a table agree.
+// Without a schema, no JSON object is rejected. The columns of a file are inferred from its first records and those of
+// earlier files. Later values that have no column, or do not fit theirs, are kept in the column _extra; the next file has
+// columns for new members. A column keeps its type for the life of the process, so that the files of a table agree.
 type Format struct {
 	options  Options
 	codec    format.CompressionCodec
@@ -95,15 +93,15 @@ type Format struct {
 	outputs  sync.Pool // *[]byte with row groups that have been written
 
 	mu       sync.Mutex
-	encoders []*encoder // that rest; never more than have been at work at the same time
+	encoders []*encoder // idle ones; never more than have worked at the same time
 }
 
-// restingEncoder is the memory in bytes that an encoder may keep while it rests. One of that size serves row groups of any number
-// of open files. What huge row groups have made larger goes.
+// restingEncoder is the memory in bytes that an idle encoder may keep. An encoder of that size serves row groups of any
+// number of open files. Encoders that huge row groups have enlarged are dropped.
 const restingEncoder = 8 << 20
 
-// takeEncoder returns the encoder that rested last, or a new one. The garbage collector runs often while memory is short, and
-// would empty a pool of its own just then.
+// takeEncoder returns the encoder that was used last, or a new one. A sync.Pool would not do: the garbage collector runs
+// often when memory is short, and would empty it just then.
 func (f *Format) takeEncoder() *encoder {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -125,7 +123,7 @@ func (f *Format) giveEncoder(e *encoder) {
 	f.encoders = append(f.encoders, e)
 }
 
-// New returns the format. An error names every option that is wrong.
+// New returns the format. An error names every invalid option.
 func New(o Options) (*Format, error) {
 	if o.Compression == "" {
 		o.Compression = Snappy
@@ -139,13 +137,13 @@ func New(o Options) (*Format, error) {
 	codec, ok := codecs[o.Compression]
 	var faults []error
 	if !ok {
-		faults = append(faults, fmt.Errorf("compression %q is not snappy, zstd, gzip or none", o.Compression))
+		faults = append(faults, fmt.Errorf("compression %q: want snappy, zstd, gzip or none", o.Compression))
 	}
 	if o.RowGroupBytes < 0 || o.RowGroupBytes > 1<<30 {
-		faults = append(faults, fmt.Errorf("row group of %d bytes is not between 1 and 1 GiB", o.RowGroupBytes))
+		faults = append(faults, fmt.Errorf("row group of %d bytes: want 1 byte to 1 GiB", o.RowGroupBytes))
 	}
 	if o.InferRows < 0 {
-		faults = append(faults, fmt.Errorf("number of records to infer columns from %d is negative", o.InferRows))
+		faults = append(faults, fmt.Errorf("%d records to infer columns from: want 0 or more", o.InferRows))
 	}
 	f := &Format{options: o, codec: codec}
 	if o.Schema != nil {
@@ -161,7 +159,7 @@ func New(o Options) (*Format, error) {
 	return f, nil
 }
 
-// badNames finds columns whose names readers do not take: DuckDB, for one, cuts a name at a NUL.
+// badNames finds column names that readers reject or misread: DuckDB, for example, cuts a name at a NUL.
 func badNames(fields []*schema.Field) (faults []error) {
 	for _, f := range fields {
 		if strings.Contains(f.Name, "\x00") {
@@ -181,15 +179,15 @@ func (f *Format) unknownBloom() (faults []error) {
 		i := slices.IndexFunc(columns, func(c *shred.Column) bool { return strings.Join(c.Path, ".") == path })
 		switch {
 		case i < 0:
-			faults = append(faults, fmt.Errorf("bloom filter for column %q: there is no such column", path))
+			faults = append(faults, fmt.Errorf("bloom filter for column %q: no such column", path))
 		case columns[i].Field.Kind == schema.Boolean:
-			faults = append(faults, fmt.Errorf("bloom filter for column %q: a boolean has none", path))
+			faults = append(faults, fmt.Errorf("bloom filter for column %q: booleans cannot have one", path))
 		}
 	}
 	return faults
 }
 
-// Object tells how Parquet files are named.
+// Object returns how Parquet files are named and labelled.
 func (f *Format) Object() writers.Object {
 	return writers.Object{Extension: ".parquet", ContentType: "application/vnd.apache.parquet"}
 }
@@ -203,7 +201,7 @@ func (f *Format) NewLayout() writers.Layout {
 	return l
 }
 
-// vectors hands out Shredders for one list of columns and takes them back with their memory.
+// vectors is a pool of Shredders for one list of columns.
 type vectors struct {
 	name string // of the schema
 	pool sync.Pool
@@ -217,5 +215,5 @@ func newVectors(s *schema.Schema, eventID bool) *vectors {
 
 func (v *vectors) get() *shred.Shredder { return v.pool.Get().(*shred.Shredder) }
 
-// put takes a Shredder back that has been reset.
+// put returns a Shredder, which must be reset, to the pool.
 func (v *vectors) put(s *shred.Shredder) { v.pool.Put(s) }

@@ -26,14 +26,14 @@ func TestNew_NamesEveryWrongOption(t *testing.T) {
 		Schema:      mustParse(t, `{"properties":{"a":{"type":"boolean"}}}`),
 		Compression: "lzo", RowGroupBytes: -1, InferRows: -1, Bloom: []string{"b", "a"},
 	})
-	for _, want := range []string{`"lzo"`, "-1 bytes", "infer columns from -1", `"b": there is no such column`, `"a": a boolean`} {
+	for _, want := range []string{`"lzo"`, "-1 bytes", "-1 records to infer columns from", `"b": no such column`, `"a": booleans`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not say %s", err, want)
 		}
 	}
 }
 
-// Bad records between good ones must not change a byte of the file: neither values nor levels, nor where pages end.
+// Bad records between good ones must not change a byte of the file: neither values, nor levels, nor page boundaries.
 func TestBlock_BadRecordsLeaveNoTrace(t *testing.T) {
 	bad := []string{
 		``, `[]`, `{`, `{"text":"a"`, `{"text":"a"}}`, `{"text":"a","text":"b"}`, `{"text":"\x"}`, "{\"text\":\"\xff\"}",
@@ -99,7 +99,7 @@ func TestBlock_SameRecordsGiveTheSameBytesWhateverMemoryIsUsedAgain(t *testing.T
 	}
 }
 
-// A reader uses the memory of its records again when Append has returned, strings included.
+// A reader reuses the memory of its records after Append returns, including strings.
 func TestBlock_KeepsNothingOfARecord(t *testing.T) {
 	for _, o := range []Options{{InferRows: 10}, {Schema: mustParse(t, `{"properties":{"a":{"type":"string"}}}`)}} {
 		var want, got []byte
@@ -260,7 +260,7 @@ func TestPageIndex_FindsEveryPage(t *testing.T) {
 	}
 }
 
-// Without a schema, whatever comes is kept: in a column or in _extra.
+// Without a schema everything is kept: in a column or in _extra.
 func TestInferred_LosesNothingAndRefusesNoObject(t *testing.T) {
 	f := mustFormat(t, Options{InferRows: 3})
 	early := []string{
@@ -291,7 +291,7 @@ func TestInferred_LosesNothingAndRefusesNoObject(t *testing.T) {
 		`{"a":null,"b":null,"c":null,"g":null,"_extra":` + quoteJSON(`{"c":[],"b":"\ud800"}`) + id(6),
 	})
 
-	// The next file has columns for what was new, and the old ones as they were.
+	// The next file has columns for the new members, and unchanged old ones.
 	next := readWithParquetGo(t, writeFile(t, f, []record.Record{*newRecord(0, late[0]), *newRecord(1, `{"f":2,"c":{"z/~":"w"}}`)}))
 	compareRows(t, next, []string{
 		`{"a":null,"b":null,"c":null,"f":null,"g":null,"new":{"x":1},"_extra":"{\"a\":\"text\",\"b\":7}"` + id(0),
@@ -344,7 +344,7 @@ func TestInferred_EmptyBlocksSettleNoColumns(t *testing.T) {
 	compareRows(t, readWithParquetGo(t, append(file, end...)), []string{`{"a":1,"_extra":null,"event_id":"` + sequence(0) + `"}`})
 }
 
-// Files of one format are written side by side, and so are the blocks of one file.
+// Files of one format are written in parallel, and so are the blocks of one file.
 func TestFormat_IsSafeForConcurrentUse(t *testing.T) {
 	s := mustParse(t, corpusDocument)
 	list, _ := corpus{rows: 300, nulls: 0.2}.generate(s.Fields)

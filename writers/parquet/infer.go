@@ -19,7 +19,7 @@ func newInferred() *inferred {
 	return &inferred{inferrer: schema.NewInferrer(), stale: true}
 }
 
-// columns returns the columns of a new file whose first records are the samples.
+// columns returns the columns of a new file that begins with the samples.
 func (i *inferred) columns(samples [][]byte) *vectors {
 	i.learn(samples)
 	i.mu.Lock()
@@ -27,7 +27,7 @@ func (i *inferred) columns(samples [][]byte) *vectors {
 	if i.stale {
 		i.stale = false
 		newest := i.inferrer.Schema()
-		// Columns are only ever added, so that their number tells whether they are the same.
+		// Columns are never removed, so an equal number means that they are the same.
 		if n := leaves(newest.Fields); i.last == nil || n > i.leaves {
 			i.last, i.leaves = newVectors(newest, true), n
 		}
@@ -53,7 +53,7 @@ func (i *inferred) learn(samples [][]byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	for _, sample := range samples {
-		// A block has checked that the sample is an object; what cannot be learned from it goes to _extra.
+		// A block has checked that the sample is an object. What cannot be learned from it goes to _extra.
 		_ = i.inferrer.Add(sample)
 		i.stale = true
 	}

@@ -11,14 +11,14 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// layout is one file.
+// layout encodes one file.
 type layout struct {
 	format *Format
 
 	mu      sync.Mutex
 	vectors *vectors // nil until the columns have been inferred
 
-	// Of the goroutine that places.
+	// For the goroutine that calls Begin, Place and End.
 	offset int64
 	rows   int64
 	groups []*encodedGroup
@@ -44,7 +44,7 @@ func (l *layout) columns() *vectors {
 	return l.vectors
 }
 
-// infer settles the file's columns, from samples if nobody else has.
+// infer settles the file's columns, based on samples if they are not settled yet.
 func (l *layout) infer(samples [][]byte) *vectors {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,7 +54,7 @@ func (l *layout) infer(samples [][]byte) *vectors {
 	return l.vectors
 }
 
-// Place puts a row group behind the ones before it.
+// Place adds a row group to the file.
 func (l *layout) Place(e writers.Encoded) ([]byte, error) {
 	group, ok := e.Meta.(*encodedGroup)
 	if !ok {
@@ -64,7 +64,7 @@ func (l *layout) Place(e writers.Encoded) ([]byte, error) {
 		return nil, nil
 	}
 	if len(l.groups) == math.MaxInt16 {
-		return nil, fmt.Errorf("place row group: a file has %d at most", math.MaxInt16)
+		return nil, fmt.Errorf("place row group: the file already has the maximum of %d", math.MaxInt16)
 	}
 	group.shift(l.offset)
 	l.groups = append(l.groups, group)

@@ -30,7 +30,7 @@ func laidOut(t *testing.T, o Options, rows int, row func(i int) string) *parquet
 	return file
 }
 
-// Whatever a column is, a page has no more rows than parquet-java would give it.
+// In every kind of column, a page has no more rows than parquet-java would give it.
 func TestPages_HaveFewRows(t *testing.T) {
 	const rows = 2*pageRows + 7
 	s := mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"},"short":{"type":"string"},"few":{"type":"string"},"flag":{"type":"boolean"},
@@ -76,8 +76,8 @@ func fileBytes(t *testing.T, file *parquetgo.File) []byte {
 	return data
 }
 
-// A filter is as large as the distinct values need, whether there is a dictionary that knows their number or not, and
-// it still tells what is not there.
+// A filter is as large as the distinct values require, with or without a dictionary that knows their number, and still
+// shows what is missing.
 func TestBloom_IsSizedByDistinctValues(t *testing.T) {
 	s := mustParse(t, `{"x-extra":false,"properties":{"few":{"type":"string"},"wide":{"type":"number","x-parquet":"decimal(20,0)"},
 		"half":{"type":"integer"},"blocks":{"type":"integer"},"all":{"type":"integer"}}}`)

@@ -24,7 +24,7 @@ func openFile(t *testing.T, data []byte) *parquetgo.File {
 	return file
 }
 
-// Query engines answer count(*) from these numbers, without reading a page.
+// Query engines answer count(*) from these numbers without reading a page.
 func TestFooter_CountsTheRowsOfTheFileAndOfEachRowGroup(t *testing.T) {
 	const rows = 5
 	f := mustFormat(t, Options{RowGroupBytes: 1, Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"}}}`)})
@@ -43,7 +43,7 @@ func TestFooter_CountsTheRowsOfTheFileAndOfEachRowGroup(t *testing.T) {
 	}
 }
 
-// An index takes one bit more from 3, 5, ... 257 and 513 entries on.
+// An index takes another bit from 3, 5, ... 257 and 513 entries on.
 func TestDictionary_IndexesOfEveryWidthAreReadBack(t *testing.T) {
 	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"},"s":{"type":"string"}}}`)})
 	for _, entries := range []int{1, 2, 3, 4, 5, 8, 9, 255, 256, 257, 512, 513} {
@@ -68,8 +68,8 @@ func TestDictionary_IndexesOfEveryWidthAreReadBack(t *testing.T) {
 	}
 }
 
-// Readers that look for -0 or 0 skip what their bounds leave out, and take the two for different (parquet.thrift,
-// ColumnOrder: a min of +0 has to be written as -0, a max of -0 as +0).
+// Readers that look for -0 or 0 skip what the bounds exclude, and distinguish the two (parquet.thrift, ColumnOrder: a min
+// of +0 must be written as -0, a max of -0 as +0).
 func TestBounds_OfZeroTakeInBothZeros(t *testing.T) {
 	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"d":{"type":"array","items":{"type":"number"}}}}`)})
 	page := func(zero string) string { return `{"d":[` + zero + strings.Repeat(","+zero, pageLevels-1) + `]}` }
@@ -103,8 +103,8 @@ func TestBounds_OfZeroTakeInBothZeros(t *testing.T) {
 	}
 }
 
-// A chunk with a NaN has neither bounds nor an index of them: engines differ in whether NaN lies above all numbers, and would skip
-// rows by bounds that leave it out. The other column keeps its own.
+// A chunk with a NaN has neither bounds nor a column index: engines differ in whether NaN is above all numbers, and would
+// skip rows by bounds that leave it out. The other column keeps its own.
 func TestBounds_AreLeftOutOfAChunkWithNaN(t *testing.T) {
 	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"d":{"type":"number","x-non-finite":true},"f":{"type":"number","x-parquet":"float","x-non-finite":true}}}`)})
 	file := openFile(t, writeFile(t, f, []record.Record{*newRecord(0, `{"d":1,"f":1}`), *newRecord(1, `{"d":"NaN","f":"-Infinity"}`), *newRecord(2, `{"d":2}`)}))
@@ -118,7 +118,7 @@ func TestBounds_AreLeftOutOfAChunkWithNaN(t *testing.T) {
 	}
 }
 
-// Nulls of a column are kept by their rows in the row group: each page and each row group has to find its own.
+// Nulls of a column are recorded by their rows in the row group: each page and each row group must find its own.
 func TestFlat_NullsAreReadBackInTheirPlaces(t *testing.T) {
 	f := mustFormat(t, Options{Schema: mustParse(t, `{"x-extra":false,"properties":{"n":{"type":"integer"}}}`)})
 	const rows = pageLevels + 20

@@ -27,7 +27,7 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// writeFile writes a file as the pipeline does: blocks are begun when the one before is full.
+// writeFile writes a file like the pipeline: a block begins when the one before is full.
 func writeFile(tb testing.TB, f *Format, list []record.Record) []byte {
 	tb.Helper()
 	l := f.NewLayout()
@@ -104,7 +104,7 @@ var allSamples struct {
 	list []sample
 }
 
-// samples are all files that readers are tried with.
+// samples are all files that the readers are tested with.
 func samples(tb testing.TB) []sample {
 	tb.Helper()
 	allSamples.Do(func() { allSamples.list = makeSamples(tb) })
@@ -227,7 +227,7 @@ type assembler struct {
 	at  int
 }
 
-// group writes the members of a group that is there. def and rep are the group's levels.
+// group writes the members of a group that is not null. def and rep are the group's levels.
 func (a *assembler) group(b *strings.Builder, c *parquetgo.Column, def, rep int) {
 	b.WriteByte('{')
 	for i, child := range c.Columns() {
@@ -369,8 +369,8 @@ func writeValue(b *strings.Builder, c *parquetgo.Column, v parquetgo.Value) {
 	}
 }
 
-// TestFile_IsReadBackByOtherEngines has PyArrow and DuckDB read the files, value by value, and look at what they take
-// statistics, indexes and Bloom filters for.
+// TestFile_IsReadBackByOtherEngines lets PyArrow and DuckDB read the files, value by value, with statistics, indexes and
+// Bloom filters.
 func TestFile_IsReadBackByOtherEngines(t *testing.T) {
 	dir := t.TempDir()
 	cmd := emulator.Python(t, "testdata/readback.py", dir)
@@ -391,8 +391,8 @@ func TestFile_IsReadBackByOtherEngines(t *testing.T) {
 	t.Logf("read %d files with PyArrow and DuckDB in %v", len(list), time.Since(begin))
 }
 
-// TestFile_IsReadBackByParquetJava has the library of Spark and Hive read the files, value by value, and hold each value
-// to the statistics, the page indexes and the Bloom filters.
+// TestFile_IsReadBackByParquetJava lets the library of Spark and Hive read the files, value by value, and compares each
+// value with the statistics, the page indexes and the Bloom filters.
 func TestFile_IsReadBackByParquetJava(t *testing.T) {
 	dir := t.TempDir()
 	list := samples(t)
@@ -418,7 +418,7 @@ func TestFile_IsReadBackByParquetJava(t *testing.T) {
 	}
 }
 
-// lines are the lines of a text without their ends.
+// lines returns the lines of a text without their ends.
 func lines(text []byte) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for line := range strings.Lines(string(text)) {

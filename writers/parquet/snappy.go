@@ -5,12 +5,12 @@ import (
 	"math/bits"
 )
 
-// snappyEncoder writes Snappy's block format ("Snappy compressed format description", 2011), as
-// github.com/golang/snappy does, but with twice the hash table for a fragment of 64 KiB, as Google's own library has it
-// since version 1.2. On text without long repetitions, where most matches are a few bytes, that finds more of them.
+// snappyEncoder writes Snappy's block format ("Snappy compressed format description", 2011). Unlike
+// github.com/golang/snappy, it doubles the hash table for a fragment of 64 KiB, as Google's library does since version
+// 1.2. That finds more matches in text without long repetitions, where most matches are a few bytes.
 type snappyEncoder struct {
 	table [1 << snappyTableBits]uint16
-	// window is a copy of the fragment, of a size that the compiler knows, so that it checks few bounds.
+	// window is a copy of the fragment. Its constant size saves most bounds checks.
 	window snappyWindow
 }
 
@@ -26,7 +26,7 @@ func (w *snappyWindow) long(at uint16) uint64 {
 	return binary.LittleEndian.Uint64(w[i : i+8])
 }
 
-// behind returns the eight bytes behind a word.
+// behind returns the eight bytes after a word.
 func (w *snappyWindow) behind(at uint16) uint64 {
 	i := int(at)
 	return binary.LittleEndian.Uint64(w[i+4 : i+12])
@@ -34,15 +34,15 @@ func (w *snappyWindow) behind(at uint16) uint64 {
 
 const (
 	snappyTableBits = 15
-	// snappyFragment is what offsets reach back at most, and what the hash table is for.
+	// snappyFragment is the maximum offset, and the size that the hash table is made for.
 	snappyFragment = 1 << 16
-	// snappyMargin lets the encoder read 8 bytes anywhere before a fragment's last ones.
+	// snappyMargin lets the encoder read 8 bytes anywhere before the end of a fragment.
 	snappyMargin = 15
 )
 
-// encode compresses src into dst's memory where it suffices.
+// encode compresses src into dst's memory if it suffices.
 func (e *snappyEncoder) encode(dst, src []byte) []byte {
-	if most := 32 + len(src) + len(src)/6; cap(dst) < most { // the format's own bound
+	if most := 32 + len(src) + len(src)/6; cap(dst) < most { // the format's limit
 		dst = make([]byte, most+snappyFragment) // the next page of an early sealed row group is a little larger
 	}
 	dst = dst[:cap(dst)]
@@ -57,7 +57,7 @@ func (e *snappyEncoder) encode(dst, src []byte) []byte {
 
 func snappyHash(word uint32) uint32 { return word * 0x1e35a7bd >> (32 - snappyTableBits) }
 
-// fragment compresses up to 64 KiB and returns the number of bytes.
+// fragment compresses up to 64 KiB and returns the compressed length.
 func (e *snappyEncoder) fragment(dst, src []byte) (n int) {
 	limit := len(src) - snappyMargin
 	if limit <= 1 {
@@ -66,12 +66,12 @@ func (e *snappyEncoder) fragment(dst, src []byte) (n int) {
 	table, window := &e.table, &e.window
 	clear(table[:])
 	copy(window[:], src)
-	literal := 0 // where the bytes begin that no element has yet
+	literal := 0 // start of the bytes that no element covers yet
 	at := 1
 	word := window.word(1)
 search:
 	for {
-		// Look for four bytes that have stood before, in larger steps the longer there are none.
+		// Look for four bytes that have occurred before, in steps that grow while there are none.
 		candidate := uint16(0)
 		for skip := 32; ; skip += skip >> 5 {
 			h := snappyHash(word)
@@ -104,7 +104,7 @@ search:
 			}
 			at += length
 			if length <= 64 {
-				// Which form is the shorter one cannot be predicted, so both are made, and no branch is taken.
+				// Which form is shorter cannot be predicted, so both are computed, without a branch.
 				long := uint32(offset)<<8 | uint32(length-1)<<2 | 2
 				short := uint32(offset&0xff)<<8 | uint32(offset>>8)<<5 | uint32(length-4)<<2 | 1
 				isShort := (length - 12) & (offset - 2048) >> 63 // all ones or zeros
@@ -136,7 +136,7 @@ search:
 	return n
 }
 
-// common is the length of the longest prefix that both have. b is the shorter one.
+// common returns the length of the longest common prefix. b is the shorter one.
 func common(a, b []byte) int {
 	n := 0
 	for len(b)-n >= 8 {
@@ -167,7 +167,7 @@ func putSnappyLiteral(dst, literal []byte) (n int) {
 }
 
 func putSnappyCopy(dst []byte, offset, length int) (n int) {
-	for ; length >= 68; length -= 64 { // leaves 4 at least, the least that the short form holds
+	for ; length >= 68; length -= 64 { // leaves at least 4, the minimum of the short form
 		dst[n], dst[n+1], dst[n+2] = 63<<2|2, byte(offset), byte(offset>>8)
 		n += 3
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// snappyInputs are of all lengths about the encoder's bounds, from all kinds of bytes: equal ones, random ones, digits,
-// and repetitions of every length and distance.
+// snappyInputs have all lengths around the encoder's limits and all kinds of bytes: equal, random, digits, and
+// repetitions of every length and distance.
 func snappyInputs() (list [][]byte) {
 	r := rand.New(rand.NewPCG(3, 5))
 	lengths := []int{snappyFragment - 1, snappyFragment, snappyFragment + 1, 3*snappyFragment + 17, 1 << 20}
@@ -48,12 +48,12 @@ func checkSnappy(t *testing.T, e *snappyEncoder, in []byte) {
 	for name, decode := range map[string]func(dst, src []byte) ([]byte, error){"golang/snappy": snappy.Decode, "s2": s2.Decode} {
 		back, err := decode(nil, out)
 		if err != nil || !bytes.Equal(back, in) {
-			t.Fatalf("%s does not give back %d bytes: %v", name, len(in), err)
+			t.Fatalf("%s does not restore %d bytes: %v", name, len(in), err)
 		}
 	}
 }
 
-// What is written must not depend on what was written before, nor on the memory.
+// The output must not depend on earlier output, nor on the memory.
 func TestSnappy_SameBytesGiveTheSame(t *testing.T) {
 	var used snappyEncoder
 	memory := bytes.Repeat([]byte{0xff}, 3<<20)

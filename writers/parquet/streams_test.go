@@ -8,7 +8,7 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// stream is a kind of records that speed is measured on.
+// stream is a kind of records used to measure speed.
 type stream struct {
 	name string
 	rows rows.Set
@@ -18,7 +18,7 @@ var streams = []stream{{"taxi", rows.Taxi}, {"narrow", rows.Narrow}, {"nested", 
 
 func (s stream) schema() *schema.Schema { return s.rows.Schema() }
 
-// lines returns records of about so many bytes in all.
+// lines returns records of about that many bytes in total.
 func (s stream) lines(bytes int) [][]byte { return s.rows.Lines(bytes) }
 
 func sequence(i int) string {

@@ -7,10 +7,10 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// smallRun is the memory of the first records that wait, so that a file with few of them holds little.
+// smallRun is the size of the first run in bytes, so that a file with few records takes little memory.
 const smallRun = 4 << 10
 
-// waiting are records that wait for their columns.
+// waiting holds records until the columns are known.
 type waiting struct {
 	runs  []run
 	rows  int
@@ -18,14 +18,14 @@ type waiting struct {
 	held  int // memory
 }
 
-// run are records that share one buffer. Hundreds of files have many that wait: a piece of memory that goes as a whole leaves no
-// holes, as one for each record would.
+// run holds records in one buffer. Hundreds of files may hold many records: a buffer that is freed as a whole leaves no
+// holes, as one per record would.
 type run struct {
 	records []record.Record
 	buf     []byte
 }
 
-// add keeps a copy. Of a record only the time of Append is sure: its strings, too, may lie in a buffer that is used again.
+// add keeps a copy. A record is valid only during Append: its strings, too, may be in a buffer that is reused.
 func (w *waiting) add(r *record.Record) {
 	need := len(r.Data) + len(r.SequenceNumber) + len(r.PartitionKey) + len(r.ExplicitHashKey)
 	last := len(w.runs) - 1
@@ -45,7 +45,7 @@ func (w *waiting) add(r *record.Record) {
 	w.bytes += len(r.Data)
 }
 
-// begin makes a run with place for so many bytes.
+// begin starts a run with room for need bytes.
 func (w *waiting) begin(need int) {
 	var buf []byte
 	switch size := max(need, min(smallRun<<min(len(w.runs), 8), pieces.Size)); size {
@@ -70,7 +70,7 @@ func (r *run) text(s string) string {
 	return unsafe.String(unsafe.SliceData(r.buf[n:]), len(s))
 }
 
-// data are the payloads.
+// data returns the payloads.
 func (w *waiting) data() [][]byte {
 	data := make([][]byte, 0, w.rows)
 	for i := range w.runs {
@@ -81,7 +81,7 @@ func (w *waiting) data() [][]byte {
 	return data
 }
 
-// take hands out the records, and gives their memory back as it goes.
+// take passes on the records, and releases their memory on the way.
 func (w *waiting) take(use func(*record.Record)) {
 	for i := range w.runs {
 		r := &w.runs[i]

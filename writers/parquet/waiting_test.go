@@ -10,8 +10,8 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Records that wait are copies, whatever their size and whatever becomes of the caller's memory, come out in their order,
-// and count with all the memory that they take.
+// Waiting records are copies, whatever their size and whatever happens to the caller's memory. They come out in order,
+// and all their memory is counted.
 func TestWaiting_KeepsCopiesInOrder(t *testing.T) {
 	var w waiting
 	sizes := []int{10, 0, 100, pieces.Size - 1, 5000, pieces.Size, 3 * pieces.Size, 1}
