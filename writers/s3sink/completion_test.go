@@ -16,8 +16,8 @@ import (
 	"aws-streaming-pipeline/writers/s3sink"
 )
 
-// slow is S3 as it answers completions: with a header at once and the rest when it likes. It is a transport without a
-// network, so that time is the bubble's.
+// slow answers completions like S3: with a header at once and the rest later. It is a transport without a network, so
+// that it works in virtual time.
 type slow struct {
 	completions []func(ctx context.Context) io.Reader // bodies, one for each attempt; the last one for all that follow
 	head        int                                   // status of HEAD
@@ -44,7 +44,7 @@ func (s *slow) RoundTrip(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// trickle gives a byte of white space every ten seconds, and then the rest.
+// trickle sends a byte of white space every ten seconds, and then the rest.
 func trickle(spaces int, rest string) func(context.Context) io.Reader {
 	return func(ctx context.Context) io.Reader {
 		return io.MultiReader(strings.NewReader(declaration), &spaced{ctx, spaces}, strings.NewReader(rest))
@@ -65,7 +65,7 @@ func (s *spaced) Read(p []byte) (int, error) {
 	return 1, wait(s.ctx, 10*time.Second)
 }
 
-// silent says something and then nothing more.
+// silent sends something and then nothing more.
 func silent(ctx context.Context) io.Reader {
 	return io.MultiReader(strings.NewReader("  "), never{ctx})
 }
@@ -101,7 +101,7 @@ func inAnswer(code string) string {
 	return "<Error><Code>" + code + "</Code><Message>planted</Message></Error>"
 }
 
-// The answers that AWS gives to completions, and the ways in which they break.
+// The answers of AWS to completions, and the ways in which they break.
 func TestPublish_WaitsForACompletionAsLongAsItIsHeardOf(t *testing.T) {
 	gone := inAnswer("NoSuchUpload")
 	for name, test := range map[string]struct {
@@ -166,7 +166,7 @@ func all(completions ...func(context.Context) io.Reader) []func(context.Context)
 	return completions
 }
 
-// A bucket with versions remembers what was deleted from it.
+// A versioned bucket remembers deleted objects.
 func TestPublish_TakesADeleteMarkerForTheObjectThatItReplaced(t *testing.T) {
 	for name, test := range map[string]struct {
 		marker string
@@ -192,7 +192,7 @@ func TestPublish_TakesADeleteMarkerForTheObjectThatItReplaced(t *testing.T) {
 	}
 }
 
-// A request that is refused for ever ends when the patience does; what a batch is filled with is never given up.
+// A request that keeps failing ends when the patience does; requests that fill a batch are never given up.
 func TestSink_GivesUpOnlyWhatOthersCanDoLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config()

@@ -12,8 +12,8 @@ import (
 	"aws-streaming-pipeline/writers/writerstest"
 )
 
-// The same promises on an S3 server that others have written. (moto is none for this: it answers 500 where an upload is
-// gone and another object has its key.)
+// The same promises on an independent S3 server. (Not moto: it answers 500 if an upload is gone and another object has
+// its key.)
 func TestSink_OnVersitygw(t *testing.T) {
 	server := emulator.Versitygw(t)
 	_, endpoint := limits.Before(t, limits.S3, server.URL)

@@ -31,7 +31,7 @@ import (
 // fault changes what happens to some requests of one operation.
 type fault struct {
 	operation string
-	// skip is the number of requests that pass before, and times how often the fault strikes; 0 is always.
+	// skip is the number of requests that pass first, and times how often the fault strikes; 0 means always.
 	skip, times int
 	strike      func(next http.RoundTripper, r *http.Request) (*http.Response, error)
 
@@ -82,7 +82,7 @@ func (f *faulty) checkHit(t *testing.T) {
 	}
 }
 
-// lift takes a fault away.
+// lift removes a fault.
 func (f *faulty) lift(lifted *fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,12 +183,12 @@ func (e *env) get(t *testing.T, key string) *writerstest.Object {
 	return writerstest.Get(t, e.client(), bucket, key)
 }
 
-// client is one without faults.
+// client returns a client without faults.
 func (e *env) client() *s3.Client { return writerstest.Client(e.endpoint, "key", "secret", nil) }
 
 func createBucket(name string) *s3.CreateBucketInput { return &s3.CreateBucketInput{Bucket: &name} }
 
-// requests is what the metric says.
+// requests returns the value of the metric.
 func (e *env) requests(operation, result string) int {
 	var m dto.Metric
 	if err := e.metrics.S3Requests.WithLabelValues(operation, result).Write(&m); err != nil {
@@ -203,7 +203,7 @@ func spec(key string) writers.ObjectSpec {
 	return writers.ObjectSpec{Key: key, Metadata: map[string]string{writers.MetadataBatchID: batchID}}
 }
 
-// body has n bytes that are different everywhere.
+// body returns n bytes that are different everywhere.
 func body(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(b) // never fails
@@ -330,7 +330,7 @@ func TestSink_DoesNotRepeatWhatCanNeverSucceed(t *testing.T) {
 	}
 }
 
-// An object that stands in the way of a conditional completion is looked at before anything is said about it.
+// The sink looks at an object that prevents a conditional completion before it decides.
 func TestSink_LooksAtTheObjectInItsWay(t *testing.T) {
 	conditional := func(c *s3sink.Config) { c.IfNoneMatch = true }
 	t.Run("somebody else's", func(t *testing.T) {
@@ -364,7 +364,7 @@ func TestSink_LooksAtTheObjectInItsWay(t *testing.T) {
 	})
 }
 
-// S3 says that the upload is completed, and the object tells otherwise, or nothing.
+// S3 answers that the upload is completed, but the object contradicts it or is missing.
 func TestSink_BelievesTheObjectRatherThanTheAnswer(t *testing.T) {
 	const success = `<CompleteMultipartUploadResult><ETag>"answered"</ETag></CompleteMultipartUploadResult>`
 	t.Run("somebody else's object", func(t *testing.T) {
@@ -392,7 +392,7 @@ func TestSink_BelievesTheObjectRatherThanTheAnswer(t *testing.T) {
 	})
 }
 
-// staged and stagedPart are what batches of the outbox have of files in S3; workers of all releases read it.
+// staged and stagedPart are stored with batches in the outbox; workers of all releases read them.
 type staged struct {
 	UploadID string       `json:"upload_id"`
 	Parts    []stagedPart `json:"parts"`
@@ -413,7 +413,7 @@ func stagedOf(t *testing.T, f checkpoint.File) staged {
 	return s
 }
 
-// A late attempt has replaced a part by the same bytes under another ETag, as aws:kms gives.
+// A late attempt has replaced a part by the same bytes with another ETag, as under aws:kms.
 func TestSink_AcceptsPartsThatWereReplacedByTheirLikes(t *testing.T) {
 	content := body(6 << 20)
 	tests := map[string]struct {
@@ -460,7 +460,7 @@ func TestSink_AcceptsPartsThatWereReplacedByTheirLikes(t *testing.T) {
 	}
 }
 
-// What goes over the wire: no hash of the body in the signature, a CRC32C, and the settings of the bucket's owner.
+// Requests on the wire: no hash of the body in the signature, a CRC32C, and the settings of the bucket's owner.
 func TestSink_SendsWhatItIsToldTo(t *testing.T) {
 	e := newEnv(t, func(c *s3sink.Config) {
 		c.Encryption, c.KMSKeyID = types.ServerSideEncryptionAwsKms, "alias/trips"
@@ -500,8 +500,8 @@ func TestSink_SendsWhatItIsToldTo(t *testing.T) {
 	}
 }
 
-// S3 is away. What is written meanwhile is held within the bounds of memory and disk, and everything is there once S3
-// is back.
+// S3 is down. What is written meanwhile is held within the limits of memory and disk, and everything is there once S3 is
+// back.
 func TestUpload_HoldsWithinItsBoundsWhileS3IsAway(t *testing.T) {
 	const limit, size = 16 << 20, 24 << 20
 	for name, withSpool := range map[string]bool{"with a spool": true, "without a spool": false} {
@@ -575,7 +575,7 @@ func TestUpload_HoldsWithinItsBoundsWhileS3IsAway(t *testing.T) {
 	}
 }
 
-// waitUntil polls for something that another goroutine brings about.
+// waitUntil polls for an effect of another goroutine.
 func waitUntil(t *testing.T, done func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
@@ -585,7 +585,7 @@ func waitUntil(t *testing.T, done func() bool) {
 	}
 }
 
-// A spool that is full, or that can not be written to, costs memory and nothing else.
+// A spool that is full or not writable costs memory and nothing else.
 func TestUpload_KeepsInMemoryWhatTheSpoolDoesNotTake(t *testing.T) {
 	e := newEnv(t, func(c *s3sink.Config) {
 		c.Budget = budget.New(1<<20, nil)

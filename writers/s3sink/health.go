@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Trouble is a request that S3 refuses or does not answer, and that is being retried.
+// Trouble is a request that S3 refuses or does not answer and that is being retried.
 type Trouble struct {
 	Operation string
 	Bucket    string
@@ -17,12 +17,12 @@ type Trouble struct {
 }
 
 func (t *Trouble) Error() string {
-	return fmt.Sprintf("%s s3://%s/%s fails since %s, %d attempts: %v", t.Operation, t.Bucket, t.Key, t.Since.UTC().Format(time.RFC3339), t.Attempts, t.Err)
+	return fmt.Sprintf("%s s3://%s/%s has failed since %s, %d attempts: %v", t.Operation, t.Bucket, t.Key, t.Since.UTC().Format(time.RFC3339), t.Attempts, t.Err)
 }
 
 func (t *Trouble) Unwrap() error { return t.Err }
 
-// health keeps the requests that are in trouble.
+// health holds the requests that are being retried.
 type health struct {
 	mu       sync.Mutex
 	troubles map[*Trouble]struct{}
@@ -30,7 +30,7 @@ type health struct {
 
 func newHealth() *health { return &health{troubles: make(map[*Trouble]struct{})} }
 
-// failed notes one more failed attempt.
+// failed records a failed attempt.
 func (h *health) failed(t *Trouble, err error) (attempts int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -43,14 +43,14 @@ func (h *health) failed(t *Trouble, err error) (attempts int) {
 	return t.Attempts
 }
 
-// over notes that a request has ended, one way or the other.
+// over records the end of a request, successful or not.
 func (h *health) over(t *Trouble) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.troubles, t)
 }
 
-// worst returns a copy of the trouble that lasts longest, or nil.
+// worst returns a copy of the Trouble that has lasted longest, or nil.
 func (h *health) worst() *Trouble {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// ReadList is writers.Sink's. It needs s3:GetObject for the key.
+// ReadList implements writers.Sink. It needs s3:GetObject for the key.
 func (s *Sink) ReadList(ctx context.Context, l checkpoint.FileList) (data []byte, batchID string, err error) {
 	found := true
 	err = s.try(ctx, request{operation: "GetObject", bucket: l.Bucket, key: l.Key, body: l.Bytes, bounded: true, do: func(ctx context.Context) error {
@@ -26,7 +26,7 @@ func (s *Sink) ReadList(ctx context.Context, l checkpoint.FileList) (data []byte
 			return err
 		}
 		defer out.Body.Close()
-		// What is longer than the list is another object, and a byte more shows it.
+		// An object longer than the list is another object: one more byte shows it.
 		data, err = io.ReadAll(io.LimitReader(out.Body, l.Bytes+1))
 		batchID = out.Metadata[writers.MetadataBatchID]
 		return err
@@ -40,7 +40,7 @@ func (s *Sink) ReadList(ctx context.Context, l checkpoint.FileList) (data []byte
 	return data, batchID, nil
 }
 
-// DeleteList is writers.Sink's. It needs s3:DeleteObject for the key.
+// DeleteList implements writers.Sink. It needs s3:DeleteObject for the key.
 func (s *Sink) DeleteList(ctx context.Context, l checkpoint.FileList) error {
 	return s.try(ctx, request{operation: "DeleteObject", bucket: l.Bucket, key: l.Key, bounded: true, do: func(ctx context.Context) error {
 		_, err := s.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &l.Bucket, Key: &l.Key}, s.options)

@@ -10,7 +10,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// BUCKET may be another one when a list is read than when it was written.
+// BUCKET may have changed since a list was written.
 func TestSink_ReadsAndDeletesListsWhereTheyLie(t *testing.T) {
 	e := newEnv(t, nil)
 	content := body(300_000)
@@ -87,7 +87,7 @@ func (t brokenOff) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// What is longer than the list cannot be it: it is not read to its end.
+// An object longer than the list cannot be it: it is not read to its end.
 func TestSink_ReadsNoMoreOfAListThanItsSize(t *testing.T) {
 	e := newEnv(t, nil)
 	if err := e.sink.Put(t.Context(), spec("lists/a"), body(300_000)); err != nil {

@@ -10,14 +10,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// listen makes a request wait for its answer as long as bytes of it keep coming. S3 answers a completion with the header
-// of a success at once, sends white space while it works, and the result, or an error, at the end (Amazon S3 API
-// reference, CompleteMultipartUpload). Only silence means that nobody is there any more.
+// listen makes a request wait for its answer as long as bytes of it keep arriving. S3 answers a completion immediately
+// with a success header, sends white space while it works, and ends with the result or an error (Amazon S3 API Reference,
+// CompleteMultipartUpload). Only silence means that the connection is dead.
 func (s *Sink) listen(o *s3.Options) {
 	o.HTTPClient = listener{o.HTTPClient, s.config.AttemptTimeout}
 }
 
-// listener is a client that gives a request up when nothing has been heard of it for the time of silence.
+// listener is a client that gives up a request after a period of silence.
 type listener struct {
 	client  s3.HTTPClient
 	silence time.Duration
@@ -25,7 +25,7 @@ type listener struct {
 
 func (l listener) Do(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	timer := time.AfterFunc(l.silence, func() { cancel(fmt.Errorf("nothing was heard for %s", l.silence)) })
+	timer := time.AfterFunc(l.silence, func() { cancel(fmt.Errorf("no answer for %s", l.silence)) })
 	body := &heard{ctx: ctx, timer: timer, silence: l.silence, end: func() { timer.Stop(); cancel(nil) }}
 	answer, err := l.client.Do(r.WithContext(ctx))
 	if err != nil {
@@ -39,7 +39,7 @@ func (l listener) Do(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// heard is the body of an answer that is listened to.
+// heard is the body of an answer that resets the period of silence.
 type heard struct {
 	io.ReadCloser
 	ctx     context.Context
@@ -56,13 +56,13 @@ func (h *heard) Read(p []byte) (int, error) {
 	return n, h.explain(err)
 }
 
-// Close is io.Closer's.
+// Close implements io.Closer.
 func (h *heard) Close() error {
 	defer h.end()
 	return h.ReadCloser.Close()
 }
 
-// explain returns the silence in place of an error that it has brought about.
+// explain replaces an error that was caused by silence with the silence itself.
 func (h *heard) explain(err error) error {
 	if err != nil && err != io.EOF && h.ctx.Err() != nil {
 		return context.Cause(h.ctx)

@@ -11,21 +11,21 @@ import (
 	"aws-streaming-pipeline/writers/spool"
 )
 
-// chunkSize is the granularity in which parts take memory.
+// chunkSize is the unit in which parts allocate memory.
 const chunkSize = pieces.Size
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// part is the content of one part: first what has been spilled to disk, behind it what is in memory. One goroutine
-// fills it; once it is complete, ReadAt is for any number.
+// part is the content of one part: first the bytes spilled to disk, then those in memory. One goroutine fills it. Once it
+// is complete, ReadAt is safe for concurrent use.
 type part struct {
 	number  int32
 	budget  *budget.Budget
 	account budget.Account // of the chunks: Part, later Sending
 	crc     uint32         // CRC32C
 
-	// Go's HTTP transport may go on reading a body for a moment after a request has been given up. The lock keeps it
-	// from chunks that belong to another part by then.
+	// Go's HTTP transport may still read a body for a moment after a request has been given up. The lock keeps it from
+	// chunks that by then belong to another part.
 	mu    sync.RWMutex
 	freed bool
 
@@ -38,7 +38,7 @@ func newPart(number int32, b *budget.Budget) *part {
 	return &part{number: number, budget: b, account: budget.Part}
 }
 
-// size is the number of bytes in the part.
+// size returns the number of bytes in the part.
 func (p *part) size() int64 { return p.onDisk() + int64(p.tail) }
 
 func (p *part) onDisk() int64 {
@@ -48,7 +48,7 @@ func (p *part) onDisk() int64 {
 	return p.disk.Size()
 }
 
-// memory is what the part holds of the budget.
+// memory returns the number of bytes that the part takes from the budget.
 func (p *part) memory() int64 { return int64(len(p.chunks)) * chunkSize }
 
 // append copies b to the end of the part.
@@ -66,7 +66,7 @@ func (p *part) append(b []byte) {
 	}
 }
 
-// spill moves what is in memory to disk. With spool.ErrFull the part is whole all the same, some of it in memory.
+// spill moves the bytes in memory to disk. After spool.ErrFull the part is still complete, with some of it in memory.
 func (p *part) spill(s *spool.Spool) error {
 	if p.disk == nil {
 		f, err := s.Create()
@@ -86,7 +86,7 @@ func (p *part) spill(s *spool.Spool) error {
 	return nil
 }
 
-// drop gives back the first n chunks.
+// drop releases the first n chunks.
 func (p *part) drop(n int) {
 	for i := range n {
 		pieces.Put(p.chunks[i])
@@ -96,7 +96,7 @@ func (p *part) drop(n int) {
 	p.budget.Release(p.account, int64(n)*chunkSize)
 }
 
-// send moves the part's memory to the account of what is on its way.
+// send moves the part's memory to the Sending account.
 func (p *part) send() {
 	p.budget.Move(p.account, budget.Sending, p.memory())
 	p.account = budget.Sending
@@ -105,7 +105,7 @@ func (p *part) send() {
 // body returns a reader of the whole part.
 func (p *part) body() io.ReadSeeker { return io.NewSectionReader(p, 0, p.size()) }
 
-// ReadAt is io.ReaderAt. It fails once the part is freed.
+// ReadAt implements io.ReaderAt. It fails after the part is freed.
 func (p *part) ReadAt(b []byte, off int64) (int, error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -138,7 +138,7 @@ func (p *part) readAt(b []byte, off int64) (int, error) {
 	return copy(b, p.chunks[off/chunkSize][in:end]), nil
 }
 
-// free gives back memory and disk.
+// free releases memory and disk space.
 func (p *part) free() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,7 +146,7 @@ func (p *part) free() {
 	p.drop(len(p.chunks))
 	p.tail = 0
 	if p.disk != nil {
-		// The file has no name any more: closing it can lose nothing.
+		// The file is unlinked: an error on close loses nothing.
 		_ = p.disk.Close()
 		p.disk = nil
 	}

@@ -10,8 +10,8 @@ import (
 	"aws-streaming-pipeline/writers/spool"
 )
 
-// HTTP reads a part in pieces of any size, again from any offset when a request is repeated: some of it lies on disk, the
-// rest in memory, in chunks.
+// HTTP reads a part in pieces of any size, and from any offset when a request is retried: some of it is on disk, the rest
+// in memory, in chunks.
 func TestPart_IsReadTheSameFromEveryOffset(t *testing.T) {
 	held := budget.New(64<<20, nil)
 	disk, err := spool.New(t.TempDir(), 64<<20, held)

@@ -15,17 +15,17 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// outcome is what an error of S3 means for the caller's retrying.
+// outcome says how to retry after an error from S3.
 type outcome int
 
 const (
-	transient outcome = iota // try again soon
-	refused                  // try again slowly: somebody has to change a permission, a key or a bucket first
-	final                    // no attempt can ever succeed
+	transient outcome = iota // retry soon
+	refused                  // retry slowly: somebody has to change a permission, a key or a bucket first
+	final                    // no attempt can succeed
 )
 
-// finalCodes are those by which S3 says that the request itself is wrong (Amazon S3 API reference, "Error responses").
-// Everything else can change from outside, and nothing that can change is a reason to give records up.
+// finalCodes are the codes by which S3 reports that the request itself is wrong (Amazon S3 API Reference, "Error
+// responses"). Any other condition may change, so it is not a reason to give up records.
 var finalCodes = map[string]bool{
 	"EntityTooLarge":     true,
 	"EntityTooSmall":     true,
@@ -37,7 +37,7 @@ var finalCodes = map[string]bool{
 	"PreconditionFailed": true,
 }
 
-// refusedCodes are those that an immediate second attempt does not change.
+// refusedCodes are the codes that an immediate retry does not change.
 var refusedCodes = map[string]bool{
 	"AccessDenied":                 true,
 	"AllAccessDisabled":            true,
@@ -70,7 +70,7 @@ func errorCode(err error) string {
 	return ""
 }
 
-// statusOf is the HTTP status of the answer that an error came with, or 0.
+// statusOf returns the HTTP status of the answer that an error came with, or 0.
 func statusOf(err error) int {
 	var answer interface{ HTTPStatusCode() int }
 	if errors.As(err, &answer) {
@@ -79,8 +79,8 @@ func statusOf(err error) int {
 	return 0
 }
 
-// Backoff is the time between two attempts: it doubles from Min to Max, and each wait is a random one between half of
-// it and all of it, so that workers that failed together do not come back together.
+// Backoff is the wait between attempts. It doubles from Min to Max; each wait is a random duration between half of it and
+// all of it, so that workers that failed together do not retry together.
 type Backoff struct{ Min, Max time.Duration }
 
 // after returns the wait after the given number of failed attempts.
@@ -92,16 +92,17 @@ func (b Backoff) after(attempts int, o outcome) time.Duration {
 	return wait/2 + rand.N(wait/2+1)
 }
 
-// request is one call of S3 with all its attempts.
+// request is one call to S3 with all its attempts.
 type request struct {
 	operation string // as the S3 API names it
 	bucket    string
 	key       string
-	// body is the number of bytes to be sent or received: a larger one has more time.
+	// body is the number of bytes to send or receive; a larger one gets more time.
 	body int64
-	// timeout bounds one attempt; 0 for the usual time.
+	// timeout limits one attempt; 0 means the default.
 	timeout time.Duration
-	// bounded gives the request up when it has failed for Config.Patience. Others are repeated until their context ends.
+	// bounded gives the request up after it has failed for Config.Patience. Other requests are repeated until their
+	// context ends.
 	bounded bool
 	do      func(context.Context) error
 }
@@ -109,8 +110,8 @@ type request struct {
 // slowestTransfer is the speed in bytes per second below which an attempt counts as hanging.
 const slowestTransfer = 64 << 10
 
-// try makes attempts until one succeeds, S3 says that none ever can, the request's bound is reached, or the context ends.
-// It is the only layer that retries: the SDK's own retryer is off, so that what is counted and shown is what goes over the wire.
+// try makes attempts until one succeeds, S3 reports that none can, the request's limit is reached, or the context ends.
+// It is the only layer that retries: the SDK's retryer is off, so every request sent is counted and reported.
 func (s *Sink) try(ctx context.Context, r request) error {
 	trouble := &Trouble{Operation: r.operation, Bucket: r.bucket, Key: r.key}
 	defer s.health.over(trouble)
@@ -145,7 +146,7 @@ func (s *Sink) try(ctx context.Context, r request) error {
 	}
 }
 
-// attempt makes one request, which ends in bounded time even if S3 says nothing.
+// attempt makes one request, in bounded time even if S3 does not answer.
 func (s *Sink) attempt(ctx context.Context, r request) error {
 	timeout := r.timeout
 	if timeout == 0 {
@@ -156,7 +157,7 @@ func (s *Sink) attempt(ctx context.Context, r request) error {
 	return r.do(ctx)
 }
 
-// explain gives an error its words, and the cause of the context's end where that is the reason.
+// explain adds the request to an error, and the cause of the context's end if that is the reason.
 func (s *Sink) explain(ctx context.Context, r request, err error) error {
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -166,7 +167,7 @@ func (s *Sink) explain(ctx context.Context, r request, err error) error {
 	return fmt.Errorf("%s s3://%s/%s: %w", r.operation, r.bucket, r.key, err)
 }
 
-// logFailure logs the attempts 1, 2, 4, 8 ... of one request: an outage of an hour is to be seen, not to fill a disk.
+// logFailure logs attempts 1, 2, 4, 8 ... of a request, so that an hour's outage shows in the log without filling a disk.
 func (s *Sink) logFailure(r request, err error, kind outcome, attempts int, wait time.Duration) {
 	if bits.OnesCount(uint(attempts)) != 1 {
 		return

@@ -1,9 +1,10 @@
-// Package s3sink stages files in Amazon S3 as parts of multipart uploads, and makes them visible by completing them.
+// Package s3sink stages files in Amazon S3 as parts of multipart uploads, and makes them visible by completing the
+// uploads.
 //
-// S3 is never a reason to lose a record. A request that S3 does not answer, throttles or refuses is repeated until its
-// context ends, also where somebody has taken a permission away: giving it back heals the pipeline without a restart.
-// What publishes a batch gives up earlier: the batch is safe in the outbox, and others must not wait for it.
-// What is wrong meanwhile is told by Health, the log and consumer_s3_requests_total.
+// A failure of S3 never loses a record. A request that S3 does not answer, throttles or refuses is repeated until its
+// context ends. If a permission is revoked, the pipeline recovers without a restart once it is granted again. Requests
+// that publish a batch give up earlier: the batch is safe in the outbox, and other batches must not wait for it. Health,
+// the log and consumer_s3_requests_total report requests that fail.
 package s3sink
 
 import (
@@ -33,73 +34,73 @@ import (
 	"aws-streaming-pipeline/writers/spool"
 )
 
-// errNoResult means that S3 answered a completion with 200 and neither a result nor an error: the connection, or
-// something between, has ended the answer early.
+// errNoResult means that S3 answered a completion with status 200 but neither a result nor an error, because the
+// connection or a proxy ended the answer early.
 var errNoResult = errors.New("the answer ended before its result")
 
-// Defaults and bounds.
+// Defaults and limits.
 const (
 	defaultPartSize       = 8 << 20
 	defaultConcurrency    = 4
 	defaultAttemptTimeout = 30 * time.Second
 	defaultPatience       = time.Minute
 
-	// completionTimeout bounds a completion whose answer goes on coming. S3 works "several minutes" on a large one
-	// (Amazon S3 API reference, CompleteMultipartUpload).
+	// completionTimeout limits a completion whose answer keeps arriving. A large one takes S3 "several minutes" (Amazon
+	// S3 API Reference, CompleteMultipartUpload).
 	completionTimeout = 20 * time.Minute
 
-	// MinPartSize is the least that S3 takes for a part that is not the last, and maxParts the most parts of an upload
-	// (Amazon S3 User Guide, "Amazon S3 multipart upload limits").
+	// MinPartSize is the minimum size of a part that is not the last, and maxParts the maximum number of parts (Amazon S3
+	// User Guide, "Amazon S3 multipart upload limits").
 	MinPartSize = 5 << 20
 	maxParts    = 10_000
 	maxPartSize = 5 << 30
 )
 
-// defaultBackoff is the wait between attempts.
+// defaultBackoff is the default wait between attempts.
 var defaultBackoff = Backoff{Min: 200 * time.Millisecond, Max: 20 * time.Second}
 
-// Config says where objects go and how. Zero values of numbers mean their defaults.
+// Config says where and how objects are stored. Numbers that are zero mean their defaults.
 type Config struct {
 	Bucket string
 	// PartSize is the size in bytes of the first thousand parts of an upload, at least MinPartSize.
 	PartSize int64
-	// Concurrency is the number of parts in flight, of all uploads together.
+	// Concurrency is the maximum number of parts in flight, over all uploads.
 	Concurrency int
-	// Encryption is empty for the bucket's own setting, "AES256" or "aws:kms".
+	// Encryption is "AES256", "aws:kms", or empty for the bucket's default.
 	Encryption types.ServerSideEncryption
-	// KMSKeyID names the key of aws:kms; empty for the account's own key for S3.
+	// KMSKeyID names the key for aws:kms; empty means the AWS managed key for S3.
 	KMSKeyID string
-	// IfNoneMatch completes an upload only if there is no object of its key yet. Batches never share keys, so this
-	// guards against strangers; not every store knows it.
+	// IfNoneMatch completes an upload only if its key has no object yet. Batches never share keys, so this protects the
+	// objects of others. Not every store supports it.
 	IfNoneMatch bool
-	// AttemptTimeout bounds one attempt of a request that sends no body; one more second is given for each 64 KiB. An
-	// attempt to complete an upload may last longer, as long as a byte of the answer comes within this time.
+	// AttemptTimeout limits one attempt of a request without a body; each 64 KiB of body adds a second. An attempt to
+	// complete an upload may take longer, as long as bytes of the answer arrive within this time.
 	AttemptTimeout time.Duration
 	Backoff        Backoff
-	// Patience is how long Publish, Written and Put repeat a request that fails before they return its error.
+	// Patience is how long Publish, Written and Put retry a failing request before they return its error.
 	Patience time.Duration
 
 	Budget *budget.Budget
-	// Spool takes parts that memory has no room for; nil keeps them in memory. Without it unfinished parts of many
-	// files can fill the budget, which Budget.Starved reports: then files have to be finished.
+	// Spool receives parts that do not fit in memory; nil keeps them in memory. Without it, unfinished parts of many
+	// files can fill the budget, which Budget.Starved reports: then files must be finished.
 	Spool   *spool.Spool
 	Metrics *metrics.Metrics // may be nil
 	Log     *slog.Logger     // nil for the default logger
 }
 
-// Sink is a writers.Sink. Make it with New.
+// Sink implements writers.Sink. Create it with New.
 type Sink struct {
 	client *s3.Client
 	config Config
 	log    *slog.Logger
 	health *health
-	slots  chan struct{} // one for each UploadPart in flight
+	slots  chan struct{} // one per UploadPart in flight
 }
 
 var _ writers.Sink = (*Sink)(nil)
 
-// New returns a sink that uses the client, or all that is wrong with the configuration. The client's own retryer is
-// not used.
+// New returns a sink that uses the client, or an error that lists everything wrong with the configuration. The client's
+// own retryer is not used.
 func New(client *s3.Client, c Config) (*Sink, error) {
 	if c.PartSize == 0 {
 		c.PartSize = defaultPartSize
@@ -138,27 +139,27 @@ func (c Config) validate() error {
 		fault("bucket is empty")
 	}
 	if c.PartSize < MinPartSize || c.PartSize > maxPartSize {
-		fault("part size %d is not within %d and %d", c.PartSize, MinPartSize, int64(maxPartSize))
+		fault("part size %d: want %d to %d", c.PartSize, MinPartSize, int64(maxPartSize))
 	}
 	if c.Concurrency < 1 {
-		fault("concurrency %d is below 1", c.Concurrency)
+		fault("concurrency %d: want 1 or more", c.Concurrency)
 	}
 	if c.AttemptTimeout < 0 {
-		fault("attempt timeout %s is negative", c.AttemptTimeout)
+		fault("attempt timeout %s: want 0 or more", c.AttemptTimeout)
 	}
 	if c.Patience < 0 {
-		fault("patience %s is negative", c.Patience)
+		fault("patience %s: want 0 or more", c.Patience)
 	}
 	if c.Backoff.Min <= 0 || c.Backoff.Max < c.Backoff.Min {
-		fault("backoff from %s to %s is no range", c.Backoff.Min, c.Backoff.Max)
+		fault("backoff from %s to %s: want a positive minimum, and a maximum of at least that", c.Backoff.Min, c.Backoff.Max)
 	}
 	switch c.Encryption {
 	case "", types.ServerSideEncryptionAes256, types.ServerSideEncryptionAwsKms:
 	default:
-		fault("encryption %q is none of AES256, aws:kms", c.Encryption)
+		fault("encryption %q: want AES256, aws:kms or empty", c.Encryption)
 	}
 	if c.KMSKeyID != "" && c.Encryption != types.ServerSideEncryptionAwsKms {
-		fault("KMS key %q without encryption aws:kms", c.KMSKeyID)
+		fault("KMS key %q: want encryption aws:kms", c.KMSKeyID)
 	}
 	if c.Budget == nil {
 		fault("budget is missing")
@@ -166,7 +167,7 @@ func (c Config) validate() error {
 	return errors.Join(faults...)
 }
 
-// Health is nil, or the *Trouble that lasts longest of the requests that are being retried.
+// Health returns nil, or the *Trouble that has lasted longest among the requests being retried.
 func (s *Sink) Health() error {
 	if t := s.health.worst(); t != nil {
 		return t
@@ -174,7 +175,7 @@ func (s *Sink) Health() error {
 	return nil
 }
 
-// Begin is writers.Sink's. The context is that of the whole upload: when it ends, so does every part on its way.
+// Begin implements writers.Sink. The context covers the whole upload: when it ends, so do all parts in flight.
 func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Upload, error) {
 	bucket := cmp.Or(spec.Bucket, s.config.Bucket)
 	in := &s3.CreateMultipartUploadInput{
@@ -201,15 +202,15 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 	return newUpload(ctx, s, bucket, spec.Key, id), nil
 }
 
-// Publish is writers.Sink's.
+// Publish implements writers.Sink.
 //
-// Whatever the completion was answered, the object decides: S3 answers the second completion of an upload with success
-// for a while and with NoSuchUpload later, and stores that speak S3's protocol have been seen to answer success where
-// somebody else's object was in the place. Only an object that is gone already, because its readers move what they
-// have read, is taken on trust.
+// Whatever the answer to the completion, the object decides. S3 answers the second completion of an upload with success
+// for a while and with NoSuchUpload later, and some S3-compatible stores answer success although the key holds somebody
+// else's object. If the object has already been removed, because its readers move what they have read, the answer is
+// trusted.
 //
-// The caller needs s3:GetObject for the key, and s3:ListBucket for the bucket: without the latter S3 answers 403 for
-// an object that is not there (Amazon S3 API reference, HeadObject), and Publish ends with writers.ErrRefused.
+// The caller needs s3:GetObject for the key and s3:ListBucket for the bucket. Without the latter, S3 answers 403 for a
+// missing object (Amazon S3 API Reference, HeadObject), and Publish returns writers.ErrRefused.
 func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
 	f.Bucket = cmp.Or(f.Bucket, s.config.Bucket)
 	upload, err := stagedOf(f)
@@ -239,8 +240,8 @@ func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (
 	return etag, err
 }
 
-// complete makes an upload visible. A success without an ETag is none: the SDK takes an answer that ends before its
-// document for an empty one.
+// complete makes an upload visible. A success without an ETag is an error: the SDK reads an answer that ends before its
+// document as an empty one.
 func (s *Sink) complete(ctx context.Context, f checkpoint.File, upload staged) (etag string, err error) {
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket:          &f.Bucket,
@@ -278,10 +279,10 @@ func completedParts(parts []stagedPart) []types.CompletedPart {
 	return completed
 }
 
-// completeAsListed completes an upload whose ETags S3 does not accept. An attempt to upload a part that was given up
-// can arrive after the one that was answered, and takes its place. It has the same bytes, but under aws:kms not the
-// same ETag (Amazon S3 API reference, Object: "ETag"). Where sizes and checksums are those that were written, the
-// parts' present ETags are good; otherwise the refusal stands.
+// completeAsListed completes an upload whose ETags S3 does not accept. An abandoned attempt to upload a part can arrive
+// after the one that was answered, and replaces it. It has the same bytes but, under aws:kms, another ETag (Amazon S3 API
+// Reference, Object: "ETag"). If sizes and checksums match what was written, the parts' current ETags are used; otherwise
+// the refusal stands.
 func (s *Sink) completeAsListed(ctx context.Context, f checkpoint.File, upload staged, refusal error) (string, error) {
 	parts := slices.Clone(upload.Parts)
 	unseen := len(parts)
@@ -313,31 +314,31 @@ func (s *Sink) completeAsListed(ctx context.Context, f checkpoint.File, upload s
 	return s.complete(ctx, f, staged{upload.UploadID, parts})
 }
 
-// sameContent tells whether a part in S3 is proven to hold the bytes that were written.
+// sameContent reports whether a part in S3 provably has the bytes that were written.
 func sameContent(written stagedPart, listed types.Part) bool {
 	return written.Checksum != "" && written.Checksum == aws.ToString(listed.ChecksumCRC32C) &&
 		written.Bytes == aws.ToInt64(listed.Size)
 }
 
-// decidedByObject tells whether an upload that cannot be completed may be so because its object is there already.
+// decidedByObject reports whether an upload may be impossible to complete because its object already exists.
 func decidedByObject(err error) bool {
 	return errors.Is(err, writers.ErrUploadGone) || errorCode(err) == "PreconditionFailed"
 }
 
-// Written is writers.Sink's.
+// Written implements writers.Sink.
 func (s *Sink) Written(ctx context.Context, bucket, key, batchID string) (bool, error) {
 	found, err := s.head(ctx, cmp.Or(bucket, s.config.Bucket), key)
 	return found.deleted || found.there && found.batch == batchID, err
 }
 
-// headed is what S3 says of a key.
+// headed is what S3 reports about a key.
 type headed struct {
 	there bool
-	batch string // id of the batch that has written the object
+	batch string // id of the batch that wrote the object
 	size  int64
 	etag  string
-	// deleted tells that an object was there: a bucket with versions keeps a delete marker in its place, and says so
-	// with its 404 (Amazon S3 API reference, HeadObject, "Versioning").
+	// deleted reports whether an object has been deleted: a versioned bucket keeps a delete marker, and says so with its
+	// 404 (Amazon S3 API Reference, HeadObject, "Versioning").
 	deleted bool
 }
 
@@ -359,7 +360,7 @@ func (s *Sink) head(ctx context.Context, bucket, key string) (headed, error) {
 	return found, err
 }
 
-// Abort is writers.Sink's. A file without an upload has nothing to abort.
+// Abort implements writers.Sink. It does nothing for a file without an upload.
 func (s *Sink) Abort(ctx context.Context, f checkpoint.File) error {
 	upload, err := stagedOf(f)
 	if err != nil || upload.UploadID == "" {
@@ -377,7 +378,7 @@ func (s *Sink) Abort(ctx context.Context, f checkpoint.File) error {
 	}})
 }
 
-// Put is writers.Sink's. Repeating it does no harm.
+// Put implements writers.Sink. It can be repeated safely.
 func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) error {
 	bucket := cmp.Or(spec.Bucket, s.config.Bucket)
 	in := &s3.PutObjectInput{
@@ -398,8 +399,8 @@ func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) er
 	}})
 }
 
-// Check is writers.Sink's. It asks once whether the bucket is there, and if so, whether a request has been failing for
-// longer than the longest wait between attempts: a bucket that answers and takes no parts is not ready, one that has
+// Check implements writers.Sink. It asks once whether the bucket exists, and then checks that no request has been failing
+// for longer than the longest wait between attempts: a bucket that answers but accepts no parts is not ready; one that
 // refused a single request is.
 func (s *Sink) Check(ctx context.Context) error {
 	err := s.attempt(ctx, request{do: func(ctx context.Context) error {
@@ -417,24 +418,24 @@ func (s *Sink) Check(ctx context.Context) error {
 	return nil
 }
 
-// options are those of every request: no retries and no checksums of the SDK's own, because both are made here.
+// options are set for every request: without the SDK's retries and checksums, because this package does both.
 func (s *Sink) options(o *s3.Options) {
 	o.Retryer = aws.NopRetryer{}
 	o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 }
 
-// unsignedPayload leaves the body out of the signature: its integrity is TLS's and the CRC32C's, and a SHA-256 of every
+// unsignedPayload leaves the body out of the signature: TLS and the CRC32C protect its integrity, and a SHA-256 of every
 // part would cost more than the upload.
 func unsignedPayload(o *s3.Options) {
 	o.APIOptions = append(o.APIOptions, v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware)
 }
 
-// checksum returns a CRC32C as S3 wants it: big endian, in base64.
+// checksum encodes a CRC32C for S3: big-endian, in base64.
 func checksum(crc uint32) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc))
 }
 
-// optional is nil for the empty string.
+// optional returns nil for the empty string.
 func optional(s string) *string {
 	if s == "" {
 		return nil

@@ -13,7 +13,7 @@ import (
 
 const bucket = "trips"
 
-// config is that of a sink whose retries do not make tests wait.
+// config is the configuration of a sink whose retries are fast.
 func config() s3sink.Config {
 	return s3sink.Config{
 		Bucket:   bucket,

@@ -12,8 +12,8 @@ import (
 	"aws-streaming-pipeline/writers/s3sink"
 )
 
-// standin answers every request of an upload as S3 does when all is well, unless before has a say. It needs no network, so
-// that a bubble of virtual time may be around it.
+// standin answers every request of an upload like a healthy S3, unless before overrides it. It needs no network, so it
+// works in a bubble of virtual time.
 type standin struct {
 	before func(operation string, r *http.Request) error // nil, or the answer
 
@@ -51,7 +51,7 @@ func timed(t *testing.T, before func(operation string, r *http.Request) error) (
 	return newSink(t, "http://s3.test", s, config()), s
 }
 
-// What is committed is what Finish returned: a part that has not arrived by then is lost with the process.
+// Only what Finish returned is committed: a part that has not arrived by then is lost with the process.
 func TestUpload_IsNotFinishedBeforeItsLastPartIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arrived := make(chan struct{})

@@ -13,18 +13,18 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// upload is a writers.Upload. Write, Finish and Abandon are for one goroutine at a time.
+// upload implements writers.Upload. Write, Finish and Abandon are for one goroutine at a time.
 type upload struct {
 	sink   *Sink
 	bucket string
 	key    string
 	id     string
 
-	ctx     context.Context // of all parts on their way
+	ctx     context.Context // of all parts in flight
 	cancel  context.CancelCauseFunc
 	sending sync.WaitGroup
 
-	open  *part // gathers bytes; nil between parts
+	open  *part // collects bytes; nil between parts
 	bytes int64
 
 	mu    sync.Mutex
@@ -39,7 +39,7 @@ func newUpload(ctx context.Context, s *Sink, bucket, key, id string) *upload {
 	return u
 }
 
-// Write is writers.Upload's.
+// Write implements writers.Upload.
 func (u *upload) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
@@ -55,12 +55,12 @@ func (u *upload) Write(p []byte) (int, error) {
 	return written, nil
 }
 
-// fill copies bytes to the open part, and sends it off if it is complete.
+// fill copies bytes to the open part, and sends it if it is complete.
 func (u *upload) fill(p []byte) (int, error) {
 	if u.open == nil {
 		number := len(u.parts) + 1
 		if number > maxParts {
-			return 0, u.fail(fmt.Errorf("write s3://%s/%s: the upload has %d parts already", u.bucket, u.key, maxParts))
+			return 0, u.fail(fmt.Errorf("write s3://%s/%s: the upload already has %d parts", u.bucket, u.key, maxParts))
 		}
 		u.open = newPart(int32(number), u.sink.config.Budget)
 	}
@@ -74,9 +74,9 @@ func (u *upload) fill(p []byte) (int, error) {
 	return n, u.yield()
 }
 
-// yield gives memory up if parts have more than their share. A part that S3 would take is sent off before it is full;
-// others go to disk. Where that is not possible, it waits for parts that are on their way, if there are any: those of
-// open files stand until the files are finished, so nobody may wait for them.
+// yield frees memory if parts have more than their share. A part that is large enough for S3 is sent before it is full;
+// others go to disk. If neither is possible, it waits for parts in flight, if any. It must not wait for parts of open
+// files, which stay until the files are finished.
 func (u *upload) yield() error {
 	if !u.sink.crowded() {
 		return nil
@@ -93,11 +93,11 @@ func (u *upload) spill() {
 	if u.sink.config.Spool == nil {
 		return
 	}
-	// What the disk does not take stays in memory, which is what the spool is there to relieve, not to replace.
+	// Bytes that do not fit on disk stay in memory: the spool relieves memory, it does not replace it.
 	_ = u.open.spill(u.sink.config.Spool)
 }
 
-// send dispatches the open part. While all slots are taken and memory is short, it waits on disk.
+// send dispatches the open part. While all slots are taken and memory is short, the part waits on disk.
 func (u *upload) send() error {
 	if u.sink.crowded() && len(u.sink.slots) == cap(u.sink.slots) {
 		u.spill()
@@ -146,8 +146,8 @@ func (u *upload) put(p *part) error {
 	}})
 }
 
-// Finish is writers.Upload's. An upload to which nothing was written can not be finished: S3 completes none without
-// parts.
+// Finish implements writers.Upload. An upload to which nothing was written cannot be finished: S3 does not complete
+// uploads without parts.
 func (u *upload) Finish(ctx context.Context) (checkpoint.File, error) {
 	stop := context.AfterFunc(ctx, func() { u.cancel(context.Cause(ctx)) })
 	defer stop()
@@ -170,7 +170,7 @@ func (u *upload) Finish(ctx context.Context) (checkpoint.File, error) {
 	return u.file(), nil
 }
 
-// Abandon is writers.Upload's.
+// Abandon implements writers.Upload.
 func (u *upload) Abandon() checkpoint.File {
 	u.cancel(writers.ErrFileClosed)
 	u.sending.Wait()
@@ -185,13 +185,13 @@ func (u *upload) file() checkpoint.File {
 	return checkpoint.File{Bucket: u.bucket, Key: u.key, Staged: staged{u.id, u.parts}.json(), Bytes: u.bytes}
 }
 
-// fail ends the upload; the first error is the one that counts.
+// fail ends the upload. The first error counts.
 func (u *upload) fail(err error) error {
 	u.cancel(err)
 	return err
 }
 
-// failure is why the upload has ended, or nil.
+// failure returns the error that ended the upload, or nil.
 func (u *upload) failure() error {
 	if u.ctx.Err() == nil {
 		return nil
@@ -199,17 +199,18 @@ func (u *upload) failure() error {
 	return context.Cause(u.ctx)
 }
 
-// partSize is the size of a part by its number. It doubles every thousand parts: 10,000 of them make 7.8 TiB if the first
-// has the default of 8 MiB, and 4.9 TiB if all are sent off as early as they may be.
+// partSize returns the size of a part by its number. It doubles every thousand parts: 10,000 parts hold 7.8 TiB if the
+// first has the default of 8 MiB, and 4.9 TiB if all are sent as early as possible.
 func (s *Sink) partSize(number int32) int64 {
 	return min(s.config.PartSize<<((number-1)/1000), maxPartSize)
 }
 
-// earliest is the size from which a part may be sent off before it is full. It keeps close to the full size, lest the
-// parts run out.
+// earliest returns the size from which a part may be sent before it is full. It is close to the full size, so that an
+// upload does not run out of parts.
 func earliest(full int64) int64 { return max(full/8*5, MinPartSize) }
 
-// crowded tells that parts in memory have more than their share of the budget: a half, and a quarter while it is tight.
+// crowded reports whether parts in memory exceed their share of the budget: half of it, or a quarter while memory is
+// short.
 func (s *Sink) crowded() bool {
 	b := s.config.Budget
 	held := b.Held(budget.Part) + b.Held(budget.Sending)
