@@ -1,7 +1,7 @@
 // Package spool keeps encoded bytes on disk while they wait for S3 and memory is short.
 //
-// What lies there is of no use after the process has ended: nothing is committed before S3 has it. The files therefore
-// have no name; they vanish with the process, however it ends.
+// The bytes are useless after the process ends, because nothing is committed before it is in S3. The files are therefore
+// unlinked: they disappear with the process, however it ends.
 package spool
 
 import (
@@ -13,10 +13,10 @@ import (
 	"aws-streaming-pipeline/internal/budget"
 )
 
-// ErrFull means that the spool has reached its bound, or the file system its own.
+// ErrFull means that the limit of the spool, or of the file system, is reached.
 var ErrFull = errors.New("spool is full")
 
-// Spool is a directory with a bound. It is safe for concurrent use.
+// Spool is a directory with a size limit. It is safe for concurrent use.
 type Spool struct {
 	dir    string
 	limit  int64
@@ -24,8 +24,8 @@ type Spool struct {
 	budget *budget.Budget
 }
 
-// New returns a spool of at most limit bytes in dir, which must exist and allow files to be made. What it holds is
-// shown in the budget's account Disk.
+// New returns a spool of at most limit bytes in dir, which must exist and be writable. The budget's account Disk shows
+// its size.
 func New(dir string, limit int64, b *budget.Budget) (*Spool, error) {
 	s := &Spool{dir: dir, limit: limit, budget: b}
 	f, err := s.Create()
@@ -35,10 +35,10 @@ func New(dir string, limit int64, b *budget.Budget) (*Spool, error) {
 	return s, f.Close()
 }
 
-// Used is the number of bytes on disk.
+// Used returns the number of bytes on disk.
 func (s *Spool) Used() int64 { return s.used.Load() }
 
-// Create makes an empty file without a name.
+// Create creates an empty, unlinked file.
 func (s *Spool) Create() (*File, error) {
 	f, err := os.CreateTemp(s.dir, "part-*")
 	if err != nil {
@@ -50,15 +50,15 @@ func (s *Spool) Create() (*File, error) {
 	return &File{spool: s, file: f}, nil
 }
 
-// File is a run of bytes on disk. Append is for one goroutine at a time; ReadAt may run beside it on bytes that are
-// already there.
+// File is a file in the spool. Append is for one goroutine at a time; ReadAt may run concurrently, on bytes that are
+// already written.
 type File struct {
 	spool *Spool
 	file  *os.File
 	size  int64
 }
 
-// Append writes p at the end. After an error, ErrFull among them, the file is as long as it was.
+// Append writes p to the end of the file. After an error, including ErrFull, the file is unchanged.
 func (f *File) Append(p []byte) error {
 	n := int64(len(p))
 	if f.spool.used.Add(n) > f.spool.limit {
@@ -67,7 +67,7 @@ func (f *File) Append(p []byte) error {
 	}
 	if _, err := f.file.WriteAt(p, f.size); err != nil {
 		f.spool.used.Add(-n)
-		// A full or failing disk is no reason to lose records: the bytes stay where they are.
+		// A full or failing disk is not a reason to lose records: the bytes stay in memory.
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	f.size += n
@@ -75,13 +75,13 @@ func (f *File) Append(p []byte) error {
 	return nil
 }
 
-// Size is the number of bytes in the file.
+// Size returns the number of bytes in the file.
 func (f *File) Size() int64 { return f.size }
 
-// ReadAt is io.ReaderAt.
+// ReadAt implements io.ReaderAt.
 func (f *File) ReadAt(p []byte, off int64) (int, error) { return f.file.ReadAt(p, off) }
 
-// Close removes the file.
+// Close frees the file.
 func (f *File) Close() error {
 	f.spool.used.Add(-f.size)
 	f.spool.budget.Release(budget.Disk, f.size)

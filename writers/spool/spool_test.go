@@ -99,7 +99,7 @@ func TestFile_IsAsItWasWhenTheSpoolIsFull(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
 	}
-	// A disk that fails is a disk that is full.
+	// A failing disk counts as full.
 	if err := b.Append([]byte("x")); !errors.Is(err, spool.ErrFull) {
 		t.Fatalf("appending to a closed file gave %v", err)
 	}
