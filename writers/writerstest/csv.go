@@ -9,8 +9,8 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// CSV is a format that the program does not have: rows of sequence number and payload after a header. Tests add it to
-// formats.All to show that a package and one line are all that a format takes.
+// CSV is a format that the program does not have: a header and rows of sequence number and payload. Tests add it to
+// formats.All to show that a format takes only a package and one line.
 var CSV = writers.Kind{
 	Name: "csv", Meaning: "rows of a sequence number and a payload",
 	Compressions: []string{"none"},
@@ -45,7 +45,7 @@ func (b *csvBlock) Append(r *record.Record) error {
 		return r.Fault
 	}
 	w := csv.NewWriter(&b.text)
-	_ = w.Write([]string{r.SequenceNumber, string(r.Data)}) // a buffer takes everything
+	_ = w.Write([]string{r.SequenceNumber, string(r.Data)}) // a buffer never fails
 	w.Flush()
 	b.rows++
 	return nil

@@ -14,24 +14,24 @@ import (
 
 // Place is an empty destination with an independent view of it.
 type Place struct {
-	// Sink and Other are two workers' ways to the same destination.
+	// Sink and Other are the sinks of two workers for the same destination.
 	Sink, Other writers.Destination
 	// Missing is a destination that does not exist.
 	Missing writers.Destination
-	// Get returns the bytes of a file that is visible, without the sink; nil if there is none.
+	// Get returns the bytes of a visible file without using the sink, or nil.
 	Get func(t *testing.T, key string) []byte
-	// Occupy puts bytes in the place of a file, as somebody else would, labelled as the batch of spec. It is nil for a
-	// destination in which nobody else can.
+	// Occupy writes bytes under the key of a file, as somebody else would, labelled with the batch of spec. It is nil if
+	// nobody else can write to the destination.
 	Occupy func(t *testing.T, spec writers.ObjectSpec, body []byte)
 }
 
-// TestDestination holds a destination, which may be anything, to the promises of writers.Destination and writers.Upload.
+// TestDestination checks that a destination of any kind keeps the promises of writers.Destination and writers.Upload.
 func TestDestination(t *testing.T, open func(t *testing.T) Place) {
 	for name, test := range map[string]func(*testing.T, Place){
 		"bytes are invisible until they are published and whole afterwards": invisibleUntilPublished,
 		"publishing again gives the same answer":                            publishAgain,
 		"another worker may publish":                                        publishByAnother,
-		"an aborted upload can not be published":                            publishAborted,
+		"an aborted upload cannot be published":                             publishAborted,
 		"aborting again, or after the publishing, does no harm":             abortAgain,
 		"an object of somebody else is not taken for the file":              foreignObject,
 		"an object of the batch with another size is not the file":          otherSize,
@@ -45,7 +45,7 @@ func TestDestination(t *testing.T, open func(t *testing.T) Place) {
 
 const batchID = "01J8ZK3V7Q-0001"
 
-// spec has a key with the characters that partitions bring along.
+// spec returns an object whose key has special characters, as partitions may.
 func spec(name string) writers.ObjectSpec {
 	return writers.ObjectSpec{
 		Key:         "trips/year=2026/month=11/part key=a+b/" + name,
@@ -54,7 +54,7 @@ func spec(name string) writers.ObjectSpec {
 	}
 }
 
-// random returns bytes that do not compress and differ between seeds.
+// random returns incompressible bytes that depend on the seed.
 func random(seed uint64, n int) []byte {
 	b := make([]byte, n)
 	c := rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8)})
@@ -62,7 +62,7 @@ func random(seed uint64, n int) []byte {
 	return b
 }
 
-// stage uploads a body in writes of odd sizes, finishes it, and returns what the outbox gives back of it.
+// stage uploads a body in writes of odd sizes, finishes it, and returns the file as the outbox restores it.
 func stage(t *testing.T, p Place, s writers.ObjectSpec, body []byte) checkpoint.File {
 	t.Helper()
 	u, err := p.Sink.Begin(t.Context(), s)
@@ -83,7 +83,7 @@ func stage(t *testing.T, p Place, s writers.ObjectSpec, body []byte) checkpoint.
 	return outbox(t, f)
 }
 
-// outbox sends a file through the outbox, as that of one worker to another.
+// outbox passes a file through the outbox, as from one worker to another.
 func outbox(t *testing.T, f checkpoint.File) checkpoint.File {
 	t.Helper()
 	data, err := checkpoint.EncodeFiles([]checkpoint.File{f})

@@ -44,14 +44,14 @@ func TestDestination_OnFolder(t *testing.T) {
 	})
 }
 
-// folder is the path of a folder. A file that is visible has a folder for its key, in which it is named for its batch.
+// folder is the path of a folder. A visible file has a folder for its key, in which it is named after its batch.
 type folder string
 
 func (d folder) visible(key, batchID string) string {
 	return filepath.Join(string(d), hex.EncodeToString([]byte(key)), batchID)
 }
 
-// hidden is what folder has in checkpoint.File.Staged.
+// hidden is the content of checkpoint.File.Staged for a folder.
 type hidden struct {
 	Path string `json:"path"`
 }

@@ -16,14 +16,14 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// TestFormat holds a kind of format, in each of its compressions, to what settings and files rely on. rows counts the
-// records of a file.
+// TestFormat checks that a kind of format, in each of its compressions, does what settings and files rely on. rows counts
+// the records of a file.
 func TestFormat(t *testing.T, kind writers.Kind, rows func(t *testing.T, file []byte) int) {
 	if kind.Name == "" || len(kind.Compressions) == 0 {
 		t.Fatalf("the kind is %+v, want a name and compressions", kind)
 	}
 	if _, err := kind.Open(writers.Options{Compression: "no such compression"}); err == nil {
-		t.Error("a compression that there is not was taken")
+		t.Error("an unknown compression was accepted")
 	}
 	for _, compression := range kind.Compressions {
 		t.Run(compression, func(t *testing.T) {
@@ -48,7 +48,7 @@ func extension(t *testing.T, f writers.Format) {
 		t.Errorf("extension %q: %v", o.Extension, err)
 	}
 	if o.ContentType == "" {
-		t.Error("there is no content type")
+		t.Error("the content type is empty")
 	}
 	key := layout.File{Name: "data/s", Clock: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Batch: layout.NewBatchID(), Extension: o.Extension}
 	if got, ok := layout.ParseFile(key.Key()); !ok || got != key {

@@ -13,13 +13,14 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// memoryBucket is the name of a Memory.
+// memoryBucket is the bucket name of a Memory.
 const memoryBucket = "memory"
 
-// Memory is a bucket in memory for tests. Make it with NewMemory.
+// Memory is a bucket in memory, for tests. Create it with NewMemory.
 type Memory struct {
-	// Fault, if set before the first call, is asked before every call: an error is that call's answer, and nothing has
-	// happened. The operations are Begin, Write, Finish, Publish, Abort, Put, Written, ReadList, DeleteList and Check.
+	// Fault, if set before the first call, is called before every operation. If it returns an error, the operation fails
+	// with it and does nothing. The operations are Begin, Write, Finish, Publish, Abort, Put, Written, ReadList,
+	// DeleteList and Check.
 	Fault func(operation, key string) error
 
 	mu      sync.Mutex
@@ -41,14 +42,14 @@ func NewMemory() *Memory {
 	return &Memory{uploads: make(map[string]*memoryUpload), objects: make(map[string]memoryObject)}
 }
 
-// Keys are those of the visible objects, in order.
+// Keys returns the keys of the visible objects, in order.
 func (m *Memory) Keys() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Sorted(maps.Keys(m.objects))
 }
 
-// Object is a visible object; nil if there is none.
+// Object returns a visible object, or nil.
 func (m *Memory) Object(key string) *Object {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,7 +63,7 @@ func (m *Memory) Object(key string) *Object {
 	}
 }
 
-// Uploads is the number of uploads that are neither published nor aborted.
+// Uploads returns the number of uploads that are neither published nor aborted.
 func (m *Memory) Uploads() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,7 +79,7 @@ func (m *Memory) fault(ctx context.Context, operation, key string) error {
 	return context.Cause(ctx)
 }
 
-// Begin is writers.Sink's.
+// Begin implements writers.Sink.
 func (m *Memory) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Upload, error) {
 	if err := m.fault(ctx, "Begin", spec.Key); err != nil {
 		return nil, err
@@ -91,7 +92,7 @@ func (m *Memory) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Up
 	return u, nil
 }
 
-// Publish is writers.Sink's.
+// Publish implements writers.Sink.
 func (m *Memory) Publish(ctx context.Context, f checkpoint.File, batchID string) (string, error) {
 	if err := m.fault(ctx, "Publish", f.Key); err != nil {
 		return "", err
@@ -112,7 +113,7 @@ func (m *Memory) Publish(ctx context.Context, f checkpoint.File, batchID string)
 	return o.etag, nil
 }
 
-// Abort is writers.Sink's.
+// Abort implements writers.Sink.
 func (m *Memory) Abort(ctx context.Context, f checkpoint.File) error {
 	if err := m.fault(ctx, "Abort", f.Key); err != nil {
 		return err
@@ -123,7 +124,7 @@ func (m *Memory) Abort(ctx context.Context, f checkpoint.File) error {
 	return nil
 }
 
-// Put is writers.Sink's.
+// Put implements writers.Sink.
 func (m *Memory) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) error {
 	if err := m.fault(ctx, "Put", spec.Key); err != nil {
 		return err
@@ -135,7 +136,7 @@ func (m *Memory) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) 
 	return nil
 }
 
-// ReadList is writers.Sink's. There is no bucket but "memory".
+// ReadList implements writers.Sink. The only bucket is "memory".
 func (m *Memory) ReadList(ctx context.Context, l checkpoint.FileList) ([]byte, string, error) {
 	if err := m.fault(ctx, "ReadList", l.Key); err != nil {
 		return nil, "", err
@@ -149,7 +150,7 @@ func (m *Memory) ReadList(ctx context.Context, l checkpoint.FileList) ([]byte, s
 	return slices.Clone(o.body), o.spec.Metadata[writers.MetadataBatchID], nil
 }
 
-// DeleteList is writers.Sink's.
+// DeleteList implements writers.Sink.
 func (m *Memory) DeleteList(ctx context.Context, l checkpoint.FileList) error {
 	if err := m.fault(ctx, "DeleteList", l.Key); err != nil {
 		return err
@@ -162,7 +163,7 @@ func (m *Memory) DeleteList(ctx context.Context, l checkpoint.FileList) error {
 	return nil
 }
 
-// Written is writers.Sink's.
+// Written implements writers.Sink.
 func (m *Memory) Written(ctx context.Context, _, key, batchID string) (bool, error) {
 	if err := m.fault(ctx, "Written", key); err != nil {
 		return false, err
@@ -173,7 +174,7 @@ func (m *Memory) Written(ctx context.Context, _, key, batchID string) (bool, err
 	return ok && o.spec.Metadata[writers.MetadataBatchID] == batchID, nil
 }
 
-// Check is writers.Sink's.
+// Check implements writers.Sink.
 func (m *Memory) Check(ctx context.Context) error { return m.fault(ctx, "Check", "") }
 
 type memoryUpload struct {

@@ -14,7 +14,7 @@ import (
 	"aws-streaming-pipeline/internal/localbucket"
 )
 
-// Client returns an S3 client for an endpoint that addresses buckets by path. The transport may be nil.
+// Client returns an S3 client for an endpoint, with path-style addressing. The transport may be nil.
 func Client(endpoint, accessKey, secretKey string, transport http.RoundTripper) *s3.Client {
 	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(endpoint),
@@ -25,8 +25,8 @@ func Client(endpoint, accessKey, secretKey string, transport http.RoundTripper) 
 	})
 }
 
-// LocalBucket starts an S3 endpoint with an empty bucket over a folder of the test's, and returns its URL and the
-// folder, in which the bucket's objects are files.
+// LocalBucket starts an S3 endpoint with an empty bucket in a folder of the test. It returns the endpoint's URL and the
+// folder, in which objects are files.
 func LocalBucket(t testing.TB, bucket string) (endpoint, folder string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -45,7 +45,7 @@ func LocalBucket(t testing.TB, bucket string) (endpoint, folder string) {
 	return server.URL(), dir
 }
 
-// Get reads an object with a plain client; nil if there is none.
+// Get reads an object with a plain client; it returns nil if there is none.
 func Get(t *testing.T, client *s3.Client, bucket, key string) *Object {
 	t.Helper()
 	out, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})

@@ -1,5 +1,5 @@
-// Package writerstest holds the behaviour that every implementation of the interfaces of writers has to show, and aids
-// for tests of what uses them.
+// Package writerstest tests the behaviour that every implementation of the interfaces of writers must have, and helps to
+// test their users.
 package writerstest
 
 import (
@@ -11,7 +11,7 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// Object is what an independent client sees of an object.
+// Object is an object as an independent client sees it.
 type Object struct {
 	Body            []byte
 	ContentType     string
@@ -21,15 +21,15 @@ type Object struct {
 
 // Bucket is an empty bucket with its sinks and an independent view of it.
 type Bucket struct {
-	// Sink and Other are two workers' sinks to the same bucket.
+	// Sink and Other are the sinks of two workers for the same bucket.
 	Sink, Other writers.Sink
 	// Missing is a sink to a bucket that does not exist.
 	Missing writers.Sink
-	// Get reads an object without the sink; nil if there is none.
+	// Get reads an object without using the sink; it returns nil if there is none.
 	Get func(t *testing.T, key string) *Object
 }
 
-// TestSink holds a bucket to the promises of writers.Sink, and so to those of a destination.
+// TestSink checks that a bucket keeps the promises of writers.Sink, including those of a destination.
 func TestSink(t *testing.T, open func(t *testing.T) Bucket) {
 	TestDestination(t, func(t *testing.T) Place { return open(t).place() })
 	for name, test := range map[string]func(*testing.T, Bucket){
@@ -42,7 +42,7 @@ func TestSink(t *testing.T, open func(t *testing.T) Bucket) {
 	}
 }
 
-// place is the bucket as a destination.
+// place returns the bucket as a destination.
 func (b Bucket) place() Place {
 	return Place{
 		Sink: b.Sink, Other: b.Other, Missing: b.Missing,
