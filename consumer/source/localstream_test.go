@@ -71,7 +71,7 @@ func quick(c *Config) {
 // readLocal reads a shard to its end, or until n records have come, and fails if a record is read twice.
 func readLocal(t *testing.T, s *Source, shard string, from checkpoint.Position, n int, seen map[string]bool) (last string, end Fetch) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r := s.Open(shard, from)
 	defer r.Close()

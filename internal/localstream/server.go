@@ -23,7 +23,7 @@ type Server struct {
 const exchange = 10 * time.Minute
 
 // shutdownBound is how long Close waits for calls in flight.
-const shutdownBound = 5 * time.Second
+var shutdownBound = 5 * time.Second
 
 // Start listens on a loopback address such as 127.0.0.1:4567, or 127.0.0.1:0 for a free port, and serves until Close. It
 // refuses other addresses, because it does not check credentials.

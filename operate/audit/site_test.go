@@ -212,7 +212,7 @@ func (s *site) intake(partition string, first, last int) batch.Intake {
 // deliver commits an intake as one batch and waits until it is published.
 func (s *site) deliver(c *batch.Cursor, in batch.Intake) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	must(s.t, c.Append(ctx, in))
 	must(s.t, c.Drain(ctx))

@@ -227,7 +227,12 @@ func TestProxy_LeavesRequestsWithoutAnAnswer(t *testing.T) {
 			const patience = 100 * time.Millisecond
 			var got []byte
 			if tt.body == "" {
-				time.AfterFunc(patience, cancel)
+				go func() {
+					for b.applied.Load() < tt.applied && ctx.Err() == nil {
+						time.Sleep(time.Millisecond)
+					}
+					time.AfterFunc(patience, cancel)
+				}()
 			}
 			in, err := http.DefaultClient.Do(r)
 			if err == nil {
@@ -274,16 +279,18 @@ func TestProxy_CompletesSlowly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	began := time.Now()
 	in, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if in.StatusCode != http.StatusOK || b.applied.Load() != 1 {
-		t.Errorf("status %d, applied %d times at the beginning of the second, want 200 and 1", in.StatusCode, b.applied.Load())
+	// What is applied may be two for us if this test is late.
+	if applied := b.applied.Load(); in.StatusCode != http.StatusOK || applied != 1 && time.Since(began) < delay {
+		t.Errorf("status %d, applied %d times at the beginning of the second, want 200 and 1", in.StatusCode, applied)
 	}
 	cancel()
 	_ = in.Body.Close()
-	for end := time.Now().Add(30 * time.Second); b.applied.Load() < 2; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); b.applied.Load() < 2; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("what was begun is not finished when the sender goes")
 		}

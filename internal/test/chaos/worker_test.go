@@ -11,9 +11,9 @@ import (
 // until waits for what other processes do.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); !done(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("waited for a minute: %s", what)
+			t.Fatalf("waited for two minutes: %s", what)
 		}
 	}
 }
@@ -57,11 +57,11 @@ func TestWorker_RestartsWithAnotherBucket(t *testing.T) {
 		return strings.Count(all.String(), text)
 	}
 	moved := []goal{{kinds: []Kind{Moved}}}
-	for end := time.Now().Add(time.Minute); len(s.weather.unmet(moved)) > 0; {
+	for end := time.Now().Add(2 * time.Minute); len(s.weather.unmet(moved)) > 0; {
 		until(t, "a daemon that runs", w.alive)
 		w.restart()
 		if time.Now().After(end) {
-			t.Fatal("no daemon has changed its bucket in a minute")
+			t.Fatal("no daemon has changed its bucket in two minutes")
 		}
 	}
 	for _, bucket := range s.cfg.Buckets {
