@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -141,16 +142,25 @@ func (p *process) tail() string {
 	return string(text[max(0, len(text)-shownBytes):])
 }
 
-// freePorts returns unused ports of the loopback address.
+// freePorts returns unused ports of the loopback address. They are below those that Linux and
+// BSD assign to outgoing connections and to listeners on port 0 (ip_local_port_range: 32768 to 60999), one of which
+// is soon taken again on a busy machine.
 func freePorts(count int) ([]int, error) {
-	ports := make([]int, count)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	const lowest, highest, attempts = 15000, 32000, 100
+	var ports []int
+	var failed error
+	for range attempts {
+		if len(ports) == count {
+			return ports, nil
+		}
+		port := lowest + rand.IntN(highest-lowest)
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
+			failed = err
+			continue
 		}
 		defer func() { _ = listener.Close() }() // held until all are chosen, so that they differ
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
+		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("find a free port: %w", failed)
 }
