@@ -2,7 +2,6 @@ package main_test
 
 import (
 	"encoding/json"
-	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -31,12 +30,7 @@ func status(t *testing.T, address string) (s consumer.Status, ok bool) {
 // freeAddress is a loopback address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return emulator.FreeAddress(t)
 }
 
 // held counts the shards that a consumer holds.

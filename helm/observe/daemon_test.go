@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -84,12 +83,7 @@ func newSite(t *testing.T) *site {
 // freeAddress returns a free loopback address.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return emulator.FreeAddress(t)
 }
 
 // worker starts a daemon. stop shuts it down cleanly.
