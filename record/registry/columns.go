@@ -241,6 +241,11 @@ func (f protoFile) root(name string) (*protoMessage, error) {
 			names = append(names, m.name)
 		}
 	}
+	if len(names) == 0 { // they hold one another
+		for _, m := range f {
+			names = append(names, m.name)
+		}
+	}
 	switch {
 	case name != "":
 		return nil, fmt.Errorf("message %q: want one of the schema's, such as %s", name, strings.Join(names, ", "))
@@ -250,10 +255,11 @@ func (f protoFile) root(name string) (*protoMessage, error) {
 	return roots[0], nil
 }
 
-// uses tells that a message type is a field of another one.
+// uses tells that a message type is a field of another one, other than those within it, as the entries of its maps are.
 func (f protoFile) uses(m *protoMessage) bool {
 	for _, other := range f {
-		if other != m && slices.ContainsFunc(other.fields, func(f protoField) bool { return f.message == m }) {
+		within := strings.HasPrefix(other.name, m.name+".")
+		if other != m && !within && slices.ContainsFunc(other.fields, func(f protoField) bool { return f.message == m }) {
 			return true
 		}
 	}

@@ -142,6 +142,8 @@ high_number double
 		"names that are taken": {avro, `{"type":"record","name":"R","fields":[{"name":"Event_Id","type":"int"},{"name":"_extra","type":"int"},{"name":"a","type":"int"},
 			{"name":"A","type":"string"},{"name":"e","type":{"type":"record","name":"E","fields":[{"name":"event_id","type":"long"}]}}]}`, "",
 			"a int64\ne group{event_id int64}\n"},
+		"a message with a map of itself": {proto, `syntax="proto3"; message T { int32 n = 1; map<string, T> m = 2; }`, "",
+			"n int64\nm map[value json]\n"},
 		"a record of itself": {avro, `{"type":"record","name":"T","fields":[{"name":"n","type":"int"},{"name":"t","type":["null","T"]},{"name":"no","type":{"type":"record","name":"E","fields":[]}}]}`, "",
 			"n int64\nt json\nno json\n"},
 	} {
@@ -158,6 +160,7 @@ func TestJSONSchema_TellsWhatGivesNoColumns(t *testing.T) {
 		"no field":           {"AVRO", `{"type":"record","name":"R","fields":[]}`, "", "R has no field"},
 		"damaged Avro":       {"AVRO", `{"type":`, "", "not JSON"},
 		"two messages":       {"PROTOBUF", two, "", "want the name of one (p.A, p.B)"},
+		"messages in a ring": {"PROTOBUF", `syntax="proto3"; message A { B b = 1; } message B { A a = 1; }`, "", "want the name of one (A, B)"},
 		"an unknown message": {"PROTOBUF", two, "C", `message "C": want one of the schema's, such as p.A, p.B`},
 		"a message of Avro":  {"AVRO", `"long"`, "C", `message "C": only a Protobuf schema has messages`},
 		"another format":     {"THRIFT", `struct S {}`, "", "want AVRO, JSON or PROTOBUF"},
