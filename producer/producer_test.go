@@ -211,7 +211,7 @@ func TestProducer_GivesUpACallThatBringsNothingForLong(t *testing.T) {
 		if s.SettledRows != 0 || s.Beyond != 5 {
 			t.Errorf("summary %+v, want 0 rows settled and 5 sent beyond", s)
 		}
-		if s.Calls > 30 {
+		if s.Calls > 100 { // 30 on average, with waits anywhere up to their bound; some 1,000 if the bound did not grow
 			t.Errorf("%d calls in a minute do not back off", s.Calls)
 		}
 	})
