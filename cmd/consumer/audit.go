@@ -14,13 +14,13 @@ import (
 
 const auditUsage = `audit [--from T] [--to T] [--deep] [--json] ...
 
-Proves from the manifests and the bucket that a window of batches was delivered exactly once: per shard every range of
-sequence numbers begins where the one before ended, and every file is there as it was published. --deep reads the files,
-counts their rows and looks at every event id. docs/operations.md says what each finding means.
+Proves from the manifests and the bucket that the batches in a time window were delivered exactly once: in each shard every
+range of sequence numbers begins where the previous one ended, and every file exists as it was published. --deep reads the
+files, counts their rows and checks every event id. See docs/operations.md for the meaning of each finding.
 
 Exit code: 0 sound, 1 findings, 2 could not be checked.`
 
-// auditOptions are what the flags of audit say.
+// auditOptions are the flags of audit.
 type auditOptions struct {
 	from, to              moment
 	deep, json, strict    bool
@@ -32,27 +32,27 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	cfg := toolSettings()
 	var o auditOptions
 	f := newFlags("audit", auditUsage, out)
-	f.Var(&o.from, "from", "first `time` of sealing: "+momentForms+"; default: the first manifest")
-	f.Var(&o.to, "to", "`time` of sealing before which the window ends; default: now")
-	f.BoolVar(&o.deep, "deep", false, "read the files, by way of temporary files in TMPDIR")
+	f.Var(&o.from, "from", "audit batches sealed at this `time` or later: "+momentForms+"; default: from the first manifest")
+	f.Var(&o.to, "to", "audit batches sealed before this `time`; default: now")
+	f.BoolVar(&o.deep, "deep", false, "read the files, through temporary files in TMPDIR")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
-	f.BoolVar(&o.strict, "strict", false, "take warnings for findings")
+	f.BoolVar(&o.strict, "strict", false, "treat warnings as findings")
 	f.StringVar(&o.bucket, "bucket", cfg.Bucket, "`name` of the bucket (BUCKET)")
 	f.StringVar(&o.manifests, "manifest-prefix", cfg.ManifestPrefix, "`prefix` of the manifests (MANIFEST_PREFIX)")
-	f.StringVar(&o.data, "prefix", layout.Fixed(cfg.Prefix), "`prefix` under which to look for files that no manifest names (from PREFIX)")
+	f.StringVar(&o.data, "prefix", layout.Fixed(cfg.Prefix), "`prefix` to search for files that no manifest lists (from PREFIX)")
 	f.StringVar(&o.errs, "error-prefix", layout.Fixed(cfg.ErrorPrefix), "the same for error files (from ERROR_PREFIX)")
 	if err := parse(f, args); err != nil {
 		return undone(unlessHelp(err))
 	}
 	if o.bucket == "" {
-		return undone(errors.New("audit: there is no bucket: set BUCKET or give --bucket"))
+		return undone(errors.New("audit: no bucket: set BUCKET or --bucket"))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
 		return undone(err)
 	}
 	prefixes := []string{o.data}
-	if cfg.ErrorPrefix != "" || o.errs != "" { // else errors lie under the data prefix
+	if cfg.ErrorPrefix != "" || o.errs != "" { // otherwise error files are under the data prefix
 		prefixes = append(prefixes, o.errs)
 	}
 	report, err := audit.Run(ctx, audit.Config{
@@ -60,9 +60,9 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 		From: o.from.Time, To: o.to.Time, Prefixes: prefixes, Deep: o.deep,
 	})
 	if err != nil {
-		err = fmt.Errorf("audit did not come to its end: %w", err)
+		err = fmt.Errorf("audit did not finish: %w", err)
 	}
-	// Findings of an audit that broke off are printed, but its exit code is that of what could not be checked.
+	// The findings of an unfinished audit are printed, but it exits with exitUndone.
 	if err = errors.Join(printReport(out, o.json, report, report.WriteText), err); err != nil {
 		return undone(err)
 	}

@@ -24,8 +24,8 @@ const (
 	region    = "us-east-1"
 )
 
-// border lets a consumer reach its surroundings by a policy alone. What seldom happens it makes happen, once for each
-// policy: a commit is refused, so that a batch is dropped, and a completion is, so that an upload is looked at.
+// border lets a consumer reach AWS only as a policy allows. It forces two rare events once per policy: it refuses a commit,
+// so that a batch is dropped, and a completion, so that the consumer inspects the upload.
 type border struct {
 	*surroundings
 	endpoints []string // settings
@@ -126,7 +126,7 @@ func (b *border) idle() []string {
 	return list
 }
 
-// needed tells whether anything has needed an action.
+// needed reports whether any call has needed an action.
 func (b *border) needed(action string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

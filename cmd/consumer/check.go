@@ -18,22 +18,22 @@ import (
 const checkUsage = `check [--within T] [--payload JSON]
 
 Sends a record to each open shard of STREAM_NAME and waits until the daemon has delivered all of them: a manifest covers
-each, and a file of it has its event id. Takes the daemon's settings. The records stay in the files, like any other.
+each record, and one of its files contains the event id. Uses the daemon's settings. The records stay in the files.
 Permissions: kinesis:ListShards, kinesis:PutRecord, s3:ListBucket, s3:GetObject.
 
-Exit code: 0 delivered, 1 not delivered in time or refused, 2 could not be checked.`
+Exit code: 0 delivered, 1 not delivered in time or rejected, 2 could not be checked.`
 
 func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	cfg := toolSettings()
 	f := newFlags("check", checkUsage, out)
-	within := f.Duration("within", cfg.CommitInterval+time.Minute, "`time` to wait; default: COMMIT_INTERVAL and a minute")
-	payload := f.String("payload", "", "JSON `object` to send, where the records have a schema; default: an id")
+	within := f.Duration("within", cfg.CommitInterval+time.Minute, "`time` to wait; default: COMMIT_INTERVAL plus a minute")
+	payload := f.String("payload", "", "JSON `object` to send, needed if records must match a schema; default: an object with an id")
 	if err := parse(f, args); err != nil {
 		return undone(unlessHelp(err))
 	}
 	stream := cfg.StreamID()
 	if stream == "" || cfg.Bucket == "" {
-		return undone(errors.New("check: STREAM_NAME and BUCKET have to be set"))
+		return undone(errors.New("check: STREAM_NAME and BUCKET must be set"))
 	}
 	if *payload == "" {
 		*payload = fmt.Sprintf(`{"consumer_check":%q}`, uuid.NewString())
@@ -59,7 +59,7 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 		case r.Unnamed:
 			fmt.Fprintf(out, "%s %s: published, in files without event ids\n", r.Shard, r.Sequence)
 		case r.Key == "":
-			fmt.Fprintf(out, "%s %s: in no file\n", r.Shard, r.Sequence)
+			fmt.Fprintf(out, "%s %s: not in any file\n", r.Shard, r.Sequence)
 		default:
 			fmt.Fprintf(out, "%s %s: in s3://%s/%s\n", r.Shard, r.Sequence, cfg.Bucket, r.Key)
 		}
@@ -73,7 +73,7 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	case err != nil:
 		return undone(fmt.Errorf("check: %w", err))
 	case refused > 0:
-		return &exitError{exitFindings, fmt.Errorf("check: %d records went to the error prefix: give a --payload that the stream's schema takes", refused)}
+		return &exitError{exitFindings, fmt.Errorf("check: %d records went to the error prefix: set a --payload that matches the stream's schema", refused)}
 	}
 	_, err = fmt.Fprintf(out, "delivered within %v\n", time.Since(began).Round(100*time.Millisecond))
 	return err

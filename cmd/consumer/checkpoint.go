@@ -19,16 +19,16 @@ import (
 const checkpointUsage = `usage: consumer checkpoint <command> [flags]
 
   show      print the table: shards with their positions, workers, the outbox
-  rewind    move shards back to an earlier position: what lies behind it is delivered again
-  set       move shards to any position, also ahead: what lies between is lost to the bucket
-  forget    take a batch out of the outbox that cannot be published any more
-  import    go on where vmware-go-kcl or the Java KCL stopped, from its lease table
+  rewind    move shards back to an earlier position: the records after it are delivered again
+  set       move shards to any position; moving ahead skips the records in between, and the bucket never gets them
+  forget    remove a batch from the outbox that can no longer be published
+  import    continue where vmware-go-kcl or the Java KCL stopped, from its lease table
 
 The table is CHECKPOINT_TABLE (default: APPLICATION_NAME) in DynamoDB, or the file CHECKPOINT_FILE, which only one
-process at a time can open: stop the daemon first. "consumer checkpoint <command> --help" says more.
+process at a time can open: stop the daemon first. See "consumer checkpoint <command> --help".
 `
 
-// checkpoints is the command checkpoint.
+// checkpoints runs the command "checkpoint".
 func checkpoints(ctx context.Context, args []string, out io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
 		"show": showTable, "rewind": rewindShards, "set": setShards, "forget": forgetBatch, "import": importTable,
@@ -39,12 +39,12 @@ func checkpoints(ctx context.Context, args []string, out io.Writer) error {
 	}
 	run, ok := commands[args[0]]
 	if !ok {
-		return undone(fmt.Errorf("checkpoint has no command %q\n%s", args[0], checkpointUsage))
+		return undone(fmt.Errorf("unknown command \"checkpoint %s\"\n%s", args[0], checkpointUsage))
 	}
 	return undone(unlessHelp(run(ctx, args[1:], out)))
 }
 
-// openTable opens a table that is there already.
+// openTable opens an existing table.
 func openTable(ctx context.Context, cfg consumer.Config) (checkpoint.Store, error) {
 	cfg.CheckpointCreate = false
 	if cfg.CheckpointFile != "" {
@@ -62,14 +62,14 @@ func openTable(ctx context.Context, cfg consumer.Config) (checkpoint.Store, erro
 
 const showUsage = `checkpoint show [--json] [--batch ID]
 
-Prints the lease table. AGE is the time since the arrival of the last committed record: what the bucket is behind, if
-records come all the time. The outbox holds batches that are committed and not yet published; in health it is empty but
-for moments. Tombstones mark batches that can never be committed any more; they go away after an hour.`
+Prints the lease table. AGE is the time since the last committed record arrived: how far the bucket lags if records arrive
+continuously. The outbox holds batches that are committed but not yet published; normally it is empty almost all the time.
+Tombstones mark batches that can no longer be committed; they are deleted after an hour.`
 
 func showTable(ctx context.Context, args []string, out io.Writer) (err error) {
 	f := newFlags("checkpoint show", showUsage, out)
 	asJSON := f.Bool("json", false, "print JSON")
-	batch := f.String("batch", "", "print the batch with this `id` of the outbox instead, as JSON")
+	batch := f.String("batch", "", "print the batch with this `id` in the outbox instead, as JSON")
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -93,7 +93,8 @@ func showTable(ctx context.Context, args []string, out io.Writer) (err error) {
 	return printReport(out, *asJSON, t, t.WriteText)
 }
 
-// lists reads the files of batches that do not have them in the table. Only then is an account needed.
+// lists reads the file lists that batches keep in the bucket instead of the table. It loads an AWS account only when it
+// reads one.
 type lists struct{ cfg consumer.Config }
 
 // ReadList implements checkpoint.Lists.

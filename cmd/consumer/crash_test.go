@@ -9,8 +9,8 @@ import (
 	"aws-streaming-pipeline/producer"
 )
 
-// The consumer is killed again and again while trips come in; what it has not committed is read again, and what it has
-// committed is published by its successor.
+// The consumer is killed again and again while trips arrive; its successor rereads what was not committed, and publishes
+// what was.
 func TestConsumer_LosesAndDoublesNothingWhenItIsKilled(t *testing.T) {
 	t.Parallel()
 	const trips, kills = 10_000, 8

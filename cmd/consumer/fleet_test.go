@@ -43,8 +43,8 @@ func held(s consumer.Status) (n int) {
 	return n
 }
 
-// Two consumers share a table in DynamoDB. One is told to stop under load: it commits and lets go, the other takes over,
-// and no trip is lost or there twice.
+// Two consumers share a table in DynamoDB. One is stopped under load: it commits and releases its leases, the other takes
+// over, and no trip is lost or duplicated.
 func TestConsumer_HandsItsShardsOverOnSIGTERM(t *testing.T) {
 	t.Parallel()
 	const trips, shards = 8000, 4
@@ -99,7 +99,7 @@ func TestConsumer_HandsItsShardsOverOnSIGTERM(t *testing.T) {
 	checkTrips(t, s, trips)
 }
 
-// agreesWithMetrics compares what the status page shows with what Prometheus is told, once nothing moves any more.
+// agreesWithMetrics compares the status page with the metrics once the consumer is idle.
 func agreesWithMetrics(t *testing.T, address string) {
 	t.Helper()
 	var page, scraped [4]float64
@@ -130,7 +130,7 @@ func agreesWithMetrics(t *testing.T, address string) {
 	t.Logf("records, bytes, shards, outbox: page %v, metrics %v", page, scraped)
 }
 
-// checkTrips asserts that each of the trips lies in the bucket once.
+// checkTrips asserts that the bucket contains each trip once.
 func checkTrips(t *testing.T, s *surroundings, trips int) {
 	t.Helper()
 	seen := make(map[string]int)

@@ -15,24 +15,24 @@ import (
 
 const forgetUsage = `checkpoint forget --batch ID [--missing delivered|lost] [--yes]
 
-Takes a batch out of the outbox that cannot be published any more, because files of it have neither an upload nor an
-object. Without --missing it prints what is there of the batch, and how to find out what became of the rest:
+Removes a batch from the outbox that can no longer be published, because some of its files have neither an upload nor an
+object. Without --missing it prints the state of each file, and how to find out what happened to the missing ones:
 
-  --missing delivered  They were published, and their readers have moved or deleted them since. The command writes the
-                       batch's manifest, which is all that was not done. NOTHING IS TO BE DELIVERED AGAIN.
+  --missing delivered  They were published, and readers have moved or deleted them since. The command writes the batch's
+                       manifest, the only step left. DO NOT DELIVER THEM AGAIN.
   --missing lost       Their uploads were removed before they were published. THEIR RECORDS ARE NOT IN THE BUCKET. The
-                       command prints how to rewind the batch's shards, so that they are delivered again as long as the
-                       stream holds them.
+                       command prints how to rewind the batch's shards, which delivers the records again if the stream
+                       still holds them.
 
-The wrong one of the two doubles records, or loses them. The command never helps against a bucket that cannot be reached
-or written: that mends itself.`
+The wrong choice duplicates or loses records. Do not use this command when the bucket cannot be reached or written: workers
+publish the batch once the bucket is back.`
 
 func forgetBatch(ctx context.Context, args []string, out io.Writer) (err error) {
 	cfg := toolSettings()
 	f := newFlags("checkpoint forget", forgetUsage, out)
 	id := f.String("batch", "", "`id` of the batch (required)")
-	missing := f.String("missing", "", "what became of files that are missing: delivered or lost")
-	yes := f.Bool("yes", false, "do not ask")
+	missing := f.String("missing", "", "what happened to the missing files: delivered or lost")
+	yes := f.Bool("yes", false, "do not ask for confirmation")
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -60,11 +60,11 @@ func forgetBatch(ctx context.Context, args []string, out io.Writer) (err error) 
 	return runForget(ctx, outbox, *id, fate, ask, out)
 }
 
-// runForget shows what there is of a batch, asks, and removes it. A nil ask is a yes.
+// runForget prints the state of a batch's files, asks for confirmation, and removes the batch. A nil ask means yes.
 func runForget(ctx context.Context, outbox positions.Outbox, id string, fate positions.Fate, ask io.Reader, out io.Writer) error {
 	r, err := outbox.Inspect(ctx, id)
 	if r.Unlisted != nil {
-		fmt.Fprintf(out, "%v\nNobody can tell which of its %d files are there: look for keys that contain %s.\n", r.Unlisted, r.Batch.List.Files, r.Batch.ID)
+		fmt.Fprintf(out, "%v\nWithout it the state of the batch's %d files is unknown: look for keys that contain %s.\n", r.Unlisted, r.Batch.List.Files, r.Batch.ID)
 	}
 	if err != nil {
 		return err
@@ -74,7 +74,7 @@ func runForget(ctx context.Context, outbox positions.Outbox, id string, fate pos
 	}
 	if err := r.Allow(fate); errors.Is(err, positions.ErrUnknownFate) {
 		explainFates(out, r)
-		return errors.New("nothing was removed: say what became of the missing files with --missing delivered or --missing lost")
+		return errors.New("nothing was removed: say what happened to the missing files with --missing delivered or --missing lost")
 	} else if err != nil {
 		return err
 	}
@@ -88,9 +88,9 @@ func runForget(ctx context.Context, outbox positions.Outbox, id string, fate pos
 		return err
 	}
 	if r.Batch.List != nil && r.Unlisted == nil {
-		fmt.Fprintf(out, "the list of its files, %s, is of no more use: delete it\n", r.Batch.List)
+		fmt.Fprintf(out, "the list of its files, %s, is no longer needed: delete it\n", r.Batch.List)
 	}
-	_, err = fmt.Fprintf(out, "batch %s is out of the outbox\n", id)
+	_, err = fmt.Fprintf(out, "removed batch %s from the outbox\n", id)
 	return err
 }
 
@@ -103,33 +103,33 @@ func printFiles(out io.Writer, r positions.Remains) error {
 	return w.Flush()
 }
 
-// explainFates says how to find out what became of the missing files, which decides whether a rewind mends or doubles.
+// explainFates prints how to find out what happened to the missing files: if they were delivered, a rewind duplicates them.
 func explainFates(out io.Writer, r positions.Remains) {
 	if r.Waiting > 0 {
-		fmt.Fprintf(out, "\n%d files wait in their uploads: a worker completes them when it is let to. Mend that first.\n", r.Waiting)
+		fmt.Fprintf(out, "\n%d files are uploaded but not completed. Fix what keeps a worker from completing them first.\n", r.Waiting)
 	}
 	if r.Missing == 0 {
 		return
 	}
 	fmt.Fprintf(out, `
 %d files are missing, for one of two reasons:
-  delivered  a worker completed them and stopped before it wrote the manifest; their readers have moved or deleted them
+  delivered  a worker completed them and stopped before it wrote the manifest; readers have moved or deleted them since
   lost       their uploads were removed before they were completed, by a lifecycle rule of the bucket or by hand
 
-The batch was sealed %s ago. To tell which:
-  - age: a lifecycle rule removes incomplete uploads after the days that it says (7 by our templates, 1 at least), counted
-    from their beginning. A batch that is younger was not removed by the rule: its files were delivered, unless
-    somebody aborted the uploads by hand.
-  - the places to which readers of the bucket move files, and their logs: look for the keys above
-  - CloudTrail data events, or the bucket's server access logs: a CompleteMultipartUpload of the key that succeeded means
-    delivered; an AbortMultipartUpload, or S3.DELETE.UPLOAD in the access logs (the lifecycle rule), means lost
+The batch was sealed %s ago. To find out which:
+  - Age: a lifecycle rule removes incomplete uploads a number of days after they began (7 in our templates, at least 1).
+    The rule cannot have removed the uploads of a younger batch: its files were delivered, unless somebody aborted the
+    uploads by hand.
+  - The places to which readers of the bucket move files, and their logs: look for the keys above.
+  - CloudTrail data events, or the bucket's server access logs: a successful CompleteMultipartUpload of the key means
+    delivered; an AbortMultipartUpload, or S3.DELETE.UPLOAD in the access logs (the lifecycle rule), means lost.
 `, r.Missing, time.Since(r.Batch.Created).Round(time.Minute))
 }
 
 func printRewind(out io.Writer, b checkpoint.Batch) {
-	fmt.Fprintf(out, "\nto deliver the records again, after you have deleted the files that are there or were moved (their records come twice otherwise):\n")
+	fmt.Fprintf(out, "\nto deliver the records again, first delete the batch's files that exist or were moved (otherwise their records are delivered twice), then run:\n")
 	for _, r := range b.Ranges {
 		fmt.Fprintf(out, "  consumer checkpoint rewind --shard %s --to %s\n", r.Shard, r.Start)
 	}
-	fmt.Fprintln(out, "All that these shards have delivered after this batch is delivered again, too: docs/operations.md, \"Rewind and replay\".")
+	fmt.Fprintln(out, "Everything that these shards have delivered after this batch is delivered again, too: see docs/operations.md, \"Rewind and replay\".")
 }

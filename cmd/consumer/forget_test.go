@@ -37,7 +37,7 @@ func newStuck(t *testing.T, list *checkpoint.FileList) *stuck {
 	return &stuck{t, positions.Outbox{Store: store, API: newBuckets(t), Bucket: "out", ManifestPrefix: "manifests/"}}
 }
 
-// wantSaid runs the command and checks whether the batch is gone, what was said and what was not.
+// wantSaid runs the command and checks whether the batch is gone, and what the output contains and does not contain.
 func (s *stuck) wantSaid(fate positions.Fate, ask io.Reader, gone bool, says []string, silent ...string) {
 	s.t.Helper()
 	var out bytes.Buffer
@@ -61,7 +61,7 @@ func (s *stuck) wantSaid(fate positions.Fate, ask io.Reader, gone bool, says []s
 	}
 }
 
-// Whether a rewind mends or doubles is the operator's to find out: nothing is suggested before.
+// Only the operator can find out whether a rewind restores or duplicates records: until then nothing is suggested.
 func TestRunForget_AsksWhatBecameOfMissingFilesBeforeItNamesACure(t *testing.T) {
 	s := newStuck(t, nil)
 	s.wantSaid(positions.Unknown, nil, false, []string{
@@ -69,19 +69,19 @@ func TestRunForget_AsksWhatBecameOfMissingFilesBeforeItNamesACure(t *testing.T) 
 		"2 files are missing", "sealed 3h0m0s ago", "lifecycle rule", "CompleteMultipartUpload", "--missing delivered or --missing lost",
 	}, "rewind")
 	s.wantSaid(positions.Delivered, strings.NewReader("no"), false, []string{"Type yes", "nothing was removed"}, "rewind")
-	s.wantSaid(positions.Delivered, strings.NewReader("yes"), true, []string{"batch stuck is out of the outbox\n"}, "rewind")
+	s.wantSaid(positions.Delivered, strings.NewReader("yes"), true, []string{"removed batch stuck from the outbox\n"}, "rewind")
 }
 
 func TestRunForget_SaysHowLostFilesAreDeliveredAgain(t *testing.T) {
 	s := newStuck(t, nil)
 	cure := []string{"consumer checkpoint rewind --shard shard-2 --to 200\n", "delivered after this batch is delivered again"}
 	s.wantSaid(positions.Lost, strings.NewReader("no"), false, append(cure, "nothing was removed"))
-	s.wantSaid(positions.Lost, strings.NewReader("yes"), true, append(cure, "batch stuck is out of the outbox"))
+	s.wantSaid(positions.Lost, strings.NewReader("yes"), true, append(cure, "removed batch stuck from the outbox"))
 }
 
 func TestRunForget_OfABatchWhoseListIsGone(t *testing.T) {
 	s := newStuck(t, checkpoint.NewFileList("before", "manifests-before/outbox/stuck.json.zst", 400, []byte("files")))
-	says := []string{"there is no object s3://before/manifests-before/outbox/stuck.json.zst\nNobody can tell which of its 400 files are there: look for keys that contain stuck.\nFILE"}
+	says := []string{"there is no object s3://before/manifests-before/outbox/stuck.json.zst\nWithout it the state of the batch's 400 files is unknown: look for keys that contain stuck.\nFILE"}
 	s.wantSaid(positions.Unknown, nil, false, append(says, "400 files are missing"))
-	s.wantSaid(positions.Lost, nil, true, append(says, "rewind"), "is of no more use")
+	s.wantSaid(positions.Lost, nil, true, append(says, "rewind"), "is no longer needed")
 }

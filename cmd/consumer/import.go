@@ -17,32 +17,32 @@ import (
 
 const importUsage = `checkpoint import --from TABLE [--reread-aggregates]
 
-Takes over the positions of another consumer of the same stream: a lease table of vmware-go-kcl's own checkpointer, or of
-the Kinesis Client Library for Java, version 2 or 3. That consumer must be stopped for good, and no daemon may run. The
-daemon's settings must be set as they will be: the table is bound to STREAM_NAME, and shards on which the other had no
-progress begin at START_POSITION. The record at each checkpoint of the Java library is looked at, since it may be a KPL
-aggregate that was not finished. The stream is listed, and every shard gets its row: those that the other had finished,
-and those that follow a shard it had begun, included. See docs/operations.md.
+Takes over the positions of another consumer of the same stream, from a lease table of vmware-go-kcl's own checkpointer or
+of the Kinesis Client Library for Java, version 2 or 3. Stop that consumer for good first, and run no daemon. Set the
+daemon's final settings: the table is bound to STREAM_NAME, and shards without progress in the other table begin at
+START_POSITION. The command reads the record at each checkpoint of the Java library, since it may be an unfinished KPL
+aggregate. It lists the stream and writes a row for every shard, including finished shards and the children of shards
+that the other consumer had started. See docs/operations.md.
 
-Nothing is written if any shard here has progress of its own. If the command fails or dies while it writes, daemons refuse
-the table; run it again.`
+Nothing is written if a shard in this table already has progress. If the command fails or is killed while it writes, daemons
+refuse the table; run it again.`
 
 func importTable(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("checkpoint import", importUsage, out)
 	from := f.String("from", "", "`name` of the other consumer's table (required)")
-	reread := f.Bool("reread-aggregates", false, "where the other stopped inside a KPL aggregate, begin at the aggregate's arrival: what it had done of that comes twice")
+	reread := f.Bool("reread-aggregates", false, "if the other consumer stopped inside a KPL aggregate, begin at the aggregate's arrival time: records that it had processed are delivered twice")
 	if err := parse(f, args); err != nil {
 		return err
 	}
 	if toolSettings().CheckpointFile != "" {
-		return errors.New("import needs a DynamoDB table to import into, and CHECKPOINT_FILE is set")
+		return errors.New("import writes to a DynamoDB table, but CHECKPOINT_FILE is set")
 	}
 	if *from == "" {
-		return errors.New("--from: name the table to import")
+		return errors.New("--from is required: name the table to import")
 	}
 	cfg, err := consumer.LoadConfig()
 	if err != nil {
-		return fmt.Errorf("settings are wrong:\n%w", err)
+		return fmt.Errorf("invalid settings:\n%w", err)
 	}
 	if *from == cfg.Table() {
 		return fmt.Errorf("--from=%q is the table to import into: set CHECKPOINT_TABLE to another", *from)
@@ -69,22 +69,22 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 
 func printTakeover(out io.Writer, p takeover.Plan, initial checkpoint.Position, from, to string) error {
 	fmt.Fprintf(out, "%d shards taken over from %s into %s\n", p.Taken, from, to)
-	fmt.Fprintf(out, "shards on which the other had no progress begin at %s, the first position of the application\n", initial)
+	fmt.Fprintf(out, "shards without progress in that table begin at %s, the application's first position\n", initial)
 	for _, line := range []struct {
 		count int
 		text  string
 	}{
-		{p.Finished, "shards without a lease there were finished and are not read again"},
-		{p.Following, "shards without a lease there follow those and begin at their oldest record"},
-		{p.Unrelated, "shards without a lease there are related to none and begin there, too"},
+		{p.Finished, "shards without a lease in that table were finished and are not read again"},
+		{p.Following, "shards without a lease in that table are their descendants and begin at their oldest record"},
+		{p.Unrelated, "shards without a lease in that table are unrelated to those and begin at the first position, too"},
 	} {
 		if line.count > 0 {
 			fmt.Fprintf(out, "%d %s\n", line.count, line.text)
 		}
 	}
 	for _, shard := range p.Lost {
-		fmt.Fprintf(out, "shard %s was not finished and has left the stream: what it held after its checkpoint is lost\n", shard)
+		fmt.Fprintf(out, "shard %s was not finished and is no longer in the stream: its records after the checkpoint are lost\n", shard)
 	}
-	_, err := fmt.Fprintln(out, "consumer checkpoint show prints them")
+	_, err := fmt.Fprintln(out, "to see them: consumer checkpoint show")
 	return err
 }

@@ -33,9 +33,9 @@ func peakMemory(t *testing.T, pid int) int64 {
 	return n << 10
 }
 
-// What a process takes up at most is what the README says: its budget, a tenth more, and a fixed part, with one file and with
-// hundreds. Where the system lets the test make a container, the process runs in one that has a tenth
-// more, for what the kernel counts, and has to live.
+// A process uses at most the memory that the README states: its budget, a tenth more, and a fixed part, with one file and
+// with hundreds. Where the system lets the test create a container, the process runs in one with a tenth more, for what the
+// kernel counts, and must survive.
 func TestConsumer_KeepsToItsMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		if os.Getenv("CI") == "true" {
@@ -112,7 +112,7 @@ func TestConsumer_KeepsToItsMemory(t *testing.T) {
 	}
 }
 
-// customers are records of 1 KB of so many customers in turn.
+// customers returns records of 1 KB that cycle through the given number of customers.
 func customers(count int) iter.Seq[[]byte] {
 	padding := strings.Repeat("x", 950)
 	return func(yield func([]byte) bool) {

@@ -17,25 +17,26 @@ import (
 	"aws-streaming-pipeline/operate/positions"
 )
 
-const positionForms = "TRIM_HORIZON, SHARD_END, a time as 2026-01-31T00:00:00Z or how long ago as 36h, or the sequence number of the last record that counts as delivered"
+const positionForms = "TRIM_HORIZON, SHARD_END, an RFC 3339 time such as 2026-01-31T00:00:00Z, how long ago, such as 36h, or the sequence number of the last record to treat as delivered"
 
 const rewindUsage = `checkpoint rewind --shard S|--all --to POSITION [--yes]
 
-Moves shards back. Every record behind the new position that the stream still holds is read and DELIVERED AGAIN, into
-new files: the ones that are there stay. The lease is taken from whoever holds it, and its counter is raised, so that no
-commit from before can come late; workers take the shard up again by themselves.
+Moves shards back. Every record after the new position that the stream still holds is read and DELIVERED AGAIN, to new
+files; existing files stay. The lease is taken from its holder and its counter is raised, so no earlier commit can
+succeed late; workers pick the shard up again by themselves.
 
-A shard that is not behind the position stays as it is. A shard at SHARD_END is read again as long as the stream holds
-it. Children that are being read go on meanwhile, so that the order between parent and child is not kept; children that
-have not begun wait for it. Children that have no row yet begin at the same time, or at their oldest record.
+A shard that has not passed the position does not move. A shard at SHARD_END is read again if the stream still holds it.
+Meanwhile children that are being read continue, so records of parent and child may arrive out of order; children that
+have not started wait for it. Children without a row begin at the same time, or at their oldest record.
 
-Before a position moves, a note is written beside the manifests, by which an audit tells the rewind from a fault.`
+Before a position moves, a note is written next to the manifests, so that an audit can tell the rewind from a fault.`
 
 const setUsage = `checkpoint set --shard S|--all --to POSITION [--yes]
 
-Moves shards to any position. Ahead means LOSS: the records between the old position and the new one are never
-delivered to the bucket, unless the shard is rewound while the stream still holds them. SHARD_END gives up the rest of
-a shard, with what an open one is still to receive, and lets its children begin. Otherwise as rewind.`
+Moves shards to any position. Moving ahead means LOSS: the records between the old position and the new one are never
+delivered to the bucket, unless you rewind the shard while the stream still holds them. SHARD_END skips the rest of a
+shard, including records that an open shard has yet to receive, and lets its children begin. Otherwise it works like
+rewind.`
 
 func rewindShards(ctx context.Context, args []string, out io.Writer) error {
 	return moveShards(ctx, "rewind", rewindUsage, args, out)
@@ -51,14 +52,14 @@ func moveShards(ctx context.Context, name, usage string, args []string, out io.W
 	var shards list
 	var to string
 	f := newFlags("checkpoint "+name, usage, out)
-	f.Var(&shards, "shard", "`id` of a shard; may be given several times")
+	f.Var(&shards, "shard", "`id` of a shard; may be repeated")
 	all := f.Bool("all", false, "all shards of the table")
 	f.StringVar(&to, "to", "", "`position`: "+positionForms)
-	yes := f.Bool("yes", false, "do not ask")
+	yes := f.Bool("yes", false, "do not ask for confirmation")
 	reason := f.String("reason", "", "`text` for the note")
 	bucket := f.String("bucket", cfg.Bucket, "`name` of the bucket for the note (BUCKET)")
 	manifests := f.String("manifest-prefix", cfg.ManifestPrefix, "`prefix` of the manifests (MANIFEST_PREFIX)")
-	noNote := f.Bool("no-note", false, "write no note: audits will report the move as a fault")
+	noNote := f.Bool("no-note", false, "write no note; audits will report the move as a fault")
 	if err := parse(f, args); err != nil {
 		return err
 	}
@@ -68,11 +69,11 @@ func moveShards(ctx context.Context, name, usage string, args []string, out io.W
 	_, sequence := m.To.SequenceNumber()
 	switch {
 	case *all == (len(shards) > 0):
-		return errors.New("name shards with --shard, or take --all of them")
+		return errors.New("want either --shard or --all")
 	case *all && sequence:
 		return errors.New("a sequence number belongs to one shard: name it with --shard")
 	case *bucket == "" && !*noNote:
-		return errors.New("there is no bucket for the note: set BUCKET, give --bucket, or go without it by --no-note")
+		return errors.New("the note needs a bucket: set BUCKET or --bucket, or write none with --no-note")
 	}
 	if !*noNote {
 		account, err := loadAccount(ctx)
@@ -94,7 +95,7 @@ func moveShards(ctx context.Context, name, usage string, args []string, out io.W
 	return runMoves(ctx, m, shards, ask, out)
 }
 
-// parsePosition reads a position as people write it.
+// parsePosition reads a position in any of the forms that positionForms lists.
 func parsePosition(text string, now time.Time) (checkpoint.Position, error) {
 	p := checkpoint.Position(text)
 	if p.Validate() == nil {
@@ -106,7 +107,8 @@ func parsePosition(text string, now time.Time) (checkpoint.Position, error) {
 	return "", errors.New("want " + positionForms)
 }
 
-// runMoves shows what will be done to the shards, all of them if none are named, asks, and does it. A nil ask is a yes.
+// runMoves prints how the named shards will move, or all shards if none are named, asks for confirmation, and moves them. A
+// nil ask means yes.
 func runMoves(ctx context.Context, m positions.Mover, shards []string, ask io.Reader, out io.Writer) error {
 	steps, err := m.Plan(ctx, shards)
 	if err != nil {
@@ -153,14 +155,14 @@ func printMove(out io.Writer, before, now checkpoint.Lease) (err error) {
 	return err
 }
 
-// confirmed asks and takes nothing but the word yes.
+// confirmed asks for confirmation. Only "yes" confirms.
 func confirmed(in io.Reader, out io.Writer) bool {
-	fmt.Fprint(out, "\nType yes to go on: ")
+	fmt.Fprint(out, "\nType yes to continue: ")
 	line, err := bufio.NewReader(in).ReadString('\n')
 	return (err == nil || errors.Is(err, io.EOF)) && strings.TrimSpace(line) == "yes"
 }
 
-// operator names who runs this, as far as the system knows.
+// operator returns the user and the host that run this command, as far as the system knows them.
 func operator() string {
 	name := "unknown"
 	if u, err := user.Current(); err == nil {

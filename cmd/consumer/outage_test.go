@@ -18,7 +18,7 @@ import (
 	"aws-streaming-pipeline/producer"
 )
 
-// gate stands before a service and can be shut: then it answers nothing but closes the connection.
+// gate is a proxy in front of a service. While it is shut, it closes every connection without an answer.
 type gate struct {
 	*httptest.Server
 	shut    atomic.Bool
@@ -47,7 +47,7 @@ func newGate(t *testing.T, service string) *gate {
 	return g
 }
 
-// outage is how long a service is away; CONSUMER_TEST_OUTAGE=5m makes it what a bad day looks like.
+// outage is how long a service is unavailable; CONSUMER_TEST_OUTAGE=5m simulates a long outage.
 func outage(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("CONSUMER_TEST_OUTAGE")

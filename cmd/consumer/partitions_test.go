@@ -62,7 +62,7 @@ func TestConsumer_DeliversManyPartitions(t *testing.T) {
 			for _, line := range s.lines("data/") {
 				var r struct{ Customer int }
 				if err := json.Unmarshal(line, &r); err != nil || seen[r.Customer] {
-					t.Fatalf("%s is there twice, or is no record: %v", line, err)
+					t.Fatalf("%s is a duplicate or not a record: %v", line, err)
 				}
 				seen[r.Customer] = true
 			}
@@ -81,7 +81,7 @@ func TestConsumer_DeliversManyPartitions(t *testing.T) {
 	}
 }
 
-// leaveList puts a list of files into the bucket whose deletion has failed.
+// leaveList puts a list of files into the bucket, as if its deletion had failed.
 func (s *surroundings) leaveList() {
 	s.t.Helper()
 	folder := filepath.Join(s.dir, "bucket", bucketName, "manifests", "outbox")

@@ -110,7 +110,7 @@ func TestConsumer_AccountsForEveryPayload(t *testing.T) {
 	}
 }
 
-// sent tells whether data is one of the payloads, or lies in one.
+// sent reports whether data is one of the payloads or a part of one.
 func sent(data []byte, payloads func(func([]byte) bool)) bool {
 	for p := range payloads {
 		if bytes.Contains(p, data) {

@@ -16,19 +16,19 @@ import (
 
 const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [--bucket-key KEY] [--operator] ...
 
-Prints the least IAM policy for the settings in the environment: every call that the daemon makes with them, on the
-resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint and
-redrive instead. Nothing is asked of AWS. What is not known stands as REGION and ACCOUNT in the policy.
+Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
+the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint
+and redrive instead. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
-A change of BUCKET, PREFIX, ERROR_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID needs the permissions of before, too, until
-all workers have the new settings and the outbox is empty: what was begun is finished where it was begun.`
+After a change of BUCKET, PREFIX, ERROR_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
+workers have the new settings and the outbox is empty: a batch is published where it was started.`
 
 func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	var place policy.Place
 	f := newFlags("policy", policyUsage, out)
-	f.StringVar(&place.Account, "account", "", "`id` of the account of stream, table and keys; default: ACCOUNT as a placeholder")
-	f.StringVar(&place.Region, "region", "", "`name` of the region; default: AWS_REGION or that of the profile, or else REGION as a placeholder")
-	f.StringVar(&place.Partition, "partition", "", "`name` of the partition; default: that of the region, aws if there is none")
+	f.StringVar(&place.Account, "account", "", "`id` of the account that owns the stream, table and keys; default: the placeholder ACCOUNT")
+	f.StringVar(&place.Region, "region", "", "`name` of the region; default: AWS_REGION, the profile's region, or the placeholder REGION")
+	f.StringVar(&place.Partition, "partition", "", "`name` of the partition; default: that of the region, or aws without a region")
 	f.StringVar(&place.StreamKey, "stream-key", "", "customer managed KMS `key` (ARN, id or alias) that encrypts the stream")
 	f.StringVar(&place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
 	operator := f.Bool("operator", false, "print the policy for the operators' commands")
@@ -38,10 +38,10 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	}
 	cfg, err := consumer.LoadConfig()
 	if err != nil {
-		return fmt.Errorf("settings are wrong:\n%w", err)
+		return fmt.Errorf("invalid settings:\n%w", err)
 	}
 	if *oldTable != "" && !*operator {
-		return fmt.Errorf("--import-table=%q: want it with --operator", *oldTable)
+		return fmt.Errorf("--import-table=%q: want --operator as well", *oldTable)
 	}
 	if place.Region == "" {
 		account, err := awsconfig.LoadDefaultConfig(ctx)
@@ -63,7 +63,7 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	}
 	for placeholder, flag := range map[string]string{policy.Region: "--region", policy.Account: "--account"} {
 		if strings.Contains(string(document), ":"+placeholder+":") {
-			fmt.Fprintf(os.Stderr, "%s stands for what is not known: give %s, or put yours in its place\n", placeholder, flag)
+			fmt.Fprintf(os.Stderr, "%s is a placeholder: set %s, or replace it in the policy\n", placeholder, flag)
 		}
 	}
 	return nil

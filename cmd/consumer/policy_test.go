@@ -25,7 +25,7 @@ var unreachable = map[string]string{
 
 const schemaObject = "s3://config/schemas/a*b.json"
 
-// What "consumer policy" prints is enough for the daemon under every set of settings, and no part of it is to spare.
+// The output of "consumer policy" is sufficient for the daemon under every set of settings, and every part is needed.
 func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 	t.Parallel()
 	const key = "arn:aws:kms:us-east-1:" + accountID + ":key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -157,8 +157,7 @@ func TestPolicy_HasNothingToSpare(t *testing.T) {
 	}
 }
 
-// What "consumer policy --operator" prints is enough for the commands that come with the daemon, and no part of it is to
-// spare.
+// The output of "consumer policy --operator" is sufficient for the operators' commands, and every part is needed.
 func TestPolicy_IsEnoughForOperators(t *testing.T) {
 	t.Parallel()
 	endpoint := emulator.DynamoDBLocal(t).URL

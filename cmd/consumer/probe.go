@@ -16,18 +16,18 @@ import (
 // probeBound is how long a daemon that is alive may take to say so.
 const probeBound = 5 * time.Second
 
-// probe asks the daemon with the same settings on this host whether it is alive: for schedulers that run a command in a
-// container without a shell, as ECS does. It fails where a restart is called for, see /healthz.
+// probe checks that the daemon with the same settings on this host is alive. It is meant for schedulers that run a command
+// in a container without a shell, such as ECS. It fails when the daemon needs a restart, see /healthz.
 func probe(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 {
-		return fmt.Errorf("probe takes nothing, not %q", args)
+		return fmt.Errorf("probe takes no arguments, got %q", args)
 	}
 	cfg, err := consumer.LoadConfig()
 	if err != nil {
-		return fmt.Errorf("settings are wrong:\n%w", err)
+		return fmt.Errorf("invalid settings:\n%w", err)
 	}
 	if cfg.HTTPAddress == "" {
-		return errors.New("HTTP_ADDRESS is empty, so the daemon can not be asked")
+		return errors.New("HTTP_ADDRESS is empty, so the daemon cannot be probed")
 	}
 	host, port, err := net.SplitHostPort(cfg.HTTPAddress)
 	if err != nil {
@@ -42,7 +42,7 @@ func probe(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("ask the daemon: %w", err)
 	}
-	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request) // no proxy stands before this host
+	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request) // never through a proxy
 	if err != nil {
 		return fmt.Errorf("ask the daemon: %w", err)
 	}

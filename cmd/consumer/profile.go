@@ -11,7 +11,7 @@ import (
 )
 
 // With the build tag "profile", "consumer run" writes its CPU profile to the file that CPU_PROFILE names. The benchmark
-// tells from it where the time goes.
+// uses it to show where the time goes.
 func init() {
 	run := commands[0].run
 	commands[0].run = func(ctx context.Context, args []string, out io.Writer) error {

@@ -15,15 +15,15 @@ import (
 
 const redriveUsage = `redrive --stream S [--prefix P] [--code C] [--from T] [--to T] [--dry-run] ...
 
-Sends the raw bytes of error records back to a stream, with the partition key and the explicit hash key that they had.
-The payload is not changed. A record that came in an aggregate or was split off a payload is sent as one of its own.
+Sends the raw bytes of error records back to a stream, with their original partition key and explicit hash key.
+Payloads are not changed. A record from an aggregate or from a split payload is sent as a record of its own.
 
-Each line is sent at most once, however often this is run or interrupted: markers under --marker-prefix say what was
-sent. Lines whose call was not answered, or whose run was killed, are in doubt: Kinesis can not be asked whether it took
-them. They are named and left alone, 500 at most for each such event, until --in-doubt says what to do with them.
-A first SIGINT or SIGTERM ends the run behind the call that is under way, and leaves no doubt.
+Each line is sent at most once, however often redrive is run or interrupted: markers under --marker-prefix record what
+was sent. Lines are in doubt when a call got no answer or the run was killed, because Kinesis cannot say whether it
+accepted them. Each such event leaves at most 500 lines in doubt. They are listed and left alone until you decide with
+--in-doubt. The first SIGINT or SIGTERM ends the run after the current call and leaves nothing in doubt.
 
-Exit code: 0 all sent, 1 lines are in doubt, refused or unreadable, 2 did not come to its end: run it again.`
+Exit code: 0 all sent, 1 lines are in doubt, refused or unreadable, 2 the run did not finish: run it again.`
 
 func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	cfg := toolSettings()
@@ -36,20 +36,20 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar((*string)(&c.Stream), "stream", "", "`name` or ARN of the stream to send to (required)")
 	f.StringVar(&c.Bucket, "bucket", cfg.Bucket, "`name` of the bucket (BUCKET)")
 	f.StringVar(&c.Prefix, "prefix", layout.Fixed(cfg.ErrorPrefix), "`prefix` of the error objects (from ERROR_PREFIX)")
-	f.StringVar(&c.MarkerPrefix, "marker-prefix", layout.RedriveFolder, "`prefix` of the markers; the same in all runs")
-	f.Var(&codes, "code", "only lines with this error `code`; may be given several times")
+	f.StringVar(&c.MarkerPrefix, "marker-prefix", layout.RedriveFolder, "`prefix` of the markers; use the same one in every run")
+	f.Var(&codes, "code", "only lines with this error `code`; may be repeated")
 	f.Var(&from, "from", "only records that arrived at this `time` or later: "+momentForms)
 	f.Var(&to, "to", "only records that arrived before this `time`")
-	f.BoolVar(&c.DryRun, "dry-run", false, "count, and send nothing")
-	f.IntVar(&c.Rate, "rate", 500, "most `records` a second, to leave room for producers; 0: no bound")
-	f.StringVar(&inDoubt, "in-doubt", string(redrive.Leave), "what to do with lines in doubt: leave, send (maybe a second time) or skip (maybe never)")
+	f.BoolVar(&c.DryRun, "dry-run", false, "count the lines, send nothing")
+	f.IntVar(&c.Rate, "rate", 500, "maximum `records` per second, to leave room for producers; 0: unlimited")
+	f.StringVar(&inDoubt, "in-doubt", string(redrive.Leave), "what to do with lines in doubt: leave, send (perhaps twice) or skip (perhaps never)")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
 	if err := parse(f, args); err != nil {
 		return undone(unlessHelp(err))
 	}
 	c.Codes, c.From, c.To, c.InDoubt = codes, from.Time, to.Time, redrive.Decision(inDoubt)
 	if c.Prefix == "" {
-		return undone(errors.New("redrive: the error objects need a prefix of their own: set ERROR_PREFIX or give --prefix"))
+		return undone(errors.New("redrive: error objects need a prefix of their own: set ERROR_PREFIX or --prefix"))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
@@ -58,10 +58,10 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	c.Log = newLogger(cfg)
 	report, err := redrive.Run(ctx, bucketClient(account, cfg), kinesis.NewFromConfig(account), c)
 	if err != nil && report.Codes == nil {
-		return undone(err) // it has not begun
+		return undone(err) // nothing was sent
 	}
 	if err != nil {
-		err = fmt.Errorf("redrive did not come to its end: %w", err)
+		err = fmt.Errorf("redrive did not finish: %w", err)
 	}
 	printed := printReport(out, asJSON, report, report.WriteText)
 	if err = errors.Join(printed, err); err != nil {

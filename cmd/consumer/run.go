@@ -15,7 +15,7 @@ import (
 func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	cfg, err := consumer.LoadConfig()
 	if err != nil {
-		return fmt.Errorf("settings are wrong:\n%w", err)
+		return fmt.Errorf("invalid settings:\n%w", err)
 	}
 	log := newLogger(cfg)
 	limitMemory(cfg, log)
@@ -34,7 +34,7 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 func newLogger(cfg consumer.Config) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-		level = slog.LevelInfo // Validate has refused anything else
+		level = slog.LevelInfo // unreachable for the daemon: Validate rejects other levels
 	}
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "text" {
@@ -46,7 +46,7 @@ func newLogger(cfg consumer.Config) *slog.Logger {
 // settings lists the environment variables by subject.
 func settings(_ context.Context, args []string, out io.Writer) error {
 	if len(args) > 0 {
-		return fmt.Errorf("settings takes no argument %q", args[0])
+		return fmt.Errorf("settings takes no arguments, got %q", args[0])
 	}
 	w := bufio.NewWriter(out)
 	for _, g := range consumer.SettingGroups() {

@@ -20,10 +20,10 @@ import (
 	"aws-streaming-pipeline/writers/parquet"
 )
 
-// maxSamples bounds what schema infer holds.
+// maxSamples is the most samples that schema infer reads.
 const maxSamples = 10_000
 
-// once makes one attempt.
+// once calls f without retries.
 func once(f func() error) error { return f() }
 
 // printDDL prints the Athena table of a schema.
@@ -32,7 +32,7 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	f.SetOutput(out)
 	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key (required)")
 	table := f.String("table", "records", "name of the table, or database.table")
-	location := f.String("location", "", "where the files lie, as s3://bucket/data/ (required)")
+	location := f.String("location", "", "location of the files, such as s3://bucket/data/ (required)")
 	tables := formats.All.Names(func(k writers.Kind) bool { return k.Storage != "" })
 	format := f.String("format", parquet.Kind.Name, strings.Join(tables, " or "))
 	partitions := f.String("partitions", "year,month,day,hour", "partition columns of the default PREFIX to declare, or none")
@@ -45,7 +45,7 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 		faults = append(faults, errors.New("-schema is required"))
 	}
 	if !strings.HasPrefix(*location, "s3://") || !strings.HasSuffix(*location, "/") {
-		faults = append(faults, fmt.Errorf("-location=%q: want s3://bucket/prefix/ with its last slash", *location))
+		faults = append(faults, fmt.Errorf("-location=%q: want s3://bucket/prefix/, with the trailing slash", *location))
 	}
 	kind, _ := formats.All.Find(*format)
 	if kind.Storage == "" {
@@ -80,7 +80,7 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	return err
 }
 
-// projection declares the time columns of the default PREFIX, for which Athena then needs no list of partitions.
+// projection declares the time columns of the default PREFIX, so that Athena needs no list of partitions.
 func projection(names string, fromYear int) ([]schema.Partition, error) {
 	if names == "none" || names == "" {
 		return nil, nil
@@ -111,7 +111,7 @@ func schemaTools(ctx context.Context, args []string, out io.Writer) error {
 	case len(args) > 0 && args[0] == "from-registry":
 		return schemaFromRegistry(ctx, args[1:], out)
 	}
-	return errors.New("usage: consumer schema infer FILE, where FILE holds one JSON object a line, or consumer schema from-registry --help")
+	return errors.New("usage: consumer schema infer FILE, where FILE holds one JSON object per line, or consumer schema from-registry --help")
 }
 
 // inferSchema proposes a schema from samples.
@@ -143,8 +143,9 @@ func inferSchema(name string, out io.Writer) error {
 const fromRegistryUsage = `schema from-registry --schema NAME [--registry NAME] [--version N] [--message NAME]
 schema from-registry --version-id UUID [--message NAME]
 
-Prints the JSON Schema document for what SCHEMA_REGISTRY=glue makes of records by a schema of the AWS Glue Schema Registry. As
-SCHEMA it gives Parquet files and the Athena table a column of its type for each field. It needs glue:GetSchemaVersion.`
+Prints a JSON Schema document for a schema of the AWS Glue Schema Registry. It describes the records as the daemon decodes
+them with SCHEMA_REGISTRY=glue. Set as SCHEMA, it gives Parquet files and the Athena table a typed column for each field.
+Permission: glue:GetSchemaVersion.`
 
 // schemaFromRegistry prints the document of a registry's schema.
 func schemaFromRegistry(ctx context.Context, args []string, out io.Writer) error {
@@ -152,17 +153,17 @@ func schemaFromRegistry(ctx context.Context, args []string, out io.Writer) error
 	var name registry.Name
 	f.StringVar(&name.Schema, "schema", "", "`name` of the schema")
 	f.StringVar(&name.Registry, "registry", "default-registry", "`name` of the registry")
-	f.IntVar(&name.Version, "version", 0, "`number` of the version; default: the latest one")
-	id := f.String("version-id", "", "`UUID` of a version, in place of the names")
-	message := f.String("message", "", "full `name` of the Protobuf message that the records are; default: the one that is no field of another")
+	f.IntVar(&name.Version, "version", 0, "`number` of the version; default: the latest")
+	id := f.String("version-id", "", "`UUID` of a version, instead of the names")
+	message := f.String("message", "", "full `name` of the records' Protobuf message; default: the one that is not a field of another")
 	if err := parse(f, args); err != nil {
 		return unlessHelp(err)
 	}
 	if (name.Schema == "") == (*id == "") {
-		return fmt.Errorf("--schema=%q and --version-id=%q: want one of them", name.Schema, *id)
+		return fmt.Errorf("--schema=%q and --version-id=%q: want exactly one of them", name.Schema, *id)
 	}
 	if name.Version < 0 {
-		return fmt.Errorf("--version=%d: want a number from 1 on", name.Version)
+		return fmt.Errorf("--version=%d: want 1 or more", name.Version)
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
@@ -188,13 +189,13 @@ func schemaFromRegistry(ctx context.Context, args []string, out io.Writer) error
 		_, err = schema.Parse(what, document)
 	}
 	if err != nil {
-		return fmt.Errorf("%s gives no SCHEMA: %w", what, err)
+		return fmt.Errorf("%s cannot be used as SCHEMA: %w", what, err)
 	}
 	_, err = out.Write(document)
 	return err
 }
 
-// asHelp takes the request for help for no error.
+// asHelp returns nil for a request for help, and any other error unchanged.
 func asHelp(err error) error {
 	if errors.Is(err, flag.ErrHelp) {
 		return nil

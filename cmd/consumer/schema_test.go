@@ -40,8 +40,8 @@ func TestSchemaFromRegistry_PrintsADocument(t *testing.T) {
 		args []string
 		want string // of the error
 	}{
-		{nil, `want one of them`},
-		{[]string{"--schema", "trip-avsc", "--version-id", ids["trip.avsc"]}, `want one of them`},
+		{nil, `want exactly one of them`},
+		{[]string{"--schema", "trip-avsc", "--version-id", ids["trip.avsc"]}, `want exactly one of them`},
 		{[]string{"--schema", "absent"}, `schema absent of the registry default-registry`},
 		{[]string{"--schema", "trip-avsc", "--version", "-1"}, `--version=-1`},
 		{[]string{"--schema", "everything-proto", "--message", "Zebra"}, `message "Zebra"`},

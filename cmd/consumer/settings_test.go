@@ -70,8 +70,8 @@ func TestChanges_CoverAllSettings(t *testing.T) {
 	}
 }
 
-// A worker commits a batch and dies before it is published. Whoever comes next publishes it as it was promised, whatever
-// its own settings are.
+// A worker commits a batch and dies before publishing it. The next worker publishes it as committed, whatever its own
+// settings are.
 func TestConsumer_PublishesWhatWasCommittedUnderOtherSettings(t *testing.T) {
 	const records = 20
 	s := newSurroundings(t, 1)

@@ -19,11 +19,11 @@ import (
 
 // Exit codes of the tools.
 const (
-	exitFindings = 1 // it was done, and something is to be looked at
-	exitUndone   = 2 // it could not be done, or not to its end
+	exitFindings = 1 // the command finished and found something to look at
+	exitUndone   = 2 // the command failed or did not finish
 )
 
-// exitError is an error with an exit code; that of any other is 1.
+// exitError is an error with an exit code; any other error exits with 1.
 type exitError struct {
 	code int
 	err  error
@@ -32,7 +32,7 @@ type exitError struct {
 func (e *exitError) Error() string { return e.err.Error() }
 func (e *exitError) Unwrap() error { return e.err }
 
-// undone gives an error the exit code of what could not be done. One that has a code keeps it.
+// undone gives an error the exit code exitUndone, unless it has a code already.
 func undone(err error) error {
 	if err == nil {
 		return nil
@@ -50,8 +50,8 @@ func exitCode(err error) int {
 	return 1
 }
 
-// toolSettings are the daemon's settings as far as they are set. What is missing or wrong among them is the daemon's to
-// complain of: the tools need a few, and run where the rest is not set.
+// toolSettings returns the daemon's settings as far as they are set. Errors are ignored, since the tools need only a few
+// settings and must run without the rest; the daemon reports what is missing or wrong.
 func toolSettings() consumer.Config {
 	var c consumer.Config
 	_ = environment.Read(&c)
@@ -68,16 +68,16 @@ func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
 	return f
 }
 
-// errHelp means that the flags' meanings were asked for and have been printed.
+// errHelp means that help was requested and has been printed.
 var errHelp = flag.ErrHelp
 
-// parse reads flags and refuses other arguments.
+// parse reads flags and rejects other arguments.
 func parse(f *flag.FlagSet, args []string) error {
 	if err := f.Parse(args); err != nil {
 		return err
 	}
 	if f.NArg() > 0 {
-		return fmt.Errorf("%s takes no argument %q", f.Name(), f.Arg(0))
+		return fmt.Errorf("%s takes only flags, got %q", f.Name(), f.Arg(0))
 	}
 	return nil
 }
@@ -90,10 +90,10 @@ func unlessHelp(err error) error {
 	return err
 }
 
-// moment is a flag that takes a time: RFC 3339, a day of UTC, or how long ago.
+// moment is a flag for a time: RFC 3339, a UTC day, or a duration before now.
 type moment struct{ time.Time }
 
-const momentForms = "a time as 2026-01-31T00:00:00Z, a day as 2026-01-31, or how long ago as 36h"
+const momentForms = "an RFC 3339 time such as 2026-01-31T00:00:00Z, a day such as 2026-01-31, or how long ago, such as 36h"
 
 func (m *moment) String() string {
 	if m.IsZero() {
@@ -137,7 +137,7 @@ func loadAccount(ctx context.Context) (aws.Config, error) { return awshttp.Accou
 func bucketClient(account aws.Config, cfg consumer.Config) *s3.Client {
 	return s3.NewFromConfig(account, func(o *s3.Options) {
 		o.UsePathStyle = cfg.PathStyle
-		// Objects of several parts have no checksum of the whole, and the SDK would say so of each that is read.
+		// Multipart objects have no checksum of the whole object, and the SDK would log that for each one read.
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
 }

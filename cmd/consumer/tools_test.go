@@ -74,7 +74,7 @@ func (s *surroundings) deliver(data, errs int) {
 	}
 }
 
-// manifested tells whether the batch of every file has its manifest.
+// manifested reports whether every file's batch has its manifest.
 func (s *surroundings) manifested() bool {
 	s.t.Helper()
 	root := filepath.Join(s.dir, "bucket", bucketName)
@@ -182,7 +182,7 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 		args []string
 	}{
 		{"checkpoints.db", []string{"checkpoint", "show"}}, // which is not there, and must not be made
-		{"no command", []string{"checkpoint", "lose"}},
+		{"unknown command", []string{"checkpoint", "lose"}},
 		{"--batch", []string{"checkpoint", "forget"}},
 		{"--shard", []string{"checkpoint", "rewind", "--to", "TRIM_HORIZON"}},
 		{"--shard", []string{"checkpoint", "rewind", "--to", "TRIM_HORIZON", "--all", "--shard", "x"}},
@@ -191,7 +191,7 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 		{"CHECKPOINT_FILE", []string{"checkpoint", "import", "--from", "other"}},
 		{"no stream", []string{"redrive"}},
 		{"leave, send, skip", []string{"redrive", "--stream", "s", "--in-doubt", "maybe"}},
-		{"no argument", []string{"audit", "today"}},
+		{"only flags", []string{"audit", "today"}},
 		{"as 36h", []string{"audit", "--from", "yesterday"}},
 	} {
 		s.wantTool(2, []string{test.says}, test.args...)
@@ -204,7 +204,7 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 	}
 }
 
-// What the daemon needs and a tool does not, may be missing.
+// Settings that only the daemon needs may be missing for a tool.
 func TestTools_NeedOnlyTheirOwnSettings(t *testing.T) {
 	s := newSurroundings(t, 1)
 	bare := slices.DeleteFunc(s.environment(), func(v string) bool {

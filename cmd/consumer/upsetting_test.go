@@ -24,8 +24,8 @@ print(json.dumps([int(v) for v in duckdb.sql(
   f"SELECT count(*), count(DISTINCT event_id), count(DISTINCT n), sum(n) FROM {reader}('{sys.argv[2]}/**/*')").fetchall()[0]]))
 `
 
-// A record that a library cannot bear, or that costs it seconds, costs itself and nothing else: all others are delivered
-// once, it is in the error prefix under its code, and the worker stays ready.
+// A record that crashes a library, or keeps it busy for seconds, affects only itself: it goes to the error prefix under its
+// code, all others are delivered once, and the worker stays ready.
 func TestConsumer_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
 	t.Parallel()
 	const good = 2000
@@ -108,7 +108,7 @@ func TestConsumer_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
 	}
 }
 
-// metricsOf is what the consumer tells Prometheus.
+// metricsOf returns the metrics that the consumer exports.
 func metricsOf(t *testing.T, address string) string {
 	t.Helper()
 	answer, err := http.Get("http://" + address + "/metrics")

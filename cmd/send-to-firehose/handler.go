@@ -24,14 +24,15 @@ type handler struct {
 	now     func() time.Time
 }
 
-// answer is what the function answers. Lambda reads batchItemFailures of it.
+// answer is the function's result. Lambda evaluates batchItemFailures.
 type answer struct {
 	Count             int                              `json:"count"`
 	ErrorPaths        []string                         `json:"error_paths"`
 	BatchItemFailures []events.KinesisBatchItemFailure `json:"batchItemFailures"`
 }
 
-// handle sends a batch. It fails only for what is no batch; records that can not be sent in time are answered as failed.
+// handle sends a batch. It returns an error only for an event that is not a batch; records that cannot be sent in time are
+// reported in batchItemFailures.
 func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer, error) {
 	began := h.now()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -66,7 +67,7 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 	return a, nil
 }
 
-// tooLarge moves the lines that Firehose does not take to those rejected.
+// tooLarge moves the lines that are too large for Firehose to rejected.
 func tooLarge(lines []lambdas.Line, rejected []lambdas.Rejected) ([]lambdas.Line, []lambdas.Rejected) {
 	kept := lines[:0]
 	for _, l := range lines {
@@ -76,25 +77,25 @@ func tooLarge(lines []lambdas.Line, rejected []lambdas.Rejected) ([]lambdas.Line
 		}
 		rejected = append(rejected, lambdas.Rejected{Record: l.Record, Fault: &record.Fault{
 			Type: record.ProcessingFailed, Code: lambdas.CodeRecordTooLarge,
-			Message: fmt.Sprintf("the line has %d bytes, Firehose takes %d", len(l.Text), maxRecordBytes),
+			Message: fmt.Sprintf("the line has %d bytes, Firehose accepts at most %d", len(l.Text), maxRecordBytes),
 		}})
 	}
 	return kept, rejected
 }
 
-// report logs and counts what became of a batch: that it could not be sent, or that the rest of it could not be opened in time.
+// report logs and counts the outcome of a batch: sent, not sent, or some payloads not decoded in time.
 func (h *handler) report(b *lambdas.Batch, done sent, rejected []lambdas.Rejected, a answer, began time.Time, failure, late error) {
 	log := h.log.With(logkey.Shard, b.Shard, "first", b.First, "last", b.Last, logkey.Took, h.now().Sub(began))
 	failed := 0
 	if failure != nil {
 		failed = 1
-		log.Error("batch not sent, Lambda is to retry it", logkey.Sequence, a.BatchItemFailures[0].ItemIdentifier, logkey.Records, done.records, logkey.Error, failure)
+		log.Error("batch not sent, Lambda will retry it", logkey.Sequence, a.BatchItemFailures[0].ItemIdentifier, logkey.Records, done.records, logkey.Error, failure)
 	} else if b.Received > 0 {
 		log.Info("batch sent", logkey.Records, done.records, logkey.Bytes, done.bytes, logkey.Stream, h.sender.stream)
 	}
 	if late != nil {
 		failed = 1
-		log.Error("payloads not opened in time, Lambda is to retry from the first of them", logkey.Sequence, b.Rest, logkey.Error, late)
+		log.Error("payloads not decoded in time, Lambda will retry from the first of them", logkey.Sequence, b.Rest, logkey.Error, late)
 	}
 	if len(rejected) > 0 {
 		log.Warn("records written to the error prefix", logkey.Count, len(rejected), logkey.Code, fmt.Sprint(lambdas.Codes(rejected)), logkey.Key, a.ErrorPaths)

@@ -1,17 +1,17 @@
 // Command send-to-firehose is a Lambda function that sends the records of a Kinesis stream to an Amazon Data Firehose
 // stream, each as a line of JSON.
 //
-// Entries that Firehose refuses for the moment are sent again until the function's time is nearly up. The answer is
+// Entries that Firehose refuses for the moment are sent again until the function's time is nearly up. The result is
 //
 //	{"count": 500, "error_paths": [], "batchItemFailures": []}
 //
-// If not all could be sent, batchItemFailures names the first record that was not, and Lambda retries from there.
-// Records behind it may have been sent and will be sent again: event_id tells them.
+// If some records could not be sent, batchItemFailures names the first of them, and Lambda retries from there. Records after
+// it may have been sent and will be sent again: event_id identifies duplicates.
 //
-// Records that can not be sent ever go to the error prefix in S3. So do lines longer than the 1,000 KiB that Firehose
-// takes, with the code Firehose.RecordTooLarge.
+// Records that can never be sent go to the error prefix in S3. So do lines longer than the 1,000 KiB that Firehose accepts,
+// with the code Firehose.RecordTooLarge.
 //
-// Settings are environment variables, see config. lambdatest.Permissions lists what the function's role has to allow.
+// Settings are environment variables, see config. lambdatest.Permissions lists the permissions that the function's role needs.
 package main
 
 import (
@@ -28,7 +28,7 @@ import (
 
 func main() { lambdas.Main(build) }
 
-// build makes the handler from the environment.
+// build creates the handler from the environment.
 func build(ctx context.Context) (any, error) {
 	h, err := newHandler(ctx)
 	if err != nil {
@@ -37,7 +37,7 @@ func build(ctx context.Context) (any, error) {
 	return h.handle, nil
 }
 
-// config is all that can be set.
+// config holds all settings.
 type config struct {
 	DeliveryStream string `envconfig:"FIREHOSE_DELIVERY_STREAM" required:"true" desc:"Name of the Firehose stream to send to."`
 	ErrorBucket    string `envconfig:"ERROR_S3_BUCKET" required:"true" desc:"Name of the S3 bucket for records that cannot be delivered."`

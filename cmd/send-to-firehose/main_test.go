@@ -323,7 +323,7 @@ func BenchmarkFunction(b *testing.B) {
 	})
 }
 
-// Records that have stopped a worker cost themselves, in one invocation.
+// Records that have made a worker panic affect only themselves, in one invocation.
 func TestFunction_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
 	const good = 2000
 	s := newStage(t)

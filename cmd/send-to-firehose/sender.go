@@ -30,21 +30,21 @@ type sender struct {
 	stream string
 }
 
-// sent is how far a sender came.
+// sent is the result of a sender.
 type sent struct {
 	records, bytes int
-	// retried counts the records that were sent once more, as often as they were.
+	// retried counts the records that were sent again, once for each time.
 	retried int
 	// left are the lines that were not accepted, in their order.
 	left []lambdas.Line
 }
 
-// send puts the lines in their order, and what is refused for the moment again before all others, until all are accepted
-// or ctx ends. Its error says why lines are left.
+// send puts the lines in order, and retries refused lines before all others, until all are accepted or ctx ends. Its error
+// says why lines are left.
 func (s *sender) send(ctx context.Context, lines []lambdas.Line) (done sent, err error) {
 	done.left = lines
 	defer lambdas.Survive(&err)
-	failed := 0 // calls in a row without progress; one that was refused in part is the first of a row
+	failed := 0 // calls in a row without progress; one that was refused in part counts as the first
 	for len(done.left) > 0 {
 		call := done.left[:callLength(done.left)]
 		refused, err := s.put(ctx, call)
@@ -58,7 +58,7 @@ func (s *sender) send(ctx context.Context, lines []lambdas.Line) (done sent, err
 			done.left, failed = rest, 0
 			continue
 		}
-		// Those refused go before the rest, so the lines that are left stay in their order.
+		// Refused lines go before the rest, so the lines that are left stay in order.
 		done.left = append(refused[:len(refused):len(refused)], rest...)
 		done.retried += len(refused)
 		if len(refused) < len(call) {
@@ -75,7 +75,7 @@ func (s *sender) send(ctx context.Context, lines []lambdas.Line) (done sent, err
 	return done, nil
 }
 
-// callLength is how many of the lines one call takes. No line is too long for a call.
+// callLength returns how many of the lines fit in one call. No line is too long for a call.
 func callLength(lines []lambdas.Line) int {
 	bytes := 0
 	for i, l := range lines {
@@ -107,7 +107,7 @@ func (s *sender) put(ctx context.Context, lines []lambdas.Line) ([]lambdas.Line,
 		return nil, nil
 	}
 	if len(out.RequestResponses) != len(lines) {
-		return lines, fmt.Errorf("%d answers for %d records", len(out.RequestResponses), len(lines))
+		return lines, fmt.Errorf("%d results for %d records", len(out.RequestResponses), len(lines))
 	}
 	var refused []lambdas.Line
 	for i, r := range out.RequestResponses {
@@ -118,7 +118,7 @@ func (s *sender) put(ctx context.Context, lines []lambdas.Line) ([]lambdas.Line,
 	return refused, nil
 }
 
-// passes tells whether an error is one that passes: throttling, an answer of 5xx, a connection that broke.
+// passes reports whether an error is temporary: throttling, a 5xx status, a broken connection.
 func passes(err error) bool {
 	return retry.IsErrorRetryables(retry.DefaultRetryables).IsErrorRetryable(err) == aws.TrueTernary
 }

@@ -74,7 +74,7 @@ func failWith(err error) func([]types.Record) ([]int, error) {
 	return func([]types.Record) ([]int, error) { return nil, err }
 }
 
-// lines are so many lines of a size, told apart by their beginnings.
+// lines returns a number of lines of a size, each with a different beginning.
 func lines(count, size int) []lambdas.Line {
 	list := make([]lambdas.Line, count)
 	for i := range list {
@@ -99,7 +99,7 @@ var unavailable = &awshttp.ResponseError{ResponseError: &smithyhttp.ResponseErro
 	Err:      &types.ServiceUnavailableException{},
 }}
 
-// timed sends lines and tells how long that took, in virtual time.
+// timed sends lines and returns how long that took, in virtual time.
 func timed(t *testing.T, client putter, all []lambdas.Line) (done sent, took time.Duration, err error) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()

@@ -25,7 +25,7 @@ type handler struct {
 	now     func() time.Time
 }
 
-// answer is what the function answers. Lambda reads batchItemFailures of it.
+// answer is the function's result. Lambda evaluates batchItemFailures.
 type answer struct {
 	S3Path            string                           `json:"s3_path"`
 	ErrorPaths        []string                         `json:"error_paths"`
@@ -34,7 +34,8 @@ type answer struct {
 	bytes int // of the object
 }
 
-// handle writes a batch. It fails only for what is no batch; a batch that can not be written is answered as failed.
+// handle writes a batch. It returns an error only for an event that is not a batch; a batch that cannot be written is
+// reported in batchItemFailures.
 func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer, error) {
 	began := h.now()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -54,7 +55,7 @@ func (h *handler) handle(ctx context.Context, event events.KinesisEvent) (answer
 	return a, nil
 }
 
-// write makes the batch durable. Lambda gets one answer for all of it, so the order does not matter.
+// write makes the batch durable. The result covers the whole batch, so the order of the writes does not matter.
 func (h *handler) write(ctx context.Context, b *lambdas.Batch, all []byte, rejected []lambdas.Rejected) (a answer, err error) {
 	defer func() {
 		if err != nil {
@@ -79,13 +80,13 @@ func objectName(b *lambdas.Batch) string {
 	return "context=write_to_s3/date=" + b.Arrival.Format(time.DateOnly) + "/" + b.Name()
 }
 
-// report logs and counts what became of a batch: that it could not be written, or that the rest of it could not be opened in time.
+// report logs and counts the outcome of a batch: written, not written, or some payloads not decoded in time.
 func (h *handler) report(b *lambdas.Batch, a answer, delivered int, rejected []lambdas.Rejected, began time.Time, failure, late error) {
 	log := h.log.With(logkey.Shard, b.Shard, "first", b.First, "last", b.Last, logkey.Took, h.now().Sub(began))
 	failed, refused := 0, len(rejected)
 	if failure != nil {
 		failed, delivered, refused = 1, 0, 0
-		log.Error("batch not written, Lambda is to retry it", logkey.Error, failure)
+		log.Error("batch not written, Lambda will retry it", logkey.Error, failure)
 	} else if b.Received > 0 {
 		log.Info("batch written", logkey.Records, delivered, logkey.Bytes, a.bytes, logkey.Key, a.S3Path)
 		if refused > 0 {
@@ -94,7 +95,7 @@ func (h *handler) report(b *lambdas.Batch, a answer, delivered int, rejected []l
 	}
 	if late != nil {
 		failed = 1
-		log.Error("payloads not opened in time, Lambda is to retry from the first of them", logkey.Sequence, b.Rest, logkey.Error, late)
+		log.Error("payloads not decoded in time, Lambda will retry from the first of them", logkey.Sequence, b.Rest, logkey.Error, late)
 	}
 	now := h.now()
 	err := h.metrics.Write(now, []lambdas.Metric{

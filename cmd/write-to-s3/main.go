@@ -1,21 +1,21 @@
-// Command write-to-s3 is a Lambda function that writes the records of a Kinesis stream to S3 as lines of JSON, one object
-// a batch:
+// Command write-to-s3 is a Lambda function that writes the records of a Kinesis stream to S3 as JSON Lines, one object per
+// batch:
 //
 //	context=write_to_s3/date=2026-01-31/2026_01_31_23_<uuid>.json
 //
-// Date and hour, in UTC, are those of the first record's arrival; the uuid follows from the stream, the shard and the
-// first and last sequence numbers. So Lambda's retry of a batch replaces the object instead of adding one. Records that
-// can not be delivered go to the error prefix, under the same name.
+// Date and hour, in UTC, are those of the first record's arrival; the uuid is derived from the stream, the shard and the
+// first and last sequence numbers, so Lambda's retry of a batch replaces the object instead of adding one. Records that
+// cannot be delivered go to the error prefix, under the same name.
 //
-// The answer is
+// The result is
 //
 //	{"s3_path": "s3://bucket/context=write_to_s3/...", "error_paths": [], "batchItemFailures": []}
 //
-// with an empty s3_path if no record could be delivered. If an object can not be written in time, batchItemFailures names
-// the batch's first record, and Lambda retries all of it. If a payload waits for a schema registry, the records before it are
-// written, and Lambda retries from it on.
+// with an empty s3_path if no record could be delivered. If an object cannot be written in time, batchItemFailures names
+// the batch's first record, and Lambda retries the whole batch. If a payload waits for a schema registry, the records before
+// it are written, and Lambda retries from that payload on.
 //
-// Settings are environment variables, see config. lambdatest.Permissions lists what the function's role has to allow.
+// Settings are environment variables, see config. lambdatest.Permissions lists the permissions that the function's role needs.
 package main
 
 import (
@@ -29,7 +29,7 @@ import (
 
 func main() { lambdas.Main(build) }
 
-// build makes the handler from the environment.
+// build creates the handler from the environment.
 func build(ctx context.Context) (any, error) {
 	h, err := newHandler(ctx)
 	if err != nil {
@@ -38,7 +38,7 @@ func build(ctx context.Context) (any, error) {
 	return h.handle, nil
 }
 
-// config is all that can be set.
+// config holds all settings.
 type config struct {
 	Bucket      string `envconfig:"DESTINATION_S3_BUCKET" required:"true" desc:"Name of the S3 bucket to write to."`
 	ErrorBucket string `envconfig:"ERROR_S3_BUCKET" desc:"Name of the S3 bucket for records that cannot be delivered. Default: DESTINATION_S3_BUCKET."`

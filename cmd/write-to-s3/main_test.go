@@ -166,7 +166,7 @@ func TestFunction_DeliversLargeBatchesWithPoisonInThem(t *testing.T) {
 	}
 }
 
-// Lambda retries a batch whose answer it has not seen, too.
+// Lambda also retries a batch whose result it has not received.
 func TestFunction_ReplacesTheObjectWhenABatchIsRetried(t *testing.T) {
 	s := newStage(t)
 	first := s.start(t)
@@ -392,7 +392,7 @@ func BenchmarkFunction(b *testing.B) {
 	})
 }
 
-// Records that have stopped a worker cost themselves, in one invocation.
+// Records that have made a worker panic affect only themselves, in one invocation.
 func TestFunction_LosesNothingToRecordsThatUpsetIt(t *testing.T) {
 	const good = 2000
 	s := newStage(t)

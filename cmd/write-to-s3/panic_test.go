@@ -15,7 +15,7 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// A panic that is none of a record's is answered like a bucket that is down.
+// A panic that no record causes has the same result as an unavailable bucket.
 func TestHandler_AnswersAPanicWithTheFirstRecord(t *testing.T) {
 	var event events.KinesisEvent
 	if err := json.Unmarshal(lambdatest.Event(t, lambdatest.Batch(10, nil)), &event); err != nil {
