@@ -13,30 +13,29 @@ import (
 )
 
 const (
-	// bucketEvery is the time between two looks at a bucket that is well, and bucketAgain that after a look at one that is not.
+	// bucketEvery is the time between two checks of a healthy bucket, bucketAgain the time after a failed check.
 	bucketEvery = 15 * time.Second
 	bucketAgain = 3 * time.Second
-	// bucketTimeout bounds one look.
+	// bucketTimeout bounds one check.
 	bucketTimeout = 5 * time.Second
 )
 
-// bucketWatch looks at the bucket from time to time and remembers what it saw, so that whoever asks how the daemon is asks
-// nothing of S3.
+// bucketWatch checks the bucket periodically and keeps the result, so that a health check does not call S3.
 type bucketWatch struct {
 	name  string
 	check func(context.Context) error
 	log   *slog.Logger
 
 	mu      sync.Mutex
-	problem error     // of the last look
-	since   time.Time // of the first look in a row that had a problem; zero if it had none
+	problem error     // of the last check
+	since   time.Time // of the first of the failed checks in a row; zero if the last one succeeded
 }
 
 func newBucketWatch(name string, check func(context.Context) error, log *slog.Logger) *bucketWatch {
-	return &bucketWatch{name: name, check: check, log: log, problem: errors.New("the bucket has not been looked at yet")}
+	return &bucketWatch{name: name, check: check, log: log, problem: errors.New("the bucket has not been checked yet")}
 }
 
-// run looks until ctx ends, for the first time at once.
+// run checks the bucket until ctx ends, for the first time at once.
 func (b *bucketWatch) run(ctx context.Context) {
 	for {
 		wait := bucketEvery
@@ -49,7 +48,7 @@ func (b *bucketWatch) run(ctx context.Context) {
 	}
 }
 
-// look tells whether the bucket is well. When that changes, the log says so.
+// look reports whether the bucket is healthy, and logs changes.
 func (b *bucketWatch) look(ctx context.Context) (well bool) {
 	ctx, cancel := context.WithTimeout(ctx, bucketTimeout)
 	defer cancel()
@@ -65,7 +64,7 @@ func (b *bucketWatch) look(ctx context.Context) (well bool) {
 	switch failing := !b.since.IsZero(); {
 	case err != nil && !failing:
 		b.since = time.Now()
-		b.log.Error("the bucket cannot be used: it is looked at again until it can", logkey.Error, b.problem.Error())
+		b.log.Error("the bucket cannot be used, the check is repeated until it can", logkey.Error, b.problem.Error())
 	case err == nil && failing:
 		b.log.Info("the bucket can be used again", logkey.Bucket, b.name, logkey.Took, time.Since(b.since).Round(time.Second))
 		b.since = time.Time{}
@@ -73,7 +72,7 @@ func (b *bucketWatch) look(ctx context.Context) (well bool) {
 	return err == nil
 }
 
-// health is what the last look has seen.
+// health returns the result of the last check.
 func (b *bucketWatch) health() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -18,10 +18,10 @@ var units = []struct {
 	{"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}, {"B", 1},
 }
 
-// Want describes the values for errors.
+// Want describes valid values for errors.
 func (*Bytes) Want() string { return "a size" }
 
-// Decode reads a size; it is what envconfig calls.
+// Decode parses a size, for envconfig.
 func (b *Bytes) Decode(value string) error {
 	number, factor := value, int64(1)
 	for _, u := range units {

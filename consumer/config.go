@@ -8,11 +8,11 @@ import (
 	"aws-streaming-pipeline/writers/formats"
 )
 
-// Config is all that can be set of the daemon. Each field is one environment variable; the tags say its name, default,
-// bounds and meaning. docs/settings.md, the README's table, the chart's values and their schema are made from them (make
+// Config holds the daemon's settings. Each field is one environment variable; its tags define name, default, bounds and
+// meaning. docs/settings.md, the README's table, the chart's values and their schema are generated from them (make
 // generate).
 //
-// The settings of one subject are one struct, embedded here: its file has their rules.
+// Each group of settings is a struct embedded here, with its rules in its own file.
 type Config struct {
 	StreamConfig     `group:"Stream"`
 	BucketConfig     `group:"Bucket and uploads"`
@@ -26,7 +26,7 @@ type Config struct {
 	ProcessConfig    `group:"Shutdown and logs"`
 }
 
-// LoadConfig reads the environment. Its error names every fault at once: variable, value, and what would be right.
+// LoadConfig reads the environment. Its error lists all faults: variable, value, and what would be valid.
 func LoadConfig() (Config, error) {
 	var c Config
 	f := settings.Read(&c)
@@ -34,14 +34,14 @@ func LoadConfig() (Config, error) {
 	return c, f.Err()
 }
 
-// Defaults are the settings as they are when no variable is set. The required ones are missing.
+// Defaults returns the settings with no variable set. The required ones are missing.
 func Defaults() Config {
 	var c Config
 	settings.SetDefaults(&c)
 	return c
 }
 
-// Validate names every value that cannot be right.
+// Validate returns an error that lists all invalid values, or nil.
 func (c *Config) Validate() error {
 	f := settings.Of(c)
 	c.check(f)
@@ -71,7 +71,7 @@ func (c *Config) check(f *settings.Faults) {
 	f.Check(c.Application != "", "APPLICATION_NAME", "a name")
 }
 
-// Table is the name of the DynamoDB table.
+// Table returns the name of the DynamoDB table.
 func (c *Config) Table() string {
 	if c.CheckpointTable != "" {
 		return c.CheckpointTable
@@ -90,7 +90,7 @@ func Settings() (list []Setting) {
 	return list
 }
 
-// SettingGroups lists all environment variables by subject. FORMAT has the formats that are listed.
+// SettingGroups lists all environment variables by subject, with the names of all formats at FORMAT.
 func SettingGroups() []settings.Group {
 	groups := settings.Groups[Config]()
 	for _, g := range groups {

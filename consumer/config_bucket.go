@@ -6,7 +6,7 @@ import (
 	"aws-streaming-pipeline/internal/settings"
 )
 
-// BucketConfig says where files go, and how they are uploaded.
+// BucketConfig sets where files go, and how they are uploaded.
 type BucketConfig struct {
 	Bucket            string `envconfig:"BUCKET" required:"true" desc:"Name of the S3 bucket to write to."`
 	Encryption        string `envconfig:"S3_ENCRYPTION" default:"none" oneof:"none,AES256,aws:kms" desc:"Server-side encryption to request: none (the bucket's default applies), AES256 or aws:kms."`
@@ -16,8 +16,8 @@ type BucketConfig struct {
 	UploadConcurrency int    `envconfig:"UPLOAD_CONCURRENCY" default:"8" min:"1" max:"256" desc:"Number of parts uploaded at the same time."`
 }
 
-// bucketName tells names from URLs and paths, the usual mistake; which names there are is left to the store: that of Ceph has
-// tenant:bucket (Ceph Object Gateway, "RGW Multi-tenancy"). The ARN of an access point stands for a bucket (Amazon S3 User
+// bucketName rejects URLs and paths, the usual mistakes; further rules are left to the store: Ceph's buckets are named
+// tenant:bucket (Ceph Object Gateway, "RGW Multi-tenancy"). The ARN of an access point is valid as a bucket (Amazon S3 User
 // Guide, "Access points").
 var bucketName = regexp.MustCompile(`^[^/\s]+$|^arn:[^/]+[:/].+$`)
 

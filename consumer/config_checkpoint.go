@@ -7,11 +7,11 @@ import (
 	"aws-streaming-pipeline/internal/settings"
 )
 
-// CheckpointConfig says where leases and checkpoints are kept, and how shards are shared.
+// CheckpointConfig sets where leases and checkpoints are stored, and how workers share shards.
 type CheckpointConfig struct {
 	CheckpointTable  string        `envconfig:"CHECKPOINT_TABLE" desc:"DynamoDB table of leases and checkpoints. Default: the value of APPLICATION_NAME."`
 	CheckpointCreate bool          `envconfig:"CHECKPOINT_TABLE_CREATE" default:"true" desc:"Creates the table if it does not exist."`
-	CheckpointFile   string        `envconfig:"CHECKPOINT_FILE" desc:"File that takes the place of the DynamoDB table, for a single worker. Default: none."`
+	CheckpointFile   string        `envconfig:"CHECKPOINT_FILE" desc:"File to use instead of the DynamoDB table, for a single worker. Default: none."`
 	Failover         time.Duration `envconfig:"FAILOVER_TIME" default:"10s" min:"1s" max:"10m" desc:"Time without a heartbeat after which a worker is considered dead."`
 	MaxLeases        int           `envconfig:"MAX_LEASES" default:"0" min:"0" desc:"Largest number of shards that this worker takes; 0 means its fair share."`
 }

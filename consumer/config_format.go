@@ -9,7 +9,7 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// FormatConfig says what is in a file.
+// FormatConfig sets the contents of files.
 type FormatConfig struct {
 	Format          string `envconfig:"FORMAT" default:"jsonl" desc:"Format of data files: {formats}."`
 	Compression     string `envconfig:"COMPRESSION" desc:"Compression of the files: none, gzip, zstd or snappy, and for formats other than Parquet hadoop-snappy (which Athena, Hive and Spark read) and snappy-framed (the official framing). Outside Parquet, snappy has the framing of snappy-java, as Firehose's has. Default: gzip for jsonl, zstd for parquet, none for firehose."`

@@ -7,7 +7,7 @@ import (
 	"aws-streaming-pipeline/record/prefix"
 )
 
-// KeyConfig says under which keys files lie.
+// KeyConfig sets the keys of files.
 type KeyConfig struct {
 	Prefix         string `envconfig:"PREFIX" default:"data/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/" desc:"Key prefix of data files, in Firehose's prefix language (docs/prefixes.md). Timestamps are the time at which the record arrived."`
 	PartitionQuery string `envconfig:"PARTITION_QUERY" desc:"jq program that makes the keys of !{partitionKeyFromQuery:...} from a payload, such as {customer:.customer.id}. Default: none."`
@@ -16,13 +16,13 @@ type KeyConfig struct {
 	TimeZone       string `envconfig:"TIME_ZONE" default:"UTC" desc:"Time zone of the timestamps in prefixes, such as Europe/Lisbon."`
 }
 
-// settingOf names the setting that holds a text of the router.
+// settingOf names the setting behind each part of the router's configuration.
 var settingOf = map[prefix.Part]string{prefix.DataPart: "PREFIX", prefix.ErrorPart: "ERROR_PREFIX", prefix.QueryPart: "PARTITION_QUERY"}
 
 func (c *KeyConfig) check(f *settings.Faults) {
 	f.Check(!strings.Contains(c.ManifestPrefix, "!{"), "MANIFEST_PREFIX", "a prefix without expressions")
 	if _, err := prefix.LoadZone(c.TimeZone); err != nil {
-		f.Check(false, "TIME_ZONE", "a name of the time zone database such as UTC or Europe/Lisbon")
+		f.Check(false, "TIME_ZONE", "a name from the time zone database, such as UTC or Europe/Lisbon")
 		return // times cannot be evaluated
 	}
 	_, err := c.router()

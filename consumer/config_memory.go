@@ -6,7 +6,7 @@ import (
 	"aws-streaming-pipeline/internal/settings"
 )
 
-// MemoryConfig bounds what is held on its way to S3.
+// MemoryConfig bounds the bytes held on their way to S3.
 type MemoryConfig struct {
 	MemoryBudget Bytes  `envconfig:"MEMORY_BUDGET" default:"256MiB" min:"32MiB" desc:"Bound on the bytes held in memory on their way to S3."`
 	SpoolDir     string `envconfig:"SPOOL_DIR" desc:"Directory for parts that exceed the memory budget. Default: none; reading waits instead."`
@@ -18,5 +18,5 @@ func (c *MemoryConfig) check(f *settings.Faults) {
 		return
 	}
 	info, err := os.Stat(c.SpoolDir)
-	f.Check(err == nil && info.IsDir(), "SPOOL_DIR", "a directory that exists")
+	f.Check(err == nil && info.IsDir(), "SPOOL_DIR", "an existing directory")
 }

@@ -7,9 +7,9 @@ import (
 	"aws-streaming-pipeline/internal/settings"
 )
 
-// HTTPConfig says where the status page is.
+// HTTPConfig sets the address of the status page.
 type HTTPConfig struct {
-	HTTPAddress string `envconfig:"HTTP_ADDRESS" default:":8080" desc:"Address of the status page, /metrics, /healthz and /readyz. Set to nothing, it turns them off."`
+	HTTPAddress string `envconfig:"HTTP_ADDRESS" default:":8080" desc:"Address of the status page, /metrics, /healthz and /readyz. An empty value turns them off."`
 }
 
 func (c *HTTPConfig) check(f *settings.Faults) {
@@ -23,9 +23,9 @@ func (c *HTTPConfig) check(f *settings.Faults) {
 	f.Check(err == nil, "HTTP_ADDRESS", "host:port or :port")
 }
 
-// ProcessConfig says how the process ends and what it logs.
+// ProcessConfig sets how the process shuts down and logs.
 type ProcessConfig struct {
 	ShutdownGrace time.Duration `envconfig:"SHUTDOWN_GRACE" default:"30s" min:"1s" max:"1h" desc:"Time for the last commit after SIGTERM. Records that are not committed by then are read again."`
-	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level of the lines that are logged: debug, info, warn or error."`
+	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level that is logged: debug, info, warn or error."`
 	LogFormat     string        `envconfig:"LOG_FORMAT" default:"json" oneof:"json,text" desc:"Format of log lines: json or text."`
 }

@@ -11,7 +11,7 @@ import (
 	"aws-streaming-pipeline/internal/streams"
 )
 
-// StreamConfig says what is read, and how.
+// StreamConfig sets what is read, and how.
 type StreamConfig struct {
 	Stream         string        `envconfig:"STREAM_NAME" required:"true" desc:"Name of the Kinesis stream to read."`
 	StreamARN      string        `envconfig:"STREAM_ARN" desc:"ARN of the stream, for a stream in another account. STREAM_NAME must match it. Default: the stream of that name in the account and region of the credentials."`
@@ -22,7 +22,7 @@ type StreamConfig struct {
 	FanOutConsumer string        `envconfig:"FAN_OUT_CONSUMER" desc:"Reads by enhanced fan-out through the consumer of this name (registered if it does not exist) or ARN: 2 MB/s per shard for this application alone, billed separately. Default: none; records are fetched with GetRecords."`
 }
 
-// By the Kinesis API reference: CreateStream has the names of streams, RegisterStreamConsumer those of consumers.
+// The rules are from the Kinesis API Reference: CreateStream for names of streams, RegisterStreamConsumer for consumers.
 var (
 	streamName   = regexp.MustCompile(`^[a-zA-Z0-9_.-]{1,128}$`)
 	streamARN    = regexp.MustCompile(`^arn:[^:]+:kinesis:[^:]+:[0-9]{12}:stream/[a-zA-Z0-9_.-]{1,128}$`)
@@ -42,21 +42,21 @@ func (c *StreamConfig) check(f *settings.Faults) {
 		"a name of 1 to 128 letters, digits, _ . and -, or the ARN of a consumer of the stream")
 }
 
-// StreamID is what Kinesis is asked for: the ARN if there is one.
+// StreamID returns how requests name the stream: by its ARN if set, otherwise by its name.
 func (c *StreamConfig) StreamID() streams.ID { return streams.ID(cmp.Or(c.StreamARN, c.Stream)) }
 
-// StartPosition is where an application begins that has no checkpoints.
+// StartPosition is where an application without checkpoints begins.
 type StartPosition struct {
 	Latest bool
 	Time   time.Time // zero: the oldest record
 }
 
-// Want describes the values for errors.
+// Want describes valid values for errors.
 func (*StartPosition) Want() string {
 	return "TRIM_HORIZON, LATEST or an RFC 3339 time such as 2026-01-31T00:00:00Z"
 }
 
-// Decode reads TRIM_HORIZON, LATEST or a time of RFC 3339; it is what envconfig calls.
+// Decode parses TRIM_HORIZON, LATEST or an RFC 3339 time, for envconfig.
 func (p *StartPosition) Decode(value string) error {
 	switch value {
 	case "TRIM_HORIZON":

@@ -1,8 +1,8 @@
-// Package consumer is the daemon: it reads the shards of a Kinesis stream and delivers every record exactly once into
-// large files in S3.
+// Package consumer is the daemon: it reads the shards of a Kinesis stream and delivers every record exactly once to large
+// files in S3.
 //
-// A Daemon wires the parts together and gives them an order to start and stop in; what each part does is said in its
-// own package. docs/design.md tells how they keep the promise.
+// A Daemon wires the parts together, and starts and stops them in order; each part is described in its own package.
+// docs/design.md describes how they keep the promise.
 package consumer
 
 import (
@@ -39,30 +39,30 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Kinesis are the calls that the daemon makes; *kinesis.Client has them.
+// Kinesis is the part of *kinesis.Client that the daemon calls.
 type Kinesis interface {
 	shardmap.API
 	source.Client
 }
 
-// Store keeps leases, checkpoints and the outbox. Health says how its last requests went.
+// Store keeps leases, checkpoints and the outbox. Health returns an error if its recent requests failed.
 type Store interface {
 	checkpoint.Store
 	Health() error
 }
 
-// Sink makes files durable. Health says how its last requests went.
+// Sink makes files durable. Health returns an error if its recent requests failed.
 type Sink interface {
 	writers.Sink
 	Health() error
 }
 
-// Services are what a Daemon works with. All but Metrics, Schema, SchemaRegistry and Version are required.
+// Services are the dependencies of a Daemon. All but Metrics, Schema, SchemaRegistry and Version are required.
 type Services struct {
 	Kinesis Kinesis
 	Store   Store
 	Sink    Sink
-	// Budget bounds the bytes in memory; the sink counts into it, too.
+	// Budget bounds the bytes in memory; the sink uses it, too.
 	Budget *budget.Budget
 	// Metrics are registered with Registry, which /metrics shows.
 	Metrics  *metrics.Metrics
@@ -70,7 +70,7 @@ type Services struct {
 	Log      *slog.Logger
 	// Schema describes the records; nil for none.
 	Schema *schema.Schema
-	// SchemaRegistry has the schemas that payloads name; nil if payloads are taken as they are.
+	// SchemaRegistry has the schemas that payloads name; nil if payloads are not decoded by a registry.
 	SchemaRegistry registry.Service
 	// Version is shown on the status page and with the heartbeat.
 	Version string
@@ -102,7 +102,7 @@ type Daemon struct {
 	scan     lease.Scan
 }
 
-// New wires a daemon from settings that are valid. It reaches nobody before Run.
+// New wires a daemon from valid settings. It makes no requests before Run.
 func New(cfg Config, svc Services) (*Daemon, error) {
 	d := &Daemon{
 		cfg: cfg, version: svc.Version, started: time.Now(), worker: workerID(), store: svc.Store, sink: svc.Sink,
@@ -131,7 +131,7 @@ func faultCodes() []string {
 	return codes
 }
 
-// workerID is unique for each start of a process: one that was restarted must not be taken for its predecessor.
+// workerID is unique for each start of a process: a restarted process must not be mistaken for its predecessor.
 func workerID() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -186,7 +186,7 @@ func (d *Daemon) wireKeeper(svc Services) error {
 	return nil
 }
 
-// Position is where shards begin on which nobody has progress.
+// Position returns where shards without a checkpoint begin.
 func (p StartPosition) Position() checkpoint.Position {
 	switch {
 	case p.Latest:
@@ -225,24 +225,24 @@ func (d *Daemon) wireEngine(svc Services) error {
 	return nil
 }
 
-// panicked takes down a panic of a shard's session.
+// panicked records a panic of a shard's session.
 func (d *Daemon) panicked(shard, what string) {
 	d.pipeline.Panicked(shard, d.shards.checkpoint(shard), what)
 }
 
-// decoder returns what takes the records of a shard apart. With KPL_HASH_FILTER it drops what belongs to another shard,
-// and cannot be had before the shard's range of hash keys is known: without it, records would come twice.
+// decoder returns the decoder for a shard. With KPL_HASH_FILTER it drops records that belong to another shard, and fails as
+// long as the shard's hash key range is unknown: without the range, records would be delivered twice.
 func (d *Daemon) decoder(all *record.Decoder, shard string) (*record.Decoder, error) {
 	if !d.cfg.KPLHashFilter {
 		return all, nil
 	}
 	listed, ok := d.keeper.Listed(shard)
 	if !ok {
-		return nil, errors.New("KPL_HASH_FILTER=true: no listing of the stream has shown the shard's range of hash keys yet")
+		return nil, errors.New("KPL_HASH_FILTER=true: the shard's hash key range is not known until the stream's shards have been listed")
 	}
 	hashes, err := record.ParseHashRange(listed.HashStart, listed.HashEnd)
 	if err != nil {
-		return nil, fmt.Errorf("KPL_HASH_FILTER=true: range of hash keys %q to %q: %w", listed.HashStart, listed.HashEnd, err)
+		return nil, fmt.Errorf("KPL_HASH_FILTER=true: hash key range %q to %q: %w", listed.HashStart, listed.HashEnd, err)
 	}
 	return all.WithRange(hashes), nil
 }
@@ -250,9 +250,9 @@ func (d *Daemon) decoder(all *record.Decoder, shard string) (*record.Decoder, er
 // Close closes the store. Run must have returned.
 func (d *Daemon) Close() error { return d.store.Close() }
 
-// Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, gives its leases
-// back, and returns nil if all of this was done within the grace period. What was not committed then is read again by
-// whoever takes the leases next.
+// Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, releases its leases, and
+// returns nil if it did all of this within the grace period. Records that are not committed by then are read again by the
+// next owners of the leases.
 func (d *Daemon) Run(ctx context.Context) error {
 	stop, err := d.serve()
 	if err != nil {
@@ -269,8 +269,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.log.Info("consumer started", logkey.Stream, d.cfg.Stream, logkey.Bucket, d.cfg.Bucket, logkey.Application, d.cfg.Application)
 
-	// The parts stop in this order, each when the one before has ended: leases (drained by the engine's sessions),
-	// engine, pipeline.
+	// The parts stop in this order, each after the one before: leases (drained by the engine's sessions), engine, pipeline.
 	base := context.WithoutCancel(ctx)
 	engineCtx, stopEngine := context.WithCancel(base)
 	pipelineCtx, stopPipeline := context.WithCancel(base)
@@ -305,9 +304,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	return err
 }
 
-// StopsWithin is the longest that Run takes when its context has ended, whatever answers: the grace for the last commit, and
-// as long for its publishing; Failover to give leases back, and as long to sign off; and a rest for what goes on meanwhile.
-// Whoever kills a daemon must wait so long.
+// StopsWithin returns the longest time that Run takes after its context has ended, even if no service responds: the grace
+// period for the last commit, and again for its publishing; Failover to release leases, and again to remove the heartbeat;
+// and a margin. Do not kill a daemon earlier.
 func (c *Config) StopsWithin() time.Duration {
 	return 2*c.ShutdownGrace + 2*c.Failover + 10*time.Second
 }
@@ -318,7 +317,7 @@ func (d *Daemon) awaitPublished(ctx context.Context) error {
 	return d.pipeline.AwaitPublished(ctx)
 }
 
-// Taken is the number of user records taken in since the start, delivered or not yet.
+// Taken returns the number of user records read since the start, whether delivered or not.
 func (d *Daemon) Taken() int64 { return d.pipeline.Taken() }
 
 func (d *Daemon) announceStop(ctx context.Context) {
@@ -328,7 +327,7 @@ func (d *Daemon) announceStop(ctx context.Context) {
 	d.stopping = true
 }
 
-// scanned takes a reading of the table, and has published what workers that are gone have left in the outbox.
+// scanned stores a scan of the table, and starts publishing what dead workers have left in the outbox.
 func (d *Daemon) scanned(s lease.Scan) {
 	d.mu.Lock()
 	d.scan = s
@@ -336,7 +335,7 @@ func (d *Daemon) scanned(s lease.Scan) {
 	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
 }
 
-// watchBucket looks at the bucket until the function that it returns is called.
+// watchBucket checks the bucket until stop is called.
 func (d *Daemon) watchBucket(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var watching sync.WaitGroup
@@ -347,7 +346,7 @@ func (d *Daemon) watchBucket(ctx context.Context) (stop func()) {
 	}
 }
 
-// observe keeps the gauges up to date that follow the clock.
+// observe keeps the time-dependent gauges up to date.
 func (d *Daemon) observe(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -361,7 +360,7 @@ func (d *Daemon) observe(ctx context.Context) {
 	}
 }
 
-// serve opens the status page, if there is to be one.
+// serve starts the status page, if HTTP_ADDRESS is set.
 func (d *Daemon) serve() (stop func(), err error) {
 	if d.cfg.HTTPAddress == "" {
 		return func() {}, nil
@@ -374,7 +373,7 @@ func (d *Daemon) serve() (stop func(), err error) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := server.Serve(serve.PerAddress(listener, connectionsPerAddress)); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error("status page ended", logkey.Error, err)
+			d.log.Error("status page failed", logkey.Error, err)
 		}
 	})
 	return func() {

@@ -12,7 +12,7 @@ import (
 	"aws-streaming-pipeline/writers/jsonl"
 )
 
-// kind is the format that FORMAT names; an empty one if it names none.
+// kind returns the format that FORMAT names, or an empty one if it is not a format.
 func (c *FormatConfig) kind() writers.Kind {
 	kind, _ := formats.All.Find(c.Format)
 	return kind
@@ -36,7 +36,7 @@ func (c *FormatConfig) checkFormat(f *settings.Faults) {
 	unless(!c.AppendDelimiter, "APPEND_DELIMITER", "false", func(k writers.Kind) bool { return k.Delimiter })
 }
 
-// compression is COMPRESSION, or what suits the format.
+// compression returns COMPRESSION, or the format's default.
 func (c *FormatConfig) compression() string {
 	if c.Compression == "" {
 		if kind := c.kind(); len(kind.Compressions) > 0 {
@@ -46,7 +46,7 @@ func (c *FormatConfig) compression() string {
 	return c.Compression
 }
 
-// dataFormat is the format of data files. The schema may be nil; rounded is that of writers.Options.
+// dataFormat returns the format of data files. The schema may be nil; rounded is passed to writers.Options.
 func (c *Config) dataFormat(s *schema.Schema, version string, rounded func(numbers int)) (writers.Format, error) {
 	f, err := c.kind().Open(writers.Options{
 		Schema: s, Compression: c.compression(), ContentEncoding: c.ContentEncoding, AppendDelimiter: c.AppendDelimiter,
@@ -65,14 +65,14 @@ type renamed struct {
 	extension string
 }
 
-// Object is writers.Format's.
+// Object implements writers.Format.
 func (r renamed) Object() writers.Object {
 	o := r.Format.Object()
 	o.Extension = r.extension
 	return o
 }
 
-// errorFormat is the format of error files: lines of JSON, whatever the data are.
+// errorFormat returns the format of error files: JSON Lines, whatever the format of data files.
 func (c *Config) errorFormat() (writers.Format, error) {
 	compression := jsonl.Gzip
 	if c.compression() == "none" {
@@ -85,7 +85,7 @@ func (c *Config) errorFormat() (writers.Format, error) {
 	return jsonl.New(jsonl.Config{Append: appendErrorLine, Compression: compression, Labels: labels})
 }
 
-// appendErrorLine writes a record that can not be delivered; the pipeline has set its fault and shard.
+// appendErrorLine appends the error record of an undeliverable record; the pipeline has set its fault and shard.
 func appendErrorLine(dst []byte, r *record.Record) ([]byte, error) {
 	return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: 1, Ended: time.Now()}), nil
 }

@@ -91,8 +91,8 @@ func TestConfig_RefusesSettingsOfAnotherFormat(t *testing.T) {
 	}
 }
 
-// A Firehose stream's successor: payloads byte for byte, whatever they are, joined as Firehose joins them, under
-// Firehose's labels. What can not be told apart from nothing goes to the error prefix.
+// A drop-in for a Firehose stream: payloads of any kind are concatenated unchanged, as Firehose does, with Firehose's labels.
+// Empty payloads go to the error prefix, since they would leave no trace in a file.
 func TestDaemon_WritesWhatFirehoseWrites(t *testing.T) {
 	payloads := []string{`{"a":1}`, "no JSON", "{\"a\":2}\n", "\x00\xff", `{"a":3}`}
 	tests := map[string]struct {

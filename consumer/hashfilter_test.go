@@ -80,7 +80,7 @@ func TestDaemon_ReadsNothingByAHashRangeThatIsNone(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	})
-	eventually(t, "readiness tells of the range", func() bool {
+	eventually(t, "readiness names the range", func() bool {
 		return slices.ContainsFunc(d.Status().Checks, func(c Check) bool { return strings.Contains(c.Problem, `"0x0" to`) })
 	})
 	stop()

@@ -23,15 +23,15 @@ import (
 	"aws-streaming-pipeline/writers/spool"
 )
 
-// Account is where the services are that the settings name.
+// Account is the AWS configuration for the services that the settings name.
 type Account struct {
 	aws.Config
-	// KinesisEndpoint and S3Endpoint take the place of the configuration's own; empty for those.
+	// KinesisEndpoint and S3Endpoint override the configuration's endpoints unless they are empty.
 	KinesisEndpoint, S3Endpoint string
 }
 
-// Open makes a daemon with all that its settings name: bucket, schema, table and schema registry. The settings must be
-// valid. Services that are away are waited for until ctx ends (see Patiently). Close gives up what Open has opened.
+// Open creates a daemon and opens what its settings name: bucket, schema, table and schema registry. The settings must be
+// valid. Open waits for unavailable services until ctx ends (see Patiently). Call Close to release the resources.
 func Open(ctx context.Context, cfg Config, account Account, log *slog.Logger) (*Daemon, error) {
 	collected := prometheus.NewRegistry()
 	labelled := metrics.ForApplication(collected, cfg.Application)
@@ -110,8 +110,8 @@ func (c *Config) sinkConfig(svc Services) (s3sink.Config, error) {
 	return to, nil
 }
 
-// OpenStore opens the table of leases and checkpoints that the settings name: DynamoDB, which is waited for until ctx
-// ends (see Patiently), or a file.
+// OpenStore opens the store of leases and checkpoints that the settings name: a file, or a DynamoDB table, for which it waits
+// until ctx ends (see Patiently).
 func OpenStore(ctx context.Context, cfg Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (store Store, err error) {
 	if cfg.CheckpointFile != "" {
 		return local.Open(cfg.CheckpointFile)

@@ -55,7 +55,7 @@ func (st *stage) send(key string) {
 	}
 }
 
-// run starts a daemon; stop ends it and tells how it ended.
+// run starts a daemon; stop ends it and returns its error.
 func (st *stage) run(d *Daemon) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/internal/localstream"
 )
 
-// A consumer that was away for longer than the stream keeps its records can not know what it has missed, but it says so.
+// A consumer that was down for longer than the stream's retention cannot know what it has missed, but it reports the gap.
 func TestDaemon_TellsWhenRecordsMayBeLostToTheRetentionTime(t *testing.T) {
 	var offset atomic.Int64
 	st := newStage(t, 1, localstream.Options{Clock: func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }})

@@ -15,11 +15,11 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// maxSchemaBytes bounds a schema file.
+// maxSchemaBytes is the largest size of a schema file.
 const maxSchemaBytes = 4 << 20
 
-// LoadSchema reads a schema file from a path or from s3://bucket/key. An empty name is no schema. What is asked of S3 is
-// asked by fetching.
+// LoadSchema reads a schema file from a path or from s3://bucket/key. Without a name it returns nil. Requests to S3 are made
+// through fetching, which may retry them.
 func LoadSchema(ctx context.Context, name string, bucket *s3.Client, fetching func(func() error) error) (*schema.Schema, error) {
 	if name == "" {
 		return nil, nil

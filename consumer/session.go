@@ -18,7 +18,7 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 )
 
-// errDrained ends a session whose shard is handed over: all that was read is committed.
+// errDrained ends a session whose shard is handed over: everything read is committed.
 var errDrained = errors.New("everything read is committed, the shard is handed over")
 
 // shards drives the engine: it opens a session for each shard whose lease is held.
@@ -29,19 +29,19 @@ type shards struct {
 	source   *source.Source
 	pipeline *batch.Pipeline
 
-	ticked atomic.Int64 // when the engine last asked, in Unix nanoseconds; 0 before the first time
+	ticked atomic.Int64 // when the engine last called Shards, in Unix nanoseconds; 0 before the first call
 
 	mu   sync.Mutex
 	open map[string]*session
 }
 
-// Shards names the shards that this worker holds.
+// Shards returns the shards that this worker holds.
 func (s *shards) Shards() []string {
 	s.ticked.Store(time.Now().UnixNano())
 	return s.keeper.Shards()
 }
 
-// stalled tells for how long the engine's loop has stood still.
+// stalled returns how long the engine's loop has been stuck.
 func (s *shards) stalled() time.Duration {
 	last := s.ticked.Load()
 	if last == 0 {
@@ -50,7 +50,7 @@ func (s *shards) stalled() time.Duration {
 	return time.Since(time.Unix(0, last))
 }
 
-// Open begins to read a shard behind its checkpoint.
+// Open starts reading a shard after its checkpoint.
 func (s *shards) Open(shard string) (kcl.Session, bool) {
 	hold, ok := s.keeper.Take(shard)
 	if !ok {
@@ -69,7 +69,7 @@ func (s *shards) Open(shard string) (kcl.Session, bool) {
 	return ss, true
 }
 
-// behind tells how far the reading of each open shard is behind its tip.
+// behind returns how far reading lags behind the tip of each open shard.
 func (s *shards) behind() map[string]time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +80,7 @@ func (s *shards) behind() map[string]time.Duration {
 	return lag
 }
 
-// checkpoint is that of a shard, as far as this worker knows: of its open session, or of the last scan.
+// checkpoint returns a shard's checkpoint as this worker knows it: from the open session, or from the last scan.
 func (s *shards) checkpoint(shard string) checkpoint.Position {
 	s.mu.Lock()
 	ss := s.open[shard]
@@ -96,23 +96,23 @@ func (s *shards) checkpoint(shard string) checkpoint.Position {
 	return ""
 }
 
-// session is one shard from the taking of its lease to the release.
+// session reads one shard from the acquisition of its lease to the release.
 type session struct {
 	shards *shards
 	hold   *lease.Hold
 	reader *source.Reader
 	cursor *batch.Cursor
 
-	fetch source.Fetch // what Next brought
-	ended bool         // the shard's end was taken in
-	since time.Time    // arrival of the last record committed before it began; zero once a first record was read
+	fetch source.Fetch // result of Next
+	ended bool         // the shard's end was read and appended
+	since time.Time    // arrival of the last record committed before the session; zero once a record was read
 
 	mu     sync.Mutex
 	behind time.Duration
 }
 
-// Next brings the next records. Reading stops when the shard is to be handed over or is at its end; what is then left
-// to do is to wait for the commit.
+// Next fetches the next records. When the shard is to be handed over or has ended, it stops reading and waits for the
+// commit.
 func (s *session) Next(ctx context.Context) error {
 	select {
 	case <-s.hold.Draining():
@@ -134,9 +134,9 @@ func (s *session) Next(ctx context.Context) error {
 	return nil
 }
 
-// checkRetention looks for a gap between the last record that was committed and the first one that is read. One longer
-// than the retention time means that the stream may have dropped records in between before they were read; Kinesis
-// does not tell. Reading on is all that can be done: each further moment would lose more.
+// checkRetention looks for a gap between the last committed record and the first one read. A gap longer than the retention
+// time means that the stream may have dropped unread records in between; Kinesis does not report that. Reading continues:
+// stopping would only lose more.
 func (s *session) checkRetention() {
 	first := s.fetch.FirstArrival
 	if s.since.IsZero() || first.IsZero() {
@@ -151,9 +151,9 @@ func (s *session) checkRetention() {
 	s.since = time.Time{}
 }
 
-// finish waits until all that was taken in is committed.
+// finish waits until everything appended is committed.
 func (s *session) finish(ctx context.Context, done error) error {
-	s.reader.Close() // what was read ahead would hold room that others wait for
+	s.reader.Close() // records read ahead would hold memory that others wait for
 	ctx, cancel := within(ctx, s.hold.Context())
 	defer cancel()
 	err := s.cursor.Drain(ctx)
@@ -164,7 +164,7 @@ func (s *session) finish(ctx context.Context, done error) error {
 	return err
 }
 
-// Process takes in what Next brought.
+// Process appends the records from Next to the batch.
 func (s *session) Process(ctx context.Context) error {
 	if s.fetch.Tip {
 		s.hold.ReachedTip(time.Now())
@@ -174,17 +174,17 @@ func (s *session) Process(ctx context.Context) error {
 	err := s.cursor.Append(ctx, batch.Intake{Records: s.fetch.Records, Last: s.fetch.Last, End: s.fetch.End})
 	if err != nil {
 		s.hold.Restart(err.Error())
-		return fmt.Errorf("take records in: %w", err)
+		return fmt.Errorf("append records: %w", err)
 	}
 	s.ended = s.fetch.End
 	return nil
 }
 
-// Close gives the shard back, to be read by whoever takes its lease next.
+// Close releases the shard to the next owner of its lease.
 func (s *session) Close() {
 	s.reader.Close()
 	if !s.cursor.Drained() {
-		s.cursor.Lost(errors.New("its reader has ended"))
+		s.cursor.Lost(errors.New("reading has ended"))
 	}
 	s.cursor.Close()
 	s.shards.mu.Lock()
@@ -205,7 +205,7 @@ func (s *session) lag() time.Duration {
 	return s.behind
 }
 
-// within returns ctx, ended also by other with its cause.
+// within returns a copy of ctx that also ends with other, and with other's cause.
 func within(ctx, other context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(other, func() { cancel(context.Cause(other)) })

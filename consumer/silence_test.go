@@ -46,7 +46,7 @@ type silence struct {
 	from      phase         // when it begins
 	lasts     time.Duration // 2 minutes unless it says otherwise
 	health    string        // what a failing check says meanwhile
-	// stops tells what stands still meanwhile: "" for nothing but the operation's own shards or batches.
+	// stops says what else is blocked meanwhile: "" for only the operation's own shards or batches.
 	stops string
 	// rare is why no daemon of this test makes the operation at a time of the test's choosing. It is then only allowed.
 	rare string
@@ -451,7 +451,7 @@ func (c *trial) checkDelivery() {
 	}
 }
 
-// records tells how often each record is in the bucket.
+// records counts how often each record is in the bucket.
 func (c *trial) records() map[int]int {
 	c.Helper()
 	got := make(map[int]int)

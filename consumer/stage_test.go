@@ -36,7 +36,7 @@ type stage struct {
 	wrap    func(Sink) Sink  // puts something before the bucket; nil for nothing
 	// patience is the bucket's; 0 for the default
 	patience time.Duration
-	kinesis  func(Kinesis) Kinesis // what stands before the stream; nil for nothing
+	kinesis  func(Kinesis) Kinesis // wraps the stream's client; nil for none
 	log      *slog.Logger          // of the daemons; nil for none
 }
 

@@ -23,14 +23,14 @@ import (
 var page []byte
 
 const (
-	// exchange bounds a request to the daemon's port and the reading of its answer, which is some megabytes at most.
+	// exchange bounds the time of a request to the daemon's port and its response, which is some megabytes at most.
 	exchange = 30 * time.Second
-	// connectionsPerAddress is far more than a browser, the kubelet or Prometheus open. Whoever opens more is not served, so
-	// that no pod takes the memory of the daemon, or its probes' place.
+	// connectionsPerAddress is far more than a browser, the kubelet or Prometheus open. Further connections are refused, so
+	// that no pod can exhaust the daemon's memory or block its probes.
 	connectionsPerAddress = 32
 )
 
-// Status is what the status page shows.
+// Status is the content of the status page.
 type Status struct {
 	Application      string         `json:"application"`
 	Stream           string         `json:"stream"`
@@ -53,7 +53,7 @@ type Status struct {
 // Check is one thing that the daemon needs.
 type Check struct {
 	Name    string `json:"name"`
-	Problem string `json:"problem,omitempty"` // empty: all right
+	Problem string `json:"problem,omitempty"` // empty if healthy
 }
 
 // ShardStatus is one shard of the application.
@@ -74,7 +74,7 @@ type WorkerStatus struct {
 	Address string `json:"address"`
 }
 
-// Status tells what the daemon is doing.
+// Status returns what the daemon is doing.
 func (d *Daemon) Status() Status {
 	d.mu.Lock()
 	scan := d.scan
@@ -114,7 +114,7 @@ func state(ready, stopping bool) string {
 	return "not ready"
 }
 
-// checks asks each part how it is.
+// checks returns the health of each part.
 func (d *Daemon) checks() []Check {
 	problem := func(err error) string {
 		if err == nil {
@@ -135,8 +135,8 @@ func (d *Daemon) checks() []Check {
 	return checks
 }
 
-// mayHold tells that the last scan has not shown the shard with another worker: what this one has met there is no trouble of
-// its own any more.
+// mayHold reports whether this worker may hold the shard, that is, the last scan has not shown another owner. The problems of
+// shards that others own are no longer this worker's.
 func (d *Daemon) mayHold(shard string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -148,7 +148,7 @@ func (d *Daemon) mayHold(shard string) bool {
 	return true
 }
 
-// observeChecks tells the metrics how the parts are.
+// observeChecks updates the metrics of the checks.
 func (d *Daemon) observeChecks() {
 	for _, c := range d.checks() {
 		ok := 0.0
@@ -177,11 +177,11 @@ func (d *Daemon) Handler() http.Handler {
 	return guarded(mux)
 }
 
-// policy lets the page run its own script and style and ask its own server, and nothing else. No page may frame it.
+// policy lets the page use only its own script, style and server. No page may frame it.
 var policy = "default-src 'none'; script-src " + hashOf("script") + "; style-src " + hashOf("style") +
 	"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// hashOf is the source expression of the page's element of this name (Content Security Policy Level 3, section 2.3.1).
+// hashOf returns the source expression of a page element's content (Content Security Policy Level 3, section 2.3.1).
 func hashOf(element string) string {
 	_, text, _ := bytes.Cut(page, []byte("<"+element+">"))
 	text, _, _ = bytes.Cut(text, []byte("</"+element+">"))
@@ -189,7 +189,7 @@ func hashOf(element string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// guarded has browsers treat each answer as what it is said to be, and keep it to itself.
+// guarded sets headers with which browsers respect the content type, isolate the page and send no referrer.
 func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -200,23 +200,24 @@ func guarded(next http.Handler) http.Handler {
 	})
 }
 
-// stallLimit is how long the engine's loop may stand still; it turns many times a second.
+// stallLimit is how long the engine's loop may be stuck; it normally iterates many times per second.
 const stallLimit = time.Minute
 
-// healthz fails if the loop that starts the reading of shards stands still: then only a restart helps. What the
-// services answer has no part in it, since a restart does not mend them.
+// healthz fails if the loop that starts reading shards is stuck, which only a restart fixes. Failing services do not count,
+// since a restart does not help against them.
 func (d *Daemon) healthz(w http.ResponseWriter, _ *http.Request) {
 	d.mu.Lock()
 	stopping := d.stopping
 	d.mu.Unlock()
 	if stalled := d.shards.stalled(); stalled > stallLimit && !stopping {
-		answer(w, http.StatusServiceUnavailable, map[string]string{"status": "the engine has stood still for " + stalled.Round(time.Second).String()})
+		answer(w, http.StatusServiceUnavailable, map[string]string{"status": "the engine has been stuck for " + stalled.Round(time.Second).String()})
 		return
 	}
 	answer(w, http.StatusOK, map[string]string{"status": "alive"})
 }
 
-// readyz fails while a check does, and while the daemon stops. It knows what the status page knows, and asks nobody.
+// readyz fails while a check fails, and while the daemon stops. It uses the same data as the status page and makes no
+// requests.
 func (d *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	checks, stopping, ready := d.readiness()
 	code := http.StatusOK
@@ -226,7 +227,7 @@ func (d *Daemon) readyz(w http.ResponseWriter, _ *http.Request) {
 	answer(w, code, map[string]any{"checks": checks, "stopping": stopping})
 }
 
-// readiness asks each part how it is.
+// readiness returns the checks, whether the daemon is stopping, and whether it is ready.
 func (d *Daemon) readiness() (checks []Check, stopping, ready bool) {
 	d.mu.Lock()
 	stopping = d.stopping
@@ -239,12 +240,12 @@ func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	json.NewEncoder(w).Encode(body) // an error here is the client's going away
+	json.NewEncoder(w).Encode(body) // an error means that the client has disconnected
 }
 
 func listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 
-// trouble remembers which shards can not be read.
+// trouble records which shards cannot be read.
 type trouble struct {
 	mu     sync.Mutex
 	shards map[string]error
@@ -268,7 +269,7 @@ func (t *trouble) get() error {
 	defer t.mu.Unlock()
 	var errs []error
 	for shard, err := range t.shards {
-		errs = append(errs, errors.New("shard "+shard+" can not be read: "+err.Error()))
+		errs = append(errs, errors.New("shard "+shard+" cannot be read: "+err.Error()))
 	}
 	return errors.Join(errs...)
 }

@@ -177,7 +177,7 @@ func TestHandler_IsNotAliveWhenTheEngineStandsStill(t *testing.T) {
 		t.Errorf("just after a tick: %d %s", code, body)
 	}
 	d.shards.ticked.Store(time.Now().Add(-2 * stallLimit).UnixNano())
-	if code, body := get(t, d, "/healthz"); code != 503 || !strings.Contains(body, "stood still") {
+	if code, body := get(t, d, "/healthz"); code != 503 || !strings.Contains(body, "engine has been stuck") {
 		t.Errorf("long after a tick: %d %s", code, body)
 	}
 }
