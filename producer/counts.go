@@ -29,32 +29,32 @@ func (c *counts) accept(loads map[string]load) {
 	c.bytes.Add(int64(sum.bytes))
 }
 
-// Progress is how far a run is.
+// Progress is the progress of a run.
 type Progress struct {
-	Rows    int64 // rows read behind those of Config.Skip, bad ones included
+	Rows    int64 // rows read after those of Config.Skip, including bad ones
 	BadRows int64 // rows that were skipped because they are bad
 	Records int64 // records that the stream accepted
 	Bytes   int64 // their data and partition keys
-	Retries int64 // records that were sent again; one that was refused twice counts twice
+	Retries int64 // records that were sent again; one that was rejected twice counts twice
 	Elapsed time.Duration
 }
 
-// Summary is what a run did.
+// Summary is the result of a run.
 type Summary struct {
 	Progress
 	Calls       int64 // of PutRecords
-	FailedCalls int64 // calls of which no answer came or that were refused as a whole, and that were made again
+	FailedCalls int64 // calls without a response or rejected as a whole, which were made again
 	// Shards counts the accepted records by the shard that took them.
 	Shards map[string]Shard
-	// SettledRows is the number of rows, from the first on and with those of Config.Skip, that are all sent or were
-	// reported as bad: the Config.Skip of a run that goes on where this one stopped.
+	// SettledRows is the number of leading rows, including those of Config.Skip, that were all sent or reported as bad. A
+	// run with this Config.Skip continues where this one stopped.
 	SettledRows int64
-	// Beyond is the number of records that were sent from rows behind SettledRows. A run that goes on from there sends
-	// them once more.
+	// Beyond is the number of records that were sent from rows after SettledRows. A run that continues from there sends
+	// them again.
 	Beyond int64
 }
 
-// Shard is what a shard took.
+// Shard counts what a shard accepted.
 type Shard struct{ Records, Bytes int64 }
 
 func (c *counts) progress(elapsed time.Duration) Progress {

@@ -231,7 +231,7 @@ scan:
 	return span{from: pos, to: to}, nil
 }
 
-// endOfCell steps over what ends the cell before pos, and tells whether another cell follows in the row.
+// endOfCell steps over what ends the cell before pos, and reports whether another cell follows in the row.
 func (c *csvSource) endOfCell(pos int) (next int, more bool, err error) {
 	b, err := c.at(pos)
 	if b == '\r' && err == nil {

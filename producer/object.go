@@ -44,7 +44,7 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// allPlain tells that each of the eight bytes of w stands for itself. It may say no although they do.
+// allPlain reports whether each of the eight bytes of w is plain. It may return false although they are.
 func allPlain(w uint64) bool {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	control := w - ' '*ones // a byte below the blank borrows into its top bit

@@ -18,13 +18,13 @@ import (
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// Producer sends a table into a stream.
+// Producer sends a table to a stream.
 type Producer struct {
 	config Config
 	client Client
 }
 
-// New returns a Producer, or all faults of the settings.
+// New returns a Producer, or an error that lists all faults of the settings.
 func New(config Config, client Client) (*Producer, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -32,12 +32,12 @@ func New(config Config, client Client) (*Producer, error) {
 	return &Producer{config: config.withDefaults(), client: client}, nil
 }
 
-// Run sends the table and returns what was done, also with an error. A nil error means that each row is in the stream,
-// but for the Summary's BadRows.
+// Run sends the table and returns a summary, also with an error. A nil error means that every row is in the stream, except
+// the Summary's BadRows.
 //
-// When ctx ends, no more rows are sent, calls in flight go on for Config.DrainFor at most, and the error is that of
-// ctx. The same happens when a call fails for good; the error is then the first such. With the Summary's SettledRows as
-// Config.Skip another run goes on where this one stopped. A Producer may be run again, from its beginning.
+// When ctx ends, no more rows are sent, calls in flight continue for Config.DrainFor at most, and the error is that of ctx.
+// The same happens when a call fails for good; the error is then that of the first failed call. With the Summary's
+// SettledRows as Config.Skip another run continues where this one stopped. Run may be called again and then starts over.
 func (p *Producer) Run(ctx context.Context) (Summary, error) {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

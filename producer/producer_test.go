@@ -56,7 +56,7 @@ func TestProducer_FillsAShardToNearlyWhatItTakes(t *testing.T) {
 		}
 		perSecond := float64(s.Bytes) / s.Elapsed.Seconds()
 		if perSecond < 0.8*2*shardBytes {
-			t.Errorf("%.0f bytes a second, two shards take %d", perSecond, 2*shardBytes)
+			t.Errorf("%.0f bytes per second, two shards take %d", perSecond, 2*shardBytes)
 		}
 	})
 }

@@ -62,7 +62,7 @@ type record struct {
 
 func (r *record) load() load { return load{1, len(r.data) + len(r.key)} }
 
-// fits tells whether the request takes one more record.
+// fits reports whether the request has room for one more record.
 func (q *request) fits(r *record, l limits) bool {
 	if len(q.entries) == 0 {
 		return true

@@ -19,7 +19,7 @@ import (
 	"aws-streaming-pipeline/internal/streams"
 )
 
-// Client is what the producer needs of *kinesis.Client.
+// Client is the part of *kinesis.Client that the producer calls.
 type Client interface {
 	PutRecords(context.Context, *kinesis.PutRecordsInput, ...func(*kinesis.Options)) (*kinesis.PutRecordsOutput, error)
 	ListShards(context.Context, *kinesis.ListShardsInput, ...func(*kinesis.Options)) (*kinesis.ListShardsOutput, error)
@@ -122,7 +122,7 @@ func (s *sender) put(ctx context.Context, q *request) (reason, err error) {
 		return nil, err
 	}
 	s.counts.failedCalls.Add(1)
-	s.log.Warn("call failed, it is made again", logkey.Stream, s.stream, logkey.Records, len(q.pending), logkey.Error, err)
+	s.log.Warn("call failed, will be made again", logkey.Stream, s.stream, logkey.Records, len(q.pending), logkey.Error, err)
 	return err, nil
 }
 
@@ -149,7 +149,7 @@ func (s *sender) settle(q *request, results []types.PutRecordsResultEntry, shard
 	return reason
 }
 
-// errAnswerLost means that a call was made and its answer can not be read.
+// errAnswerLost means that a call was made and its response cannot be read.
 var errAnswerLost = errors.New("the answer is incomplete")
 
 // retryHere turns off the SDK's retries: one layer retries, and it is the one that knows the single records.
@@ -157,8 +157,8 @@ func retryHere(o *kinesis.Options) { o.Retryer = aws.NopRetryer{} }
 
 var transient = retry.IsErrorRetryables(retry.DefaultRetryables)
 
-// worthRetry tells whether the same call may succeed later: throttling, a fault of the service or of the network, an
-// answer that was lost.
+// worthRetry reports whether the same call may succeed later: throttling, a failure of the service or the network, a lost
+// response.
 func worthRetry(err error) bool {
 	var unreadable *smithy.DeserializationError
 	var keyService *types.KMSThrottlingException

@@ -2,14 +2,14 @@ package producer
 
 import "fmt"
 
-// Source gives the rows of a table, one by one. It is used by one goroutine at a time. A Source that is an io.Closer
-// is closed after its last row.
+// Source returns the rows of a table in order. It is used by one goroutine at a time. A Source that is an io.Closer is
+// closed after its last row.
 type Source interface {
 	// Columns returns the names of the cells of a row, all different.
 	Columns() ([]string, error)
 	// Next returns the next row, which stays valid until Next is called again. It returns io.EOF after the last row
-	// and a *BadRow for a row that can not be read; the row after it is then the next one. After any other error the
-	// source is at its end.
+	// and a *BadRow for a row that cannot be read, and then continues with the row after it. Any other error ends the
+	// source.
 	Next() (Row, error)
 }
 
@@ -21,7 +21,7 @@ type Row struct {
 	Cells [][]byte
 }
 
-// BadRow is a row that can not be sent. Its text never holds the row's content.
+// BadRow is a row that cannot be sent. Its text never contains the row's content.
 type BadRow struct {
 	Line   int64  // where the row begins, as Row.Line
 	Reason string // what is wrong with it

@@ -17,13 +17,13 @@ const (
 	maxJitter  = 60 * 60 // seconds by which a trip may begin later than its turn
 	turns      = yearLength - maxJitter
 
-	// MaxTrips is the number of trips that Generate can tell apart: every taxi leaves once a second.
+	// MaxTrips is the largest number of trips with a unique TRIP_ID: each taxi leaves at most once per second.
 	MaxTrips = taxis * turns
 )
 
-// Generate makes up n taxi trips, 0 to MaxTrips, in the columns and with the distributions of the set that the
-// package's CSV is made for: the same trips for the same n and seed on every machine. They spread over one year,
-// roughly in the order of time, and TRIP_ID is unique among them.
+// Generate returns n generated taxi trips, 0 to MaxTrips, with the columns and distributions of the original data set. The
+// same n and seed give the same trips on every machine. They cover one year, roughly in chronological order, and TRIP_ID is
+// unique among them.
 func Generate(n int64, seed uint64) Source {
 	return &tripSource{count: n, seed: seed, cells: make([][]byte, len(tripColumns))}
 }
@@ -110,7 +110,7 @@ func (t *tripSource) departure(i int64) (unixSeconds, taxi int64) {
 	return turn + t.below(jitter), firstTaxi + taxi
 }
 
-// callType tells how the taxi was called: through the central (A), at a stand (B), or otherwise (C).
+// callType returns how the taxi was called: through the central (A), at a stand (B), or otherwise (C).
 func (t *tripSource) callType() byte {
 	switch n := t.below(100); {
 	case n < 21:
