@@ -14,7 +14,7 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// batch is what is filled, sealed, committed and published as one. Shards append to it side by side.
+// batch is filled, sealed, committed and published as a unit. Shards append to it concurrently.
 type batch struct {
 	id     string
 	opened time.Time // when its first record was taken in
@@ -40,7 +40,7 @@ type batch struct {
 	oldest   time.Time // earliest arrival of its records
 }
 
-// coverage is the range of one shard, and who is to be told what becomes of it.
+// coverage is the range of one shard, and the progress to update when the batch is settled.
 type coverage struct {
 	checkpoint.Range
 	progress *progress
@@ -106,7 +106,7 @@ func (b *batch) append(id fileID, add func(*writers.File) error) error {
 	}
 }
 
-// appendTo calls add unless the file is closed. The lock is given back also if add panics: closing waits for it.
+// appendTo calls add unless the file is closed. The lock is released even if add panics, since closing waits for it.
 func (b *batch) appendTo(f *openFile, add func(*writers.File) error) (size int64, open bool, err error) {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
@@ -245,7 +245,7 @@ func (b *batch) cover(p *progress, start, end checkpoint.Position, in Intake) {
 	}
 }
 
-// covers tells whether the batch holds records of the shard.
+// covers reports whether the batch holds records of the shard.
 func (b *batch) covers(shard string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -253,37 +253,37 @@ func (b *batch) covers(shard string) bool {
 	return in
 }
 
-// crowded tells that the batch has as many files and parts as it may have.
+// crowded reports whether the batch has as many files and parts as it may have.
 func (b *batch) crowded() bool { return b.described.Load() >= b.files.crowd }
 
-// endsBefore tells that the batch has too many files to take the i-th record, and that a Kinesis record ends before it: one
-// that was begun is taken in whole.
+// endsBefore reports whether the batch has too many files for the i-th record, and a new Kinesis record begins there: one that
+// was begun is always appended in full.
 func (b *batch) endsBefore(records []record.Record, i int) bool {
 	return b.crowded() && i > 0 && records[i].SequenceNumber != records[i-1].SequenceNumber
 }
 
-// room tells whether one more shard fits into a commit.
+// room reports whether a commit has room for one more shard.
 func (b *batch) room() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.ranges) < checkpoint.MaxRanges
 }
 
-// idle tells that the batch has records and no open file: committing it cuts no file short.
+// idle reports whether the batch has records and no open file: committing it then cuts no file short.
 func (b *batch) idle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return len(b.open) == 0 && len(b.ranges) > 0
 }
 
-// drop tells all that have records in the batch that these are dropped.
+// drop marks the batch's records as dropped in the progress of each shard.
 func (b *batch) drop(reason string) {
 	for _, c := range b.covered() {
 		c.progress.drop(reason)
 	}
 }
 
-// follows tells whether the batch has records after others that were dropped.
+// follows reports whether the batch has records after others that were dropped.
 func (b *batch) follows() bool {
 	return slices.ContainsFunc(b.covered(), func(c *coverage) bool { return c.progress.isDropped() })
 }

@@ -74,7 +74,7 @@ func (b *board) unpublished(now time.Time, batch checkpoint.Batch, err error) Un
 	return u
 }
 
-// failure tells how it went when the batch was tried to be published.
+// failure returns the failed attempts to publish the batch, if there were any.
 func (b *board) failure(id string) (u UnpublishedBatch, tried bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

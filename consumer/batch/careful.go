@@ -49,7 +49,7 @@ func (f *filler) try(ctx context.Context, shard string, records []record.Record)
 	return blocks, nil
 }
 
-// logPoison tells of the records at which the program panics, in one line however many there are.
+// logPoison logs the records at which the program panics, in one line however many there are.
 func (f *filler) logPoison(shard string, records []record.Record) {
 	var first *record.Record
 	n := 0

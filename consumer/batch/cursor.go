@@ -13,11 +13,11 @@ import (
 // by whoever reads the shard from its checkpoint.
 var errInPart = errors.New("records were taken in only in part")
 
-// errRestart is what a Cursor answers after its records were dropped.
+// errRestart is returned by a Cursor after its records were dropped.
 var errRestart = errors.New("the batch was dropped: the shard starts again from its checkpoint")
 
-// Cursor is the way of one shard through the batches of a lane, from the acquisition of its lease to the release.
-// Append, Drain and Close are called by one goroutine at a time.
+// Cursor appends the records of one shard to the batches of a lane, from the acquisition of its lease to the release.
+// Append, Drain and Close must not be called concurrently.
 type Cursor struct {
 	lane     *lane
 	filler   *filler
@@ -28,10 +28,10 @@ type Cursor struct {
 	position checkpoint.Position
 }
 
-// Append takes records in, and may set their Fault. It returns when they are in the files of open batches, not when they
-// are durable. After an error nothing more is taken in, and the shard starts again from its checkpoint.
+// Append adds records to the open batch, and may set their Fault. It returns when they are in the files of open batches, not
+// when they are durable. After an error nothing more is appended, and the shard starts again from its checkpoint.
 //
-// Records go to more than one batch where they lie in so many partitions that one would have too many files.
+// Records of very many partitions are spread over several batches, to limit the files of each.
 func (c *Cursor) Append(ctx context.Context, in Intake) error {
 	if c.progress.isDropped() {
 		return errRestart
@@ -103,7 +103,7 @@ func (c *Cursor) take(ctx context.Context, in Intake) (rest Intake, err error) {
 	return rest, nil
 }
 
-// Drain has everything that was taken in committed, and returns when it is.
+// Drain requests a commit of everything appended, and returns when it is committed.
 func (c *Cursor) Drain(ctx context.Context) error {
 	for {
 		committed, dropped, moved := c.progress.look()
@@ -124,17 +124,17 @@ func (c *Cursor) Drain(ctx context.Context) error {
 	}
 }
 
-// Drained tells whether everything that was taken in is committed.
+// Drained reports whether everything appended is committed.
 func (c *Cursor) Drained() bool {
 	committed, dropped, _ := c.progress.look()
 	return !dropped && committed == c.position
 }
 
-// Close ends the cursor. Records that were taken in and are not committed yet doom their batch if the lease is given
-// up, so whoever can waits for Drain first.
+// Close ends the cursor. If the lease is released before all appended records are committed, their batch is lost, so callers
+// should wait for Drain first.
 func (c *Cursor) Close() { c.lane.dismiss(c.progress) }
 
-// Lost drops the open batch if it holds records of the cursor: without the lease it can not be committed.
+// Lost drops the open batch if it holds records of the cursor: without the lease it cannot be committed.
 func (c *Cursor) Lost(cause error) {
 	if b := c.lane.batch(); b != nil && b.covers(c.progress.shard) {
 		b.cancel(fmt.Errorf("lease of shard %s lost: %w", c.progress.shard, cause))

@@ -39,7 +39,7 @@ type openFile struct {
 	used   atomic.Int64 // the batch's turn at which it was last asked for
 }
 
-// shut lets no more records in. It tells whether the file was open.
+// shut closes the file to further records. It reports whether the file was open.
 func (f *openFile) shut() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

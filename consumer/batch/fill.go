@@ -123,7 +123,7 @@ func (f *filler) appendMisfits(b *batch, shard string, misfits misfits) error {
 	return nil
 }
 
-// appendFault writes the error record of a record that can not be delivered.
+// appendFault writes the error record of an undeliverable record.
 func (f *filler) appendFault(b *batch, shard string, r *record.Record, fault *record.Fault) error {
 	id := fileID{partition: f.router.ErrorPartition(fault.Type, r.Arrival), err: fault.Type}
 	failed := *r

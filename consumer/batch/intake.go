@@ -6,16 +6,16 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Intake is what a reader brings: the records of whole Kinesis records, in the order of the shard.
+// Intake is the input from a reader: the user records of whole Kinesis records, in the order of the shard.
 type Intake struct {
 	Records []record.Record
 	// Last is the sequence number of the last Kinesis record; empty if there is none.
 	Last string
-	// End tells that the shard has no more records, ever.
+	// End means that the shard has ended: no more records will follow.
 	End bool
 }
 
-// none tells that there is nothing to take in.
+// none reports whether there is nothing to append.
 func (in Intake) none() bool { return in.Last == "" && !in.End }
 
 // split cuts the intake in front of its n-th record, with which another Kinesis record begins.

@@ -24,11 +24,11 @@ type lane struct {
 	mu      sync.Mutex
 	members map[*progress]bool // shards whose cursors append here
 	current *batch             // the open one; nil if nothing has come since the last was sealed
-	sealed  *batch             // the one that was taken away, until it is committed or dropped
-	rotated chan struct{}      // closed and replaced when the open batch is taken away
-	settled chan struct{}      // closed when the batch that was taken away is settled; nil if none is under way
+	sealed  *batch             // the one that was rotated out, until it is committed or dropped
+	rotated chan struct{}      // closed and replaced when the open batch is rotated out
+	settled chan struct{}      // closed when the batch that was rotated out is settled; nil if there is none
 
-	wake chan struct{} // tells run to look whether the batch is due
+	wake chan struct{} // makes run check whether the batch is due
 }
 
 // admit takes a shard into the lane if there is room.
@@ -62,7 +62,7 @@ func (l *lane) run() {
 	}
 }
 
-// awaitDue waits until the open batch should be sealed, and tells why.
+// awaitDue waits until the open batch should be sealed, and returns the reason.
 func (l *lane) awaitDue() (reason string, ok bool) {
 	for {
 		b := l.batch()
@@ -91,7 +91,7 @@ func (l *lane) awaitDue() (reason string, ok bool) {
 	}
 }
 
-// settle takes the batch that was taken away to its end: published, left in the outbox, or dropped.
+// settle brings the batch that was rotated out to its end: published, left in the outbox, or dropped.
 func (l *lane) settle(b *batch, reason string) {
 	l.queue.hold(b.id)
 	defer l.queue.release(b.id)
@@ -184,7 +184,7 @@ func (l *lane) settling() <-chan struct{} {
 	return l.settled
 }
 
-// seal asks for the batch to be committed soon. One that was taken away already takes no notice.
+// seal asks for the batch to be committed soon. It has no effect on one that was rotated out already.
 func (l *lane) seal(b *batch, reason string) {
 	b.due.CompareAndSwap(nil, &reason)
 	l.wakeUp()
@@ -217,7 +217,7 @@ func (l *lane) acquire(ctx context.Context, shard string) (*batch, error) {
 	}
 }
 
-// open returns the open batch, beginning one if there is none, with the channel that tells when it is taken away.
+// open returns the open batch, beginning one if there is none, and a channel that is closed when it is rotated out.
 func (l *lane) open() (*batch, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -228,7 +228,7 @@ func (l *lane) open() (*batch, <-chan struct{}) {
 	return l.current, l.rotated
 }
 
-// full tells that the batch can take no more records of the shard, and has it sealed.
+// full reports whether the batch has no room for more records of the shard, and if so has it sealed.
 func (l *lane) full(b *batch, shard string) bool {
 	switch {
 	case b.encoded.Load() >= l.limits.Bytes:

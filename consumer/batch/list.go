@@ -56,6 +56,6 @@ func (l *lists) delete(ctx context.Context, b checkpoint.Batch) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
 	defer cancel()
 	if err := l.sink.DeleteList(ctx, *b.List); err != nil {
-		l.log.Warn("list of files not deleted, nobody needs it any more", logkey.Bucket, b.List.Bucket, logkey.Key, b.List.Key, logkey.Batch, b.ID, logkey.Error, err)
+		l.log.Warn("list of files not deleted, it is no longer needed", logkey.Bucket, b.List.Bucket, logkey.Key, b.List.Key, logkey.Batch, b.ID, logkey.Error, err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 // files is unknown.
 var errPanicked = errors.New("the program panicked: the batch is dropped, and its records are tried when they are read again")
 
-// panicked tells that a batch ended by a panic, at a record or at a block.
+// panicked reports whether a batch ended by a panic, at a record or at a block.
 func panicked(err error) bool {
 	return errors.Is(err, errPanicked) || errors.Is(err, writers.ErrPanicked)
 }

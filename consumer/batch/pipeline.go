@@ -1,22 +1,22 @@
-// Package batch gathers the records of all shards of a worker into batches, and takes each batch through its life:
+// Package batch collects the records of all shards of a worker into batches, and takes each batch through its life cycle:
 // fill, seal, commit, publish.
 //
 //	Cursor.Append -> files of the open batch -> seal (every byte durable in S3, nothing visible)
 //	              -> commit (one atomic write moves the checkpoints) -> publish -> manifest -> forget
 //
-// The commit names the files of the batch. Where these are too many for one item of the store, they are written to an
-// object before, and the commit names that.
+// The commit names the files of the batch. If these are too many for one item of the store, they are first written to an
+// object, and the commit names that.
 //
-// A batch whose commit fails is dropped: its uploads are aborted and its shards start again from their checkpoints. An
-// answer that was lost is not a failure: what has become of a batch is only known when the store has buried it or
-// shown it to be committed, and nothing is aborted before.
+// A batch whose commit fails is dropped: its uploads are aborted and its shards start again from their checkpoints. A lost
+// response is not a failure: the fate of a batch is known only when the store has buried it or shown it to be committed, and
+// nothing is aborted before.
 //
 // Each type knows only those after it. The Pipeline makes Cursors and lanes. A Cursor has a filler append records to the open
 // batch of its lane. A lane has a settler commit what is sealed, and a publisher make it visible; a sweeper has the
 // publisher do so for what is left in the outbox. A batch knows its files, and tells the progress of each shard.
 //
-// All shards fill the same files, one a partition, so that files are large however many shards there are. A commit
-// holds at most checkpoint.MaxRanges shards: a worker that reads more keeps several lanes, each with its own batches.
+// All shards fill the same files, one per partition, so that files are large however many shards there are. A commit holds at
+// most checkpoint.MaxRanges shards: a worker that reads more keeps several lanes, each with its own batches.
 package batch
 
 import (
@@ -33,7 +33,7 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// Limits say when files and batches are closed.
+// Limits set when files and batches are closed.
 type Limits struct {
 	// FileBytes is the encoded size at which a file is closed.
 	FileBytes int64
@@ -45,7 +45,7 @@ type Limits struct {
 	Bytes int64
 }
 
-// Router says where a record lies.
+// Router decides where records are stored.
 type Router interface {
 	// Partition returns the partition of a record; a *record.Fault if it has none.
 	Partition(r *record.Record) (string, error)
@@ -55,7 +55,7 @@ type Router interface {
 	KeyPrefix(partition string) string
 }
 
-// Config is what a Pipeline needs to know.
+// Config holds the settings of a Pipeline.
 type Config struct {
 	Worker string // id of this worker, unique for each start
 	Stream string // name of the stream, part of the keys
@@ -65,13 +65,13 @@ type Config struct {
 	Zone *time.Location
 	// ManifestPrefix is the key prefix of manifests, without expressions.
 	ManifestPrefix string
-	// Now tells the time; nil for time.Now.
+	// Now returns the time; nil for time.Now.
 	Now func() time.Time
 	// NewID makes the id of a batch, unique for all workers and times. Tools know files by ids of layout.NewBatchID.
 	NewID func() string
 }
 
-// Parts are what a Pipeline works with.
+// Parts are the dependencies of a Pipeline.
 type Parts struct {
 	Store  checkpoint.Store
 	Sink   writers.Sink
@@ -84,7 +84,7 @@ type Parts struct {
 	Metrics *metrics.Metrics
 }
 
-// Pipeline takes records in and makes them durable. It is safe for concurrent use.
+// Pipeline collects records and makes them durable. It is safe for concurrent use.
 type Pipeline struct {
 	cfg       Config
 	parts     Parts
@@ -228,11 +228,11 @@ func (p *Pipeline) Sweep(s checkpoint.Snapshot, dead func(worker string) bool) {
 	p.sweeper.choose(s.Batches, dead)
 }
 
-// Taken is the number of user records that were taken in since the start. Those of dropped batches count each time.
+// Taken returns the number of user records appended since the start. Those of dropped batches count each time.
 func (p *Pipeline) Taken() int64 { return p.filler.taken.Load() }
 
-// Panicked takes down a panic outside the pipeline, while it worked on a shard whose checkpoint is after. What says what it
-// was and shows nothing of a payload.
+// Panicked records a panic outside the pipeline, in work on a shard whose checkpoint is after. What describes the panic and
+// must not contain any of a payload.
 func (p *Pipeline) Panicked(shard string, after checkpoint.Position, what string) {
 	p.panics.note(shard, panicSeen{after: after, what: what})
 }

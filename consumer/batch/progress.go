@@ -7,19 +7,19 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Hold is what the pipeline needs to know of a lease that this worker holds.
+// Hold is a lease that this worker holds, as the pipeline sees it.
 type Hold interface {
 	// Lease returns the row of the shard.
 	Lease() checkpoint.Lease
-	// Committed tells that the checkpoint has moved.
+	// Committed is called when the checkpoint has moved.
 	Committed(p checkpoint.Position, arrival time.Time)
-	// Restart tells that records taken in after the checkpoint were dropped: they have to be read again, under a
-	// lease that is acquired afresh.
+	// Restart is called when records after the checkpoint were dropped: they must be read again, after the lease was
+	// acquired again.
 	Restart(reason string)
 }
 
-// progress is what has become of the records that a cursor took in. The batches that hold them tell it, and the cursor
-// asks. It is safe for concurrent use.
+// progress is the state of the records that a cursor appended. Their batches update it, and the cursor reads it. It is safe
+// for concurrent use.
 type progress struct {
 	shard string
 	lease checkpoint.Lease // as it was when the cursor began
@@ -49,7 +49,7 @@ func (p *progress) isDropped() bool {
 	return p.dropped != ""
 }
 
-// look tells how things stand, with a channel that tells when that has changed.
+// look returns the state, and a channel that is closed when it changes.
 func (p *progress) look() (committed checkpoint.Position, dropped bool, moved <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

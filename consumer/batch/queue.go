@@ -17,7 +17,7 @@ type candidate struct {
 
 // queue holds the batches that are left in the outbox, and knows which of them somebody is at. It is safe for concurrent use.
 type queue struct {
-	wake chan struct{} // tells that next may have an answer
+	wake chan struct{} // signals that next may have a batch
 
 	mu      sync.Mutex
 	waiting []candidate

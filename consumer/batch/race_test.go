@@ -2,5 +2,5 @@
 
 package batch
 
-// raceEnabled tells that the race detector is on, under which everything takes much longer.
+// raceEnabled reports whether the race detector is on, under which everything takes much longer.
 const raceEnabled = true

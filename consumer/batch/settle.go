@@ -119,7 +119,7 @@ func (s *settler) commit(ctx, batch context.Context, b checkpoint.Batch) (commit
 	return s.bury(ctx, b.ID)
 }
 
-// refused tells that making the call again would not help.
+// refused reports whether the call was rejected for good, so that a retry would not help.
 func refused(err error) bool {
 	return errors.Is(err, checkpoint.ErrConflict) || errors.Is(err, checkpoint.ErrInvalidBatch)
 }

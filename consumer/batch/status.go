@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Status is what people are shown of a Pipeline.
+// Status describes a Pipeline for the status page.
 type Status struct {
 	Open      []OpenFile      `json:"open_files"`
 	Published []PublishedFile `json:"published_files"` // newest first
@@ -54,7 +54,7 @@ type FaultSeen struct {
 	Message  string    `json:"message"`
 }
 
-// Status tells what the pipeline holds and has done.
+// Status returns what the pipeline holds and has done.
 func (p *Pipeline) Status() Status {
 	s := p.board.status()
 	for _, b := range p.uncommitted() {
@@ -89,7 +89,7 @@ func (p *Pipeline) Observe() {
 	}
 }
 
-// Freshness is the age of the oldest record that was read and is not visible yet, by its arrival in Kinesis.
+// Freshness returns the age of the oldest record that was read but is not visible yet, by its arrival in Kinesis.
 func (p *Pipeline) Freshness() time.Duration {
 	now := p.cfg.Now()
 	var age time.Duration

@@ -31,7 +31,7 @@ func (s *suspects) add(shard, last string) {
 	s.any.Store(true)
 }
 
-// among tells that there are records to be tried. Once those that come are beyond them, the shard is above suspicion.
+// among reports whether there are records to be tried. Once those that come are beyond them, the shard is above suspicion.
 func (s *suspects) among(shard string, records []record.Record) bool {
 	if len(records) == 0 || !s.any.Load() {
 		return false

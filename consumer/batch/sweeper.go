@@ -66,7 +66,7 @@ func (s *sweeper) passOver(unknown []checkpoint.UnknownBatch) {
 		kinds[b.Kind]++
 	}
 	for kind, n := range s.board.unknown(kinds) {
-		s.log.Warn("batches in the outbox are of a kind that this release does not know, they are left to workers that do",
+		s.log.Warn("batches in the outbox are of a kind that this release does not know, left to workers that do",
 			logkey.Kind, kind, logkey.Count, n)
 	}
 }
