@@ -31,7 +31,8 @@ func newWideWorld(t *testing.T) *world {
 	return w
 }
 
-// wide makes an answer of so many records, each of its own partition. Every perRecord of them share a Kinesis record.
+// wide returns an intake of the given number of records, each of its own partition. Every perRecord of them share a Kinesis
+// record.
 func wide(records, perRecord int) Intake {
 	in := Intake{}
 	for n := range records {
@@ -384,7 +385,7 @@ func TestPipeline_KeepsTheListAsLongAsItsBatchMayBeFound(t *testing.T) {
 				}
 				time.Sleep(w.limits.Interval + time.Minute)
 				synctest.Wait()
-				// A commit whose answer was lost is asked for: the bury that finds it is no event of the list.
+				// After a lost commit response the store is asked again: the bury that finds the commit is not in the list.
 				got := slices.DeleteFunc(events, func(e string) bool { return e == "bury" && !test.loses })
 				if !slices.Equal(got, test.events) {
 					t.Errorf("the order was %q, want %q", got, test.events)

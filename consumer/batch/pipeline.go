@@ -152,8 +152,8 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	}
 }
 
-// relieve makes room where reading waits, and nothing that is under way makes any. Blocks may be encoded early; what
-// stands in unfinished parts only the end of files gives back.
+// relieve frees memory when reading waits and no work in progress will free any. Blocks may be encoded early; the memory of
+// unfinished parts is released only when their files end.
 func (p *Pipeline) relieve() {
 	if p.parts.Shared.Relieve() {
 		return

@@ -63,7 +63,7 @@ func (w *world) faults(hook checkpointtest.Hook) {
 	w.hook = hook
 }
 
-// byKind routes a record by the first letter of its partition key; "!" can not be routed.
+// byKind routes a record by the first letter of its partition key; "!" cannot be routed.
 type byKind struct{}
 
 func (byKind) Partition(r *record.Record) (string, error) {
@@ -481,7 +481,7 @@ func TestPipeline_DropsABatchWhoseLeaseIsLostAndTheOneBehindIt(t *testing.T) {
 		w.faults(func(operation string, applied bool) error {
 			if operation == "bury" && !applied {
 				if err := two.Append(context.Background(), intake("x", 16, 20)); err != nil {
-					t.Errorf("append behind a batch that is being decided: %v", err)
+					t.Errorf("append after a batch that is being settled: %v", err)
 				}
 			}
 			return nil

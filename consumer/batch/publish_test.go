@@ -475,7 +475,7 @@ func TestLane_GoesOnAfterABatchThatIsRefused(t *testing.T) {
 		}
 		err := p.AwaitPublished(context.Background())
 		want(t, "records", len(w.bucket.lines("data/y")), 15)
-		want(t, "the end tells what stays: "+fmt.Sprint(err), errors.Is(err, writers.ErrRefused), true)
+		want(t, "the end reports what stays: "+fmt.Sprint(err), errors.Is(err, writers.ErrRefused), true)
 		u := p.Status().Unpublished
 		want(t, "unpublished", len(u), 1)
 		want(t, "the end names it", strings.Contains(fmt.Sprint(err), u[0].Batch), true)

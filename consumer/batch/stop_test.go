@@ -15,9 +15,9 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// What becomes of a batch whose commit was applied, or was not, and never answered is only for the store to say, also
-// in the last seconds of a pipeline that stops: uploads that are aborted on a guess are records lost, and shards that
-// go on behind a batch that is not committed skip its records.
+// Only the store can decide the fate of a batch whose commit got no response, even in the last seconds of a pipeline that
+// stops: aborting uploads on a guess loses records, and a shard that continues after an uncommitted batch skips its
+// records.
 func TestPipeline_StoppedWhileACommitIsUnanswered(t *testing.T) {
 	for _, test := range []struct {
 		name    string
@@ -176,7 +176,7 @@ func TestPipeline_DoesNotCommitTheEndOfAShardBeforeItsLastRecords(t *testing.T) 
 	})
 }
 
-// A range tells what all runs of records brought, not only the first.
+// A range covers all runs of records, not only the first.
 func TestPipeline_ManifestTellsTheFirstAndTheLastRecordOfARange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -276,7 +276,7 @@ func TestCursor_RestartsIfItsRecordsAreDroppedWhileItTakesMoreIn(t *testing.T) {
 		w.append(c, intake("x", 1, 5))
 		appended := make(chan error, 1)
 		w.faults(func(operation string, applied bool) error {
-			if operation == "commit" && !applied { // the batch is taken away: this begins the next one
+			if operation == "commit" && !applied { // the batch is rotated out: this begins the next one
 				go func() { appended <- c.Append(context.Background(), intake("xslow", 6, 10)) }()
 				time.Sleep(time.Second) // it waits at the gate by then
 			}

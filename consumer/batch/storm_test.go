@@ -243,7 +243,7 @@ func (s *storm) finished() bool {
 	return true
 }
 
-// count tells how many records are not in the bucket, and how many are there more than once.
+// count returns how many records are not in the bucket, and how many are there more than once.
 func (s *storm) count() (lost, double int) {
 	seen := make(map[string]int)
 	for _, line := range s.bucket.lines("data/") {
