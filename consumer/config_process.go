@@ -26,6 +26,6 @@ func (c *HTTPConfig) check(f *settings.Faults) {
 // ProcessConfig sets how the process shuts down and logs.
 type ProcessConfig struct {
 	ShutdownGrace time.Duration `envconfig:"SHUTDOWN_GRACE" default:"30s" min:"1s" max:"1h" desc:"Time for the last commit after SIGTERM. Records that are not committed by then are read again."`
-	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level that is logged: debug, info, warn or error."`
+	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level of the lines that are logged: debug, info, warn or error."`
 	LogFormat     string        `envconfig:"LOG_FORMAT" default:"json" oneof:"json,text" desc:"Format of log lines: json or text."`
 }
