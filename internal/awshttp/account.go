@@ -12,17 +12,16 @@ import (
 )
 
 const (
-	// silence is how long any call may say nothing. It is what botocore grants (botocore.config.Config, read_timeout), so
-	// every service answers sooner.
+	// silence is how long any call may be silent. It is botocore's default (botocore.config.Config, read_timeout), so every
+	// service responds sooner.
 	silence = time.Minute
-	// credentialsBound ends one attempt to get credentials, which takes the services a fraction of a second.
+	// credentialsBound limits one attempt to get credentials, which takes the services a fraction of a second.
 	credentialsBound = 10 * time.Second
 )
 
-// Account loads the AWS configuration of the environment. No call made with it waits for ever (see Attend), and calls do
-// not wait for one another (see Parallel). The calls by which credentials are fetched have a bound as well: the SDK makes
-// one of them for all callers and does not end it with their contexts, so a single one without an answer would stop every
-// service.
+// Account loads the AWS configuration of the environment. No call made with it waits forever (see Attend), and calls do
+// not wait for one another (see Parallel). Calls that fetch credentials have a time limit, too: the SDK shares one among
+// all callers and does not cancel it with their contexts, so a single call without a response would block every service.
 func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
 	// The providers of credentials keep the client that is there while the configuration is loaded. It has to be the
 	// SDK's: AWS_CA_BUNDLE is put into it. The provider that asks the agent of ECS or of EKS Pod Identity would use another.
@@ -42,6 +41,6 @@ func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (a
 	return account, nil
 }
 
-// Client returns a client for the calls of any service: one that keeps its connections (see Keep), has enough of them (see
-// Parallel), and does not wait for ever (see Attend). A nil client is the SDK's own.
+// Client returns a client for calls to any service: it keeps its connections (see Keep), has enough of them (see
+// Parallel), and does not wait forever (see Attend). A nil client means the SDK's own.
 func Client(client aws.HTTPClient) aws.HTTPClient { return Attend(Keep(Parallel(client)), silence) }

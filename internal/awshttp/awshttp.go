@@ -1,5 +1,5 @@
-// Package awshttp makes the HTTP clients of the AWS SDK keep their connections, have enough of them, and give up calls
-// that are not answered.
+// Package awshttp makes the HTTP clients of the AWS SDK keep their connections, have enough of them, and abandon calls
+// that get no response.
 package awshttp
 
 import (
@@ -13,11 +13,11 @@ import (
 
 // Keep returns a client that sends requests through the given one, or through the SDK's own if that is nil.
 //
-// The SDK closes a request's body as soon as the answer's header is there (smithy-go, transport/http, ClientHandler).
-// net/http may then still be about to look whether the body has ended. The SDK's body answers that look, made through
-// io.WriterTo, with the error io.EOF, which net/http takes for a failed write: it closes the connection while the answer
-// is being read. The faster the service answers, the more often; then calls fail that were applied. Without io.WriterTo
-// net/http reads, and takes io.EOF for the end that it is.
+// The SDK closes a request's body as soon as the response header has arrived (smithy-go, transport/http, ClientHandler).
+// At that time, net/http may not yet have checked whether the body has ended. If it does so through io.WriterTo, the SDK's
+// body returns the error io.EOF, which net/http treats as a failed write: it closes the connection while the response is
+// being read, and a call that was applied fails. The faster the service, the more often. Without io.WriterTo, net/http
+// reads the body, and treats io.EOF as its end.
 func Keep(client aws.HTTPClient) aws.HTTPClient {
 	if client == nil {
 		client = sdkhttp.NewBuildableClient()
@@ -42,10 +42,10 @@ const frameBytes = 128 << 10
 // (Http2Configuration, healthCheckPingPeriod).
 const streamsSilent = 15 * time.Second
 
-// Parallel returns a client that gives each call under way a connection of its own, by HTTP/1.1, and keeps as many as it
-// needed. By HTTP/2 all calls of a service share one connection: answers of megabytes are cut into frames of 16 KiB, are
-// copied twice more, and wait for one another. Calls that need HTTP/2, those that answer with a stream of events, have it.
-// A client that is not of the SDK's making is returned as it is; nil stands for the SDK's own.
+// Parallel returns a client that uses HTTP/1.1, with a connection for each concurrent call, and keeps the connections. With
+// HTTP/2, all calls to a service share one connection: responses of megabytes are split into frames of 16 KiB, are copied
+// two more times, and wait for one another. Calls that need HTTP/2, whose response is a stream of events, use it.
+// A client that is not the SDK's is returned unchanged; nil means the SDK's own.
 func Parallel(client aws.HTTPClient) aws.HTTPClient {
 	if client == nil {
 		client = sdkhttp.NewBuildableClient()
@@ -75,7 +75,7 @@ func Parallel(client aws.HTTPClient) aws.HTTPClient {
 
 type parallel struct{ calls, streams aws.HTTPClient }
 
-// isEventStream tells the call that Kinesis answers with a stream of events, and by HTTP/2 only.
+// isEventStream reports whether a request is the call to which Kinesis responds with a stream of events, over HTTP/2 only.
 func isEventStream(r *http.Request) bool {
 	return r.Header.Get("X-Amz-Target") == "Kinesis_20131202.SubscribeToShard"
 }

@@ -65,7 +65,7 @@ func TestKeep_HidesTheWriterToOfTheBodyAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !spy.writerTo {
-		t.Error("the SDK's body is no io.WriterTo any more: Keep can go")
+		t.Error("the SDK's body is not an io.WriterTo any more: Keep can go")
 	}
 }
 

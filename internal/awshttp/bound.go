@@ -12,18 +12,17 @@ import (
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// Bound returns a client that gives up an attempt after d, its answer read or not. It is for calls whose request and
-// answer are small. A nil client is the SDK's own.
+// Bound returns a client that abandons an attempt after d, even while its response is being read. It is for calls with
+// small requests and responses. A nil client means the SDK's own.
 func Bound(client aws.HTTPClient, d time.Duration) aws.HTTPClient {
 	return newBounded(client, d, false)
 }
 
-// Attend returns a client that gives up an attempt when nothing has moved for d: the service has taken no byte of the
-// request, and has sent none of the answer. Time in which nobody reads the answer does not count. A nil client is the
-// SDK's own.
+// Attend returns a client that abandons an attempt after d without progress: the service has read no byte of the request
+// and sent none of the response. Time in which nobody reads the response does not count. A nil client means the SDK's own.
 //
-// The SDK itself waits for ever: a connection that stays open and says nothing would hold its caller until the process
-// ends. What has to come sooner has a closer bound of its own.
+// The SDK itself waits forever: an open but silent connection would block its caller until the process ends. Calls that
+// must end sooner have a tighter limit of their own.
 func Attend(client aws.HTTPClient, d time.Duration) aws.HTTPClient {
 	return newBounded(client, d, true)
 }
@@ -149,7 +148,7 @@ func (i incoming) Close() error {
 	return i.ReadCloser.Close()
 }
 
-// timeoutError ends an attempt that took too long. The SDK's retryer takes it for worth another attempt.
+// timeoutError ends an attempt that took too long. The SDK's retryer retries it.
 type timeoutError struct {
 	after   time.Duration
 	silence bool
@@ -159,8 +158,8 @@ func (e *timeoutError) Error() string {
 	if e.silence {
 		return fmt.Sprintf("the service was silent for %v", e.after)
 	}
-	return fmt.Sprintf("no complete answer within %v", e.after)
+	return fmt.Sprintf("no complete response within %v", e.after)
 }
 
-// Timeout tells net.Error's readers, the SDK's retryer among them, what this is.
+// Timeout implements net.Error, which the SDK's retryer checks.
 func (*timeoutError) Timeout() bool { return true }

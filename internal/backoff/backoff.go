@@ -1,11 +1,11 @@
-// Package backoff says how long to wait before a call that failed is made again.
+// Package backoff determines how long to wait before a failed call is retried.
 //
 // The longest wait doubles with each failure in a row, up to a bound, and each wait is a random part of it ("full
 // jitter" in the AWS Architecture Blog, "Exponential Backoff And Jitter", and what the AWS SDK does): callers that
-// failed together do not come back together.
+// failed together do not retry together.
 //
-// It is a package of ours because the libraries spread a wait by a share of itself, overstep their bound by it, and own
-// the loop, whereas most loops here count their failures afresh after progress and say on the way how it goes.
+// The libraries do not fit: they vary a wait by a fraction of itself, exceed their bound by it, and own the loop, whereas
+// most loops here reset their count of failures after progress and report progress on the way.
 package backoff
 
 import (
@@ -24,7 +24,7 @@ type Policy struct {
 	Longest time.Duration
 }
 
-// Bound is the longest wait after so many failures in a row, from 1 on.
+// Bound returns the longest wait after a number of failures in a row, 1 or more.
 func (p Policy) Bound(failures int) time.Duration {
 	shift := max(failures-1, 0)
 	if shift >= bits.LeadingZeros64(uint64(p.First))-1 {
@@ -33,14 +33,14 @@ func (p Policy) Bound(failures int) time.Duration {
 	return min(p.First<<shift, p.Longest)
 }
 
-// Wait is a random time up to Bound.
+// Wait returns a random duration of at most Bound.
 func (p Policy) Wait(failures int) time.Duration { return rand.N(p.Bound(failures) + 1) }
 
-// Pause waits after so many failures in a row. It returns the cause of ctx's end if that comes first.
+// Pause waits after a number of failures in a row. It returns the cause of ctx's end if that comes first.
 func (p Policy) Pause(ctx context.Context, failures int) error { return Sleep(ctx, p.Wait(failures)) }
 
-// Retry calls f until it succeeds, fails with an error that again does not accept, or ctx ends while it waits. Then the
-// error is f's last one, with the cause of ctx's end if that is why no other call followed.
+// Retry calls f until it succeeds, fails with an error for which again returns false, or ctx ends during a wait. It returns
+// f's last error, with the cause of ctx's end if that prevented another call.
 func (p Policy) Retry(ctx context.Context, again func(error) bool, f func() error) error {
 	for failures := 1; ; failures++ {
 		err := f()

@@ -1,8 +1,8 @@
 // Package budget counts the bytes that a process holds for its files, and keeps them within one bound.
 //
-// Bytes travel: they are received, wait in open blocks, are encoded, gather into parts, and leave. Each step adds them
-// to its account and releases them from the one before. The only step that waits is the first, Acquire: whoever has
-// taken bytes in can always bring them to their end, so waiting for room never waits for itself.
+// Bytes are received, wait in open blocks, are encoded, are collected into parts, and leave. Each step adds them to its
+// account and releases them from the previous one. Only the first step, Acquire, waits: bytes that have been received can
+// always be processed to the end, so waiting for room cannot deadlock.
 //
 // The shares are guidance for the steps, in parts of the limit: three eighths for what is received, a half for parts in
 // memory, and a quarter once the whole is tight (beyond it they go to disk), a quarter for open blocks once the whole is
@@ -23,28 +23,28 @@ import (
 type Account int
 
 const (
-	// Received are payloads that have been read and not yet appended to a file.
+	// Received are payloads that have been read but not yet appended to a file.
 	Received Account = iota
 	// Block are records in open blocks.
 	Block
 	// Encoding are sealed blocks until their encoded bytes have been handed to the upload.
 	Encoding
-	// Part are encoded bytes that still gather into a part.
+	// Part are encoded bytes of a part that is not complete yet.
 	Part
 	// Sending are parts in memory that are complete and on their way to S3.
 	Sending
-	// Disk are parts in the spool directory. They count for nothing but the gauge.
+	// Disk are parts in the spool directory. They count only for the gauge.
 	Disk
 
 	accounts
 )
 
-// where gives the label of consumer_buffered_bytes for each account.
+// where is the label of consumer_buffered_bytes for each account.
 var where = [accounts]string{
 	Received: "received", Block: "block", Encoding: "block", Part: "part", Sending: "part", Disk: "spool",
 }
 
-// Budget is safe for concurrent use. Make it with New.
+// Budget is safe for concurrent use. Create it with New.
 type Budget struct {
 	limit  int64
 	held   [accounts]atomic.Int64
@@ -64,7 +64,7 @@ type waiter struct {
 	admitted chan struct{}
 }
 
-// New makes a budget of limit bytes in memory. The metrics may be nil.
+// New returns a budget of limit bytes in memory. The metrics may be nil.
 func New(limit int64, m *metrics.Metrics) *Budget {
 	b := &Budget{limit: limit, starved: make(chan struct{}, 1)}
 	m = metrics.Or(m)
@@ -75,13 +75,13 @@ func New(limit int64, m *metrics.Metrics) *Budget {
 	return b
 }
 
-// Limit is the bound in bytes.
+// Limit returns the bound in bytes.
 func (b *Budget) Limit() int64 { return b.limit }
 
-// Held is the number of bytes in an account.
+// Held returns the number of bytes in an account.
 func (b *Budget) Held(a Account) int64 { return b.held[a].Load() }
 
-// Used is the number of bytes in memory, of all accounts but Disk.
+// Used returns the number of bytes in memory: those of all accounts but Disk.
 func (b *Budget) Used() int64 {
 	var sum int64
 	for a := range Disk {
@@ -90,14 +90,13 @@ func (b *Budget) Used() int64 {
 	return sum
 }
 
-// Over tells that less than a quarter of the limit is free, or that somebody waits for room: it is time to seal blocks.
+// Over reports whether less than a quarter of the limit is free, or somebody waits for room: it is time to seal blocks.
 func (b *Budget) Over() bool { return b.queued.Load() > 0 || b.Used() > b.limit/4*3 }
 
-// Acquire takes n received bytes into account, after waiting until there is room for them. Those who came first are
-// served first. An n of more than half the limit waits until that half is free, so it gets in at last and oversteps
-// the limit by what it exceeds the half.
+// Acquire waits until there is room for n received bytes, and adds them. Callers are served first come, first served. If n
+// is more than half the limit, it waits only until that half is free, and exceeds the limit by the rest.
 //
-// On success the caller owes a Release of n from Received. The only error is the cause of the context's end.
+// On success the caller must release n from Received. The only error is the cause of the context's end.
 func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	b.mu.Lock()
 	if len(b.waiters) == 0 && b.fits(n) {
@@ -120,18 +119,18 @@ func (b *Budget) Acquire(ctx context.Context, n int64) error {
 	case <-ctx.Done():
 	}
 	if b.leave(w) {
-		b.wake() // those behind it may fit
+		b.wake() // those after it may fit
 		return context.Cause(ctx)
 	}
 	b.Release(Received, n) // admitted at the same moment
 	return context.Cause(ctx)
 }
 
-// AcquireSpare takes n received bytes into account if three quarters of the limit hold them with all the rest, nobody
-// waits for room, and as many bytes may be received after them. It never waits: it is for what may as well come later,
-// and neither keeps others from their turn nor makes it time to seal blocks.
+// AcquireSpare adds n received bytes if the total stays within three quarters of the limit, nobody waits for room, and as
+// many bytes may be received after them. It never waits: it is for data that may as well come later, and neither delays
+// other callers nor makes Over true.
 //
-// On success the caller owes a Release of n from Received.
+// On success the caller must release n from Received.
 func (b *Budget) AcquireSpare(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -142,7 +141,7 @@ func (b *Budget) AcquireSpare(n int64) bool {
 	return true
 }
 
-// leave takes w out of the queue, and tells whether it was still there.
+// leave removes w from the queue, and reports whether it was still there.
 func (b *Budget) leave(w *waiter) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -155,8 +154,8 @@ func (b *Budget) leave(w *waiter) bool {
 	return false
 }
 
-// fits tells whether n bytes may be received: there is room for them, and they leave the other steps theirs. What is
-// received becomes blocks and parts before it is released, so without a share of its own it would be held twice.
+// fits reports whether n bytes may be received: there is room for them, and they leave the other steps their share.
+// Received bytes become blocks and parts before they are released, so without a share of their own they would count twice.
 func (b *Budget) fits(n int64) bool {
 	received := b.Held(Received)
 	return b.Used()+min(n, b.limit/2) <= b.limit && (received == 0 || received+n <= b.receivedShare())
@@ -165,17 +164,17 @@ func (b *Budget) fits(n int64) bool {
 // receivedShare is what may be received while others hold received bytes.
 func (b *Budget) receivedShare() int64 { return b.limit / 8 * 3 }
 
-// Starved receives when somebody waits in Acquire and nothing is under way that would make room: what is held stands
-// in open blocks and unfinished parts, and only finishing files frees it.
+// Starved returns a channel that receives when somebody waits in Acquire and nothing in progress will make room: all bytes
+// are in open blocks and unfinished parts, and only finishing files frees them.
 func (b *Budget) Starved() <-chan struct{} { return b.starved }
 
-// Add puts n bytes into an account. It never waits.
+// Add adds n bytes to an account. It never waits.
 func (b *Budget) Add(a Account, n int64) {
 	b.held[a].Add(n)
 	b.gauges[a].Add(float64(n))
 }
 
-// Release takes n bytes out of an account.
+// Release removes n bytes from an account.
 func (b *Budget) Release(a Account, n int64) {
 	b.Add(a, -n)
 	if b.waiting.Load() > 0 {
@@ -183,15 +182,14 @@ func (b *Budget) Release(a Account, n int64) {
 	}
 }
 
-// Move takes n bytes from one account to another.
+// Move moves n bytes from one account to another.
 func (b *Budget) Move(from, to Account, n int64) {
-	b.Add(to, n) // first, so that nobody sees room that is not there
+	b.Add(to, n) // first, so that nobody sees room that does not exist
 	b.Release(from, n)
 }
 
-// AwaitRoom waits while the limit is exceeded and parts are on their way to S3, which makes room without anybody's
-// doing. With nothing on its way it returns at once: then waiting would not help. The only error is the cause of
-// the context's end.
+// AwaitRoom waits while the limit is exceeded and parts are on their way to S3, which makes room by itself. If nothing is
+// on its way, it returns at once, because waiting would not help. The only error is the cause of the context's end.
 func (b *Budget) AwaitRoom(ctx context.Context) error {
 	if !b.sendingMakesRoom() {
 		return context.Cause(ctx)

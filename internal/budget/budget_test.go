@@ -16,7 +16,7 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 )
 
-// acquire starts an Acquire and returns a function that tells whether it is through.
+// acquire starts an Acquire and returns a function that reports whether it is through.
 func acquire(t *testing.T, ctx context.Context, b *budget.Budget, n int64) (done func() bool, result <-chan error) {
 	t.Helper()
 	var through atomic.Bool

@@ -13,15 +13,15 @@ import (
 // maxRequest bounds a request's body in memory; the largest are parts.
 const maxRequest = 64 << 20
 
-// Guard lets the requests through to a service that a policy allows, and refuses all others as AWS does. It is safe for
+// Guard passes requests that a policy allows on to a service, and refuses all others as AWS does. It is safe for
 // concurrent use.
 type Guard struct {
 	Service Service
 	Backend *url.URL
 	Site    Site
-	// Policy is the one in force, asked for at each request.
+	// Policy returns the policy in force. It is called for each request.
 	Policy func() Policy
-	// Saw is told of every request: what it needs, and whether that was allowed. It may be nil.
+	// Saw is called for every request with what it needs and whether that was allowed. It may be nil.
 	Saw func(needs []Need, allowed bool)
 }
 
@@ -67,8 +67,8 @@ func (g *Guard) saw(needs []Need, allowed bool) {
 	}
 }
 
-// hide turns the answer that an object is missing into a refusal for who may not list the bucket (Amazon S3 API
-// Reference, HeadObject, "Permissions").
+// hide turns a response that an object is missing into a refusal if the policy does not allow listing the bucket (Amazon S3
+// API Reference, HeadObject, "Permissions").
 func (g *Guard) hide(policy Policy, a *http.Response) error {
 	list, err := g.Site.Needs(S3, &http.Request{Method: http.MethodHead, URL: &url.URL{Path: bucketPath(a.Request.URL.Path)}}, nil)
 	if err != nil {
@@ -85,7 +85,7 @@ func (g *Guard) hide(policy Policy, a *http.Response) error {
 	return nil
 }
 
-// bucketPath is the path of the bucket of an object's path.
+// bucketPath returns the bucket's part of an object's path.
 func bucketPath(path string) string {
 	for i := 1; i < len(path); i++ {
 		if path[i] == '/' {
@@ -95,7 +95,7 @@ func bucketPath(path string) string {
 	return path
 }
 
-// refuse answers as the service does when a need is not allowed.
+// refuse responds as the service does when a need is not allowed.
 func refuse(w http.ResponseWriter, service Service, n Need) {
 	message := fmt.Sprintf("the policy does not allow %s", n)
 	if service == S3 {

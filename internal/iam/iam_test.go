@@ -95,7 +95,7 @@ func TestParse_ReadsWhatItUnderstandsAndRefusesTheRest(t *testing.T) {
 		`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "NotAction": "a:b", "Resource": "*"}]}`:                                                      "NotAction",
 		`{"Version": "2012-10-17", "Statement": [{"Effect": "Permit", "Action": "a:b", "Resource": "*"}]}`:                                                        `Effect="Permit"`,
 		`{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "a:b"}]}`:                                                                          "want actions and resources",
-		`{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "a:b", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}`: `"Bool" is not understood`,
+		`{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "a:b", "Resource": "*", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}`: `"Bool" is not supported`,
 	} {
 		if _, err := iam.Parse([]byte(document)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", document, err, want)

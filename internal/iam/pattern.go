@@ -5,12 +5,12 @@ import "strings"
 // Special characters of a pattern that stand for themselves (IAM User Guide, "IAM policy elements: Variables and tags").
 var escapes = []struct{ plain, escaped string }{{"$", "${$}"}, {"*", "${*}"}, {"?", "${?}"}}
 
-// Literal returns a pattern that text alone matches. A dollar sign that begins no variable stands for itself.
+// Literal returns a pattern that only text matches. A dollar sign that does not begin a variable represents itself.
 func Literal(text string) string {
 	return strings.NewReplacer("${", "${$}{", "*", "${*}", "?", "${?}").Replace(text)
 }
 
-// matches tells whether a text matches a pattern, in which * stands for any text and ? for any character.
+// matches reports whether a text matches a pattern, in which * means any text and ? any character.
 func matches(pattern, text string) bool {
 	for pattern != "" {
 		token, rest := next(pattern)

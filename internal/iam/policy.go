@@ -1,10 +1,10 @@
-// Package iam knows as much of AWS Identity and Access Management as a policy of this project needs: it writes policies,
-// reads them, tells what a request needs, and whether a policy allows it. A Guard refuses what is not allowed, in front
-// of emulators that allow everything.
+// Package iam implements the part of AWS Identity and Access Management that this project's policies need: it writes and
+// parses policies, and determines what a request needs and whether a policy allows it. A Guard enforces a policy in front
+// of emulators, which allow everything.
 //
-// The rules are those of the IAM User Guide, "Policy evaluation logic" for one identity-based policy: what is not allowed
-// is refused, and what is denied is refused although it is allowed. Which actions and resources a request needs is in the
-// Service Authorization Reference.
+// The rules are those of the IAM User Guide, "Policy evaluation logic", for one identity-based policy: a request must be
+// allowed, and must not be denied. The actions and resources that a request needs are those of the Service Authorization
+// Reference.
 package iam
 
 import (
@@ -22,7 +22,7 @@ type Policy struct {
 	Statement []Statement `json:"Statement"`
 }
 
-// Version is that of the policy language.
+// Version is the version of the policy language.
 const Version = "2012-10-17"
 
 // Statement allows or denies actions on resources.
@@ -31,7 +31,7 @@ type Statement struct {
 	Effect   Effect `json:"Effect"`
 	Action   Texts  `json:"Action"`
 	Resource Texts  `json:"Resource"`
-	// Condition holds values by operator and key. All have to be met.
+	// Condition holds values by operator and key. All must be met.
 	Condition map[string]map[string]Texts `json:"Condition,omitempty"`
 }
 
@@ -44,7 +44,7 @@ const (
 	Deny  Effect = "Deny"
 )
 
-// Texts are one text or several; in JSON a text alone may stand without a list.
+// Texts are one or several strings; in JSON, a single one need not be in a list.
 type Texts []string
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -66,7 +66,8 @@ var operators = map[string]func(values, want []string) bool{
 	},
 }
 
-// Parse reads a policy. What it does not understand is an error: a policy must not be taken for less, or more, than it is.
+// Parse parses a policy. Anything that it does not support is an error: a policy must not be read as less, or more, than it
+// is.
 func Parse(document []byte) (Policy, error) {
 	d := json.NewDecoder(bytes.NewReader(document))
 	d.DisallowUnknownFields()
@@ -97,13 +98,13 @@ func checkRule(statement int, effect Effect, condition map[string]map[string]Tex
 	}
 	for operator := range condition {
 		if operators[operator] == nil {
-			faults = append(faults, fmt.Errorf("statement %d: condition operator %q is not understood", statement, operator))
+			faults = append(faults, fmt.Errorf("statement %d: condition operator %q is not supported", statement, operator))
 		}
 	}
 	return faults
 }
 
-// Need is what a request has to be allowed.
+// Need is a permission that a request needs.
 type Need struct {
 	Action   string // such as s3:PutObject
 	Resource string // an ARN
@@ -113,7 +114,7 @@ type Need struct {
 
 func (n Need) String() string { return n.Action + " on " + n.Resource }
 
-// Allows tells whether the policy allows a need.
+// Allows reports whether the policy allows a need.
 func (p Policy) Allows(n Need) bool {
 	allowed := false
 	for _, s := range p.Statement {

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
-// Service is one of those whose requests are understood.
+// Service is a service whose requests are supported.
 type Service string
 
 // The services.
@@ -21,16 +21,16 @@ const (
 	S3       Service = "s3"
 )
 
-// Site says whose resources requests are for. Requests name most of them only in part.
+// Site describes to whom the resources of requests belong. Requests name most resources only in part.
 type Site struct {
 	Partition string // such as aws
 	Region    string
 	Account   string
-	// Stream is the name of the stream that is meant by iterators and tokens, which do not name it.
+	// Stream is the name of the stream to which iterators and tokens belong, since they do not name it.
 	Stream string
 }
 
-// Needs tells what a request needs. One that is not understood is an error, and has to be refused.
+// Needs returns what a request needs. A request that is not supported is an error, and must be refused.
 func (s Site) Needs(service Service, r *http.Request, body []byte) ([]Need, error) {
 	switch service {
 	case Kinesis:
@@ -40,7 +40,7 @@ func (s Site) Needs(service Service, r *http.Request, body []byte) ([]Need, erro
 	case S3:
 		return s.s3(r)
 	}
-	return nil, fmt.Errorf("service %q is not understood", service)
+	return nil, fmt.Errorf("service %q is not supported", service)
 }
 
 // operation returns the API operation that a request of the JSON protocols names.
@@ -143,7 +143,7 @@ func (s Site) dynamodb(r *http.Request, body []byte) ([]Need, error) {
 					"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem", "Get": "GetItem",
 				}[kind]
 				if !ok {
-					return nil, fmt.Errorf("%s: kind %q is not understood", op, kind)
+					return nil, fmt.Errorf("%s: kind %q is not supported", op, kind)
 				}
 				add(action, of.TableName)
 			}
@@ -154,7 +154,7 @@ func (s Site) dynamodb(r *http.Request, body []byte) ([]Need, error) {
 			add("TagResource", in.TableName)
 		}
 	default:
-		return nil, fmt.Errorf("%s is not understood", op)
+		return nil, fmt.Errorf("%s is not supported", op)
 	}
 	return needs, nil
 }
@@ -169,7 +169,7 @@ func (s Site) s3(r *http.Request) ([]Need, error) {
 		if r.Method == http.MethodHead || r.Method == http.MethodGet && (query.Get("list-type") == "2" || len(query) == 0) {
 			return []Need{{Action: "s3:ListBucket", Resource: arn}}, nil
 		}
-		return nil, fmt.Errorf("%s of a bucket with %q is not understood", r.Method, r.URL.RawQuery)
+		return nil, fmt.Errorf("%s of a bucket with %q is not supported", r.Method, r.URL.RawQuery)
 	}
 	action := ""
 	switch upload := query.Has("uploadId"); r.Method {
@@ -193,7 +193,7 @@ func (s Site) s3(r *http.Request) ([]Need, error) {
 		}
 	}
 	if action == "" || r.Header.Get("X-Amz-Copy-Source") != "" {
-		return nil, fmt.Errorf("%s of an object with %q is not understood", r.Method, r.URL.RawQuery)
+		return nil, fmt.Errorf("%s of an object with %q is not supported", r.Method, r.URL.RawQuery)
 	}
 	needs := []Need{{Action: action, Resource: arn + "/" + key}}
 	// To write over an object only if it is a certain one needs to see it (Amazon S3 User Guide, "Conditional writes").

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Trust is the policy that says who may take a role on, by tokens of OpenID Connect providers.
+// Trust is a policy that defines who may assume a role with tokens of OpenID Connect providers.
 type Trust struct {
 	Version   string           `json:"Version"`
 	Statement []TrustStatement `json:"Statement"`
@@ -21,25 +21,25 @@ type TrustStatement struct {
 	Effect    Effect    `json:"Effect"`
 	Action    Texts     `json:"Action"`
 	Principal Principal `json:"Principal"`
-	// Condition holds values by operator and key. All have to be met.
+	// Condition holds values by operator and key. All must be met.
 	Condition map[string]map[string]Texts `json:"Condition,omitempty"`
 }
 
-// Principal is whose tokens a statement is about.
+// Principal identifies the providers whose tokens a statement applies to.
 type Principal struct {
 	Federated Texts `json:"Federated"` // ARNs of providers
 }
 
-// Token is what a provider says of whoever shows it.
+// Token is what a provider states about its bearer.
 type Token struct {
 	Provider string // its ARN
 	Claims   map[string]string
 }
 
-// assume is the action of taking a role on by a token.
+// assume is the action of assuming a role with a token.
 const assume = "sts:AssumeRoleWithWebIdentity"
 
-// ParseTrust reads a trust policy. As with Parse, what it does not understand is an error.
+// ParseTrust parses a trust policy. As with Parse, anything that it does not support is an error.
 func ParseTrust(document []byte) (Trust, error) {
 	d := json.NewDecoder(bytes.NewReader(document))
 	d.DisallowUnknownFields()
@@ -63,7 +63,7 @@ func ParseTrust(document []byte) (Trust, error) {
 	return t, nil
 }
 
-// Allows tells whether the role may be taken on by a token.
+// Allows reports whether the role may be assumed with a token.
 func (t Trust) Allows(token Token) bool {
 	allowed := false
 	for _, s := range t.Statement {

@@ -13,28 +13,28 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Batch is what Lambda has read from one shard, taken apart.
+// Batch holds the decoded records that Lambda has read from one shard.
 type Batch struct {
 	// Records are the user records in the order of the stream. They share memory with the event.
 	Records []record.Record
 	// Received counts the Kinesis records that they came from.
 	Received int
-	// Bytes is the size of the payloads as they came.
+	// Bytes is the size of the payloads as received.
 	Bytes int
 	Shard string
 	// First and Last are the sequence numbers of the first and the last Kinesis record.
 	First, Last string
 	// Rest is the sequence number of the first Kinesis record of the event that is not in the batch; empty if all are.
 	Rest string
-	// Arrival is when Kinesis took the first record, in UTC.
+	// Arrival is when Kinesis received the first record, in UTC.
 	Arrival time.Time
 
 	id uuid.UUID
 }
 
-// OpenBatch takes an event apart. It has no batch and an error for what is no batch of Kinesis records at all; records that
-// can not be read come with a Fault. If ctx ends before all payloads are opened, the batch is of the records before the one that
-// waits, which may be none, and comes with ctx's error: Lambda is to retry from Rest on.
+// OpenBatch decodes an event. It returns an error and no batch if the event is not a batch of Kinesis records; records that
+// cannot be read have a Fault. If ctx ends before all payloads are opened, it returns ctx's error and a batch of the records
+// before the one that waits, which may be none: Lambda must retry from Rest on.
 func OpenBatch(ctx context.Context, event events.KinesisEvent, d *record.Decoder) (*Batch, error) {
 	if len(event.Records) == 0 {
 		return nil, errors.New("open batch: the event has no records: is it one of a Kinesis event source mapping?")
@@ -42,7 +42,7 @@ func OpenBatch(ctx context.Context, event events.KinesisEvent, d *record.Decoder
 	for i := range event.Records {
 		r := &event.Records[i]
 		if _, sequence, ok := strings.Cut(r.EventID, ":"); !ok || sequence != r.Kinesis.SequenceNumber || sequence == "" {
-			return nil, fmt.Errorf("open batch: record %d: event id %q is not a shard, a colon and the sequence number", i, r.EventID)
+			return nil, fmt.Errorf("open batch: record %d: event id %q: want a shard, a colon and the sequence number", i, r.EventID)
 		}
 	}
 	first := &event.Records[0]
@@ -76,8 +76,8 @@ func (b *Batch) until(first, last *events.KinesisEventRecord) *Batch {
 	return b
 }
 
-// arrival is when Kinesis took a record. The event has the time as a fraction of seconds in binary, which misses the millisecond
-// by a little.
+// arrival returns when Kinesis received a record. The event has the time in seconds as a binary fraction, which is not quite
+// a whole millisecond.
 func arrival(r *events.KinesisEventRecord) time.Time {
 	return r.Kinesis.ApproximateArrivalTimestamp.Round(time.Millisecond).UTC()
 }
@@ -85,12 +85,12 @@ func arrival(r *events.KinesisEventRecord) time.Time {
 // namespace is the UUID under which those of batches are derived (RFC 9562, section 5.5). It never changes.
 var namespace = uuid.MustParse("6f0d6a4e-9d0e-5c77-9f5e-3a7c1f0f2b61")
 
-// Name is the name of the batch's objects without their extension: the hour of its first record's arrival, in UTC, and
-// a UUID made of the stream, the shard and the first and last sequence numbers, as
+// Name returns the name of the batch's objects without their extension: the hour of its first record's arrival, in UTC,
+// and a UUID derived from the stream, the shard and the first and last sequence numbers, such as
 // 2026_01_31_23_5d2f5e9c-….
 func (b *Batch) Name() string { return b.Arrival.Format("2006_01_02_15_") + b.id.String() }
 
-// Failures is the answer that asks Lambda to retry from a sequence number on. An empty one asks for nothing.
+// Failures returns the response that asks Lambda to retry from a sequence number on. If that is empty, it asks for nothing.
 func Failures(from string) []events.KinesisBatchItemFailure {
 	if from == "" {
 		return []events.KinesisBatchItemFailure{}
@@ -98,11 +98,11 @@ func Failures(from string) []events.KinesisBatchItemFailure {
 	return []events.KinesisBatchItemFailure{{ItemIdentifier: from}}
 }
 
-// margin is the time that a function keeps for its answer before Lambda ends it.
+// margin is the time that a function reserves for its response before Lambda ends it.
 const margin = 2 * time.Second
 
-// OpenUntil ends the time for opening payloads, which may wait for a schema registry: half of what ctx has, so that what was opened
-// can be delivered.
+// OpenUntil limits the time for opening payloads, which may wait for a schema registry, to half of ctx's, so that opened
+// payloads can be delivered.
 func OpenUntil(ctx context.Context, now time.Time) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -111,8 +111,8 @@ func OpenUntil(ctx context.Context, now time.Time) (context.Context, context.Can
 	return context.WithDeadline(ctx, now.Add(deadline.Sub(now)/2))
 }
 
-// WorkUntil is the time until which a function may work that has to be done at the deadline: margin or, of a short time,
-// a quarter earlier.
+// WorkUntil returns the time until which a function with that deadline may work: margin earlier, or if the time is short,
+// a quarter of it.
 func WorkUntil(now, deadline time.Time) time.Time {
 	return deadline.Add(-min(margin, deadline.Sub(now)/4))
 }

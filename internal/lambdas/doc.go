@@ -14,10 +14,10 @@
 // A function answers with batchItemFailures (AWS Lambda Developer Guide, "Configuring partial batch response with
 // Kinesis Data Streams and Lambda") instead of failing, so that Lambda retries from the first record that is not
 // delivered, and does not bisect what would fail as a whole. The event source mapping must have ReportBatchItemFailures,
-// or Lambda takes the answer for a success. Since such an invocation is no error to Lambda, the metric BatchesFailed
+// or Lambda takes the answer for a success. Since such an invocation is not an error to Lambda, the metric BatchesFailed
 // counts them.
 //
-// Records that can not be delivered ever go to the error prefix and never hold a shard up. A panic while one record is taken
-// in is the fault of that record; any other is answered like a failure of a service, from the first record that is not
+// Records that can never be delivered go to the error prefix and do not block a shard. A panic while a record is decoded
+// becomes a fault of that record; any other panic is handled like a service failure, from the first record that is not
 // delivered.
 package lambdas

@@ -20,16 +20,16 @@ type Line struct {
 	Text   []byte // with its line feed
 }
 
-// Rejected is a record that can not be delivered.
+// Rejected is a record that cannot be delivered.
 type Rejected struct {
 	Record *record.Record
 	Fault  *record.Fault
 }
 
-// Encode writes the batch's records as lines of JSON by write, all in one piece of memory in the order of the batch, and
-// tells which cannot be written so: those that write refuses, or at which it panics.
+// Encode writes the batch's records as lines of JSON with write, into one slice in the order of the batch, and returns
+// those that cannot be written: those that write refuses, or on which it panics.
 func (b *Batch) Encode(write func(dst []byte, r *record.Record) ([]byte, error)) (all []byte, lines []Line, rejected []Rejected) {
-	// Each line has its event id in addition. Where payloads were opened they may be larger than what came.
+	// Each line has its event id in addition. Opened payloads may be larger than what was received.
 	size := 0
 	for i := range b.Records {
 		size += len(b.Records[i].Data) + 96
@@ -59,7 +59,7 @@ func appendLine(dst []byte, r *record.Record, write func([]byte, *record.Record)
 	return write(dst, r)
 }
 
-// asFault is what AppendJSONLine says of its errors: all are faults.
+// asFault converts an error of AppendJSONLine: all are faults.
 func asFault(err error) *record.Fault {
 	if f, ok := errors.AsType[*record.Fault](err); ok {
 		return f
@@ -72,9 +72,9 @@ type Errors struct {
 	ErrorPrefix string `envconfig:"ERROR_PREFIX" default:"errors/!{firehose:error-output-type}/date=!{timestamp:yyyy-MM-dd}/" desc:"Key prefix of records that cannot be delivered, in Firehose's prefix language. Timestamps are the time at which the batch's first record arrived."`
 }
 
-// Check adds what the tags' rules do not find.
+// Check reports faults beyond the rules of the tags.
 func (e Errors) Check(f *settings.Faults) {
-	// A retry has to find the object of the first attempt.
+	// A retry must find the object of the first attempt.
 	f.Check(!strings.Contains(e.ErrorPrefix, "random-string"), "ERROR_PREFIX", "a prefix without random strings")
 	_, err := NewErrorPrefix(nil, "", e.ErrorPrefix)
 	for _, p := range prefix.Problems(err) {
@@ -82,14 +82,14 @@ func (e Errors) Check(f *settings.Faults) {
 	}
 }
 
-// ErrorPrefix is where records go that can not be delivered.
+// ErrorPrefix is where records that cannot be delivered are written.
 type ErrorPrefix struct {
 	objects *Objects
 	bucket  string
 	router  *prefix.Router
 }
 
-// NewErrorPrefix checks the prefix, which is written in Firehose's language.
+// NewErrorPrefix returns an ErrorPrefix for a prefix in Firehose's language, or says what is wrong with it.
 func NewErrorPrefix(objects *Objects, bucket, errorPrefix string) (*ErrorPrefix, error) {
 	router, err := prefix.New(prefix.Config{Error: errorPrefix})
 	if err != nil {
@@ -98,8 +98,8 @@ func NewErrorPrefix(objects *Objects, bucket, errorPrefix string) (*ErrorPrefix,
 	return &ErrorPrefix{objects: objects, bucket: bucket, router: router}, nil
 }
 
-// Put writes the rejected records of a batch, one object for each kind of error, and returns the objects' addresses. All
-// are durable if it gives no error.
+// Put writes the rejected records of a batch, one object per kind of error, and returns the objects' addresses. If it
+// returns no error, all are durable.
 func (e *ErrorPrefix) Put(ctx context.Context, b *Batch, rejected []Rejected, now time.Time) (addresses []string, err error) {
 	defer Survive(&err)
 	byType := make(map[record.OutputType][]byte)

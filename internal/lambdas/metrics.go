@@ -37,7 +37,7 @@ const (
 )
 
 // Metrics writes metrics in CloudWatch's embedded metric format (Amazon CloudWatch User Guide, "Specification: Embedded
-// metric format"): CloudWatch Logs makes metrics of log lines that say so. Their dimension is the function's name.
+// metric format"), from which CloudWatch Logs extracts them. Their dimension is the function's name.
 type Metrics struct {
 	w                   io.Writer
 	namespace, function string
@@ -60,8 +60,8 @@ type (
 	}
 )
 
-// Write writes one line with the values, which are 100 at most, and with properties, which can be searched for in the
-// logs but are no dimensions: a shard as a dimension would make a metric for every shard there ever was.
+// Write writes one line with the values, at most 100, and with properties, which can be searched for in the logs but are
+// not dimensions: a shard as a dimension would create a metric for every shard that ever existed.
 func (m *Metrics) Write(now time.Time, values []Metric, properties map[string]string) error {
 	directive := emfDirective{Namespace: m.namespace, Dimensions: [][]string{{"FunctionName"}}}
 	line := map[string]any{"FunctionName": m.function}

@@ -12,16 +12,16 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// Objects writes whole objects to S3. Each is put at once: it is there or it is not.
+// Objects writes objects to S3. Each is written atomically, with a single request.
 type Objects struct {
 	client *s3.Client
 	gzip   bool
 }
 
-// NewObjects returns a writer that compresses if it is told to.
+// NewObjects returns a writer that compresses objects if compress is set.
 func NewObjects(account aws.Config, compress bool) *Objects {
 	client := s3.NewFromConfig(account, func(o *s3.Options) {
-		// Until the function's time is up there is nothing better to do than trying again.
+		// Until the function's time is up, there is nothing better to do than retry.
 		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
 			r.MaxAttempts = 0
 			r.MaxBackoff = Retries.Longest
@@ -31,8 +31,8 @@ func NewObjects(account aws.Config, compress bool) *Objects {
 	return &Objects{client: client, gzip: compress}
 }
 
-// Put writes lines of JSON under a key that ends on .json, or on .json.gz if they are compressed, and returns the
-// object's address and its size. It tries until ctx ends. A nil error means that the object is durable; an object of
+// Put writes lines of JSON under a key that ends in .json, or in .json.gz if they are compressed, and returns the object's
+// address and its size. It retries until ctx ends. A nil error means that the object is durable; an existing object with
 // the same key is replaced.
 func (o *Objects) Put(ctx context.Context, bucket, name string, lines []byte) (address string, size int, err error) {
 	key, body, kind := name+".json", lines, "application/x-ndjson"
@@ -52,7 +52,7 @@ func (o *Objects) Put(ctx context.Context, bucket, name string, lines []byte) (a
 	return address, len(body), nil
 }
 
-// compress makes one gzip member. The same lines give the same bytes: it carries no time.
+// compress returns one gzip member. It holds no time, so the same lines yield the same bytes.
 func compress(lines []byte) ([]byte, error) {
 	b := bytes.NewBuffer(make([]byte, 0, len(lines)/4+64))
 	w := gzip.NewWriter(b)

@@ -21,7 +21,7 @@ type Payloads struct {
 	SplitLogEvents string `envconfig:"SPLIT_LOG_EVENTS" default:"none" oneof:"none,message,event" desc:"Splits CloudWatch Logs messages into one record per log event: none, message (the event's text) or event (the event as an object, with the names of its log group and log stream)."`
 }
 
-// Decoder opens payloads so. What cannot be looked up in a schema registry is written to the log.
+// Decoder returns a decoder with these settings. It logs schemas that cannot be looked up in the registry.
 func (p Payloads) Decoder(ctx context.Context, account aws.Config, log *slog.Logger) (*record.Decoder, error) {
 	o := record.DecoderOptions{
 		Inflate: p.OpenGzip, Split: record.SplitMode(p.SplitRecords), LogEvents: record.LogEventMode(p.SplitLogEvents),
@@ -31,7 +31,7 @@ func (p Payloads) Decoder(ctx context.Context, account aws.Config, log *slog.Log
 		if err != nil {
 			return nil, err
 		}
-		o.Frames = registry.New(service, log, func(string) {}) // the log tells all that a metric would
+		o.Frames = registry.New(service, log, func(string) {}) // the log shows all that a metric would
 	}
 	return record.NewDecoder(o)
 }
@@ -42,12 +42,12 @@ type Reporting struct {
 	LogLevel         string `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level of the lines that are logged: debug, info, warn or error."`
 }
 
-// Check adds what the tags' rules do not find.
+// Check reports faults beyond the rules of the tags.
 func (r Reporting) Check(f *settings.Faults) {
 	f.Check(r.MetricsNamespace != "", "METRICS_NAMESPACE", "a name")
 }
 
-// Logger writes lines of JSON to w, which Lambda takes to CloudWatch Logs.
+// Logger returns a logger that writes lines of JSON to w, which Lambda sends to CloudWatch Logs.
 func (r Reporting) Logger(w io.Writer) *slog.Logger {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(r.LogLevel)); err != nil {
@@ -56,7 +56,7 @@ func (r Reporting) Logger(w io.Writer) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
 }
 
-// Metrics writes the function's metrics to w.
+// Metrics returns a writer of the function's metrics to w.
 func (r Reporting) Metrics(w io.Writer) *Metrics {
 	return &Metrics{w: w, namespace: r.MetricsNamespace, function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME")}
 }

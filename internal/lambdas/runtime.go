@@ -20,12 +20,12 @@ import (
 	"aws-streaming-pipeline/record"
 )
 
-// Main is a function's main. build reads the settings and returns the handler, of a form that lambda.Start takes. If it
-// fails, Lambda is told why, so that whoever invoked the function sees it, and the process ends.
+// Main is the main function of a Lambda function. build reads the settings and returns a handler that lambda.Start accepts.
+// If it fails, Main reports why to Lambda, so that the invoker sees it, and ends the process.
 func Main(build func(context.Context) (any, error)) {
 	handler, err := build(context.Background())
 	if err != nil {
-		slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("function can not start", logkey.Error, err)
+		slog.New(slog.NewJSONHandler(os.Stderr, nil)).Error("function cannot start", logkey.Error, err)
 		if err := reportInitError(err); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
@@ -34,7 +34,7 @@ func Main(build func(context.Context) (any, error)) {
 	lambda.Start(handler)
 }
 
-// reportInitError tells Lambda why the function can not start (AWS Lambda Developer Guide, "Using the Lambda runtime API
+// reportInitError reports to Lambda why the function cannot start (AWS Lambda Developer Guide, "Using the Lambda runtime API
 // for custom runtimes", Initialization error).
 func reportInitError(cause error) error {
 	host := os.Getenv("AWS_LAMBDA_RUNTIME_API")
@@ -53,14 +53,14 @@ func reportInitError(cause error) error {
 		return fmt.Errorf("report failed start: %w", err)
 	}
 	request.Header.Set("Lambda-Runtime-Function-Error-Type", kind)
-	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request) // no proxy stands before the runtime API
+	response, err := (&http.Client{Transport: &http.Transport{}}).Do(request) // the runtime API has no proxy
 	if err != nil {
 		return fmt.Errorf("report failed start: %w", err)
 	}
 	return response.Body.Close()
 }
 
-// silence is how long a call may say nothing. It leaves time for another attempt within the minute that infra/stream.yml
+// silence is how long a call may be silent. It leaves time for another attempt within the minute that infra/stream.yml
 // gives the functions.
 const silence = 15 * time.Second
 
@@ -74,8 +74,8 @@ func Account(ctx context.Context) (aws.Config, error) {
 	return account, nil
 }
 
-// Survive, deferred, turns a panic into an error that shows nothing of a payload. Unrecovered it would fail the invocation as a
-// whole: Lambda would deliver again what the function has delivered, and log the panic as it is.
+// Survive, deferred, turns a panic into an error that shows nothing of a payload. An unrecovered panic would fail the whole
+// invocation: Lambda would redeliver what the function has delivered, and log the panic's text.
 func Survive(err *error) {
 	if v := recover(); v != nil {
 		*err = errors.New(record.Panicked(v).Message)

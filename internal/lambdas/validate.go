@@ -10,13 +10,13 @@ import (
 	"aws-streaming-pipeline/record/schema/shred"
 )
 
-// Validation is the setting of the schema. The file is the daemon's, but comes with the function, so that a cold start reads
-// nothing from S3.
+// Validation is the setting of the schema. The file is the same as the daemon's, but is packaged with the function, so that
+// a cold start reads nothing from S3.
 type Validation struct {
 	Schema string `envconfig:"SCHEMA" desc:"JSON Schema file: a path in the function's package, or in a layer under /opt. Records that violate it go to the error prefix. Default: none."`
 }
 
-// Checker reads the schema. It is nil if there is none, and then allows all records.
+// Checker returns a checker for the schema, or nil, which allows all records, if there is none.
 func (v Validation) Checker() (*shred.Checker, error) {
 	if v.Schema == "" {
 		return nil, nil

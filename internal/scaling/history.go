@@ -14,12 +14,12 @@ const HistoryCapacity = 20
 // skew is how far the clocks of two hosts may differ, and how long a run may take until it reads what another wrote.
 const skew = 2 * time.Minute
 
-// ParseHistory reads the changes of the last day from the value of a tag, which the stream carries wherever it goes: seconds
-// since 1970 with spaces between them. A time followed by "=4" is an attempt to change a stream of four shards. It counts
-// as a change only if the stream has another number of shards now. So an attempt that the service refused, or whose run
-// died before it made the change, is not one, and nobody has to take it back.
+// ParseHistory returns the changes of the last day from the value of the stream's tag: seconds since 1970, separated by
+// spaces. A time followed by "=4" is an attempt to change a stream of four shards. It counts as a change only if the stream
+// has a different number of shards now. So an attempt that the service refused, or whose run died before it made the
+// change, does not count, and need not be removed.
 //
-// An empty value has no changes. What cannot be read is left out and named in the error: the rest is still good.
+// An empty value has no changes. Entries that cannot be parsed are left out and named in the error; the result is usable.
 func ParseHistory(value string, shards int, now time.Time) ([]time.Time, error) {
 	var changes []time.Time
 	var bad []string
@@ -45,11 +45,11 @@ func ParseHistory(value string, shards int, now time.Time) ([]time.Time, error) 
 	return changes, nil
 }
 
-// FormatHistory writes the changes of the last day, the newest ones if there are too many, and after them the attempt that
-// is about to be made with a stream of so many shards.
+// FormatHistory formats the changes of the last day, the newest ones if there are too many, followed by the attempt about
+// to be made on a stream with the given number of shards.
 //
-// Two runs that look at the same stream write the same history but for the second, whichever is the last to write, and the
-// service makes one of their changes. So the attempt that stays stands for the change that was made.
+// Two runs that see the same stream write the same history except for the attempt's second, and the service makes one of
+// their changes. So whichever attempt is written last represents the change that was made.
 func FormatHistory(changes []time.Time, attempt time.Time, shards int) string {
 	var words []string
 	for _, t := range changes {

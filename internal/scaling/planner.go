@@ -1,7 +1,7 @@
-// Package scaling says how many shards a Kinesis stream should have.
+// Package scaling decides how many shards a Kinesis stream should have.
 //
-// A Planner is pure: it is given the time, the shard count, the last hour's metrics and the last day's scalings, and
-// answers with a Decision. Who carries it out, and where the scalings are remembered, is the caller's.
+// A Planner is pure: from the time, the shard count, the last hour's metrics and the last day's changes, it makes a
+// Decision. The caller carries it out and stores the changes.
 //
 // # Rules of the service
 //
@@ -11,7 +11,7 @@
 //   - not more than twice, not less than half the open shards;
 //   - only in provisioned mode, and only while the stream is ACTIVE;
 //   - targets that are a multiple of 25% of the present count are reached fastest;
-//   - a shard takes 1 MiB and 1,000 records a second.
+//   - a shard accepts 1 MiB and 1,000 records per second.
 //
 // # Policy
 //
@@ -21,11 +21,11 @@
 // rise is climbed in few steps and nothing is given up that will be needed soon. The changes of a day are few: the fewer
 // are left, the more has to be saved by shrinking, and the last Reserve are for growing alone.
 //
-// Metrics tell of the past minute only. So a stream doubles where more than a fiftieth of the records was refused, or where
-// the load has jumped by a quarter from one minute to the next and does not fit: how far it goes, nobody can tell yet.
+// Metrics only describe the past minute. So a stream doubles if more than a fiftieth of the records was refused, or if the
+// load has jumped by a quarter from one minute to the next and does not fit: nobody knows yet how far it will rise.
 //
-// Refusals that become fewer after a change are not met by another: producers work off what they held back, and send it
-// many times, so that refusals say little of how much there is.
+// Decreasing refusals after a change do not trigger another: producers are sending their backlog, and send records several
+// times, so refusals say little about the load.
 //
 // In the simulations of the tests, with metrics that are 20 seconds late and shards that are there after 30, a doubling of
 // the traffic throttles producers for less than 2 minutes: one to be measured, and these. Later metrics and slower shards
@@ -115,7 +115,7 @@ func (m Minute) demand() float64 {
 	return shards
 }
 
-// skewed is the share of the capacity below which refused writes are no matter of the shard count.
+// skewed is the share of the capacity below which refused writes do not depend on the shard count.
 const skewed = 0.25
 
 // bounded is the demand of a minute that was throttled under another shard count, as far as it must be believed: well
@@ -129,7 +129,7 @@ func (m Minute) bounded() float64 {
 // knows: the load may have doubled, or producers may have sent the same records again and again.
 const believed = 0.8
 
-// throttled tells that writes were refused for more than a stray burst: one record in a thousand.
+// throttled reports whether more writes were refused than in a stray burst: more than one record in a thousand.
 func (m Minute) throttled() bool { return m.Rejected > m.Records/1000 }
 
 // Stream is what is known of a stream.
@@ -176,7 +176,7 @@ const (
 	KeepSkewed    Reason = "keep-skewed"    // writes are refused although the stream is nearly empty: a hot key
 )
 
-// Plan decides. It never asks for what UpdateShardCount would refuse.
+// Plan returns a decision. It never requests a change that UpdateShardCount would refuse.
 func (p Planner) Plan(now time.Time, s Stream) Decision {
 	switch {
 	case s.OnDemand:
@@ -256,9 +256,9 @@ func (p Planner) grow(now time.Time, s Stream) (Decision, bool) {
 // the stream took, with a fifteenth of the shards to spare after it was doubled.
 const drain = 15 * time.Minute
 
-// answered tells that what the last two minutes had refused is what the last change is there for: it may not have had
-// effect in both of them, or producers still work off what they held back, and so less and less is refused. A change is
-// not followed by another for the same reason then. Refusals that begin anew are another matter.
+// answered reports whether the last change already responds to the refusals of the last two minutes: it may not have been
+// effective in both, or producers are still sending their backlog, so that fewer and fewer records are refused. Then the
+// same reason does not trigger another change. Refusals that begin anew do.
 func (p Planner) answered(now, changed time.Time, latest []Minute) bool {
 	if now.Sub(changed) > drain {
 		return false
@@ -315,8 +315,8 @@ func lastTwo(now time.Time, minutes []Minute) []Minute {
 	return nil
 }
 
-// jumps tells that the load has risen by a quarter from one minute to the next. What was refused before has had its
-// answer already.
+// jumps reports whether the load has risen by a quarter from one minute to the next. Earlier refusals have been responded
+// to already.
 func jumps(latest []Minute) bool {
 	return len(latest) == 2 && !latest[0].throttled() && latest[1].demand() > 1.25*latest[0].demand()
 }

@@ -1,5 +1,5 @@
-// Package serve has what every HTTP server of the product has in common: no client can hold a connection, or the memory that
-// belongs to it, for longer than a bound.
+// Package serve configures all HTTP servers of the product: no client can hold a connection, or its memory, for longer than
+// a limit.
 package serve
 
 import (
@@ -18,8 +18,8 @@ const (
 	maxHeader = 32 << 10
 )
 
-// New returns a server for the handler. A request has to arrive within exchange, and its answer has to be taken within
-// exchange, or the connection is closed.
+// New returns a server for the handler. It closes a connection if a request does not arrive within exchange, or if its
+// response is not read within exchange.
 func New(handler http.Handler, exchange time.Duration) *http.Server {
 	return &http.Server{
 		Handler:           handler,
@@ -28,8 +28,8 @@ func New(handler http.Handler, exchange time.Duration) *http.Server {
 	}
 }
 
-// PerAddress returns a listener that closes a connection at once if its address has most of them open already. So a client
-// that opens one connection after another takes neither memory nor the place of another client, such as the kubelet.
+// PerAddress returns a listener that allows at most most open connections per address and closes further ones at once. So a
+// client that opens many connections uses up neither memory nor the slots of other clients, such as the kubelet.
 func PerAddress(listener net.Listener, most int) net.Listener {
 	return &perAddress{Listener: listener, most: most, open: make(map[string]int)}
 }
@@ -82,7 +82,7 @@ func host(a net.Addr) string {
 	return a.String()
 }
 
-// counted tells its listener when it is closed.
+// counted notifies its listener when it is closed.
 type counted struct {
 	net.Conn
 	leave func()

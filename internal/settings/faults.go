@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Faults gathers what is wrong with the settings of one struct: at most one fault for each variable, so that what follows
-// from a fault is not reported beside it.
+// Faults collects what is wrong with the settings of one struct: at most one fault per variable, so that the consequences
+// of a fault are not reported as well.
 type Faults struct {
 	names   []string          // of all variables, in the order of the fields
 	written map[string]string // the variables' values as texts
@@ -35,7 +35,7 @@ func (f *Faults) checkRules(s Setting, value reflect.Value) {
 	}
 }
 
-// brief is the first sentence of a setting's meaning, to go on after a colon.
+// brief returns the first sentence of a setting's meaning, to follow a colon.
 func (s Setting) brief() string {
 	sentence, _, _ := strings.Cut(s.Meaning, ". ")
 	sentence = strings.TrimSuffix(sentence, ".")
@@ -53,7 +53,7 @@ func less(a, b reflect.Value) bool {
 	return a.Int() < b.Int()
 }
 
-// text writes a value as one sets it.
+// text formats a value as in a setting.
 func text(v reflect.Value) string {
 	d, ok := v.Interface().(time.Duration)
 	if !ok {
@@ -68,7 +68,7 @@ func text(v reflect.Value) string {
 	return t
 }
 
-// Check adds a fault, which names the variable, its value and what would be right, unless ok holds.
+// Check adds a fault that names the variable, its value and what is wanted, unless ok is true.
 func (f *Faults) Check(ok bool, name, want string) {
 	if !ok {
 		f.Add(name, errors.New("want "+want))
@@ -80,8 +80,8 @@ func (f *Faults) OneOf(name, value string, allowed ...string) {
 	f.Check(slices.Contains(allowed, value), name, either(allowed))
 }
 
-// Add adds what is wrong with the value of a variable; nil adds nothing, nor does a second fault of the same variable. It
-// panics if there is no such variable.
+// Add adds an error in the value of a variable; it ignores nil, and a second fault of the same variable. It panics if there
+// is no such variable.
 func (f *Faults) Add(name string, err error) {
 	if !slices.Contains(f.names, name) {
 		panic("settings: there is no variable " + name)
@@ -91,12 +91,12 @@ func (f *Faults) Add(name string, err error) {
 	}
 }
 
-// Sound says that none of the variables has a fault, so that their values may be compared.
+// Sound reports whether none of the variables has a fault, so that their values may be compared.
 func (f *Faults) Sound(names ...string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool { return f.faults[name] != nil })
 }
 
-// Err joins all faults in the order of the settings, and is nil if there are none.
+// Err returns all faults joined in the order of the settings, or nil if there are none.
 func (f *Faults) Err() error {
 	var all []error
 	for _, name := range f.names {

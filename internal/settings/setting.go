@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Setting describes one environment variable: what the tags of its field say.
+// Setting describes an environment variable, from the tags of its field.
 type Setting struct {
 	Name     string
 	Required bool
@@ -59,7 +59,7 @@ func Groups[T any]() []Group {
 	return groups
 }
 
-// Bounds says which values are allowed, such as "1s to 24h" or "2 or more". It is empty if the tags set no bounds.
+// Bounds describes the allowed values, such as "1s to 24h" or "2 or more". It is empty if the tags set no bounds.
 func (s Setting) Bounds() string {
 	switch {
 	case s.Min != "" && s.Max != "":
@@ -72,7 +72,7 @@ func (s Setting) Bounds() string {
 	return ""
 }
 
-// Help is the meaning, then the bounds and the default. A default that depends on other settings stands in the meaning.
+// Help returns the meaning, the bounds and the default. A default that depends on other settings is part of the meaning.
 func (s Setting) Help() string {
 	var rest []string
 	if bounds := s.Bounds(); bounds != "" {
@@ -90,7 +90,7 @@ func (s Setting) Help() string {
 	return s.Meaning + " (" + strings.Join(rest, "; ") + ")"
 }
 
-// Camel writes a variable's name as values of charts and parameters of templates are written: COMMIT_INTERVAL becomes
+// Camel converts a variable's name to the style of chart values and template parameters: COMMIT_INTERVAL becomes
 // commitInterval.
 func Camel(name string) string {
 	first, rest, _ := strings.Cut(strings.ToLower(name), "_")
@@ -104,7 +104,7 @@ func Camel(name string) string {
 	return b.String()
 }
 
-// want says which values are right, in the words of an error: "a duration from 1s to 24h, such as 5m".
+// want describes the valid values for an error: "a duration from 1s to 24h, such as 5m".
 func (s Setting) want(field reflect.Value) string {
 	if len(s.OneOf) > 0 {
 		return either(s.OneOf)
@@ -121,8 +121,8 @@ func (s Setting) want(field reflect.Value) string {
 	return want
 }
 
-// kindOf describes the values of a type, and says whether they are numbers that have a unit. A type with a form of its own
-// describes it by a method Want.
+// kindOf describes the values of a type, and reports whether they are numbers with a unit. A type with its own form
+// describes it with a method Want.
 func kindOf(field reflect.Value) (kind string, unit bool) {
 	switch f := field.Addr().Interface().(type) {
 	case interface{ Want() string }:

@@ -1,5 +1,5 @@
-// Package settings reads a program's environment variables into a struct whose tags say everything about them once, and
-// reports every fault at once.
+// Package settings reads a program's environment variables into a struct whose tags describe them, and reports all faults
+// at once.
 //
 //	type Config struct {
 //		BatchConfig `group:"Batches"`
@@ -11,8 +11,8 @@
 //		Split    string        `envconfig:"SPLIT_RECORDS" default:"none" oneof:"none,json,lines" desc:"..."`
 //	}
 //
-// Settings of one subject form a struct of their own, which is embedded: a program may take those that it shares with
-// others, and reads the fields as its own. The documents, the chart and its schema are made from the same tags.
+// The settings of one subject form an embedded struct, so that programs can share them and use the fields as their own. The
+// documentation, the chart and its schema are generated from the same tags.
 package settings
 
 import (
@@ -72,8 +72,7 @@ func eachField(v reflect.Value, do func(Setting, reflect.StructField, reflect.Va
 	}
 }
 
-// SetDefaults gives the fields of a struct the values that they have when no variable is set. It panics if a default
-// does not parse.
+// SetDefaults sets the fields of a struct to their defaults. It panics if a default does not parse.
 func SetDefaults(into any) {
 	eachField(reflect.ValueOf(into).Elem(), func(s Setting, _ reflect.StructField, value reflect.Value) { setDefault(s, value) })
 }
@@ -84,7 +83,7 @@ func setDefault(s Setting, field reflect.Value) {
 	}
 }
 
-// mustParse reads a text of a tag. It panics if that does not parse: the tags are wrong.
+// mustParse parses the text of a tag. It panics if the text does not parse: the tag is wrong.
 func mustParse(name string, kind reflect.Type, text string) reflect.Value {
 	value := reflect.New(kind)
 	if err := parse(value.Interface(), text); err != nil {

@@ -1,12 +1,12 @@
-// Package streams names Kinesis streams and their fan-out consumers, each by a name or by an ARN.
+// Package streams identifies Kinesis streams and their fan-out consumers by name or ARN.
 package streams
 
 import "strings"
 
-// ID is the name of a stream, or its ARN, which may be one of another account.
+// ID is the name of a stream, or its ARN, which may be in another account.
 type ID string
 
-// Name is the stream's name.
+// Name returns the stream's name.
 func (id ID) Name() string {
 	if !isARN(id) {
 		return string(id)
@@ -15,7 +15,7 @@ func (id ID) Name() string {
 	return name
 }
 
-// ByName is the StreamName of a request: nil if the stream is given by its ARN.
+// ByName returns the StreamName of a request: nil if the stream is given by its ARN.
 func (id ID) ByName() *string {
 	if isARN(id) {
 		return nil
@@ -23,7 +23,7 @@ func (id ID) ByName() *string {
 	return (*string)(&id)
 }
 
-// ByARN is the StreamARN of a request: nil if the stream is given by its name.
+// ByARN returns the StreamARN of a request: nil if the stream is given by its name.
 func (id ID) ByARN() *string {
 	if !isARN(id) {
 		return nil
@@ -31,7 +31,7 @@ func (id ID) ByARN() *string {
 	return (*string)(&id)
 }
 
-// Valid tells whether the ID keeps to the patterns of StreamName and StreamARN (Kinesis API Reference, PutRecords).
+// Valid reports whether the ID matches the pattern of StreamName or StreamARN (Kinesis API Reference, PutRecords).
 func (id ID) Valid() bool {
 	name := id.Name()
 	for _, b := range []byte(name) {
@@ -46,10 +46,10 @@ func (id ID) Valid() bool {
 // ConsumerID is the name of a fan-out consumer, or its ARN.
 type ConsumerID string
 
-// IsARN tells that the consumer is there already, and not registered when there is none of its name.
+// IsARN reports whether the consumer is given by ARN: then it must exist, and is not registered.
 func (id ConsumerID) IsARN() bool { return isARN(id) }
 
-// Of tells whether a consumer that is given by its ARN is one of the stream with this ARN.
+// Of reports whether a consumer that is given by its ARN belongs to the stream with this ARN.
 func (id ConsumerID) Of(stream string) bool {
 	return strings.HasPrefix(string(id), stream+"/consumer/")
 }

@@ -1,4 +1,4 @@
-// Package version tells which version of the product this binary is.
+// Package version returns the version of this binary.
 package version
 
 import "runtime/debug"
@@ -6,7 +6,7 @@ import "runtime/debug"
 // release is set by the linker: -ldflags "-X aws-streaming-pipeline/internal/version.release=1.2.3".
 var release string
 
-// String is the release, or the revision that the binary was built from, or "dev".
+// String returns the release, or the revision that the binary was built from, or "dev".
 func String() string {
 	if release != "" {
 		return release
