@@ -6,8 +6,9 @@ import (
 	"unicode/utf8"
 )
 
-// AppendUnescaped appends what a valid JSON string says, given without its quotes. Half a surrogate pair becomes U+FFFD:
-// UTF-8 cannot say it. It appends no more bytes than the string has, and so may write over it: dst may end where text begins.
+// AppendUnescaped appends the text of a valid JSON string, given without its quotes. Half a surrogate pair becomes U+FFFD,
+// since UTF-8 cannot represent it. It appends no more bytes than the string has, so it may overwrite it: dst may end where
+// text begins.
 func AppendUnescaped(dst, text []byte) []byte {
 	plain := 0 // the bytes since the last escape
 	for i := 0; i < len(text); {
@@ -37,7 +38,7 @@ func AppendUnescaped(dst, text []byte) []byte {
 	return dst
 }
 
-// HasLoneSurrogate tells that AppendUnescaped does not give what a valid string says, but U+FFFD for half a surrogate pair.
+// HasLoneSurrogate reports whether a valid string has half a surrogate pair, which AppendUnescaped replaces with U+FFFD.
 func HasLoneSurrogate(text []byte) bool {
 	for {
 		i := bytes.IndexByte(text, '\\')

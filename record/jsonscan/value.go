@@ -151,7 +151,7 @@ func Separator(b []byte, i int, closing byte) (more bool, next int, p Problem) {
 	return false, i, p
 }
 
-// Literal tells whether true, false or null, whichever is given, stands at i, and returns the offset after it.
+// Literal reports whether the literal (true, false or null) is at i, and returns the offset after it.
 func Literal(b []byte, i int, literal string) (end int, ok bool) {
 	end = i + len(literal)
 	return end, end <= len(b) && string(b[i:end]) == literal

@@ -255,7 +255,7 @@ func (f protoFile) root(name string) (*protoMessage, error) {
 	return roots[0], nil
 }
 
-// uses tells that a message type is a field of another one, other than those within it, as the entries of its maps are.
+// uses reports whether a message type is a field of another one that is not nested in it, as the entries of its maps are.
 func (f protoFile) uses(m *protoMessage) bool {
 	for _, other := range f {
 		within := strings.HasPrefix(other.name, m.name+".")

@@ -42,7 +42,7 @@ type protoField struct {
 	zero     []byte           // the text of its zero value
 }
 
-// packable tells whether several values may lie in one.
+// packable reports whether several values may be packed into one.
 func (f *protoField) packable() bool { return f.repeated && f.wire != protowire.BytesType }
 
 // noOneof is the oneof of a field that is in none.

@@ -26,7 +26,7 @@ const (
 	headerBytes     = 2 + len(uuid.UUID{})
 )
 
-// ErrUnknown tells that a registry has no such schema version.
+// ErrUnknown is the error for a schema version that the registry does not have.
 var ErrUnknown = errors.New("the registry has no such schema version")
 
 // Service is a schema registry.
@@ -69,7 +69,7 @@ func New(service Service, log *slog.Logger, counted func(result string)) *Regist
 	return &Registry{service: service, log: log, counted: counted, flights: make(map[uuid.UUID]chan struct{}), trouble: make(map[uuid.UUID]error)}
 }
 
-// Framed tells whether a payload begins like a frame.
+// Framed reports whether a payload begins like a frame.
 func (r *Registry) Framed(payload []byte) bool {
 	return len(payload) > 0 && payload[0] == headerVersion
 }
@@ -79,7 +79,7 @@ func (r *Registry) Framed(payload []byte) bool {
 // from one producer, and can be re-driven.
 const mostStrange = 16
 
-// Open is record.Frames's.
+// Open implements record.Frames.
 func (r *Registry) Open(ctx context.Context, payload []byte, limit int, strange *int) ([]byte, *record.Fault, error) {
 	if len(payload) < headerBytes {
 		return nil, faultOf(record.CodeRegistryFrameCorrupt, "a frame has %d bytes, and the payload %d", headerBytes, len(payload)), nil
@@ -263,7 +263,7 @@ func (r *Registry) keep(id uuid.UUID, d Definition, err error) *version {
 	return c.version
 }
 
-// Health tells what keeps records waiting.
+// Health returns an error if records wait for schemas that cannot be looked up.
 func (r *Registry) Health() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -23,10 +23,10 @@ func faultOf(code, format string, args ...any) *record.Fault {
 	return &record.Fault{Type: record.ProcessingFailed, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// checkSize tells whether text is within its bound.
+// checkSize returns an error if text exceeds its bound.
 func checkSize(text []byte, limit int) error {
 	if len(text) > limit {
-		return faultOf(record.CodeRegistryTooLarge, "the data come to more than the %d bytes of JSON that are left for this Kinesis record", limit)
+		return faultOf(record.CodeRegistryTooLarge, "the data decode to more than the %d bytes of JSON left for this Kinesis record", limit)
 	}
 	return nil
 }
@@ -40,7 +40,7 @@ func more(dst []byte, base, limit int) ([]byte, error) {
 	return dst, checkSize(dst[base:], limit)
 }
 
-// checkDepth tells whether an object or array may lie so deep.
+// checkDepth returns an error if an object or array is nested too deeply.
 func checkDepth(depth int) error {
 	if depth > jsonscan.MaxDepth {
 		return faultOf(record.CodeJSONTooDeep, "the data are nested deeper than %d levels", jsonscan.MaxDepth)

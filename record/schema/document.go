@@ -89,7 +89,7 @@ func readArray(d *json.Decoder) (any, error) {
 	return list, err
 }
 
-// hasID tells that a value of the map, or a value within one, is an object with an $id.
+// hasID reports whether a value of the map, or a value within one, is an object with an $id.
 func hasID(in map[string]any) bool {
 	for _, v := range in {
 		if hasIDWithin(v) {

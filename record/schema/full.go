@@ -171,7 +171,7 @@ func coerceText(f *Field, text string) any {
 	return text
 }
 
-// stringify gives a value that is no string its text where a string is declared.
+// stringify converts a value that is not a string to text if a string is declared.
 func stringify(f *Field, v any) any {
 	if f.Type != "string" {
 		return v

@@ -110,8 +110,7 @@ var errTooExpensive = errors.New("too expensive")
 // with. Numbers as programs write them come to one, or to fifteen where all of them are near the least that a double holds.
 const digitsPerByte = 16
 
-// validate checks a decoded record of so many bytes. The error is errTooExpensive, or a *record.Fault of a record that made the validator
-// panic.
+// validate checks a decoded record of size bytes. The error is errTooExpensive, or a *record.Fault if the validator panicked.
 func (g *general) validate(members map[string]any, size int) (verdict, error) {
 	c, err := g.take()
 	if err != nil {

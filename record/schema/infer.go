@@ -59,12 +59,12 @@ type Inferrer struct {
 	observed int // how many
 }
 
-// NewInferrer returns an Inferrer that knows nothing.
+// NewInferrer returns an Inferrer that has seen no records.
 func NewInferrer() *Inferrer {
 	return &Inferrer{root: newObserved()}
 }
 
-// Add learns from a record. It is an error if that is no JSON object.
+// Add learns from a record. It returns an error if the record is not a JSON object.
 func (i *Inferrer) Add(data []byte) error {
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()

@@ -266,7 +266,7 @@ func plainKind(byType, chosen Kind) Kind {
 	return byType
 }
 
-// holdsOnly tells that whatever fits the field's column is of its JSON type or was coerced from another one.
+// holdsOnly reports whether whatever fits the field's column is of its JSON type or was coerced from another one.
 func holdsOnly(f *Field) bool {
 	switch f.Kind {
 	case String:
@@ -430,7 +430,7 @@ func (p *parser) checkExtension(keyword, pointer string) {
 	}
 }
 
-// rule reads one constraint and tells whether the fast path can hold it.
+// rule reads one constraint and reports whether the fast path can check it.
 func (p *parser) rule(r *Rules, o *object, f *Field, keyword, pointer string) bool {
 	here := at(pointer, keyword)
 	value := o.values[keyword]

@@ -50,7 +50,7 @@ func (t *translation) run() error {
 	return nil
 }
 
-// term translates what stands at the cursor and moves behind it.
+// term translates the term at the cursor and moves past it.
 func (t *translation) term() error {
 	switch c := t.next(); c {
 	case '\\':
@@ -235,7 +235,7 @@ var controls = map[rune]rune{'t': '\t', 'n': '\n', 'v': '\v', 'f': '\f', 'r': '\
 // escape reads an escape, behind its backslash, that stands for one character or for a set.
 func (t *translation) escape() (c rune, set string, err error) {
 	if t.at == len(t.from) {
-		return 0, "", fmt.Errorf("a backslash has nothing behind it")
+		return 0, "", fmt.Errorf("nothing follows a backslash")
 	}
 	switch c = t.next(); c {
 	case 'd', 'D', 'w', 'W': // of ASCII in either language
@@ -323,7 +323,7 @@ func (t *translation) unicode() (rune, error) {
 	return 0, fmt.Errorf("half a surrogate pair cannot stand in a text of UTF-8")
 }
 
-// hex reads a number of so many digits.
+// hex reads a number with the given number of digits.
 func (t *translation) hex(digits int) (rune, error) {
 	text := string(t.from[t.at:min(len(t.from), t.at+digits)])
 	c, err := strconv.ParseUint(text, 16, 32)

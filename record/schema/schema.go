@@ -1,5 +1,4 @@
-// Package schema says what the records of a stream look like: which members they have, of which types, and which rules
-// hold for them.
+// Package schema describes the records of a stream: which members they have, of which types, and which rules apply.
 //
 // One JSON Schema document (draft 2020-12) is the source of everything that depends on it: the validation of records,
 // the columns of Parquet files, the coercions between a record's text and a column, and the Athena table. Parse reads
@@ -21,12 +20,12 @@
 //	array with items                list
 //	anything else                   json: the value's JSON text in a string column
 //
-// Where that is not what is wanted, a property says so with the extension keywords
+// A property can change that with the extension keywords
 //
 //	"x-parquet":         "int32", "int64", "float", "double", "boolean", "string", "decimal(p,s)", "date",
 //	                     "timestamp-millis", "timestamp-micros", "json" or "map"
 //	"x-timestamp-unit":  "s", "ms" or "us": numbers in a timestamp column count these since 1970
-//	"x-null-values":     texts that mean null, as ["NA"]
+//	"x-null-values":     texts that mean null, such as ["NA"]
 //	"x-non-finite":      true if the texts "NaN", "Infinity" and "-Infinity" are values of a float or double column
 //
 // and the document's root with
@@ -36,14 +35,13 @@
 //
 // # Coercion
 //
-// Records that were CSV once carry all their values as strings. Unless it is switched off, a value becomes what its
-// column holds as Athena's OpenX JSON SerDe does it: "42" and "42.0" are the number 42, "true" in any case is a
-// boolean, a number or a boolean in a string column is its own text, an object or array there its JSON text. The empty
-// string in a column that is not a string is null, and so are the x-null-values. A null counts as an absent member
-// unless `type` lists null; so it satisfies every rule but `required`. In an array, where nothing can be absent, `type`
-// must list it.
+// Records converted from CSV have only strings as values. Unless coercion is off, a value is converted to the type of its
+// column as in Athena's OpenX JSON SerDe: "42" and "42.0" become the number 42, "true" in any case becomes a boolean, and in
+// a string column, a number or boolean becomes its text, and an object or array its JSON text. In a column that is not a
+// string, the empty string is null, and so are the x-null-values. A null counts as an absent member unless `type` lists
+// null, so it satisfies every rule but `required`. In an array, where nothing can be absent, `type` must list it.
 //
-// A date-time may then also be written as Hive and SQL write it, with a space for the T or without a zone.
+// With coercion, a date-time may also have the form of Hive and SQL, with a space instead of the T, or without a zone.
 //
 // Integers may be written with a fraction or an exponent (1.0, 1e3) where the value is whole, as JSON Schema has it.
 //
@@ -51,10 +49,10 @@
 //
 // type, properties, required, additionalProperties (true or false), items, enum (of strings), minimum, maximum,
 // exclusiveMinimum, exclusiveMaximum, minLength, maxLength, pattern, minItems, maxItems and the formats date and
-// date-time are checked while a record is taken apart, at next to no cost. All other vocabulary (oneOf, if, $ref,
-// multipleOf, ...) is checked by a general validator over the record after coercion, which costs some 20 µs a record;
-// Schema.NeedsFull tells. Other formats are annotations, as the specification has it. Numbers are compared exactly, and
-// patterns are those of ECMA-262. docs/schemas.md has the list of all keywords.
+// date-time are checked while a record is shredded, at almost no cost. All other keywords (oneOf, if, $ref, multipleOf,
+// ...) are checked by a general validator on the record after coercion, which takes some 20 µs per record;
+// Schema.NeedsFull reports whether it is needed. Other formats are annotations, as in the specification. Numbers are
+// compared exactly, and patterns are those of ECMA-262. docs/schemas.md lists all keywords.
 package schema
 
 import (
@@ -67,8 +65,8 @@ import (
 const (
 	// EventIDColumn is the column of the pipeline's own id of a record. It is the last one.
 	EventIDColumn = "event_id"
-	// ExtraColumn is the column that keeps, as one JSON object, what has no column of its own. A member below the top
-	// level stands there under its JSON Pointer (RFC 6901).
+	// ExtraColumn is the column that keeps all members without a column, as one JSON object. A member below the top level
+	// is stored under its JSON Pointer (RFC 6901).
 	ExtraColumn = "_extra"
 	// maxDepth is the number of levels that columns may be nested. It keeps Parquet's levels within a byte.
 	maxDepth = 32
@@ -100,16 +98,16 @@ var kindNames = [...]string{
 	Group: "group", List: "list", Map: "map",
 }
 
-// String returns the name that x-parquet knows the kind by.
+// String returns the kind's name in x-parquet.
 func (k Kind) String() string { return kindNames[k] }
 
-// Scalar tells that a value of this kind fills exactly one column.
+// Scalar reports whether a value of this kind fills exactly one column.
 func (k Kind) Scalar() bool { return k < Group }
 
-// time tells that values of this kind are dates or times.
+// time reports whether values of this kind are dates or times.
 func (k Kind) time() bool { return k == Date || k == TimestampMillis || k == TimestampMicros }
 
-// Text tells that values of this kind are kept as text.
+// Text reports whether values of this kind are stored as text.
 func (k Kind) Text() bool { return k == String || k == JSON }
 
 // Schema is a compiled JSON Schema. It does not change after Parse and is safe for concurrent use.
@@ -131,11 +129,12 @@ type Schema struct {
 	full *general
 }
 
-// NeedsFull tells that the document has rules beyond those of the fast path, so that Validate must see every record.
+// NeedsFull reports whether the document has rules beyond those of the fast path, so that every record must go through
+// Validate.
 func (s *Schema) NeedsFull() bool { return s.full != nil }
 
-// Plain returns the schema as it is for formats that have no columns: values have the types and formats of JSON Schema,
-// whatever x-parquet makes of them in a column, and nothing is kept in _extra.
+// Plain returns the schema for formats without columns: values have the types and formats of JSON Schema, whatever
+// x-parquet says, and nothing is kept in _extra.
 func (s *Schema) Plain() *Schema {
 	plain := *s
 	plain.Extra = false
@@ -184,8 +183,8 @@ type Field struct {
 	Precision, Scale int  // of Decimal
 	Unit             Unit
 	Required         bool
-	// Nullable tells that type lists null, or is not there. Other fields take a null for an absent member, if coercion
-	// is on.
+	// Nullable is set if type lists null or is missing. In other fields, a null counts as an absent member if coercion is
+	// on.
 	Nullable  bool
 	NullTexts []string
 	NonFinite bool   // of Float and Double: texts stand for NaN and infinities

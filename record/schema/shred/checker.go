@@ -7,8 +7,8 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// Checker tells whether records hold to a schema, for formats that have no columns: types and formats mean what they mean in
-// JSON Schema, whatever x-parquet says. It is safe for concurrent use. A nil one allows all records.
+// Checker checks records against a schema, for formats without columns: types and formats mean what they mean in JSON
+// Schema, whatever x-parquet says. It is safe for concurrent use. A nil Checker allows all records.
 type Checker struct{ scans sync.Pool }
 
 // NewChecker returns a Checker for the schema.
@@ -17,8 +17,8 @@ func NewChecker(s *schema.Schema) *Checker {
 	return &Checker{sync.Pool{New: func() any { return newScan(plain) }}}
 }
 
-// AppendJSONLine is record.AppendJSONLine, and refuses the records that do not hold to the schema. It reads a payload once.
-// An error is always a *record.Fault.
+// AppendJSONLine is record.AppendJSONLine, but also refuses records that violate the schema. It reads a payload once. An
+// error is always a *record.Fault.
 func (c *Checker) AppendJSONLine(dst []byte, r *record.Record) ([]byte, error) {
 	if c == nil || r.Fault != nil {
 		return record.AppendJSONLine(dst, r)

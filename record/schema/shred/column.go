@@ -68,16 +68,16 @@ type Chunk struct {
 // mark is where the record under way began in a column that is not flat.
 type mark struct{ values, levels, buf int }
 
-// Flat tells that every row has one value or null, so that there are no levels but Nulls.
+// Flat reports whether every row has one value or null, so that Nulls replaces the levels.
 func (c *Column) Flat() bool { return c.MaxRep == 0 && c.MaxDef <= 1 }
 
-// WideDecimal tells that values are kept as 16 bytes.
+// WideDecimal reports whether values are stored as 16 bytes.
 func (c *Column) WideDecimal() bool { return c.Field.Kind == schema.Decimal && c.Field.Precision > 18 }
 
-// Bytes tells that the values are in Chunks.
+// Bytes reports whether the values are in Chunks.
 func (c *Column) Bytes() bool { return c.Field.Kind.Text() || c.WideDecimal() }
 
-// Values is the number of values that are not null.
+// Values returns the number of values that are not null.
 func (c *Column) Values() int {
 	switch {
 	case c.Bytes():
@@ -90,7 +90,7 @@ func (c *Column) Values() int {
 	return len(c.Ints)
 }
 
-// Levels is the number of values with those that are null.
+// Levels returns the number of values, including nulls.
 func (c *Column) Levels() int {
 	if c.Flat() {
 		return c.Values() + len(c.Nulls)

@@ -1,8 +1,8 @@
-// Package shred takes JSON records apart into typed column vectors.
+// Package shred splits JSON records into typed column vectors.
 //
-// It does so in one pass that also checks the JSON (RFC 8259, UTF-8), the schema's rules and its coercions: nothing is
-// decoded twice, and in the steady state nothing is allocated. Nested columns get the definition and repetition levels
-// of the Parquet format. A record that is refused leaves no trace.
+// It does so in a single pass that also checks the JSON (RFC 8259, UTF-8), checks the schema's rules and coerces values:
+// nothing is decoded twice, and in the steady state nothing is allocated. Nested columns get the definition and repetition
+// levels of the Parquet format. A record that is refused leaves no trace.
 //
 // Two members of one name make a record malformed, as they do for Athena's OpenX SerDe; so do more than jsonscan.MaxDepth
 // levels of nesting. A surrogate escape without its partner becomes U+FFFD.
@@ -50,8 +50,8 @@ type Shredder struct {
 	rounded int
 }
 
-// New returns an empty Shredder for the schema's columns, with _extra if the schema keeps it, and event_id behind them
-// if it is wanted.
+// New returns an empty Shredder for the schema's columns, followed by _extra if the schema keeps it, and by event_id if
+// eventID is set.
 func New(s *schema.Schema, eventID bool) *Shredder {
 	shredder := &Shredder{schema: s, dates: calendar{loose: s.Coerce}}
 	p := &plan{grown: &shredder.grown}
@@ -97,8 +97,8 @@ func (s *Shredder) Columns() []*Column { return s.columns }
 // Rows is the number of records.
 func (s *Shredder) Rows() int { return s.rows }
 
-// Rounded is the number of values that a Float or Double column holds rounded: the column does not give back the number in
-// the record, see record.ParseFloat. A lenient schema has none.
+// Rounded returns the number of values that were rounded in Float or Double columns, so that the number in the record cannot
+// be restored: see record.ParseFloat. A lenient schema has none.
 func (s *Shredder) Rounded() int { return s.rounded }
 
 // Size is the number of bytes in the vectors. It depends on the records alone. Between measures, every 64 records, it is
@@ -117,10 +117,10 @@ func (s *Shredder) Reset() {
 	s.measure()
 }
 
-// HasExtra tells that the last record appended had something for _extra.
+// HasExtra reports whether the last record appended had members for _extra.
 func (s *Shredder) HasExtra() bool { return len(s.extras) > 0 }
 
-// Append adds a record. On a fault everything is as it was before; a record that carries a fault already gives that one.
+// Append adds a record. On a fault, the Shredder is unchanged; if the record already has a Fault, Append returns that one.
 func (s *Shredder) Append(r *record.Record) *record.Fault {
 	if r.Fault != nil {
 		return r.Fault
@@ -143,7 +143,7 @@ func (s *Shredder) Append(r *record.Record) *record.Fault {
 	return s.explain(r)
 }
 
-// take takes a record apart into the columns of a root.
+// take splits a record into the columns of a root.
 func (s *Shredder) take(r *record.Record, root *Node) bool {
 	for _, c := range s.nested {
 		c.begin()
