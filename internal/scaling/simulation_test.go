@@ -10,7 +10,7 @@ import (
 
 const tick = 5 * time.Second
 
-// surroundings are what a planner can not know and nobody promises.
+// surroundings are what a planner cannot know and nobody promises.
 type surroundings struct {
 	// metrics is how long after its end the metrics of a minute are there, less than a minute. The function looks then.
 	metrics time.Duration

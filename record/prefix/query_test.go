@@ -256,7 +256,7 @@ var pathPayloads = []string{
 	"{ \"a\" : \"x\" ,\r\n\t\"b\" : { \"c\" : \"y\" } }", `{"a":"\u2028","b":{"c":"` + "\u0085" + `"}}`,
 }
 
-// checkPaths holds that a query of paths takes from a payload what the interpreter takes, or leaves it to that. It tells
+// checkPaths holds that a query of paths takes from a payload what the interpreter takes, or leaves it to that. It reports
 // whether it was taken.
 func checkPaths(t *testing.T, q *query, source string, payload []byte) bool {
 	t.Helper()

@@ -250,7 +250,7 @@ func (f protoFile) root(name string) (*protoMessage, error) {
 	case name != "":
 		return nil, fmt.Errorf("message %q: want one of the schema's, such as %s", name, strings.Join(names, ", "))
 	case len(roots) != 1:
-		return nil, fmt.Errorf("the schema has %d messages that are no field of another: want the name of one (%s)", len(roots), strings.Join(names, ", "))
+		return nil, fmt.Errorf("the schema has %d messages that are not a field of another: want the name of one (%s)", len(roots), strings.Join(names, ", "))
 	}
 	return roots[0], nil
 }

@@ -94,7 +94,7 @@ func appendBase64(dst, b []byte) []byte {
 	return append(dst, '"')
 }
 
-// appendFloat appends the shortest number that gives the same float of so many bits, in the manner of encoding/json.
+// appendFloat appends the shortest number that gives the same float of the given number of bits, in the manner of encoding/json.
 func appendFloat(dst []byte, f float64, bits int) []byte {
 	switch {
 	case math.IsNaN(f):

@@ -10,7 +10,7 @@ import (
 	"aws-streaming-pipeline/record/schema/shred"
 )
 
-// FuzzParse holds that whatever document is taken gives columns that records can be taken apart into and that a table can
+// FuzzParse holds that whatever document is taken gives columns that records can be decoded into and that a table can
 // be made of, and that whatever is not says so as Problems.
 func FuzzParse(f *testing.F) {
 	for _, document := range []string{

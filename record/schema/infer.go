@@ -78,7 +78,7 @@ func (i *Inferrer) Add(data []byte) error {
 // were always null have none, nor have those whose names differ from another's in case only, are empty or hold a NUL.
 //
 // Integers that do not fit 64 bits give a decimal of 38 digits. Numbers with fractions or exponents give a double if a
-// double gives each of them back (record.ParseFloat), else the numbers' own text.
+// double restores each of them (record.ParseFloat), else the numbers' own text.
 func (i *Inferrer) Schema() *Schema {
 	return &Schema{Name: "inferred", Fields: i.fields(i.root, 0), Extra: true, Lenient: true}
 }
@@ -104,7 +104,7 @@ func (i *Inferrer) fields(o *observed, depth int) []*Field {
 	return fields
 }
 
-// columnName tells whether a column may have a name. DuckDB, for one, cuts a name at a NUL.
+// columnName reports whether a column may have a name. DuckDB, for one, cuts a name at a NUL.
 func columnName(name string) bool { return name != "" && !strings.Contains(name, "\x00") }
 
 // field returns nil for a member that gets no column.
@@ -140,7 +140,7 @@ func (i *Inferrer) field(name string, o *observed, depth int) *Field {
 type observed struct {
 	nulls, booleans, strings, objects, arrays int
 	integers, wholes, numbers                 int // of 64 bits; of up to 38 digits; all others
-	inexact                                   int // numbers of any kind that no double gives back
+	inexact                                   int // numbers of any kind that no double restores
 	dates, times, integerTexts                int // of the strings
 
 	members members
@@ -298,7 +298,7 @@ func (o *observed) shape() Kind {
 	return kind
 }
 
-// numeric is the narrowest kind that holds all numbers seen, and gives each back.
+// numeric is the narrowest kind that holds all numbers seen, and restores each.
 func (o *observed) numeric() Kind {
 	switch {
 	case o.wholes+o.numbers == 0:

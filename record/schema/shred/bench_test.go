@@ -26,7 +26,7 @@ func benchRecords(text, more string) (records []record.Record, size int64) {
 	return records, size
 }
 
-// BenchmarkRecord takes 500 records a turn that hold to a schema: as lines, and into columns.
+// BenchmarkRecord takes 500 records a turn that satisfy a schema: as lines, and into columns.
 func BenchmarkRecord(b *testing.B) {
 	s, err := schema.Parse("bench", []byte(benchDocument))
 	if err != nil {

@@ -41,7 +41,7 @@ func newScan(plain *schema.Schema) *Shredder {
 	return s
 }
 
-// check appends the record's line, if the record holds to the schema.
+// check appends the record's line, if the record satisfies the schema.
 func (s *Shredder) check(dst []byte, r *record.Record) (line []byte, fault *record.Fault) {
 	s.line = record.NewObjectLine(dst, r)
 	if s.take(r, s.root) {

@@ -10,7 +10,7 @@ import (
 	"aws-streaming-pipeline/record/jsonscan"
 )
 
-// A record that holds to the schema is the same line with the schema as without, and JSON's faults are the same.
+// A record that satisfies the schema is the same line with the schema as without, and JSON's faults are the same.
 func TestChecker_WritesTheLineOfTheRecord(t *testing.T) {
 	for _, s := range []string{`{"properties":{"a":{}}}`, `{"additionalProperties":false,"properties":{"a":{},"b":{},"o":{"type":"object","properties":{"event_id":{}}}}}`} {
 		checker := NewChecker(mustParse(t, s))

@@ -8,7 +8,7 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// parseDate reads a full-date of RFC 3339, as 2014-08-14, into days since 1970.
+// parseDate reads a full-date of RFC 3339, such as 2014-08-14, into days since 1970.
 func parseDate(s []byte) (days int64, ok bool) {
 	if len(s) != 10 || s[4] != '-' || s[7] != '-' {
 		return 0, false
@@ -68,7 +68,7 @@ func (c *calendar) timestamp(s []byte) (micros int64, ok bool) {
 	return seconds*1_000_000 + fraction, true
 }
 
-// leapSecond tells that a text is a date-time with a leap second: second 60, at the end of a month in UTC (RFC 3339, section 5.7).
+// leapSecond reports whether a text is a date-time with a leap second: second 60, at the end of a month in UTC (RFC 3339, section 5.7).
 func (c *calendar) leapSecond(s []byte) bool {
 	if len(s) < 19 || string(s[17:19]) != "60" {
 		return false

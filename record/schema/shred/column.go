@@ -34,7 +34,7 @@ type Column struct {
 	Bools []byte
 
 	// chunks has the values of text columns, each with its length in four bytes before it (Parquet's PLAIN encoding),
-	// and of decimals above 18 digits, as 16 bytes big-endian.
+	// and of decimals above 18 digits, 16 bytes each, big-endian.
 	chunks []Chunk
 	buf    []byte   // the last chunk's data, or the last piece of it
 	values int      // of text columns

@@ -31,7 +31,7 @@ func codeAsLine(_ []byte, err error) string {
 }
 
 // What is told of a record does not depend on where a scan could have stopped: that it is not JSON comes first, then a name that
-// stands there twice, then what the schema does not allow.
+// is there twice, then what the schema does not allow.
 func TestFault_IsTheWorstOfTheRecord(t *testing.T) {
 	s := mustParse(t, `{"additionalProperties":false,"required":["a"],"properties":{"a":{"type":"integer","minimum":0},
 		"b":{"type":"string","maxLength":1},"d":{"type":"string","format":"date"},"t":{"type":"boolean"},"j":{"type":"object"},

@@ -8,7 +8,7 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// Node is a schema.Field with its place among the columns: what a record is taken apart by, and what a file's schema
+// Node is a schema.Field with its place among the columns: what a record is split by, and what a file's schema
 // is written from.
 type Node struct {
 	Field *schema.Field
@@ -117,7 +117,7 @@ func wordOf(s string) (word, mask uint64) {
 	return word, mask
 }
 
-// named tells that the member at b[i] has the node's name in its usual form, with the colon.
+// named reports whether the member at b[i] has the node's name in its usual form, with the colon.
 func (n *Node) named(b []byte, i int) bool {
 	if i+8 > len(b) {
 		return len(b)-i >= len(n.quoted) && string(b[i:i+len(n.quoted)]) == n.quoted

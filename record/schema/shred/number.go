@@ -47,7 +47,7 @@ var exactPower10 = [...]float64{
 	1e21, 1e22,
 }
 
-// scanDouble reads the number at b[i] as the double nearest to it. exact tells that the double gives the number back, as
+// scanDouble reads the number at b[i] as the double nearest to it. exact reports whether the double restores the number, as
 // record.ParseFloat has it. ok is false if the number is malformed or beyond the range of a double.
 func scanDouble(b []byte, i int) (v float64, end int, exact, ok bool) {
 	start := i
@@ -99,7 +99,7 @@ func scanDouble(b []byte, i int) (v float64, end int, exact, ok bool) {
 	return v, i, true, true
 }
 
-// givesBack tells whether v, the double nearest to mantissa/power, comes closer than a half to the mantissa again when it is
+// givesBack reports whether v, the double nearest to mantissa/power, comes closer than a half to the mantissa again when it is
 // multiplied with the power. The mantissa has 16 to 19 digits.
 func givesBack(v float64, mantissa uint64, power float64) bool {
 	product := v * power
@@ -217,7 +217,7 @@ type numeral struct {
 	point    int
 }
 
-// readNumeral takes a JSON number apart, that jsonscan.Number has checked. An exponent beyond 10^15 is as good as any other.
+// readNumeral splits a JSON number that jsonscan.Number has checked. An exponent beyond 10^15 is as good as any other.
 func readNumeral(number string) numeral {
 	const farthest = 1e15
 	var n numeral
@@ -250,7 +250,7 @@ func readNumeral(number string) numeral {
 	return n
 }
 
-// whole tells whether a JSON number is an integer.
+// whole reports whether a JSON number is an integer.
 func whole(number []byte) bool {
 	n := readNumeral(string(number))
 	digits := len(n.text) - strings.Count(n.text, ".")
@@ -285,7 +285,7 @@ func (n numeral) sign() int {
 	return 1
 }
 
-// fits tells whether u has at most n digits, of 38.
+// fits reports whether u has at most n digits, of 38.
 func (u uint128) fits(n int) bool {
 	limit := uint128{0, 1}
 	for range n {

@@ -41,7 +41,7 @@ func newPattern(expression string) pattern {
 	return p
 }
 
-// overlaps tells that a byte of a run of no fixed length may as well belong to what follows, so that matching it would
+// overlaps reports whether a byte of a run of no fixed length may as well belong to what follows, so that matching it would
 // have to try both.
 func (p pattern) overlaps(i int) bool {
 	for _, next := range p[i+1:] {
@@ -57,7 +57,7 @@ func (p pattern) overlaps(i int) bool {
 	return false
 }
 
-// runsOf returns nil for what is no run.
+// runsOf returns nil for an expression that is not a run.
 func runsOf(part *syntax.Regexp) []run {
 	least, most := 1, 1
 	switch part.Op {

@@ -215,7 +215,7 @@ func TestRules_AreCheckedAfterCoercion(t *testing.T) {
 		case want != "" && (fault == nil || fault.Code != schema.CodeViolation || !strings.Contains(fault.Message, want)):
 			t.Errorf("%s: got %v, want %s", data, fault, want)
 		case fault != nil && strings.Contains(fault.Message, "secret"):
-			t.Errorf("%s: the message tells what the record says: %v", data, fault)
+			t.Errorf("%s: the message shows what the record says: %v", data, fault)
 		}
 	}
 }
@@ -482,7 +482,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// duplicateKey tells of the one thing that a lenient schema refuses beyond JSON: a map key that is there twice.
+// duplicateKey reports the one thing that a lenient schema refuses beyond JSON: a map key that is there twice.
 func duplicateKey(fault *record.Fault) bool {
 	return fault != nil && fault.Code == schema.CodeMalformed
 }

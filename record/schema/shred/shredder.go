@@ -36,7 +36,7 @@ type Shredder struct {
 	checks   bool              // makes lines instead of columns
 	line     record.ObjectLine // of the record under way
 	dates    calendar
-	instance uint64 // number of objects taken apart
+	instance uint64 // number of objects split
 	path     []step
 	depth    int    // objects and arrays around the value under way
 	spare    int    // what the record may still add to the columns beside its own values; see spread
@@ -234,7 +234,7 @@ func (s *Shredder) rollBack() {
 	s.extras = s.extras[:0]
 }
 
-// members takes an object apart whose first byte after the brace is b[i], and returns the index behind it, or -1.
+// members splits the object whose first byte after the brace is b[i], and returns the index after it, or -1.
 func (s *Shredder) members(g *Node, b []byte, i int, rep uint8) int {
 	s.instance++
 	instance := s.instance

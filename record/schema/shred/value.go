@@ -12,7 +12,7 @@ import (
 	"aws-streaming-pipeline/record/schema"
 )
 
-// value takes the value at b[i] apart and returns its end, or -1. i is within b.
+// value splits the value at b[i] and returns its end, or -1. i is within b.
 func (s *Shredder) value(n *Node, b []byte, i int, rep uint8) int {
 	switch n.kind {
 	case schema.String:
@@ -109,7 +109,7 @@ func (s *Shredder) unescape(escaped bool, raw []byte) []byte {
 	return s.scratch
 }
 
-// foreignText gives a string column the text of a value that is no string.
+// foreignText gives a string column the text of a value that is not a string.
 func (s *Shredder) foreignText(n *Node, b []byte, i int, rep uint8) int {
 	if s.schema.Lenient || !s.schema.Coerce && n.Field.Type == "string" || b[i] == 'n' {
 		return s.mismatch(n, b, i, rep)
@@ -271,7 +271,7 @@ func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
 	return end
 }
 
-// rounds tells whether a column may have the floating-point number nearest to a number: where that is not exact, only if
+// rounds reports whether a column may have the floating-point number nearest to a number: where that is not exact, only if
 // the schema has declared it.
 func (s *Shredder) rounds(exact bool) bool {
 	if exact {
@@ -451,7 +451,7 @@ func instant(number []byte, unit schema.Unit) (micros int64, ok bool) {
 	return 0, false
 }
 
-// takes tells whether a value of a JSON type may stand for a field. Nobody has said of an inferred column that its texts
+// takes reports whether a value of a JSON type may stand for a field. Nobody has said of an inferred column that its texts
 // mean anything else.
 func (s *Shredder) takes(n *Node, jsonType string) bool {
 	if s.schema.Lenient {
