@@ -14,7 +14,7 @@ type ailing struct{ writers.Sink }
 
 func (ailing) Health() error { return errors.New("planted") }
 
-// Whatever stands before the sink passes its health on.
+// A wrapper of the sink passes its health on.
 func TestChecks_SeeTheHealthOfASinkBehindAnother(t *testing.T) {
 	st := newStage(t, 1, localstream.Options{})
 	st.wrap = func(s Sink) Sink { return struct{ Sink }{ailing{s}} }

@@ -26,7 +26,7 @@ type framed struct {
 	records []registrytest.Record
 }
 
-// frame has each of some schemas write so many records.
+// frame has each of some schemas write the given number of records.
 func frame(t *testing.T, each int, files ...string) framed {
 	t.Helper()
 	moto := emulator.Moto(t).URL

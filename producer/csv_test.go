@@ -65,7 +65,7 @@ func TestCSV_ReadsRows(t *testing.T) {
 		{"header only", "a,b\n", nil},
 		{"too few cells", "a,b\n1\n2,3\n", []string{"! line 2: 1 cells, the header has 2", `3 ["2" "3"]`}},
 		{"too many cells", "a,b\n1,2,\n2,3\n", []string{"! line 2: 3 cells, the header has 2", `3 ["2" "3"]`}},
-		{"text behind a quote", "a,b\n1,\"2\"x\n3,4\n", []string{"! line 2: cell 2 goes on after its closing quote", `3 ["3" "4"]`}},
+		{"text after a quote", "a,b\n1,\"2\"x\n3,4\n", []string{"! line 2: cell 2 goes on after its closing quote", `3 ["3" "4"]`}},
 		{"CR behind a quote", "a\n\"1\"\rx\n2\n", []string{"! line 2: cell 1 goes on after its closing quote", `3 ["2"]`}},
 		{"quote in an unquoted cell", "a,b\n1,x\"y\n3,4\n", []string{"! line 2: cell 2 has a quote and is not quoted", `3 ["3" "4"]`}},
 		{"a missing quote costs one line", "a,b\n1,\"x\n3,\"4\"\n5,6\n",

@@ -7,7 +7,7 @@ import (
 
 // object writes rows as JSON objects (RFC 8259) whose values are all strings.
 type object struct {
-	// lead[i] stands before the i-th value: the end of the value before it, and the key.
+	// lead[i] precedes the i-th value: the end of the value before it, and the key.
 	lead [][]byte
 }
 

@@ -140,7 +140,7 @@ func TestDecoder_TakesPayloadsApart(t *testing.T) {
 		{"no event", messages, envelope[:strings.Index(envelope, "[{")] + "[ ]}", []string{" " + envelope[:strings.Index(envelope, "[{")] + "[ ]}"}},
 		{"control message", messages, control, []string{" " + control}},
 		{"an event without message", messages, strings.Replace(envelope, `"message":"plain"`, `"text":"plain"`, 1), []string{" " + strings.Replace(envelope, `"message":"plain"`, `"text":"plain"`, 1)}},
-		{"an event that is no object", events, strings.Replace(envelope, `[{"id":"1"`, `[7,{"id":"1"`, 1), []string{" " + strings.Replace(envelope, `[{"id":"1"`, `[7,{"id":"1"`, 1)}},
+		{"an event that is not an object", events, strings.Replace(envelope, `[{"id":"1"`, `[7,{"id":"1"`, 1), []string{" " + strings.Replace(envelope, `[{"id":"1"`, `[7,{"id":"1"`, 1)}},
 		{"envelope without owner", events, strings.Replace(envelope, `"owner"`, `"owned"`, 1), []string{" " + strings.Replace(envelope, `"owner"`, `"owned"`, 1)}},
 		{"cut envelope", events, envelope[:len(envelope)-1], []string{" " + envelope[:len(envelope)-1]}},
 		{"envelope with something behind", events, envelope + "x", []string{" " + envelope + "x"}},
@@ -222,7 +222,7 @@ func TestDecoder_DropsAggregatesOfOtherShards(t *testing.T) {
 		{"all high", aggregate(high, byKey), 0, 2},
 		{"last one elsewhere", aggregate(low, low, high), 0, 0},
 		{"first one elsewhere", aggregate(byKey, low), 0, 0},
-		{"hash key that is no number", aggregate(odd), 1, 1},
+		{"hash key that is not a number", aggregate(odd), 1, 1},
 		{"no aggregate", kinesisRecord([]byte(`{}`)), 1, 1},
 		{"corrupt aggregate", kinesisRecord(sealed([]byte{1})), 1, 1},
 	}

@@ -50,7 +50,7 @@ func errorLineCases() []errorLineCase {
 	odd.PartitionKey = "quote \" backslash \\ tab \t line\nbreak \u2028 Straße"
 	odd.Data = nil
 	malformed := record.Fault{Type: record.ProcessingFailed, Code: record.CodeJSONTruncated, Message: "the payload ends at byte 5, within a JSON value"}
-	unfit := record.Fault{Type: record.FormatConversionFailed, Code: "DataFormatConversion.MalformedData", Message: "column price: a string is no DOUBLE"}
+	unfit := record.Fault{Type: record.FormatConversionFailed, Code: "DataFormatConversion.MalformedData", Message: "column price: a string is not a DOUBLE"}
 	table := &record.CatalogTable{DatabaseName: "trips", TableName: "taxi", Region: "eu-west-1", VersionID: "LATEST"}
 	return []errorLineCase{
 		{"processing-failed", plain, malformed, record.Attempt{Count: 1, Ended: ended}},

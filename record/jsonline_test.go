@@ -82,7 +82,7 @@ func TestAppendJSONLine_RefusesWhatIsNoObject(t *testing.T) {
 		{"text", `hello`, record.CodeJSONMalformed, "byte 0"},
 		{"array with a fault", `[1,]`, record.CodeJSONMalformed, "byte 3"},
 		{"gzip", "\x1f\x8b\x08\x00", record.CodeJSONMalformed, "byte 0"},
-		{"form feed is no white space", "\f{}", record.CodeJSONMalformed, "byte 0"},
+		{"form feed is not white space", "\f{}", record.CodeJSONMalformed, "byte 0"},
 		{"cut in the name", `{"a`, record.CodeJSONTruncated, "byte 3"},
 		{"cut before the colon", `{"a" `, record.CodeJSONTruncated, "byte 5"},
 		{"cut before the value", `{"a":`, record.CodeJSONTruncated, "byte 5"},

@@ -409,7 +409,7 @@ func failingFirst(operation string, applied bool, times int) func(string, bool) 
 	}
 }
 
-// Nobody knows what became of the commit: whoever publishes the batch needs the list.
+// The result of the commit is unknown: whoever publishes the batch needs the list.
 func TestPipeline_LeavesTheListOfABatchOfUnknownFate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWideWorld(t)

@@ -25,7 +25,7 @@ const (
 	lastWord = 5 * time.Second
 )
 
-// settler finds out what becomes of sealed batches: it makes every byte durable, has the store decide, and tells the shards.
+// settler settles sealed batches: it makes every byte durable, has the store decide, and notifies the shards.
 type settler struct {
 	worker    string
 	now       func() time.Time

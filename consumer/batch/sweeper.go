@@ -82,7 +82,7 @@ func (s *sweeper) run(ctx context.Context) {
 			}
 			continue
 		}
-		// What comes of it is told by the board and the log.
+		// The board and the log show the result.
 		_ = s.publishLeft(ctx, c.head, !c.tried.IsZero())
 		s.queue.done(c)
 	}

@@ -156,7 +156,7 @@ func TestReader_AnIteratorExpiredByAWaitIsNoTrouble(t *testing.T) {
 	})
 }
 
-// The shard may have left the stream, or now belong to another worker: whoever was told of the trouble must not keep
+// The shard may have left the stream, or now belong to another worker: whoever received the trouble must not keep
 // it.
 func TestReader_TakesItsTroubleBackWhenItIsClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

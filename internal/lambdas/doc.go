@@ -14,7 +14,7 @@
 // A function answers with batchItemFailures (AWS Lambda Developer Guide, "Configuring partial batch response with
 // Kinesis Data Streams and Lambda") instead of failing, so that Lambda retries from the first record that is not
 // delivered, and does not bisect what would fail as a whole. The event source mapping must have ReportBatchItemFailures,
-// or Lambda takes the answer for a success. Since such an invocation is not an error to Lambda, the metric BatchesFailed
+// or Lambda treats the answer as a success. Since such an invocation is not an error to Lambda, the metric BatchesFailed
 // counts them.
 //
 // Records that can never be delivered go to the error prefix and do not block a shard. A panic while a record is decoded

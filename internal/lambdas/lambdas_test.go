@@ -112,7 +112,7 @@ func TestMetrics_AreWrittenInTheEmbeddedMetricFormat(t *testing.T) {
 	d := json.NewDecoder(&out)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&line); err != nil || out.Len() > 0 {
-		t.Fatalf("%v, %d bytes behind the line", err, out.Len())
+		t.Fatalf("%v, %d bytes after the line", err, out.Len())
 	}
 	directive := line.AWS.CloudWatchMetrics[0]
 	if line.AWS.Timestamp != 1545084650987 || directive.Namespace != "StreamingPipeline" || len(directive.Dimensions) != 1 ||

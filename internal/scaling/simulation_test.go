@@ -178,7 +178,7 @@ func days(count int, night, peak float64, seed uint64) func(time.Duration) float
 	}
 }
 
-// Weeks whose days swing threefold, the most for which ten changes a day are enough.
+// Weeks whose days swing threefold, the most for which ten changes per day are enough.
 func TestPlanner_GoesThroughWeeksWithoutLongThrottlingAndWithoutMuchWaste(t *testing.T) {
 	for _, swing := range []struct{ night, peak float64 }{{2, 6}, {4, 10}, {7, 20}} {
 		for seed := range uint64(5) {

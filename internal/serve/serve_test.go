@@ -52,7 +52,7 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 const exchange = 30 * time.Second
 
-// Each client holds a connection as long as it is let: a byte a second of a header or of a body, an answer of a megabyte that
+// Each client holds a connection as long as it can: one byte per second of a header or of a body, an answer of a megabyte that
 // is not read, no second request. A server without bounds, the control, still has all of them after an hour.
 func TestServer_LetsNoClientHoldAConnection(t *testing.T) {
 	drip := func(text string) func(net.Conn) {

@@ -467,7 +467,7 @@ func TestRun_SumsUpObjectsThatAreNotThePipelines(t *testing.T) {
 	s := goodSite(t, lines(t, jsonl.None))
 	s.put("data/2025/firehose-1-2025-01-01-00-00-00-5b9d", nil, nil)
 	s.put("data/notes.txt", nil, nil)
-	r := s.audit(func(c *audit.Config) { c.To = time.Now().Add(time.Hour) }) // they are told by the time of the bucket
+	r := s.audit(func(c *audit.Config) { c.To = time.Now().Add(time.Hour) }) // their ages follow the bucket's clock
 	if len(r.Warnings) != 1 || r.Warnings[0].Kind != audit.Unknown || !strings.Contains(r.Warnings[0].Message, "2 objects") || !r.Sound {
 		t.Errorf("warnings are %+v", r.Warnings)
 	}

@@ -6,7 +6,7 @@
 // data (awslabs/aws-glue-schema-registry, AWSSchemaRegistryConstants and GlueSchemaRegistryDeserializerDataParser). JSON
 // text never begins with 0x03, so payloads with and without a frame may share a stream.
 //
-// # What becomes of the data
+// # Conversion of the data
 //
 // Data become one JSON text by the schema that wrote them. Nothing is validated that the serializer has validated, and no
 // value is rounded.

@@ -104,7 +104,7 @@ func TestRegistry_WritesValuesByTheirSchemas(t *testing.T) {
 			[]byte{0, 0}, `{"e":"X","f":"X"}`},
 		"a mask": {"PROTOBUF", strings.Replace(zebra, ";", `; import "google/protobuf/field_mask.proto"; import "google/protobuf/any.proto";`, 1),
 			slices.Concat([]byte{0}, protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), mask)), `{"mask":"a_b.c"}`},
-		"a float that is no number": {"PROTOBUF", strings.Replace(zebra, ";", `; import "google/protobuf/field_mask.proto"; import "google/protobuf/any.proto";`, 1),
+		"a float that is not a number": {"PROTOBUF", strings.Replace(zebra, ";", `; import "google/protobuf/field_mask.proto"; import "google/protobuf/any.proto";`, 1),
 			protowire.AppendFixed32(protowire.AppendTag([]byte{0}, 3, protowire.Fixed32Type), math.Float32bits(float32(math.Inf(-1)))), `{"f":"-Infinity"}`},
 		"the last of a oneof": {"PROTOBUF", `syntax="proto3"; message M { oneof o { int32 a = 1; string b = 2; M m = 3; } }`,
 			[]byte{0, 8, 1, 18, 1, 'x', 8, 2}, `{"a":2}`},

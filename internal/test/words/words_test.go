@@ -6,11 +6,9 @@ package words
 import (
 	"bytes"
 	"cmp"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,25 +16,6 @@ import (
 )
 
 const root = "../../.."
-
-// unfinished are the folders of Go code whose findings do not fail yet: go test -v counts them, and lists them with -words.list.
-// Findings in all other folders fail. Remove a folder from the list when it has no findings left.
-var unfinished = []string{
-	"athena", "checkpoint", "checkpoint/checkpointtest", "checkpoint/dynamo", "checkpoint/local", "checkpoint/takeover",
-	"cmd/consumer", "cmd/demo", "cmd/generate", "cmd/producer", "cmd/scale-stream", "cmd/send-to-firehose",
-	"cmd/write-to-s3", "consumer", "consumer/batch", "consumer/kcl", "consumer/lease", "consumer/shardmap", "consumer/source",
-	"helm", "helm/demo", "helm/observe", "infra", "internal/awshttp", "internal/budget", "internal/iam", "internal/lambdas",
-	"internal/localbucket", "internal/localstream", "internal/metrics", "internal/pieces", "internal/scaling", "internal/serve",
-	"internal/streams", "internal/version", "operate/audit", "operate/check", "operate/objects", "operate/positions",
-	"operate/redrive", "producer", "record", "record/jsonscan", "record/prefix", "record/registry", "record/schema",
-	"record/schema/shred", "writers", "writers/jsonl", "writers/layout", "writers/parquet", "writers/s3sink", "writers/spool",
-	"writers/writerstest",
-}
-
-// later are pages whose findings are logged only, until they are rewritten.
-var later = []string{"docs/errors.md"}
-
-var list = flag.Bool("words.list", false, "list the findings in Go code")
 
 // elsewhere are files that a program generates. Their words are checked at their source.
 var elsewhere = []string{"docs/cost.md", "athena/ddl"}
@@ -75,8 +54,8 @@ func readable(path string, text []byte) bool {
 	return filepath.Base(path) == "NOTES.txt"
 }
 
-// repository returns the findings in the files of the repository, in Go code and in all others.
-func repository(t *testing.T) (code, pages []finding) {
+// repository returns the findings in the files of the repository.
+func repository(t *testing.T) (found []finding) {
 	t.Helper()
 	files := make(map[string]bool)
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -97,11 +76,7 @@ func repository(t *testing.T) (code, pages []finding) {
 			return err
 		}
 		files[name] = true
-		if found := check(name, text); filepath.Ext(path) == ".go" {
-			code = append(code, found...)
-		} else {
-			pages = append(pages, found...)
-		}
+		found = append(found, check(name, text)...)
 		return nil
 	})
 	if err != nil {
@@ -116,7 +91,7 @@ func repository(t *testing.T) (code, pages []finding) {
 			t.Errorf("%s is not checked", name)
 		}
 	}
-	return code, pages
+	return found
 }
 
 func skip(entry fs.DirEntry) error {
@@ -127,32 +102,8 @@ func skip(entry fs.DirEntry) error {
 }
 
 func TestTexts_ReadAsAnEngineerWouldSayThem(t *testing.T) {
-	code, pages := repository(t)
-	for _, f := range pages {
-		if slices.Contains(later, f.path) {
-			t.Log(f)
-			continue
-		}
+	for _, f := range repository(t) {
 		t.Error(f)
-	}
-	counts := make(map[string]int)
-	for _, f := range code {
-		folder := path.Dir(f.path)
-		if !slices.Contains(unfinished, folder) {
-			t.Error(f)
-			continue
-		}
-		counts[folder]++
-		if *list {
-			fmt.Println(f)
-		}
-	}
-	for _, folder := range unfinished {
-		if n := counts[folder]; n > 0 {
-			t.Logf("%5d in %s; -words.list lists them", n, folder)
-		} else {
-			t.Logf("%s has no findings left: remove it from unfinished", folder)
-		}
 	}
 }
 

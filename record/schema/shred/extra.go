@@ -158,8 +158,8 @@ func (s *Shredder) tooLarge() int {
 	return -1
 }
 
-// noteDuplicate refuses a record for two members of one name, and what else is wrong with it, short of its JSON, is not told.
-// The record is read to its end, as for every fault that leaves it JSON: what is told of it must not depend on what comes first.
+// noteDuplicate refuses a record that has two members of one name. Other faults, except malformed JSON, are not reported. The
+// record is read to its end, as for every fault that leaves it JSON: the verdict must not depend on what comes first.
 func (s *Shredder) noteDuplicate() {
 	if s.fault == nil || s.fault.Code != schema.CodeMalformed {
 		s.fault = &record.Fault{

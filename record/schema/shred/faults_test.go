@@ -30,7 +30,7 @@ func codeAsLine(_ []byte, err error) string {
 	return ""
 }
 
-// What is told of a record does not depend on where a scan could have stopped: that it is not JSON comes first, then a name that
+// The verdict on a record does not depend on where a scan could have stopped: that it is not JSON comes first, then a name that
 // is there twice, then what the schema does not allow.
 func TestFault_IsTheWorstOfTheRecord(t *testing.T) {
 	s := mustParse(t, `{"additionalProperties":false,"required":["a"],"properties":{"a":{"type":"integer","minimum":0},
