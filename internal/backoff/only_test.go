@@ -16,7 +16,6 @@ var random, doubled = regexp.MustCompile(`\brand\.N\(`), regexp.MustCompile(`tim
 var elsewhere = map[string]string{
 	"consumer/lease/config.go":  "periods that must not stay in step",
 	"consumer/batch/publish.go": "the file that is published first",
-	"writers/s3sink/retry.go":   "tells refusals from what passes, and has a floor",
 	"internal/backoff/":         "this package",
 	"internal/test/":            "tests",
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/s3sink"
 )
@@ -139,7 +140,7 @@ func TestPublish_WaitsForACompletionAsLongAsItIsHeardOf(t *testing.T) {
 					transport.head, transport.header = 404, nil
 				}
 				c := config()
-				c.Backoff = s3sink.Backoff{}
+				c.Backoff = backoff.Policy{}
 				sink := newSink(t, "http://s3.invalid", transport, c)
 				began := time.Now()
 				etag, err := sink.Publish(t.Context(), checkpoint.File{Bucket: bucket, Key: "a", Staged: []byte(`{"upload_id":"u"}`), Bytes: 7}, batchID)
@@ -196,7 +197,7 @@ func TestPublish_TakesADeleteMarkerForTheObjectThatItReplaced(t *testing.T) {
 func TestSink_GivesUpOnlyWhatOthersCanDoLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := config()
-		c.Backoff, c.Patience = s3sink.Backoff{}, 5*time.Minute
+		c.Backoff, c.Patience = backoff.Policy{}, 5*time.Minute
 		sink := newSink(t, "http://s3.invalid", refusing{}, c)
 		f := checkpoint.File{Bucket: bucket, Key: "a", Staged: []byte(`{"upload_id":"u"}`)}
 		for name, call := range map[string]struct {

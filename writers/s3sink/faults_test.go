@@ -20,6 +20,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers"
@@ -622,7 +623,7 @@ func TestUpload_KeepsInMemoryWhatTheSpoolDoesNotTake(t *testing.T) {
 
 func TestConfig_NamesEveryFault(t *testing.T) {
 	_, err := s3sink.New(nil, s3sink.Config{
-		PartSize: 1 << 20, Concurrency: -1, AttemptTimeout: -1, Backoff: s3sink.Backoff{Min: 2, Max: 1},
+		PartSize: 1 << 20, Concurrency: -1, AttemptTimeout: -1, Backoff: backoff.Policy{First: 2, Longest: 1},
 		Encryption: "rot13", KMSKeyID: "key",
 	})
 	if err == nil {

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/bits"
-	"math/rand/v2"
 	"time"
 
 	"github.com/aws/smithy-go"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/writers"
 )
@@ -79,17 +79,12 @@ func statusOf(err error) int {
 	return 0
 }
 
-// Backoff is the wait between attempts. It doubles from Min to Max; each wait is a random duration between half of it and
-// all of it, so that workers that failed together do not retry together.
-type Backoff struct{ Min, Max time.Duration }
-
-// after returns the wait after the given number of failed attempts.
-func (b Backoff) after(attempts int, o outcome) time.Duration {
-	wait := b.Max
-	if shift := attempts - 1; o == transient && shift < bits.LeadingZeros64(uint64(b.Min))-1 {
-		wait = min(b.Min<<shift, b.Max)
+// wait returns the time until the next attempt after the given number of failed ones. A refusal is not retried soon.
+func (o outcome) wait(p backoff.Policy, attempts int) time.Duration {
+	if o == refused {
+		p.First = p.Longest
 	}
-	return wait/2 + rand.N(wait/2+1)
+	return p.Wait(attempts)
 }
 
 // request is one call to S3 with all its attempts.
@@ -130,7 +125,7 @@ func (s *Sink) try(ctx context.Context, r request) error {
 			return s.explain(ctx, r, err)
 		}
 		attempts := s.health.failed(trouble, err)
-		wait := s.config.Backoff.after(attempts, kind)
+		wait := kind.wait(s.config.Backoff, attempts)
 		if r.bounded && time.Since(trouble.Since)+wait > s.config.Patience {
 			s.count(r.operation, "error")
 			if kind == refused {
@@ -140,7 +135,7 @@ func (s *Sink) try(ctx context.Context, r request) error {
 		}
 		s.count(r.operation, "retried")
 		s.logFailure(r, err, kind, attempts, wait)
-		if err := sleep(ctx, wait); err != nil {
+		if err := backoff.Sleep(ctx, wait); err != nil {
 			return s.explain(ctx, r, err)
 		}
 	}
@@ -181,18 +176,5 @@ func (s *Sink) logFailure(r request, err error, kind outcome, attempts int, wait
 }
 
 func (s *Sink) count(operation, result string) {
-	if s.config.Metrics != nil {
-		s.config.Metrics.S3Requests.WithLabelValues(operation, result).Inc()
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	s.config.Metrics.S3Requests.WithLabelValues(operation, result).Inc()
 }

@@ -27,6 +27,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
@@ -56,8 +57,8 @@ const (
 	maxPartSize = 5 << 30
 )
 
-// defaultBackoff is the default wait between attempts.
-var defaultBackoff = Backoff{Min: 200 * time.Millisecond, Max: 20 * time.Second}
+// defaultBackoff bounds the waits between attempts by default.
+var defaultBackoff = backoff.Policy{First: 200 * time.Millisecond, Longest: 20 * time.Second}
 
 // Config says where and how objects are stored. Numbers that are zero mean their defaults.
 type Config struct {
@@ -76,7 +77,7 @@ type Config struct {
 	// AttemptTimeout limits one attempt of a request without a body; each 64 KiB of body adds a second. An attempt to
 	// complete an upload may take longer, as long as bytes of the answer arrive within this time.
 	AttemptTimeout time.Duration
-	Backoff        Backoff
+	Backoff        backoff.Policy
 	// Patience is how long Publish, Written and Put retry a failing request before they return its error.
 	Patience time.Duration
 
@@ -111,9 +112,10 @@ func New(client *s3.Client, c Config) (*Sink, error) {
 	if c.AttemptTimeout == 0 {
 		c.AttemptTimeout = defaultAttemptTimeout
 	}
-	if c.Backoff == (Backoff{}) {
+	if c.Backoff == (backoff.Policy{}) {
 		c.Backoff = defaultBackoff
 	}
+	c.Metrics = metrics.Or(c.Metrics)
 	if c.Patience == 0 {
 		c.Patience = defaultPatience
 	}
@@ -150,8 +152,8 @@ func (c Config) validate() error {
 	if c.Patience < 0 {
 		fault("patience %s: want 0 or more", c.Patience)
 	}
-	if c.Backoff.Min <= 0 || c.Backoff.Max < c.Backoff.Min {
-		fault("backoff from %s to %s: want a positive minimum, and a maximum of at least that", c.Backoff.Min, c.Backoff.Max)
+	if c.Backoff.First <= 0 || c.Backoff.Longest < c.Backoff.First {
+		fault("backoff from %s to %s: want a positive first wait, and a longest one of at least that", c.Backoff.First, c.Backoff.Longest)
 	}
 	switch c.Encryption {
 	case "", types.ServerSideEncryptionAes256, types.ServerSideEncryptionAwsKms:
@@ -412,7 +414,7 @@ func (s *Sink) Check(ctx context.Context) error {
 		return fmt.Errorf("check bucket %s: %w", s.config.Bucket, err)
 	}
 	s.count("HeadBucket", "ok")
-	if t := s.health.worst(); t != nil && time.Since(t.Since) > s.config.Backoff.Max {
+	if t := s.health.worst(); t != nil && time.Since(t.Since) > s.config.Backoff.Longest {
 		return t
 	}
 	return nil

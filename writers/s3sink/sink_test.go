@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/writers/s3sink"
 	"aws-streaming-pipeline/writers/writerstest"
@@ -18,7 +19,7 @@ func config() s3sink.Config {
 	return s3sink.Config{
 		Bucket:   bucket,
 		PartSize: s3sink.MinPartSize,
-		Backoff:  s3sink.Backoff{Min: time.Millisecond, Max: 20 * time.Millisecond},
+		Backoff:  backoff.Policy{First: time.Millisecond, Longest: 20 * time.Millisecond},
 		Budget:   budget.New(256<<20, nil),
 		Log:      slog.New(slog.DiscardHandler),
 	}
