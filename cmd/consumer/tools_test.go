@@ -190,7 +190,7 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 		{"belongs to one shard", []string{"checkpoint", "rewind", "--all", "--to", "123"}},
 		{"CHECKPOINT_FILE", []string{"checkpoint", "import", "--from", "other"}},
 		{"no stream", []string{"redrive"}},
-		{"leave, send, skip", []string{"redrive", "--stream", "s", "--in-doubt", "maybe"}},
+		{"leave, send or skip", []string{"redrive", "--stream", "s", "--in-doubt", "maybe"}},
 		{"only flags", []string{"audit", "today"}},
 		{"as 36h", []string{"audit", "--from", "yesterday"}},
 	} {
