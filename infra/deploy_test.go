@@ -40,7 +40,9 @@ func open(t *testing.T, env ...string) *account {
 	moto := emulator.MotoWith(t, "testdata/stacks.py", env...)
 	env = append(tools, "AWS_ENDPOINT_URL="+moto.URL, "DEPLOY_POLL_SECONDS=0")
 	c := startCLI(t, env)
-	a := &account{t: t, dist: t.TempDir(), cli: c, env: append(env, c.env, "PATH="+c.bin+string(os.PathListSeparator)+os.Getenv("PATH"))}
+	// The command aws is this program. Under the race detector it would sleep for a second at its end (atexit_sleep_ms in the
+	// documentation of Go's race detector), and a deployment runs a hundred commands.
+	a := &account{t: t, dist: t.TempDir(), cli: c, env: append(env, c.env, "GORACE=atexit_sleep_ms=0", "PATH="+c.bin+string(os.PathListSeparator)+os.Getenv("PATH"))}
 	for _, name := range []string{"init", "write-to-s3", "send-to-firehose", "scale-stream"} {
 		a.pack(name, "1")
 	}
