@@ -555,7 +555,7 @@ func TestClusterDemo(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	if out, err := demo(); err == nil || !strings.Contains(out, "neither kind's nor minikube's") {
+	if out, err := demo(); err == nil || !strings.Contains(out, "belongs to neither kind nor minikube") {
 		t.Errorf("a cluster that was not named is used: %s", out)
 	}
 	out, err := demo("--context=" + strings.TrimSpace(string(current)))
