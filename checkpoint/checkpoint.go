@@ -150,6 +150,13 @@ type Batch struct {
 	Manifest Place `json:"manifest,omitzero"`
 	// Published holds the files passed to NotePublished, as sorted indexes into Files.
 	Published []int `json:"published,omitempty"`
+	// Tables are the names of the tables that the batch is to be loaded into after it is published, sorted. They are fixed
+	// when the batch is sealed, because settings may change before it is loaded. See the interface Tables.
+	Tables []string `json:"tables,omitempty"`
+	// PublishedAt is when the batch was published, if it is still to be loaded; zero before.
+	PublishedAt time.Time `json:"published_at,omitzero"`
+	// Loaded are those of Tables whose ledgers name the batch.
+	Loaded []string `json:"loaded,omitempty"`
 }
 
 // Place is the location of an object.

@@ -26,6 +26,9 @@ type File struct {
 	Partition string
 	Error     bool   // holds error records, not data
 	Reason    string // why the file was closed: size, interval, ...
+	// Table describes the file to the loaders of tables: a JSON object, or empty for a file that is in no table. Package
+	// record/table defines it.
+	Table json.RawMessage
 }
 
 // fileMembers are the members of a File's object, without those of Staged.
@@ -38,6 +41,8 @@ type fileMembers struct {
 	Partition string `json:"partition"`
 	Error     bool   `json:"error,omitempty"`
 	Reason    string `json:"reason,omitempty"`
+
+	Table json.RawMessage `json:"table,omitempty"`
 }
 
 // afterStaged follows the members of Staged. It cannot occur inside a string: there, the quotes are escaped.
@@ -45,7 +50,7 @@ var afterStaged = []byte(`,"rows":`)
 
 // MarshalJSON implements json.Marshaler.
 func (f File) MarshalJSON() ([]byte, error) {
-	text, err := json.Marshal(fileMembers{f.Bucket, f.Key, f.Rows, f.Bytes, f.ETag, f.Partition, f.Error, f.Reason})
+	text, err := json.Marshal(fileMembers{f.Bucket, f.Key, f.Rows, f.Bytes, f.ETag, f.Partition, f.Error, f.Reason, f.Table})
 	staged := bytes.TrimSpace(f.Staged)
 	if err != nil || len(staged) == 0 {
 		return text, err
@@ -121,6 +126,8 @@ func (f *File) field(name []byte) any {
 		return &f.Error
 	case `"reason"`:
 		return &f.Reason
+	case `"table"`:
+		return &f.Table
 	}
 	return nil
 }
@@ -147,5 +154,5 @@ func appendMember(object, name, value []byte, most int) []byte {
 // FileItemSize returns an upper estimate of a file's size in the batch's item or list. Compression saves at least a
 // quarter of Staged, because its members repeat their names.
 func FileItemSize(f File) int64 {
-	return int64(176 + len(f.Bucket) + len(f.Key) + len(f.Staged)*3/4 + len(f.Partition))
+	return int64(176 + len(f.Bucket) + len(f.Key) + len(f.Staged)*3/4 + len(f.Partition) + len(f.Table))
 }

@@ -19,6 +19,7 @@ type Config struct {
 	KeyConfig        `group:"Keys and partitions"`
 	FormatConfig     `group:"Format and schema"`
 	BatchConfig      `group:"Files and batches"`
+	TableConfig      `group:"Tables"`
 	MemoryConfig     `group:"Memory"`
 	CheckpointConfig `group:"Leases and checkpoints"`
 	PayloadConfig    `group:"Payloads"`
@@ -55,6 +56,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.KeyConfig.check(f)
 	c.FormatConfig.check(f)
 	c.BatchConfig.check(f)
+	c.TableConfig.check(f)
 	c.MemoryConfig.check(f)
 	c.CheckpointConfig.check(f)
 	c.HTTPConfig.check(f)

@@ -1,0 +1,25 @@
+package consumer
+
+import (
+	"time"
+
+	"aws-streaming-pipeline/internal/settings"
+)
+
+// TableConfig sets the table that files are loaded into. The daemon only marks batches for it; the loader does the rest.
+type TableConfig struct {
+	Table            string        `envconfig:"TABLE" desc:"Apache Iceberg table that data files are loaded into: glue://database/table, s3://bucket/prefix/table (a catalog of its own, which needs no service), rest://host/path/namespace.table (an Iceberg REST catalog by HTTPS; rest+http:// by HTTP) or the ARN of an S3 table bucket followed by /namespace/table. It needs FORMAT=parquet. Default: none."`
+	TableCreate      bool          `envconfig:"TABLE_CREATE" default:"true" desc:"Creates the table if it does not exist, with the columns of SCHEMA."`
+	TablePartition   string        `envconfig:"TABLE_PARTITION" default:"day(_arrived_at)" desc:"Partition of a table that is created: transforms of columns, separated by commas, such as day(_arrived_at),bucket(16,customer): identity, year, month, day, hour, bucket and truncate. An empty value means none."`
+	TableLocation    string        `envconfig:"TABLE_LOCATION" desc:"Location of a table that is created, s3://bucket/prefix. Default: that of its database or namespace, or tables/ in BUCKET."`
+	TableEvolve      bool          `envconfig:"TABLE_EVOLVE" default:"true" desc:"Adds a column for each new member of the records, and widens int to long and float to double. Otherwise such values stay in the column _extra."`
+	TableWarehouse   string        `envconfig:"TABLE_WAREHOUSE" desc:"Warehouse to ask an Iceberg REST catalog for. Default: the catalog's own."`
+	TableSigning     string        `envconfig:"TABLE_SIGNING" default:"none" oneof:"none,glue,s3tables,execute-api" desc:"Service for which requests to an Iceberg REST catalog are signed with AWS Signature Version 4, or none."`
+	TableToken       string        `envconfig:"TABLE_TOKEN" desc:"Bearer token for an Iceberg REST catalog. Default: none."`
+	LoadInterval     time.Duration `envconfig:"LOAD_INTERVAL" default:"1m" min:"1s" max:"1h" desc:"Time between two commits to the table."`
+	LoadBatches      int           `envconfig:"LOAD_BATCHES" default:"500" min:"1" max:"2000" desc:"Largest number of batches in a commit to the table."`
+	TableSnapshotAge time.Duration `envconfig:"TABLE_SNAPSHOT_AGE" default:"120h" min:"1h" desc:"Age at which snapshots of the table expire. Queries can go back in time that far."`
+	TableSnapshots   int           `envconfig:"TABLE_SNAPSHOTS" default:"20" min:"1" desc:"Number of newest snapshots of the table that never expire."`
+}
+
+func (c *TableConfig) check(f *settings.Faults) {}
