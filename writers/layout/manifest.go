@@ -16,7 +16,9 @@ type Manifest struct {
 	Worker  string             `json:"worker"`
 	Created time.Time          `json:"created"` // when the batch was sealed
 	Ranges  []checkpoint.Range `json:"ranges"`
-	Files   []ManifestFile     `json:"files"`
+	// Tables are the tables that the batch is loaded into after it is published.
+	Tables []string       `json:"tables,omitempty"`
+	Files  []ManifestFile `json:"files"`
 }
 
 // ManifestFile is one object that a batch delivered.
@@ -29,6 +31,9 @@ type ManifestFile struct {
 	Partition string `json:"partition"`
 	Error     bool   `json:"error,omitempty"`  // holds error records, not data
 	Reason    string `json:"reason,omitempty"` // why the file was closed: size, interval, ...
+	// Table describes the file to loaders of tables (record/table.Description). With it, a file can be loaded into a table
+	// again, or into another, when the batch is long forgotten.
+	Table json.RawMessage `json:"table,omitempty"`
 }
 
 // MaxManifest is the maximum size of a manifest in bytes that readers accept. Most have a few kilobytes; that of one
@@ -42,7 +47,7 @@ var noFiles = []byte(`"files": null`)
 // EncodeManifest returns the manifest of a batch as JSON. It leaves out uploads and parts, which are no longer needed. It
 // encodes file by file, so that it takes the manifest's size in memory only once.
 func EncodeManifest(b checkpoint.Batch) ([]byte, error) {
-	frame, err := json.MarshalIndent(Manifest{Batch: b.ID, Worker: b.Worker, Created: b.Created, Ranges: b.Ranges}, "", "  ")
+	frame, err := json.MarshalIndent(Manifest{Batch: b.ID, Worker: b.Worker, Created: b.Created, Ranges: b.Ranges, Tables: b.Tables}, "", "  ")
 	if err != nil || len(b.Files) == 0 {
 		return append(frame, '\n'), err
 	}
@@ -56,11 +61,20 @@ func EncodeManifest(b checkpoint.Batch) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		body = append(append(body, separator+"\n    "...), text...)
+		body = append(append(body, separator+"\n    "...), withTable(text, f.Table)...)
 		separator = ","
 	}
 	body = append(append(body, "\n  ]"...), after...)
 	return append(body, '\n'), nil
+}
+
+// withTable adds the description of a file for tables to its JSON object, on one line.
+func withTable(file []byte, table json.RawMessage) []byte {
+	if len(table) == 0 {
+		return file
+	}
+	file = append(file[:len(file)-len("\n    }")], ",\n      \"table\": "...)
+	return append(append(file, table...), "\n    }"...)
 }
 
 // DecodeManifest decodes a manifest. Validate checks that it is plausible.
@@ -81,7 +95,7 @@ func ManifestSize(files []checkpoint.File) int {
 	n := 64 << 10 // the ranges
 	for i := range files {
 		f := &files[i]
-		n += 256 + len(f.Bucket) + len(f.Key) + len(f.ETag) + len(f.Partition) + len(f.Reason)
+		n += 256 + len(f.Bucket) + len(f.Key) + len(f.ETag) + len(f.Partition) + len(f.Reason) + len(f.Table)
 	}
 	return n
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,30 @@ func TestDecodeManifest_GivesWhatWasEncoded(t *testing.T) {
 		if len(files) > 0 && files[0].Staged == nil {
 			t.Error("the batch has lost its uploads")
 		}
+	}
+}
+
+// A manifest outlives its batch: what it says of a file is enough to load the file into a table.
+func TestManifest_DescribesFilesForTables(t *testing.T) {
+	description := json.RawMessage(`{"uuid":"u","splits":[4,100]}`)
+	b := checkpoint.Batch{
+		ID: id, Worker: "worker", Created: clock, Tables: []string{"glue://lake/trips"}, Files: manyFiles(2),
+		Ranges: []checkpoint.Range{{Shard: "shard-0", Start: "1", End: "2", LeaseOwner: "worker"}},
+	}
+	b.Files[0].Table = description
+	body, err := layout.EncodeManifest(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := layout.DecodeManifest(body)
+	if err != nil || !slices.Equal(m.Tables, b.Tables) || string(m.Files[0].Table) != string(description) || m.Files[1].Table != nil {
+		t.Errorf("error %v, manifest %s", err, body)
+	}
+	if !strings.Contains(string(body), "\n      \"table\": "+string(description)+"\n    },") {
+		t.Errorf("the description is not on a line of its own: %s", body)
+	}
+	if len(body) > layout.ManifestSize(b.Files) {
+		t.Errorf("%d bytes, counted are %d", len(body), layout.ManifestSize(b.Files))
 	}
 }
 
