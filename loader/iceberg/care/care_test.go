@@ -269,7 +269,7 @@ func fileOf(t *table.Table, path string) iceberg.DataFile {
 	return tasks[i].File
 }
 
-// A foreign compaction is no loss: the files were in the table.
+// A file that was compacted was in the table: it is not missing.
 func TestAudit_KnowsCompactedFiles(t *testing.T) {
 	s := newSite(t)
 	b := s.batch()
