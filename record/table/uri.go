@@ -1,0 +1,174 @@
+package table
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// Kind is a kind of catalog.
+type Kind string
+
+// The kinds of catalogs.
+const (
+	Glue     Kind = "glue"
+	Embedded Kind = "s3" // metadata beside the data, without a service
+	REST     Kind = "rest"
+	S3Tables Kind = "s3tables"
+)
+
+// URI names a table and the catalog that has it, as the setting TABLE does. It holds no secrets.
+type URI struct {
+	Kind Kind
+	// Endpoint is the URL of a REST catalog, without a slash at its end.
+	Endpoint string
+	// Bucket is that of an embedded catalog, or the ARN of an S3 table bucket.
+	Bucket string
+	// Prefix is where an embedded catalog has the table, such as prefix/table, without slashes at its ends.
+	Prefix string
+	// Namespace has the levels of the table's namespace: one in Glue, where it is the database, and in S3 Tables, at least one
+	// in a REST catalog, none in an embedded one.
+	Namespace []string
+	// Table is the table's own name.
+	Table string
+}
+
+const uriForms = "glue://database/table, s3://bucket/prefix/table, rest://host/path/namespace.table or arn:aws:s3tables:region:account:bucket/name/namespace/table"
+
+var (
+	// AWS Glue folds names to lower case (AWS Glue API reference, Database and Table, Name), and Athena takes no other
+	// characters (Amazon Athena User Guide, "Name databases, tables, and columns").
+	glueName = regexp.MustCompile(`^[a-z0-9_]{1,255}$`)
+	// By the Amazon S3 User Guide, "Amazon S3 table bucket, table, and namespace naming rules".
+	s3TablesName   = regexp.MustCompile(`^[a-z0-9]([a-z0-9_]{0,253}[a-z0-9])?$`)
+	s3TablesBucket = regexp.MustCompile(`^arn:[^:/]+:s3tables:([a-z0-9-]+):[0-9]{12}:bucket/[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$`)
+	// Amazon S3 User Guide, "Naming Amazon S3 objects", safe characters.
+	keySegment = regexp.MustCompile(`^[A-Za-z0-9!_.*'()=-]+$`)
+	restName   = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	bucketName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+)
+
+// ParseURI parses the name of a table. Texts that name the same table give equal URIs.
+func ParseURI(text string) (URI, error) {
+	if strings.HasPrefix(text, "arn:") {
+		return parseS3Tables(text)
+	}
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return URI{}, errors.New("want " + uriForms)
+	}
+	switch strings.ToLower(scheme) {
+	case "glue":
+		return parseGlue(rest)
+	case "s3", "s3a":
+		return parseEmbedded(rest)
+	case "rest":
+		return parseREST("https", rest)
+	case "rest+http":
+		return parseREST("http", rest)
+	}
+	return URI{}, fmt.Errorf("scheme %q: want %s", scheme, uriForms)
+}
+
+func parseGlue(rest string) (URI, error) {
+	database, name, _ := strings.Cut(rest, "/")
+	if !glueName.MatchString(database) || !glueName.MatchString(name) {
+		return URI{}, errors.New("want glue://database/table with names of 1 to 255 of a-z, 0-9 and _")
+	}
+	return URI{Kind: Glue, Namespace: []string{database}, Table: name}, nil
+}
+
+func parseEmbedded(rest string) (URI, error) {
+	bucket, prefix, _ := strings.Cut(rest, "/")
+	prefix = strings.TrimSuffix(prefix, "/")
+	segments := strings.Split(prefix, "/")
+	sound := bucketName.MatchString(bucket)
+	for _, s := range segments {
+		sound = sound && keySegment.MatchString(s) && s != "." && s != ".."
+	}
+	if !sound {
+		return URI{}, errors.New("want s3://bucket/prefix/table, where each part of the path is made of A-Z a-z 0-9 ! - _ . * ' ( ) =")
+	}
+	return URI{Kind: Embedded, Bucket: bucket, Prefix: prefix, Table: segments[len(segments)-1]}, nil
+}
+
+// ports are those that a URL need not include.
+var ports = map[string]string{"https": "443", "http": "80"}
+
+func parseREST(scheme, rest string) (URI, error) {
+	// The parser's own error would show the text, which may hold a password.
+	u, err := url.Parse(scheme + "://" + rest)
+	switch {
+	case err != nil || u.Hostname() == "" || u.RawPath != "":
+		return URI{}, errors.New("want rest://host/path/namespace.table")
+	case u.User != nil:
+		return URI{}, errors.New("want no user and password; a token goes into TABLE_TOKEN")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return URI{}, errors.New("want rest://host/path/namespace.table, without ? and #")
+	}
+	at := strings.LastIndexByte(u.Path, '/')
+	if at < 0 {
+		return URI{}, errors.New("want rest://host/path/namespace.table")
+	}
+	levels := strings.Split(u.Path[at+1:], ".")
+	for _, level := range levels {
+		if len(levels) < 2 || !restName.MatchString(level) {
+			return URI{}, errors.New("want rest://host/path/namespace.table, where namespaces and table are made of A-Z a-z 0-9 _ -")
+		}
+	}
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port == "" || port == ports[scheme] {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	last := len(levels) - 1
+	return URI{
+		Kind: REST, Endpoint: scheme + "://" + host + strings.TrimRight(u.Path[:at], "/"),
+		Namespace: levels[:last], Table: levels[last],
+	}, nil
+}
+
+func parseS3Tables(text string) (URI, error) {
+	parts := strings.Split(text, "/")
+	if len(parts) != 4 || !s3TablesBucket.MatchString(parts[0]+"/"+parts[1]) ||
+		!s3TablesName.MatchString(parts[2]) || !s3TablesName.MatchString(parts[3]) {
+		return URI{}, errors.New("want arn:aws:s3tables:region:account:bucket/name/namespace/table, with namespace and table of 1 to 255 of a-z, 0-9 and _")
+	}
+	return URI{Kind: S3Tables, Bucket: parts[0] + "/" + parts[1], Namespace: parts[2:3], Table: parts[3]}, nil
+}
+
+// String returns the canonical form of the URI, which is how batches name the table.
+func (u URI) String() string {
+	switch u.Kind {
+	case Glue:
+		return "glue://" + u.Namespace[0] + "/" + u.Table
+	case Embedded:
+		return u.Location()
+	case REST:
+		scheme, rest, _ := strings.Cut(u.Endpoint, "://")
+		if scheme == "https" {
+			scheme = "rest"
+		} else {
+			scheme = "rest+http"
+		}
+		return scheme + "://" + rest + "/" + strings.Join(u.Identifier(), ".")
+	case S3Tables:
+		return u.Bucket + "/" + u.Namespace[0] + "/" + u.Table
+	}
+	return ""
+}
+
+// Identifier returns the levels of the namespace and the table's name.
+func (u URI) Identifier() []string { return append(append([]string{}, u.Namespace...), u.Table) }
+
+// Location returns where an embedded catalog has the table: s3://bucket/prefix/table.
+func (u URI) Location() string { return "s3://" + u.Bucket + "/" + u.Prefix }
+
+// Region returns the region of an S3 table bucket; empty for other catalogs.
+func (u URI) Region() string {
+	if m := s3TablesBucket.FindStringSubmatch(u.Bucket); m != nil {
+		return m[1]
+	}
+	return ""
+}
