@@ -64,6 +64,9 @@ func (c *Config) check(f *settings.Faults) {
 	if most := maxBatchParts * c.PartSize; f.Sound("PART_SIZE") {
 		f.Check(c.CommitSize <= most, "COMMIT_SIZE", fmt.Sprintf("at most %s, which is %d times PART_SIZE", most, maxBatchParts))
 	}
+	if f.Sound("FORMAT") {
+		c.checkTable(f)
+	}
 	if c.SpoolDir != "" && f.Sound("PART_SIZE") {
 		f.Check(c.SpoolSize >= c.PartSize, "SPOOL_SIZE", fmt.Sprintf("at least PART_SIZE, which is %s", c.PartSize))
 	}

@@ -1,9 +1,12 @@
 package consumer
 
 import (
+	"errors"
+	"regexp"
 	"time"
 
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/record/table"
 )
 
 // TableConfig sets the table that files are loaded into. The daemon only marks batches for it; the loader does the rest.
@@ -15,11 +18,50 @@ type TableConfig struct {
 	TableEvolve      bool          `envconfig:"TABLE_EVOLVE" default:"true" desc:"Adds a column for each new member of the records, and widens int to long and float to double. Otherwise such values stay in the column _extra."`
 	TableWarehouse   string        `envconfig:"TABLE_WAREHOUSE" desc:"Warehouse to ask an Iceberg REST catalog for. Default: the catalog's own."`
 	TableSigning     string        `envconfig:"TABLE_SIGNING" default:"none" oneof:"none,glue,s3tables,execute-api" desc:"Service for which requests to an Iceberg REST catalog are signed with AWS Signature Version 4, or none."`
-	TableToken       string        `envconfig:"TABLE_TOKEN" desc:"Bearer token for an Iceberg REST catalog. Default: none."`
+	TableToken       string        `envconfig:"TABLE_TOKEN" secret:"true" desc:"Bearer token for an Iceberg REST catalog. Default: none."`
 	LoadInterval     time.Duration `envconfig:"LOAD_INTERVAL" default:"1m" min:"1s" max:"1h" desc:"Time between two commits to the table."`
 	LoadBatches      int           `envconfig:"LOAD_BATCHES" default:"500" min:"1" max:"2000" desc:"Largest number of batches in a commit to the table."`
 	TableSnapshotAge time.Duration `envconfig:"TABLE_SNAPSHOT_AGE" default:"120h" min:"1h" desc:"Age at which snapshots of the table expire. Queries can go back in time that far."`
 	TableSnapshots   int           `envconfig:"TABLE_SNAPSHOTS" default:"20" min:"1" desc:"Number of newest snapshots of the table that never expire."`
 }
 
-func (c *TableConfig) check(f *settings.Faults) {}
+var (
+	// By RFC 6750, section 2.1.
+	bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
+	location    = regexp.MustCompile(`^s3://[^/\s]+(/[^/\s]+)+/?$`)
+)
+
+func (c *TableConfig) check(f *settings.Faults) {
+	uri, err := table.ParseURI(c.Table)
+	if errors.Is(err, table.ErrPassword) {
+		f.Hide("TABLE")
+	}
+	if c.Table != "" {
+		f.Add("TABLE", err)
+	}
+	_, err = table.ParsePartition(c.TablePartition)
+	f.Add("TABLE_PARTITION", err)
+	f.Check(c.TableLocation == "" || location.MatchString(c.TableLocation), "TABLE_LOCATION", "s3://bucket/prefix")
+	f.Check(c.TableToken == "" || bearerToken.MatchString(c.TableToken), "TABLE_TOKEN", "letters, digits and - . _ ~ + / with = at the end, without the word Bearer")
+	if !f.Sound("TABLE") {
+		return
+	}
+	f.Check(c.TableLocation == "" || uri.Kind != table.Embedded, "TABLE_LOCATION", "nothing if TABLE is s3://, which is the location")
+	for _, s := range []struct {
+		name string
+		set  bool
+		want string
+	}{
+		{"TABLE_WAREHOUSE", c.TableWarehouse != "", "nothing"}, {"TABLE_SIGNING", c.TableSigning != "none", "none"},
+		{"TABLE_TOKEN", c.TableToken != "", "nothing"},
+	} {
+		f.Check(!s.set || uri.Kind == table.REST, s.name, s.want+" unless TABLE is rest:// or rest+http://")
+	}
+	f.Check(c.TableToken == "" || c.TableSigning == "none", "TABLE_TOKEN", "nothing unless TABLE_SIGNING=none")
+}
+
+// TableURI returns the table that files are loaded into. ok is false if there is none. The settings must be valid.
+func (c *TableConfig) TableURI() (uri table.URI, ok bool) {
+	uri, err := table.ParseURI(c.Table)
+	return uri, err == nil
+}

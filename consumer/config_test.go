@@ -44,6 +44,16 @@ func TestConfig_TakesNamesOfOtherAccountsAndStores(t *testing.T) {
 		func(c *Config) { c.Bucket = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap" },
 		func(c *Config) { c.Bucket = "arn:aws-cn:s3:cn-north-1:123456789012:accesspoint:trips" },
 		func(c *Config) { c.StreamARN = "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/trips" },
+		func(c *Config) {
+			c.Format, c.TableConfig.Table, c.CheckpointFile = "parquet", "s3://files/tables/trips", "checkpoints"
+		},
+		func(c *Config) {
+			c.Format, c.TableConfig.Table, c.TableToken, c.TableWarehouse = "parquet", "rest://lake.example.com/v1/a.trips", "eyJh.b_-~+/==", "lake"
+		},
+		func(c *Config) {
+			c.Format, c.TableConfig.Table = "parquet", "arn:aws-cn:s3tables:cn-north-1:123456789012:bucket/lake/a/trips"
+		},
+		func(c *Config) { c.TablePartition = "" },
 	} {
 		cfg := Defaults()
 		cfg.Stream, cfg.Bucket = "trips", "files"

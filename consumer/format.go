@@ -36,6 +36,12 @@ func (c *FormatConfig) checkFormat(f *settings.Faults) {
 	unless(!c.AppendDelimiter, "APPEND_DELIMITER", "false", func(k writers.Kind) bool { return k.Delimiter })
 }
 
+// checkTable applies the rule that only some formats have files for tables.
+func (c *Config) checkTable(f *settings.Faults) {
+	takes := func(k writers.Kind) bool { return k.Tables }
+	f.Check(c.TableConfig.Table == "" || takes(c.kind()), "TABLE", "nothing unless FORMAT="+strings.Join(formats.All.Names(takes), " or "))
+}
+
 // compression returns COMPRESSION, or the format's default.
 func (c *FormatConfig) compression() string {
 	if c.Compression == "" {

@@ -26,6 +26,8 @@ type Kind struct {
 	Columns bool
 	// Labels reports whether files can be labelled with a Content-Encoding, and so whether ContentEncoding applies.
 	Labels bool
+	// Tables reports whether files can be loaded into tables.
+	Tables bool
 	// Delimiter reports whether AppendDelimiter applies.
 	Delimiter bool
 

@@ -14,14 +14,21 @@ import (
 type Faults struct {
 	names   []string          // of all variables, in the order of the fields
 	written map[string]string // the variables' values as texts
+	secret  map[string]bool   // variables whose values are not shown
 	faults  map[string]error
 }
 
 func newFaults(config any) *Faults {
-	f := &Faults{written: make(map[string]string), faults: make(map[string]error)}
-	eachField(reflect.ValueOf(config).Elem(), func(s Setting, _ reflect.StructField, _ reflect.Value) { f.names = append(f.names, s.Name) })
+	f := &Faults{written: make(map[string]string), secret: make(map[string]bool), faults: make(map[string]error)}
+	eachField(reflect.ValueOf(config).Elem(), func(s Setting, _ reflect.StructField, _ reflect.Value) {
+		f.names = append(f.names, s.Name)
+		f.secret[s.Name] = s.Secret
+	})
 	return f
 }
+
+// Hide keeps the value of a variable out of its fault, because it seems to hold a secret.
+func (f *Faults) Hide(name string) { f.secret[name] = true }
 
 // checkRules checks the value of a field by the rules of its tags.
 func (f *Faults) checkRules(s Setting, value reflect.Value) {
@@ -86,7 +93,11 @@ func (f *Faults) Add(name string, err error) {
 	if !slices.Contains(f.names, name) {
 		panic("settings: there is no variable " + name)
 	}
-	if err != nil && f.faults[name] == nil {
+	switch {
+	case err == nil || f.faults[name] != nil:
+	case f.secret[name]:
+		f.faults[name] = fmt.Errorf("%s: %w", name, err)
+	default:
 		f.faults[name] = fmt.Errorf("%s=%q: %w", name, f.written[name], err)
 	}
 }

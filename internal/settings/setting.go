@@ -16,6 +16,7 @@ type Setting struct {
 	// OneOf are the values allowed, and Min and Max the bounds, both included. All may be empty.
 	OneOf    []string
 	Min, Max string
+	Secret   bool // the value must not be shown
 	Type     reflect.Type
 }
 
@@ -29,7 +30,7 @@ func describe(field reflect.StructField) Setting {
 	tag := field.Tag
 	s := Setting{
 		Name: tag.Get("envconfig"), Required: tag.Get("required") == "true", Default: tag.Get("default"), Meaning: tag.Get("desc"),
-		Min: tag.Get("min"), Max: tag.Get("max"), Type: field.Type,
+		Min: tag.Get("min"), Max: tag.Get("max"), Secret: tag.Get("secret") == "true", Type: field.Type,
 	}
 	if list := tag.Get("oneof"); list != "" {
 		s.OneOf = strings.Split(list, ",")

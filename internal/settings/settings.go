@@ -9,6 +9,7 @@
 //		Bucket   string        `envconfig:"BUCKET" required:"true" desc:"Name of the S3 bucket."`
 //		Interval time.Duration `envconfig:"COMMIT_INTERVAL" default:"5m" min:"1s" max:"24h" desc:"Longest wait for a commit."`
 //		Split    string        `envconfig:"SPLIT_RECORDS" default:"none" oneof:"none,json,lines" desc:"..."`
+//		Token    string        `envconfig:"TOKEN" secret:"true" desc:"..."` // errors do not show its value
 //	}
 //
 // The settings of one subject form an embedded struct, so that programs can share them and use the fields as their own. The

@@ -136,3 +136,19 @@ func TestCamel_WritesNamesAsChartsDo(t *testing.T) {
 		}
 	}
 }
+
+func TestFaults_DoNotShowSecrets(t *testing.T) {
+	t.Setenv("T_TOKEN", "hunter2")
+	t.Setenv("T_URL", "https://me:hunter2@host")
+	var c struct {
+		Token string `envconfig:"T_TOKEN" secret:"true"`
+		URL   string `envconfig:"T_URL"`
+	}
+	f := settings.Read(&c)
+	f.Check(false, "T_TOKEN", "a longer one")
+	f.Hide("T_URL")
+	f.Check(false, "T_URL", "no password")
+	if err := f.Err(); err == nil || err.Error() != "T_TOKEN: want a longer one\nT_URL: want no password" {
+		t.Errorf("got %v", err)
+	}
+}

@@ -50,8 +50,18 @@ var (
 	bucketName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
 )
 
-// ParseURI parses the name of a table. Texts that name the same table give equal URIs.
+// maxURI is the length in bytes of the longest key in S3, and less than that of a key in DynamoDB.
+const maxURI = 1024
+
+// ErrPassword means that a URI holds a password, so that it must not be shown.
+var ErrPassword = errors.New("want no user and password; a token goes into TABLE_TOKEN")
+
+// ParseURI parses the name of a table. Texts that name the same table give equal URIs. Errors do not repeat the text, unless
+// it is a scheme.
 func ParseURI(text string) (URI, error) {
+	if len(text) > maxURI {
+		return URI{}, fmt.Errorf("want at most %d bytes", maxURI)
+	}
 	if strings.HasPrefix(text, "arn:") {
 		return parseS3Tables(text)
 	}
@@ -98,13 +108,13 @@ func parseEmbedded(rest string) (URI, error) {
 var ports = map[string]string{"https": "443", "http": "80"}
 
 func parseREST(scheme, rest string) (URI, error) {
-	// The parser's own error would show the text, which may hold a password.
+	if strings.Contains(rest, "@") {
+		return URI{}, ErrPassword
+	}
 	u, err := url.Parse(scheme + "://" + rest)
 	switch {
 	case err != nil || u.Hostname() == "" || u.RawPath != "":
 		return URI{}, errors.New("want rest://host/path/namespace.table")
-	case u.User != nil:
-		return URI{}, errors.New("want no user and password; a token goes into TABLE_TOKEN")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return URI{}, errors.New("want rest://host/path/namespace.table, without ? and #")
 	}
