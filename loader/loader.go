@@ -13,17 +13,30 @@ package loader
 
 import (
 	"context"
+	"errors"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/record/table"
 )
 
-// Destination is a table that batches are loaded into.
+// Errors of State.Append and State.Evolve that metrics and logs tell apart. What the loader does next is the same after
+// every error, named here or not: it loads the table again.
+var (
+	// ErrConflict means that the table was no longer in the state that was read: another writer changed it, or this same
+	// write was applied earlier and its answer was lost.
+	ErrConflict = errors.New("the table has changed since it was read")
+	// ErrUnanswered means that the write was sent and no answer says whether it was applied.
+	ErrUnanswered = errors.New("no answer says whether the write was applied")
+)
+
+// Destination is a table that batches are loaded into. It does not retry a write.
 type Destination interface {
 	// Name is how batches name the table: its URI without secrets.
 	Name() string
-	// Load reads the table as it is now.
-	Load(ctx context.Context) (State, error)
+	// Load reads the table as it is now. previous is the Definition that some loader read last, or nil. From it the new one
+	// takes what the table itself does not say: the member that fills a column, which belongs to the column's id and so
+	// outlives a renaming, and the members whose columns were dropped. previous may be of a table with another UUID.
+	Load(ctx context.Context, previous *table.Definition) (State, error)
 }
 
 // State is a table as it was read. It does not change.
@@ -32,20 +45,34 @@ type State interface {
 	Ledger() []string
 	// Definition returns what writers of files need to know of the table; nil if they need nothing.
 	Definition() *table.Definition
+	// Check returns why the table cannot take a file of that description, such as a partition spec that it does not have; nil
+	// if it can. The UUID was checked before.
+	Check(d *table.Description) error
 	// Append adds the files of the batches to the table and replaces the ledger, in one atomic write, provided that the
 	// table is still in this state. After an error, whatever it is, the write may have been applied or may be applied
 	// later: only Load tells.
 	Append(ctx context.Context, a Addition) error
 	// Evolve adds columns to the table and widens others, in an atomic write of its own, provided that the table is still in
 	// this state. A column that the table cannot have is left out and reported in refused. It does nothing for columns that
-	// are there.
-	Evolve(ctx context.Context, wanted []table.Column) (refused []table.Column, err error)
+	// are there. If it has changed the table, this state is no longer the table's.
+	Evolve(ctx context.Context, wanted []table.Column) (changed bool, refused []table.Column, err error)
 }
 
 // Addition is what one write adds to a table.
 type Addition struct {
-	// Batches are those to load, with their files.
+	// Batches are those to load. Their Files are the data files alone, each with a description that Check has passed.
 	Batches []checkpoint.Batch
 	// Keep are ids of earlier batches that stay in the ledger. The new ledger is Keep and the ids of Batches.
 	Keep []string
+}
+
+// Sized is implemented by a State that knows what its table's metadata costs.
+type Sized interface {
+	Size() Size
+}
+
+// Size is what a table's metadata costs.
+type Size struct {
+	Snapshots     int
+	MetadataBytes int64 // of the file that describes the table, as read by each Load
 }
