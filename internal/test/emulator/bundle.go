@@ -33,6 +33,7 @@ type Bundle struct {
 //go:embed python/requirements.txt engines/requirements.txt encoders/requirements.txt tools/requirements.txt shell/requirements.txt
 //go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
+//go:embed icebergjava/pom.xml icebergjava/RestCatalog.java
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
 
@@ -103,6 +104,12 @@ var (
 		files:   []string{"pom.xml", "ReadParquet.java"},
 		install: installJars,
 	}
+	icebergJavaBundle = Bundle{
+		Name:    "icebergjava",
+		tool:    "mvn",
+		files:   []string{"pom.xml", "RestCatalog.java"},
+		install: installJars,
+	}
 	goBundle = Bundle{
 		Name:   "go",
 		tool:   "go",
@@ -117,7 +124,7 @@ var (
 func Bundles() []Bundle {
 	return []Bundle{
 		npmBundle, pythonBundle, enginesBundle, encodersBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
-		parquetJavaBundle, goBundle, prometheusBundle, kubernetesBundle,
+		parquetJavaBundle, icebergJavaBundle, goBundle, prometheusBundle, kubernetesBundle,
 	}
 }
 

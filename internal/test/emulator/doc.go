@@ -17,6 +17,6 @@
 // helm and a validator of manifests.
 //
 // Kinesalite, KinesisLocal and Moto stand in for Kinesis; Dynalite, DynamoDBLocal and Moto for DynamoDB; Versitygw and
-// Moto for S3; Moto also for Firehose, CloudFormation and the Glue Schema Registry. The conformance suite of package localstream asserts where
-// those for Kinesis differ from AWS's documentation.
+// Moto for S3; Moto also for Firehose, CloudFormation and the Glue Schema Registry; IcebergCatalog for an Iceberg REST catalog.
+// The conformance suite of package localstream asserts where those for Kinesis differ from AWS's documentation.
 package emulator

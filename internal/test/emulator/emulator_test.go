@@ -21,6 +21,9 @@ func TestEmulators_AnswerOnLoopbackOnly(t *testing.T) {
 		"moto":           emulator.Moto,
 		"DynamoDB Local": emulator.DynamoDBLocal,
 		"versitygw":      emulator.Versitygw,
+		"IcebergCatalog": func(t *testing.T) emulator.Endpoint {
+			return emulator.Endpoint{URL: emulator.IcebergCatalog(t, emulator.Endpoint{URL: "http://127.0.0.1:1"}, "s3://lake")}
+		},
 	}
 	outside := outsideAddress(t)
 	for name, start := range emulators {
@@ -66,7 +69,7 @@ func outsideAddress(t *testing.T) string {
 
 // The manifests are committed, so they must not contain the address of a registry.
 func TestManifests_NameNoRegistry(t *testing.T) {
-	for _, folder := range []string{"npm", "python", "engines", "encoders", "tools", "shell", "validator", "java", "codecs", "parquetjava"} {
+	for _, folder := range []string{"npm", "python", "engines", "encoders", "tools", "shell", "validator", "java", "codecs", "parquetjava", "icebergjava"} {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,24 @@
+package emulator
+
+import (
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// IcebergCatalog starts the Apache Iceberg REST catalog that Iceberg Java tests its own client with, and returns its URL. Tables
+// are stored under the warehouse, such as s3://bucket/prefix, whose bucket must exist in s3. The catalog checks the requirements of a
+// commit in one transaction of its database, accepts any credentials, and does not hand out those for s3: its clients must know
+// them.
+func IcebergCatalog(t *testing.T, s3 Endpoint, warehouse string) string {
+	t.Helper()
+	return start(t, emulator{name: "Iceberg's REST catalog", bundle: icebergJavaBundle, runtime: "java",
+		command: func(t *testing.T, dir string, port, _ int) command {
+			return command{
+				dir: dir,
+				args: []string{"java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+					"-cp", filepath.Join(dir, "lib", "*"), "RestCatalog.java",
+					strconv.Itoa(port), filepath.Join(t.TempDir(), "catalog.db"), warehouse, s3.URL, s3.Region, s3.AccessKey, s3.SecretKey},
+			}
+		}}).URL
+}
