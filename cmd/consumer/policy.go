@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,14 +12,15 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/operate/policy"
 )
 
-const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [--bucket-key KEY] [--operator] ...
+const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [--bucket-key KEY] [--operator | --loader] ...
 
 Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
 the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint
-and redrive instead. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
+and redrive instead, and --loader that of the loader, which needs TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
 After a change of BUCKET, PREFIX, ERROR_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
 workers have the new settings and the outbox is empty: a batch is published where it was started.`
@@ -32,6 +34,7 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&place.StreamKey, "stream-key", "", "customer managed KMS `key` (ARN, id or alias) that encrypts the stream")
 	f.StringVar(&place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
 	operator := f.Bool("operator", false, "print the policy for the operators' commands")
+	loader := f.Bool("loader", false, "print the policy for the loader, which shares the daemon's role where both run in one pod or task")
 	oldTable := f.String("import-table", "", "with --operator: `name` of the table that checkpoint import reads")
 	if err := parse(f, args); err != nil {
 		return unlessHelp(err)
@@ -39,6 +42,12 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	cfg, err := consumer.LoadConfig()
 	if err != nil {
 		return fmt.Errorf("invalid settings:\n%w", err)
+	}
+	if *operator && *loader {
+		return errors.New("--operator and --loader: want one of them")
+	}
+	if *loader && cfg.TableConfig.Table == "" {
+		return errors.New("--loader: want TABLE, which names the table to load")
 	}
 	if *oldTable != "" && !*operator {
 		return fmt.Errorf("--import-table=%q: want --operator as well", *oldTable)
@@ -50,9 +59,16 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 		}
 		place.Region = account.Region
 	}
-	p := policy.Daemon(&cfg, place)
-	if *operator {
+	var p iam.Policy
+	switch {
+	case *operator:
 		p = policy.Operator(&cfg, place, *oldTable)
+	case *loader:
+		if p, err = policy.Loader(&cfg, place); err != nil {
+			return err
+		}
+	default:
+		p = policy.Daemon(&cfg, place)
 	}
 	document, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {

@@ -110,6 +110,7 @@ func TestSite_KnowsWhatARequestNeeds(t *testing.T) {
 		stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/trips"
 		other  = "arn:aws:kinesis:eu-west-1:210987654321:stream/other"
 		table  = "arn:aws:dynamodb:eu-west-1:123456789012:table/t"
+		lake   = "arn:aws:glue:eu-west-1:123456789012:"
 		key    = "arn:aws:kms:eu-west-1:123456789012:key/k"
 	)
 	target := func(name string) http.Header { return http.Header{"X-Amz-Target": {name}} }
@@ -147,6 +148,16 @@ func TestSite_KnowsWhatARequestNeeds(t *testing.T) {
 			`{"TransactItems":[{"Put":{"TableName":"t"}},{"Update":{"TableName":"t"}},{"Update":{"TableName":"t"}}]}`,
 			"dynamodb:PutItem on " + table + ", dynamodb:UpdateItem on " + table},
 		{iam.DynamoDB, "POST /", target("DynamoDB_20120810.BatchWriteItem"), `{"RequestItems":{"t":[]}}`, ""},
+
+		{iam.Glue, "POST /", target("AWSGlue.GetSchemaVersion"), `{"SchemaVersionId":"x"}`, "glue:GetSchemaVersion on *"},
+		{iam.Glue, "POST /", target("AWSGlue.GetDatabase"), `{"Name":"lake"}`, "glue:GetDatabase on " + lake + "catalog, glue:GetDatabase on " + lake + "database/lake"},
+		{iam.Glue, "POST /", target("AWSGlue.CreateDatabase"), `{"DatabaseInput":{"Name":"lake"}}`,
+			"glue:CreateDatabase on " + lake + "catalog, glue:CreateDatabase on " + lake + "database/lake"},
+		{iam.Glue, "POST /", target("AWSGlue.GetTable"), `{"DatabaseName":"lake","Name":"trips"}`,
+			"glue:GetTable on " + lake + "catalog, glue:GetTable on " + lake + "database/lake, glue:GetTable on " + lake + "table/lake/trips"},
+		{iam.Glue, "POST /", target("AWSGlue.UpdateTable"), `{"DatabaseName":"lake","TableInput":{"Name":"trips"},"VersionId":"1"}`,
+			"glue:UpdateTable on " + lake + "catalog, glue:UpdateTable on " + lake + "database/lake, glue:UpdateTable on " + lake + "table/lake/trips"},
+		{iam.Glue, "POST /", target("AWSGlue.DeleteTable"), `{"DatabaseName":"lake","Name":"trips"}`, ""},
 
 		{iam.S3, "HEAD /b", nil, "", "s3:ListBucket on arn:aws:s3:::b"},
 		{iam.S3, "GET /b?list-type=2&prefix=x", nil, "", "s3:ListBucket on arn:aws:s3:::b"},

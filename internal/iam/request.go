@@ -19,6 +19,7 @@ const (
 	Kinesis  Service = "kinesis"
 	DynamoDB Service = "dynamodb"
 	S3       Service = "s3"
+	Glue     Service = "glue"
 )
 
 // Site describes to whom the resources of requests belong. Requests name most resources only in part.
@@ -39,6 +40,8 @@ func (s Site) Needs(service Service, r *http.Request, body []byte) ([]Need, erro
 		return s.dynamodb(r, body)
 	case S3:
 		return s.s3(r)
+	case Glue:
+		return s.glue(r, body)
 	}
 	return nil, fmt.Errorf("service %q is not supported", service)
 }
@@ -155,6 +158,40 @@ func (s Site) dynamodb(r *http.Request, body []byte) ([]Need, error) {
 		}
 	default:
 		return nil, fmt.Errorf("%s is not supported", op)
+	}
+	return needs, nil
+}
+
+// glue is by "Specifying AWS Glue resource ARNs" (AWS Glue Developer Guide): a call on a table needs the catalog, the
+// database and the table, one on a database the catalog and the database. Schema versions have no resource that a request
+// names.
+func (s Site) glue(r *http.Request, body []byte) ([]Need, error) {
+	op, err := operation(r)
+	if err != nil {
+		return nil, err
+	}
+	type named struct{ Name string }
+	var in struct {
+		DatabaseName, Name        string
+		TableInput, DatabaseInput named
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	on := []string{"catalog"}
+	switch op {
+	case "GetSchemaVersion":
+		return []Need{{Action: "glue:" + op, Resource: "*"}}, nil
+	case "GetDatabase", "CreateDatabase":
+		on = append(on, "database/"+in.Name+in.DatabaseInput.Name)
+	case "GetTable", "CreateTable", "UpdateTable":
+		on = append(on, "database/"+in.DatabaseName, "table/"+in.DatabaseName+"/"+in.Name+in.TableInput.Name)
+	default:
+		return nil, fmt.Errorf("%s is not supported", op)
+	}
+	var needs []Need
+	for _, resource := range on {
+		needs = append(needs, Need{Action: "glue:" + op, Resource: s.arn("glue", resource)})
 	}
 	return needs, nil
 }

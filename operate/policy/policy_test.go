@@ -87,14 +87,90 @@ func TestDaemon_AllowsNothingForWhatIsNotUsed(t *testing.T) {
 	}
 }
 
+func TestLoader_NamesTheNarrowestResources(t *testing.T) {
+	const (
+		glue   = "arn:aws:glue:eu-west-1:123456789012:"
+		tables = "arn:aws:s3tables:eu-west-1:123456789012:bucket/lake"
+	)
+	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
+	for _, test := range []struct {
+		table, location, sid, want string
+	}{
+		{"glue://lake/trips", "", "CommitToTable", glue + "catalog, " + glue + "database/lake, " + glue + "table/lake/trips"},
+		{"glue://lake/trips", "", "WriteMetadata", "arn:aws:s3:::files/tables/*"},
+		{"glue://lake/trips", "s3://warehouse/lake/trips/", "WriteMetadata", "arn:aws:s3:::warehouse/lake/trips/metadata/*"},
+		{"rest://catalog.example/v1/lake.trips", "s3://warehouse", "WriteMetadata", "arn:aws:s3:::warehouse/metadata/*"},
+		{"s3://warehouse/lake/trips", "", "WriteMetadata", "arn:aws:s3:::warehouse/lake/trips/metadata/*"},
+		{"s3://warehouse/lake/trips", "", "SeeTableBucket", "arn:aws:s3:::warehouse"},
+		{tables + "/lake/trips", "", "FindTableBucket", tables},
+		{tables + "/lake/trips", "", "CommitToTable", tables + "/table/*"},
+		{"glue://lake/trips", "", "ReadOutbox", "arn:aws:dynamodb:eu-west-1:123456789012:table/streaming-pipeline"},
+		{"glue://lake/trips", "", "ReadLists", "arn:aws:s3:::files/manifests/outbox/*"},
+	} {
+		cfg := settings(func(c *consumer.Config) { c.TableConfig.Table, c.TableLocation = test.table, test.location })
+		p, err := policy.Loader(cfg, place)
+		if err != nil {
+			t.Errorf("%s: %v", test.table, err)
+		} else if got := strings.Join(resources(t, p, test.sid), ", "); got != test.want {
+			t.Errorf("%s: %s is on %s, want %s", test.table, test.sid, got, test.want)
+		}
+	}
+}
+
+// A table bucket's other tables are not the loader's, although the ARNs of all look alike.
+func TestLoader_MayCommitToItsOwnTableAlone(t *testing.T) {
+	const bucket = "arn:aws:s3tables:eu-west-1:123456789012:bucket/lake"
+	cfg := settings(func(c *consumer.Config) { c.TableConfig.Table, c.TableCreate = bucket+"/lake/trips", false })
+	p, err := policy.Loader(cfg, policy.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{"trips": true, "fares": false} {
+		need := iam.Need{Action: "s3tables:UpdateTableMetadataLocation", Resource: bucket + "/table/0a1b", Context: map[string][]string{
+			"s3tables:namespace": {"lake"}, "s3tables:tableName": {name},
+		}}
+		if p.Allows(need) != want {
+			t.Errorf("table %s: allowed is %v, want %v", name, !want, want)
+		}
+	}
+}
+
+func TestLoader_AllowsNothingForWhatIsNotUsed(t *testing.T) {
+	for table, actions := range map[string][]string{
+		"glue://lake/trips": {"glue:CreateTable", "glue:CreateDatabase", "glue:GetDatabase", "s3:ListBucket", "s3tables:PutTableData"},
+		"s3://files/trips":  {"glue:GetTable", "s3tables:PutTableData"},
+		"arn:aws:s3tables:eu-west-1:123456789012:bucket/lake/lake/trips": {"s3tables:CreateTable", "s3:PutObject", "glue:GetTable"},
+	} {
+		p, err := policy.Loader(settings(func(c *consumer.Config) { c.TableConfig.Table, c.TableCreate = table, false }), policy.Place{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, action := range actions {
+			if slices.Contains(p.Actions(), action) {
+				t.Errorf("%s: %s is allowed", table, action)
+			}
+		}
+	}
+	if _, err := policy.Loader(settings(func(c *consumer.Config) { c.TableConfig.Table = "lake.trips" }), policy.Place{}); err == nil || !strings.Contains(err.Error(), `TABLE="lake.trips"`) {
+		t.Errorf("a table that is none gives %v", err)
+	}
+}
+
 func TestPolicies_HaveNoWildcardsInActionsAndASidEach(t *testing.T) {
 	all := settings(func(c *consumer.Config) {
 		c.FanOutConsumer, c.Encryption, c.KMSKey, c.Schema = "push", "aws:kms", "alias/files", "s3://config/trips.json"
 	})
 	place := policy.Place{StreamKey: "alias/stream", BucketKey: "alias/bucket"}
-	for name, p := range map[string]iam.Policy{
-		"daemon": policy.Daemon(all, place), "operator": policy.Operator(all, place, "old"),
-	} {
+	policies := map[string]iam.Policy{"daemon": policy.Daemon(all, place), "operator": policy.Operator(all, place, "old")}
+	for _, table := range []string{"glue://lake/trips", "s3://files/trips", "arn:aws:s3tables:eu-west-1:123456789012:bucket/lake/lake/trips"} {
+		all.TableConfig.Table = table
+		loader, err := policy.Loader(all, place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		policies["loader of "+table] = loader
+	}
+	for name, p := range policies {
 		sids := make(map[string]bool)
 		for _, s := range p.Statement {
 			if s.Sid == "" || sids[s.Sid] || strings.Trim(s.Sid, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") != "" {

@@ -1,0 +1,96 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/record/table"
+	"aws-streaming-pipeline/writers/layout"
+)
+
+// tablesFolder is where the bucket has tables that are created without a location of their own.
+const tablesFolder = "tables/"
+
+// Loader returns the policy of the loader for valid settings with a table. The commands that take care of a table need
+// Operator's, too.
+func Loader(cfg *consumer.Config, p Place) (iam.Policy, error) {
+	uri, err := table.ParseURI(cfg.TableConfig.Table)
+	if err != nil {
+		return iam.Policy{}, fmt.Errorf("TABLE=%q: %w", cfg.TableConfig.Table, err)
+	}
+	b := newBuilder(cfg, p)
+	b.readOutbox()
+	b.readSchema()
+	b.commit(uri)
+	return b.policy, nil
+}
+
+// readOutbox allows the calls of the loader on the store, and those on the lists of batches with very many files.
+func (b *builder) readOutbox() {
+	if b.cfg.CheckpointFile == "" {
+		b.allow("ReadOutbox", []string{b.table(b.cfg.Table())},
+			"dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem")
+	}
+	b.allow("ReadLists", b.objects(layout.OutboxFolder(b.cfg.ManifestPrefix)), "s3:DeleteObject", "s3:GetObject")
+}
+
+// commit allows the calls of loader/iceberg. On commit paths nothing is deleted.
+func (b *builder) commit(uri table.URI) {
+	switch uri.Kind {
+	case table.Glue:
+		b.commitToGlue(uri)
+	case table.S3Tables:
+		b.commitToS3Tables(uri)
+		return // which has the metadata, too
+	}
+	b.writeMetadata(uri)
+}
+
+// commitToGlue names the table, its database and the catalog, all of which a call on a table needs (AWS Glue Developer
+// Guide, "Specifying AWS Glue resource ARNs").
+func (b *builder) commitToGlue(uri table.URI) {
+	database := uri.Namespace[0]
+	where := []string{b.arn("glue", "catalog"), b.arn("glue", "database/"+database), b.arn("glue", "table/"+database+"/"+uri.Table)}
+	b.allow("CommitToTable", where, "glue:GetTable", "glue:UpdateTable")
+	if b.cfg.TableCreate {
+		b.allow("MakeTableInCatalog", where, "glue:CreateDatabase", "glue:CreateTable", "glue:GetDatabase")
+	}
+}
+
+// commitToS3Tables is by the Amazon S3 User Guide, "Accessing tables using the Amazon S3 Tables Iceberg REST endpoint",
+// which lists the actions of each call. ARNs of tables hold an id that is not known beforehand, so the name is a
+// condition ("Access management for S3 Tables").
+func (b *builder) commitToS3Tables(uri table.URI) {
+	b.allow("FindTableBucket", []string{uri.Bucket}, "s3tables:GetTableBucket")
+	b.allow("CommitToTable", []string{uri.Bucket + "/table/*"}, "s3tables:GetTable", "s3tables:GetTableData",
+		"s3tables:GetTableMetadataLocation", "s3tables:PutTableData", "s3tables:UpdateTableMetadataLocation")
+	last := &b.policy.Statement[len(b.policy.Statement)-1]
+	last.Condition = map[string]map[string]iam.Texts{"StringEquals": {
+		"s3tables:namespace": {uri.Namespace[0]}, "s3tables:tableName": {uri.Table},
+	}}
+	if b.cfg.TableCreate {
+		b.allow("MakeTableInCatalog", []string{uri.Bucket, uri.Bucket + "/table/*"},
+			"s3tables:CreateNamespace", "s3tables:CreateTable", "s3tables:GetNamespace", "s3tables:PutTableData")
+	}
+}
+
+// writeMetadata allows reading and writing the metadata of the table, which is where the table is.
+func (b *builder) writeMetadata(uri table.URI) {
+	location := b.cfg.TableLocation
+	if uri.Kind == table.Embedded {
+		location = uri.Location()
+	}
+	bucket, path := b.bucket(), tablesFolder+"*"
+	if location != "" {
+		place := strings.TrimSuffix(strings.TrimPrefix(location, "s3://"), "/") + "/metadata/"
+		name, key, _ := strings.Cut(place, "/")
+		bucket, path = "arn:"+b.place.Partition+":s3:::"+name, iam.Literal(key)+"*"
+	}
+	b.allow("WriteMetadata", []string{bucket + "/" + path}, "s3:GetObject", "s3:PutObject")
+	if uri.Kind == table.Embedded {
+		// So that a missing version is answered with "not found" rather than "forbidden".
+		b.allow("SeeTableBucket", []string{bucket}, "s3:ListBucket")
+	}
+}
