@@ -28,6 +28,7 @@ type node = map[string]any
 var everything = []string{
 	"aws.region=eu-west-1", "producer.enabled=true", "networkPolicy.enabled=true", "monitor.enabled=true",
 	"autoscaling.enabled=true", "autoscaling.shards=8", "prometheusRule.enabled=true", "dashboard.enabled=true",
+	"table.uri=glue://lake/trips", "table.tokenSecret=catalog", "settings.format=parquet",
 }
 
 // template renders the chart with the required values and those of sets.
@@ -111,6 +112,16 @@ func podSpec(t *testing.T, n node) node {
 func container(t *testing.T, n node) node {
 	t.Helper()
 	return at(t, podSpec(t, n), "containers", 0).(node)
+}
+
+// containers returns all containers of a pod.
+func containers(t *testing.T, n node) []node {
+	t.Helper()
+	var all []node
+	for _, c := range podSpec(t, n)["containers"].([]any) {
+		all = append(all, c.(node))
+	}
+	return all
 }
 
 func environment(c node) map[string]string {
@@ -202,6 +213,12 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 		{"settings.httpAddress=127.0.0.1:8080", "settings.httpAddress is a loopback address"},
 		{"resources.limits.memory=300Mi", "resources.limits.memory is 300Mi, too little for settings.memoryBudget (256MiB) and the process"},
 		{"extraEnv[0].name=BUCKET", "extraEnv sets BUCKET: set settings.bucket instead"},
+		{"extraEnv[0].name=TABLE", "extraEnv sets TABLE: set table.uri instead"},
+		{"extraEnv[0].name=TABLE_TOKEN", "extraEnv sets TABLE_TOKEN: set table.tokenSecret instead"},
+		{"settings.table=glue://lake/trips", "table"},
+		{"settings.tableToken=secret", "tableToken"},
+		{"table.uri=glue://lake/trips", "table.uri needs settings.format=parquet, which is jsonl"},
+		{"table.tokenSecret=catalog", "table.tokenSecret is for the catalog of table.uri, which is empty"},
 		{"replicas=-1", "replicas"},
 		{"topologySpread=perhaps", "topologySpread"},
 		{"autoscaling.enabled=true", "autoscaling.shards is required"},
@@ -220,9 +237,9 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 
 // The program reads the values that the chart sets, whatever their kind.
 func TestDaemon_GetsTheSettings(t *testing.T) {
-	env := environment(container(t, render(t, "settings.maxOpenFiles=1000000", "settings.fileSize=10000000", "settings.kplHashFilter=true", "settings.timeZone=null", "aws.region=eu-west-1")["Deployment"]))
+	env := environment(container(t, render(t, "table.uri=glue://lake/trips", "settings.format=parquet", "settings.maxOpenFiles=1000000", "settings.fileSize=10000000", "settings.kplHashFilter=true", "settings.timeZone=null", "aws.region=eu-west-1")["Deployment"]))
 	for name, want := range map[string]string{
-		"MAX_OPEN_FILES": "1000000", "FILE_SIZE": "10000000", "KPL_HASH_FILTER": "true", "STREAM_NAME": "trips", "AWS_REGION": "eu-west-1",
+		"TABLE": "glue://lake/trips", "MAX_OPEN_FILES": "1000000", "FILE_SIZE": "10000000", "KPL_HASH_FILTER": "true", "STREAM_NAME": "trips", "AWS_REGION": "eu-west-1",
 		"PREFIX": "data/year=!{timestamp:yyyy}/month=!{timestamp:MM}/day=!{timestamp:dd}/hour=!{timestamp:HH}/",
 	} {
 		if env[name] != want {
@@ -234,7 +251,7 @@ func TestDaemon_GetsTheSettings(t *testing.T) {
 	}
 	for _, s := range consumer.Settings() {
 		value, set := env[s.Name]
-		if !set && s.Name != "TIME_ZONE" {
+		if !set && s.Name != "TIME_ZONE" && s.Name != "TABLE_TOKEN" {
 			t.Errorf("%s is not set", s.Name)
 		}
 		if s.Name == "SPOOL_DIR" {
@@ -251,18 +268,20 @@ func TestDaemon_GetsTheSettings(t *testing.T) {
 func TestPods_HoldToTheRestrictedStandard(t *testing.T) {
 	all := render(t, everything...)
 	for _, kind := range []string{"Deployment", "Job", "Pod"} {
-		spec, c := podSpec(t, all[kind]), container(t, all[kind])
-		for what, pair := range map[string][2]any{
-			"runAsNonRoot":   {at(t, spec, "securityContext", "runAsNonRoot"), true},
-			"seccompProfile": {at(t, spec, "securityContext", "seccompProfile", "type"), "RuntimeDefault"},
-			"token":          {spec["automountServiceAccountToken"], false},
-			"escalation":     {at(t, c, "securityContext", "allowPrivilegeEscalation"), false},
-			"root":           {at(t, c, "securityContext", "readOnlyRootFilesystem"), true},
-			"capabilities":   {at(t, c, "securityContext", "capabilities", "drop"), []any{"ALL"}},
-			"account":        {spec["serviceAccountName"], "trips-consumer"},
-		} {
-			if !reflect.DeepEqual(pair[0], pair[1]) {
-				t.Errorf("%s: %s is %v, want %v", kind, what, pair[0], pair[1])
+		spec := podSpec(t, all[kind])
+		for _, c := range containers(t, all[kind]) {
+			for what, pair := range map[string][2]any{
+				"runAsNonRoot":   {at(t, spec, "securityContext", "runAsNonRoot"), true},
+				"seccompProfile": {at(t, spec, "securityContext", "seccompProfile", "type"), "RuntimeDefault"},
+				"token":          {spec["automountServiceAccountToken"], false},
+				"escalation":     {at(t, c, "securityContext", "allowPrivilegeEscalation"), false},
+				"root":           {at(t, c, "securityContext", "readOnlyRootFilesystem"), true},
+				"capabilities":   {at(t, c, "securityContext", "capabilities", "drop"), []any{"ALL"}},
+				"account":        {spec["serviceAccountName"], "trips-consumer"},
+			} {
+				if !reflect.DeepEqual(pair[0], pair[1]) {
+					t.Errorf("%s of %s: %s is %v, want %v", c["name"], kind, what, pair[0], pair[1])
+				}
 			}
 		}
 	}
@@ -299,13 +318,74 @@ func TestChart_AsksNothingOfTheCluster(t *testing.T) {
 				t.Errorf("%s: the volume %v is not an emptyDir with a limit", kind, v)
 			}
 		}
-		c := container(t, all[kind])
-		if c["securityContext"].(node)["privileged"] != nil || at(t, c, "resources", "limits", "memory") == nil {
-			t.Errorf("%s: privileged, or without a limit of memory: %v", kind, c)
+		for _, c := range containers(t, all[kind]) {
+			if c["securityContext"].(node)["privileged"] != nil || at(t, c, "resources", "limits", "memory") == nil {
+				t.Errorf("%s: privileged, or without a limit of memory: %v", kind, c)
+			}
 		}
 	}
 	if at(t, all["Service"], "spec", "type") != "ClusterIP" {
 		t.Errorf("the port is open to others than the cluster: %v", at(t, all["Service"], "spec"))
+	}
+}
+
+// One value adds the loader to each pod, with the daemon's settings and image.
+func TestLoader_IsAddedByOneValue(t *testing.T) {
+	if n := len(containers(t, render(t)["Deployment"])); n != 1 {
+		t.Errorf("without a table there are %d containers", n)
+	}
+	all := render(t, "table.uri=s3://lake/trips", "settings.format=parquet", "networkPolicy.enabled=true", "monitor.enabled=true", "podAnnotations.a=b")
+	pair := containers(t, all["Deployment"])
+	if len(pair) != 2 {
+		t.Fatalf("there are %d containers", len(pair))
+	}
+	daemon, loader := pair[0], pair[1]
+	if daemon["name"] != "consumer" || loader["name"] != "loader" || !reflect.DeepEqual(loader["command"], []any{"/usr/local/bin/loader"}) {
+		t.Errorf("the containers are %v and %v, which runs %v", daemon["name"], loader["name"], loader["command"])
+	}
+	for _, same := range []string{"image", "env", "securityContext", "imagePullPolicy"} {
+		if !reflect.DeepEqual(daemon[same], loader[same]) {
+			t.Errorf("%s is %v, that of the daemon %v", same, loader[same], daemon[same])
+		}
+	}
+	for _, probe := range []string{"startupProbe", "livenessProbe"} {
+		if at(t, loader, probe, "httpGet", "port") != "loader" || at(t, loader, probe, "httpGet", "path") != "/healthz" {
+			t.Errorf("%s: %v", probe, loader[probe])
+		}
+	}
+	if loader["readinessProbe"] != nil {
+		t.Error("a catalog that is out makes the daemon's pod unready")
+	}
+	if at(t, loader, "ports", 0, "containerPort") != 8081 || at(t, loader, "ports", 0, "name") != "loader" {
+		t.Errorf("ports: %v", loader["ports"])
+	}
+	annotations := at(t, all["Deployment"], "spec", "template", "metadata", "annotations")
+	if want := (node{"a": "b", "kubectl.kubernetes.io/default-container": "consumer"}); !reflect.DeepEqual(annotations, want) {
+		t.Errorf("annotations: %v", annotations)
+	}
+	if at(t, all["PodMonitor"], "spec", "podMetricsEndpoints", 1, "port") != "loader" || at(t, all["Service"], "spec", "ports", 1, "targetPort") != "loader" ||
+		at(t, all["NetworkPolicy"], "spec", "ingress", 0, "ports", 1, "port") != "loader" {
+		t.Error("the loader's metrics are out of reach")
+	}
+}
+
+// Neither the values nor the daemon have the token of the catalog.
+func TestLoader_HasItsTokenFromASecret(t *testing.T) {
+	all := render(t, "table.uri=rest://catalog.example/lake.trips", "settings.format=parquet", "table.tokenSecret=catalog", "table.tokenKey=bearer")
+	for _, c := range append(containers(t, all["Deployment"]), containers(t, all["Pod"])...) {
+		var from any
+		for _, v := range c["env"].([]any) {
+			if v.(node)["name"] == "TABLE_TOKEN" {
+				from = v.(node)["valueFrom"]
+			}
+		}
+		if c["name"] != "loader" {
+			if from != nil {
+				t.Errorf("%s has the token", c["name"])
+			}
+		} else if want := (node{"secretKeyRef": node{"name": "catalog", "key": "bearer"}}); !reflect.DeepEqual(from, want) {
+			t.Errorf("the loader has its token from %v", from)
+		}
 	}
 }
 

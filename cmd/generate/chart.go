@@ -23,11 +23,20 @@ var ownDefaults = map[string]struct{ value, reason string }{
 	"SPOOL_DIR": {"/spool", "pods have a volume for it"},
 }
 
+// ofOwnValue are settings that other values of the chart set, and what those are.
+var ofOwnValue = map[string]string{
+	"TABLE":       "table.uri",         // which also adds the loader
+	"TABLE_TOKEN": "table.tokenSecret", // values are no place for a secret
+}
+
 // chartValues puts the settings of the program into values.yaml.
 func chartValues(present []byte) ([]byte, error) {
 	var b strings.Builder
 	for _, g := range consumer.SettingGroups() {
 		for _, s := range g.Settings {
+			if ofOwnValue[s.Name] != "" {
+				continue
+			}
 			value, meaning := s.Default, s.Meaning
 			if bounds := s.Bounds(); bounds != "" {
 				meaning += " Values: " + bounds + "."

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -54,7 +55,34 @@ func policies() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", v.setting, strings.Join(more, "; "), strings.Join(less, ", "))
 	}
+	for _, uri := range []string{"glue://lake/trips", "s3://my-lake/trips", "arn:aws:s3tables:eu-west-1:123456789012:bucket/my-tables/lake/trips"} {
+		cfg := consumer.Defaults()
+		cfg.Stream, cfg.Bucket, cfg.TableConfig.Table = "taxi-trips", "my-bucket", uri
+		loader, err := policy.Loader(&cfg, place)
+		if err != nil {
+			panic(err) // the URIs above are sound
+		}
+		var more []string
+		for _, s := range loader.Statement {
+			if !covers(base, s) {
+				more = append(more, describe(s))
+			}
+		}
+		fmt.Fprintf(&b, "| `table.uri=%s` | %s | |\n", uri, strings.Join(more, "; "))
+	}
 	return b.String()
+}
+
+// covers reports whether a policy allows all that a statement allows.
+func covers(p iam.Policy, s iam.Statement) bool {
+	for _, action := range s.Action {
+		for _, resource := range s.Resource {
+			if !p.Allows(iam.Need{Action: action, Resource: strings.ReplaceAll(resource, "*", "anything")}) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // beyond returns the statements of a policy that another has not.
@@ -66,9 +94,11 @@ func beyond(p, other iam.Policy) []iam.Statement {
 
 func describe(s iam.Statement) string {
 	text := fmt.Sprintf("%s: %s on %s", s.Sid, code(s.Action), code(s.Resource))
+	joined := " where"
 	for _, keys := range s.Condition {
-		for key, values := range keys {
-			text += fmt.Sprintf(" where `%s` is %s", key, code(values))
+		for _, key := range slices.Sorted(maps.Keys(keys)) {
+			text += fmt.Sprintf("%s `%s` is %s", joined, key, code(keys[key]))
+			joined = " and"
 		}
 	}
 	return text

@@ -37,6 +37,7 @@ The daemon is configured by environment variables. ` + "`make generate`" + ` mak
 ` + "`consumer settings`" + ` prints the same list.
 
 - The values of the [Helm chart](../helm/consumer/README.md) have the same names in camel case: ` + "`COMMIT_INTERVAL` is `settings.commitInterval`" + `.
+  Only ` + "`TABLE` and `TABLE_TOKEN` have others, `table.uri` and `table.tokenSecret`" + `.
   The parameters of [infra/consumer-ecs.yml](../infra/consumer-ecs.yml) begin with a capital letter: ` + "`CommitInterval`" + `.
 - A duration is a number with a unit, such as ` + "`90s`, `5m` or `1h30m`" + `. A size is a number of bytes with or without a unit, such as
   ` + "`128MiB`, `1GiB` or `100MB`" + `.

@@ -93,9 +93,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "consumer.port" -}}
-{{- $port := regexFind "[0-9]+$" (.Values.settings.httpAddress | default "") }}
-{{- if not $port }}{{ fail "settings.httpAddress must contain a port, which the probes use" }}{{ end }}
-{{- if regexMatch "^(127\\.|localhost|\\[::1\\])" .Values.settings.httpAddress }}{{ fail "settings.httpAddress is a loopback address: the probes cannot reach it" }}{{ end }}
+{{- include "consumer.portOf" (dict "name" "httpAddress" "address" .Values.settings.httpAddress) }}
+{{- end }}
+
+{{- define "consumer.loaderPort" -}}
+{{- include "consumer.portOf" (dict "name" "loaderHttpAddress" "address" (.Values.settings.loaderHttpAddress | default ":8081")) }}
+{{- end }}
+
+{{/* The port of an address, and the name of the setting that holds it. */}}
+{{- define "consumer.portOf" -}}
+{{- $port := regexFind "[0-9]+$" (.address | default "") }}
+{{- if not $port }}{{ fail (printf "settings.%s must contain a port, which the probes use" .name) }}{{ end }}
+{{- if regexMatch "^(127\\.|localhost|\\[::1\\])" .address }}{{ fail (printf "settings.%s is a loopback address: the probes cannot reach it" .name) }}{{ end }}
 {{- $port }}
 {{- end }}
 
@@ -105,9 +114,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $_ := required "settings.streamName is required: the name of the Kinesis stream" $s.streamName }}
 {{- $_ := required "settings.bucket is required: the S3 bucket for the files" $s.bucket }}
 {{- $_ := include "consumer.image" . }}
+{{- if and .Values.table.uri (ne (toString $s.format) "parquet") }}{{ fail (printf "table.uri needs settings.format=parquet, which is %v" $s.format) }}{{ end }}
+{{- if and .Values.table.tokenSecret (not .Values.table.uri) }}{{ fail "table.tokenSecret is for the catalog of table.uri, which is empty" }}{{ end }}
 {{- if $s.checkpointFile }}{{ fail "settings.checkpointFile is for a single worker on its own disk: pods keep leases and checkpoints in DynamoDB (settings.checkpointTable)" }}{{ end }}
 {{- range .Values.extraEnv }}
 {{- $name := .name }}
+{{- range $variable, $value := dict "TABLE" "table.uri" "TABLE_TOKEN" "table.tokenSecret" }}
+{{- if eq $variable $name }}{{ fail (printf "extraEnv sets %s: set %s instead" $name $value) }}{{ end }}
+{{- end }}
 {{- range $key, $_ := $s }}
 {{- if eq (include "consumer.variable" $key) $name }}{{ fail (printf "extraEnv sets %s: set settings.%s instead" $name $key) }}{{ end }}
 {{- end }}
@@ -139,7 +153,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{/* Settings, which daemon and loader share. */}}
 {{- define "consumer.env" -}}
+{{- with .Values.table.uri }}
+- name: TABLE
+  value: {{ . | quote }}
+{{- end }}
 {{- range $key, $value := .Values.settings }}
 {{- if not (kindIs "invalid" $value) }}
 - name: {{ include "consumer.variable" $key }}
