@@ -173,8 +173,9 @@ func (s *state) Append(ctx context.Context, a loader.Addition) error {
 	}
 	return s.err
 }
-func (s *state) Evolve(context.Context, []definition.Column) ([]definition.Column, error) {
-	return nil, nil
+func (s *state) Check(*definition.Description) error { return nil }
+func (s *state) Evolve(context.Context, []definition.Column) (bool, []definition.Column, error) {
+	return false, nil, nil
 }
 
 func TestAudit_FindsNothingInASoundTable(t *testing.T) {
