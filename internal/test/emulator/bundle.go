@@ -30,7 +30,7 @@ type Bundle struct {
 }
 
 //go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
-//go:embed python/requirements.txt engines/requirements.txt encoders/requirements.txt tools/requirements.txt shell/requirements.txt
+//go:embed python/requirements.txt engines/requirements.txt encoders/requirements.txt tools/requirements.txt shell/requirements.txt tables/requirements.txt
 //go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
 //go:embed icebergjava/pom.xml icebergjava/RestCatalog.java
@@ -68,6 +68,12 @@ var (
 	}
 	toolsBundle = Bundle{
 		Name:    "tools",
+		tool:    "python3",
+		files:   []string{"requirements.txt"},
+		install: installPython,
+	}
+	tablesBundle = Bundle{
+		Name:    "tables",
 		tool:    "python3",
 		files:   []string{"requirements.txt"},
 		install: installPython,
@@ -123,7 +129,7 @@ var (
 // Bundles lists all bundles.
 func Bundles() []Bundle {
 	return []Bundle{
-		npmBundle, pythonBundle, enginesBundle, encodersBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
+		npmBundle, pythonBundle, enginesBundle, encodersBundle, tablesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
 		parquetJavaBundle, icebergJavaBundle, goBundle, prometheusBundle, kubernetesBundle,
 	}
 }

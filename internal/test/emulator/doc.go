@@ -12,9 +12,9 @@
 // A test whose runtime (node, python3, java) or registry is missing is skipped with a line that begins with LEFT OUT.
 // If CI is true in the environment, it fails instead.
 //
-// The package also has third-party tools: Python with DuckDB and PyArrow, Encoders with fastavro and Protobuf, Tools with the AWS
-// CLI, cfn-lint and sqlglot, Validator with AWS's own validator of CloudFormation templates, ShellCheck, and KubernetesTools with
-// helm and a validator of manifests.
+// The package also has third-party tools: Python with DuckDB and PyArrow, Encoders with fastavro and Protobuf, Tables with pyiceberg
+// and DuckDB's extension for Iceberg, Tools with the AWS CLI, cfn-lint and sqlglot, Validator with AWS's own validator of
+// CloudFormation templates, ShellCheck, and KubernetesTools with helm and a validator of manifests.
 //
 // Kinesalite, KinesisLocal and Moto stand in for Kinesis; Dynalite, DynamoDBLocal and Moto for DynamoDB; Versitygw and
 // Moto for S3; Moto also for Firehose, CloudFormation and the Glue Schema Registry; IcebergCatalog for an Iceberg REST catalog.

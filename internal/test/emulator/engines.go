@@ -21,6 +21,13 @@ func Encoders(tb testing.TB, script string, args ...string) *exec.Cmd {
 	return python(tb, fetched(tb, encodersBundle, "fastavro and Protobuf", "python3"), script, args)
 }
 
+// Tables returns a command that runs a script with pyiceberg and with DuckDB and its extension for Iceberg, which read and change
+// tables. Without them the test is skipped, like those that need an emulator.
+func Tables(tb testing.TB, script string, args ...string) *exec.Cmd {
+	tb.Helper()
+	return python(tb, fetched(tb, tablesBundle, "pyiceberg and DuckDB's Iceberg extension", "python3"), script, args)
+}
+
 // python runs a script with the libraries of a bundle.
 func python(tb testing.TB, dir, script string, args []string) *exec.Cmd {
 	cmd := exec.CommandContext(tb.Context(), "python3", append([]string{script}, args...)...)
