@@ -33,7 +33,7 @@ type Bundle struct {
 //go:embed python/requirements.txt engines/requirements.txt encoders/requirements.txt tools/requirements.txt shell/requirements.txt tables/requirements.txt
 //go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
-//go:embed icebergjava/pom.xml icebergjava/RestCatalog.java
+//go:embed icebergjava/pom.xml icebergjava/RestCatalog.java icebergjava/ReadTable.java
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
 
@@ -113,7 +113,7 @@ var (
 	icebergJavaBundle = Bundle{
 		Name:    "icebergjava",
 		tool:    "mvn",
-		files:   []string{"pom.xml", "RestCatalog.java"},
+		files:   []string{"pom.xml", "RestCatalog.java", "ReadTable.java"},
 		install: installJars,
 	}
 	goBundle = Bundle{

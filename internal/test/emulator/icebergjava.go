@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -21,4 +22,14 @@ func IcebergCatalog(t *testing.T, s3 Endpoint, warehouse string) string {
 					strconv.Itoa(port), filepath.Join(t.TempDir(), "catalog.db"), warehouse, s3.URL, s3.Region, s3.AccessKey, s3.SecretKey},
 			}
 		}}).URL
+}
+
+// ReadTable returns a command that reads a table, namespace.name, with Iceberg Java and writes one line per row; see
+// ReadTable.java. Without Java the test is skipped, like those that need an emulator.
+func ReadTable(tb testing.TB, catalog string, s3 Endpoint, table string) *exec.Cmd {
+	tb.Helper()
+	dir := fetched(tb, icebergJavaBundle, "Iceberg Java", "java")
+	return exec.CommandContext(tb.Context(), "java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+		"-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "ReadTable.java"),
+		catalog, s3.URL, s3.Region, s3.AccessKey, s3.SecretKey, table)
 }

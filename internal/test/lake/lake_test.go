@@ -3,6 +3,7 @@ package lake_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,8 +20,8 @@ import (
 func TestLake_ReadsWhatItsOwnerChanges(t *testing.T) {
 	store := emulator.Versitygw(t)
 	createBucket(t, store, "lake")
-	l := lake.Open(t, emulator.IcebergCatalog(t, store, "s3://lake/warehouse"), store)
-	rides := l.Table("trips.rides")
+	catalog := emulator.IcebergCatalog(t, store, "s3://lake/warehouse")
+	rides := lake.Open(t, catalog, store).Table("trips.rides")
 	must(t, rides.Create([][2]string{{"id", "string"}, {"city", "string"}, {"fare", "double"}, {"began", "timestamptz"}},
 		[][2]string{{"city", "bucket[4]"}, {"began", "day"}}, nil))
 
@@ -64,6 +65,14 @@ func TestLake_ReadsWhatItsOwnerChanges(t *testing.T) {
 	}
 	if manifests, metadata := rides.Size(t); manifests == 0 || metadata == 0 {
 		t.Errorf("%d manifests, %d bytes of metadata", manifests, metadata)
+	}
+	must(t, rides.Append(lake.Row{"price": 1.5, "began": "2026-01-03T10:00:00+00:00"}))
+	java := emulator.ReadTable(t, catalog, store, "trips.rides")
+	java.Stderr = t.Output()
+	out, err := java.Output()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err != nil || len(lines) != 21 || !slices.Contains(lines, "city=null\tprice=1.5\tbegan=2026-01-03T10:00Z") {
+		t.Errorf("Iceberg Java reads %s (%v)", out, err)
 	}
 
 	must(t, rides.DropTable())
