@@ -188,7 +188,8 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		want(t, a.aws("kinesis", "describe-stream-summary", "--stream-name", "streaming-pipeline-dev"), "StreamDescriptionSummary.RetentionPeriodHours", 24)
 	})
 	step("a parameter is changed", func(t *testing.T) {
-		out, ok := a.deploy("--with-consumer", "--set", "RetentionHours=48", "--set", `PartitionQuery={customer:."a b"}`)
+		out, ok := a.deploy("--with-consumer", "--set", "RetentionHours=48", "--set", `PartitionQuery={customer:."a b"}`,
+			"--set", "Table=glue://lake/trips", "--set", "Format=parquet")
 		if !ok {
 			t.Fatal(out)
 		}
@@ -196,6 +197,8 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		want(t, a.aws("kinesis", "describe-stream-summary", "--stream-name", "streaming-pipeline-dev"), "StreamDescriptionSummary.RetentionPeriodHours", 48)
 		task := a.aws("ecs", "describe-task-definition", "--task-definition", "streaming-pipeline-dev-consumer")
 		want(t, variableOf(task, "PARTITION_QUERY"), "value", `{customer:."a b"}`)
+		want(t, task, "taskDefinition.containerDefinitions[1].name", "loader")
+		want(t, variableOf(task, "TABLE"), "value", "glue://lake/trips")
 	})
 	step("new code is another key, which the function is given; what was set before stays", func(t *testing.T) {
 		a.pack("write-to-s3", "2")
@@ -416,6 +419,9 @@ func checkConsumer(t *testing.T, a *account) {
 	want(t, service, "desiredCount", 1)
 
 	task := a.aws("ecs", "describe-task-definition", "--task-definition", "streaming-pipeline-dev-consumer")
+	if len(list(at(task, "taskDefinition.containerDefinitions"))) != 2 {
+		t.Errorf("without a table the containers are %v", at(task, "taskDefinition.containerDefinitions"))
+	}
 	want(t, task, "taskDefinition.cpu", 1024)
 	want(t, task, "taskDefinition.memory", 2048)
 	for name, value := range map[string]string{

@@ -77,8 +77,8 @@ import_template() {
 			if (name != "") {text[section, name] = block; order[section] = order[section] " " name}
 			name = block = ""
 		}
-		# used is true if what is kept so far names a parameter or condition.
-		function used(word) {return all ~ ("[^A-Za-z0-9]" word "[^A-Za-z0-9]")}
+		# used is true if what is kept so far names a parameter or condition, rather than a type such as AWS::DynamoDB::Table.
+		function used(word) {return all ~ ("[^A-Za-z0-9:]" word "[^A-Za-z0-9]")}
 		function keep(section, resources,    names, count, i, out) {
 			count = split(order[section], names, " ")
 			for (i = 1; i <= count; i++)

@@ -207,29 +207,21 @@ func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	sameActions(t, "consumer policy", got, want)
 }
 
-// The role of the daemon allows what the policies for the task's settings allow, with and without fan-out, and no other
-// action.
-func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
+// The role of the task allows what the policies for the settings of daemon and loader allow, with and without fan-out and
+// for each kind of table, and no other action.
+func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	const stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/streaming-pipeline-dev"
 	values := map[string]string{
-		"Project": "streaming-pipeline", "Stage": "dev", "ManifestPrefix": "manifests/",
+		"Project": "streaming-pipeline", "Stage": "dev", "ManifestPrefix": "manifests/", "FanOut": "ENABLED", "SchemaRegistry": "glue",
 		"streaming-pipeline-dev-StreamArn":           stream,
 		"streaming-pipeline-dev-OutputBucketArn":     "arn:aws:s3:::output",
 		"streaming-pipeline-dev-DeploymentBucketArn": "arn:aws:s3:::deployment",
 		"CheckpointTable.Arn":                        "arn:aws:dynamodb:eu-west-1:123456789012:table/checkpoints",
 		"FanOutConsumer.ConsumerARN":                 stream + "/consumer/consumer:1",
 		"MetricsLogGroup.Arn":                        "arn:aws:logs:eu-west-1:123456789012:log-group:metrics:*",
+		"AWS::Partition":                             "aws", "AWS::Region": "eu-west-1", "AWS::AccountId": "123456789012",
 	}
-	role := iam.Policy{Version: iam.Version}
-	for _, g := range grants(t, tpl.resources["ConsumerRole"]) {
-		s := iam.Statement{Sid: g.sid, Effect: iam.Allow, Action: g.actions}
-		for _, r := range g.resources {
-			s.Resource = append(s.Resource, resolve(t, r, values))
-		}
-		role.Statement = append(role.Statement, s)
-	}
-
 	env := environment(container(t, tpl, "ConsumerTask", "consumer"))
 	if env["CHECKPOINT_TABLE_CREATE"] != "false" {
 		t.Error("the daemon would make a table, which it is not allowed to")
@@ -237,35 +229,100 @@ func TestConsumerRole_AllowsWhatTheDaemonCalls(t *testing.T) {
 	if named := text(env["FAN_OUT_CONSUMER"]); !strings.Contains(named, "FanOutConsumer.ConsumerARN") && !strings.Contains(named, "FanOutConsumer ConsumerARN") {
 		t.Errorf("FAN_OUT_CONSUMER is %s, not the ARN of the consumer that the stack registers", named)
 	}
-	cfg := consumer.Defaults()
-	cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
-	cfg.Schema, cfg.SchemaRegistry = "s3://deployment/schema/trips.json", "glue"
-	// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
-	want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
-	for _, cfg.FanOutConsumer = range []string{"", values["FanOutConsumer.ConsumerARN"]} { // fan-out off and on
-		p := policy.Daemon(&cfg, policy.Place{Region: "eu-west-1", Account: "123456789012"})
-		want = append(want, p.Actions()...)
-		for _, s := range p.Statement {
-			for _, action := range s.Action {
-				for _, r := range s.Resource {
-					if need := (iam.Need{Action: action, Resource: strings.ReplaceAll(r, "*", "anything")}); !role.Allows(need) {
-						t.Errorf("the role does not allow %s, which is for %s", need, s.Sid)
+	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
+	for _, table := range []struct{ uri, location string }{
+		{"", ""}, {"glue://lake/trips", ""}, {"glue://lake/trips", "s3://warehouse/lake/trips"}, {"s3://warehouse/lake/trips", ""},
+		{"rest://catalog.example/v1/lake.trips", "s3://warehouse/lake/trips"},
+	} {
+		values["Table"], values["TableLocation"] = table.uri, table.location
+		role := inForce(t, tpl, "ConsumerRole", values)
+		cfg := consumer.Defaults()
+		cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
+		cfg.Schema, cfg.SchemaRegistry, cfg.TableConfig.Table, cfg.TableLocation = "s3://deployment/schema/trips.json", "glue", table.uri, table.location
+		// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
+		want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
+		var needed []iam.Policy
+		for _, cfg.FanOutConsumer = range []string{"", values["FanOutConsumer.ConsumerARN"]} { // fan-out off and on
+			needed = append(needed, policy.Daemon(&cfg, place))
+		}
+		if table.uri != "" {
+			loader, err := policy.Loader(&cfg, place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			needed = append(needed, loader)
+		}
+		for _, p := range needed {
+			want = append(want, p.Actions()...)
+			for _, s := range p.Statement {
+				for _, action := range s.Action {
+					for _, r := range s.Resource {
+						if need := (iam.Need{Action: action, Resource: strings.ReplaceAll(r, "*", "anything")}); !role.Allows(need) {
+							t.Errorf("table %q: the role does not allow %s, which is for %s", table.uri, need, s.Sid)
+						}
 					}
 				}
 			}
 		}
+		sameActions(t, "ConsumerRole with table "+table.uri, role.Actions(), want)
+		for _, other := range []string{"arn:aws:glue:eu-west-1:123456789012:table/lake/fares", "arn:aws:s3:::warehouse/lake/fares/metadata/v1.metadata.json"} {
+			for _, action := range []string{"glue:UpdateTable", "s3:PutObject"} {
+				if role.Allows(iam.Need{Action: action, Resource: other}) {
+					t.Errorf("table %q: the role allows %s on %s", table.uri, action, other)
+				}
+			}
+		}
 	}
-	sameActions(t, "ConsumerRole", role.Actions(), want)
+}
+
+// inForce returns what a role is allowed if the parameters have these values.
+func inForce(t *testing.T, tpl template, role string, values map[string]string) iam.Policy {
+	t.Helper()
+	p := iam.Policy{Version: iam.Version}
+	for _, document := range list(tpl.resources[role].properties["Policies"]) {
+		for _, statement := range list(asNode(asNode(document)["PolicyDocument"])["Statement"]) {
+			choice := list(asNode(statement)["Fn::If"])
+			if len(choice) == 3 {
+				if !holds(t, tpl.conditions[text(choice[0])], values) {
+					continue
+				}
+				statement = choice[1]
+			}
+			s := iam.Statement{Sid: text(asNode(statement)["Sid"]), Effect: iam.Allow}
+			for _, action := range list(asNode(statement)["Action"]) {
+				s.Action = append(s.Action, text(action))
+			}
+			for _, r := range list(asNode(statement)["Resource"]) {
+				s.Resource = append(s.Resource, resolve(t, r, values))
+			}
+			p.Statement = append(p.Statement, s)
+		}
+	}
+	return p
+}
+
+// holds reports whether a condition of a template holds.
+func holds(t *testing.T, condition node, values map[string]string) bool {
+	t.Helper()
+	if not := list(condition["Fn::Not"]); len(not) == 1 && not[0] != nil {
+		return !holds(t, asNode(not[0]), values)
+	}
+	pair := list(condition["Fn::Equals"])
+	if len(pair) != 2 {
+		t.Fatalf("the test does not know what %v means", condition)
+	}
+	return resolve(t, pair[0], values) == resolve(t, pair[1], values)
 }
 
 // resolve returns a text of a template with the values of what it refers to.
 func resolve(t *testing.T, v any, values map[string]string) string {
 	t.Helper()
 	find := func(name string) string {
-		if values[name] == "" {
+		value, known := values[name]
+		if !known {
 			t.Errorf("the test does not know %s", name)
 		}
-		return values[name]
+		return value
 	}
 	n, ok := v.(node)
 	if !ok {
@@ -291,11 +348,21 @@ func resolve(t *testing.T, v any, values map[string]string) string {
 			}
 		}
 		return os.Expand(text(args[0]), func(name string) string {
-			if known[name] == "" {
+			value, is := known[name]
+			if !is {
 				t.Errorf("the test does not know %s", name)
 			}
-			return known[name]
+			return value
 		})
+	case n["Fn::Select"] != nil:
+		arguments := list(n["Fn::Select"])
+		split := list(asNode(arguments[1])["Fn::Split"])
+		parts := strings.Split(resolve(t, split[1], values), text(split[0]))
+		i := number(t, arguments[0])
+		if i >= len(parts) { // CloudFormation refuses the template
+			t.Fatalf("%v has no part %d", parts, i)
+		}
+		return parts[i]
 	}
 	t.Fatalf("the test does not know what %v is", v)
 	return ""

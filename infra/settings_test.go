@@ -18,12 +18,24 @@ import (
 	"aws-streaming-pipeline/consumer"
 )
 
+// containers returns the containers of a task, including those under a condition of the template.
+func containers(tpl template, task string) []node {
+	var all []node
+	for _, c := range list(tpl.resources[task].properties["ContainerDefinitions"]) {
+		if choice, ok := c.(node)["Fn::If"]; ok {
+			c = choice.([]any)[1]
+		}
+		all = append(all, c.(node))
+	}
+	return all
+}
+
 // container returns a container of the consumer stack.
 func container(t *testing.T, tpl template, task, name string) node {
 	t.Helper()
-	for _, c := range list(tpl.resources[task].properties["ContainerDefinitions"]) {
-		if c.(node)["Name"] == name {
-			return c.(node)
+	for _, c := range containers(tpl, task) {
+		if c["Name"] == name {
+			return c
 		}
 	}
 	t.Fatalf("task %s has no container %s", task, name)
@@ -41,6 +53,14 @@ func environment(c node) map[string]any {
 func TestConsumerTask_HasTheSettingsOfTheProgram(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	variables := environment(container(t, tpl, "ConsumerTask", "consumer"))
+	loader := container(t, tpl, "ConsumerTask", "loader")
+	for name, value := range environment(loader) {
+		if of, both := variables[name]; both && !reflect.DeepEqual(of, value) {
+			t.Errorf("%s is %v in the daemon and %v in the loader", name, of, value)
+		}
+		variables[name] = value
+	}
+	variables["TABLE_TOKEN"] = "a secret"
 	left := asNode(tpl.metadata["SettingsLeftAtDefault"])
 	defaults := make(map[string]string)
 	for _, s := range consumer.Settings() {
@@ -97,7 +117,9 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 	tpl := load(t, "consumer-ecs")
 	t.Setenv("STREAM_NAME", "trips")
 	t.Setenv("BUCKET", "bucket")
-	for name, value := range environment(container(t, tpl, "ConsumerTask", "consumer")) {
+	variables := environment(container(t, tpl, "ConsumerTask", "consumer"))
+	maps.Copy(variables, environment(container(t, tpl, "ConsumerTask", "loader")))
+	for name, value := range variables {
 		parameter, ok := asNode(value)["Ref"].(string)
 		if !ok || tpl.parameters[parameter]["AllowedValues"] == nil {
 			continue
@@ -107,6 +129,9 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 			t.Setenv("FORMAT", "firehose")
 		case "PARQUET_ENCODING":
 			t.Setenv("FORMAT", "parquet")
+		case "TABLE_SIGNING":
+			t.Setenv("FORMAT", "parquet")
+			t.Setenv("TABLE", "rest://catalog.example/lake.trips")
 		default:
 			t.Setenv("FORMAT", "jsonl")
 		}
@@ -117,6 +142,7 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 			}
 		}
 		t.Setenv(name, tpl.parameters[parameter]["Default"].(string))
+		t.Setenv("TABLE", "")
 	}
 }
 

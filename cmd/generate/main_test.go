@@ -74,16 +74,24 @@ func TestFirst_AreEightSettings(t *testing.T) {
 
 // A setting that the template neither sets by hand nor leaves alone becomes a parameter, and one that it sets is none.
 func TestTemplate_MakesAParameterOfEachSettingThatIsNotSetByHand(t *testing.T) {
-	const marks = "Metadata:\n    LOG_LEVEL: left alone\nParameters:\n  # <settings>\n  # </settings>\n%s            # <settings>\n            # </settings>\n"
+	const marks = "Metadata:\n    LOG_LEVEL: left alone\nParameters:\n  # <settings>\n  # </settings>\n%s            # <settings>\n            # </settings>\n" +
+		"              # <settings of the loader>\n              # </settings of the loader>\n"
 	got, err := template([]byte(strings.Replace(marks, "%s", "            - {Name: LOG_FORMAT, Value: json}\n            - Name: BUCKET\n", 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{"LOG_LEVEL": false, "LOG_FORMAT": false, "BUCKET": false, "FILE_SIZE": true, "MAX_LEASES": true} {
 		parameter := strings.Contains(string(got), "\n    Description: \""+name+": ")
-		variable := strings.Contains(string(got), "- {Name: "+name+", Value: !Ref ")
+		variable := strings.Contains(string(got), "            - {Name: "+name+", Value: !Ref ")
 		if parameter != want || variable != want {
 			t.Errorf("%s: parameter %v, variable %v, want %v", name, parameter, variable, want)
+		}
+	}
+	_, ofLoader, _ := strings.Cut(string(got), "# <settings of the loader>")
+	for name, containers := range map[string]int{"FILE_SIZE": 1, "FORMAT": 2, "TABLE": 2, "TABLE_CREATE": 1} {
+		variable := "- {Name: " + name + ", Value: !Ref "
+		if n := strings.Count(string(got), variable); n != containers || strings.Contains(ofLoader, variable) != (name != "FILE_SIZE") {
+			t.Errorf("%s is set in %d containers, want %d:\n%s", name, n, containers, ofLoader)
 		}
 	}
 }

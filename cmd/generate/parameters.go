@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +33,15 @@ var inStack = map[string]ofStack{
 	},
 	"COMPRESSION":    {pattern: `^[a-z0-9-]{0,16}$`, constraint: "A compression that the daemon knows, such as none, gzip or zstd, or nothing."},
 	"FILE_EXTENSION": {pattern: `^([.][0-9a-z!_.*'()-]{1,127})?$`, constraint: "An extension such as .json.gz, or nothing."},
+	"TABLE": {
+		pattern:    `^(glue://[a-z0-9_]+/[a-z0-9_]+|s3://[a-z0-9.-]+/[^ ]+|rest://[^ ]+)?$`,
+		constraint: "A table such as glue://lake/trips, or nothing.",
+		note:       "It adds the loader to the task. Files go to the bucket of the stack, so it cannot be in a table bucket.",
+	},
+	"TABLE_PARTITION": {pattern: `^.{0,512}$`, constraint: "Transforms of columns, at most 512 characters."},
+	"TABLE_LOCATION":  {pattern: `^(s3://[a-z0-9.-]+(/[^ ]*)?)?$`, constraint: "s3://bucket/prefix, or nothing."},
+	"TABLE_WAREHOUSE": {pattern: `^[^ ]{0,512}$`, constraint: "A name without spaces, or nothing."},
+	"TABLE_SNAPSHOTS": {max: "100000"},
 	"SCHEMA": {
 		pattern: `^((s3://[a-z0-9.-]+)?/.+)?$`, constraint: "A path of the image, s3://bucket/key, or nothing.",
 		note: "The daemon may read what is under schema/ of the deployment bucket, where the deploy script puts trips.json.",
@@ -46,35 +56,56 @@ var inStack = map[string]ofStack{
 	},
 }
 
-// template puts parameters for the settings into the stack of the daemon, and hands them to its container. What the template
+// template puts parameters for the settings into the stack of the daemon, and hands them to the containers that use them. What the template
 // sets by itself, or says in SettingsLeftAtDefault to leave alone, is not a parameter.
 func template(present []byte) ([]byte, error) {
-	const open, end = "# <settings>\n", "# </settings>\n"
+	const (
+		open, end             = "# <settings>\n", "# </settings>\n"
+		openLoader, endLoader = "# <settings of the loader>\n", "# </settings of the loader>\n"
+	)
 	byHand, err := between(present, "  "+open, "", "  "+end)
 	if err == nil {
 		byHand, err = between(byHand, "            "+open, "", "            "+end)
 	}
+	if err == nil {
+		byHand, err = between(byHand, "              "+openLoader, "", "              "+endLoader)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var parameters, variables strings.Builder
-	for _, s := range consumer.Settings() {
-		if isSet(string(byHand), s.Name) {
-			continue
+	var parameters, variables, ofLoader strings.Builder
+	for _, g := range consumer.SettingGroups() {
+		for _, s := range g.Settings {
+			if isSet(string(byHand), s.Name) {
+				continue
+			}
+			parameters.WriteString(parameter(s))
+			variable := fmt.Sprintf("- {Name: %s, Value: !Ref %s}\n", s.Name, parameterName(s))
+			ofTables := g.Title == "Tables"
+			if !ofTables || s.Name == "TABLE" {
+				variables.WriteString("            " + variable)
+			}
+			if ofTables || slices.Contains(sharedWithLoader, s.Name) {
+				ofLoader.WriteString("              " + variable)
+			}
 		}
-		parameters.WriteString(parameter(s))
-		fmt.Fprintf(&variables, "            - {Name: %s, Value: !Ref %s}\n", s.Name, parameterName(s))
 	}
 	filled, err := between(byHand, "  "+open, parameters.String(), "  "+end)
+	if err == nil {
+		filled, err = between(filled, "            "+open, variables.String(), "            "+end)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return between(filled, "            "+open, variables.String(), "            "+end)
+	return between(filled, "              "+openLoader, ofLoader.String(), "              "+endLoader)
 }
+
+// sharedWithLoader are settings that both daemon and loader use. The daemon uses no other setting of tables than TABLE.
+var sharedWithLoader = []string{"MANIFEST_PREFIX", "FORMAT", "SCHEMA", "LOG_LEVEL"}
 
 // isSet says that a template names a variable: among those of a container, or among those that it leaves alone.
 func isSet(template, name string) bool {
-	for _, form := range []string{"- Name: %s\n", "- {Name: %s,", "\n    %s: "} {
+	for _, form := range []string{"- Name: %s\n", "{Name: %s,", "\n    %s: "} {
 		if strings.Contains(template, fmt.Sprintf(form, name)) {
 			return true
 		}

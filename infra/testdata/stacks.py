@@ -235,10 +235,10 @@ described(
 
 
 def lower(value):
-    """The names of ECS's API, which begin in lower case."""
+    """The names of ECS's API, which begin in lower case. An element of a list that is AWS::NoValue is not there."""
     if isinstance(value, dict):
         return {k[0].lower() + k[1:]: lower(v) for k, v in value.items()}
-    return [lower(v) for v in value] if isinstance(value, list) else value
+    return [lower(v) for v in value if v is not None] if isinstance(value, list) else value
 
 
 def tagged(p):
