@@ -153,16 +153,6 @@ func (s *Shredder) take(r *record.Record, root *Node) bool {
 	return s.record(r.Data, root)
 }
 
-const (
-	// spread bounds what a byte of a record may add to the columns beside its values: places without a value, and bytes
-	// of pointers in _extra. In a list of objects with hundreds of members, {} adds hundreds of places with three bytes,
-	// and a record of 10 MiB would take up gigabytes. A strict schema refuses what is beyond; without a schema the record
-	// goes to _extra whole.
-	spread = 16
-	// someSpread is free: a hundred elements of hundreds of members, nearly all of them absent, are nothing to a worker.
-	someSpread = 64 << 10
-)
-
 // explain returns the fault of the record just refused. What is wrong with its JSON is told as for JSON lines.
 func (s *Shredder) explain(r *record.Record) *record.Fault {
 	if s.fault.Code != schema.CodeMalformed && s.fault.Code != schema.CodeTooLarge { // where the scan has stopped

@@ -108,3 +108,35 @@ func TestAppend_KeepsALargeRecordInExtraWhereTheSchemaIsLenient(t *testing.T) {
 		t.Errorf("malformed JSON: fault %v, %d rows", f, s.Rows())
 	}
 }
+
+// MayBeTooLarge is true for every record that is too large, and false for those that people send.
+func TestMayBeTooLarge_ErrsOnlyTowardsTrue(t *testing.T) {
+	sound := map[bool]int{}
+	for _, members := range []int{1, 5, 40, 300} {
+		s := wide(t, members)
+		spread := SpreadOf(s)
+		for _, unit := range []string{`{}`, `{"m0":1}`, `{"m0":null,"u~/":2}`, `[]`, `null`, `{"m0":{"x":1}}`} {
+			for n := 1; n < 10000; n = n*3/2 + 1 {
+				for _, data := range []string{
+					repeated(`{"list":[`, unit, "]}", n),
+					repeated(`{"a_group_of_a_long_name":{"another_group_of_a_name_that_is_longer_yet":{`, `"~":`+unit, `}}}`, n),
+				} {
+					fault := New(s, true).Append(rec(data))
+					tooLarge := fault != nil && fault.Code == schema.CodeTooLarge
+					if tooLarge && !spread.MayBeTooLarge([]byte(data)) {
+						t.Fatalf("%d times %s of %d members: too large, and said not to be", n, unit, members)
+					}
+					if !tooLarge {
+						sound[spread.MayBeTooLarge([]byte(data))]++
+					}
+				}
+			}
+		}
+	}
+	if sound[false] < sound[true] {
+		t.Errorf("of records that are not too large, %d may be and %d not", sound[true], sound[false])
+	}
+	if flat := SpreadOf(mustParse(t, `{"properties":{"a":{"type":"string"},"b":{"type":"number"}}}`)); flat.MayBeTooLarge([]byte(strings.Repeat("{", 1<<20))) {
+		t.Error("a record may be too large for flat columns")
+	}
+}

@@ -1,0 +1,290 @@
+package table
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+
+	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
+)
+
+// Partitioner computes the partition tuples of records. It is safe for concurrent use.
+//
+// A value of a tuple is computed from the value that the record has in its file's column, null included: where a payload
+// has a value that its column cannot hold, the tuple has null.
+type Partitioner struct {
+	fields []partition
+	files  *schema.Schema // the columns of files
+	spread shred.Spread
+	// leaves are those of files that fields need. sources has only these; it is nil if there are none.
+	leaves  []*schema.Field
+	sources *schema.Schema
+	cursors sync.Pool // *cursor
+}
+
+// partition computes one value of a tuple.
+type partition struct {
+	transform Transform
+	typ       Type // of the source
+	from      source
+	column    int // among the leaves, if from is payload
+}
+
+// source is where a value comes from.
+type source int
+
+const (
+	nothing source = iota // is always null
+	arrival
+	eventID
+	payload
+)
+
+// NewPartitioner returns the Partitioner for a table whose files have the columns of a schema. A partition field whose column
+// nothing in the records fills is always null.
+func NewPartitioner(d *Definition, s *schema.Schema) (*Partitioner, error) {
+	p := &Partitioner{files: s, spread: shred.SpreadOf(s)}
+	p.cursors.New = func() any { return new(cursor) }
+	for _, f := range d.Spec.Fields {
+		field, leaf, err := newPartition(d, s, f)
+		if err != nil {
+			return nil, fmt.Errorf("partition field %s: %w", f.Name, err)
+		}
+		if leaf != nil {
+			if field.column = slices.Index(p.leaves, leaf); field.column < 0 {
+				field.column = len(p.leaves)
+				p.leaves = append(p.leaves, leaf)
+			}
+		}
+		p.fields = append(p.fields, field)
+	}
+	if len(p.leaves) > 0 {
+		p.sources = &schema.Schema{Name: s.Name, Fields: only(s.Fields, p.leaves), Coerce: s.Coerce, Lenient: s.Lenient}
+	}
+	return p, nil
+}
+
+// newPartition returns how a partition field is computed, with the field of the schema that it needs, if any.
+func newPartition(d *Definition, s *schema.Schema, f PartitionField) (partition, *schema.Field, error) {
+	var p partition
+	path := pathTo(d.Columns, f.Source)
+	if path == nil {
+		return p, nil, fmt.Errorf("its source is column %d: want a column that is not in a list or map", f.Source)
+	}
+	var err error
+	if p.typ, err = ParseType(path[len(path)-1].Type); err != nil {
+		return p, nil, err
+	}
+	if p.transform, err = ParseTransform(f.Transform); err != nil {
+		return p, nil, err
+	}
+	if _, err = p.transform.Result(p.typ); err != nil {
+		return p, nil, err
+	}
+	switch path[0].Member {
+	case ArrivedAtColumn:
+		p.from = arrival
+	case schema.EventIDColumn:
+		p.from = eventID
+	case schema.ExtraColumn:
+		return p, nil, fmt.Errorf("its source is %s, of which files have no partitions", schema.ExtraColumn)
+	default:
+		leaf := fieldAt(s.Fields, path)
+		if leaf == nil {
+			return p, nil, nil
+		}
+		p.from = payload
+		return p, leaf, fits(leaf, p.typ)
+	}
+	return p, nil, nil
+}
+
+// pathTo returns the columns from the top to that with an id, through structs alone; nil if there is none.
+func pathTo(columns []Column, id int) []Column {
+	for _, c := range columns {
+		if c.ID == id {
+			return []Column{c}
+		}
+		if below := pathTo(c.Fields, id); below != nil {
+			return append([]Column{c}, below...)
+		}
+	}
+	return nil
+}
+
+// fieldAt returns the scalar field of the members that fill a path of columns; nil if there is none.
+func fieldAt(fields []*schema.Field, path []Column) *schema.Field {
+	i := slices.IndexFunc(fields, func(f *schema.Field) bool { return path[0].Member != "" && f.Name == path[0].Member })
+	switch {
+	case i < 0:
+		return nil
+	case len(path) > 1:
+		return fieldAt(fields[i].Fields, path[1:])
+	case !fields[i].Kind.Scalar():
+		return nil
+	}
+	return fields[i]
+}
+
+// only returns the fields that are or hold one of the leaves.
+func only(fields, leaves []*schema.Field) (kept []*schema.Field) {
+	for _, f := range fields {
+		if slices.Contains(leaves, f) {
+			kept = append(kept, f)
+			continue
+		}
+		if below := only(f.Fields, leaves); len(below) > 0 {
+			group := *f
+			group.Fields, group.Closed = below, false
+			kept = append(kept, &group)
+		}
+	}
+	return kept
+}
+
+// Tuple returns the tuple of a record in an opaque form: two are equal if and only if they are the same tuple. It has no
+// error: what cannot be read of a payload is null, and its fault is found when the record is appended to its file.
+func (p *Partitioner) Tuple(r *record.Record) string {
+	c := p.cursors.Get().(*cursor)
+	defer p.cursors.Put(c)
+	if p.sources != nil {
+		c.read(p, r)
+	}
+	c.tuple = c.tuple[:0]
+	for i := range p.fields {
+		f := &p.fields[i]
+		value, ok := c.valueOf(f, r)
+		if !ok || f.transform.Name == Void {
+			c.tuple = append(c.tuple, 0)
+			continue
+		}
+		c.result = f.transform.Append(c.result[:0], value, f.typ)
+		c.tuple = append(binary.AppendUvarint(c.tuple, uint64(len(c.result))+1), c.result...)
+	}
+	if string(c.tuple) != c.last {
+		c.last = string(c.tuple)
+	}
+	return c.last
+}
+
+// Values returns the values of a tuple, one for each field of the spec, encoded as single values of their result types. A nil
+// value is null.
+func (p *Partitioner) Values(tuple string) [][]byte {
+	values := make([][]byte, len(p.fields))
+	rest := []byte(tuple)
+	for i := range values {
+		size, n := binary.Uvarint(rest)
+		if rest = rest[n:]; size > 0 {
+			values[i] = rest[: size-1 : size-1]
+			rest = rest[size-1:]
+		}
+	}
+	return values
+}
+
+// cursor is the memory for one record at a time.
+type cursor struct {
+	sources *reader         // nil at first and after a panic
+	columns []*shred.Column // of the record that was read, in the order of leaves; nil if it could not be read
+	text    shred.Text
+
+	value, result, tuple []byte
+	last                 string // tuple
+}
+
+// reader reads leaves out of payloads.
+type reader struct {
+	shredder *shred.Shredder
+	columns  []*shred.Column // in the order of leaves
+}
+
+func newReader(s *schema.Schema, eventID bool, leaves []*schema.Field) *reader {
+	r := &reader{shredder: shred.New(s, eventID)}
+	for _, leaf := range leaves {
+		columns := r.shredder.Columns()
+		r.columns = append(r.columns, columns[slices.IndexFunc(columns, func(c *shred.Column) bool { return c.Field == leaf })])
+	}
+	return r
+}
+
+// read takes the sources from a payload. If that panics, so will the file's format, where it is dealt with.
+func (c *cursor) read(p *Partitioner, r *record.Record) {
+	c.columns = nil
+	defer func() {
+		if recover() != nil {
+			c.sources = nil
+		}
+	}()
+	if c.sources == nil {
+		c.sources = newReader(p.sources, false, p.leaves)
+	}
+	from := c.sources
+	if p.files.Lenient && p.spread.MayBeTooLarge(r.Data) {
+		// Whether it is shows only with all columns. If so, its file has it in _extra as a whole. The memory is not kept.
+		from = newReader(p.files, true, p.leaves)
+	}
+	from.shredder.Reset()
+	if from.shredder.Append(r) == nil {
+		c.columns = from.columns
+	}
+}
+
+// valueOf returns the value of a partition field's source, which is valid until the next call. ok is false for null.
+func (c *cursor) valueOf(f *partition, r *record.Record) (value []byte, ok bool) {
+	switch f.from {
+	case arrival:
+		c.value = appendLong(c.value[:0], r.Arrival.UnixMicro())
+	case eventID:
+		c.value = r.AppendEventID(c.value[:0])
+	case payload:
+		if c.columns == nil || c.columns[f.column].Values() == 0 {
+			return nil, false
+		}
+		c.value = appendFirst(c.value[:0], c.columns[f.column], f.typ, &c.text)
+	default:
+		return nil, false
+	}
+	return c.value, true
+}
+
+// fits returns an error unless values of a field can be values of a type.
+func fits(f *schema.Field, typ Type) error {
+	types := map[schema.Kind][]string{
+		schema.JSON: {String}, schema.String: {String}, schema.Int32: {Int, Long}, schema.Int64: {Long}, schema.Float: {Float, Double},
+		schema.Double: {Double}, schema.Boolean: {Boolean}, schema.Decimal: {Decimal}, schema.Date: {Date},
+		schema.TimestampMillis: {Timestamp, TimestampTZ}, schema.TimestampMicros: {Timestamp, TimestampTZ},
+	}
+	if !slices.Contains(types[f.Kind], typ.Name) || typ.Name == Decimal && (f.Scale != typ.Scale || f.Precision > typ.Precision) {
+		return fmt.Errorf("%s is of type %s, which the member's type %s does not fit", f.Name, typ, f.Kind)
+	}
+	return nil
+}
+
+// appendFirst appends a column's first value as a single value of a type.
+func appendFirst(dst []byte, c *shred.Column, typ Type, text *shred.Text) []byte {
+	switch kind := c.Field.Kind; {
+	case c.WideDecimal():
+		return appendMinimal(dst, text.Chunks(c)[0].Data[shred.Headroom:])
+	case kind == schema.Decimal:
+		var number [8]byte
+		binary.BigEndian.PutUint64(number[:], uint64(c.Ints[0]))
+		return appendMinimal(dst, number[:])
+	case c.Bytes():
+		return append(dst, text.Chunks(c)[0].Data[shred.Headroom+4:]...)
+	case kind == schema.Boolean:
+		return append(dst, c.Bools[0])
+	case typ.Name == Float:
+		return binary.LittleEndian.AppendUint32(dst, math.Float32bits(float32(c.Doubles[0])))
+	case typ.Name == Double:
+		return binary.LittleEndian.AppendUint64(dst, math.Float64bits(c.Doubles[0]))
+	case kind == schema.TimestampMillis:
+		return appendLong(dst, 1000*c.Ints[0])
+	case typ.Name == Int || typ.Name == Date:
+		return appendInt(dst, int32(c.Ints[0]))
+	}
+	return appendLong(dst, c.Ints[0])
+}
