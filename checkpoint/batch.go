@@ -12,7 +12,8 @@ import (
 var ErrInvalidBatch = errors.New("invalid batch")
 
 // Validate checks the rules that every batch must satisfy: it has an id and 1 to MaxRanges ranges, one per shard; each
-// range is held by a lease and moves its checkpoint forward; and a list of files names its object. A range that does
+// range is held by a lease and moves its checkpoint forward; a list of files names its object; and tables are sorted and
+// unique. A range that does
 // not move is refused because the move is what keeps a late repetition of the same commit from being applied twice.
 func (b Batch) Validate() error {
 	switch {
@@ -28,6 +29,9 @@ func (b Batch) Validate() error {
 			return fmt.Errorf("%w %s: list of files: %w", ErrInvalidBatch, b.ID, err)
 		}
 	}
+	if err := validateTables(b.Tables); err != nil {
+		return fmt.Errorf("%w %s: %w", ErrInvalidBatch, b.ID, err)
+	}
 	seen := make(map[string]bool, len(b.Ranges))
 	for _, r := range b.Ranges {
 		if seen[r.Shard] {
@@ -36,6 +40,21 @@ func (b Batch) Validate() error {
 		seen[r.Shard] = true
 		if err := r.validate(); err != nil {
 			return fmt.Errorf("%w %s: range of shard %q: %w", ErrInvalidBatch, b.ID, r.Shard, err)
+		}
+	}
+	return nil
+}
+
+// maxTables bounds the tables of a batch, which are named in its item and in every scan.
+const maxTables = 10
+
+func validateTables(names []string) error {
+	if len(names) > maxTables {
+		return fmt.Errorf("it is for %d tables, more than %d", len(names), maxTables)
+	}
+	for i, name := range names {
+		if name == "" || i > 0 && names[i-1] >= name {
+			return fmt.Errorf("its tables %q are not sorted, unique names", names)
 		}
 	}
 	return nil

@@ -172,8 +172,11 @@ type Snapshot struct {
 	Application Application
 	Leases      []Lease
 	Workers     []Worker
-	// Batches are those in the outbox: only ID, Worker and Created are set.
+	// Batches are those in the outbox that are not published yet: only ID, Worker, Created and Tables are set.
 	Batches []Batch
+	// Published are those in the outbox that are still to be loaded into tables: only ID, Worker, Created, Tables,
+	// PublishedAt and Loaded are set.
+	Published []Batch
 	// Unknown are batches in the outbox of a kind that this release does not know.
 	Unknown []UnknownBatch
 	// Tombstones are the ids of buried batches.
@@ -208,6 +211,8 @@ var (
 	ErrNotFound = errors.New("no such item")
 	// ErrUnknownKind means that a later release committed the batch and this one does not know what to do for it.
 	ErrUnknownKind = errors.New("this release does not know the kind of the batch")
+	// ErrNotLoaded means that the batch is still to be loaded into a table.
+	ErrNotLoaded = errors.New("the batch is not loaded into all of its tables yet")
 	// ErrForeignTable means that the table belongs to another application or program; the text says which.
 	ErrForeignTable = errors.New("the table belongs to something else")
 )
@@ -265,8 +270,10 @@ type Store interface {
 	// kind.
 	NotePublished(ctx context.Context, id string, files []int) error
 	// Forget removes a batch or a tombstone from the outbox. It is not an error if there is none. ErrUnknownKind: it is
-	// an UnknownBatch, and stays.
+	// an UnknownBatch, and stays. ErrNotLoaded: one of its Tables is not in Loaded, and it stays.
 	Forget(ctx context.Context, id string) error
+
+	Tables
 
 	Close() error
 }

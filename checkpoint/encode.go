@@ -140,6 +140,24 @@ func DecodeRanges(data []byte) ([]Range, error) {
 	return ranges, nil
 }
 
+// EncodeDefinition returns the definition of a table in the encoding of its item.
+func EncodeDefinition(definition json.RawMessage) ([]byte, error) {
+	data, err := encode(definition)
+	if err != nil {
+		return nil, fmt.Errorf("encode definition: %w", err)
+	}
+	return data, nil
+}
+
+// DecodeDefinition is the reverse of EncodeDefinition.
+func DecodeDefinition(data []byte) (json.RawMessage, error) {
+	var definition json.RawMessage
+	if err := decode(data, &definition); err != nil {
+		return nil, fmt.Errorf("decode definition: %w", err)
+	}
+	return definition, nil
+}
+
 func encode(v any) ([]byte, error) {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -13,14 +13,14 @@ import (
 // Such a batch names its tables in Batch.Tables. It is of a kind of its own, so that workers of earlier releases leave
 // it alone.
 type Tables interface {
-	// Outbox reads the outbox with strong consistency: what a call that was answered before has marked or forgotten is
-	// seen as such. Of the batches, ID, Worker, Created, Tables, PublishedAt and Loaded are set.
+	// Outbox reads the batches of the outbox with strong consistency: what a call that was answered before has marked or
+	// forgotten is seen as such. ID, Worker, Created, Tables, PublishedAt and Loaded are set.
 	Outbox(ctx context.Context) ([]Batch, []UnknownBatch, error)
 	// MarkPublished notes that all files of the batch are visible and its manifest is written. The first time counts.
 	// ErrNotFound if the batch is not in the outbox: a late call must not bring a forgotten batch back.
 	MarkPublished(ctx context.Context, id string, at time.Time) error
-	// MarkLoaded notes that the table's own ledger, as read from the table, names the batch. ErrNotFound if the batch is
-	// not in the outbox.
+	// MarkLoaded notes that the table's own ledger, as read from the table, names the batch. ErrNotFound if no batch with
+	// that table is in the outbox.
 	MarkLoaded(ctx context.Context, id, table string) error
 
 	// Table reads the item of a table with strong consistency; ErrNotFound if there is none.

@@ -3,6 +3,7 @@ package checkpointtest
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"aws-streaming-pipeline/checkpoint"
 )
@@ -103,4 +104,28 @@ func (s hooked) NotePublished(ctx context.Context, id string, files []int) error
 
 func (s hooked) Forget(ctx context.Context, id string) error {
 	return s.do(ctx, "forget", func() error { return s.Store.Forget(ctx, id) })
+}
+
+func (s hooked) Outbox(ctx context.Context) (batches []checkpoint.Batch, unknown []checkpoint.UnknownBatch, err error) {
+	err = s.do(ctx, "outbox", func() (err error) {
+		batches, unknown, err = s.Store.Outbox(ctx)
+		return err
+	})
+	return batches, unknown, err
+}
+
+func (s hooked) MarkPublished(ctx context.Context, id string, at time.Time) error {
+	return s.do(ctx, "mark published", func() error { return s.Store.MarkPublished(ctx, id, at) })
+}
+
+func (s hooked) MarkLoaded(ctx context.Context, id, table string) error {
+	return s.do(ctx, "mark loaded", func() error { return s.Store.MarkLoaded(ctx, id, table) })
+}
+
+func (s hooked) Table(ctx context.Context, name string) (checkpoint.Table, error) {
+	return around(ctx, s, "table", func() (checkpoint.Table, error) { return s.Store.Table(ctx, name) })
+}
+
+func (s hooked) PutTable(ctx context.Context, t checkpoint.Table) (checkpoint.Table, error) {
+	return around(ctx, s, "put table", func() (checkpoint.Table, error) { return s.Store.PutTable(ctx, t) })
 }

@@ -59,6 +59,11 @@ var (
 		{"Bury says what was decided", testBury},
 		{"NotePublished adds to what is known of a batch of the outbox", testNotePublished},
 		{"Forget removes batches and tombstones", testForget},
+		{"a batch for tables is forgotten when all of them have it", testTableSteps},
+		{"a step of a batch for tables that comes late changes nothing", testTableStepsLate},
+		{"a batch for tables may have its files in an object", testTableListed},
+		{"Commit refuses tables that break the rules", testTableInvalid},
+		{"PutTable replaces the version that it was read from", testTableItem},
 		{"Calls end with their context", testContext},
 	}
 	races = []testCase{

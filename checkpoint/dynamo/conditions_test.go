@@ -57,12 +57,38 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 		"NotePublished": {
 			func(ctx context.Context, s *dynamo.Store) error { return s.NotePublished(ctx, "0193", []int{0, 2}) },
 			[]answer{{operation: "UpdateItem", body: "{}"}},
-			"update #batch/0193 ADD published [0 2] if entityType IN (BATCH, LISTED_BATCH)",
+			"update #batch/0193 ADD published [0 2] if entityType IN (BATCH, LISTED_BATCH, TABLE_BATCH)",
 		},
 		"Forget": {
 			func(ctx context.Context, s *dynamo.Store) error { return s.Forget(ctx, "0193") },
 			[]answer{{operation: "DeleteItem", body: "{}"}},
-			"delete #batch/0193 if (attribute_not_exists(leaseKey) OR entityType IN (BATCH, LISTED_BATCH, TOMBSTONE))",
+			"delete #batch/0193 if (attribute_not_exists(leaseKey) OR entityType IN (BATCH, LISTED_BATCH, TOMBSTONE) OR (entityType = TABLE_BATCH AND loaded = tables))",
+		},
+		"MarkPublished": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.MarkPublished(ctx, "0193", two.Ranges[0].LastArrival) },
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #batch/0193 SET publishedAt = if_not_exists(publishedAt, 2026-01-02T03:04:05Z) if entityType = TABLE_BATCH",
+		},
+		"MarkLoaded": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.MarkLoaded(ctx, "0193", "lake") },
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #batch/0193 ADD loaded [lake] if contains(tables, lake) AND entityType = TABLE_BATCH",
+		},
+		"PutTable of a new table": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.PutTable(ctx, checkpoint.Table{Name: "lake"})
+				return err
+			},
+			[]answer{{operation: "PutItem", body: "{}"}},
+			"put #table/lake if attribute_not_exists(leaseKey)",
+		},
+		"PutTable": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.PutTable(ctx, checkpoint.Table{Name: "lake", Version: 7})
+				return err
+			},
+			[]answer{{operation: "PutItem", body: "{}"}},
+			"put #table/lake if tableVersion = 7",
 		},
 		"Acquire of a held lease": {
 			func(ctx context.Context, s *dynamo.Store) error {

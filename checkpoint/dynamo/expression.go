@@ -65,9 +65,21 @@ func (e *expression) among(attribute string, values ...string) {
 	e.conditions = append(e.conditions, e.in(attribute, values))
 }
 
-// absentOrAmong adds the condition that an item does not exist, or has one of these values.
-func (e *expression) absentOrAmong(attribute string, values ...string) {
-	e.conditions = append(e.conditions, "(attribute_not_exists("+e.name(attrKey)+") OR "+e.in(attribute, values)+")")
+// forgettable adds the condition that an item does not exist, is a tombstone, or is a batch for which nothing is left to do.
+// Sets are equal if they have the same members.
+func (e *expression) forgettable() {
+	e.conditions = append(e.conditions, "(attribute_not_exists("+e.name(attrKey)+") OR "+e.in(attrType, []string{typeBatch, typeListed, typeTombstone})+
+		" OR ("+e.name(attrType)+" = "+e.value("is_tables", str(typeTables))+" AND "+e.name(attrLoaded)+" = "+e.name(attrTables)+"))")
+}
+
+// contains adds the condition that a set has a member.
+func (e *expression) contains(attribute, member string) {
+	e.conditions = append(e.conditions, "contains("+e.name(attribute)+", "+e.value("in_"+attribute, str(member))+")")
+}
+
+// setOnce sets an attribute unless it has a value.
+func (e *expression) setOnce(attribute string, v types.AttributeValue) {
+	e.sets = append(e.sets, fmt.Sprintf("%s = if_not_exists(%s, %s)", e.name(attribute), e.name(attribute), e.value("new_"+attribute, v)))
 }
 
 func (e *expression) in(attribute string, values []string) string {

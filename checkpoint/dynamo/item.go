@@ -46,6 +46,16 @@ const (
 	attrManifestKey    = "manifestKey"
 	attrPublished      = "published" // indexes of files
 
+	// For a batch that is to be loaded into tables.
+	attrTables      = "tables"
+	attrPublishedAt = "publishedAt"
+	attrLoaded      = "loaded"
+
+	// For a table.
+	attrTableVersion = "tableVersion"
+	attrLoader       = "loader"
+	attrDefinition   = "definition" // from EncodeDefinition
+
 	attrApplication   = "application"
 	attrStream        = "stream"
 	attrStreamARN     = "streamArn"
@@ -59,7 +69,7 @@ const (
 var scanned = []string{
 	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
-	attrImporting,
+	attrImporting, attrTables, attrPublishedAt, attrLoaded,
 }
 
 // Values of entityType. Items of any other type belong to a later release and are skipped; if they are in the outbox,
@@ -70,15 +80,21 @@ const (
 	typeWorker      = "WORKER"
 	typeBatch       = "BATCH"
 	typeListed      = "LISTED_BATCH" // with its files in an object; releases that do not know lists skip it
+	typeTables      = "TABLE_BATCH"  // to be loaded into tables, with its files in the item or in an object
 	typeTombstone   = "TOMBSTONE"
 	typeApplication = "APPLICATION"
+	typeTable       = "TABLE"
 )
+
+// batchTypes are the types of batches in the outbox.
+var batchTypes = []string{typeBatch, typeListed, typeTables}
 
 // Keys of the items that are not leases. Shard ids match [a-zA-Z0-9_.-]+ (Amazon Kinesis API Reference, Shard).
 const (
 	keyApplication = "#application"
 	keyWorker      = "#worker/"
 	keyBatch       = "#batch/"
+	keyTable       = "#table/"
 )
 
 type item map[string]types.AttributeValue
@@ -96,6 +112,8 @@ func numbers(values []int) types.AttributeValue {
 	}
 	return &types.AttributeValueMemberNS{Value: set}
 }
+
+func texts(values []string) types.AttributeValue { return &types.AttributeValueMemberSS{Value: values} }
 
 func binary(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
 
@@ -169,6 +187,11 @@ func batchItem(b checkpoint.Batch) (item, error) {
 	it.setString(attrManifestKey, b.Manifest.Key)
 	if b.List != nil {
 		it.setList(*b.List)
+	}
+	if len(b.Tables) > 0 {
+		it[attrType], it[attrTables] = str(typeTables), texts(b.Tables)
+	}
+	if b.List != nil {
 		return it, nil
 	}
 	files, err := checkpoint.EncodeItemFiles(b.Files)
@@ -227,7 +250,7 @@ func (it item) notBatch() error {
 	return fmt.Errorf("item %q has the entityType %q: %w", it.key(), it.entity(), checkpoint.ErrUnknownKind)
 }
 
-func (it item) isBatch() bool { return it.entity() == typeBatch || it.entity() == typeListed }
+func (it item) isBatch() bool { return slices.Contains(batchTypes, it.entity()) }
 
 // files identifies the files of a batch: the encoded files, or the checksum of those in an object.
 func (it item) files() []byte {
@@ -397,7 +420,25 @@ func (r *reader) application() checkpoint.Application {
 
 // batchHeader returns a batch without its ranges and files.
 func (r *reader) batchHeader() checkpoint.Batch {
-	return checkpoint.Batch{ID: strings.TrimPrefix(r.str(attrKey), keyBatch), Worker: r.str(attrWorker), Created: r.time(attrCreated)}
+	return checkpoint.Batch{
+		ID: strings.TrimPrefix(r.str(attrKey), keyBatch), Worker: r.str(attrWorker), Created: r.time(attrCreated),
+		Tables: r.set(attrTables), PublishedAt: r.time(attrPublishedAt), Loaded: r.set(attrLoaded),
+	}
+}
+
+// set returns the members of a set of strings in order.
+func (r *reader) set(name string) []string {
+	members := slices.Clone(r.strings(name))
+	slices.Sort(members)
+	return members
+}
+
+func (r *reader) table() checkpoint.Table {
+	t := checkpoint.Table{Name: strings.TrimPrefix(r.str(attrKey), keyTable), Version: r.num(attrTableVersion), Loader: r.str(attrLoader)}
+	if r.has(attrDefinition) {
+		t.Definition = decoded(r, attrDefinition, checkpoint.DecodeDefinition)
+	}
+	return t
 }
 
 // unknownBatch returns what an item says about itself. An attribute may mean something else there, so faults are
@@ -413,7 +454,7 @@ func (r *reader) batch() checkpoint.Batch {
 	b.Manifest = checkpoint.Place{Bucket: r.str(attrManifestBucket), Key: r.str(attrManifestKey)}
 	b.Published = r.numbers(attrPublished)
 	b.Ranges = decoded(r, attrRanges, checkpoint.DecodeRanges)
-	if r.item.entity() == typeListed {
+	if r.has(attrListKey) {
 		b.List = r.list()
 	} else {
 		b.Files = decoded(r, attrFiles, checkpoint.DecodeFiles)

@@ -144,7 +144,7 @@ func (s *Store) NotePublished(ctx context.Context, id string, files []int) error
 		return nil // DynamoDB has no empty sets
 	}
 	var e expression
-	e.among(attrType, typeBatch, typeListed)
+	e.among(attrType, batchTypes...)
 	e.add(attrPublished, numbers(files))
 	in := &dynamodb.UpdateItemInput{
 		TableName: s.table, Key: item{attrKey: str(keyBatch + id)},
@@ -167,13 +167,27 @@ func (s *Store) NotePublished(ctx context.Context, id string, files []int) error
 // Forget implements checkpoint.Store.
 func (s *Store) Forget(ctx context.Context, id string) error {
 	var e expression
-	e.absentOrAmong(attrType, typeBatch, typeListed, typeTombstone)
+	e.forgettable()
 	err := s.remove(ctx, "forget", keyBatch+id, e)
 	if errors.Is(err, checkpoint.ErrConflict) {
-		err = checkpoint.ErrUnknownKind
+		err = s.whyKept(ctx, id)
 	}
 	if err != nil {
 		return fmt.Errorf("forget: batch %s: %w", id, err)
 	}
 	return nil
+}
+
+// whyKept says why a batch cannot be forgotten.
+func (s *Store) whyKept(ctx context.Context, id string) error {
+	it, err := s.get(ctx, "forget", keyBatch+id, attrKey, attrType)
+	switch {
+	case errors.Is(err, checkpoint.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case it.entity() == typeTables:
+		return checkpoint.ErrNotLoaded
+	}
+	return checkpoint.ErrUnknownKind
 }

@@ -67,6 +67,11 @@ func take(snap *checkpoint.Snapshot, it item) (err error) {
 		return appendTo(&snap.Workers, it, (*reader).worker)
 	case typeBatch, typeListed:
 		return appendTo(&snap.Batches, it, (*reader).batchHeader)
+	case typeTables:
+		if _, published := it[attrPublishedAt]; published {
+			return appendTo(&snap.Published, it, (*reader).batchHeader)
+		}
+		return appendTo(&snap.Batches, it, (*reader).batchHeader)
 	case typeTombstone:
 		snap.Tombstones = append(snap.Tombstones, strings.TrimPrefix(it.key(), keyBatch))
 	case typeApplication:

@@ -57,6 +57,15 @@ func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 		}
 		for _, id := range t.further.sorted() {
 			row := t.further.rows[id]
+			if row.Kind == kindTables {
+				b := row.header(id)
+				if b.PublishedAt.IsZero() {
+					snap.Batches = append(snap.Batches, b)
+				} else {
+					snap.Published = append(snap.Published, b)
+				}
+				continue
+			}
 			snap.Unknown = append(snap.Unknown, checkpoint.UnknownBatch{ID: id, Kind: row.Kind, Worker: row.Worker, Created: row.Created})
 		}
 		return nil

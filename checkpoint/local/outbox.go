@@ -28,11 +28,15 @@ func (s *Store) Commit(ctx context.Context, b checkpoint.Batch) error {
 				return fmt.Errorf("batch %s: %w", b.ID, err)
 			}
 		}
+		row := outboxRow{Worker: b.Worker, Created: b.Created.UTC(), Batch: body, Tables: b.Tables}
 		into := &s.tables.outbox
-		if b.List != nil {
+		switch {
+		case len(b.Tables) > 0:
+			into, row.Kind = &s.tables.further, kindTables
+		case b.List != nil:
 			into = &s.tables.listed
 		}
-		return into.put(c, b.ID, outboxRow{Worker: b.Worker, Created: b.Created.UTC(), Batch: body})
+		return into.put(c, b.ID, row)
 	})
 }
 
@@ -99,8 +103,11 @@ func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) 
 		if !ok || row.Tombstone {
 			return fmt.Errorf("batch %s: %w", id, checkpoint.ErrNotFound)
 		}
-		b.Published = slices.Clone(row.Published)
-		return json.Unmarshal(row.Batch, &b)
+		if err := json.Unmarshal(row.Batch, &b); err != nil {
+			return err
+		}
+		b.Published, b.PublishedAt, b.Loaded = slices.Clone(row.Published), row.PublishedAt, slices.Clone(row.Loaded)
+		return nil
 	})
 	if err != nil {
 		return checkpoint.Batch{}, err
@@ -112,7 +119,7 @@ func (s *Store) Batch(ctx context.Context, id string) (checkpoint.Batch, error) 
 func (s *Store) NotePublished(ctx context.Context, id string, files []int) error {
 	return s.change(ctx, "note published", func(c *change) error {
 		row, ok := s.tables.batch(id)
-		if !ok || row.Tombstone || row.Kind != "" {
+		if !ok || row.Tombstone || row.Kind != "" && row.Kind != kindTables {
 			return fmt.Errorf("batch %s: %w", id, checkpoint.ErrNotFound)
 		}
 		known := append(slices.Clone(row.Published), files...)
@@ -128,8 +135,11 @@ func (s *Store) Forget(ctx context.Context, id string) error {
 		if err := s.tables.unknown(id); err != nil {
 			return err
 		}
-		s.tables.outbox.remove(c, id)
-		s.tables.listed.remove(c, id)
+		row, ok := s.tables.batch(id)
+		if ok && !slices.Equal(row.Tables, row.Loaded) {
+			return fmt.Errorf("batch %s: tables %q, loaded %q: %w", id, row.Tables, row.Loaded, checkpoint.ErrNotLoaded)
+		}
+		s.tables.of(id).remove(c, id)
 		return nil
 	})
 }

@@ -22,9 +22,11 @@ type tables struct {
 	// listed are the batches in the outbox whose files are in an object. Releases that do not know lists do not read
 	// this table: they would publish such a batch without its files.
 	listed table[outboxRow]
-	// further are the batches in the outbox that need more than publishing and forgetting. Each row names its kind.
-	// This release writes none and knows no kind: it leaves the rows alone. Earlier releases do not read this table.
+	// further are the batches in the outbox that need more than publishing and forgetting. Each row names its kind. This
+	// release knows kindTables and leaves other rows alone. Earlier releases do not read this table.
 	further table[outboxRow]
+	// destinations are the tables that batches are loaded into.
+	destinations table[checkpoint.Table]
 }
 
 // outboxRow is a batch that is committed but not yet forgotten, or a tombstone.
@@ -39,11 +41,22 @@ type outboxRow struct {
 	Published []int `json:"published,omitempty"`
 	// Kind is the kind of a batch in the table further.
 	Kind string `json:"kind,omitempty"`
+
+	// Of a batch that is to be loaded into tables.
+	Tables      []string  `json:"tables,omitempty"`
+	PublishedAt time.Time `json:"published_at,omitzero"`
+	Loaded      []string  `json:"loaded,omitempty"`
 }
+
+// kindTables is the kind of batches that are to be loaded into tables.
+const kindTables = "TABLE_BATCH"
 
 // header is the batch as Scan shows it.
 func (r outboxRow) header(id string) checkpoint.Batch {
-	return checkpoint.Batch{ID: id, Worker: r.Worker, Created: r.Created}
+	return checkpoint.Batch{
+		ID: id, Worker: r.Worker, Created: r.Created,
+		Tables: slices.Clone(r.Tables), PublishedAt: r.PublishedAt, Loaded: slices.Clone(r.Loaded),
+	}
 }
 
 // theApplication is the key of the only row of its table.
@@ -57,6 +70,8 @@ func newTables() tables {
 		outbox:      newTable[outboxRow]("outbox"),
 		listed:      newTable[outboxRow]("listed"),
 		further:     newTable[outboxRow]("further"),
+
+		destinations: newTable[checkpoint.Table]("destinations"),
 	}
 }
 
@@ -64,7 +79,7 @@ func newTables() tables {
 func (t *tables) load(db *bolt.DB) error {
 	return db.Update(func(tx *bolt.Tx) error {
 		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx), t.listed.load(tx),
-			t.further.load(tx))
+			t.further.load(tx), t.destinations.load(tx))
 	})
 }
 
@@ -80,7 +95,7 @@ func (t *tables) of(id string) *table[outboxRow] {
 
 // unknown returns ErrUnknownKind if the batch is of an unknown kind.
 func (t *tables) unknown(id string) error {
-	if row, ok := t.further.rows[id]; ok {
+	if row, ok := t.further.rows[id]; ok && row.Kind != kindTables {
 		return fmt.Errorf("batch %s is of kind %q: %w", id, row.Kind, checkpoint.ErrUnknownKind)
 	}
 	return nil

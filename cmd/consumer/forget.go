@@ -90,6 +90,9 @@ func runForget(ctx context.Context, outbox positions.Outbox, id string, fate pos
 	if r.Batch.List != nil && r.Unlisted == nil {
 		fmt.Fprintf(out, "the list of its files, %s, is no longer needed: delete it\n", r.Batch.List)
 	}
+	for _, table := range r.Batch.Tables {
+		fmt.Fprintf(out, "table %s does not get the batch\n", table)
+	}
 	_, err = fmt.Fprintf(out, "removed batch %s from the outbox\n", id)
 	return err
 }

@@ -27,6 +27,9 @@ type board struct {
 	oldest map[string]time.Time // oldest arrival of committed batches that are not published
 	failed map[string]UnpublishedBatch
 	kinds  map[string]int // batches of unknown kinds that were in the outbox at the last scan; 0 if they are gone
+
+	toLoad    int           // batches that were still to be loaded into tables at the last scan
+	toLoadAge time.Duration // of the oldest, since it was published
 }
 
 func (b *board) published(now time.Time, done checkpoint.Batch) {
@@ -146,6 +149,19 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 	m.OutboxAge.Set(age.Seconds())
 }
 
+// waiting notes the published batches of all workers that are still to be loaded into tables.
+func (b *board) waiting(now time.Time, batches []checkpoint.Batch, m *metrics.Metrics) {
+	var age time.Duration
+	for _, batch := range batches {
+		age = max(age, now.Sub(batch.PublishedAt))
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.toLoad, b.toLoadAge = len(batches), age
+	m.TableBatches.Set(float64(len(batches)))
+	m.TableAge.Set(age.Seconds())
+}
+
 // unknown notes how many batches of each unknown kind are in the outbox, and returns the kinds that were not seen before.
 func (b *board) unknown(kinds map[string]int) (first map[string]int) {
 	b.mu.Lock()
@@ -187,5 +203,7 @@ func (b *board) status() Status {
 		Totals:      b.totals,
 		Outbox:      b.box,
 		Unpublished: unpublished[:min(len(unpublished), remembered)],
+		ToLoad:      b.toLoad,
+		ToLoadAge:   b.toLoadAge.Seconds(),
 	}
 }

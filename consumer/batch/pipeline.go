@@ -224,6 +224,7 @@ func (p *Pipeline) AwaitPublished(ctx context.Context) error {
 // publishes them, several at a time, and a batch that fails is tried again by later sweeps.
 func (p *Pipeline) Sweep(s checkpoint.Snapshot, dead func(worker string) bool) {
 	p.board.outbox(p.cfg.Now(), s.Batches, p.parts.Metrics)
+	p.board.waiting(p.cfg.Now(), s.Published, p.parts.Metrics)
 	p.sweeper.passOver(s.Unknown)
 	p.sweeper.choose(s.Batches, dead)
 }

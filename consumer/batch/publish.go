@@ -30,7 +30,7 @@ const (
 	// publishFile is granted in addition, for each file, to batches that are tried again: each attempt looks at all files,
 	// so one has to have the time for all. Neither lanes nor batches that have not failed wait for such an attempt.
 	publishFile = 100 * time.Millisecond
-	// forgetBound bounds the attempts to take a published batch out of the outbox.
+	// forgetBound bounds the attempts to take a published batch out of the outbox, or to mark it there.
 	forgetBound = time.Minute
 	// namedFiles is how many files an error names.
 	namedFiles = 3
@@ -79,8 +79,9 @@ func (p *publisher) failed(b checkpoint.Batch, err error) {
 	}
 }
 
-// publish makes the files of a committed batch visible, writes its manifest and takes it out of the outbox. Every step
-// may have been done before, by anybody. It ends in bounded time: the batch is safe in the outbox, and is tried again.
+// publish makes the files of a committed batch visible, writes its manifest and takes it out of the outbox, or leaves it
+// there to the loaders of its tables. Every step may have been done before, by anybody. It ends in bounded time: the batch
+// is safe in the outbox, and is tried again.
 func (p *publisher) publish(ctx context.Context, b checkpoint.Batch, bound time.Duration) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not done after %s", bound))
 	defer cancel()
@@ -88,10 +89,9 @@ func (p *publisher) publish(ctx context.Context, b checkpoint.Batch, bound time.
 	if err != nil {
 		return err
 	}
-	if err := p.forget(ctx, b.ID); err != nil {
+	if err := p.leave(ctx, b); err != nil {
 		return err
 	}
-	p.lists.delete(ctx, b)
 	if before {
 		p.board.forgotten(b.ID)
 		return nil
@@ -199,15 +199,33 @@ func goneError(b checkpoint.Batch, gone []checkpoint.File, now time.Time) error 
 		len(gone), len(b.Files), strings.Join(keys, ", "), now.Sub(b.Created).Round(time.Second), writers.ErrUploadGone)
 }
 
-// forget takes a published batch out of the outbox, also in the moment in which the pipeline stops.
-func (p *publisher) forget(ctx context.Context, id string) error {
+// leave takes a published batch out of the outbox, or hands it to the loaders of its tables, which need its list of files.
+func (p *publisher) leave(ctx context.Context, b checkpoint.Batch) error {
+	if len(b.Tables) > 0 {
+		return p.last(ctx, "mark batch as published", func(ctx context.Context) error {
+			err := p.store.MarkPublished(ctx, b.ID, p.now())
+			if errors.Is(err, checkpoint.ErrNotFound) {
+				return nil // somebody else has marked it, and it is loaded already
+			}
+			return err
+		})
+	}
+	err := p.last(ctx, "take batch out of the outbox", func(ctx context.Context) error { return p.store.Forget(ctx, b.ID) })
+	if err == nil {
+		p.lists.delete(ctx, b)
+	}
+	return err
+}
+
+// last makes a call that ends the publishing of a batch, also in the moment in which the pipeline stops.
+func (p *publisher) last(ctx context.Context, what string, call func(context.Context) error) error {
 	ctx, cancel := lingering(ctx)
 	defer cancel()
 	ctx, cancelBound := context.WithTimeout(ctx, forgetBound)
 	defer cancelBound()
 	again := func(err error) bool { return !errors.Is(err, checkpoint.ErrUnknownKind) }
-	if err := retries.Retry(ctx, again, func() error { return p.store.Forget(ctx, id) }); err != nil {
-		return fmt.Errorf("take batch out of the outbox: %w", err)
+	if err := retries.Retry(ctx, again, func() error { return call(ctx) }); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }

@@ -12,6 +12,10 @@ type Status struct {
 	Faults    []FaultSeen     `json:"faults"`          // newest first
 	Totals    Totals          `json:"totals"`
 	Outbox    int             `json:"outbox"`
+	// ToLoad is how many published batches of all workers are still to be loaded into tables, and ToLoadAge the age of the
+	// oldest in seconds.
+	ToLoad    int     `json:"to_load,omitempty"`
+	ToLoadAge float64 `json:"to_load_age_seconds,omitempty"`
 	// Unpublished are the batches that this worker has tried to publish and could not, the oldest first.
 	Unpublished []UnpublishedBatch `json:"unpublished_batches"`
 }

@@ -152,7 +152,7 @@ func (r Remains) Allow(fate Fate) error {
 }
 
 // Forget removes a batch from the outbox. If its missing files were delivered, it first writes the manifest, the only
-// step that was left.
+// step that was left. Tables never get such a batch: files of it are not where they would look for them.
 func (o Outbox) Forget(ctx context.Context, r Remains, fate Fate) error {
 	if err := r.Allow(fate); err != nil {
 		return err
@@ -160,6 +160,11 @@ func (o Outbox) Forget(ctx context.Context, r Remains, fate Fate) error {
 	if fate == Delivered {
 		if err := o.writeManifest(ctx, r); err != nil {
 			return err
+		}
+	}
+	for _, table := range r.Batch.Tables {
+		if err := o.Store.MarkLoaded(ctx, r.Batch.ID, table); err != nil {
+			return fmt.Errorf("batch %s: table %s: %w", r.Batch.ID, table, err)
 		}
 	}
 	if err := o.Store.Forget(ctx, r.Batch.ID); err != nil {

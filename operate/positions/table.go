@@ -54,6 +54,8 @@ type batchRow struct {
 	Created    time.Time `json:"created"`
 	AgeSeconds float64   `json:"age_seconds"`
 	Kind       string    `json:"unknown_kind,omitempty"` // of a batch of a later release
+	// Tables are those that a published batch is still to be loaded into.
+	Tables []string `json:"tables,omitempty"`
 }
 
 // NewTable arranges a snapshot of the table and computes ages relative to now.
@@ -75,14 +77,23 @@ func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 	for _, w := range snap.Workers {
 		t.Workers = append(t.Workers, workerRow{w.ID, w.Beat, held[w.ID], w.Address, w.Version})
 	}
-	row := func(id, worker string, created time.Time, kind string) {
-		t.Outbox = append(t.Outbox, batchRow{id, worker, created, now.Sub(created).Round(time.Millisecond).Seconds(), kind})
+	row := func(b checkpoint.Batch, kind string, tables []string) {
+		t.Outbox = append(t.Outbox, batchRow{b.ID, b.Worker, b.Created, now.Sub(b.Created).Round(time.Millisecond).Seconds(), kind, tables})
 	}
 	for _, b := range snap.Batches {
-		row(b.ID, b.Worker, b.Created, "")
+		row(b, "", nil)
+	}
+	for _, b := range snap.Published {
+		var missing []string
+		for _, name := range b.Tables {
+			if !slices.Contains(b.Loaded, name) {
+				missing = append(missing, name)
+			}
+		}
+		row(b, "", missing)
 	}
 	for _, b := range snap.Unknown {
-		row(b.ID, b.Worker, b.Created, b.Kind)
+		row(checkpoint.Batch{ID: b.ID, Worker: b.Worker, Created: b.Created}, b.Kind, nil)
 	}
 	slices.SortFunc(t.Shards, func(a, b shardRow) int { return strings.Compare(a.Shard, b.Shard) })
 	slices.SortFunc(t.Workers, func(a, b workerRow) int { return strings.Compare(a.Worker, b.Worker) })
@@ -113,6 +124,9 @@ func (t Table) WriteText(out io.Writer) error {
 		note := ""
 		if b.Kind != "" {
 			note = "\tof kind " + b.Kind + ", which this release does not support"
+		}
+		if len(b.Tables) > 0 {
+			note = "\tpublished, to be loaded into " + strings.Join(b.Tables, ", ")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s%s\n", b.Batch, b.Worker, b.Created.UTC().Format(time.RFC3339), age(b.AgeSeconds), note)
 	}
