@@ -2,6 +2,7 @@ package writers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -33,6 +34,8 @@ type FileSpec struct {
 	// Partition and Error are copied to the checkpoint.File.
 	Partition string
 	Error     bool
+	// Tuple is the partition tuple of the file in its table, if it is for one.
+	Tuple [][]byte
 }
 
 // File collects the records of one partition from all shards into one object.
@@ -428,7 +431,28 @@ func (f *File) stage() (checkpoint.File, error) {
 		return checkpoint.File{}, err
 	}
 	staged, err := f.upload.Finish(f.ctx)
+	if err != nil {
+		return f.describe(staged), err
+	}
+	staged.Table, err = f.describeToTable()
 	return f.describe(staged), err
+}
+
+// describeToTable returns what the loader of the file's table needs to know; nil if the file is for none.
+func (f *File) describeToTable() (json.RawMessage, error) {
+	layout, ok := f.layout.(Describer)
+	if !ok {
+		return nil, nil
+	}
+	text, err := guard(func() ([]byte, error) {
+		d := layout.Describe()
+		d.Partition = f.spec.Tuple
+		return json.Marshal(d)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("describe %s to its table: %w", f.spec.Key, err)
+	}
+	return text, nil
 }
 
 // Abandon gives the file up: it stops all work, waits for it to end, and releases memory. The result is for Sink.Abort,

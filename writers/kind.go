@@ -26,7 +26,7 @@ type Kind struct {
 	Columns bool
 	// Labels reports whether files can be labelled with a Content-Encoding, and so whether ContentEncoding applies.
 	Labels bool
-	// Tables reports whether files can be loaded into tables.
+	// Tables reports whether files can be loaded into tables: the format is a TableFormat.
 	Tables bool
 	// Delimiter reports whether AppendDelimiter applies.
 	Delimiter bool
@@ -47,6 +47,7 @@ type Options struct {
 	PlainIntegers bool              // write integers in the plain encoding
 	Bloom         []string          // columns that get a Bloom filter
 	Rounded       func(numbers int) // called with the count of rounded numbers; may be nil
+	Misfits       func(values int)  // called with the count of values that a table's columns cannot hold; may be nil
 	CreatedBy     string            // the program, for the metadata of files
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/table"
 )
 
 // Format is a file format with its compression. It is safe for concurrent use.
@@ -20,6 +21,20 @@ type Format interface {
 	Object() Object
 	// NewLayout begins a file.
 	NewLayout() Layout
+}
+
+// TableFormat is a Format whose files can be loaded into tables.
+type TableFormat interface {
+	Format
+	// For returns the format of files for one state of a table. Their layouts are Describers.
+	For(v *table.View) (Format, error)
+}
+
+// Describer is a Layout of files that are loaded into a table.
+type Describer interface {
+	Layout
+	// Describe returns the description of the file, after End. Its Partition is not set.
+	Describe() table.Description
 }
 
 // Object says how the objects of a format are named and labelled.

@@ -68,6 +68,8 @@ const (
 	// ExtraColumn is the column that keeps all members without a column, as one JSON object. A member below the top level
 	// is stored under its JSON Pointer (RFC 6901).
 	ExtraColumn = "_extra"
+	// ArrivedAtColumn is the column of the time at which Kinesis received the record. Only files for tables have it.
+	ArrivedAtColumn = "_arrived_at"
 	// maxDepth is the number of levels that columns may be nested. It keeps Parquet's levels within a byte.
 	maxDepth = 32
 )
@@ -125,9 +127,15 @@ type Schema struct {
 	// Lenient keeps a value that does not fit its column in _extra and leaves the column null, instead of refusing the
 	// record. It is how inferred schemas work: no record is ever refused for its shape.
 	Lenient bool
+	// Own is set if the columns are those of a table; see table.NewView.
+	Own *Own
 
 	full *general
 }
+
+// Own are the ids of the pipeline's own columns in a table. 0 means that the table does not have the column, and so that
+// files have none.
+type Own struct{ EventID, ArrivedAt, Extra int }
 
 // NeedsFull reports whether the document has rules beyond those of the fast path, so that every record must go through
 // Validate.
@@ -193,7 +201,24 @@ type Field struct {
 	Fields  []*Field // of Group
 	Closed  bool     // of Group: refuses undeclared members
 	Element *Field   // of List and Map
+
+	// The following are set for columns of a table.
+
+	ID     int    // of the column; 0 without a table
+	KeyID  int    // of Map: the id of its keys
+	Place  Place  // where the values go
+	Local  bool   // of timestamps: the column has no time zone
+	Narrow *Field // what the member is declared as, if the column is wider; nil if it is not
 }
+
+// Place is where the values of a field go. Wherever they go, they are held to the same rules.
+type Place uint8
+
+const (
+	InColumn Place = iota
+	InExtra        // the table has no column for them
+	Misfit         // to _extra, because the table's column is of another type
+)
 
 // Rules are the constraints of a Field that the fast path checks. newRules returns one that allows everything.
 type Rules struct {

@@ -124,7 +124,7 @@ func fieldAt(fields []*schema.Field, path []Column) *schema.Field {
 		return nil
 	case len(path) > 1:
 		return fieldAt(fields[i].Fields, path[1:])
-	case !fields[i].Kind.Scalar():
+	case !fields[i].Kind.Scalar() || fields[i].Place != schema.InColumn:
 		return nil
 	}
 	return fields[i]

@@ -6,11 +6,11 @@
 // (https://iceberg.apache.org/spec/).
 package table
 
-import "slices"
+import "aws-streaming-pipeline/record/schema"
 
 // ArrivedAtColumn is the column of the time at which Kinesis received the record. Tables are partitioned by it unless
 // they say otherwise.
-const ArrivedAtColumn = "_arrived_at"
+const ArrivedAtColumn = schema.ArrivedAtColumn
 
 // Definition is what a writer of files needs to know of a table. It describes one state of the table: whoever adds files
 // must still accept those that were written for an earlier one.
@@ -23,7 +23,8 @@ type Definition struct {
 	Columns []Column `json:"columns"`
 	// Spec says how the table is partitioned now.
 	Spec Spec `json:"spec"`
-	// Dropped are members of records that had a column until the table's owner dropped it. They get no new one.
+	// Dropped are members of records that had a column until the table's owner dropped it. They get no new one. A member
+	// below the top level is named by its JSON Pointer, with * for an element of a list or a value of a map.
 	Dropped []string `json:"dropped,omitempty"`
 }
 
@@ -62,40 +63,5 @@ type PartitionField struct {
 	Transform string `json:"transform"`
 }
 
-// Description is what a loader needs to know of a Parquet file, collected while the file was encoded.
-type Description struct {
-	// UUID and Schema name the state of the table that the file was written for.
-	UUID   string `json:"uuid"`
-	Schema int    `json:"schema_id"`
-	// Spec is the id of the partition spec, and Partition the tuple, with a value for each of its fields. A nil value is
-	// null. Values are encoded as single values (specification, appendix D).
-	Spec      int      `json:"spec_id"`
-	Partition [][]byte `json:"partition,omitempty"`
-	// Columns are the leaf columns in the order of the file.
-	Columns []Metrics `json:"columns,omitempty"`
-	// Splits are the offsets at which row groups begin.
-	Splits []int64 `json:"splits,omitempty"`
-	// Wanted are columns that records of the file would fill if the table had them, or had them with that type. Ids are 0.
-	// Meanwhile their values are in the column _extra.
-	Wanted []Column `json:"wanted,omitempty"`
-}
-
-// Metrics are those of one leaf column of a file.
-type Metrics struct {
-	ID     int    `json:"id"`
-	Size   int64  `json:"size"`            // in bytes, as stored
-	Values int64  `json:"values"`          // with nulls
-	Nulls  int64  `json:"nulls,omitempty"` // of Values
-	NaNs   int64  `json:"nans,omitempty"`  // of Values; -1 if not counted
-	Lower  []byte `json:"lower,omitempty"` // at most as great as any value; nil if not known
-	Upper  []byte `json:"upper,omitempty"` // at least as great as any value; nil if not known
-}
-
 // Find returns the top-level column that a member fills, or nil.
-func (d *Definition) Find(member string) *Column {
-	i := slices.IndexFunc(d.Columns, func(c Column) bool { return c.Member == member })
-	if i < 0 {
-		return nil
-	}
-	return &d.Columns[i]
-}
+func (d *Definition) Find(member string) *Column { return find(d.Columns, member) }
