@@ -28,8 +28,15 @@ type Lake struct {
 	out *bufio.Scanner
 }
 
-// ErrConflict means that another commit changed the table first, or that it is not known whether the commit was applied.
-var ErrConflict = errors.New("commit was refused or has an unknown outcome")
+var (
+	// ErrConflict means that another commit changed the table first, or that it is not known whether the commit was applied.
+	ErrConflict = errors.New("commit was refused or has an unknown outcome")
+	// ErrNoTable means that the catalog does not have the table.
+	ErrNoTable = errors.New("no such table")
+)
+
+// kinds are the errors by the script's names.
+var kinds = map[string]error{"conflict": ErrConflict, "no table": ErrNoTable}
 
 // Open starts a process for the duration of the test. Catalog is the URL of a REST catalog; it may be empty if all tables are
 // locations.
@@ -70,6 +77,11 @@ func Open(tb testing.TB, catalog string, s3 emulator.Endpoint) *Lake {
 // is used.
 func (l *Lake) Table(name string) Table { return Table{lake: l, name: name} }
 
+// CreateNamespace creates a namespace in the catalog.
+func (l *Lake) CreateNamespace(name string) error {
+	return l.Table(name).change("create_namespace", nil, nil)
+}
+
 // ask sends a request and decodes the answer.
 func (l *Lake) ask(request map[string]any, answer any) error {
 	l.mu.Lock()
@@ -85,16 +97,16 @@ func (l *Lake) ask(request map[string]any, answer any) error {
 		return fmt.Errorf("%s: %w", request["command"], errors.Join(io.ErrUnexpectedEOF, l.out.Err()))
 	}
 	var reply struct {
-		Answer   json.RawMessage `json:"answer"`
-		Error    string          `json:"error"`
-		Conflict bool            `json:"conflict"`
+		Answer json.RawMessage `json:"answer"`
+		Error  string          `json:"error"`
+		Kind   string          `json:"kind"`
 	}
 	if err := json.Unmarshal(l.out.Bytes(), &reply); err != nil {
 		return fmt.Errorf("%s: %w", request["command"], err)
 	}
 	switch {
-	case reply.Conflict:
-		return fmt.Errorf("%s: %w: %s", request["command"], ErrConflict, reply.Error)
+	case kinds[reply.Kind] != nil:
+		return fmt.Errorf("%s: %w: %s", request["command"], kinds[reply.Kind], reply.Error)
 	case reply.Error != "":
 		return fmt.Errorf("%s: %s", request["command"], reply.Error)
 	case answer == nil:

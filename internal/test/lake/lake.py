@@ -16,16 +16,20 @@ import duckdb_extension_httpfs
 import duckdb_extension_iceberg
 import pyarrow as pa
 from pyiceberg.catalog import load_catalog
-from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
+from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException, NoSuchTableError
 from pyiceberg.io.pyarrow import _dataframe_to_data_files
+from pyiceberg.schema import Schema
 from pyiceberg.table import StaticTable
 from pyiceberg.transforms import parse_transform
+from pyiceberg.types import BooleanType, DoubleType, FloatType, IntegerType, LongType, NestedField, StringType, TimestamptzType
 
 SETTINGS = json.loads(sys.argv[1])
 S3 = {
     "s3.endpoint": SETTINGS["s3"]["URL"], "s3.region": SETTINGS["s3"]["Region"], "s3.force-virtual-addressing": "false",
     "s3.access-key-id": SETTINGS["s3"]["AccessKey"], "s3.secret-access-key": SETTINGS["s3"]["SecretKey"],
 }
+TYPES = {"boolean": BooleanType, "int": IntegerType, "long": LongType, "float": FloatType, "double": DoubleType,
+         "string": StringType, "timestamptz": TimestamptzType}
 # A commit that met another one is reported to the caller, not repeated: the test says what happens next.
 CATALOG = load_catalog("lake", type="rest", uri=SETTINGS["catalog"], **S3) if SETTINGS["catalog"] else None
 
@@ -101,16 +105,11 @@ def manifests(r):
 
 def create(r):
     CATALOG.create_namespace_if_not_exists(r["table"].rsplit(".", 1)[0])
-    table = CATALOG.create_table(r["table"], schema=arrow_schema(r["columns"]), properties=r["properties"] or {})
+    columns = [NestedField(i + 1, name, TYPES[kind](), required=False) for i, (name, kind) in enumerate(r["columns"])]
+    table = CATALOG.create_table(r["table"], schema=Schema(*columns), properties=r["properties"] or {})
     with table.update_spec() as update:
         for column, transform in r["partition"] or []:
             update.add_field(column, parse_transform(transform))
-
-
-def arrow_schema(columns):
-    kinds = {"int": pa.int32(), "long": pa.int64(), "float": pa.float32(), "double": pa.float64(), "string": pa.string(),
-             "boolean": pa.bool_(), "timestamptz": pa.timestamp("us", "UTC")}
-    return pa.schema([pa.field(name, kinds[kind]) for name, kind in columns])
 
 
 def append(r):
@@ -153,6 +152,12 @@ def expire(r):
     return len(old)
 
 
+def add(r):
+    """Adds an optional column of a primitive type."""
+    with load(r["table"]).update_schema() as update:
+        update.add_column(r["column"], TYPES[r["type"]]())
+
+
 def rename(r):
     with load(r["table"]).update_schema() as update:
         update.rename_column(r["column"], r["name"])
@@ -161,6 +166,10 @@ def rename(r):
 def drop(r):
     with load(r["table"]).update_schema(allow_incompatible_changes=True) as update:
         update.delete_column(r["column"])
+
+
+def create_namespace(r):
+    CATALOG.create_namespace(r["table"])
 
 
 def drop_table(r):
@@ -182,15 +191,17 @@ def plain(value):
     raise TypeError(type(value))
 
 
-COMMANDS = {f.__name__: f for f in (query, rows, schema, snapshots, properties, files, manifests, create, append, compact, expire, rename, drop,
-                                    drop_table, rollback)}
+COMMANDS = {f.__name__: f for f in (query, rows, schema, snapshots, properties, files, manifests, create, append, compact, expire, add, rename, drop,
+                                    create_namespace, drop_table, rollback)}
 
 for line in sys.stdin:
     request = json.loads(line)
     try:
         answer = {"answer": COMMANDS[request["command"]](request)}
     except (CommitFailedException, CommitStateUnknownException) as e:
-        answer = {"conflict": True, "error": str(e)}
+        answer = {"kind": "conflict", "error": str(e)}
+    except NoSuchTableError as e:
+        answer = {"kind": "no table", "error": str(e)}
     except Exception as e:
         answer = {"error": "%s: %s" % (type(e).__name__, e)}
     print(json.dumps(answer, default=plain), flush=True)

@@ -111,6 +111,11 @@ func (t Table) Expire() (expired int, err error) {
 	return expired, t.change("expire", nil, &expired)
 }
 
+// Add adds an optional column of a primitive type.
+func (t Table) Add(column, kind string) error {
+	return t.change("add", map[string]any{"column": column, "type": kind}, nil)
+}
+
 // Rename renames a column.
 func (t Table) Rename(column, name string) error {
 	return t.change("rename", map[string]any{"column": column, "name": name}, nil)
