@@ -26,7 +26,8 @@ type words struct {
 }
 
 // refusals are the answers of services that refuse a request ("Common errors" and the errors of the operations in the API
-// references of Kinesis and DynamoDB; "Error responses" in that of S3).
+// references of Kinesis and DynamoDB; "Error responses" in that of S3; the error responses in Iceberg's rest-catalog-open-api.yaml, in
+// which 429 is missing, the answer of gateways in front of catalogs).
 var refusals = map[Service]map[Kind]words{
 	Kinesis: {
 		ServerError: {500, "InternalFailureException"},
@@ -53,16 +54,27 @@ var refusals = map[Service]map[Kind]words{
 		Barred:      {403, "AccessDenied"},
 		LateError:   {200, "InternalError"},
 	},
+	Catalog: {
+		ServerError: {500, "InternalServerError"},
+		Unavailable: {503, "SlowDownException"},
+		Throttled:   {429, "TooManyRequestsException"},
+		Expired:     {419, "AuthenticationTimeoutException"},
+		Forbidden:   {403, "NotAuthorizedException"},
+	},
 }
 
 // refusal is the answer of a service that has applied nothing.
 func refusal(c call, kind Kind) answer {
 	said := refusals[c.service][kind]
 	header := http.Header{"X-Amz-Request-Id": {"planted"}, "X-Amzn-Requestid": {"planted"}}
-	if c.service == S3 {
+	switch c.service {
+	case S3:
 		header.Set("Content-Type", "application/xml")
 		body := fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>planted</Message></Error>`, said.code)
 		return answer{status: said.status, header: header, body: body}
+	case Catalog:
+		header.Set("Content-Type", "application/json")
+		return answer{status: said.status, header: header, body: fmt.Appendf(nil, `{"error":{"message":"planted","type":%q,"code":%d}}`, said.code, said.status)}
 	}
 	header.Set("Content-Type", "application/x-amz-json-1.1")
 	return answer{status: said.status, header: header, body: fmt.Appendf(nil, `{"__type":%q,"message":"planted"%s}`, said.code, reasons(c, kind))}

@@ -109,3 +109,19 @@ func TestUnconditional_LeavesOnlyTheMove(t *testing.T) {
 		t.Error("another request was changed")
 	}
 }
+
+// The ids of snapshots have more digits than a float64, and other properties stay.
+func TestLedgerless_LeavesTheAppend(t *testing.T) {
+	const commit = `{"requirements":[{"type":"assert-ref-snapshot-id","ref":"main","snapshot-id":6331831850262969871}],"updates":[
+		{"action":"add-snapshot","snapshot":{"snapshot-id":5966244316498626639}},
+		{"action":"set-properties","updates":{"aws-streaming-pipeline.ledger.trips":"b1,b2","owner":"us"}}]}`
+	out := string(ledgerless(call{operation: Append}, []byte(commit)))
+	if strings.Contains(out, "b1") {
+		t.Errorf("the ledger is still in %s", out)
+	}
+	for _, kept := range []string{"6331831850262969871", "5966244316498626639", `"owner":"us"`, "assert-ref-snapshot-id"} {
+		if !strings.Contains(out, kept) {
+			t.Errorf("%s is no longer in %s", kept, out)
+		}
+	}
+}

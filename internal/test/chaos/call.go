@@ -2,7 +2,9 @@ package chaos
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"aws-streaming-pipeline/internal/test/limits"
@@ -15,6 +17,7 @@ const (
 	Kinesis  Service = "Kinesis"
 	DynamoDB Service = "DynamoDB"
 	S3       Service = "S3"
+	Catalog  Service = "catalog" // Iceberg REST catalog
 )
 
 // Operations of the daemon that are named by their purpose here, because that matters.
@@ -31,6 +34,12 @@ const (
 	Put       = "PutObject"
 	Read      = "GetRecords"
 	Subscribe = "SubscribeToShard"
+	Publish   = "UpdateItem published"
+	Load      = "loadTable"          // of a catalog
+	Metadata  = "PutObject metadata" // of a table
+	Append    = "updateTable"        // of a catalog: a commit
+	Loaded    = "UpdateItem loaded"
+	Seat      = "PutItem table"
 )
 
 // call is a request from a daemon.
@@ -48,12 +57,33 @@ func identify(worker int, service Service, r *http.Request, body []byte) call {
 	switch service {
 	case S3:
 		c.operation, c.object = limits.S3Operation(r), object(r)
+		if c.operation == Put && strings.Contains(c.object, "/metadata/") {
+			c.operation = Metadata
+		}
 	case DynamoDB:
 		c.operation, c.shards = tableOperation(target(r), body)
+	case Catalog:
+		c.operation = catalogOperation(r)
 	default:
 		c.operation = target(r)
 	}
 	return c
+}
+
+// catalogOperation is the name of an operation in the REST catalog's specification (apache/iceberg, open-api/rest-catalog-open-api.yaml,
+// operationId) if it matters here, or else the method and the last part of the path.
+func catalogOperation(r *http.Request) string {
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	last := parts[len(parts)-1]
+	if len(parts) > 1 && parts[len(parts)-2] == "tables" {
+		switch r.Method {
+		case http.MethodGet:
+			return Load
+		case http.MethodPost:
+			return Append
+		}
+	}
+	return r.Method + " " + last
 }
 
 // target is the operation in the header of the AWS JSON protocols.
@@ -73,8 +103,9 @@ func object(r *http.Request) string {
 
 // tableRequest is the part of a DynamoDB request that shows its purpose.
 type tableRequest struct {
-	Item, Key     tableItem
-	TransactItems []struct {
+	Item, Key                tableItem
+	ExpressionAttributeNames map[string]string
+	TransactItems            []struct {
 		Update *struct{ Key tableItem }
 	}
 }
@@ -98,22 +129,28 @@ func tableOperation(name string, body []byte) (operation string, shards []string
 		return name, shards
 	case "PutItem", "DeleteItem", "UpdateItem", "GetItem":
 		key := in.Item.LeaseKey.S + in.Key.LeaseKey.S
-		return name + " " + purpose(name, key), nil
+		return name + " " + purpose(name, key, slices.Collect(maps.Values(in.ExpressionAttributeNames))), nil
 	}
 	return name, nil
 }
 
-// purpose is what an item is, by its key.
-func purpose(operation, key string) string {
+// purpose is what an item is, by its key, or the step of a batch that an update notes, by the attributes that it names.
+func purpose(operation, key string, attributes []string) string {
 	switch {
 	case strings.HasPrefix(key, "#batch/") && operation == "PutItem":
 		return "tombstone"
+	case strings.HasPrefix(key, "#batch/") && slices.Contains(attributes, "publishedAt"):
+		return "published"
+	case strings.HasPrefix(key, "#batch/") && slices.Contains(attributes, "loaded"):
+		return "loaded"
 	case strings.HasPrefix(key, "#batch/"):
 		return "batch"
 	case strings.HasPrefix(key, "#worker/") && operation == "PutItem":
 		return "heartbeat"
 	case strings.HasPrefix(key, "#worker/"):
 		return "worker"
+	case strings.HasPrefix(key, "#table/"):
+		return "table"
 	case strings.HasPrefix(key, "#"):
 		return "application"
 	}

@@ -1,7 +1,9 @@
 package chaos
 
 import (
+	"bytes"
 	"encoding/json"
+	"maps"
 	"strings"
 )
 
@@ -51,10 +53,30 @@ func release(update map[string]any) {
 	}
 }
 
-// edit changes a JSON object.
+// ledgerProperty begins the name of the table's property that lists loaded batches.
+const ledgerProperty = "aws-streaming-pipeline.ledger."
+
+// ledgerless removes the ledger of loaded batches from the commits to a table, which then only appends.
+func ledgerless(c call, body []byte) []byte {
+	if c.operation != Append {
+		return body
+	}
+	return edit(body, func(in map[string]any) {
+		updates, _ := in["updates"].([]any)
+		for _, u := range updates {
+			update, _ := u.(map[string]any)
+			properties, _ := update["updates"].(map[string]any)
+			maps.DeleteFunc(properties, func(key string, _ any) bool { return strings.HasPrefix(key, ledgerProperty) })
+		}
+	})
+}
+
+// edit changes a JSON object. Numbers stay as they are written: ids of snapshots have more digits than a float64.
 func edit(body []byte, change func(map[string]any)) []byte {
 	var in map[string]any
-	if json.Unmarshal(body, &in) != nil {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.UseNumber()
+	if decoder.Decode(&in) != nil {
 		return body
 	}
 	change(in)

@@ -35,6 +35,8 @@ type load struct {
 	rate   int  // Kinesis records per second
 	tidy   bool // no undeliverable records
 	dice   *dice
+	grows  time.Duration // records get another member each time it has passed; 0 for never
+	began  time.Time
 
 	mu       sync.Mutex
 	next     int
@@ -55,7 +57,8 @@ func (l *load) run(ctx context.Context) error {
 	const every = 100 * time.Millisecond
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	began, sent := time.Now(), 0
+	l.began = time.Now()
+	sent := 0
 	var waiting []parcel
 	for {
 		select {
@@ -63,7 +66,7 @@ func (l *load) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		due := int(time.Since(began).Seconds()*float64(l.rate)) - sent
+		due := int(time.Since(l.began).Seconds()*float64(l.rate)) - sent
 		for range min(due, 200) {
 			waiting = append(waiting, l.parcel())
 			sent++
@@ -142,7 +145,18 @@ func (l *load) id(holds map[string]place, where place) string {
 }
 
 func (l *load) object(holds map[string]place, padding int) []byte {
-	return fmt.Appendf(nil, `{"id":%q,"padding":%q}`, l.id(holds, inData), strings.Repeat("x", padding))
+	return fmt.Appendf(nil, `{"id":%q,"padding":%q%s}`, l.id(holds, inData), strings.Repeat("x", padding), l.members())
+}
+
+// members are those that records have by now.
+func (l *load) members() string {
+	var b strings.Builder
+	if l.grows > 0 {
+		for n := range int(time.Since(l.began) / l.grows) {
+			fmt.Fprintf(&b, `,"extra%d":%d`, n+1, n)
+		}
+	}
+	return b.String()
 }
 
 // broken is an object that ends too early.

@@ -24,12 +24,12 @@ type process struct {
 }
 
 // launch starts a program that writes its log to a file.
-func launch(binary, log string, env []string) (*process, error) {
+func launch(binary, log string, env []string, args ...string) (*process, error) {
 	out, err := os.Create(log)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(binary)
+	cmd := exec.Command(binary, args...)
 	cmd.Env = env
 	cmd.Stdout, cmd.Stderr = out, out
 	// The kernel ends the daemon if the test binary dies without its cleanups.

@@ -350,10 +350,11 @@ func TestProxy_RefusesConnectionsWhileItIsShut(t *testing.T) {
 func TestIdentify_NamesOperations(t *testing.T) {
 	const item = `{"Item":{"leaseKey":{"S":"%"}}}`
 	const key = `{"Key":{"leaseKey":{"S":"%"}}}`
+	const update = `{"Key":{"leaseKey":{"S":"#batch/1"}},"ExpressionAttributeNames":{"#a":"%","#b":"entityType"}}`
 	tests := []struct {
 		service Service
 		method  string // or the target of a JSON protocol
-		rest    string // path of S3, body otherwise
+		rest    string // path of S3 and of a catalog, body otherwise
 		want    string
 	}{
 		{Kinesis, "Kinesis_20131202.GetRecords", `{}`, Read},
@@ -367,19 +368,30 @@ func TestIdentify_NamesOperations(t *testing.T) {
 		{DynamoDB, "DynamoDB_20120810.DeleteItem", strings.ReplaceAll(key, "%", "#worker/1"), "DeleteItem worker"},
 		{DynamoDB, "DynamoDB_20120810.UpdateItem", strings.ReplaceAll(key, "%", "shardId-1"), Acquire},
 		{DynamoDB, "DynamoDB_20120810.TransactWriteItems", `{}`, Commit},
+		{DynamoDB, "DynamoDB_20120810.UpdateItem", strings.ReplaceAll(update, "%", "publishedAt"), Publish},
+		{DynamoDB, "DynamoDB_20120810.UpdateItem", strings.ReplaceAll(update, "%", "loaded"), Loaded},
+		{DynamoDB, "DynamoDB_20120810.UpdateItem", strings.ReplaceAll(update, "%", "published"), "UpdateItem batch"},
+		{DynamoDB, "DynamoDB_20120810.PutItem", strings.ReplaceAll(item, "%", "#table/s3://lake/rides"), Seat},
+		{DynamoDB, "DynamoDB_20120810.GetItem", strings.ReplaceAll(key, "%", "#table/s3://lake/rides"), "GetItem table"},
 		{S3, "POST", "/out/a/b?uploads", Create},
 		{S3, "PUT", "/out/a/b?partNumber=1&uploadId=x", Part},
 		{S3, "POST", "/out/a/b?uploadId=x", Complete},
 		{S3, "DELETE", "/out/a/b?uploadId=x", Abort},
 		{S3, "GET", "/out/a/b?uploadId=x", "ListParts"},
 		{S3, "PUT", "/out/a/b", Put},
+		{S3, "PUT", "/lake/rides/metadata/snap-1.avro", Metadata},
 		{S3, "HEAD", "/out/a/b", "HeadObject"},
 		{S3, "HEAD", "/out", "HeadBucket"},
+		{Catalog, "GET", "/v1/config", "GET config"},
+		{Catalog, "GET", "/v1/namespaces/trips/tables/rides", Load},
+		{Catalog, "POST", "/v1/namespaces/trips/tables/rides", Append},
+		{Catalog, "POST", "/v1/namespaces/trips/tables", "POST tables"},
+		{Catalog, "HEAD", "/v1/namespaces/trips", "HEAD trips"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.want, func(t *testing.T) {
 			method, path, body := tt.method, tt.rest, ""
-			if tt.service != S3 {
+			if tt.service != S3 && tt.service != Catalog {
 				method, path, body = http.MethodPost, "/", tt.rest
 			}
 			r := httptest.NewRequest(method, path, nil)
@@ -388,5 +400,41 @@ func TestIdentify_NamesOperations(t *testing.T) {
 				t.Errorf("%s %s is %q", tt.method, tt.rest, c.operation)
 			}
 		})
+	}
+}
+
+// A process reaches a catalog that has the same name for all of them through a proxy of its own.
+func TestProxy_StandsBeforeACatalog(t *testing.T) {
+	b := newBackend(t)
+	p := newProxy(t, Catalog, b, fate{kind: Throttled}, nil)
+	defer func() {
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	proxy := func(*http.Request) (*url.URL, error) { return url.Parse(p.url()) }
+	client := &http.Client{Transport: &http.Transport{Proxy: proxy, DisableKeepAlives: true}}
+	get := func() (status int, body string) {
+		answer, err := client.Get("http://catalog.test/v1/namespaces/trips/tables/rides")
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(answer.Body)
+		if err = errors.Join(err, answer.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return answer.StatusCode, string(content)
+	}
+	if status, body := get(); status != 429 || body != `{"error":{"message":"planted","type":"TooManyRequestsException","code":429}}` {
+		t.Errorf("the refusal is %d %s", status, body)
+	}
+	p.meet = func(c call) fate {
+		if c.operation != Load {
+			t.Errorf("the request is %s", c.operation)
+		}
+		return fate{}
+	}
+	if status, body := get(); status != 200 || body != said || b.applied.Load() != 1 {
+		t.Errorf("the catalog answers %d %s after %d requests", status, body, b.applied.Load())
 	}
 }

@@ -26,6 +26,8 @@ type config struct {
 	Dir    string // for the daemons' logs
 	// Settings returns the daemon's environment without the bucket and AWS's variables, anew at each start.
 	Settings func(pick func(choices ...string) string) []string
+	// Loaders load the daemons' files into a table. Optional.
+	Loaders crew
 	// Grace is how long a daemon may take to stop.
 	Grace time.Duration
 
@@ -47,6 +49,8 @@ type config struct {
 
 	// Tidy sends only records that can be delivered. Optional.
 	Tidy bool
+	// Grows is the time after which records get another member, again and again. Optional.
+	Grows time.Duration
 	// Strikes hit daemons at any moment.
 	Strikes []Kind
 	// Steps are the operations at which daemons are killed and frozen; Actions say how.
@@ -111,7 +115,7 @@ func newStorm(cfg config) *storm {
 		cfg: cfg, weather: w, dice: newDice(cfg.Seed, 2), commits: newCommits(),
 		reshards: map[string]int{},
 		load: &load{
-			client: cfg.Kinesis, stream: cfg.Stream, rate: cfg.Rate, tidy: cfg.Tidy, dice: newDice(cfg.Seed, 3),
+			client: cfg.Kinesis, stream: cfg.Stream, rate: cfg.Rate, tidy: cfg.Tidy, grows: cfg.Grows, dice: newDice(cfg.Seed, 3),
 			accepted: map[string]place{},
 		},
 	}
@@ -120,12 +124,14 @@ func newStorm(cfg config) *storm {
 // begin starts the daemons. The caller ends them with stop or abandon, and then calls close.
 func (s *storm) begin() error {
 	s.began = time.Now()
-	for number := range s.cfg.Workers {
-		w, err := newWorker(s, number)
-		if err != nil {
-			return err
+	for _, crew := range []crew{s.cfg.daemons(), s.cfg.Loaders} {
+		for range crew.Workers {
+			w, err := newWorker(s, len(s.workers), crew)
+			if err != nil {
+				return err
+			}
+			s.workers, s.fleet = append(s.workers, w), append(s.fleet, w)
 		}
-		s.workers, s.fleet = append(s.workers, w), append(s.fleet, w)
 	}
 	for _, w := range s.workers {
 		w.supervise()
@@ -339,7 +345,8 @@ func (s *storm) hit(ctx context.Context, what strike) bool {
 		sleep(ctx, s.dice.between(2*time.Second, 15*time.Second))
 		s.step(w, 0)
 	case Refused:
-		service := []Service{Kinesis, DynamoDB, S3}[s.dice.below(3)]
+		services := s.cfg.services()
+		service := services[s.dice.below(len(services))]
 		s.weather.count(Refused, string(service))
 		s.refuse(ctx, service, s.dice.between(500*time.Millisecond, 4*time.Second), w)
 	default:
@@ -409,7 +416,7 @@ func (s *storm) step(w daemon, d time.Duration) {
 
 // outagesUntil makes one service after another unreachable for all daemons.
 func (s *storm) outagesUntil(ctx context.Context) {
-	services := []Service{Kinesis, DynamoDB, S3}
+	services := s.cfg.services()
 	shuffle(s.dice, services)
 	for i := 0; sleep(ctx, s.dice.between(s.cfg.Times.Outage*4/5, s.cfg.Times.Outage*6/5)); i++ {
 		service := services[i%len(services)]
@@ -469,13 +476,13 @@ func (s *storm) environment(w *worker) []string {
 	s.starts++
 	s.mu.Unlock()
 	env := append([]string{
-		"AWS_ENDPOINT_URL_KINESIS=" + w.proxies[Kinesis].url(),
-		"AWS_ENDPOINT_URL_DYNAMODB=" + w.proxies[DynamoDB].url(),
-		"AWS_ENDPOINT_URL_S3=" + w.proxies[S3].url(),
 		"AWS_EC2_METADATA_DISABLED=true", "HOME=" + s.cfg.Dir, "GOMAXPROCS=2", w.clock.environment(),
 		"BUCKET=" + w.bucket,
 	}, s.cfg.Account...)
-	return append(env, s.cfg.Settings(s.dice.pick)...)
+	for service, p := range w.proxies {
+		env = append(env, addresses[service]+"="+p.url())
+	}
+	return append(env, w.crew.Settings(s.dice.pick)...)
 }
 
 // applied is called by the proxies for requests that a service has accepted.
@@ -509,7 +516,7 @@ func (s *storm) buried(w *worker, p *process) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.exits = append(s.exits, fmt.Sprintf("daemon %d after %v: %v\n%s", w.number, time.Since(s.began).Round(time.Second), p.err, p.tail()))
+	s.exits = append(s.exits, fmt.Sprintf("%s after %v: %v\n%s", w, time.Since(s.began).Round(time.Second), p.err, p.tail()))
 }
 
 // fail records that the run cannot prove anything.

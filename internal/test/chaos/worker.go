@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -24,8 +25,9 @@ type daemon interface {
 	open(Service) error
 }
 
-// worker is the place of a daemon: its proxies, and one process after another that uses them.
+// worker is the place of a daemon, or of another program: its proxies, and one process after another that uses them.
 type worker struct {
+	crew    crew
 	number  int
 	storm   *storm
 	proxies map[Service]*proxy
@@ -39,13 +41,16 @@ type worker struct {
 	ended   sync.WaitGroup // the supervisor
 }
 
-func newWorker(s *storm, number int) (*worker, error) {
+func newWorker(s *storm, number int, crew crew) (*worker, error) {
 	clock, err := newClock(filepath.Join(s.cfg.Dir, fmt.Sprintf("clock-%d", number)))
 	if err != nil {
 		return nil, err
 	}
-	w := &worker{number: number, storm: s, proxies: map[Service]*proxy{}, clock: clock}
+	w := &worker{crew: crew, number: number, storm: s, proxies: map[Service]*proxy{}, clock: clock}
 	for service, backend := range s.cfg.Backends {
+		if !slices.Contains(crew.Services, service) {
+			continue
+		}
 		parsed, err := url.Parse(backend)
 		if err != nil {
 			return nil, err
@@ -68,7 +73,7 @@ func (w *worker) supervise() {
 		for {
 			p, err := w.launch()
 			if err != nil {
-				w.storm.fail("daemon %d: %v", w.number, err)
+				w.storm.fail("%s: %v", w, err)
 				return
 			}
 			if p == nil {
@@ -95,7 +100,7 @@ func (w *worker) launch() (*process, error) {
 	if before != "" && before != w.bucket {
 		w.storm.weather.count(Moved, w.bucket)
 	}
-	p, err := launch(w.storm.cfg.Binary, log, w.storm.environment(w))
+	p, err := launch(w.crew.Binary, log, w.storm.environment(w), w.crew.Args...)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +110,7 @@ func (w *worker) launch() (*process, error) {
 
 // log returns the log file of the n-th process in this place.
 func (w *worker) log(n int) string {
-	return filepath.Join(w.storm.cfg.Dir, fmt.Sprintf("daemon-%d-%03d.log", w.number, n))
+	return filepath.Join(w.storm.cfg.Dir, fmt.Sprintf("%s-%d-%03d.log", w.crew.Name, w.number, n))
 }
 
 // started returns how many processes have run in this place.
@@ -121,10 +126,25 @@ func (w *worker) process() *process {
 	return w.current
 }
 
+func (w *worker) String() string             { return fmt.Sprintf("%s %d", w.crew.Name, w.number) }
 func (w *worker) place() int                 { return w.number }
 func (w *worker) step(d time.Duration) error { return w.clock.step(d) }
-func (w *worker) shut(service Service) error { return w.proxies[service].shut() }
-func (w *worker) open(service Service) error { return w.proxies[service].open() }
+
+// shut implements daemon.
+func (w *worker) shut(service Service) error {
+	if p, calls := w.proxies[service]; calls {
+		return p.shut()
+	}
+	return nil
+}
+
+// open implements daemon.
+func (w *worker) open(service Service) error {
+	if p, calls := w.proxies[service]; calls {
+		return p.open()
+	}
+	return nil
+}
 
 // restart implements daemon.
 func (w *worker) restart() {
@@ -169,7 +189,7 @@ func (w *worker) stop(grace time.Duration) error {
 	var err error
 	if p != nil {
 		if err = p.terminate(grace); err != nil {
-			err = fmt.Errorf("daemon %d did not stop properly: %w\n%s", w.number, err, p.tail())
+			err = fmt.Errorf("%s did not stop properly: %w\n%s", w, err, p.tail())
 		}
 	}
 	w.ended.Wait()
