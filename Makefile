@@ -11,7 +11,7 @@ HOSTILE ?=
 # arguments of make fuzz: -run Cost, -rotate 2, -for 10s, -list
 FUZZ ?=
 
-.PHONY: help build generate functions demo image sbom kind-demo test chaos mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
+.PHONY: help build generate functions demo image sbom kind-demo test chaos spark mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ test: fetch ## run all tests, with emulators and readers fetched into .cache/
 
 chaos: fetch ## run daemons under injected faults for DURATION=10m and check that every record is delivered once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
+
+spark: fetch ## read and compact tables with Apache Spark, which takes 573 MB in .cache/
+	$(GO) test -run Spark -count=1 -v ./internal/test/lake -args -spark
 
 mutants: ## plant single faults in the code that keeps the promise, and run the test that notices each
 	$(GO) run ./internal/test/mutants $(MUTANTS)

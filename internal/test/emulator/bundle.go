@@ -34,6 +34,7 @@ type Bundle struct {
 //go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
 //go:embed icebergjava/pom.xml icebergjava/RestCatalog.java icebergjava/ReadTable.java
+//go:embed spark/requirements.txt spark/pom.xml spark/spark.py
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
 
@@ -126,7 +127,7 @@ var (
 	}
 )
 
-// Bundles lists all bundles.
+// Bundles lists the bundles that make test uses.
 func Bundles() []Bundle {
 	return []Bundle{
 		npmBundle, pythonBundle, enginesBundle, encodersBundle, tablesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
@@ -139,9 +140,12 @@ func installPython(ctx context.Context, dir string) error {
 		"--target", "lib", "--requirement", "requirements.txt")
 }
 
-func installJars(ctx context.Context, dir string) error {
+func installJars(ctx context.Context, dir string) error { return copyJars(ctx, dir, "lib") }
+
+// copyJars puts the jars that pom.xml names, and those that they need, into a folder of dir.
+func copyJars(ctx context.Context, dir, folder string) error {
 	return run(ctx, dir, nil, "mvn", "--quiet", "--batch-mode", "-Dmaven.repo.local="+filepath.Join(dir, "..", "maven"),
-		"dependency:copy-dependencies", "-DoutputDirectory=lib")
+		"dependency:copy-dependencies", "-DoutputDirectory="+folder)
 }
 
 // ErrUnavailable marks a bundle that cannot be fetched on this machine: its tool is missing or its registry does not answer.

@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -37,6 +38,16 @@ type File struct {
 	Records   int
 	Bytes     int64
 	Partition []any
+}
+
+// Exists reports whether the catalog has the table.
+func (t Table) Exists(tb testing.TB) bool {
+	tb.Helper()
+	err := t.change("properties", nil, nil)
+	if err != nil && !errors.Is(err, ErrNoTable) {
+		tb.Fatal(err)
+	}
+	return err == nil
 }
 
 // Query runs SQL in DuckDB, to which the table is the view t.
