@@ -70,9 +70,14 @@ type Lists interface {
 	ReadList(ctx context.Context, l FileList) (data []byte, batchID string, err error)
 }
 
+// Batches is the part of a Store that LoadBatch reads.
+type Batches interface {
+	Batch(ctx context.Context, id string) (Batch, error)
+}
+
 // LoadBatch reads one batch of the outbox with all its files, wherever they are; ErrNotFound if it is not there. With
 // ErrNoList it still returns the batch, but without files: it cannot be published.
-func LoadBatch(ctx context.Context, s Store, lists Lists, id string) (Batch, error) {
+func LoadBatch(ctx context.Context, s Batches, lists Lists, id string) (Batch, error) {
 	b, err := s.Batch(ctx, id)
 	if err != nil || b.List == nil {
 		return b, err
