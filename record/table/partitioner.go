@@ -44,90 +44,84 @@ const (
 	payload
 )
 
-// NewPartitioner returns the Partitioner for a table whose files have the columns of a schema. A partition field whose column
-// nothing in the records fills is always null.
-func NewPartitioner(d *Definition, s *schema.Schema) (*Partitioner, error) {
-	p := &Partitioner{files: s, spread: shred.SpreadOf(s)}
+// NewPartitioner returns the Partitioner for files of a view. A partition field whose column nothing in the records fills is
+// always null.
+func NewPartitioner(v *View) (*Partitioner, error) {
+	p := &Partitioner{files: v.Schema, spread: shred.SpreadOf(v.Schema)}
 	p.cursors.New = func() any { return new(cursor) }
-	for _, f := range d.Spec.Fields {
-		field, leaf, err := newPartition(d, s, f)
+	for _, f := range v.Spec.Fields {
+		field, err := newPartition(v, f)
 		if err != nil {
 			return nil, fmt.Errorf("partition field %s: %w", f.Name, err)
 		}
-		if leaf != nil {
-			if field.column = slices.Index(p.leaves, leaf); field.column < 0 {
-				field.column = len(p.leaves)
-				p.leaves = append(p.leaves, leaf)
-			}
+		if leaf := leafOf(v.Schema.Fields, f.Source); field.from == nothing && leaf != nil {
+			field.from, field.column = payload, p.add(leaf)
 		}
 		p.fields = append(p.fields, field)
 	}
 	if len(p.leaves) > 0 {
-		p.sources = &schema.Schema{Name: s.Name, Fields: only(s.Fields, p.leaves), Coerce: s.Coerce, Lenient: s.Lenient}
+		p.sources = &schema.Schema{Name: v.Schema.Name, Fields: only(v.Schema.Fields, p.leaves), Coerce: v.Schema.Coerce, Lenient: v.Schema.Lenient}
 	}
 	return p, nil
 }
 
-// newPartition returns how a partition field is computed, with the field of the schema that it needs, if any.
-func newPartition(d *Definition, s *schema.Schema, f PartitionField) (partition, *schema.Field, error) {
-	var p partition
-	path := pathTo(d.Columns, f.Source)
-	if path == nil {
-		return p, nil, fmt.Errorf("its source is column %d: want a column that is not in a list or map", f.Source)
+// add adds a leaf unless it is there, and returns its index.
+func (p *Partitioner) add(leaf *schema.Field) int {
+	if i := slices.Index(p.leaves, leaf); i >= 0 {
+		return i
 	}
-	var err error
-	if p.typ, err = ParseType(path[len(path)-1].Type); err != nil {
-		return p, nil, err
-	}
-	if p.transform, err = ParseTransform(f.Transform); err != nil {
-		return p, nil, err
-	}
-	if _, err = p.transform.Result(p.typ); err != nil {
-		return p, nil, err
-	}
-	switch path[0].Member {
-	case ArrivedAtColumn:
-		p.from = arrival
-	case schema.EventIDColumn:
-		p.from = eventID
-	case schema.ExtraColumn:
-		return p, nil, fmt.Errorf("its source is %s, of which files have no partitions", schema.ExtraColumn)
-	default:
-		leaf := fieldAt(s.Fields, path)
-		if leaf == nil {
-			return p, nil, nil
-		}
-		p.from = payload
-		return p, leaf, fits(leaf, p.typ)
-	}
-	return p, nil, nil
+	p.leaves = append(p.leaves, leaf)
+	return len(p.leaves) - 1
 }
 
-// pathTo returns the columns from the top to that with an id, through structs alone; nil if there is none.
-func pathTo(columns []Column, id int) []Column {
-	for _, c := range columns {
-		if c.ID == id {
-			return []Column{c}
+// newPartition returns how a partition field is computed, but for values of payloads.
+func newPartition(v *View, f PartitionField) (p partition, err error) {
+	source := columnWith(v.Columns, f.Source)
+	if source == nil {
+		return p, fmt.Errorf("its source is column %d: want a column that is not in a list or map", f.Source)
+	}
+	if p.typ, err = ParseType(source.Type); err != nil {
+		return p, err
+	}
+	if p.transform, err = ParseTransform(f.Transform); err != nil {
+		return p, err
+	}
+	switch f.Source {
+	case v.Schema.Own.ArrivedAt:
+		p.from = arrival
+	case v.Schema.Own.EventID:
+		p.from = eventID
+	case v.Schema.Own.Extra:
+		return p, fmt.Errorf("its source is %s: want another column", schema.ExtraColumn)
+	}
+	_, err = p.transform.Result(p.typ)
+	return p, err
+}
+
+// columnWith returns the column with an id, at the top or inside structs; nil if there is none.
+func columnWith(columns []Column, id int) *Column {
+	for i := range columns {
+		if columns[i].ID == id {
+			return &columns[i]
 		}
-		if below := pathTo(c.Fields, id); below != nil {
-			return append([]Column{c}, below...)
+		if below := columnWith(columns[i].Fields, id); below != nil {
+			return below
 		}
 	}
 	return nil
 }
 
-// fieldAt returns the scalar field of the members that fill a path of columns; nil if there is none.
-func fieldAt(fields []*schema.Field, path []Column) *schema.Field {
-	i := slices.IndexFunc(fields, func(f *schema.Field) bool { return path[0].Member != "" && f.Name == path[0].Member })
-	switch {
-	case i < 0:
-		return nil
-	case len(path) > 1:
-		return fieldAt(fields[i].Fields, path[1:])
-	case !fields[i].Kind.Scalar() || fields[i].Place != schema.InColumn:
-		return nil
+// leafOf returns the field with single values that fills a column; nil if there is none.
+func leafOf(fields []*schema.Field, column int) *schema.Field {
+	for _, f := range fields {
+		if f.ID == column && f.Kind.Scalar() && f.Place == schema.InColumn {
+			return f
+		}
+		if below := leafOf(f.Fields, column); below != nil {
+			return below
+		}
 	}
-	return fields[i]
+	return nil
 }
 
 // only returns the fields that are or hold one of the leaves.
@@ -165,6 +159,7 @@ func (p *Partitioner) Tuple(r *record.Record) string {
 		c.result = f.transform.Append(c.result[:0], value, f.typ)
 		c.tuple = append(binary.AppendUvarint(c.tuple, uint64(len(c.result))+1), c.result...)
 	}
+	c.columns = nil
 	if string(c.tuple) != c.last {
 		c.last = string(c.tuple)
 	}
@@ -188,7 +183,8 @@ func (p *Partitioner) Values(tuple string) [][]byte {
 
 // cursor is the memory for one record at a time.
 type cursor struct {
-	sources *reader         // nil at first and after a panic
+	sources *reader         // of Partitioner.sources; nil at first and after a panic
+	files   *reader         // of Partitioner.files; nil until it is needed
 	columns []*shred.Column // of the record that was read, in the order of leaves; nil if it could not be read
 	text    shred.Text
 
@@ -213,24 +209,37 @@ func newReader(s *schema.Schema, eventID bool, leaves []*schema.Field) *reader {
 
 // read takes the sources from a payload. If that panics, so will the file's format, where it is dealt with.
 func (c *cursor) read(p *Partitioner, r *record.Record) {
-	c.columns = nil
 	defer func() {
 		if recover() != nil {
-			c.sources = nil
+			c.sources, c.files = nil, nil
 		}
 	}()
-	if c.sources == nil {
-		c.sources = newReader(p.sources, false, p.leaves)
-	}
-	from := c.sources
-	if p.files.Lenient && p.spread.MayBeTooLarge(r.Data) {
-		// Whether it is shows only with all columns. If so, its file has it in _extra as a whole. The memory is not kept.
-		from = newReader(p.files, true, p.leaves)
-	}
+	from := c.reader(p, r.Data)
 	from.shredder.Reset()
 	if from.shredder.Append(r) == nil {
 		c.columns = from.columns
 	}
+	if from.shredder.Memory() > maxKept {
+		c.sources, c.files = nil, nil
+	}
+}
+
+// maxKept is the memory that a cursor keeps for further records, in bytes.
+const maxKept = 1 << 20
+
+// reader returns the one that finds in a payload what its file will find.
+func (c *cursor) reader(p *Partitioner, data []byte) *reader {
+	if p.files.Lenient && p.spread.MayBeTooLarge(data) {
+		// Whether it is too large shows only with all columns. If so, the record will be in _extra as a whole.
+		if c.files == nil {
+			c.files = newReader(p.files, true, p.leaves)
+		}
+		return c.files
+	}
+	if c.sources == nil {
+		c.sources = newReader(p.sources, false, p.leaves)
+	}
+	return c.sources
 }
 
 // valueOf returns the value of a partition field's source, which is valid until the next call. ok is false for null.
