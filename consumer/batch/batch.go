@@ -202,7 +202,7 @@ func (b *batch) finish(worker, reason string, now time.Time) (checkpoint.Batch, 
 		b.close(id, f, reason)
 	}
 	b.finished.Wait()
-	out := checkpoint.Batch{ID: b.id, Worker: worker, Created: now.UTC(), Files: b.done}
+	out := checkpoint.Batch{ID: b.id, Worker: worker, Created: now.UTC(), Files: b.done, Tables: b.files.tablesOf(b.done)}
 	for _, c := range b.ranges {
 		out.Ranges = append(out.Ranges, c.Range)
 	}

@@ -24,10 +24,11 @@ type block struct {
 func (f *filler) try(ctx context.Context, shard string, records []record.Record) ([]block, error) {
 	routed := make(map[fileID][]*record.Record)
 	var order []fileID
+	table := f.current()
 	for i := range records {
 		r := &records[i]
 		var id fileID
-		if id, r.Fault = f.tryRoute(r); r.Fault != nil {
+		if id, r.Fault = f.tryRoute(r, table); r.Fault != nil {
 			continue
 		}
 		if routed[id] == nil {
@@ -37,7 +38,7 @@ func (f *filler) try(ctx context.Context, shard string, records []record.Record)
 	}
 	var blocks []block
 	for _, id := range order {
-		tried, err := f.tryFormat(ctx, routed[id])
+		tried, err := f.tryFormat(ctx, f.files.formatOf(id), routed[id])
 		if err != nil {
 			return nil, err
 		}
@@ -68,13 +69,13 @@ func (f *filler) logPoison(shard string, records []record.Record) {
 }
 
 // tryRoute is route, and draws a key. A panic is a Fault.
-func (f *filler) tryRoute(r *record.Record) (id fileID, fault *record.Fault) {
+func (f *filler) tryRoute(r *record.Record, table *Table) (id fileID, fault *record.Fault) {
 	defer func() {
 		if v := recover(); v != nil {
 			fault = record.Panicked(v)
 		}
 	}()
-	if id, fault = f.route(r); fault == nil {
+	if id, fault = f.route(r, table); fault == nil {
 		f.router.KeyPrefix(id.partition)
 	}
 	return id, fault
@@ -82,8 +83,8 @@ func (f *filler) tryRoute(r *record.Record) (id fileID, fault *record.Fault) {
 
 // tryFormat encodes records of one partition, and halves them as long as the format panics. One at which it does alone
 // gets a Fault; those at which it does only together stand in blocks apart.
-func (f *filler) tryFormat(ctx context.Context, records []*record.Record) ([][]*record.Record, error) {
-	fault, err := f.shared.Try(ctx, f.data, records)
+func (f *filler) tryFormat(ctx context.Context, format writers.Format, records []*record.Record) ([][]*record.Record, error) {
+	fault, err := f.shared.Try(ctx, format, records)
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +96,11 @@ func (f *filler) tryFormat(ctx context.Context, records []*record.Record) ([][]*
 		return nil, nil
 	}
 	half := len(records) / 2
-	first, err := f.tryFormat(ctx, records[:half])
+	first, err := f.tryFormat(ctx, format, records[:half])
 	if err != nil {
 		return nil, err
 	}
-	second, err := f.tryFormat(ctx, records[half:])
+	second, err := f.tryFormat(ctx, format, records[half:])
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +109,7 @@ func (f *filler) tryFormat(ctx context.Context, records []*record.Record) ([][]*
 	if len(blocks) < 2 || len(good) == len(records) {
 		return blocks, nil
 	}
-	fault, err = f.shared.Try(ctx, f.data, good)
+	fault, err = f.shared.Try(ctx, format, good)
 	if err != nil || fault != nil {
 		return blocks, err
 	}

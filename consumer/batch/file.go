@@ -2,10 +2,12 @@ package batch
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/layout"
@@ -24,10 +26,24 @@ const (
 type fileID struct {
 	partition string
 	err       record.OutputType // empty for data
+
+	// Of data that is loaded into a table:
+	table *Table // nil for none
+	tuple string // of its partition
+}
+
+// values returns the partition tuple of the files of id in its table; nil without a table.
+func (id fileID) values() [][]byte {
+	if id.table == nil {
+		return nil
+	}
+	return id.table.Partitioner.Values(id.tuple)
 }
 
 // describedOpen is what an open file is taken to need in the outbox, until it is known.
-func describedOpen(id fileID) int64 { return int64(500 + 2*len(id.partition)) }
+func describedOpen(id fileID) int64 {
+	return int64(500+2*len(id.partition)) + id.table.described(id.tuple)
+}
 
 // openFile is a file that records are being appended to. Its lock is held for reading while a run of records goes in,
 // and for writing to close it.
@@ -51,6 +67,7 @@ func (f *openFile) shut() bool {
 // files is what the files of all batches have in common: how one begins, and how large and how many they may be.
 type files struct {
 	stream string
+	table  string // the name of the table; empty for none
 	zone   *time.Location
 	router Router
 	data   writers.Format
@@ -67,18 +84,26 @@ type files struct {
 
 func newFiles(cfg Config, parts Parts) *files {
 	return &files{
-		stream: cfg.Stream, zone: cfg.Zone, router: parts.Router, data: parts.Data, errors: parts.Errors,
+		stream: cfg.Stream, table: cfg.Table, zone: cfg.Zone, router: parts.Router, data: parts.Data, errors: parts.Errors,
 		sink: parts.Sink, shared: parts.Shared,
 		roll: cfg.Limits.FileBytes, most: cfg.Limits.OpenFiles, crowd: maxDescribed, finishers: make(chan struct{}, finishing),
 	}
 }
 
+// formatOf returns the format of the files of id.
+func (fs *files) formatOf(id fileID) writers.Format {
+	switch {
+	case id.err != "":
+		return fs.errors
+	case id.table != nil:
+		return id.table.Format
+	}
+	return fs.data
+}
+
 // begin begins the n-th file of a batch. It ends with ctx.
 func (fs *files) begin(ctx context.Context, batch string, opened time.Time, id fileID, n int) *writers.File {
-	format := fs.data
-	if id.err != "" {
-		format = fs.errors
-	}
+	format := fs.formatOf(id)
 	return writers.OpenFile(ctx, writers.FileSpec{
 		Format: format,
 		Sink:   fs.sink,
@@ -89,7 +114,16 @@ func (fs *files) begin(ctx context.Context, batch string, opened time.Time, id f
 		BatchID:   batch,
 		Partition: id.partition,
 		Error:     id.err != "",
+		Tuple:     id.values(),
 	}, fs.shared)
+}
+
+// tablesOf returns the names of the tables that a batch of these files is to be loaded into.
+func (fs *files) tablesOf(done []checkpoint.File) []string {
+	if slices.ContainsFunc(done, func(f checkpoint.File) bool { return len(f.Table) > 0 }) {
+		return []string{fs.table}
+	}
+	return nil
 }
 
 // takeFinisher waits for the right to finish a file. It waits no longer than ctx: files of a batch that has ended finish

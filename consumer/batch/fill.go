@@ -16,7 +16,8 @@ import (
 // filler appends records to the files of their partitions, in the batch that it is given.
 type filler struct {
 	router  Router
-	data    writers.Format
+	table   func() *Table // nil without a table
+	files   *files
 	shared  *writers.Shared
 	board   *board
 	now     func() time.Time
@@ -26,9 +27,9 @@ type filler struct {
 	taken atomic.Int64 // user records
 }
 
-func newFiller(cfg Config, parts Parts, board *board) *filler {
+func newFiller(cfg Config, parts Parts, files *files, board *board) *filler {
 	return &filler{
-		router: parts.Router, data: parts.Data, shared: parts.Shared, board: board, now: cfg.Now, metrics: parts.Metrics, log: parts.Log,
+		router: parts.Router, table: parts.Table, files: files, shared: parts.Shared, board: board, now: cfg.Now, metrics: parts.Metrics, log: parts.Log,
 	}
 }
 
@@ -38,12 +39,13 @@ func newFiller(cfg Config, parts Parts, board *board) *filler {
 func (f *filler) fill(b *batch, shard string, records []record.Record) (n int, err error) {
 	var at *record.Record // the one that is worked on
 	defer f.survive(shard, &at, &err)
+	table := f.current()
 	for start := 0; start < len(records); {
 		if b.endsBefore(records, start) {
 			return start, nil
 		}
 		at = &records[start]
-		id, fault := f.route(at)
+		id, fault := f.route(at, table)
 		if fault != nil {
 			if err := f.appendFault(b, shard, &records[start], fault); err != nil {
 				return 0, err
@@ -54,7 +56,7 @@ func (f *filler) fill(b *batch, shard string, records []record.Record) (n int, e
 		end := start + 1
 		for end < len(records) && !b.endsBefore(records, end) {
 			at = &records[end]
-			if next, fault := f.route(at); fault != nil || next != id {
+			if next, fault := f.route(at, table); fault != nil || next != id {
 				break
 			}
 			end++
@@ -67,8 +69,16 @@ func (f *filler) fill(b *batch, shard string, records []record.Record) (n int, e
 	return len(records), nil
 }
 
-// route finds the file of a record, or why it has none.
-func (f *filler) route(r *record.Record) (fileID, *record.Fault) {
+// current returns the table as it is now; nil if there is none.
+func (f *filler) current() *Table {
+	if f.table == nil {
+		return nil
+	}
+	return f.table()
+}
+
+// route finds the file of a record for a table, which may be nil, or why it has none.
+func (f *filler) route(r *record.Record, table *Table) (fileID, *record.Fault) {
 	if r.Fault != nil {
 		return fileID{}, r.Fault
 	}
@@ -76,7 +86,11 @@ func (f *filler) route(r *record.Record) (fileID, *record.Fault) {
 	if err != nil {
 		return fileID{}, asFault(err)
 	}
-	return fileID{partition: partition}, nil
+	id := fileID{partition: partition}
+	if table != nil {
+		id.table, id.tuple = table, table.Partitioner.Tuple(r)
+	}
+	return id, nil
 }
 
 // appendRun appends records of one partition, and keeps at on the one that is worked on. Those that do not fit the format

@@ -63,6 +63,8 @@ type Config struct {
 	Limits Limits
 	// Zone is the time zone of the time in keys; nil for UTC.
 	Zone *time.Location
+	// Table is how batches name the table that data files are loaded into; empty for none.
+	Table string
 	// ManifestPrefix is the key prefix of manifests, without expressions.
 	ManifestPrefix string
 	// Now returns the time; nil for time.Now.
@@ -76,8 +78,10 @@ type Parts struct {
 	Store  checkpoint.Store
 	Sink   writers.Sink
 	Shared *writers.Shared // memory budget and encoders of the process
-	Data   writers.Format
-	Errors writers.Format // takes the lines of error records
+	Data   writers.Format  // of data files; not used with a table
+	Errors writers.Format  // takes the lines of error records
+	// Table returns the table that data files are loaded into, as it is now; nil without a table.
+	Table  func() *Table
 	Router Router
 	Log    *slog.Logger
 	// Metrics may be nil.
@@ -117,7 +121,7 @@ func New(cfg Config, parts Parts) *Pipeline {
 	p := &Pipeline{cfg: cfg, parts: parts, board: new(board), panics: new(panics), files: newFiles(cfg, parts)}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	lists := newLists(cfg, parts)
-	p.filler = newFiller(cfg, parts, p.board)
+	p.filler = newFiller(cfg, parts, p.files, p.board)
 	p.settler = newSettler(cfg, parts, lists, p.board, p.panics)
 	p.publisher = newPublisher(cfg, parts, lists, p.board)
 	p.sweeper = newSweeper(cfg, parts, p.publisher, p.board)

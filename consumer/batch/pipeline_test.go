@@ -32,6 +32,7 @@ type world struct {
 	given   checkpoint.Store // what the pipelines get: the store, unless a test puts something between
 	bucket  *bucket
 	router  Router
+	table   string // name of the table; empty for none
 	limits  Limits
 	batches int
 	room    int   // of an item for files in bytes, in place of checkpoint.MaxBatchItem; 0 for that
@@ -103,7 +104,7 @@ func (w *world) worker(name string, plant ...func(*Parts)) (p *Pipeline, stop fu
 		f(&parts)
 	}
 	p = New(Config{
-		Worker: name, Stream: "stream", Limits: w.limits, ManifestPrefix: "manifests/",
+		Worker: name, Stream: "stream", Table: w.table, Limits: w.limits, ManifestPrefix: "manifests/",
 		NewID: func() string {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -635,24 +636,31 @@ func TestPipeline_TakesOnlyAsManyShardsIntoABatchAsACommitHolds(t *testing.T) {
 
 func BenchmarkCursor_Append(b *testing.B) {
 	for _, size := range []int{300, 1200} {
-		b.Run(fmt.Sprint(size, " bytes"), func(b *testing.B) {
-			w := newWorld(&testing.T{})
-			w.limits = Limits{FileBytes: 1 << 40, Bytes: 1 << 40, Interval: time.Hour}
-			p, stop := w.worker("a")
-			defer stop()
-			c := p.Open(w.acquire("shard-1", "a"))
-			in := intake("x", 1, 1000)
-			for i := range in.Records {
-				in.Records[i].Data = fmt.Appendf(nil, `{"text":"%s"}`, bytes.Repeat([]byte{'x'}, size-11))
-			}
-			b.SetBytes(int64(size * len(in.Records)))
-			b.ReportAllocs()
-			for b.Loop() {
-				if err := c.Append(context.Background(), in); err != nil {
-					b.Fatal(err)
+		for _, partition := range []string{"no table", "day(_arrived_at)", "bucket(16,customer)"} {
+			b.Run(fmt.Sprint(size, " bytes/", partition), func(b *testing.B) {
+				w := newWorld(&testing.T{})
+				w.limits = Limits{FileBytes: 1 << 40, Bytes: 1 << 40, Interval: time.Hour}
+				p, stop := w.worker("a", func(parts *Parts) {
+					if partition != "no table" {
+						s := state(b, parts.Data, "s", partition)
+						parts.Table = func() *Table { return s }
+					}
+				})
+				defer stop()
+				c := p.Open(w.acquire("shard-1", "a"))
+				in := intake("x", 1, 1000)
+				for i := range in.Records {
+					in.Records[i].Data = fmt.Appendf(nil, `{"text":"%s"}`, bytes.Repeat([]byte{'x'}, size-11))
 				}
-			}
-			b.ReportMetric(float64(b.N*len(in.Records))/b.Elapsed().Seconds(), "records/s")
-		})
+				b.SetBytes(int64(size * len(in.Records)))
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := c.Append(context.Background(), in); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.N*len(in.Records))/b.Elapsed().Seconds(), "records/s")
+			})
+		}
 	}
 }
