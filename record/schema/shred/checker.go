@@ -37,7 +37,7 @@ func newScan(plain *schema.Schema) *Shredder {
 	s := &Shredder{schema: plain, checks: true, dates: calendar{loose: plain.Coerce}}
 	p := &plan{grown: &s.grown, checks: true}
 	s.root = p.root(plain)
-	s.use(p.columns)
+	s.use(p)
 	return s
 }
 

@@ -45,6 +45,7 @@ type Column struct {
 	full   int      // bytes of the last chunk that are in pieces before buf
 	spares [][]byte // small pieces to use again
 	grown  *int     // bytes of memory that all columns of the Shredder have taken for text since its last measure
+	hidden bool     // not in the file: holds the values of the record under way, until they are valid
 
 	// Nulls are the rows without a value. Only flat columns, which have at most one value a row, have them.
 	Nulls []uint32

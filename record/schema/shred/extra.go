@@ -97,6 +97,12 @@ func (s *Shredder) keepAt(n *Node, value []byte) {
 		}
 	}
 	switch {
+	case n.element && !n.inList: // an inferred schema has no maps, and that of a table only maps of single values
+		if bytes.IndexByte(s.lastKey, '\\') >= 0 {
+			s.number = jsonscan.AppendUnescaped(s.number[:0], s.lastKey)
+			s.lastKey = s.number
+		}
+		s.scratch = appendToken(s.scratch[:len(s.scratch)-len("*")], s.lastKey)
 	case n.element:
 	case len(s.path) == 0:
 		s.scratch = append(s.scratch, n.name...)

@@ -103,7 +103,8 @@ func (s *Shredder) mapKey(n *Node, keys *keySet, b []byte, i int, rep uint8) int
 	if p != jsonscan.None || value >= len(b) {
 		return s.malformed()
 	}
-	key := s.unescape(escaped, b[i+1:end-1])
+	s.lastKey = b[i+1 : end-1]
+	key := s.unescape(escaped, s.lastKey)
 	if keys.has(key) {
 		s.noteDuplicate()
 	} else {
@@ -214,8 +215,32 @@ func (s *Shredder) unfit(n *Node, b []byte, i int, rep uint8) int {
 	case s.schema.Lenient:
 		s.keepAt(n, b[i:end])
 		s.null(n, rep)
+		if s.schema.Own != nil {
+			s.misfit++
+		}
 	default:
 		s.noteUnfit(n)
+	}
+	return end
+}
+
+// spill holds a value to its field's rules and keeps it for _extra. It costs the record nothing of what it may add to the
+// columns: whether a record is valid does not depend on a table.
+func (s *Shredder) spill(n *Node, b []byte, i int, rep uint8) int {
+	extras, inexact := len(s.extras), s.inexact
+	end := s.value(n.Element, b, i, rep)
+	if end < 0 {
+		return -1
+	}
+	s.extras, s.inexact = s.extras[:extras], inexact // its parts are in the value, and what is kept is not rounded
+	if b[i] == 'n' {
+		return end
+	}
+	spare := s.spare
+	s.keepAt(n, b[i:end])
+	s.spare = spare
+	if n.Field.Place == schema.Misfit {
+		s.misfit++
 	}
 	return end
 }
@@ -234,7 +259,7 @@ func (s *Shredder) undeclared(g *Node, b []byte, key, keyEnd, i int) int {
 		s.noteViolation(g, "additionalProperties")
 	}
 	// Without a schema a null says no more than a member that is not there.
-	if s.extra != nil && !(s.schema.Lenient && b[i] == 'n') {
+	if s.extra != nil && s.schema.Extra && !(s.schema.Lenient && b[i] == 'n') {
 		s.keep(name, b[i:end])
 	}
 	if s.spare < 0 {

@@ -1,6 +1,7 @@
 package shred
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"slices"
@@ -12,14 +13,16 @@ import (
 // is written from.
 type Node struct {
 	Field *schema.Field
-	// Children are the members of a group.
+	// Children are the members of a group that have columns.
 	Children []*Node
 	// Key and Element are those of a map; Element is that of a list.
 	Key, Element *Node
 	// Column is that of a scalar; nil where values are only checked.
 	Column *Column
 
+	members  []*Node // of a group, with those whose values go to _extra
 	kind     schema.Kind
+	digits   int // of a decimal, as declared
 	flat     bool
 	element  bool // of a list or map: has no name of its own
 	inList   bool // of a list: cannot be absent
@@ -45,46 +48,66 @@ type plan struct {
 	columns []*Column
 	grown   *int // of the Shredder
 	checks  bool // makes no columns but those of map keys, which are compared with one another
+	hides   bool // makes hidden columns
 }
 
 // root makes the node of the whole record.
 func (p *plan) root(s *schema.Schema) *Node {
 	root := &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group, Fields: s.Fields, Closed: s.Closed}, kind: schema.Group}
-	root.Children = p.group(s.Fields, nil, 0, 0)
-	root.index()
+	p.group(root, s.Fields, nil, 0, 0)
 	return root
 }
 
 // group adds a group's fields. def is the group's own definition level, rep the repetition level it stands at.
-func (p *plan) group(fields []*schema.Field, path []string, def, rep uint8) []*Node {
-	nodes := make([]*Node, 0, len(fields))
+func (p *plan) group(n *Node, fields []*schema.Field, path []string, def, rep uint8) {
 	for _, f := range fields {
-		nodes = append(nodes, p.node(f, append(slices.Clip(path), f.Name), def+1, rep))
+		path := append(slices.Clip(path), f.Name)
+		if f.Place != schema.InColumn && !p.checks {
+			n.members = append(n.members, p.spilled(f, path, def+1, rep))
+			continue
+		}
+		child := p.node(f, path, def+1, rep)
+		n.members, n.Children = append(n.members, child), append(n.Children, child)
 	}
-	return nodes
+	n.index()
+}
+
+// spilled is the kind of nodes whose values go to _extra. Their Element holds the values to the field's rules.
+const spilled schema.Kind = 0xFF
+
+// spilled adds a field without a column in the file.
+func (p *plan) spilled(f *schema.Field, path []string, def, rep uint8) *Node {
+	value := *f
+	value.Place = schema.InColumn
+	defer func(hides bool) { p.hides = hides }(p.hides)
+	p.hides = true
+	n := &Node{Field: f, kind: spilled, name: f.Name, Element: p.node(&value, path, def, rep)}
+	n.from, n.to = len(p.columns), len(p.columns)
+	n.quote()
+	return n
 }
 
 // node adds an optional field.
 func (p *plan) node(f *schema.Field, path []string, def, rep uint8) *Node {
+	declared := cmp.Or(f.Narrow, f)
 	n := &Node{
-		Field: f, kind: f.Kind, rules: f.Rules, name: f.Name, quoted: string(appendQuoted(nil, []byte(f.Name))) + ":",
+		Field: f, kind: declared.Kind, digits: declared.Precision, rules: f.Rules, name: f.Name,
 		def: def, rep: rep, from: len(p.columns), checked: f.Rules != nil || len(f.NullTexts) > 0,
 	}
-	n.word, n.mask = wordOf(n.quoted)
+	n.quote()
 	if f.Rules != nil {
 		n.compileRules()
 	}
 	switch f.Kind {
 	case schema.Group:
-		n.Children = p.group(f.Fields, path, def, rep)
-		n.index()
+		p.group(n, f.Fields, path, def, rep)
 	case schema.List:
 		n.rep = rep + 1
 		n.Element = p.node(f.Element, append(slices.Clip(path), "list", "element"), def+2, n.rep)
 		n.Element.element, n.Element.inList = true, true
 	case schema.Map:
 		n.rep = rep + 1
-		n.Key = p.leaf(&schema.Field{Name: "key", Kind: schema.String}, append(slices.Clip(path), "key_value", "key"), def+1, n.rep)
+		n.Key = p.leaf(&schema.Field{Name: "key", Kind: schema.String, ID: f.KeyID}, append(slices.Clip(path), "key_value", "key"), def+1, n.rep)
 		n.Element = p.node(f.Element, append(slices.Clip(path), "key_value", "value"), def+2, n.rep)
 		n.Element.element = true
 	default:
@@ -106,6 +129,12 @@ func (n *Node) compileRules() {
 	if n.rules.Pattern != nil {
 		n.pattern = newPattern(n.rules.Pattern.String())
 	}
+}
+
+// quote prepares the name for comparisons.
+func (n *Node) quote() {
+	n.quoted = string(appendQuoted(nil, []byte(n.name))) + ":"
+	n.word, n.mask = wordOf(n.quoted)
 }
 
 // wordOf returns the first eight bytes of s as a little-endian word, and a mask of those that there are.
@@ -135,17 +164,22 @@ func (p *plan) leaf(f *schema.Field, path []string, def, rep uint8) *Node {
 	return n
 }
 
+// own adds one of the pipeline's own columns, which every record fills.
+func (p *plan) own(name string, kind schema.Kind, id int) *Column {
+	return p.leaf(&schema.Field{Name: name, Kind: kind, Required: true, ID: id}, []string{name}, 0, 0).Column
+}
+
 func (p *plan) column(n *Node, path []string, def, rep uint8) {
-	n.Column = &Column{Field: n.Field, Path: path, MaxDef: def, MaxRep: rep, grown: p.grown}
+	n.Column = &Column{Field: n.Field, Path: path, MaxDef: def, MaxRep: rep, grown: p.grown, hidden: p.hides}
 	n.flat = n.Column.Flat()
 	p.columns = append(p.columns, n.Column)
 }
 
 // index prepares a group for look-ups, and guesses that records have their members in the schema's order.
 func (n *Node) index() {
-	n.byName = make(map[string]*Node, len(n.Children))
+	n.byName = make(map[string]*Node, len(n.members))
 	var last *Node
-	for _, child := range n.Children {
+	for _, child := range n.members {
 		n.byName[child.name] = child
 		if last == nil {
 			n.first = child

@@ -21,10 +21,13 @@ import (
 type Shredder struct {
 	schema  *schema.Schema
 	root    *Node
-	columns []*Column
-	nested  []*Column // columns that are not flat
+	all     []*Column // with those that are hidden
+	columns []*Column // of the file
+	hidden  []*Column // of fields whose values go to _extra; empty between records
+	nested  []*Column // of columns, those that are not flat
 	extra   *Column   // nil if the schema keeps none
 	eventID *Column   // nil if there is none
+	arrived *Column   // nil if there is none
 
 	rows      int
 	size      int // as of the last measure
@@ -48,45 +51,59 @@ type Shredder struct {
 
 	inexact int // of the record's numbers
 	rounded int
+	misfit  int // of the record's values
+	misfits int
+
+	lastKey []byte // of a map, as it stands in the record
 }
 
 // New returns an empty Shredder for the schema's columns, followed by _extra if the schema keeps it, and by event_id if
-// eventID is set.
+// eventID is set. If the columns are those of a table, the table says which of them there are, and _arrived_at is the last.
 func New(s *schema.Schema, eventID bool) *Shredder {
 	shredder := &Shredder{schema: s, dates: calendar{loose: s.Coerce}}
 	p := &plan{grown: &shredder.grown}
 	shredder.root = p.root(s)
 	shredder.bare = &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group}, kind: schema.Group}
-	if s.Extra {
-		n := p.node(&schema.Field{Name: schema.ExtraColumn, Kind: schema.JSON}, []string{schema.ExtraColumn}, 1, 0)
+	own := schema.Own{}
+	if s.Own != nil {
+		own = *s.Own
+	}
+	if s.Extra && s.Own == nil || own.Extra > 0 {
+		n := p.node(&schema.Field{Name: schema.ExtraColumn, Kind: schema.JSON, ID: own.Extra}, []string{schema.ExtraColumn}, 1, 0)
 		shredder.extra = n.Column
 	}
-	if eventID {
-		id := p.leaf(&schema.Field{Name: schema.EventIDColumn, Kind: schema.String, Required: true}, []string{schema.EventIDColumn}, 0, 0)
-		shredder.eventID = id.Column
+	if eventID && (s.Own == nil || own.EventID > 0) {
+		shredder.eventID = p.own(schema.EventIDColumn, schema.String, own.EventID)
 	}
-	shredder.use(p.columns)
+	if own.ArrivedAt > 0 {
+		shredder.arrived = p.own(schema.ArrivedAtColumn, schema.TimestampMicros, own.ArrivedAt)
+	}
+	shredder.use(p)
 	return shredder
 }
 
 // use takes the columns.
-func (s *Shredder) use(columns []*Column) {
-	s.columns = columns
-	for _, c := range columns {
-		if !c.Flat() {
+func (s *Shredder) use(p *plan) {
+	s.all = p.columns
+	for _, c := range p.columns {
+		switch {
+		case c.hidden:
+			s.hidden = append(s.hidden, c)
+			continue
+		case !c.Flat():
 			s.nested = append(s.nested, c)
 		}
+		s.columns = append(s.columns, c)
 	}
 }
 
 // Tree returns the columns' tree, as the schema of a file has it.
 func (s *Shredder) Tree() []*Node {
 	tree := append([]*Node(nil), s.root.Children...)
-	if s.extra != nil {
-		tree = append(tree, &Node{Field: s.extra.Field, Column: s.extra})
-	}
-	if s.eventID != nil {
-		tree = append(tree, &Node{Field: s.eventID.Field, Column: s.eventID})
+	for _, c := range []*Column{s.extra, s.eventID, s.arrived} {
+		if c != nil {
+			tree = append(tree, &Node{Field: c.Field, Column: c})
+		}
 	}
 	return tree
 }
@@ -101,6 +118,10 @@ func (s *Shredder) Rows() int { return s.rows }
 // be restored: see record.ParseFloat. A lenient schema has none.
 func (s *Shredder) Rounded() int { return s.rounded }
 
+// Misfits returns the number of values that went to _extra because a table's column cannot hold them. A record that went
+// there as a whole does not count.
+func (s *Shredder) Misfits() int { return s.misfits }
+
 // Size is the number of bytes in the vectors. It depends on the records alone. Between measures, every 64 records, it is
 // estimated.
 func (s *Shredder) Size() int { return s.size + s.unsized }
@@ -110,15 +131,28 @@ func (s *Shredder) Memory() int { return max(s.memory+s.grown, s.Size()) }
 
 // Reset empties the vectors and keeps their memory but for that of long text.
 func (s *Shredder) Reset() {
-	for _, c := range s.columns {
+	for _, c := range s.all {
 		c.reset()
 	}
-	s.rows, s.rounded = 0, 0
+	s.rows, s.rounded, s.misfits = 0, 0, 0
 	s.measure()
 }
 
 // HasExtra reports whether the last record appended had members for _extra.
 func (s *Shredder) HasExtra() bool { return len(s.extras) > 0 }
+
+// ExtraKeys visits the keys of the last record's _extra. They are valid during the visit.
+func (s *Shredder) ExtraKeys(visit func(key []byte)) {
+	if len(s.extras) == 0 {
+		return
+	}
+	for i, more := 1, true; more; {
+		end, escaped, value, _ := jsonscan.Key(s.extras, i) // no problem arises: the object was made here
+		visit(s.unescape(escaped, s.extras[i+1:end-1]))
+		end, _ = jsonscan.Value(s.extras, value, 1)
+		more, i, _ = jsonscan.Separator(s.extras, end, '}')
+	}
+}
 
 // Append adds a record. On a fault, the Shredder is unchanged; if the record already has a Fault, Append returns that one.
 func (s *Shredder) Append(r *record.Record) *record.Fault {
@@ -134,7 +168,7 @@ func (s *Shredder) Append(r *record.Record) *record.Fault {
 	}
 	s.rollBack()
 	if s.fault.Code == schema.CodeTooLarge && s.schema.Lenient && s.take(r, s.bare) {
-		for _, child := range s.root.Children {
+		for _, child := range s.root.members {
 			s.null(child, 0)
 		}
 		s.endRecord(r)
@@ -148,8 +182,8 @@ func (s *Shredder) take(r *record.Record, root *Node) bool {
 	for _, c := range s.nested {
 		c.begin()
 	}
-	s.path, s.depth, s.extras, s.fault, s.inexact = s.path[:0], 1, s.extras[:0], nil, 0
-	s.spare = spread*len(r.Data) + someSpread + len(s.columns)
+	s.path, s.depth, s.extras, s.fault, s.inexact, s.misfit = s.path[:0], 1, s.extras[:0], nil, 0, 0
+	s.spare = spread*len(r.Data) + someSpread + len(s.all)
 	return s.record(r.Data, root)
 }
 
@@ -192,9 +226,16 @@ func (s *Shredder) endRecord(r *record.Record) {
 		s.scratch = r.AppendEventID(s.scratch[:0])
 		s.eventID.text(s.scratch)
 	}
+	if s.arrived != nil {
+		s.arrived.Ints = append(s.arrived.Ints, r.Arrival.UnixMicro())
+	}
 	s.rows++
 	if !s.schema.Lenient {
 		s.rounded += s.inexact
+	}
+	s.misfits += s.misfit
+	for _, c := range s.hidden {
+		c.reset()
 	}
 	for _, c := range s.nested {
 		c.endRecord()
@@ -207,7 +248,7 @@ func (s *Shredder) endRecord(r *record.Record) {
 
 func (s *Shredder) measure() {
 	s.size, s.memory, s.grown, s.unsized, s.unsizedIn = 0, 0, 0, 0, 0
-	for _, c := range s.columns {
+	for _, c := range s.all {
 		s.size += c.size()
 		s.memory += c.memory()
 	}
@@ -220,6 +261,9 @@ func (s *Shredder) rollBack() {
 		} else {
 			c.rollBack()
 		}
+	}
+	for _, c := range s.hidden {
+		c.reset()
 	}
 	s.extras = s.extras[:0]
 }
@@ -303,10 +347,10 @@ func (s *Shredder) key(g, guess *Node, b []byte, i int) (child *Node, keyEnd, en
 
 // absent ends an object: members that it lacks become nulls. It returns end, or -1.
 func (s *Shredder) absent(g *Node, seen int, instance uint64, end int, rep uint8) int {
-	if seen == len(g.Children) {
+	if seen == len(g.members) {
 		return end
 	}
-	for _, child := range g.Children {
+	for _, child := range g.members {
 		if child.instance == instance {
 			continue
 		}
@@ -337,7 +381,7 @@ func (s *Shredder) levels(n *Node, rep, def uint8) {
 		return
 	}
 	s.spare -= n.to - n.from
-	for _, c := range s.columns[n.from:n.to] {
+	for _, c := range s.all[n.from:n.to] {
 		c.level(rep, def)
 	}
 }

@@ -35,6 +35,8 @@ func (s *Shredder) value(n *Node, b []byte, i int, rep uint8) int {
 		return s.float(n, b, i, rep)
 	case schema.Decimal:
 		return s.decimal(n, b, i, rep)
+	case spilled:
+		return s.spill(n, b, i, rep)
 	}
 	return s.json(n, b, i, rep)
 }
@@ -359,13 +361,13 @@ func (s *Shredder) decimal(n *Node, b []byte, i int, rep uint8) int {
 		return s.mismatch(n, b, i, rep)
 	}
 	v, negative, ok := exactScaled(number, n.Field.Scale)
-	if !ok || !v.fits(n.Field.Precision) {
+	if !ok || !v.fits(n.digits) {
 		return s.unfit(n, b, i, rep)
 	}
 	if negative {
 		v = v.negate()
 	}
-	if n.Field.Precision > 18 {
+	if n.Column.WideDecimal() {
 		n.Column.wide(v)
 	} else {
 		n.Column.Ints = append(n.Column.Ints, int64(v.low))
@@ -452,10 +454,10 @@ func instant(number []byte, unit schema.Unit) (micros int64, ok bool) {
 }
 
 // takes reports whether a value of a JSON type may stand for a field. Nobody has said of an inferred column that its texts
-// mean anything else.
+// mean anything else, but a table says so of its dates and timestamps.
 func (s *Shredder) takes(n *Node, jsonType string) bool {
 	if s.schema.Lenient {
-		return jsonType != "string"
+		return jsonType != "string" || n.Field.Type == "string"
 	}
 	declared := n.Field.Type
 	return s.schema.Coerce || declared == "" || declared == jsonType || declared == "integer" && jsonType == "number"
