@@ -137,3 +137,6 @@ func (m *Metrics) UnmarshalJSON(data []byte) error {
 	*m = read
 	return nil
 }
+
+// AppendDecimal appends a decimal as a single value. unscaled is in big-endian two's complement, of any length.
+func AppendDecimal(dst, unscaled []byte) []byte { return appendMinimal(dst, unscaled) }

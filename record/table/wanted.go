@@ -10,15 +10,47 @@ import (
 // maxLearned bounds the top-level columns that one file proposes. Later files propose the others.
 const maxLearned = 100
 
+// Extras are the keys of _extra in records of a file, as far as WantedBy needs them.
+type Extras map[string]bool
+
+const (
+	maxExtras   = 1000
+	maxExtraKey = 1024
+)
+
+// Add adds a key, and keeps nothing of it. Pointers that differ in numbers alone count as one: those are mostly the indexes of
+// a list. Keys beyond a bound are left out.
+func (e Extras) Add(key []byte) {
+	if len(key) > maxExtraKey {
+		return
+	}
+	text := string(key)
+	if strings.HasPrefix(text, "/") {
+		tokens := strings.Split(text, "/")
+		for i, token := range tokens {
+			if token != "" && strings.Trim(token, "0123456789") == "" {
+				tokens[i] = anyToken
+			}
+		}
+		text = strings.Join(tokens, "/")
+	}
+	if len(e) < maxExtras {
+		e[text] = true
+	}
+}
+
+// anyToken stands for a number in a pointer.
+const anyToken = "*"
+
 // WantedBy returns the columns that an inferred schema has and the table lacks, or has with a narrower type, as far as their
-// members are among the keys of _extra in a file. Members of more than one type get no column.
-func (v *View) WantedBy(inferred *schema.Schema, keys []string) []Column {
+// members are in the extras of a file. Members of more than one type get no column.
+func (v *View) WantedBy(inferred *schema.Schema, extras Extras) []Column {
 	m := &matcher{dropped: v.Dropped}
 	fields := slices.DeleteFunc(typed(inferred.Fields), func(f *schema.Field) bool {
 		return slices.ContainsFunc(ownColumns, func(c Column) bool { return strings.EqualFold(c.Name, f.Name) })
 	})
 	_, all := m.match(v.membersColumns(), fields, "") // what the table requires was checked by NewView
-	wanted := pruned(all, tokensOf(keys))
+	wanted := pruned(all, tokensOf(extras))
 	return wanted[:min(len(wanted), maxLearned)]
 }
 
@@ -50,8 +82,8 @@ func typedField(f *schema.Field) *schema.Field {
 }
 
 // tokensOf splits keys of _extra: names of top-level members, or JSON Pointers.
-func tokensOf(keys []string) (all [][]string) {
-	for _, key := range keys {
+func tokensOf(extras Extras) (all [][]string) {
+	for key := range extras {
 		all = append(all, []string{key})
 		if pointer, ok := strings.CutPrefix(key, "/"); ok {
 			tokens := strings.Split(pointer, "/")
@@ -69,7 +101,7 @@ var unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
 // pruned returns the columns that one of the keys leads to, or to which a key leads from above.
 func pruned(columns []Column, keys [][]string) (kept []Column) {
 	for _, c := range columns {
-		if c, ok := c.pruned(below(keys, func(token string) bool { return token == c.Member })); ok {
+		if c, ok := c.pruned(below(keys, func(token string) bool { return token == c.Member || token == anyToken })); ok {
 			kept = append(kept, c)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/schema/shred"
+	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers"
 )
 
@@ -23,6 +24,7 @@ type block struct {
 	// samples are records with members that have no column.
 	samples      [][]byte
 	samplesBytes int
+	extras       table.Extras // of samples, if the file is for a table; otherwise nil
 }
 
 func (b *block) use(v *vectors) {
@@ -84,6 +86,9 @@ func (b *block) sample(data []byte) {
 	if len(b.samples) < 100 && b.samplesBytes+len(data) <= maxSampleBytes {
 		b.samples = append(b.samples, slices.Clone(data))
 		b.samplesBytes += len(data)
+		if b.extras != nil {
+			b.shredder.ExtraKeys(b.extras.Add)
+		}
 	}
 }
 
@@ -126,11 +131,12 @@ func (b *block) Encode() (writers.Encoded, error) {
 	f := b.layout.format
 	if len(b.samples) > 0 {
 		f.inferred.learn(b.samples)
+		b.layout.addExtras(b.extras)
 	}
 	e := f.takeEncoder()
 	e.expect(b.shredder.Size())
 	group, err := e.group(b.shredder.Columns(), b.shredder.Rows())
-	rounded := b.shredder.Rounded()
+	rounded, misfits := b.shredder.Rounded(), b.shredder.Misfits()
 	b.letGo()
 	out := e.out
 	e.out = nil
@@ -140,6 +146,9 @@ func (b *block) Encode() (writers.Encoded, error) {
 	}
 	if rounded > 0 && f.options.Rounded != nil {
 		f.options.Rounded(rounded)
+	}
+	if misfits > 0 && f.options.Misfits != nil {
+		f.options.Misfits(misfits)
 	}
 	return writers.Encoded{
 		Data: out, Rows: group.rows, Meta: group,

@@ -28,8 +28,8 @@ type bounds struct {
 	column *shred.Column
 	kind   schema.Kind
 
-	some     bool // the chunk has a value that is not null
-	nan      bool // the chunk has a value without order
+	some     bool  // the chunk has a value that is not null
+	nans     int64 // values without order
 	min, max value
 	nulls    int64
 	pages    []pageBounds
@@ -75,7 +75,9 @@ func (b *bounds) addPage(e *encoder, s span, dictionary bool) {
 	p := pageBounds{some: s.valuesEnd > s.values, nulls: int64(s.nulls())}
 	if p.some {
 		p.min, p.max = b.extremes(e, s, dictionary)
-		b.nan = b.nan || math.IsNaN(p.min.double)
+		if math.IsNaN(p.min.double) {
+			b.nans += countNaNs(b.column.Doubles[s.values:s.valuesEnd])
+		}
 		if !b.some || b.compare(p.min, b.min) < 0 {
 			b.min = p.min
 		}
@@ -115,6 +117,15 @@ func extremes[T byte | int64 | float64](values []T) (low, high T) {
 		low, high = min(low, v), max(high, v)
 	}
 	return low, high
+}
+
+func countNaNs(values []float64) (n int64) {
+	for _, v := range values {
+		if math.IsNaN(v) {
+			n++
+		}
+	}
+	return n
 }
 
 // entryExtremes looks once at each dictionary entry that the page uses.
@@ -180,7 +191,8 @@ func (b *bounds) wideExtremes(data []byte) (least, most value) {
 func (b *bounds) finish(chunk *encodedChunk) {
 	stats := &chunk.meta.Statistics
 	stats.NullCount = b.nulls
-	if b.nan {
+	chunk.nans = b.nans
+	if b.nans > 0 {
 		return
 	}
 	if b.some {

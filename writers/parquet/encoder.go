@@ -67,6 +67,7 @@ type encodedChunk struct {
 	columnIndex format.ColumnIndex
 	offsetIndex format.OffsetIndex
 	dictionary  bool
+	nans        int64
 	filter      bloom.SplitBlockFilter // until it is written
 	bloom       bool
 }

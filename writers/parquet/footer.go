@@ -145,7 +145,7 @@ func schemaElements(tree []*shred.Node) []format.SchemaElement {
 }
 
 func appendElement(elements []format.SchemaElement, n *shred.Node, name string, repetition format.FieldRepetitionType) []format.SchemaElement {
-	e := format.SchemaElement{Name: name, RepetitionType: thrift.New(repetition)}
+	e := format.SchemaElement{Name: name, RepetitionType: thrift.New(repetition), FieldID: int32(n.Field.ID)}
 	switch n.Field.Kind {
 	case schema.Group:
 		e.NumChildren = thrift.New(int32(len(n.Children)))
@@ -191,7 +191,8 @@ func annotateScalar(e *format.SchemaElement, f *schema.Field) {
 		annotate(e, deprecated.TimestampMillis, &format.TimestampType{IsAdjustedToUTC: true, Unit: unit})
 	case schema.TimestampMicros:
 		unit := format.TimeUnit{Value: &format.MicroSeconds{}}
-		annotate(e, deprecated.TimestampMicros, &format.TimestampType{IsAdjustedToUTC: true, Unit: unit})
+		// Local timestamps have the annotation of the others, too (parquet-format, LogicalTypes.md, "TIMESTAMP").
+		annotate(e, deprecated.TimestampMicros, &format.TimestampType{IsAdjustedToUTC: !f.Local, Unit: unit})
 	case schema.Decimal:
 		precision, scale := int32(f.Precision), int32(f.Scale)
 		annotate(e, deprecated.Decimal, &format.DecimalType{Precision: precision, Scale: scale})

@@ -18,6 +18,10 @@
 //   - the footer's metadata names the schema under the key aws-streaming-pipeline.schema.
 //
 // Without a schema, columns are inferred from the first records of a file. See Format.
+//
+// Files for a table have its columns instead, as the Apache Iceberg table specification maps them to Parquet (appendix A):
+// each with its field id, and timestamps in microseconds. Only a decimal of more than 18 digits takes 16 bytes, not the
+// fewest. See Format.For.
 package parquet
 
 import (
@@ -76,6 +80,9 @@ type Options struct {
 	// Rounded, if not nil, is called for each row group in which numbers were rounded, with their count; see
 	// shred.Shredder.Rounded. Several goroutines may call it at the same time.
 	Rounded func(numbers int)
+	// Misfits, if not nil, is called for each row group with values that the columns of a table cannot hold, with their count;
+	// see shred.Shredder.Misfits. Several goroutines may call it at the same time.
+	Misfits func(values int)
 	// CreatedBy is the version of the program, for the footer.
 	CreatedBy string
 }

@@ -49,6 +49,13 @@ func leaves(fields []*schema.Field) (n int) {
 	return n
 }
 
+// schema returns the columns that have been learned.
+func (i *inferred) schema() *schema.Schema {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.inferrer.Schema()
+}
+
 func (i *inferred) learn(samples [][]byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
+	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers"
 )
 
@@ -16,7 +17,8 @@ type layout struct {
 	format *Format
 
 	mu      sync.Mutex
-	vectors *vectors // nil until the columns have been inferred
+	vectors *vectors     // nil until the columns have been inferred
+	extras  table.Extras // of sampled records, if the file is for a table; otherwise nil
 
 	// For the goroutine that calls Begin, Place and End.
 	offset int64
@@ -31,6 +33,9 @@ func (l *layout) Begin() []byte { return magic }
 // NewBlock returns an empty row group.
 func (l *layout) NewBlock() writers.Block {
 	b := &block{layout: l}
+	if l.extras != nil {
+		b.extras = table.Extras{}
+	}
 	if v := l.columns(); v != nil {
 		b.use(v)
 	}
@@ -52,6 +57,15 @@ func (l *layout) infer(samples [][]byte) *vectors {
 		l.vectors = l.format.inferred.columns(samples)
 	}
 	return l.vectors
+}
+
+// addExtras takes note of what was in _extra.
+func (l *layout) addExtras(extras table.Extras) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key := range extras {
+		l.extras.Add([]byte(key))
+	}
 }
 
 // Place adds a row group to the file.
