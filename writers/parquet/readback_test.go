@@ -28,9 +28,13 @@ import (
 )
 
 // writeFile writes a file like the pipeline: a block begins when the one before is full.
-func writeFile(tb testing.TB, f *Format, list []record.Record) []byte {
+func writeFile(tb testing.TB, f writers.Format, list []record.Record) []byte {
 	tb.Helper()
-	l := f.NewLayout()
+	return writeLayout(tb, f.NewLayout(), list)
+}
+
+func writeLayout(tb testing.TB, l writers.Layout, list []record.Record) []byte {
+	tb.Helper()
 	file := bytes.Clone(l.Begin())
 	block := l.NewBlock()
 	rows := int64(0)
@@ -117,6 +121,7 @@ func makeSamples(tb testing.TB) (list []sample) {
 		records, want := c.generate(c.options.Schema.Fields)
 		list = append(list, sample{c.name, writeFile(tb, mustFormat(tb, c.options), records), want})
 	}
+	list = append(list, tableSample(tb))
 	list = append(list, edgeSamples(tb)...)
 	list = append(list, lateSamples(tb)...)
 	list = append(list, zeroSamples(tb)...)
