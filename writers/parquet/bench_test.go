@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/schema/shred"
+	"aws-streaming-pipeline/writers"
 )
 
 // BenchmarkWrite encodes records into row groups of the default size, on one core.
@@ -16,41 +18,58 @@ func BenchmarkWrite(b *testing.B) {
 		lines := records(s.lines(32 << 20))
 		for _, codec := range []Compression{Snappy, Zstd, Uncompressed} {
 			b.Run(s.name+"/"+string(codec), func(b *testing.B) {
-				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 				f, err := New(Options{Schema: s.schema(), Compression: codec})
 				if err != nil {
 					b.Fatal(err)
 				}
-				size := 0
-				for i := range lines {
-					size += len(lines[i].Data)
-				}
-				b.SetBytes(int64(size))
-				b.ReportAllocs()
-				out := 0
-				for b.Loop() {
-					l := f.NewLayout()
-					block := l.NewBlock()
-					for i := range lines {
-						if err := block.Append(&lines[i]); err != nil {
-							b.Fatal(err)
-						}
-					}
-					e, err := block.Encode()
-					if err != nil {
-						b.Fatal(err)
-					}
-					p, err := l.Place(e)
-					if err != nil {
-						b.Fatal(err)
-					}
-					out = len(p)
-					e.Release()
-				}
-				b.ReportMetric(float64(out)/float64(size), "out/in")
+				write(b, f, lines)
 			})
 		}
 	}
+}
+
+// BenchmarkTable is BenchmarkWrite for a table that has all columns of the schema.
+func BenchmarkTable(b *testing.B) {
+	for _, s := range streams {
+		lines := records(s.lines(32 << 20))
+		b.Run(s.name, func(b *testing.B) {
+			write(b, formatFor(b, Options{Compression: Zstd}, mustView(b, definitionOf(s.schema()), s.schema())), lines)
+		})
+	}
+}
+
+func write(b *testing.B, f writers.Format, lines []record.Record) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	size := 0
+	for i := range lines {
+		size += len(lines[i].Data)
+	}
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	out := 0
+	for b.Loop() {
+		l := f.NewLayout()
+		block := l.NewBlock()
+		for i := range lines {
+			if err := block.Append(&lines[i]); err != nil {
+				b.Fatal(err)
+			}
+		}
+		e, err := block.Encode()
+		if err != nil {
+			b.Fatal(err)
+		}
+		p, err := l.Place(e)
+		if err != nil {
+			b.Fatal(err)
+		}
+		out = len(p)
+		e.Release()
+		if d, ok := l.(writers.Describer); ok {
+			d.Describe()
+		}
+	}
+	b.ReportMetric(float64(out)/float64(size), "out/in")
 }
 
 // BenchmarkShred decodes records into vectors, without encoding them.

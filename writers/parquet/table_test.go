@@ -218,8 +218,8 @@ func TestTable_CountsNaNs(t *testing.T) {
 	}
 }
 
-// A file without SCHEMA has the table's columns alone; what lies in _extra proposes new ones.
-func TestTable_LearnsFromWhatLiesInExtra(t *testing.T) {
+// A file without SCHEMA has the columns of its table alone; members that are in _extra propose new ones.
+func TestTable_LearnsFromExtra(t *testing.T) {
 	misfits := 0
 	base := mustFormat(t, Options{Misfits: func(n int) { misfits += n }})
 	d := &table.Definition{UUID: "u", Dropped: []string{"gone", "/g/gone"}, Columns: []table.Column{
