@@ -77,6 +77,7 @@ type storm struct {
 	sent    int // records a shard
 	workers map[string]func()
 	started int
+	plants  []func(*Parts)
 }
 
 const stormShards = 4
@@ -156,7 +157,7 @@ func (s *storm) lives(ctx context.Context) {
 		}
 		s.mu.Unlock()
 		dies, kill := context.WithTimeout(ctx, life)
-		p, stop := s.worker(name)
+		p, stop := s.worker(name, s.plants...)
 		var readers sync.WaitGroup
 		for shard := range stormShards {
 			readers.Go(func() { s.read(dies, p, name, fmt.Sprint("shard-", shard)) })
@@ -232,7 +233,7 @@ func (s *storm) sweepUntil(ctx context.Context, p *Pipeline) {
 
 func (s *storm) finished() bool {
 	snap, err := s.store.Scan(context.Background())
-	if err != nil || len(snap.Batches) > 0 || len(snap.Leases) < stormShards {
+	if err != nil || len(snap.Batches)+len(snap.Published) > 0 || len(snap.Leases) < stormShards {
 		return false
 	}
 	for _, l := range snap.Leases {

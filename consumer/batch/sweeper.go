@@ -91,7 +91,7 @@ func (s *sweeper) run(ctx context.Context) {
 // publishLeft publishes a batch of the outbox, unless that has been done meanwhile. One that is tried again has more time.
 func (s *sweeper) publishLeft(ctx context.Context, head checkpoint.Batch, again bool) error {
 	b, err := s.load(ctx, head.ID)
-	if errors.Is(err, checkpoint.ErrNotFound) {
+	if errors.Is(err, checkpoint.ErrNotFound) || !b.PublishedAt.IsZero() {
 		s.board.forgotten(head.ID)
 		return nil
 	}
