@@ -25,6 +25,8 @@ import (
 // A worker follows the rule of decision: it buries every commit that was not answered with success, until the store
 // answers; then it publishes the batch, or drops it and restarts its shards from their stored checkpoints. Every worker
 // publishes what is in the outbox. A tombstone is kept longer than any request can live.
+//
+// Some batches are also to be loaded into a table, see loading_model_test.go.
 
 var (
 	modelSeeds = flag.Int("model.seeds", 2000, "random runs of the protocol model")
@@ -54,6 +56,8 @@ func TestProtocol_PublishesEveryRecordExactlyOnce(t *testing.T) {
 		"requests applied late": total.late, "requests applied again": total.repeated, "lost requests": total.dropped,
 		"batches buried": total.buried, "batches found committed by Bury": total.foundCommitted, "batches swept": total.swept,
 		"commits refused after a tombstone": total.refusedByTombstone, "tombstones forgotten": total.forgotten,
+		"writes to the table": total.appends, "writes to the table refused": total.outdated, "marks after the batch was forgotten": total.lateMarks,
+		"batches that were loaded and could not be forgotten yet": total.kept,
 	} {
 		if n == 0 {
 			t.Errorf("the runs had no %s: they prove little", name)
@@ -68,6 +72,9 @@ func TestProtocol_NeedsEveryPart(t *testing.T) {
 		"the lease owner as the only condition": {condition: conditionOwner, tombstones: tombstonesKept},
 		"no tombstones":                         {condition: conditionFull, tombstones: tombstonesNone},
 		"tombstones that are forgotten at once": {condition: conditionFull, tombstones: tombstonesBrief},
+
+		"marks that need no item":                  {condition: conditionFull, tombstones: tombstonesKept, marks: marksAlways},
+		"batches forgotten before they are loaded": {condition: conditionFull, tombstones: tombstonesKept, marks: marksForget},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(20_000) {
@@ -86,9 +93,10 @@ func TestProtocol_NeedsEveryPart(t *testing.T) {
 type rules struct {
 	condition  condition
 	tombstones tombstones
+	marks      marks
 }
 
-var fullRules = rules{conditionFull, tombstonesKept}
+var fullRules = rules{conditionFull, tombstonesKept, marksKept}
 
 type condition int
 
@@ -130,6 +138,7 @@ type world struct {
 	rules    rules
 	store    *local.Store
 	uploads  map[string]*upload
+	table    lake
 	inflight []*message
 	workers  []*actor
 	starts   int // of workers
@@ -142,7 +151,7 @@ type world struct {
 // events counts what happened, to show that the runs are worth something.
 type events struct {
 	steps, crashes, stolen, lostAnswers, late, repeated, dropped, commits, buried, foundCommitted, swept,
-	refusedByTombstone, forgotten int
+	refusedByTombstone, forgotten, appends, outdated, lateMarks, kept int
 }
 
 func (e *events) add(o events) {
@@ -159,6 +168,10 @@ func (e *events) add(o events) {
 	e.swept += o.swept
 	e.refusedByTombstone += o.refusedByTombstone
 	e.forgotten += o.forgotten
+	e.appends += o.appends
+	e.outdated += o.outdated
+	e.lateMarks += o.lateMarks
+	e.kept += o.kept
 }
 
 // upload is a multipart upload; records are "shard/number".
@@ -166,6 +179,7 @@ type upload struct {
 	records  []string
 	complete bool
 	aborted  bool
+	loads    int // how often it is to be in the table
 }
 
 // message is a request under way. apply may run never, late, or more than once.
@@ -181,7 +195,7 @@ type message struct {
 }
 
 func newWorld(seed uint64, r rules) *world {
-	return &world{rng: rand.New(rand.NewPCG(seed, 7)), rules: r, store: local.OpenMemory(), uploads: map[string]*upload{},
+	return &world{rng: rand.New(rand.NewPCG(seed, 7)), rules: r, store: local.OpenMemory(), uploads: map[string]*upload{}, table: newLake(),
 		log: func(string, ...any) {}}
 }
 
@@ -223,7 +237,7 @@ func (w *world) finished() bool {
 	}
 	snap := w.snapshot()
 	ended := func(l checkpoint.Lease) bool { return l.Checkpoint == checkpoint.ShardEnd }
-	return len(snap.Batches) == 0 && !slices.ContainsFunc(snap.Leases, func(l checkpoint.Lease) bool { return !ended(l) })
+	return len(snap.Batches)+len(snap.Published)+len(w.table.ghosts) == 0 && !slices.ContainsFunc(snap.Leases, func(l checkpoint.Lease) bool { return !ended(l) })
 }
 
 func (w *world) snapshot() checkpoint.Snapshot {
@@ -253,7 +267,7 @@ func (w *world) check() error {
 			}
 		}
 	}
-	return nil
+	return w.checkLake()
 }
 
 // step lets one thing happen.
@@ -421,13 +435,15 @@ func (w *world) start() *actor {
 func (a *actor) run() {
 	for {
 		a.pause()
-		switch n := a.w.rng.IntN(12); {
+		switch n := a.w.rng.IntN(14); {
 		case n < 3:
 			a.acquire()
 		case n < 5:
 			a.sweep()
 		case n < 6:
 			a.release()
+		case n < 8:
+			a.load()
 		case len(a.held) > 0:
 			a.settle(a.fill())
 		}
@@ -509,9 +525,12 @@ func (a *actor) anyHeld() []string {
 func (a *actor) fill() checkpoint.Batch {
 	rng := a.w.rng
 	b := checkpoint.Batch{ID: a.w.newID("b"), Worker: a.id}
+	if rng.IntN(2) == 0 {
+		b.Tables = []string{lakeName}
+	}
 	for range 1 + rng.IntN(2) {
 		id := a.w.newID("u")
-		a.w.uploads[id] = &upload{}
+		a.w.uploads[id] = &upload{loads: len(b.Tables)}
 		b.Files = append(b.Files, staged(id))
 	}
 	shards := a.anyHeld()
@@ -594,7 +613,8 @@ func (a *actor) restart(r checkpoint.Range) {
 	a.held[r.Shard] = row
 }
 
-// publish completes the uploads and forgets the batch. It may stop midway: another worker's sweep finishes it.
+// publish completes the uploads and forgets the batch, or marks it as published if it is to be loaded into a table. It may
+// stop midway: another worker's sweep finishes it.
 func (a *actor) publish(b checkpoint.Batch) {
 	for _, f := range b.Files {
 		_, err := call(a, "complete", "", func() (struct{}, error) {
@@ -608,6 +628,10 @@ func (a *actor) publish(b checkpoint.Batch) {
 		if errors.Is(err, errNoAnswer) {
 			return
 		}
+	}
+	if len(b.Tables) > 0 {
+		_, _ = call(a, "mark published", "", func() (struct{}, error) { return struct{}{}, a.w.markPublished(b) })
+		return
 	}
 	_, _ = call(a, "forget", "", func() (struct{}, error) { return struct{}{}, a.w.store.Forget(context.Background(), b.ID) })
 }
