@@ -14,7 +14,10 @@ import (
 )
 
 func TestEncodeFiles_ComesBackAsItWas(t *testing.T) {
-	for _, files := range [][]checkpoint.File{nil, {}, checkpointtest.Files(1, 0), checkpointtest.Files(7, 13)} {
+	described := checkpointtest.Files(3, 2)
+	described[0].Table, described[2].Table = []byte(`{"uuid":"a","columns":[{"id":1,"lower":"AAA=","rows":3}]}`), []byte(`{}`)
+	described[2].Staged = nil
+	for _, files := range [][]checkpoint.File{nil, {}, checkpointtest.Files(1, 0), checkpointtest.Files(7, 13), described} {
 		data, err := checkpoint.EncodeFiles(files)
 		if err != nil {
 			t.Fatal(err)

@@ -69,6 +69,14 @@ func testUnknown(t *testing.T, s checkpoint.Store, rows Rows) {
 	if err := s.NotePublished(ctx, want.ID, []int{0}); !errors.Is(err, checkpoint.ErrNotFound) {
 		t.Errorf("NotePublished: %v, want ErrNotFound", err)
 	}
+	for name, err := range map[string]error{"MarkPublished": s.MarkPublished(ctx, want.ID, arrival), "MarkLoaded": s.MarkLoaded(ctx, want.ID, lake)} {
+		if !errors.Is(err, checkpoint.ErrNotFound) {
+			t.Errorf("%s: %v, want ErrNotFound", name, err)
+		}
+	}
+	if _, unknown, err := s.Outbox(ctx); err != nil || !reflect.DeepEqual(unknown, snap.Unknown) {
+		t.Errorf("Outbox returned the unknown batches %+v, %v, want %+v", unknown, err, snap.Unknown)
+	}
 	if committed, err := s.Bury(ctx, want.ID, "w1"); committed || !errors.Is(err, checkpoint.ErrUnknownKind) {
 		t.Errorf("Bury: %t, %v, want ErrUnknownKind", committed, err)
 	}

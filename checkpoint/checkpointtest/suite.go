@@ -73,6 +73,8 @@ var (
 		{"Race: one of two batches from the same start wins", raceTwoBatches},
 		{"Race: a repeated commit is applied once", raceSameCommit},
 		{"Race: batches that share shards keep them in step", raceOverlapping},
+		{"Race: one of many loaders writes the item of a table", racePutTable},
+		{"Race: marks and Forget agree", raceMarkForget},
 	}
 )
 
@@ -429,6 +431,13 @@ func testContext(t *testing.T, s checkpoint.Store) {
 		"Bury":        func() error { _, err := s.Bury(ctx, "b", "w1"); return err },
 		"Batch":       func() error { _, err := s.Batch(ctx, "b"); return err },
 		"Forget":      func() error { return s.Forget(ctx, "b") },
+
+		"NotePublished": func() error { return s.NotePublished(ctx, "b", []int{0}) },
+		"Outbox":        func() error { _, _, err := s.Outbox(ctx); return err },
+		"MarkPublished": func() error { return s.MarkPublished(ctx, "b", arrival) },
+		"MarkLoaded":    func() error { return s.MarkLoaded(ctx, "b", lake) },
+		"Table":         func() error { _, err := s.Table(ctx, lake); return err },
+		"PutTable":      func() error { _, err := s.PutTable(ctx, checkpoint.Table{Name: lake}); return err },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, context.Canceled) {

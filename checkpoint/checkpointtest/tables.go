@@ -3,9 +3,11 @@ package checkpointtest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -170,4 +172,59 @@ func wantKept(t *testing.T, s checkpoint.Store, id string) {
 	if _, err := s.Batch(t.Context(), id); err != nil {
 		t.Errorf("Batch after a Forget that was refused: %v", err)
 	}
+}
+
+func racePutTable(t *testing.T, s checkpoint.Store) {
+	const rounds = 5
+	for version := range int64(rounds) {
+		var winners atomic.Int64
+		together(racers, func(i int) {
+			loader := fmt.Sprintf("l%d", i)
+			got, err := s.PutTable(t.Context(), checkpoint.Table{Name: lake, Version: version, Loader: loader})
+			switch {
+			case err == nil && (got.Loader != loader || got.Version != version+1):
+				t.Errorf("%s wrote the item and got %+v", loader, got)
+			case err == nil:
+				winners.Add(1)
+			case !errors.Is(err, checkpoint.ErrConflict):
+				t.Errorf("%s: %v", loader, err)
+			}
+		})
+		if n := winners.Load(); n != 1 {
+			t.Errorf("%d of %d loaders wrote version %d", n, racers, version+1)
+		}
+	}
+}
+
+// raceMarkForget forgets batches while other calls mark them: each is gone for good once it was forgotten, and none is
+// forgotten before it is loaded.
+func raceMarkForget(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	b := tabled(t, s, "b", lake, mirror)
+	var refused, forgotten atomic.Int64
+	together(racers, func(i int) {
+		var err error
+		switch i % 4 {
+		case 0:
+			err = s.MarkPublished(ctx, b.ID, arrival)
+		case 1:
+			err = s.MarkLoaded(ctx, b.ID, lake)
+		case 2:
+			err = s.MarkLoaded(ctx, b.ID, mirror)
+		default:
+			switch err = s.Forget(ctx, b.ID); {
+			case err == nil:
+				forgotten.Add(1)
+			case errors.Is(err, checkpoint.ErrNotLoaded):
+				refused.Add(1)
+				err = nil
+			}
+		}
+		if err != nil && !errors.Is(err, checkpoint.ErrNotFound) {
+			t.Error(err)
+		}
+	})
+	t.Logf("%d calls of Forget were refused, %d were not", refused.Load(), forgotten.Load())
+	must(t, s.Forget(ctx, b.ID))
+	wantOutbox(t, s)
 }

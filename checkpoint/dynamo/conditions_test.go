@@ -65,7 +65,9 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 			"delete #batch/0193 if (attribute_not_exists(leaseKey) OR entityType IN (BATCH, LISTED_BATCH, TOMBSTONE) OR (entityType = TABLE_BATCH AND loaded = tables))",
 		},
 		"MarkPublished": {
-			func(ctx context.Context, s *dynamo.Store) error { return s.MarkPublished(ctx, "0193", two.Ranges[0].LastArrival) },
+			func(ctx context.Context, s *dynamo.Store) error {
+				return s.MarkPublished(ctx, "0193", two.Ranges[0].LastArrival)
+			},
 			[]answer{{operation: "UpdateItem", body: row}},
 			"update #batch/0193 SET publishedAt = if_not_exists(publishedAt, 2026-01-02T03:04:05Z) if entityType = TABLE_BATCH",
 		},

@@ -52,6 +52,7 @@ var cases = []struct {
 	{"Faults_BuryWithLostAnswersStillDecides", testFaults_BuryWithLostAnswersStillDecides},
 	{"Faults_AtRandom", testFaults_AtRandom},
 	{"Kinds_AreLeftAloneIfUnknown", testKinds_AreLeftAloneIfUnknown},
+	{"Kinds_AnOlderReleaseLeavesTablesAlone", testKinds_AnOlderReleaseLeavesTablesAlone},
 }
 
 func runAll(t *testing.T, endpoint string) {

@@ -192,7 +192,7 @@ func newLakeStorm(t *testing.T, seed uint64) *lakeStorm {
 // echoAfter is how late the second of two requests is at most.
 const echoAfter = 5 * time.Minute
 
-// echoing is a store to which each mark comes twice.
+// echoing is a store that receives each mark twice.
 type echoing struct{ checkpoint.Store }
 
 func (s echoing) MarkPublished(ctx context.Context, id string, at time.Time) error {
