@@ -95,6 +95,7 @@ type Daemon struct {
 	shards   *shards
 	trouble  trouble
 	bucket   *bucketWatch
+	table    *tableWatch        // nil without a table
 	schemas  *registry.Registry // nil without a schema registry
 
 	mu       sync.Mutex
@@ -149,7 +150,7 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	if err != nil {
 		return err
 	}
-	data, err := d.cfg.dataFormat(svc.Schema, svc.Version, func(numbers int) { d.metrics.NumbersRounded.Add(float64(numbers)) })
+	data, err := d.cfg.dataFormat(svc.Schema, svc.Version, d.metrics)
 	if err != nil {
 		return err
 	}
@@ -161,15 +162,21 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	if err != nil {
 		return err
 	}
+	parts := batch.Parts{
+		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
+	}
+	uri, ok := d.cfg.TableURI()
+	if ok {
+		d.table = newTableWatch(uri.String(), svc.Store.Table, opener(data, svc.Schema), d.log)
+		parts.Table = d.table.current.Load
+	}
 	d.pipeline = batch.New(batch.Config{
-		Worker: d.worker, Stream: d.cfg.Stream, Bucket: d.cfg.Bucket, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
+		Worker: d.worker, Stream: d.cfg.Stream, Table: uri.String(), Bucket: d.cfg.Bucket, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
 		Limits: batch.Limits{
 			FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval, OpenFiles: d.cfg.MaxOpenFiles,
 		},
 		NewID: layout.NewBatchID,
-	}, batch.Parts{
-		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
-	})
+	}, parts)
 	return nil
 }
 
@@ -267,6 +274,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if d.table != nil && !d.table.await(ctx) {
+		d.log.Info("consumer stopped, nothing was read")
+		return nil
+	}
 	d.log.Info("consumer started", logkey.Stream, d.cfg.Stream, logkey.Bucket, d.cfg.Bucket, logkey.Application, d.cfg.Application)
 
 	// The parts stop in this order, each after the one before: leases (drained by the engine's sessions), engine, pipeline.
@@ -287,6 +298,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	})
 	rest.Go(func() { d.observe(pipelineCtx) })
+	if d.table != nil {
+		rest.Go(func() { d.table.run(pipelineCtx) })
+	}
 	rest.Go(func() { d.announceStop(failed) })
 
 	keeperErr := d.keeper.Run(failed)

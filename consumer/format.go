@@ -1,12 +1,17 @@
 package consumer
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
+	"aws-streaming-pipeline/consumer/batch"
+	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/settings"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
+	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/formats"
 	"aws-streaming-pipeline/writers/jsonl"
@@ -52,12 +57,13 @@ func (c *FormatConfig) compression() string {
 	return c.Compression
 }
 
-// dataFormat returns the format of data files. The schema may be nil; rounded is passed to writers.Options.
-func (c *Config) dataFormat(s *schema.Schema, version string, rounded func(numbers int)) (writers.Format, error) {
+// dataFormat returns the format of data files. The schema may be nil.
+func (c *Config) dataFormat(s *schema.Schema, version string, m *metrics.Metrics) (writers.Format, error) {
 	f, err := c.kind().Open(writers.Options{
 		Schema: s, Compression: c.compression(), ContentEncoding: c.ContentEncoding, AppendDelimiter: c.AppendDelimiter,
 		RowGroupBytes: int(c.RowGroupSize), PlainIntegers: c.ParquetEncoding == "plain", Bloom: c.bloomColumns(),
-		Rounded: rounded, CreatedBy: "aws-streaming-pipeline version " + version,
+		Rounded: func(numbers int) { m.NumbersRounded.Add(float64(numbers)) },
+		Misfits: func(values int) { m.TableMisfits.Add(float64(values)) }, CreatedBy: "aws-streaming-pipeline version " + version,
 	})
 	if err != nil || c.FileExtension == "" {
 		return f, err
@@ -76,6 +82,39 @@ func (r renamed) Object() writers.Object {
 	o := r.Format.Object()
 	o.Extension = r.extension
 	return o
+}
+
+// For implements writers.TableFormat.
+func (r renamed) For(v *table.View) (writers.Format, error) {
+	f, err := formatFor(r.Format, v)
+	return renamed{f, r.extension}, err
+}
+
+// formatFor returns the format of files for a state of a table.
+func formatFor(f writers.Format, v *table.View) (writers.Format, error) {
+	if f, ok := f.(writers.TableFormat); ok {
+		return f.For(v)
+	}
+	return nil, fmt.Errorf("%s files cannot be loaded into tables", f.Object().Extension)
+}
+
+// opener returns the function that begins to write files for a state of a table.
+func opener(format writers.Format, s *schema.Schema) func(*table.Definition) (*batch.Table, error) {
+	return func(d *table.Definition) (*batch.Table, error) {
+		v, err := table.NewView(d, s)
+		if err != nil {
+			return nil, err
+		}
+		p, err := table.NewPartitioner(v)
+		if err != nil {
+			return nil, err
+		}
+		f, err := formatFor(format, v)
+		if err != nil {
+			return nil, err
+		}
+		return &batch.Table{Format: f, Partitioner: p, Columns: len(shred.New(v.Schema, true).Columns())}, nil
+	}
 }
 
 // errorFormat returns the format of error files: JSON Lines, whatever the format of data files.

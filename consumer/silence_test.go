@@ -28,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
@@ -43,6 +44,7 @@ type silence struct {
 	operation string
 	fanOut    bool          // the daemon reads by enhanced fan-out
 	framed    bool          // records name a schema of a registry
+	toTable   bool          // files are loaded into a table
 	from      phase         // when it begins
 	lasts     time.Duration // 2 minutes unless it says otherwise
 	health    string        // what a failing check says meanwhile
@@ -90,6 +92,10 @@ var silences = []silence{
 	{operation: "DynamoDB GetItem batch", rare: "a dead worker's batch is read by its heir"},
 	{operation: "DynamoDB UpdateItem batch", rare: "visible files are noted where publishing takes more than 5 seconds"},
 
+	{operation: "DynamoDB GetItem table", toTable: true, from: starting, health: "waiting for the loader to describe table"},
+	{operation: "DynamoDB GetItem table", toTable: true}, // its definition stays in use
+	{operation: "DynamoDB UpdateItem batch", toTable: true, health: "mark published", stops: "commits"},
+
 	{operation: "Glue GetSchemaVersion", framed: true, from: starting, health: "cannot be looked up"},
 
 	{operation: "S3 HeadBucket", health: `BUCKET="bucket"`},
@@ -106,6 +112,7 @@ var silences = []silence{
 // production, in virtual time.
 func TestDaemon_OutlivesEveryCallThatIsNotAnswered(t *testing.T) {
 	table := emulator.DynamoDBLocal(t).URL
+	useTableLines(t)
 	for i, s := range silences {
 		if s.rare != "" {
 			continue
@@ -236,6 +243,10 @@ func (c *trial) run() {
 	var producing sync.WaitGroup
 	produced := make(chan struct{})
 	producing.Go(func() { c.produce(produced) })
+	if c.toTable {
+		time.Sleep(10 * time.Second) // the daemon has bound the application's table
+		c.describeTable()
+	}
 
 	if c.from == running {
 		time.Sleep(time.Minute)
@@ -296,6 +307,17 @@ func known(operation string) bool {
 		}
 	}
 	return false
+}
+
+// describeTable writes the definition of the table, as a loader does, whatever is silent for the daemon.
+func (c *trial) describeTable() {
+	store, err := dynamo.Open(c.Context(), dynamo.Config{AWS: c.account(&wire{services: c.wire.services}), Table: c.table, Create: true})
+	if err == nil {
+		_, err = store.PutTable(c.Context(), checkpoint.Table{Name: "glue://lake/trips", Definition: someDefinition})
+	}
+	if err != nil {
+		c.Fatal(err)
+	}
 }
 
 // meanwhile steals a lease, splits a shard, and looks at what goes on.
@@ -397,6 +419,9 @@ func (c *trial) daemon(store Store, adjust ...func(*Config)) *Daemon {
 	cfg.ReadInterval = 4 * time.Second // so many calls take most of the test's own time
 	if c.fanOut {
 		cfg.FanOutConsumer = "files"
+	}
+	if c.toTable {
+		cfg.Format, cfg.TableConfig.Table = tableLines.Name, "glue://lake/trips"
 	}
 	for _, f := range adjust {
 		f(&cfg)
@@ -603,6 +628,8 @@ func itemOf(target string, body []byte) string {
 		return " heartbeat"
 	case strings.HasPrefix(key, "#worker/"):
 		return " worker"
+	case strings.HasPrefix(key, "#table/"):
+		return " table"
 	case strings.HasPrefix(key, "#"):
 		return " application"
 	}

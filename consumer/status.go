@@ -35,6 +35,7 @@ type Status struct {
 	Application      string         `json:"application"`
 	Stream           string         `json:"stream"`
 	Bucket           string         `json:"bucket"`
+	Table            *TableStatus   `json:"table,omitempty"` // nil without a table
 	Worker           string         `json:"worker"`
 	Version          string         `json:"version"`
 	Started          time.Time      `json:"started"`
@@ -87,6 +88,9 @@ func (d *Daemon) Status() Status {
 		BufferedBytes: d.budget.Used(), FreshnessSeconds: d.pipeline.Freshness().Seconds(),
 		Shards: []ShardStatus{}, Workers: []WorkerStatus{},
 	}
+	if d.table != nil {
+		s.Table = d.table.status()
+	}
 	owned := make(map[string]int)
 	lag := d.shards.behind()
 	for _, l := range scan.Snapshot.Leases {
@@ -131,6 +135,9 @@ func (d *Daemon) checks() []Check {
 	}
 	if d.schemas != nil {
 		checks = append(checks, Check{Name: "registry", Problem: problem(d.schemas.Health())})
+	}
+	if d.table != nil {
+		checks = append(checks, Check{Name: "table", Problem: problem(d.table.health())})
 	}
 	return checks
 }

@@ -41,7 +41,10 @@ var changes = map[string][]string{
 	"memory":          {"MEMORY_BUDGET=32MiB", "SPOOL_DIR=/tmp", "SPOOL_SIZE=1GiB"},
 	"reading": {"SCHEMA=testdata/any.schema.json", "OPEN_GZIP=true", "SCHEMA_REGISTRY=glue", "SPLIT_RECORDS=json", "SPLIT_LOG_EVENTS=event", "KPL_HASH_FILTER=true",
 		"KINESIS_PROTOCOL=json", "READ_INTERVAL=1s", "START_POSITION=LATEST"},
-	"operation": {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json"},
+	"table": {"FORMAT=parquet", tableSetting, "TABLE_CREATE=false", "TABLE_PARTITION=", "TABLE_LOCATION=s3://bucket/tables", "TABLE_EVOLVE=false", "TABLE_WAREHOUSE=lake",
+		"TABLE_TOKEN=secret", "LOAD_INTERVAL=10s", "LOAD_BATCHES=1", "TABLE_SNAPSHOT_AGE=1h", "TABLE_SNAPSHOTS=1"},
+	"signed table": {"FORMAT=parquet", tableSetting, "TABLE_SIGNING=glue"},
+	"operation":    {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json"},
 }
 
 // fixed are the settings with which a worker belongs to another application, and why.
@@ -52,6 +55,8 @@ var fixed = map[string]string{
 	"CHECKPOINT_FILE":         "as CHECKPOINT_TABLE",
 	"CHECKPOINT_TABLE_CREATE": "says only whether a table is made",
 }
+
+const tableSetting = "TABLE=rest://lake.example.com/a.trips"
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/" + streamName
 
@@ -91,6 +96,9 @@ func TestConsumer_PublishesWhatWasCommittedUnderOtherSettings(t *testing.T) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			s := s.copy(t)
+			if slices.Contains(change, tableSetting) {
+				s.describeTable()
+			}
 			worker := s.start(change...)
 			for _, where := range append(places(left), left.Manifest) {
 				s.await(where, worker)
@@ -157,6 +165,18 @@ func (s *surroundings) crash() checkpoint.Batch {
 		s.t.Fatal(err)
 	}
 	return b
+}
+
+// describeTable writes what a loader does, for which a worker waits.
+func (s *surroundings) describeTable() {
+	s.t.Helper()
+	store := s.store()
+	defer store.Close()
+	_, name, _ := strings.Cut(tableSetting, "=")
+	if _, err := store.PutTable(s.t.Context(), checkpoint.Table{Name: name, Definition: json.RawMessage(`{"uuid":"u","columns":[
+		{"id":1,"name":"event_id","member":"event_id","type":"string"},{"id":2,"name":"_extra","member":"_extra","type":"string"}]}`)}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // await waits until an object is there.

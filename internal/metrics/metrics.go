@@ -56,6 +56,7 @@ type Metrics struct {
 	Records         *prometheus.CounterVec   // result
 	Faults          *prometheus.CounterVec   // code
 	NumbersRounded  prometheus.Counter
+	TableMisfits    prometheus.Counter
 	BytesWritten    prometheus.Counter
 	Freshness       prometheus.Gauge
 	S3Requests      *prometheus.CounterVec // operation, result
@@ -121,7 +122,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
 		CheckOK: f.gaugeVec("consumer_check_ok",
-			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, and registry with SCHEMA_REGISTRY. /readyz fails on a 0.", "check"),
+			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, and table with TABLE. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 
 		OpenFiles: f.gauge("consumer_open_files", "Files being written, one per partition."),
@@ -151,6 +152,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		Faults: f.counterVec("consumer_record_faults_total", "Records sent to the error prefix, by code.", "code"),
 		NumbersRounded: f.counter("consumer_rounded_numbers_total",
 			"Numbers rounded to the nearest double in columns declared as number, which cannot be restored exactly. Inferred columns round none."),
+		TableMisfits: f.counter("consumer_table_misfits_total",
+			"Values kept in the column _extra because the column of the table is of another type. The table's schema and the records disagree."),
 		BytesWritten: f.counter("consumer_written_bytes_total",
 			"Bytes of published files (Firehose: DeliveryToS3.Bytes)."),
 		Freshness: f.gauge("consumer_data_freshness_seconds",
