@@ -35,6 +35,7 @@ import (
 	"aws-streaming-pipeline/record/prefix"
 	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -126,7 +127,7 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 // faultCodes are the codes of error records.
 func faultCodes() []string {
 	var codes []string
-	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes()) {
+	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes(), table.Codes()) {
 		codes = append(codes, c.Name)
 	}
 	return codes

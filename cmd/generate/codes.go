@@ -10,11 +10,12 @@ import (
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/prefix"
 	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/table"
 )
 
 // codes is the table of the codes of error records.
 func codes() string {
-	all := slices.Concat(record.Codes(), prefix.Codes(), schema.Codes(), lambdas.FaultCodes())
+	all := slices.Concat(record.Codes(), prefix.Codes(), schema.Codes(), table.Codes(), lambdas.FaultCodes())
 	slices.SortFunc(all, func(a, b record.Code) int { return cmp.Compare(a.Name, b.Name) })
 	var b strings.Builder
 	b.WriteString("| code | kind | meaning |\n|---|---|---|\n")

@@ -86,11 +86,11 @@ func (f *filler) route(r *record.Record, table *Table) (fileID, *record.Fault) {
 	if err != nil {
 		return fileID{}, asFault(err)
 	}
-	id := fileID{partition: partition}
-	if table != nil {
-		id.table, id.tuple = table, table.Partitioner.Tuple(r)
+	if table == nil {
+		return fileID{partition: partition}, nil
 	}
-	return id, nil
+	tuple, fault := table.Partitioner.Tuple(r)
+	return fileID{partition: partition, table: table, tuple: tuple}, fault
 }
 
 // appendRun appends records of one partition, and keeps at on the one that is worked on. Those that do not fit the format

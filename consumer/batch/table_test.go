@@ -73,6 +73,7 @@ func state(tb testing.TB, data writers.Format, name, partition string) *Table {
 func TestPipeline_PutsOneTupleIntoAFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		w.table = "glue://lake/trips"
 		w.limits = Limits{FileBytes: 20 << 10, Bytes: 4 << 20, Interval: time.Minute, OpenFiles: 7}
 		var current atomic.Pointer[Table]
 		states := make(map[string]*Table)
@@ -144,7 +145,10 @@ func TestPipeline_PutsOneTupleIntoAFile(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				tuple := partitioner.Tuple(&record.Record{Data: []byte(line), Arrival: at})
+				tuple, fault := partitioner.Tuple(&record.Record{Data: []byte(line), Arrival: at})
+				if fault != nil {
+					t.Fatal(fault)
+				}
 				if i == 0 {
 					first = tuple
 				} else if tuple != first {

@@ -140,15 +140,21 @@ func only(fields, leaves []*schema.Field) (kept []*schema.Field) {
 	return kept
 }
 
-// Tuple returns the tuple of a record in an opaque form: two are equal if and only if they are the same tuple. It has no
-// error: what cannot be read of a payload is null, and its fault is found when the record is appended to its file.
-func (p *Partitioner) Tuple(r *record.Record) string {
+// maxTuple bounds the values of a tuple, in bytes. They are stored with every file, in memory, in the outbox and in the table's
+// metadata for as long as the file is in the table, and producers choose them.
+const maxTuple = 1024
+
+// Tuple returns the tuple of a record in an opaque form: two are equal if and only if they are the same tuple. What cannot be
+// read of a payload is null; its fault is found when the record is appended to its file. The only fault is a tuple that is
+// too long.
+func (p *Partitioner) Tuple(r *record.Record) (string, *record.Fault) {
 	c := p.cursors.Get().(*cursor)
 	defer p.cursors.Put(c)
 	if p.sources != nil {
 		c.read(p, r)
 	}
 	c.tuple = c.tuple[:0]
+	size := 0
 	for i := range p.fields {
 		f := &p.fields[i]
 		value, ok := c.valueOf(f, r)
@@ -157,13 +163,21 @@ func (p *Partitioner) Tuple(r *record.Record) string {
 			continue
 		}
 		c.result = f.transform.Append(c.result[:0], value, f.typ)
+		size += len(c.result)
 		c.tuple = append(binary.AppendUvarint(c.tuple, uint64(len(c.result))+1), c.result...)
 	}
 	c.columns = nil
+	if size > maxTuple {
+		c.value, c.result, c.tuple = nil, nil, nil
+		return "", &record.Fault{
+			Type: record.ProcessingFailed, Code: CodeTupleTooLong,
+			Message: fmt.Sprintf("the values by which the table is partitioned take more than %d bytes", maxTuple),
+		}
+	}
 	if string(c.tuple) != c.last {
 		c.last = string(c.tuple)
 	}
-	return c.last
+	return c.last, nil
 }
 
 // Values returns the values of a tuple, one for each field of the spec, encoded as single values of their result types. A nil

@@ -66,6 +66,15 @@ func newPartitioner(columns []Column, s *schema.Schema, fields ...PartitionField
 	return NewPartitioner(v)
 }
 
+// tupleOf is the tuple of a record that has one.
+func tupleOf(p *Partitioner, r *record.Record) string {
+	tuple, fault := p.Tuple(r)
+	if fault != nil {
+		panic(fault)
+	}
+	return tuple
+}
+
 func trip(data string) *record.Record {
 	return &record.Record{SequenceNumber: "4950", Arrival: time.Date(1969, 12, 31, 23, 59, 59, 999e6, time.UTC), Data: []byte(data)}
 }
@@ -102,7 +111,7 @@ func TestPartitioner_ComputesTuplesOfColumns(t *testing.T) {
 		{21, "identity", appendLong(nil, -1000)},
 	} {
 		p := partitioner(t, tripsSchema, PartitionField{1000, "x", c.source, c.transform})
-		if got := p.Values(p.Tuple(trip(payload))); len(got) != 1 || string(got[0]) != string(c.want) || (got[0] == nil) != (c.want == nil) {
+		if got := p.Values(tupleOf(p, trip(payload))); len(got) != 1 || string(got[0]) != string(c.want) || (got[0] == nil) != (c.want == nil) {
 			t.Errorf("%s of column %d: got %x, want %x", c.transform, c.source, got, c.want)
 		}
 	}
@@ -110,19 +119,38 @@ func TestPartitioner_ComputesTuplesOfColumns(t *testing.T) {
 
 func TestPartitioner_HasNullForWhatItCannotRead(t *testing.T) {
 	p := partitioner(t, tripsSchema, PartitionField{1000, "x", 1, "identity"}, PartitionField{1001, "y", 14, "identity"}, PartitionField{1002, "d", 21, "day"})
-	null := p.Values(p.Tuple(trip(`{}`)))
+	null := p.Values(tupleOf(p, trip(`{}`)))
 	for _, data := range []string{``, `null`, `{"text":"a"`, `{"text":"a","in":{"zip":"b"}}x`, `{"text":"a","text":"b"}`, `{"in":7}`, "{\"text\":\"\xff\"}"} {
-		if got := p.Values(p.Tuple(trip(data))); !reflect.DeepEqual(got, null) {
+		if got := p.Values(tupleOf(p, trip(data))); !reflect.DeepEqual(got, null) {
 			t.Errorf("%s: got %x", data, got)
 		}
 	}
-	if got := p.Values(p.Tuple(trip(`{"text":"","in":{"zip":""}}`))); string(got[0]) != "" || got[0] == nil || got[1] == nil || got[2] == nil {
+	if got := p.Values(tupleOf(p, trip(`{"text":"","in":{"zip":""}}`))); string(got[0]) != "" || got[0] == nil || got[1] == nil || got[2] == nil {
 		t.Errorf("empty texts give %x", got)
 	}
 	faulty := trip(`{"text":"a"}`)
 	faulty.Fault = &record.Fault{}
-	if got := p.Values(p.Tuple(faulty)); got[0] != nil {
+	if got := p.Values(tupleOf(p, faulty)); got[0] != nil {
 		t.Errorf("a record with a fault gives %x", got)
+	}
+}
+
+func TestPartitioner_RefusesLongTuples(t *testing.T) {
+	p := partitioner(t, tripsSchema, PartitionField{1000, "x", 1, "identity"}, PartitionField{1001, "y", 14, "identity"})
+	of := func(a, b int) *record.Record {
+		return trip(fmt.Sprintf(`{"text":%q,"in":{"zip":%q}}`, strings.Repeat("a", a), strings.Repeat("b", b)))
+	}
+	if values := p.Values(tupleOf(p, of(1000, 24))); len(values[0]) != 1000 || len(values[1]) != 24 {
+		t.Errorf("got %q", values)
+	}
+	for _, r := range []*record.Record{of(1000, 25), of(1<<20, 0)} {
+		if tuple, fault := p.Tuple(r); fault == nil || fault.Code != CodeTupleTooLong || tuple != "" {
+			t.Errorf("%d bytes: got %d bytes, %v", len(r.Data), len(tuple), fault)
+		}
+	}
+	short := partitioner(t, tripsSchema, PartitionField{1000, "x", 1, "truncate[8]"}, PartitionField{1001, "y", 14, "bucket[8]"})
+	if _, fault := short.Tuple(of(1<<20, 1<<20)); fault != nil {
+		t.Error(fault)
 	}
 }
 
@@ -133,7 +161,7 @@ func TestPartitioner_TellsTuplesApart(t *testing.T) {
 	for _, a := range []string{`null`, `""`, `"a"`, `"ab"`, `"\u0000"`, `"\u0001"`, `"\u0000\u0000"`} {
 		for _, b := range []string{`null`, `""`, `"b"`, `"\u0000"`, `"\u0001"`, `"\u0001\u0001"`} {
 			data := fmt.Sprintf(`{"text":%s,"in":{"zip":%s}}`, a, b)
-			tuple := p.Tuple(trip(data))
+			tuple := tupleOf(p, trip(data))
 			if other, ok := seen[tuple]; ok {
 				t.Errorf("%s and %s have the same tuple", data, other)
 			}
@@ -179,7 +207,7 @@ func TestPartitioner_IsSafeForConcurrentUse(t *testing.T) {
 		all.Go(func() {
 			for j := range 500 {
 				want := fmt.Sprint(i, "-", j%7)
-				if got := p.Values(p.Tuple(trip(`{"text":"` + want + `"}`))); string(got[0]) != want {
+				if got := p.Values(tupleOf(p, trip(`{"text":"`+want+`"}`))); string(got[0]) != want {
 					t.Errorf("got %s, want %s", got[0], want)
 				}
 			}
@@ -248,7 +276,7 @@ func TestPartitioner_AgreesWithTheColumnsOfFiles(t *testing.T) {
 				}
 			}
 			outcomes[name+outcome]++
-			if got := p.Values(p.Tuple(r))[0]; string(got) != string(want) || (got == nil) != (want == nil) {
+			if got := p.Values(tupleOf(p, r))[0]; string(got) != string(want) || (got == nil) != (want == nil) {
 				t.Fatalf("column %d, %s: the tuple has %x, the column %x", field.Source, data[:min(len(data), 1000)], got, want)
 			}
 		}
