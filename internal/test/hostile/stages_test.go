@@ -17,6 +17,7 @@ import (
 	"aws-streaming-pipeline/record/recordtest"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/schema/shred"
+	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/jsonl"
 	"aws-streaming-pipeline/writers/parquet"
@@ -147,6 +148,56 @@ func columns(document string) func(t testing.TB) writers.Format {
 			t.Fatal(err)
 		}
 		return f
+	}
+}
+
+// partitioned is a format before which the partition tuple of a table is computed, whose columns are those of a schema.
+func partitioned(document, partition string) func(t testing.TB) writers.Format {
+	return func(t testing.TB) writers.Format {
+		columns := table.ColumnsOf(parse(t, document))
+		numbered(columns, new(int))
+		terms, err := table.ParsePartition(partition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := table.NewSpec(terms, columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := table.NewView(&table.Definition{Columns: columns, Spec: spec}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := table.NewPartitioner(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := jsonl.New(jsonl.Config{Compression: jsonl.None, Append: func(dst []byte, r *record.Record) ([]byte, error) {
+			if _, fault := p.Tuple(r); fault != nil {
+				return dst, fault
+			}
+			return record.AppendJSONLine(dst, r)
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+}
+
+// numbered gives columns ids.
+func numbered(columns []table.Column, last *int) {
+	for i := range columns {
+		*last++
+		columns[i].ID = *last
+		numbered(columns[i].Fields, last)
+		for _, below := range []*table.Column{columns[i].Key, columns[i].Element} {
+			if below != nil {
+				*last++
+				below.ID = *last
+				numbered(below.Fields, last)
+			}
+		}
 	}
 }
 
@@ -358,6 +409,13 @@ var stages = []stage{
 	}},
 	{name: "InferMembers", format: columns(""), honest: order, grammar: objects("a", "a.b.c"), known: []worst{
 		filled("names that no record had before", "{", "}", `"#":{"#":{"#":[1.5]}}`),
+	}},
+	{name: "Partition", format: partitioned(columnsDocument(), "identity(id),bucket(16,note),truncate(4,"+deep+".x)"), honest: order, grammar: arrays("lines", "id", "maps", "a"), known: []worst{
+		filled("empty objects with 65 columns", `{"lines":[`, "]}", "{}"),
+		filled("an id as long as the record", `{"id":"`, `"}`, "x"),
+	}},
+	{name: "PartitionMembers", format: partitioned(columnsDocument(), "identity(id),bucket(16,note),truncate(4,"+deep+".x)"), honest: order, grammar: objects("tags", deep, "a"), known: []worst{
+		filled("unknown members deep inside", deepBefore, deepAfter, `"#":0`),
 	}},
 	{name: "Inflate", options: record.DecoderOptions{Inflate: true}, format: lines(""), honest: func(size int) []byte { return zip(order(10 * size)) },
 		grammar: grammar{frames: []frame{{`{"a":[`, "]}"}, {`{"a":"`, `"}`}}, units: []string{"0,0", "@", " ", "#"}, joint: ",", pack: func(text []byte) []byte { return zip(bytes.Repeat(text, 1000)) }},
