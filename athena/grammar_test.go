@@ -46,6 +46,23 @@ func grammar(t *testing.T, what string, files []string, into any) {
 	}
 }
 
+func TestDDL_SaysToAnotherGrammarWhatAnIcebergTableIs(t *testing.T) {
+	const file = "../record/schema/testdata/orders_iceberg.sql"
+	understood := make(map[string]created)
+	grammar(t, "ddl", []string{file}, &understood)
+	got := understood[file]
+	want := map[string]string{"table_type": "ICEBERG", "format": "parquet", "write_compression": "zstd"}
+	if got.Name != "orders" || got.External || !got.Exists || got.Location != "s3://bucket/tables/orders/" || !reflect.DeepEqual(got.Properties, want) {
+		t.Errorf("it is understood as %+v", got)
+	}
+	if i := slices.Index(got.Columns, [2]string{"at", "timestamp"}); i < 0 || len(got.Columns) != 8 {
+		t.Errorf("the columns are %v", got.Columns)
+	}
+	if len(got.Partitions) != 3 {
+		t.Errorf("it is partitioned by %v", got.Partitions)
+	}
+}
+
 func TestDDL_SaysToAnotherGrammarWhatTheTablesAre(t *testing.T) {
 	files, err := filepath.Glob("ddl/*.sql")
 	if err != nil {

@@ -25,7 +25,8 @@ def table(path):
         if isinstance(p, exp.ExternalProperty):
             said["external"] = True
         elif isinstance(p, exp.PartitionedByProperty):
-            said["partitions"] = [[c.name, c.kind.sql("hive").lower()] for c in p.this.expressions]
+            # A column of the key, or a transform of an Iceberg table.
+            said["partitions"] = [[c.name, (c.kind if isinstance(c, exp.ColumnDef) else c).sql("hive").lower()] for c in p.this.expressions]
         elif isinstance(p, exp.RowFormatSerdeProperty):
             said["serde"] = text(p.this)
             serde = p.args.get("serde_properties")

@@ -15,6 +15,7 @@ import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/formats"
 	"aws-streaming-pipeline/writers/parquet"
@@ -31,12 +32,14 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("consumer ddl", flag.ContinueOnError)
 	f.SetOutput(out)
 	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key (required)")
-	table := f.String("table", "records", "name of the table, or database.table")
+	named := f.String("table", "records", "name of the table, or database.table")
 	location := f.String("location", "", "location of the files, such as s3://bucket/data/ (required)")
 	tables := formats.All.Names(func(k writers.Kind) bool { return k.Storage != "" })
 	format := f.String("format", parquet.Kind.Name, strings.Join(tables, " or "))
 	partitions := f.String("partitions", "year,month,day,hour", "partition columns of the default PREFIX to declare, or none")
 	from := f.Int("from-year", 2020, "first year of the partition projection")
+	iceberg := f.Bool("iceberg", false, "print an Iceberg table, without partition columns; TABLE_CREATE makes one without a statement")
+	by := f.String("partition-by", "", "partition of an Iceberg table, such as day(at),bucket(16,customer)")
 	if err := f.Parse(args); err != nil {
 		return asHelp(err)
 	}
@@ -51,8 +54,17 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	if kind.Storage == "" {
 		faults = append(faults, fmt.Errorf("-format=%q: want %s", *format, strings.Join(tables, " or ")))
 	}
+	storage := kind.Storage
+	if *iceberg {
+		*partitions, storage = "none", schema.Iceberg
+	}
 	columns, err := projection(*partitions, *from)
 	faults = append(faults, err)
+	transforms, err := icebergPartition(*by)
+	faults = append(faults, err)
+	if *by != "" && !*iceberg {
+		faults = append(faults, fmt.Errorf("-partition-by=%q: want -iceberg, too", *by))
+	}
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
@@ -68,16 +80,29 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	database, name, qualified := strings.Cut(*table, ".")
+	database, name, qualified := strings.Cut(*named, ".")
 	if !qualified {
-		database, name = "", *table
+		database, name = "", *named
 	}
-	text, err := s.DDL(schema.Table{Database: database, Name: name, Location: *location, Storage: kind.Storage, Partitions: columns})
+	text, err := s.DDL(schema.Table{Database: database, Name: name, Location: *location, Storage: storage, Partitions: columns, Transforms: transforms})
 	if err != nil {
 		return err
 	}
 	_, err = io.WriteString(out, text)
 	return err
+}
+
+// icebergPartition parses the partition of an Iceberg table, which is written as TABLE_PARTITION.
+func icebergPartition(text string) ([]schema.Transform, error) {
+	terms, err := table.ParsePartition(text)
+	if err != nil {
+		return nil, fmt.Errorf("-partition-by=%q: %w", text, err)
+	}
+	var list []schema.Transform
+	for _, t := range terms {
+		list = append(list, schema.Transform{Name: t.Transform.Name, Width: t.Transform.Width, Column: t.Column})
+	}
+	return list, nil
 }
 
 // projection declares the time columns of the default PREFIX, so that Athena needs no list of partitions.

@@ -13,6 +13,7 @@ type Storage string
 const (
 	ParquetFiles Storage = "parquet"
 	JSONLines    Storage = "json" // read by the OpenX JSON SerDe
+	Iceberg      Storage = "iceberg"
 )
 
 // Table says what DDL makes of a schema.
@@ -27,6 +28,15 @@ type Table struct {
 	// LocationTemplate is where a partition lies, with ${column} for the columns' values. Empty is the Hive style,
 	// Location followed by column=${column}/ for each.
 	LocationTemplate string
+	// Transforms partition an Iceberg table.
+	Transforms []Transform
+}
+
+// Transform is a partition transform of a column, such as bucket(16, customer).
+type Transform struct {
+	Name   string // of the transform; identity is the column itself
+	Width  int    // of bucket and truncate
+	Column string
 }
 
 // Partition is a partition column.
@@ -50,8 +60,11 @@ var (
 	}
 )
 
-// DDL prints the CREATE EXTERNAL TABLE statement for Athena. Columns are in the schema's order, then _extra for
-// Parquet files, then event_id. An error names every fault of the table.
+// DDL prints the CREATE EXTERNAL TABLE statement for Athena, or CREATE TABLE for an Iceberg table. Columns are in the
+// schema's order, then _extra except for JSON lines, then event_id. An error names every fault of the table.
+//
+// Athena cannot create columns of type timestamptz (Athena User Guide, "Supported data types for Iceberg tables in Athena"),
+// so timestamps are without a time zone, in UTC, and the column _arrived_at is left to the loader, which adds it.
 func (s *Schema) DDL(t Table) (string, error) {
 	if err := t.check(s); err != nil {
 		return "", err
@@ -60,6 +73,15 @@ func (s *Schema) DDL(t Table) (string, error) {
 	name := identifier(t.Name)
 	if t.Database != "" {
 		name = identifier(t.Database) + "." + name
+	}
+	if t.Storage == Iceberg {
+		fmt.Fprintf(&b, "CREATE TABLE IF NOT EXISTS %s (\n%s\n)\n", name, strings.Join(s.columns(t.Storage), ",\n"))
+		if len(t.Transforms) > 0 {
+			b.WriteString("PARTITIONED BY (" + t.transforms() + ")\n")
+		}
+		fmt.Fprintf(&b, "LOCATION %s\nTBLPROPERTIES (\n%s\n);\n", literal(t.Location),
+			list([]Property{{"table_type", "ICEBERG"}, {"format", "parquet"}, {"write_compression", "zstd"}}))
+		return b.String(), nil
 	}
 	fmt.Fprintf(&b, "CREATE EXTERNAL TABLE IF NOT EXISTS %s (\n%s\n)\n", name, strings.Join(s.columns(t.Storage), ",\n"))
 	if len(t.Partitions) > 0 {
@@ -88,8 +110,11 @@ func (t Table) check(s *Schema) error {
 	if !strings.HasPrefix(t.Location, "s3://") || !strings.HasSuffix(t.Location, "/") {
 		faults = append(faults, fmt.Sprintf("location %q is not of the form s3://bucket/prefix/", t.Location))
 	}
-	if t.Storage != ParquetFiles && t.Storage != JSONLines {
-		faults = append(faults, fmt.Sprintf("storage %q is not parquet or json", t.Storage))
+	if t.Storage != ParquetFiles && t.Storage != JSONLines && t.Storage != Iceberg {
+		faults = append(faults, fmt.Sprintf("storage %q is not parquet, json or iceberg", t.Storage))
+	}
+	if t.Storage == Iceberg {
+		faults = append(faults, t.checkIceberg(s)...)
 	}
 	projected := 0
 	for _, p := range t.Partitions {
@@ -112,6 +137,53 @@ func (t Table) check(s *Schema) error {
 	return nil
 }
 
+// checkIceberg finds what an Iceberg table of Athena cannot have.
+func (t Table) checkIceberg(s *Schema) (faults []string) {
+	if len(t.Partitions) > 0 {
+		faults = append(faults, "an Iceberg table has transforms instead of partition columns")
+	}
+	if names := mixedCase(s.Fields, ""); len(names) > 0 {
+		faults = append(faults, fmt.Sprintf("Athena would name the columns %q in lower case, and records would not fill them: let the loader create the table", names))
+	}
+	for _, by := range t.Transforms {
+		if !slices.ContainsFunc(s.Fields, func(f *Field) bool { return f.Name == by.Column }) && by.Column != EventIDColumn {
+			faults = append(faults, fmt.Sprintf("partition by %q: want a column of the schema", by.Column))
+		}
+	}
+	return faults
+}
+
+// mixedCase lists the fields whose names have capital letters, those of groups included.
+func mixedCase(fields []*Field, at string) (names []string) {
+	for _, f := range fields {
+		name := at + f.Name
+		if f.Name != strings.ToLower(f.Name) {
+			names = append(names, name)
+		}
+		for element := f; element != nil; element = element.Element {
+			names = append(names, mixedCase(element.Fields, name+".")...)
+		}
+	}
+	return names
+}
+
+// transforms are those of PARTITIONED BY (Athena User Guide, "Create Iceberg tables").
+func (t Table) transforms() string {
+	var terms []string
+	for _, by := range t.Transforms {
+		column := identifier(by.Column)
+		switch {
+		case by.Name == "identity":
+			terms = append(terms, column)
+		case by.Width > 0:
+			terms = append(terms, fmt.Sprintf("%s(%d, %s)", by.Name, by.Width, column))
+		default:
+			terms = append(terms, by.Name+"("+column+")")
+		}
+	}
+	return strings.Join(terms, ", ")
+}
+
 func (p Partition) athenaType() string {
 	if p.Type == "" {
 		return "string"
@@ -128,7 +200,7 @@ func (s *Schema) columns(storage Storage) []string {
 		}
 		columns = append(columns, column)
 	}
-	if s.Extra && storage == ParquetFiles {
+	if s.Extra && storage != JSONLines {
 		columns = append(columns, fmt.Sprintf("  %s string COMMENT 'members without a column, as JSON'", identifier(ExtraColumn)))
 	}
 	return append(columns, fmt.Sprintf("  %s string COMMENT 'sequence number of the record, and its place in an aggregate'", EventIDColumn))

@@ -202,6 +202,10 @@ func TestDDL_IsWhatAthenaTakes(t *testing.T) {
 		"total":{"type":"number","x-parquet":"decimal(12,2)"},"user":{"type":"object","properties":{"Name":{"type":"string"},"group":{"type":"string"}}},
 		"tags":{"type":"array","items":{"type":"string"}},"attributes":{"type":"object","additionalProperties":{"type":"number"}},
 		"raw":{},"at":{"type":"string","format":"date-time"}}}`)
+	lower := mustParse(t, `{"title":"orders","properties":{
+		"order_id":{"type":"integer","description":"the customer's number"},"date":{"type":"string","format":"date"},
+		"total":{"type":"number","x-parquet":"decimal(12,2)"},"user":{"type":"object","properties":{"name":{"type":"string"}}},
+		"tags":{"type":"array","items":{"type":"string"}},"at":{"type":"string","format":"date-time"}}}`)
 	hours := []schema.Partition{
 		{Name: "day", Projection: []schema.Property{{Key: "type", Value: "date"}, {Key: "range", Value: "2024/01/01,NOW"}, {Key: "format", Value: "yyyy/MM/dd"}}},
 		{Name: "hour", Type: "int", Projection: []schema.Property{{Key: "type", Value: "integer"}, {Key: "range", Value: "0,23"}, {Key: "digits", Value: "2"}}},
@@ -216,6 +220,8 @@ func TestDDL_IsWhatAthenaTakes(t *testing.T) {
 			Partitions: []schema.Partition{{Name: "dt", Projection: []schema.Property{{Key: "type", Value: "date"}, {Key: "range", Value: "2013-07-01,NOW"}, {Key: "format", Value: "yyyy-MM-dd"}}}}}},
 		{"orders_parquet.sql", nested, schema.Table{Name: "orders", Location: "s3://bucket/orders/", Storage: schema.ParquetFiles,
 			Partitions: hours, LocationTemplate: "s3://bucket/orders/${day}/${hour}/"}},
+		{"orders_iceberg.sql", lower, schema.Table{Database: "lake", Name: "orders", Location: "s3://bucket/tables/orders/", Storage: schema.Iceberg,
+			Transforms: []schema.Transform{{Name: "day", Column: "at"}, {Name: "bucket", Width: 16, Column: "order_id"}, {Name: "identity", Column: "date"}}}},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			ddl, err := c.schema.DDL(c.table)
@@ -230,6 +236,18 @@ func TestDDL_IsWhatAthenaTakes(t *testing.T) {
 func TestDDL_NamesEveryFaultOfTheTable(t *testing.T) {
 	_, err := trips(t).DDL(schema.Table{Location: "bucket", Storage: "orc", LocationTemplate: "x", Partitions: []schema.Partition{{Name: "taxi_id"}}})
 	for _, want := range []string{"no name", `"bucket"`, `"orc"`, `"taxi_id"`, "template"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not name %s", err, want)
+		}
+	}
+}
+
+// Athena names columns in lower case, and the daemon fills a column from the member of the same name.
+func TestDDL_RefusesIcebergTablesThatRecordsWouldNotFill(t *testing.T) {
+	s := mustParse(t, `{"properties":{"TRIP_ID":{"type":"string"},"list":{"type":"array","items":{"type":"object","properties":{"Inner":{"type":"string"}}}}}}`)
+	_, err := s.DDL(schema.Table{Name: "trips", Location: "s3://bucket/trips/", Storage: schema.Iceberg,
+		Partitions: []schema.Partition{{Name: "dt"}}, Transforms: []schema.Transform{{Name: "day", Column: "_arrived_at"}}})
+	for _, want := range []string{`"TRIP_ID"`, `"list.Inner"`, `"_arrived_at"`, "transforms instead of partition columns"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not name %s", err, want)
 		}
