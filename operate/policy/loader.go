@@ -13,8 +13,7 @@ import (
 // tablesFolder is where the bucket has tables that are created without a location of their own.
 const tablesFolder = "tables/"
 
-// Loader returns the policy of the loader for valid settings with a table. The commands that take care of a table need
-// Operator's, too.
+// Loader returns the policy of the loader for valid settings with a table.
 func Loader(cfg *consumer.Config, p Place) (iam.Policy, error) {
 	uri, err := table.ParseURI(cfg.TableConfig.Table)
 	if err != nil {
@@ -78,19 +77,44 @@ func (b *builder) commitToS3Tables(uri table.URI) {
 
 // writeMetadata allows reading and writing the metadata of the table, which is where the table is.
 func (b *builder) writeMetadata(uri table.URI) {
+	bucket, folder, known := b.location(uri)
+	if known {
+		folder += "metadata/"
+	}
+	b.allow("WriteMetadata", []string{bucket + "/" + iam.Literal(folder) + "*"}, "s3:GetObject", "s3:PutObject")
+	if uri.Kind == table.Embedded {
+		// So that a missing version is answered with "not found" rather than "forbidden".
+		b.allow("SeeTableBucket", []string{bucket}, "s3:ListBucket")
+	}
+}
+
+// location returns the ARN of the bucket that has the table's metadata, and the folder, or that of all tables if the table's own is
+// not known.
+func (b *builder) location(uri table.URI) (bucket, folder string, known bool) {
 	location := b.cfg.TableLocation
 	if uri.Kind == table.Embedded {
 		location = uri.Location()
 	}
-	bucket, path := b.bucket(), tablesFolder+"*"
-	if location != "" {
-		place := strings.TrimSuffix(strings.TrimPrefix(location, "s3://"), "/") + "/metadata/"
-		name, key, _ := strings.Cut(place, "/")
-		bucket, path = "arn:"+b.place.Partition+":s3:::"+name, iam.Literal(key)+"*"
+	if location == "" {
+		return b.bucket(), tablesFolder, false
 	}
-	b.allow("WriteMetadata", []string{bucket + "/" + path}, "s3:GetObject", "s3:PutObject")
-	if uri.Kind == table.Embedded {
-		// So that a missing version is answered with "not found" rather than "forbidden".
+	name, folder, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(location, "s3://"), "/")+"/", "/")
+	return "arn:" + b.place.Partition + ":s3:::" + name, folder, true
+}
+
+// careForTable allows the commands that take care of a table: they commit as the loader does, compaction writes data
+// files beside the metadata, and orphans are listed and removed.
+func (b *builder) careForTable(uri table.URI) {
+	b.commit(uri)
+	if b.cfg.CheckpointFile == "" {
+		b.allow("BindTable", []string{b.table(b.cfg.Table())}, "dynamodb:PutItem")
+	}
+	if uri.Kind == table.S3Tables {
+		return
+	}
+	bucket, folder, _ := b.location(uri)
+	b.allow("CareForTable", []string{bucket + "/" + iam.Literal(folder) + "*"}, "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
+	if uri.Kind != table.Embedded {
 		b.allow("SeeTableBucket", []string{bucket}, "s3:ListBucket")
 	}
 }

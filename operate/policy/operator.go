@@ -3,11 +3,13 @@ package policy
 import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Operator returns the policy for the operator commands audit, check, checkpoint and redrive. Redrive sends to the
-// daemon's own stream. Positions are imported from the table oldTable, if it is not empty.
+// Operator returns the policy for the operator commands audit, check, checkpoint and redrive, and with TABLE for the
+// loader's, which take care of the table. Redrive sends to the daemon's own stream. Positions are imported from the table
+// oldTable, if it is not empty.
 func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 	b := newBuilder(cfg, p)
 	stream := []string{b.stream()}
@@ -27,6 +29,9 @@ func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 			b.makeTable()
 			b.allow("FindPositions", stream, "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator")
 		}
+	}
+	if uri, err := table.ParseURI(cfg.TableConfig.Table); err == nil {
+		b.careForTable(uri)
 	}
 	b.keys()
 	return b.policy

@@ -117,6 +117,25 @@ func TestLoader_NamesTheNarrowestResources(t *testing.T) {
 	}
 }
 
+func TestOperator_MayCareForTheTable(t *testing.T) {
+	for table, want := range map[string]string{
+		"":                  "",
+		"glue://lake/trips": "arn:aws:s3:::files/tables/*",
+		"s3://lake/a/trips": "arn:aws:s3:::lake/a/trips/*",
+	} {
+		p := policy.Operator(settings(func(c *consumer.Config) { c.TableConfig.Table = table }), policy.Place{}, "")
+		if want == "" {
+			if slices.Contains(p.Actions(), "s3:DeleteObject") {
+				t.Error("without a table objects may be deleted")
+			}
+			continue
+		}
+		if got := strings.Join(resources(t, p, "CareForTable"), ", "); got != want {
+			t.Errorf("%s: CareForTable is on %s, want %s", table, got, want)
+		}
+	}
+}
+
 // A table bucket's other tables are not the loader's, although the ARNs of all look alike.
 func TestLoader_MayCommitToItsOwnTableAlone(t *testing.T) {
 	const bucket = "arn:aws:s3tables:eu-west-1:123456789012:bucket/lake"
@@ -168,7 +187,7 @@ func TestPolicies_HaveNoWildcardsInActionsAndASidEach(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		policies["loader of "+table] = loader
+		policies["loader of "+table], policies["operator of "+table] = loader, policy.Operator(all, place, "")
 	}
 	for name, p := range policies {
 		sids := make(map[string]bool)
