@@ -113,6 +113,9 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 	d.log = svc.Log.With(logkey.Worker, d.worker)
 	d.bucket = newBucketWatch(cfg.Bucket, d.sink.Check, d.log)
 	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())
+	if cfg.TableConfig.Table != "" {
+		d.metrics.LoadInterval.Set(cfg.LoadInterval.Seconds())
+	}
 	for _, code := range faultCodes() {
 		d.metrics.Faults.WithLabelValues(code) // at 0, so that its first increase is seen
 	}

@@ -126,6 +126,10 @@ var alarmCases = map[string]struct{ raised, quiet []planted }{
 			{"consumer_data_freshness_seconds SampleCount": {none, none, 70}, "CPUUtilization SampleCount": {none, none, 35}},
 		},
 	},
+	"-consumer-table": {
+		raised: []planted{{"consumer_table_oldest_seconds Maximum": {901, 901}}},
+		quiet:  []planted{{"consumer_table_oldest_seconds Maximum": {901, 10}}, {}},
+	},
 	"-consumer-retention": {
 		raised: []planted{{"consumer_retention_used_ratio Maximum": {0.51}}},
 		quiet:  []planted{{"consumer_retention_used_ratio Maximum": {0.5}}, {}},

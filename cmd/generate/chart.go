@@ -26,7 +26,7 @@ var ownDefaults = map[string]struct{ value, reason string }{
 // ofOwnValue are settings that other values of the chart set, and what those are.
 var ofOwnValue = map[string]string{
 	"TABLE":       "table.uri",         // which also adds the loader
-	"TABLE_TOKEN": "table.tokenSecret", // values are no place for a secret
+	"TABLE_TOKEN": "table.tokenSecret", // a secret has to be in a Secret
 }
 
 // chartValues puts the settings of the program into values.yaml.

@@ -66,8 +66,8 @@ func TestFill_NeedsBothMarks(t *testing.T) {
 	}
 }
 
-func TestFirst_AreEightSettings(t *testing.T) {
-	if n := strings.Count(firstSettings(), "\n| `"); n != 8 {
+func TestFirst_AreNineSettings(t *testing.T) {
+	if n := strings.Count(firstSettings(), "\n| `"); n != 9 {
 		t.Errorf("the README lists %d settings first", n)
 	}
 }
@@ -88,7 +88,7 @@ func TestTemplate_MakesAParameterOfEachSettingThatIsNotSetByHand(t *testing.T) {
 		}
 	}
 	_, ofLoader, _ := strings.Cut(string(got), "# <settings of the loader>")
-	for name, containers := range map[string]int{"FILE_SIZE": 1, "FORMAT": 2, "TABLE": 2, "TABLE_CREATE": 1} {
+	for name, containers := range map[string]int{"FILE_SIZE": 1, "FORMAT": 2, "TABLE": 2, "LOAD_INTERVAL": 2, "TABLE_CREATE": 1} {
 		variable := "- {Name: " + name + ", Value: !Ref "
 		if n := strings.Count(string(got), variable); n != containers || strings.Contains(ofLoader, variable) != (name != "FILE_SIZE") {
 			t.Errorf("%s is set in %d containers, want %d:\n%s", name, n, containers, ofLoader)

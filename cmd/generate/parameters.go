@@ -39,7 +39,7 @@ var inStack = map[string]ofStack{
 		note:       "It adds the loader to the task. Files go to the bucket of the stack, so it cannot be in a table bucket.",
 	},
 	"TABLE_PARTITION": {pattern: `^.{0,512}$`, constraint: "Transforms of columns, at most 512 characters."},
-	"TABLE_LOCATION":  {pattern: `^(s3://[a-z0-9.-]+(/[^ ]*)?)?$`, constraint: "s3://bucket/prefix, or nothing."},
+	"TABLE_LOCATION":  {pattern: `^(s3://[a-z0-9.-]+(/[^/ ]+)+/?)?$`, constraint: "s3://bucket/prefix, or nothing."},
 	"TABLE_WAREHOUSE": {pattern: `^[^ ]{0,512}$`, constraint: "A name without spaces, or nothing."},
 	"TABLE_SNAPSHOTS": {max: "100000"},
 	"SCHEMA": {
@@ -47,7 +47,7 @@ var inStack = map[string]ofStack{
 		note: "The daemon may read what is under schema/ of the deployment bucket, where the deploy script puts trips.json.",
 	},
 	"MAX_OPEN_FILES": {max: "100000"},
-	"MEMORY_BUDGET":  {note: "A task needs it, 96 MiB, and 128 MiB for the collector."},
+	"MEMORY_BUDGET":  {note: "A task needs it, 96 MiB, 128 MiB for the collector, and with a table 512 MiB for the loader."},
 	"SPOOL_SIZE":     {pattern: `^([1-9]|1[0-6])GiB$`, constraint: "1GiB to 16GiB.", note: "Fargate gives a task 20 GiB of disk."},
 	"SHUTDOWN_GRACE": {
 		pattern:    `^([1-9]|[1-3][0-9]|4[0-5])s$`,
@@ -82,7 +82,7 @@ func template(present []byte) ([]byte, error) {
 			parameters.WriteString(parameter(s))
 			variable := fmt.Sprintf("- {Name: %s, Value: !Ref %s}\n", s.Name, parameterName(s))
 			ofTables := g.Title == "Tables"
-			if !ofTables || s.Name == "TABLE" {
+			if !ofTables || slices.Contains(sharedWithDaemon, s.Name) {
 				variables.WriteString("            " + variable)
 			}
 			if ofTables || slices.Contains(sharedWithLoader, s.Name) {
@@ -100,8 +100,12 @@ func template(present []byte) ([]byte, error) {
 	return between(filled, "              "+openLoader, ofLoader.String(), "              "+endLoader)
 }
 
-// sharedWithLoader are settings that both daemon and loader use. The daemon uses no other setting of tables than TABLE.
-var sharedWithLoader = []string{"MANIFEST_PREFIX", "FORMAT", "SCHEMA", "LOG_LEVEL"}
+// The settings that both daemon and loader use: those of tables that the daemon also uses, and those of others that the loader
+// also uses.
+var (
+	sharedWithDaemon = []string{"TABLE", "LOAD_INTERVAL"}
+	sharedWithLoader = []string{"MANIFEST_PREFIX", "FORMAT", "SCHEMA", "LOG_LEVEL"}
+)
 
 // isSet says that a template names a variable: among those of a container, or among those that it leaves alone.
 func isSet(template, name string) bool {

@@ -10,7 +10,7 @@ import (
 )
 
 // first are the settings that one needs first, in the README's order.
-var first = []string{"STREAM_NAME", "BUCKET", "APPLICATION_NAME", "START_POSITION", "PREFIX", "FORMAT", "COMMIT_INTERVAL", "MEMORY_BUDGET"}
+var first = []string{"STREAM_NAME", "BUCKET", "APPLICATION_NAME", "START_POSITION", "PREFIX", "FORMAT", "COMMIT_INTERVAL", "TABLE", "MEMORY_BUDGET"}
 
 // firstSettings is the README's table.
 func firstSettings() string {

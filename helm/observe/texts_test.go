@@ -15,7 +15,7 @@ import (
 func source(t *testing.T) string {
 	t.Helper()
 	var code strings.Builder
-	for _, folder := range []string{"record", "consumer", "operate", "checkpoint", "writers", "internal/metrics", "cmd/consumer"} {
+	for _, folder := range []string{"record", "consumer", "operate", "checkpoint", "writers", "internal/metrics", "loader", "cmd/consumer"} {
 		err := filepath.WalkDir(filepath.Join("../..", folder), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 				return err
@@ -62,7 +62,7 @@ func TestRunbooks_NameWhatIsThere(t *testing.T) {
 		joined := strings.Join(strings.Fields(string(text)), " ")
 		for _, m := range quoted.FindAllStringSubmatch(joined, -1) {
 			switch word := m[1]; {
-			case strings.HasPrefix(word, "kubectl "), strings.HasPrefix(word, "aws "), strings.HasPrefix(word, "consumer "):
+			case strings.HasPrefix(word, "kubectl "), strings.HasPrefix(word, "aws "), strings.HasPrefix(word, "consumer "), strings.HasPrefix(word, "loader "):
 			case setting.MatchString(word) && !settings[word] && !strings.HasSuffix(word, "_END") && word != "TRIM_HORIZON":
 				t.Errorf("%s: there is no setting %s", page, word)
 			case metric.MatchString(word) && !strings.Contains(code, `"`+word+`"`):

@@ -50,6 +50,7 @@ type Metrics struct {
 	OutboxAge       prometheus.Gauge
 	TableBatches    prometheus.Gauge
 	TableAge        prometheus.Gauge
+	LoadInterval    prometheus.Gauge
 	OutboxFailed    *prometheus.GaugeVec     // reason
 	Files           *prometheus.CounterVec   // kind, reason
 	FileBytes       *prometheus.HistogramVec // kind
@@ -140,6 +141,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		OutboxAge:    f.gauge("consumer_outbox_oldest_seconds", "Age of the oldest unpublished batch of all workers, since it was sealed."),
 		TableBatches: f.gauge("consumer_table_batches", "Batches published and not yet loaded into all of their tables, of all workers."),
 		TableAge:     f.gauge("consumer_table_oldest_seconds", "Age of the oldest batch that is not yet loaded into all of its tables, since it was published."),
+		LoadInterval: f.gauge("consumer_load_interval_seconds", "The setting LOAD_INTERVAL; 0 without TABLE."),
 		OutboxFailed: f.gaugeVec("consumer_outbox_failed_batches",
 			"Batches that this worker failed to publish, by reason: refused (by the bucket), foreign (another object has a file's key), "+
 				"gone (neither upload nor object exists), unavailable; or leaves to others: unknown (a later release committed it). The status page names them.", "reason"),
