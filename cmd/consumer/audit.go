@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
@@ -22,7 +22,7 @@ Exit code: 0 sound, 1 findings, 2 could not be checked.`
 
 // auditOptions are the flags of audit.
 type auditOptions struct {
-	from, to              moment
+	from, to              command.Moment
 	deep, json, strict    bool
 	bucket                string
 	manifests, data, errs string
@@ -32,7 +32,7 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	cfg := toolSettings()
 	var o auditOptions
 	f := newFlags("audit", auditUsage, out)
-	f.Var(&o.from, "from", "audit batches sealed at this `time` or later: "+momentForms+"; default: from the first manifest")
+	f.Var(&o.from, "from", "audit batches sealed at this `time` or later: "+command.MomentForms+"; default: from the first manifest")
 	f.Var(&o.to, "to", "audit batches sealed before this `time`; default: now")
 	f.BoolVar(&o.deep, "deep", false, "read the files, through temporary files in TMPDIR")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
@@ -41,15 +41,15 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.manifests, "manifest-prefix", cfg.ManifestPrefix, "`prefix` of the manifests (MANIFEST_PREFIX)")
 	f.StringVar(&o.data, "prefix", layout.Fixed(cfg.Prefix), "`prefix` to search for files that no manifest lists (from PREFIX)")
 	f.StringVar(&o.errs, "error-prefix", layout.Fixed(cfg.ErrorPrefix), "the same for error files (from ERROR_PREFIX)")
-	if err := parse(f, args); err != nil {
-		return undone(unlessHelp(err))
+	if err := command.Parse(f, args); err != nil {
+		return command.Undone(command.UnlessHelp(err))
 	}
 	if o.bucket == "" {
-		return undone(errors.New("audit: no bucket: set BUCKET or --bucket"))
+		return command.Undone(errors.New("audit: no bucket: set BUCKET or --bucket"))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
-		return undone(err)
+		return command.Undone(err)
 	}
 	prefixes := []string{o.data}
 	if cfg.ErrorPrefix != "" || o.errs != "" { // otherwise error files are under the data prefix
@@ -62,22 +62,12 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		err = fmt.Errorf("audit did not finish: %w", err)
 	}
-	// The findings of an unfinished audit are printed, but it exits with exitUndone.
-	if err = errors.Join(printReport(out, o.json, report, report.WriteText), err); err != nil {
-		return undone(err)
+	// The findings of an unfinished audit are printed, but it exits with command.ExitUndone.
+	if err = errors.Join(command.Print(out, o.json, report, report.WriteText), err); err != nil {
+		return command.Undone(err)
 	}
 	if !report.Clean(o.strict) {
-		return &exitError{exitFindings, errors.New("audit: there are findings")}
+		return &command.ExitError{command.ExitFindings, errors.New("audit: there are findings")}
 	}
 	return nil
-}
-
-// printReport writes a report as JSON or as text.
-func printReport(out io.Writer, asJSON bool, report any, text func(io.Writer) error) error {
-	if !asJSON {
-		return text(out)
-	}
-	e := json.NewEncoder(out)
-	e.SetIndent("", "  ")
-	return e.Encode(report)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/uuid"
 
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/check"
 	"aws-streaming-pipeline/operate/objects"
 )
@@ -28,21 +29,21 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("check", checkUsage, out)
 	within := f.Duration("within", cfg.CommitInterval+time.Minute, "`time` to wait; default: COMMIT_INTERVAL plus a minute")
 	payload := f.String("payload", "", "JSON `object` to send, needed if records must match a schema; default: an object with an id")
-	if err := parse(f, args); err != nil {
-		return undone(unlessHelp(err))
+	if err := command.Parse(f, args); err != nil {
+		return command.Undone(command.UnlessHelp(err))
 	}
 	stream := cfg.StreamID()
 	if stream == "" || cfg.Bucket == "" {
-		return undone(errors.New("check: STREAM_NAME and BUCKET must be set"))
+		return command.Undone(errors.New("check: STREAM_NAME and BUCKET must be set"))
 	}
 	if *payload == "" {
 		*payload = fmt.Sprintf(`{"consumer_check":%q}`, uuid.NewString())
 	} else if !json.Valid([]byte(*payload)) {
-		return undone(fmt.Errorf("check: --payload=%s: want JSON", *payload))
+		return command.Undone(fmt.Errorf("check: --payload=%s: want JSON", *payload))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
-		return undone(err)
+		return command.Undone(err)
 	}
 	began := time.Now()
 	late := fmt.Errorf("waited for %v", *within)
@@ -69,11 +70,11 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	}
 	switch {
 	case errors.Is(err, late) || err != nil && len(records) > 0:
-		return &exitError{exitFindings, fmt.Errorf("check: not delivered: %w", err)}
+		return &command.ExitError{command.ExitFindings, fmt.Errorf("check: not delivered: %w", err)}
 	case err != nil:
-		return undone(fmt.Errorf("check: %w", err))
+		return command.Undone(fmt.Errorf("check: %w", err))
 	case refused > 0:
-		return &exitError{exitFindings, fmt.Errorf("check: %d records went to the error prefix: set a --payload that matches the stream's schema", refused)}
+		return &command.ExitError{command.ExitFindings, fmt.Errorf("check: %d records went to the error prefix: set a --payload that matches the stream's schema", refused)}
 	}
 	_, err = fmt.Fprintf(out, "delivered within %v\n", time.Since(began).Round(100*time.Millisecond))
 	return err

@@ -12,6 +12,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/operate/positions"
 )
@@ -39,9 +40,9 @@ func checkpoints(ctx context.Context, args []string, out io.Writer) error {
 	}
 	run, ok := commands[args[0]]
 	if !ok {
-		return undone(fmt.Errorf("unknown command \"checkpoint %s\"\n%s", args[0], checkpointUsage))
+		return command.Undone(fmt.Errorf("unknown command \"checkpoint %s\"\n%s", args[0], checkpointUsage))
 	}
-	return undone(unlessHelp(run(ctx, args[1:], out)))
+	return command.Undone(command.UnlessHelp(run(ctx, args[1:], out)))
 }
 
 // openTable opens an existing table.
@@ -70,7 +71,7 @@ func showTable(ctx context.Context, args []string, out io.Writer) (err error) {
 	f := newFlags("checkpoint show", showUsage, out)
 	asJSON := f.Bool("json", false, "print JSON")
 	batch := f.String("batch", "", "print the batch with this `id` in the outbox instead, as JSON")
-	if err := parse(f, args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return err
 	}
 	store, err := openTable(ctx, toolSettings())
@@ -83,14 +84,14 @@ func showTable(ctx context.Context, args []string, out io.Writer) (err error) {
 		if err != nil {
 			return fmt.Errorf("batch %s: %w", *batch, err)
 		}
-		return printReport(out, true, b, nil)
+		return command.Print(out, true, b, nil)
 	}
 	snap, err := store.Scan(ctx)
 	if err != nil {
 		return err
 	}
 	t := positions.NewTable(snap, time.Now())
-	return printReport(out, *asJSON, t, t.WriteText)
+	return command.Print(out, *asJSON, t, t.WriteText)
 }
 
 // lists reads the file lists that batches keep in the bucket instead of the table. It loads an AWS account only when it

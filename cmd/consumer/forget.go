@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
 )
 
@@ -33,7 +34,7 @@ func forgetBatch(ctx context.Context, args []string, out io.Writer) (err error) 
 	id := f.String("batch", "", "`id` of the batch (required)")
 	missing := f.String("missing", "", "what happened to the missing files: delivered or lost")
 	yes := f.Bool("yes", false, "do not ask for confirmation")
-	if err := parse(f, args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return err
 	}
 	if *id == "" {
@@ -81,7 +82,7 @@ func runForget(ctx context.Context, outbox positions.Outbox, id string, fate pos
 	if fate == positions.Lost {
 		printRewind(out, r.Batch)
 	}
-	if ask != nil && !confirmed(ask, out) {
+	if ask != nil && !command.Confirmed(ask, out) {
 		return errors.New("nothing was removed")
 	}
 	if err := outbox.Forget(ctx, r, fate); err != nil {

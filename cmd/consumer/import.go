@@ -12,6 +12,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/takeover"
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
 )
 
@@ -31,7 +32,7 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("checkpoint import", importUsage, out)
 	from := f.String("from", "", "`name` of the other consumer's table (required)")
 	reread := f.Bool("reread-aggregates", false, "if the other consumer stopped inside a KPL aggregate, begin at the aggregate's arrival time: records that it had processed are delivered twice")
-	if err := parse(f, args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return err
 	}
 	if toolSettings().CheckpointFile != "" {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,11 +8,11 @@ import (
 	"os"
 	"os/user"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
 )
 
@@ -49,7 +48,7 @@ func setShards(ctx context.Context, args []string, out io.Writer) error {
 func moveShards(ctx context.Context, name, usage string, args []string, out io.Writer) (err error) {
 	cfg := toolSettings()
 	m := positions.Mover{Ahead: name == "set"}
-	var shards list
+	var shards command.List
 	var to string
 	f := newFlags("checkpoint "+name, usage, out)
 	f.Var(&shards, "shard", "`id` of a shard; may be repeated")
@@ -60,7 +59,7 @@ func moveShards(ctx context.Context, name, usage string, args []string, out io.W
 	bucket := f.String("bucket", cfg.Bucket, "`name` of the bucket for the note (BUCKET)")
 	manifests := f.String("manifest-prefix", cfg.ManifestPrefix, "`prefix` of the manifests (MANIFEST_PREFIX)")
 	noNote := f.Bool("no-note", false, "write no note; audits will report the move as a fault")
-	if err := parse(f, args); err != nil {
+	if err := command.Parse(f, args); err != nil {
 		return err
 	}
 	if m.To, err = parsePosition(to, time.Now()); err != nil {
@@ -101,7 +100,7 @@ func parsePosition(text string, now time.Time) (checkpoint.Position, error) {
 	if p.Validate() == nil {
 		return p, nil
 	}
-	if t, err := parseMoment(text, now); err == nil {
+	if t, err := command.ParseMoment(text, now); err == nil {
 		return checkpoint.AtTimestamp(t), nil
 	}
 	return "", errors.New("want " + positionForms)
@@ -122,7 +121,7 @@ func runMoves(ctx context.Context, m positions.Mover, shards []string, ask io.Re
 		_, err := fmt.Fprintln(out, "nothing to move")
 		return err
 	}
-	if ask != nil && !confirmed(ask, out) {
+	if ask != nil && !command.Confirmed(ask, out) {
 		return errors.New("nothing was moved")
 	}
 	for i, s := range steps {
@@ -153,13 +152,6 @@ func printMove(out io.Writer, before, now checkpoint.Lease) (err error) {
 		_, err = fmt.Fprintf(out, "moved %s: %s -> %s, lease counter %d\n", now.Shard, before.Checkpoint, now.Checkpoint, now.Counter)
 	}
 	return err
-}
-
-// confirmed asks for confirmation. Only "yes" confirms.
-func confirmed(in io.Reader, out io.Writer) bool {
-	fmt.Fprint(out, "\nType yes to continue: ")
-	line, err := bufio.NewReader(in).ReadString('\n')
-	return (err == nil || errors.Is(err, io.EOF)) && strings.TrimSpace(line) == "yes"
 }
 
 // operator returns the user and the host that run this command, as far as the system knows them.

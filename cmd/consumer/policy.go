@@ -12,6 +12,7 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/operate/policy"
 )
@@ -36,8 +37,8 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	operator := f.Bool("operator", false, "print the policy for the operators' commands")
 	loader := f.Bool("loader", false, "print the policy for the loader, which shares the daemon's role where both run in one pod or task")
 	oldTable := f.String("import-table", "", "with --operator: `name` of the table that checkpoint import reads")
-	if err := parse(f, args); err != nil {
-		return unlessHelp(err)
+	if err := command.Parse(f, args); err != nil {
+		return command.UnlessHelp(err)
 	}
 	cfg, err := consumer.LoadConfig()
 	if err != nil {

@@ -23,20 +23,20 @@ func TestProbe_SaysWhetherTheDaemonIsAlive(t *testing.T) {
 		t.Setenv("HTTP_ADDRESS", address)
 		var out bytes.Buffer
 		code, asked = http.StatusOK, ""
-		if err := dispatch(t.Context(), []string{"probe"}, &out); err != nil || asked != "GET /healthz" || !strings.Contains(out.String(), "as it is") {
+		if err := program.Dispatch(t.Context(), []string{"probe"}, &out); err != nil || asked != "GET /healthz" || !strings.Contains(out.String(), "as it is") {
 			t.Errorf("%s: asked %q, says %q: %v", address, asked, &out, err)
 		}
 		code = http.StatusServiceUnavailable
-		if err := dispatch(t.Context(), []string{"probe"}, &out); err == nil || !strings.Contains(err.Error(), `503 Service Unavailable: {"status":"as it is"}`) {
+		if err := program.Dispatch(t.Context(), []string{"probe"}, &out); err == nil || !strings.Contains(err.Error(), `503 Service Unavailable: {"status":"as it is"}`) {
 			t.Errorf("%s: a daemon that is not alive: %v", address, err)
 		}
 	}
 	daemon.Close()
-	if err := dispatch(t.Context(), []string{"probe"}, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "ask the daemon") {
+	if err := program.Dispatch(t.Context(), []string{"probe"}, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "ask the daemon") {
 		t.Errorf("nobody answers: %v", err)
 	}
 	t.Setenv("HTTP_ADDRESS", "")
-	if err := dispatch(t.Context(), []string{"probe"}, new(bytes.Buffer)); err == nil {
+	if err := program.Dispatch(t.Context(), []string{"probe"}, new(bytes.Buffer)); err == nil {
 		t.Error("there is no address, and no error")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/uuid"
 
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/redrive"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -28,8 +29,8 @@ Exit code: 0 all sent, 1 lines are in doubt, refused or unreadable, 2 the run di
 func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	cfg := toolSettings()
 	c := redrive.Config{Run: uuid.Must(uuid.NewV7()).String()}
-	var from, to moment
-	var codes list
+	var from, to command.Moment
+	var codes command.List
 	var inDoubt string
 	var asJSON bool
 	f := newFlags("redrive", redriveUsage, out)
@@ -38,37 +39,37 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&c.Prefix, "prefix", layout.Fixed(cfg.ErrorPrefix), "`prefix` of the error objects (from ERROR_PREFIX)")
 	f.StringVar(&c.MarkerPrefix, "marker-prefix", layout.RedriveFolder, "`prefix` of the markers; use the same one in every run")
 	f.Var(&codes, "code", "only lines with this error `code`; may be repeated")
-	f.Var(&from, "from", "only records that arrived at this `time` or later: "+momentForms)
+	f.Var(&from, "from", "only records that arrived at this `time` or later: "+command.MomentForms)
 	f.Var(&to, "to", "only records that arrived before this `time`")
 	f.BoolVar(&c.DryRun, "dry-run", false, "count the lines, send nothing")
 	f.IntVar(&c.Rate, "rate", 500, "maximum `records` per second, to leave room for producers; 0: unlimited")
 	f.StringVar(&inDoubt, "in-doubt", string(redrive.Leave), "what to do with lines in doubt: leave, send (perhaps twice) or skip (perhaps never)")
 	f.BoolVar(&asJSON, "json", false, "print the report as JSON")
-	if err := parse(f, args); err != nil {
-		return undone(unlessHelp(err))
+	if err := command.Parse(f, args); err != nil {
+		return command.Undone(command.UnlessHelp(err))
 	}
 	c.Codes, c.From, c.To, c.InDoubt = codes, from.Time, to.Time, redrive.Decision(inDoubt)
 	if c.Prefix == "" {
-		return undone(errors.New("redrive: error objects need a prefix of their own: set ERROR_PREFIX or --prefix"))
+		return command.Undone(errors.New("redrive: error objects need a prefix of their own: set ERROR_PREFIX or --prefix"))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
-		return undone(err)
+		return command.Undone(err)
 	}
 	c.Log = newLogger(cfg)
 	report, err := redrive.Run(ctx, bucketClient(account, cfg), kinesis.NewFromConfig(account), c)
 	if err != nil && report.Codes == nil {
-		return undone(err) // nothing was sent
+		return command.Undone(err) // nothing was sent
 	}
 	if err != nil {
 		err = fmt.Errorf("redrive did not finish: %w", err)
 	}
-	printed := printReport(out, asJSON, report, report.WriteText)
+	printed := command.Print(out, asJSON, report, report.WriteText)
 	if err = errors.Join(printed, err); err != nil {
-		return undone(err)
+		return command.Undone(err)
 	}
 	if !report.Settled() {
-		return &exitError{exitFindings, errors.New("redrive: some lines need a decision")}
+		return &command.ExitError{command.ExitFindings, errors.New("redrive: some lines need a decision")}
 	}
 	return nil
 }

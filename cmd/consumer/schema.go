@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/table"
@@ -181,8 +182,8 @@ func schemaFromRegistry(ctx context.Context, args []string, out io.Writer) error
 	f.IntVar(&name.Version, "version", 0, "`number` of the version; default: the latest")
 	id := f.String("version-id", "", "`UUID` of a version, instead of the names")
 	message := f.String("message", "", "full `name` of the records' Protobuf message; default: the one that is not a field of another")
-	if err := parse(f, args); err != nil {
-		return unlessHelp(err)
+	if err := command.Parse(f, args); err != nil {
+		return command.UnlessHelp(err)
 	}
 	if (name.Schema == "") == (*id == "") {
 		return fmt.Errorf("--schema=%q and --version-id=%q: want exactly one of them", name.Schema, *id)

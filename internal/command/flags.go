@@ -1,0 +1,97 @@
+package command
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// Flags returns the flags of a command of a program. The usage begins with the command's name.
+func Flags(program, name, usage string, out io.Writer) *flag.FlagSet {
+	f := flag.NewFlagSet(name, flag.ContinueOnError)
+	f.SetOutput(out)
+	f.Usage = func() {
+		fmt.Fprintf(out, "usage: %s %s\n\n", program, usage)
+		f.PrintDefaults()
+	}
+	return f
+}
+
+// ErrHelp means that help was requested and has been printed.
+var ErrHelp = flag.ErrHelp
+
+// Parse reads flags and rejects other arguments.
+func Parse(f *flag.FlagSet, args []string) error {
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	if f.NArg() > 0 {
+		return fmt.Errorf("%s takes only flags, got %q", f.Name(), f.Arg(0))
+	}
+	return nil
+}
+
+// UnlessHelp turns ErrHelp into success.
+func UnlessHelp(err error) error {
+	if errors.Is(err, ErrHelp) {
+		return nil
+	}
+	return err
+}
+
+// Moment is a flag for a time: RFC 3339, a UTC day, or a duration before now.
+type Moment struct{ time.Time }
+
+// MomentForms says what a Moment may be.
+const MomentForms = "an RFC 3339 time such as 2026-01-31T00:00:00Z, a day such as 2026-01-31, or how long ago, such as 36h"
+
+func (m *Moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.Format(time.RFC3339)
+}
+
+// Set implements flag.Value.
+func (m *Moment) Set(text string) (err error) {
+	m.Time, err = ParseMoment(text, time.Now())
+	return err
+}
+
+// ParseMoment parses a Moment.
+func ParseMoment(text string, now time.Time) (time.Time, error) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d).UTC(), nil
+	}
+	return time.Time{}, errors.New("want " + MomentForms)
+}
+
+// List is a flag that may be given several times.
+type List []string
+
+func (l *List) String() string { return strings.Join(*l, ",") }
+
+// Set implements flag.Value.
+func (l *List) Set(text string) error {
+	*l = append(*l, text)
+	return nil
+}
+
+// Print writes a report as JSON or as text.
+func Print(out io.Writer, asJSON bool, report any, text func(io.Writer) error) error {
+	if !asJSON {
+		return text(out)
+	}
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(report)
+}
