@@ -35,6 +35,8 @@ type seat struct {
 	name   string // of the table
 	loader string // this one's id
 
+	turn chan struct{} // taken by whoever reads or writes the item in the store
+
 	mu   sync.Mutex
 	item checkpoint.Table // as read or written last
 	seen time.Time        // when item.Version was first seen
@@ -45,14 +47,27 @@ type seat struct {
 }
 
 func newSeat(store checkpoint.Tables, name, loader string) *seat {
-	return &seat{store: store, name: name, loader: loader, taken: make(chan struct{}, 1)}
+	return &seat{store: store, name: name, loader: loader, turn: make(chan struct{}, 1), taken: make(chan struct{}, 1)}
+}
+
+// begin waits for the turn. done releases it.
+func (s *seat) begin(ctx context.Context) (done func(), err error) {
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // beat keeps the seat or, if nobody has it, takes it.
 func (s *seat) beat(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held {
+	done, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if held, _ := s.holds(); held {
 		return s.put(ctx, s.item.Definition)
 	}
 	if err := s.read(ctx); err != nil {
@@ -67,8 +82,10 @@ func (s *seat) beat(ctx context.Context) error {
 		}
 		return err
 	}
+	s.mu.Lock()
 	s.held = true
 	s.term++
+	s.mu.Unlock()
 	select {
 	case s.taken <- struct{}{}:
 	default:
@@ -76,7 +93,7 @@ func (s *seat) beat(ctx context.Context) error {
 	return nil
 }
 
-// read reads the item. The caller holds the mutex.
+// read reads the item. The caller has the turn.
 func (s *seat) read(ctx context.Context) error {
 	item, err := s.store.Table(ctx, s.name)
 	if errors.Is(err, checkpoint.ErrNotFound) {
@@ -90,13 +107,15 @@ func (s *seat) read(ctx context.Context) error {
 }
 
 func (s *seat) note(item checkpoint.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if item.Version != s.item.Version || s.seen.IsZero() {
 		s.seen = time.Now()
 	}
 	s.item = item
 }
 
-// put writes the item in this loader's name. The caller holds the mutex.
+// put writes the item in this loader's name. The caller has the turn, so that only it changes s.item meanwhile.
 func (s *seat) put(ctx context.Context, definition json.RawMessage) error {
 	item := s.item
 	item.Loader, item.Definition = s.loader, definition
@@ -114,8 +133,15 @@ func (s *seat) put(ctx context.Context, definition json.RawMessage) error {
 	if s.item.Loader == s.loader {
 		return nil // an earlier write of this loader, whose answer was lost; the next beat goes on from there
 	}
-	s.held = false
+	s.give()
 	return errDeposed
+}
+
+// give notes that the seat is another's, or nobody's.
+func (s *seat) give() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = false
 }
 
 // holds reports whether this loader is elected, as far as it knows, and the id of the one that is.
@@ -123,6 +149,13 @@ func (s *seat) holds() (held bool, loader string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.held, s.item.Loader
+}
+
+// holdsSince reports whether this loader has been elected all through the term.
+func (s *seat) holdsSince(term int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.held && s.term == term
 }
 
 // definition returns the Definition in the item, nil if there is none, and the term for define. Ask for it before the table is
@@ -147,9 +180,12 @@ func (s *seat) define(ctx context.Context, term int, d *table.Definition) (chang
 	if err != nil {
 		return false, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.held || s.term != term {
+	done, err := s.begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	if !s.holdsSince(term) {
 		return false, errDeposed
 	}
 	if same(text, s.item.Definition) {
@@ -169,15 +205,18 @@ func same(a, b json.RawMessage) bool {
 
 // leave gives the seat up, so that another loader need not wait for silence.
 func (s *seat) leave(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.held {
+	done, err := s.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if held, _ := s.holds(); !held {
 		return nil
 	}
-	s.held = false
+	s.give()
 	item := s.item
 	item.Loader = ""
-	_, err := s.store.PutTable(ctx, item)
+	_, err = s.store.PutTable(ctx, item)
 	if errors.Is(err, checkpoint.ErrConflict) {
 		return nil // another loader has it, or will after a while
 	}
