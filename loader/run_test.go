@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -186,6 +188,13 @@ func (s *stage) item() checkpoint.Table {
 	s.t.Helper()
 	item, err := s.store.Table(s.t.Context(), trips)
 	return must(s.t, item, err)
+}
+
+// get asks the loader's port.
+func get(l *loader.Loader, path string) (code int, body string) {
+	w := httptest.NewRecorder()
+	l.Handler(prometheus.NewRegistry()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w.Code, w.Body.String()
 }
 
 func TestLoader_LoadsAndForgets(t *testing.T) {
@@ -428,6 +437,9 @@ func TestLoader_LetsNoBatchBlockTheOthers(t *testing.T) {
 		if want := map[loader.Reason]int{loader.ListLost: 1, loader.ListUnread: 41, loader.BadDescription: 1, loader.OtherUUID: 1, loader.Unfit: 1}; !maps.Equal(reasons, want) {
 			t.Errorf("stuck are %v, want %v: %+v", reasons, want, l.Status().Stuck)
 		}
+		if code, body := get(l, "/"); code != http.StatusOK || !strings.Contains(body, "written for the table with UUID") || !strings.Contains(body, "foreign") {
+			t.Errorf("the page answers %d: %s", code, body)
+		}
 		if n := strings.Count(s.logs.String(), "a batch cannot be loaded"); n != 45 {
 			t.Errorf("%d lines of log name stuck batches, want one each", n)
 		}
@@ -455,6 +467,12 @@ func TestLoader_RefusesAnotherTable(t *testing.T) {
 		err := l.Health()
 		if err == nil || !strings.Contains(err.Error(), `its UUID is "another", that of the table until now is "11111111-`) || !strings.Contains(err.Error(), "loader rebind") {
 			t.Errorf("health: %v", err)
+		}
+		if code, body := get(l, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "loader rebind") {
+			t.Errorf("/readyz answers %d: %s", code, body)
+		}
+		if code, _ := get(l, "/healthz"); code != http.StatusOK {
+			t.Errorf("/healthz answers %d, although a restart does not help", code)
 		}
 		if !slices.Equal(s.waits(), []string{"one"}) {
 			t.Errorf("the outbox has %q", s.waits())
