@@ -7,20 +7,26 @@ import (
 	"aws-streaming-pipeline/internal/settings"
 )
 
-// HTTPConfig sets the address of the status page.
+// HTTPConfig sets the addresses of the status pages.
 type HTTPConfig struct {
-	HTTPAddress string `envconfig:"HTTP_ADDRESS" default:":8080" desc:"Address of the status page, /metrics, /healthz and /readyz. An empty value turns them off."`
+	HTTPAddress       string `envconfig:"HTTP_ADDRESS" default:":8080" desc:"Address of the status page, /metrics, /healthz and /readyz. An empty value turns them off."`
+	LoaderHTTPAddress string `envconfig:"LOADER_HTTP_ADDRESS" default:":8081" desc:"The same for the loader of TABLE, which may run beside the daemon."`
 }
 
 func (c *HTTPConfig) check(f *settings.Faults) {
-	if c.HTTPAddress == "" {
-		return
+	f.Check(isAddress(c.HTTPAddress), "HTTP_ADDRESS", "host:port or :port")
+	f.Check(isAddress(c.LoaderHTTPAddress), "LOADER_HTTP_ADDRESS", "host:port or :port")
+}
+
+func isAddress(text string) bool {
+	if text == "" {
+		return true
 	}
-	_, port, err := net.SplitHostPort(c.HTTPAddress)
+	_, port, err := net.SplitHostPort(text)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
-	f.Check(err == nil, "HTTP_ADDRESS", "host:port or :port")
+	return err == nil
 }
 
 // ProcessConfig sets how the process shuts down and logs.
