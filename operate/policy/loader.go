@@ -83,7 +83,7 @@ func (b *builder) writeMetadata(uri table.URI) {
 	}
 	b.allow("WriteMetadata", []string{bucket + "/" + iam.Literal(folder) + "*"}, "s3:GetObject", "s3:PutObject")
 	if uri.Kind == table.Embedded {
-		// So that a missing version is answered with "not found" rather than "forbidden".
+		// A listing finds the newest version.
 		b.allow("SeeTableBucket", []string{bucket}, "s3:ListBucket")
 	}
 }
