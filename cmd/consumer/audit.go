@@ -67,7 +67,7 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 		return command.Undone(err)
 	}
 	if !report.Clean(o.strict) {
-		return &command.ExitError{command.ExitFindings, errors.New("audit: there are findings")}
+		return &command.ExitError{Code: command.ExitFindings, Err: errors.New("audit: there are findings")}
 	}
 	return nil
 }

@@ -70,11 +70,11 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	}
 	switch {
 	case errors.Is(err, late) || err != nil && len(records) > 0:
-		return &command.ExitError{command.ExitFindings, fmt.Errorf("check: not delivered: %w", err)}
+		return &command.ExitError{Code: command.ExitFindings, Err: fmt.Errorf("check: not delivered: %w", err)}
 	case err != nil:
 		return command.Undone(fmt.Errorf("check: %w", err))
 	case refused > 0:
-		return &command.ExitError{command.ExitFindings, fmt.Errorf("check: %d records went to the error prefix: set a --payload that matches the stream's schema", refused)}
+		return &command.ExitError{Code: command.ExitFindings, Err: fmt.Errorf("check: %d records went to the error prefix: set a --payload that matches the stream's schema", refused)}
 	}
 	_, err = fmt.Fprintf(out, "delivered within %v\n", time.Since(began).Round(100*time.Millisecond))
 	return err

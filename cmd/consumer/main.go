@@ -16,17 +16,17 @@ var program = command.Program{
 	Name: "consumer", About: "Delivers a Kinesis stream to large files in S3, every record exactly once.",
 	Environment: "AWS credentials, region and endpoints come from the standard variables (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, ...).",
 	Commands: []command.Command{
-		{"run", "deliver records until SIGTERM; the default", runDaemon},
-		{"ddl", "print the Athena table of a schema", printDDL},
-		{"schema", "propose a schema from samples (schema infer FILE), or fetch one from a registry (schema from-registry)", schemaTools},
-		{"audit", "prove from the manifests and the bucket that every record was delivered once", auditBucket},
-		{"checkpoint", "show the lease table, move positions, or import them from another consumer", checkpoints},
-		{"check", "send a record to each shard and wait for the files that hold them", checkDelivery},
-		{"redrive", "send error records back to a stream", redriveErrors},
-		{"policy", "print the minimal IAM policy for the daemon with these settings, or with --operator for these commands", printPolicy},
-		{"probe", "check that the daemon with these settings is alive on this host", probe},
-		{"settings", "list the environment variables", settings},
-		{"version", "print the version", func(_ context.Context, _ []string, out io.Writer) error {
+		{Name: "run", About: "deliver records until SIGTERM; the default", Run: runDaemon},
+		{Name: "ddl", About: "print the Athena table of a schema", Run: printDDL},
+		{Name: "schema", About: "propose a schema from samples (schema infer FILE), or fetch one from a registry (schema from-registry)", Run: schemaTools},
+		{Name: "audit", About: "prove from the manifests and the bucket that every record was delivered once", Run: auditBucket},
+		{Name: "checkpoint", About: "show the lease table, move positions, or import them from another consumer", Run: checkpoints},
+		{Name: "check", About: "send a record to each shard and wait for the files that hold them", Run: checkDelivery},
+		{Name: "redrive", About: "send error records back to a stream", Run: redriveErrors},
+		{Name: "policy", About: "print the minimal IAM policy for the daemon with these settings, or with --operator for these commands", Run: printPolicy},
+		{Name: "probe", About: "check that the daemon with these settings is alive on this host", Run: probe},
+		{Name: "settings", About: "list the environment variables", Run: settings},
+		{Name: "version", About: "print the version", Run: func(_ context.Context, _ []string, out io.Writer) error {
 			_, err := fmt.Fprintln(out, version.String())
 			return err
 		}},

@@ -69,7 +69,7 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 		return command.Undone(err)
 	}
 	if !report.Settled() {
-		return &command.ExitError{command.ExitFindings, errors.New("redrive: some lines need a decision")}
+		return &command.ExitError{Code: command.ExitFindings, Err: errors.New("redrive: some lines need a decision")}
 	}
 	return nil
 }
