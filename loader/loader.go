@@ -58,6 +58,12 @@ type State interface {
 	Evolve(ctx context.Context, wanted []table.Column) (changed bool, refused []table.Column, err error)
 }
 
+// Caretaker is implemented by a Destination that needs care from time to time, beside loading.
+type Caretaker interface {
+	// Care does what is due. Its writes are conditional on the table being as it was read, and its errors stop nothing.
+	Care(ctx context.Context) error
+}
+
 // Addition is what one write adds to a table.
 type Addition struct {
 	// Batches are those to load. Their Files are the data files alone, each with a description that Check has passed.

@@ -54,6 +54,7 @@ type Loader struct {
 	stuck       stuck
 	refused     columns
 	evolveAfter time.Time
+	cared       time.Time
 	sent        map[string]totals // batches of the last write, until the ledger is read
 
 	mu     sync.Mutex
@@ -127,6 +128,21 @@ func (l *Loader) beat(ctx context.Context) {
 	}
 }
 
+// careEvery is the time between two calls of Care.
+const careEvery = 30 * time.Minute
+
+// care has the destination cared for. A failure waits for the next time: nothing depends on it.
+func (l *Loader) care(ctx context.Context) {
+	to, ok := l.to.(Caretaker)
+	if !ok || time.Since(l.cared) < careEvery {
+		return
+	}
+	l.cared = time.Now()
+	if err := boundedCall(ctx, tableBound, to.Care); err != nil {
+		l.log.Warn("the table was not cared for and will be later", logkey.Error, err)
+	}
+}
+
 // rounds loads until ctx ends or another loader has taken over. Calls outlasts ctx by the grace period.
 func (l *Loader) rounds(ctx, calls context.Context) {
 	for failures := 0; ctx.Err() == nil; {
@@ -136,6 +152,9 @@ func (l *Loader) rounds(ctx, calls context.Context) {
 		began := time.Now()
 		err := l.round(calls)
 		l.ended(err)
+		if err == nil {
+			l.care(calls)
+		}
 		wait := l.cfg.Interval - time.Since(began)
 		if errors.Is(err, errDeposed) {
 			continue

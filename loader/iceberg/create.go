@@ -22,7 +22,7 @@ var created = iceberg.Properties{
 }
 
 // create creates the table and its namespace. It does nothing if another loader was first.
-func (d *destination) create(ctx context.Context) error {
+func (d *Table) create(ctx context.Context) error {
 	columns := table.ColumnsOf(d.Schema)
 	fields, err := (&ids{}).fieldsOf(columns)
 	if err != nil {
@@ -46,7 +46,7 @@ func (d *destination) create(ctx context.Context) error {
 	return nil
 }
 
-func (d *destination) newSpec(fields []iceberg.NestedField) (*iceberg.PartitionSpec, error) {
+func (d *Table) newSpec(fields []iceberg.NestedField) (*iceberg.PartitionSpec, error) {
 	none := members{}
 	spec, err := table.NewSpec(d.Partition, none.columns(fields))
 	if err != nil {
@@ -64,7 +64,7 @@ func (d *destination) newSpec(fields []iceberg.NestedField) (*iceberg.PartitionS
 	return &made, nil
 }
 
-func (d *destination) createNamespace(ctx context.Context) error {
+func (d *Table) createNamespace(ctx context.Context) error {
 	namespace := d.URI.Namespace
 	if len(namespace) == 0 {
 		return nil

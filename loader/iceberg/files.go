@@ -31,6 +31,7 @@ type Files struct {
 var (
 	_ icebergio.WriteFileIO = Files{}
 	_ icebergio.ReadFileIO  = Files{}
+	_ icebergio.ListableIO  = Files{}
 )
 
 // NewFiles returns Files whose calls end with ctx.

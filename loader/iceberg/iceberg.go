@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/apache/iceberg-go"
 	"github.com/apache/iceberg-go/catalog"
@@ -37,10 +38,13 @@ type Settings struct {
 	Location  string
 	// Evolve says that columns may be added and widened.
 	Evolve bool
+	// SnapshotAge is the age from which snapshots expire, except for the newest Snapshots. Zero means that none expires.
+	SnapshotAge time.Duration
+	Snapshots   int
 }
 
-// destination is a table of a catalog.
-type destination struct {
+// Table is a table of a catalog. It implements loader.Destination and loader.Caretaker.
+type Table struct {
 	Settings
 	catalog catalog.Catalog
 	files   Files
@@ -48,16 +52,16 @@ type destination struct {
 
 // New returns a table of a catalog that is open. A call of the catalog's CommitTable must send at most one request that changes the
 // table.
-func New(s Settings, c catalog.Catalog, files Files) loader.Destination {
-	return &destination{s, c, files}
+func New(s Settings, c catalog.Catalog, files Files) *Table {
+	return &Table{s, c, files}
 }
 
 // Name implements loader.Destination.
-func (d *destination) Name() string { return d.URI.String() }
+func (d *Table) Name() string { return d.URI.String() }
 
 // Load implements loader.Destination. It creates the table if it does not exist and adds the pipeline's own columns to one that does
 // not have them, as far as the settings allow.
-func (d *destination) Load(ctx context.Context, previous *table.Definition) (loader.State, error) {
+func (d *Table) Load(ctx context.Context, previous *table.Definition) (loader.State, error) {
 	s, err := d.load(ctx, previous)
 	if errors.Is(err, catalog.ErrNoSuchTable) && d.Create {
 		if err = d.create(ctx); err == nil {
@@ -80,7 +84,7 @@ func (d *destination) Load(ctx context.Context, previous *table.Definition) (loa
 	return s, nil
 }
 
-func (d *destination) load(ctx context.Context, previous *table.Definition) (*state, error) {
+func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, error) {
 	t, err := d.catalog.LoadTable(ctx, d.URI.Identifier())
 	if err != nil {
 		return nil, err
@@ -103,7 +107,7 @@ const formatVersion = 2
 
 // state is a table as it was loaded.
 type state struct {
-	destination *destination
+	destination *Table
 	table       *icebergtable.Table
 	ledger      []string
 	definition  *table.Definition

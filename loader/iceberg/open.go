@@ -8,7 +8,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/iceberg/catalogs"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/table"
@@ -31,7 +30,7 @@ type Options struct {
 // Open opens the catalog of the setting TABLE, which must be valid, and returns the table. The table need not exist: Load creates it
 // with TABLE_CREATE. A REST catalog is asked for its configuration; if it does not respond, Open may be called again. Calls to S3
 // on behalf of iceberg-go end with ctx.
-func Open(ctx context.Context, o Options) (loader.Destination, error) {
+func Open(ctx context.Context, o Options) (*Table, error) {
 	uri, err := table.ParseURI(o.Table)
 	if err != nil {
 		return nil, fmt.Errorf("TABLE: %w", err)
@@ -54,5 +53,6 @@ func Open(ctx context.Context, o Options) (loader.Destination, error) {
 	}
 	return New(Settings{
 		Application: o.Application, URI: uri, Schema: o.Schema, Create: o.TableCreate, Partition: partition, Location: o.TableLocation, Evolve: o.TableEvolve,
+		SnapshotAge: o.TableSnapshotAge, Snapshots: o.TableSnapshots,
 	}, c, files), nil
 }
