@@ -83,13 +83,22 @@ func (b *block) settle(v *vectors) {
 
 // sample keeps a record for the columns of later files.
 func (b *block) sample(data []byte) {
-	if len(b.samples) < 100 && b.samplesBytes+len(data) <= maxSampleBytes {
+	if len(b.samples) < b.maxSamples() && b.samplesBytes+len(data) <= maxSampleBytes {
 		b.samples = append(b.samples, slices.Clone(data))
 		b.samplesBytes += len(data)
 		if b.extras != nil {
 			b.shredder.ExtraKeys(b.extras.Add)
 		}
 	}
+}
+
+// maxSamples is the number of samples that a block keeps. The first file for a table proposes the types of its columns, so
+// they are based on as many records as the columns of a file without a table.
+func (b *block) maxSamples() int {
+	if f := b.layout.format; b.extras != nil && f.inferred.samples.Load() < int64(f.options.InferRows) {
+		return f.options.InferRows
+	}
+	return 100
 }
 
 // Rows returns the number of records.

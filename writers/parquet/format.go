@@ -6,7 +6,7 @@
 //
 // Properties of the files (Parquet format, version 2.9 and later):
 //
-//   - every column except event_id is optional, lists have three levels, maps have string keys;
+//   - every column is optional, except event_id and _arrived_at; lists have three levels, maps have string keys;
 //   - timestamps are UTC milliseconds or microseconds, never nanoseconds, which Athena does not read;
 //   - JSON text is annotated as a string, as Athena has no JSON columns;
 //   - data pages are of version 1 and hold at most 20,000 rows and about 1 MiB before compression, each with a CRC-32;

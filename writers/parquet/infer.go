@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"aws-streaming-pipeline/record/schema"
 )
@@ -13,6 +14,8 @@ type inferred struct {
 	last     *vectors // of the newest columns
 	leaves   int      // their number
 	stale    bool     // something was learned since
+
+	samples atomic.Int64 // learned from
 }
 
 func newInferred() *inferred {
@@ -64,4 +67,5 @@ func (i *inferred) learn(samples [][]byte) {
 		_ = i.inferrer.Add(sample)
 		i.stale = true
 	}
+	i.samples.Add(int64(len(samples)))
 }

@@ -226,6 +226,7 @@ func TestTable_LearnsFromExtra(t *testing.T) {
 		{ID: 1, Name: "renamed", Member: "n", Type: table.Int}, {ID: 2, Name: "text", Member: "text", Type: table.String},
 		{ID: 3, Name: "g", Member: "g", Type: "struct", Fields: []table.Column{{ID: 4, Name: "a", Member: "a", Type: table.Long}}},
 		{ID: 5, Name: "at", Member: "at", Type: table.TimestampTZ}, {ID: 6, Name: "key", Member: "key", Type: table.UUID},
+		{ID: 12, Name: "m", Member: "m", Type: "map", Key: &table.Column{ID: 13, Name: "key", Type: table.String}, Element: &table.Column{ID: 14, Name: "value", Type: table.Long}},
 		{ID: 7, Name: "event_id", Member: "event_id", Type: table.String},
 		{ID: 8, Name: "_extra", Member: "_extra", Type: table.String}, {ID: 9, Name: "l", Member: "l", Type: "list", Element: &table.Column{
 			ID: 10, Name: "element", Type: "struct", Fields: []table.Column{{ID: 11, Name: "b", Member: "b", Type: table.String}}}},
@@ -244,17 +245,17 @@ func TestTable_LearnsFromExtra(t *testing.T) {
 		return l.(writers.Describer).Describe(), rows
 	}
 	description, rows := write(
-		`{"n":7,"text":"x","g":{"a":1},"at":"2024-01-01T00:00:00Z","l":[{"b":"y"}]}`,
+		`{"n":7,"text":"x","g":{"a":1},"at":"2024-01-01T00:00:00Z","l":[{"b":"y"}],"m":{"k":5,"~/\u00e4":"x","z":"6"}}`,
 		`{"n":3000000000,"text":1,"g":{"a":2,"new":true,"gone":1},"at":"soon","l":[{"c":1.5}],"key":"k","other":"o","gone":1,"mixed":1}`,
 		`{"mixed":"x"}`)
 	compareRows(t, rows, []string{
-		`{"n":7,"text":"x","g":{"a":1},"at":1704067200000000,"l":[{"b":"y"}],"_extra":null,"event_id":"0"}`,
-		`{"n":null,"text":null,"g":{"a":2},"at":null,"l":[{"b":null}],"_extra":` +
+		`{"n":7,"text":"x","g":{"a":1},"at":1704067200000000,"m":[["k",5],["~/ä",null],["z",null]],"l":[{"b":"y"}],"_extra":` + quoteJSON(`{"/m/~0~1ä":"x","/m/z":"6"}`) + `,"event_id":"0"}`,
+		`{"n":null,"text":null,"g":{"a":2},"at":null,"m":null,"l":[{"b":null}],"_extra":` +
 			quoteJSON(`{"n":3000000000,"text":1,"/g/new":true,"/g/gone":1,"at":"soon","/l/0/c":1.5,"key":"k","other":"o","gone":1,"mixed":1}`) + `,"event_id":"1"}`,
-		`{"n":null,"text":null,"g":null,"at":null,"l":null,"_extra":` + quoteJSON(`{"mixed":"x"}`) + `,"event_id":"2"}`,
+		`{"n":null,"text":null,"g":null,"at":null,"m":null,"l":null,"_extra":` + quoteJSON(`{"mixed":"x"}`) + `,"event_id":"2"}`,
 	})
-	if misfits != 3 { // n, text and at
-		t.Errorf("%d misfits, want 3", misfits)
+	if misfits != 5 { // n, text, at and two values of m
+		t.Errorf("%d misfits, want 5", misfits)
 	}
 	arrived := table.Column{Name: "_arrived_at", Member: "_arrived_at", Type: table.TimestampTZ}
 	want := []table.Column{arrived,
