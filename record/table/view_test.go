@@ -14,18 +14,18 @@ import (
 	"aws-streaming-pipeline/record/schema/shred"
 )
 
-// numbered gives columns ids from next on.
-func numbered(columns []Column, next *int) []Column {
+// withIDs gives columns ids from next on.
+func withIDs(columns []Column, next *int) []Column {
 	for i := range columns {
 		c := &columns[i]
 		c.ID = *next
 		*next++
-		numbered(c.Fields, next)
+		withIDs(c.Fields, next)
 		for _, part := range []*Column{c.Key, c.Element} {
 			if part != nil {
 				part.ID = *next
 				*next++
-				numbered(part.Fields, next)
+				withIDs(part.Fields, next)
 			}
 		}
 	}
@@ -34,7 +34,7 @@ func numbered(columns []Column, next *int) []Column {
 
 func definitionOf(s *schema.Schema) *Definition {
 	next := 1
-	return &Definition{UUID: "u", Columns: numbered(ColumnsOf(s), &next)}
+	return &Definition{UUID: "u", Columns: withIDs(ColumnsOf(s), &next)}
 }
 
 func mustView(t *testing.T, d *Definition, s *schema.Schema) *View {
@@ -354,11 +354,15 @@ func TestView_IsWhatAPartitionerNeeds(t *testing.T) {
 	d.Find("i").Type, d.Find("l").Type = Long, Int
 	d.Spec.Fields = []PartitionField{{1000, "i", d.Find("i").ID, Identity}, {1001, "l", d.Find("l").ID, Identity}, {1002, "ms", d.Find("ms").ID, "hour"}}
 	v := mustView(t, d, s)
-	p, err := NewPartitioner(d, v.Schema)
+	p, err := NewPartitioner(v)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := p.Values(p.Tuple(trip(`{"i":1,"l":2,"ms":"1970-01-01T02:00:00Z"}`)))
+	tuple, fault := p.Tuple(trip(`{"i":1,"l":2,"ms":"1970-01-01T02:00:00Z"}`))
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	got := p.Values(tuple)
 	if want := [][]byte{appendLong(nil, 1), nil, appendInt(nil, 2)}; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %x, want %x", got, want)
 	}
