@@ -230,8 +230,7 @@ func TestPartitioner_AgreesWithTheColumnsOfFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	inferred := ColumnsOf(inferrer.Schema())
-	numbered(inferred, new(int))
+	inferred := definitionOf(inferrer.Schema()).Columns
 	for name, c := range map[string]struct {
 		columns []Column
 		schema  *schema.Schema
@@ -284,21 +283,6 @@ func TestPartitioner_AgreesWithTheColumnsOfFiles(t *testing.T) {
 	for _, outcome := range []string{"strict refused", "strict null", "strict value", "inferred refused", "inferred null", "inferred value", "inferred in _extra as a whole"} {
 		if outcomes[outcome] == 0 {
 			t.Errorf("no record was %s: %v", outcome, outcomes)
-		}
-	}
-}
-
-// numbered gives columns ids.
-func numbered(columns []Column, last *int) {
-	for i := range columns {
-		c := &columns[i]
-		*last++
-		c.ID = *last
-		numbered(c.Fields, last)
-		if c.Element != nil {
-			below := []Column{*c.Element}
-			numbered(below, last)
-			c.Element = &below[0]
 		}
 	}
 }
