@@ -42,7 +42,8 @@ var changes = map[string][]string{
 	"reading": {"SCHEMA=testdata/any.schema.json", "OPEN_GZIP=true", "SCHEMA_REGISTRY=glue", "SPLIT_RECORDS=json", "SPLIT_LOG_EVENTS=event", "KPL_HASH_FILTER=true",
 		"KINESIS_PROTOCOL=json", "READ_INTERVAL=1s", "START_POSITION=LATEST"},
 	"table": {"FORMAT=parquet", tableSetting, "TABLE_CREATE=false", "TABLE_PARTITION=", "TABLE_LOCATION=s3://bucket/tables", "TABLE_EVOLVE=false", "TABLE_WAREHOUSE=lake",
-		"TABLE_TOKEN=secret", "LOAD_INTERVAL=10s", "LOAD_BATCHES=1", "TABLE_SNAPSHOT_AGE=1h", "TABLE_SNAPSHOTS=1"},
+		"TABLE_TOKEN=secret", "LOAD_INTERVAL=10s", "LOAD_BATCHES=1", "LOADER_HTTP_ADDRESS=127.0.0.1:0", "TABLE_SNAPSHOT_AGE=1h",
+		"TABLE_SNAPSHOTS=1"},
 	"signed table": {"FORMAT=parquet", tableSetting, "TABLE_SIGNING=glue"},
 	"operation":    {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json"},
 }
