@@ -1,0 +1,46 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestDispatch_SaysWhatItRuns(t *testing.T) {
+	t.Setenv("STREAM_NAME", "stream")
+	t.Setenv("BUCKET", "bucket")
+	t.Setenv("APPLICATION_NAME", "trips")
+	t.Setenv("FORMAT", "parquet")
+	for _, c := range []struct {
+		args       []string
+		out, fails string
+	}{
+		{args: []string{"help"}, out: "  run        load batches until SIGTERM; the default"},
+		{args: []string{"--help"}, out: "usage: loader [command]"},
+		{args: []string{"version"}, out: "\n"},
+		{args: []string{"run", "--help"}, out: "usage: loader run"},
+		{args: []string{"run", "now"}, fails: `run takes only flags, got "now"`},
+		{args: []string{"fly"}, fails: `unknown command "fly"; loader help lists the commands`},
+		{args: nil, fails: `TABLE="": want the table to load`},
+		{args: []string{"run"}, fails: `TABLE="": want the table to load`},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			var out bytes.Buffer
+			err := dispatch(context.Background(), c.args, &out)
+			if !strings.Contains(out.String(), c.out) || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+				t.Errorf("it prints %q and ends with %v, want %q and %q", out.String(), err, c.out, c.fails)
+			}
+		})
+	}
+}
+
+func TestExitCode_IsOneUnlessTheErrorHasAnother(t *testing.T) {
+	for want, err := range map[int]error{1: errors.New("failed"), 2: fmt.Errorf("audit: %w", &exitError{2, errors.New("not finished")})} {
+		if got := exitCode(err); got != want {
+			t.Errorf("%v exits with %d, want %d", err, got, want)
+		}
+	}
+}
