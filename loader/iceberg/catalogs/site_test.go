@@ -42,7 +42,7 @@ var sites = map[string]func(*testing.T) *site{
 	"embedded on versitygw": func(t *testing.T) *site {
 		return newSite(t, emulator.Versitygw(t), "s3://lake/tables/trips", isVersion)
 	},
-	"embedded on the demo's bucket": func(t *testing.T) *site {
+	"embedded on a folder": func(t *testing.T) *site {
 		return newSite(t, demoBucket(t), "s3://lake/tables/trips", isVersion)
 	},
 	"Glue": func(t *testing.T) *site {
