@@ -13,12 +13,12 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Notes writes notes of moves, which an audit needs. Its zero value writes none.
+// Notes writes notes of moves, which an audit needs, and of skips. Its zero value writes none of moves.
 type Notes struct {
 	API            API
 	Bucket         string
 	ManifestPrefix string
-	By, Reason     string // who moves shards, and why
+	By, Reason     string // who moves shards or skips batches, and why
 }
 
 func (n Notes) write(ctx context.Context, l checkpoint.Lease, to checkpoint.Position) error {
@@ -32,9 +32,20 @@ func (n Notes) write(ctx context.Context, l checkpoint.Lease, to checkpoint.Posi
 	if err != nil {
 		return err
 	}
-	_, err = n.API.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &n.Bucket, Key: aws.String(note.Key(n.ManifestPrefix, uuid.NewString())), Body: bytes.NewReader(body),
-		ContentType: aws.String("application/json"),
+	return n.put(ctx, note.Key(n.ManifestPrefix, uuid.NewString()), body)
+}
+
+func (n Notes) writeSkip(ctx context.Context, note layout.Skip) error {
+	body, err := note.Encode()
+	if err != nil {
+		return err
+	}
+	return n.put(ctx, note.Key(n.ManifestPrefix, uuid.NewString()), body)
+}
+
+func (n Notes) put(ctx context.Context, key string, body []byte) error {
+	_, err := n.API.PutObject(ctx, &s3.PutObjectInput{
+		Bucket: &n.Bucket, Key: &key, Body: bytes.NewReader(body), ContentType: aws.String("application/json"),
 	})
 	return err
 }

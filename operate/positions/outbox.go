@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -78,6 +79,12 @@ func (o Outbox) Inspect(ctx context.Context, id string) (Remains, error) {
 		r.Unlisted, r.Missing = err, b.List.Files
 	case err != nil:
 		return r, fmt.Errorf("batch %s: %w", id, err)
+	}
+	if missing := missingTables(b); !b.PublishedAt.IsZero() && len(missing) > 0 {
+		return r, fmt.Errorf("batch %s is published and waits to be loaded into %s: its loaders remove it from the outbox; \"consumer checkpoint skip\" has a table go without it",
+			b.ID, strings.Join(missing, ", "))
+	} else if !b.PublishedAt.IsZero() {
+		return r, fmt.Errorf("batch %s is loaded into all of its tables: a running loader removes it from the outbox", b.ID)
 	}
 	r.manifest = layout.ManifestPlace(b, o.Bucket, o.ManifestPrefix)
 	switch info, err := o.in(r.manifest.Bucket).Head(ctx, r.manifest.Key); {

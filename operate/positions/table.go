@@ -84,13 +84,7 @@ func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 		row(b, "", nil)
 	}
 	for _, b := range snap.Published {
-		var missing []string
-		for _, name := range b.Tables {
-			if !slices.Contains(b.Loaded, name) {
-				missing = append(missing, name)
-			}
-		}
-		row(b, "", missing)
+		row(b, "", missingTables(b))
 	}
 	for _, b := range snap.Unknown {
 		row(checkpoint.Batch{ID: b.ID, Worker: b.Worker, Created: b.Created}, b.Kind, nil)
@@ -99,6 +93,11 @@ func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 	slices.SortFunc(t.Workers, func(a, b workerRow) int { return strings.Compare(a.Worker, b.Worker) })
 	slices.SortFunc(t.Outbox, func(a, b batchRow) int { return a.Created.Compare(b.Created) })
 	return t
+}
+
+// missingTables are those that the batch is still to be loaded into.
+func missingTables(b checkpoint.Batch) []string {
+	return slices.DeleteFunc(slices.Clone(b.Tables), func(name string) bool { return slices.Contains(b.Loaded, name) })
 }
 
 // WriteText writes the table for a terminal.
@@ -126,7 +125,7 @@ func (t Table) WriteText(out io.Writer) error {
 			note = "\tof kind " + b.Kind + ", which this release does not support"
 		}
 		if len(b.Tables) > 0 {
-			note = "\tpublished, to be loaded into " + strings.Join(b.Tables, ", ")
+			note = "\tpublished, waiting to be loaded into " + strings.Join(b.Tables, ", ")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s%s\n", b.Batch, b.Worker, b.Created.UTC().Format(time.RFC3339), age(b.AgeSeconds), note)
 	}

@@ -6,6 +6,7 @@
 //	manifests of batches    Manifest, EncodeManifest, DecodeManifest, ManifestPlace, ParseManifestKey
 //	lists of files          OutboxKey, ParseOutboxKey; their text is checkpoint.EncodeFiles
 //	notes of moves          Move, DecodeMove
+//	notes of skips          Skip, DecodeSkip
 //	markers of redrives     Marker
 //
 // Each function that makes a key has a counterpart that parses it, and making the parsed key again gives the same bytes.

@@ -144,9 +144,10 @@ func ParseManifestKey(prefix, key string) (hour time.Time, batch string, ok bool
 	return hour, batch, true
 }
 
-// IsBookkeeping reports whether a key is that of a manifest, a note of a move, or a file list. The prefix alone does not
+// IsBookkeeping reports whether a key is that of a manifest, a note of a move or a skip, or a file list. The prefix alone does not
 // show it, since data may be stored under the prefix of manifests.
 func IsBookkeeping(manifestPrefix, key string) bool {
 	_, _, manifest := ParseManifestKey(manifestPrefix, key)
-	return manifest || strings.HasPrefix(key, MovesFolder(manifestPrefix)) || strings.HasPrefix(key, OutboxFolder(manifestPrefix))
+	return manifest || strings.HasPrefix(key, MovesFolder(manifestPrefix)) || strings.HasPrefix(key, SkipsFolder(manifestPrefix)) ||
+		strings.HasPrefix(key, OutboxFolder(manifestPrefix))
 }
