@@ -27,11 +27,12 @@ const (
 
 // Warnings: somebody else has done it, or it cannot be known any more.
 const (
+	Skipped Kind = "skipped-file" // an operator had the table go without the file's batch
 	Deleted Kind = "deleted-file" // the rows of the file were deleted or overwritten
 	Expired Kind = "expired"      // the file is not in the table, and the snapshots that would tell why have expired
 )
 
-func (k Kind) warns() bool { return k == Deleted || k == Expired }
+func (k Kind) warns() bool { return k == Deleted || k == Expired || k == Skipped }
 
 // Finding is one fault.
 type Finding struct {
@@ -96,7 +97,7 @@ type expected struct {
 // the table has no other file of the pipeline from that time.
 //
 // It reads the manifests, then the outbox, then the table: a batch that is not in the outbox any more was loaded before
-// the table is read. Its memory grows with the files of the window, by about 400 bytes each.
+// the table is read, or skipped, of which a note was written before. Its memory grows with the files of the window, by about 400 bytes each.
 func Audit(ctx context.Context, w Window, outbox checkpoint.Tables, load Load) (*AuditReport, error) {
 	a, err := audit(ctx, w, outbox, load)
 	return a.report, err
@@ -109,6 +110,7 @@ func audit(ctx context.Context, w Window, outbox checkpoint.Tables, load Load) (
 		func() error { return w.each(ctx, a.expect) },
 		func() error { return a.readOutbox(ctx, outbox) },
 		func() error { return a.readTable(ctx, load) },
+		func() (err error) { a.skipped, err = w.skipped(ctx); return err },
 	} {
 		if err := step(); err != nil {
 			return a, err
@@ -125,6 +127,7 @@ type auditor struct {
 	files   map[string]*expected // by path
 	batches []string
 	waiting map[string]bool // batches
+	skipped map[string]bool // batches
 	oldest  time.Time       // commit of the oldest snapshot of the ancestry; zero if there is none
 	whole   bool            // the ancestry goes back to the first snapshot
 }
@@ -300,6 +303,8 @@ func (a *auditor) judge() {
 			r.add(Finding{Expired, f.batch, path, fmt.Sprintf("snapshot %d removed it, by a compaction or for good, and has expired since", f.deletedBy)})
 		case f.deletedBy != 0:
 			r.add(Finding{Deleted, f.batch, path, fmt.Sprintf("snapshot %d (%s) removed it", f.deletedBy, f.operation)})
+		case !f.added && a.skipped[f.batch]:
+			r.add(Finding{Skipped, f.batch, path, "an operator had the table go without the batch"})
 		case !f.added && !a.whole && f.sealed.Before(a.oldest):
 			r.add(Finding{Expired, f.batch, path, "it is not in the table, whose history begins at " + a.oldest.UTC().Format(time.RFC3339) + ", after the batch was sealed"})
 		default:

@@ -100,6 +100,17 @@ func (s *site) batch() checkpoint.Batch {
 	return b
 }
 
+// skip writes the note that the table goes without the batch.
+func (s *site) skip(b checkpoint.Batch, table string) {
+	s.t.Helper()
+	note := layout.Skip{Batch: b.ID, Table: table, At: s.sealed, By: "op@host", Reason: "a test"}
+	body, err := note.Encode()
+	must(s.t, err)
+	key := note.Key("manifests/", "attempt")
+	_, err = s.client.PutObject(s.t.Context(), &s3.PutObjectInput{Bucket: new(bucket), Key: &key, Body: bytes.NewReader(body)})
+	must(s.t, err)
+}
+
 // idAt returns a batch id of that time.
 func idAt(at time.Time, n int) string {
 	ms := at.UnixMilli()
@@ -216,6 +227,8 @@ func TestAudit_Finds(t *testing.T) {
 			must(s.t, plantAgain(s.t.Context(), again, files))
 		}, care.Double, 2, false},
 		{"a batch that was forgotten before it was loaded", func(s *site) { s.batch() }, care.Missing, 2, false},
+		{"a batch that an operator has skipped", func(s *site) { s.skip(s.batch(), tableName) }, care.Skipped, 2, true},
+		{"a batch that an operator has skipped for another table", func(s *site) { s.skip(s.batch(), "glue://lake/other") }, care.Missing, 2, false},
 		{"another number of rows", func(s *site) { s.append(s.batch(), 9) }, care.Rows, 2, false},
 		{"a file that no manifest names", func(s *site) {
 			b := s.batch()

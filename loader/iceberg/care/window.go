@@ -10,6 +10,9 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
+// maxNote is the largest note of a skipped batch that is read, in bytes.
+const maxNote = 1 << 20
+
 // Window is a part of what the manifests of a bucket record.
 type Window struct {
 	Bucket objects.Bucket
@@ -57,4 +60,26 @@ func (w Window) each(ctx context.Context, f func(layout.Manifest) error) error {
 		}
 	}
 	return nil
+}
+
+// skipped returns the batches of which a note says that the table goes without them.
+func (w Window) skipped(ctx context.Context) (map[string]bool, error) {
+	batches := map[string]bool{}
+	for object, err := range w.Bucket.List(ctx, layout.SkipsFolder(w.Prefix), "") {
+		if err != nil {
+			return nil, err
+		}
+		body, _, err := w.Bucket.Read(ctx, *object.Key, maxNote)
+		if err != nil {
+			return nil, err
+		}
+		note, err := layout.DecodeSkip(body)
+		if err != nil {
+			return nil, fmt.Errorf("note s3://%s/%s: %w", w.Bucket.Name, *object.Key, err)
+		}
+		if note.Table == w.Table {
+			batches[note.Batch] = true
+		}
+	}
+	return batches, nil
 }
