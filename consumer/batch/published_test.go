@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,10 +100,10 @@ func TestPublish_WhenTheAnswerToTheMarkIsLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newLakeWorld(t)
-				marks := 0
+				var marks atomic.Int64
 				w.faults(func(operation string, done bool) error {
 					if operation == "mark published" && done == applied {
-						marks++
+						marks.Add(1)
 						return errPlanted
 					}
 					return nil
@@ -110,25 +111,25 @@ func TestPublish_WhenTheAnswerToTheMarkIsLost(t *testing.T) {
 				p, stop := w.worker("a", ofLake(t))
 				w.deliverToLake(p)
 				time.Sleep(2 * forgetBound)
-				if marks < 2 {
-					t.Errorf("the mark was tried %d times", marks)
+				if n := marks.Load(); n < 2 {
+					t.Errorf("the mark was tried %d times", n)
 				}
 				want(t, "unpublished batches of the worker", len(p.Status().Unpublished), 1)
 				snap := w.scan()
 				want(t, "unpublished batches", len(snap.Batches), map[bool]int{true: 0, false: 1}[applied])
 				want(t, "published batches", len(snap.Published), map[bool]int{true: 1, false: 0}[applied])
 				w.faults(nil)
-				published := 0
+				var published atomic.Int64
 				w.bucket.plant(func(operation, _ string, applied bool) error {
 					if operation == "publish" && applied {
-						published++
+						published.Add(1)
 					}
 					return nil
 				})
 				if err := p.AwaitPublished(t.Context()); err != nil {
 					t.Error(err)
 				}
-				want(t, "files published again", published, map[bool]int{true: 0, false: 1}[applied])
+				want(t, "files published again", published.Load(), map[bool]int64{true: 0, false: 1}[applied])
 				want(t, "unpublished batches of the worker", len(p.Status().Unpublished), 0)
 				stop()
 				if snap := w.scan(); len(snap.Batches) != 0 || len(snap.Published) != 1 {
