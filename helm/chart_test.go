@@ -218,6 +218,7 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 		{"settings.table=glue://lake/trips", "table"},
 		{"settings.tableToken=secret", "tableToken"},
 		{"table.uri=glue://lake/trips", "table.uri needs settings.format=parquet, which is jsonl"},
+		{"table.uri=glue://lake/trips,settings.format=parquet,settings.loaderHttpAddress=", "settings.loaderHttpAddress must contain a port"},
 		{"table.tokenSecret=catalog", "table.tokenSecret is for the catalog of table.uri, which is empty"},
 		{"replicas=-1", "replicas"},
 		{"topologySpread=perhaps", "topologySpread"},

@@ -452,6 +452,9 @@ func checkAlarms(t *testing.T, a *account) {
 	var wanted []string
 	for _, tpl := range loadAll(t) {
 		for _, id := range tpl.ofKind("AWS::CloudWatch::Alarm") {
+			if tpl.resources[id].condition == "LoadsTable" {
+				continue // there is no table
+			}
 			name := tpl.resources[id].properties["AlarmName"].(node)["Fn::Sub"].(string)
 			wanted = append(wanted, strings.NewReplacer("${Project}", "streaming-pipeline", "${Stage}", "dev").Replace(name))
 		}

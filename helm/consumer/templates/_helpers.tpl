@@ -97,7 +97,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 
 {{- define "consumer.loaderPort" -}}
-{{- include "consumer.portOf" (dict "name" "loaderHttpAddress" "address" (.Values.settings.loaderHttpAddress | default ":8081")) }}
+{{- include "consumer.portOf" (dict "name" "loaderHttpAddress" "address" .Values.settings.loaderHttpAddress) }}
 {{- end }}
 
 {{/* The port of an address, and the name of the setting that holds it. */}}
