@@ -104,7 +104,7 @@ func template(present []byte) ([]byte, error) {
 // also uses.
 var (
 	sharedWithDaemon = []string{"TABLE", "LOAD_INTERVAL"}
-	sharedWithLoader = []string{"MANIFEST_PREFIX", "FORMAT", "SCHEMA", "LOG_LEVEL"}
+	sharedWithLoader = []string{"MANIFEST_PREFIX", "FORMAT", "SCHEMA", "SHUTDOWN_GRACE", "LOG_LEVEL"}
 )
 
 // isSet says that a template names a variable: among those of a container, or among those that it leaves alone.
