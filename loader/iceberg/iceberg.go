@@ -181,13 +181,31 @@ type commit struct {
 
 // commit sends a commit once.
 func (s *state) commit(ctx context.Context, c commit) error {
-	requirements := append([]icebergtable.Requirement{icebergtable.AssertTableUUID(s.table.Metadata().TableUUID())}, c.requirements...)
+	requirements := []icebergtable.Requirement{assertion{icebergtable.AssertTableUUID(s.table.Metadata().TableUUID())}}
+	for _, r := range c.requirements {
+		requirements = append(requirements, assertion{r})
+	}
 	_, _, err := s.destination.catalog.CommitTable(ctx, s.table.Identifier(), requirements, c.updates)
 	if err != nil {
 		return fmt.Errorf("commit to table %s: %w", s.destination.Name(), commitError(err))
 	}
 	return nil
 }
+
+// assertion is a requirement of a commit. In a catalog that validates it in this process, such as Glue, its error is that of a
+// conflict, as it is in the others.
+type assertion struct{ icebergtable.Requirement }
+
+// Validate implements icebergtable.Requirement.
+func (a assertion) Validate(m icebergtable.Metadata) error {
+	if err := a.Requirement.Validate(m); err != nil {
+		return fmt.Errorf("%w: %w", icebergtable.ErrCommitFailed, err)
+	}
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler.
+func (a assertion) MarshalJSON() ([]byte, error) { return json.Marshal(a.Requirement) }
 
 // commitError adds what the loader tells apart to an error of CommitTable.
 func commitError(err error) error {

@@ -42,6 +42,9 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	s := &site{t: t, store: emulator.Versitygw(t)}
+	s.network.commits = func(r *http.Request) bool {
+		return r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/tables/")
+	}
 	s.bucket = s3.New(s3.Options{
 		Region: s.store.Region, BaseEndpoint: &s.store.URL, UsePathStyle: true, HTTPClient: &s.s3,
 		Credentials: credentials.NewStaticCredentialsProvider(s.store.AccessKey, s.store.SecretKey, ""),
@@ -53,7 +56,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// table is a table of the site, for the suite of loadertest.
+// restTable is a table of the site, for the suite of loadertest.
 type restTable struct {
 	*site
 	Settings
@@ -137,6 +140,8 @@ var errNetwork = errors.New("connection reset by the test")
 
 // network carries requests to the catalog, and plants a fault in the next commit.
 type network struct {
+	commits func(*http.Request) bool
+
 	mu     sync.Mutex
 	fault  loadertest.Fault
 	status int // an answer that comes instead of a commit
@@ -158,10 +163,13 @@ func (n *network) wasHit() bool {
 	return n.hit
 }
 
+// Do implements the HTTP client of the SDK.
+func (n *network) Do(r *http.Request) (*http.Response, error) { return n.RoundTrip(r) }
+
 // RoundTrip implements http.RoundTripper.
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.sent.Add(1)
-	commits := r.Method == http.MethodPost && strings.Contains(r.URL.Path, "/tables/")
+	commits := n.commits(r)
 	n.mu.Lock()
 	fault, status := n.fault, n.status
 	if commits {
