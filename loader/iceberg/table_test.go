@@ -23,6 +23,7 @@ import (
 	"aws-streaming-pipeline/internal/test/lake"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/loadertest"
+	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/table"
 )
 
@@ -199,6 +200,42 @@ func TestTable_TakesFilesOfOlderSpecs(t *testing.T) {
 	must(t, now.Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{older, newer}}))
 	if live := r.live(); live != 5 || r.load().Size().Snapshots != 1 {
 		t.Errorf("%d files are live, want 5 in one snapshot", live)
+	}
+}
+
+// A new table has the columns of SCHEMA with all their parts, which widen and grow, and a partition of them.
+func TestTable_IsCreatedFromASchema(t *testing.T) {
+	s := newSite(t)
+	r := s.table()
+	r.Partition = must2(table.ParsePartition("bucket(4,city), day(_arrived_at)"))(t)
+	r.Schema = must2(schema.Parse("trips", []byte(`{"type": "object", "properties": {
+		"city": {"type": "string"}, "at": {"type": "object", "properties": {"lat": {"type": "number"}}},
+		"stops": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}}}}`)))(t)
+	l := r.load()
+	wanted := []table.Column{
+		{Name: "at", Member: "at", Type: "struct", Fields: []table.Column{{Name: "lon", Member: "lon", Type: "double"}}},
+		{Name: "stops", Member: "stops", Type: "list", Element: &table.Column{Name: "element", Type: "struct", Fields: []table.Column{{Name: "name", Member: "name", Type: "string"}}}},
+		{Name: "fresh", Member: "fresh", Type: "decimal(9, 2)"},
+	}
+	if changed, refused, err := l.Evolve(t.Context(), wanted); !changed || len(refused) > 0 || err != nil {
+		t.Errorf("changed %t, refused %v, %v", changed, refused, err)
+	}
+	// This state is no longer the table's.
+	if _, _, err := l.Evolve(t.Context(), wanted); !errors.Is(err, loader.ErrConflict) {
+		t.Errorf("evolving the state of before again: %v, want a conflict", err)
+	}
+	d := r.load().Definition()
+	const want = "city=city:string at=at:struct(lat=lat:double lon=lon:double) stops=stops:list<element=:struct(n=n:long name=name:string)> " +
+		"event_id=event_id:string _arrived_at=_arrived_at:timestamptz _extra=_extra:string fresh=fresh:decimal(9, 2)"
+	if got := describe(d.Columns); got != want {
+		t.Errorf("the columns are\n%s, want\n%s", got, want)
+	}
+	if fields := d.Spec.Fields; len(fields) != 2 || fields[0].Transform != "bucket[4]" || fields[0].Source != d.Find("city").ID ||
+		fields[1].Transform != "day" || fields[1].Source != d.Find("_arrived_at").ID {
+		t.Errorf("the partition is %+v", fields)
+	}
+	if names := lake.Names(r.reader().Schema(t)); len(names) != 7 {
+		t.Errorf("pyiceberg has the columns %v", names)
 	}
 }
 
