@@ -143,7 +143,7 @@ func must2[T any](v T, err error) func(*testing.T) T {
 // The number of manifests stays small however often a loader commits, and no file is lost when they are merged.
 func TestTable_MergesManifests(t *testing.T) {
 	s := newSite(t)
-	for enabled, most := range map[string]int{"true": 7, "false": 23} {
+	for enabled, most := range map[string]int{"true": 7, "false": 24} {
 		r := s.table()
 		l := r.load()
 		_, _, err := l.destination.catalog.CommitTable(t.Context(), l.table.Identifier(), nil, []icebergtable.Update{
