@@ -1,4 +1,4 @@
-# The daemon with its tools, and the producer, in an image with nothing else: two static programs and the CA bundle.
+# The daemon with its tools, the loader and the producer, in an image with nothing else: three static programs and the CA bundle.
 #
 #   docker build --build-arg VERSION=1.2.3 -t streaming-pipeline .
 #   docker build --target sbom --output dist .       # contents of the programs, as CycloneDX
@@ -23,7 +23,7 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
       -ldflags "-s -w -X aws-streaming-pipeline/internal/version.release=$VERSION" \
-      -o /out/usr/local/bin/ ./cmd/consumer ./cmd/producer
+      -o /out/usr/local/bin/ ./cmd/consumer ./cmd/loader ./cmd/producer
 # Fargate gives its volume the owner of /spool; /tmp is for the tools that read files.
 RUN mkdir -p /out/etc/ssl/certs /out/spool /out/tmp \
     && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \
@@ -33,7 +33,7 @@ RUN mkdir -p /out/etc/ssl/certs /out/spool /out/tmp \
 
 FROM build AS bom
 ARG CYCLONEDX=github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
-RUN mkdir -p /bom && for program in consumer producer; do \
+RUN mkdir -p /bom && for program in consumer loader producer; do \
       go run $CYCLONEDX bin -json -noserial -output /bom/$program.cdx.json /out/usr/local/bin/$program || exit 1; done
 
 FROM scratch AS sbom
@@ -65,5 +65,5 @@ COPY --from=build --chown=65532:65532 /out/spool/ /spool/
 ENV PATH=/usr/local/bin
 USER 65532:65532
 VOLUME /spool
-EXPOSE 8080
+EXPOSE 8080 8081
 ENTRYPOINT ["/usr/local/bin/consumer"]

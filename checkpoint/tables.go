@@ -40,5 +40,5 @@ type Table struct {
 	// the table's own ledger.
 	Loader string
 	// Definition is a table.Definition as JSON; empty until the table was first read.
-	Definition json.RawMessage
+	Definition json.RawMessage `json:",omitempty"`
 }

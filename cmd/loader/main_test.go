@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 	"testing"
 )
@@ -24,23 +22,22 @@ func TestDispatch_SaysWhatItRuns(t *testing.T) {
 		{args: []string{"run", "--help"}, out: "usage: loader run"},
 		{args: []string{"run", "now"}, fails: `run takes only flags, got "now"`},
 		{args: []string{"fly"}, fails: `unknown command "fly"; loader help lists the commands`},
+		{args: []string{"audit"}, fails: `TABLE="": want the table to load`},
+		{args: []string{"compact", "--target", "big"}, fails: `invalid value "big" for flag -target`},
+		{args: []string{"reload"}, fails: "name where to begin"},
+		{args: []string{"reload", "--from-batch", "b1"}, fails: `--from-batch "b1": want the id of a batch`},
+		{args: []string{"expire", "--keep", "-1"}, fails: "want values above 0"},
+		{args: []string{"orphans", "--help"}, out: "usage: loader orphans"},
+		{args: []string{"rebind", "--help"}, out: "usage: loader rebind"},
 		{args: nil, fails: `TABLE="": want the table to load`},
 		{args: []string{"run"}, fails: `TABLE="": want the table to load`},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			var out bytes.Buffer
-			err := dispatch(context.Background(), c.args, &out)
+			err := program.Dispatch(context.Background(), c.args, &out)
 			if !strings.Contains(out.String(), c.out) || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("it prints %q and ends with %v, want %q and %q", out.String(), err, c.out, c.fails)
 			}
 		})
-	}
-}
-
-func TestExitCode_IsOneUnlessTheErrorHasAnother(t *testing.T) {
-	for want, err := range map[int]error{1: errors.New("failed"), 2: fmt.Errorf("audit: %w", &exitError{2, errors.New("not finished")})} {
-		if got := exitCode(err); got != want {
-			t.Errorf("%v exits with %d, want %d", err, got, want)
-		}
 	}
 }

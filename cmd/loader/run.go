@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,6 +22,7 @@ import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/serve"
@@ -31,24 +31,17 @@ import (
 	"aws-streaming-pipeline/writers/s3sink"
 )
 
-func init() {
-	commands = append(commands, command{"run", "load batches until SIGTERM; the default", runLoader})
-}
-
 const runUsage = `run
 
 Loads published batches into TABLE, a commit each LOAD_INTERVAL, until SIGTERM. Any number of loaders may run: they elect one.`
 
 func runLoader(ctx context.Context, args []string, out io.Writer) (err error) {
-	if err := parse(newFlags("run", runUsage, out), args); err != nil {
-		return err
+	if err := command.Parse(newFlags("run", runUsage, out), args); err != nil {
+		return command.UnlessHelp(err)
 	}
-	cfg, err := consumer.LoadConfig()
+	cfg, err := loadSettings()
 	if err != nil {
-		return fmt.Errorf("invalid settings:\n%w", err)
-	}
-	if cfg.TableConfig.Table == "" {
-		return errors.New(`TABLE="": want the table to load, such as glue://database/table`)
+		return err
 	}
 	log := newLogger(cfg)
 	limitMemory()
@@ -56,7 +49,7 @@ func runLoader(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	bucket := s3.NewFromConfig(account, func(o *s3.Options) { o.UsePathStyle = cfg.PathStyle })
+	bucket := bucketClient(account, cfg)
 	store, err := consumer.OpenStore(ctx, cfg, account, nil, log)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,6 +75,27 @@ func TestRun_CreatesTheTableAndLoadsABatch(t *testing.T) {
 			t.Errorf("the outbox has %+v, %v", batches, err)
 		}
 	})
+
+	for _, c := range []struct{ command, says string }{
+		{"audit", "sound: each file of a loaded batch is in the table exactly once"},
+		{"audit --json", `"table_rows": 1,`},
+		{"expire --older-than 1h --keep 1", "expired 0 snapshots, 1 are left"},
+		{"orphans", "0 files, 0"},
+		{"orphans --replaced", "0 files, 0"},
+		{"compact", "0 small files of 0 partitions"},
+		{"reload --from 24h", "would add 0 files of 0 batches"},
+		{"rebind --yes", "the loader describes the new table in its next round"},
+	} {
+		var out bytes.Buffer
+		if err := program.Dispatch(t.Context(), strings.Fields(c.command), &out); err != nil || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%s prints\n%s\nand ends with %v, want %q", c.command, out.String(), err, c.says)
+		}
+	}
+	withStore(t, file, func(store *local.Store) {
+		if item, err := store.Table(t.Context(), lake); err != nil || len(item.Definition) != 0 {
+			t.Errorf("after rebind the item is %+v, %v", item, err)
+		}
+	})
 }
 
 // runUntil runs the program until a condition holds, then ends it as SIGTERM does: the round under way is finished.
@@ -81,7 +103,7 @@ func runUntil(t *testing.T, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- dispatch(ctx, nil, io.Discard) }()
+	go func() { ended <- program.Dispatch(ctx, nil, io.Discard) }()
 	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Error("it takes too long")

@@ -15,7 +15,7 @@ import (
 func source(t *testing.T) string {
 	t.Helper()
 	var code strings.Builder
-	for _, folder := range []string{"record", "consumer", "operate", "checkpoint", "writers", "internal/metrics", "loader", "cmd/consumer"} {
+	for _, folder := range []string{"record", "consumer", "operate", "checkpoint", "writers", "internal/metrics", "loader", "cmd/consumer", "cmd/loader"} {
 		err := filepath.WalkDir(filepath.Join("../..", folder), func(path string, _ fs.DirEntry, err error) error {
 			if err != nil || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 				return err

@@ -3,8 +3,10 @@ package care_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,7 +89,7 @@ func (s *site) batch() checkpoint.Batch {
 		if i == 2 {
 			f.Error = true
 		} else {
-			f.Table = []byte(`{"uuid":"u"}`)
+			f.Table = []byte(`{"u":"u"}`)
 			s.files = append(s.files, pathOf(f))
 		}
 		b.Files = append(b.Files, f)
@@ -168,6 +170,7 @@ func (s *site) commit(change func(*table.Transaction) error) {
 type state struct {
 	table *table.Table
 	err   error // of Append
+	unfit error // of Check
 }
 
 func (s *state) Table() *table.Table                { return s.table }
@@ -184,7 +187,7 @@ func (s *state) Append(ctx context.Context, a loader.Addition) error {
 	}
 	return s.err
 }
-func (s *state) Check(*definition.Description) error { return nil }
+func (s *state) Check(*definition.Description) error { return s.unfit }
 func (s *state) Evolve(context.Context, []definition.Column) (bool, []definition.Column, error) {
 	return false, nil, nil
 }
@@ -364,6 +367,17 @@ func TestReload_AddsWhatARollbackTookOut(t *testing.T) {
 		if r := s.audit(); !r.Sound || r.Live != 6 || r.Waiting != 1 {
 			t.Errorf("%+v", r)
 		}
+	}
+}
+
+func TestReload_LeavesAloneWhatTheTableCannotTake(t *testing.T) {
+	s := newSite(t)
+	s.batch()
+	r, err := care.Reload(t.Context(), s.window(), &s.outbox, func(ctx context.Context) (care.State, error) {
+		return &state{table: s.table(), unfit: errors.New("no such spec")}, nil
+	}, true)
+	if err != nil || r.Files != 0 || r.Unfit != 2 || !strings.Contains(r.Reason, "no such spec") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/loader/iceberg/care"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // smallFiles is a table partitioned by zone, with so many files of one row in each of two zones.
@@ -125,8 +126,9 @@ func TestOrphans_AreWhatNoSnapshotNeeds(t *testing.T) {
 	must(t, err)
 	stray := filepath.Join(f.dir, "data", "stray.parquet")
 	young := filepath.Join(f.dir, "data", "young.parquet")
+	waits := filepath.Join(f.dir, layout.File{Name: "data/trips", Clock: time.Now(), Batch: idAt(time.Now(), 1), Extension: ".parquet"}.Key())
 	old := time.Now().Add(-100 * time.Hour)
-	for _, path := range []string{stray, young} {
+	for _, path := range []string{stray, young, waits} {
 		must(t, os.WriteFile(path, []byte("stray"), 0o600))
 	}
 	must(t, filepath.Walk(f.dir, func(path string, info os.FileInfo, err error) error {
@@ -138,19 +140,23 @@ func TestOrphans_AreWhatNoSnapshotNeeds(t *testing.T) {
 	if _, err := care.Orphans(t.Context(), tab, time.Hour); err == nil {
 		t.Error("files of an hour ago may belong to a commit under way")
 	}
-	plan, err := care.Orphans(t.Context(), tab, 72*time.Hour)
-	if err != nil || !slices.Equal(plan.Files(), []string{stray}) {
-		t.Fatalf("orphans %v, error %v; want %s", plan.Files(), err, stray)
+	orphans, err := care.Orphans(t.Context(), tab, 72*time.Hour)
+	if err != nil || len(orphans) != 1 || orphans[0].Path != stray {
+		t.Fatalf("orphans %v, error %v; want %s", orphans, err, stray)
 	}
 	// After expiry, the manifest lists of two snapshots are orphans, too.
 	time.Sleep(2 * time.Millisecond)
 	_, tab, err = care.Expire(t.Context(), tab, 0, 1)
 	must(t, err)
-	plan, err = care.Orphans(t.Context(), tab, 72*time.Hour)
-	if err != nil || len(plan.Files()) != 3 {
-		t.Errorf("orphans %v, error %v", plan.Files(), err)
+	orphans, err = care.Orphans(t.Context(), tab, 72*time.Hour)
+	if err != nil || len(orphans) != 3 {
+		t.Errorf("orphans %v, error %v", orphans, err)
 	}
-	n, err := care.RemoveOrphans(t.Context(), load, plan, 72*time.Hour, os.Remove)
+	n, err := care.Remove(t.Context(), orphans, func(ctx context.Context) ([]table.OrphanFile, error) {
+		tab, err := load(ctx)
+		must(t, err)
+		return care.Orphans(ctx, tab, 72*time.Hour)
+	}, os.Remove)
 	if err != nil || n != 3 {
 		t.Errorf("%d removed, error %v", n, err)
 	}

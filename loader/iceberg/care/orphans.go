@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/apache/iceberg-go/table"
+
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // leastOrphanAge is how old a file must be at least before it is taken for an orphan. A commit writes its files before the
@@ -14,43 +17,42 @@ import (
 const leastOrphanAge = 24 * time.Hour
 
 // Orphans finds the files under the table's location that no snapshot and no metadata file of the table needs: what
-// commits left that failed, and what only expired snapshots needed. Files outside that location, such as those that the
-// daemon writes under its own prefix, are never among them.
-func Orphans(ctx context.Context, t *table.Table, olderThan time.Duration) (table.OrphanCleanupPlan, error) {
+// commits left that failed, and what only expired snapshots needed. The daemon's files are never among them, wherever they
+// are: one that no snapshot has may wait to be loaded. Unneeded finds those.
+func Orphans(ctx context.Context, t *table.Table, olderThan time.Duration) ([]table.OrphanFile, error) {
 	if olderThan < leastOrphanAge {
-		return table.OrphanCleanupPlan{}, fmt.Errorf("orphans older than %s: want at least %s, because files of a commit under way are not named yet", olderThan, leastOrphanAge)
+		return nil, fmt.Errorf("orphans older than %s: want at least %s, because files of a commit under way are not named yet", olderThan, leastOrphanAge)
 	}
 	plan, err := t.PlanOrphanFiles(ctx, table.WithFilesOlderThan(olderThan), table.WithPrefixMismatchMode(table.PrefixMismatchIgnore),
 		table.WithEqualSchemes(map[string]string{"s3,s3a,s3n": "s3"}))
 	if err != nil {
-		return plan, fmt.Errorf("find orphans: %w", err)
+		return nil, fmt.Errorf("find orphans: %w", err)
 	}
-	return plan, nil
+	return slices.DeleteFunc(plan.OrphanFiles(), func(f table.OrphanFile) bool {
+		_, ours := layout.ParseFile(f.Path)
+		return ours
+	}), nil
 }
 
-// RemoveOrphans deletes the files of a plan, unless the table has changed so that it needs one of them. It returns how
-// many it deleted.
-func RemoveOrphans(ctx context.Context, load Load, plan table.OrphanCleanupPlan, olderThan time.Duration, remove func(path string) error) (int, error) {
-	t, err := load(ctx)
-	if err != nil {
-		return 0, err
-	}
-	again, err := Orphans(ctx, t, olderThan)
+// Remove deletes files that find has found, unless it does not find them again: the table may have changed since so that it
+// needs one. It returns how many it deleted.
+func Remove(ctx context.Context, files []table.OrphanFile, find func(context.Context) ([]table.OrphanFile, error), remove func(path string) error) (int, error) {
+	again, err := find(ctx)
 	if err != nil {
 		return 0, err
 	}
 	still := map[string]bool{}
-	for _, path := range again.Files() {
-		still[path] = true
+	for _, f := range again {
+		still[f.Path] = true
 	}
 	removed := 0
 	var faults []error
-	for _, path := range plan.Files() {
-		if !still[path] {
+	for _, f := range files {
+		if !still[f.Path] {
 			continue
 		}
-		if err := remove(path); err != nil {
-			faults = append(faults, fmt.Errorf("remove %s: %w", path, err))
+		if err := remove(f.Path); err != nil {
+			faults = append(faults, fmt.Errorf("remove %s: %w", f.Path, err))
 			continue
 		}
 		removed++

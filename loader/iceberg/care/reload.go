@@ -2,6 +2,7 @@ package care
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/loader"
+	definition "aws-streaming-pipeline/record/table"
 )
 
 // State is a state of an Iceberg table that files can be added to.
@@ -28,6 +30,10 @@ type ReloadReport struct {
 	// Unknown is the number of files that are not in the table and may have been compacted: the snapshots that would tell
 	// have expired. They are left alone.
 	Unknown int64 `json:"unknown"`
+	// Unfit is the number of files that the table cannot take, such as those of another table of the same name, and Reason
+	// why the first cannot. They are left alone.
+	Unfit  int64  `json:"unfit"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // reloadBatches is how many batches a commit of a reload adds at most.
@@ -51,6 +57,7 @@ func Reload(ctx context.Context, w Window, outbox checkpoint.Tables, load func(c
 			return done, err
 		}
 		done.Unknown = a.report.Counts[Expired]
+		done.Unfit, done.Reason = a.leaveUnfit(state)
 		batches := a.missing()
 		if len(batches) == 0 {
 			return done, nil
@@ -72,6 +79,34 @@ func Reload(ctx context.Context, w Window, outbox checkpoint.Tables, load func(c
 			return done, nil
 		}
 	}
+}
+
+// leaveUnfit takes files out of those that are missing that the table cannot take.
+func (a *auditor) leaveUnfit(state State) (unfit int64, reason string) {
+	for _, path := range slices.Sorted(maps.Keys(a.files)) {
+		f := a.files[path]
+		if !f.missing {
+			continue
+		}
+		if err := fits(state, f.described); err != nil {
+			f.missing = false
+			if unfit++; unfit == 1 {
+				reason = fmt.Sprintf("%s: %v", path, err)
+			}
+		}
+	}
+	return unfit, reason
+}
+
+func fits(state State, f checkpoint.File) error {
+	d := new(definition.Description)
+	if err := json.Unmarshal(f.Table, d); err != nil {
+		return err
+	}
+	if now := state.Definition(); now != nil && now.UUID != d.UUID {
+		return fmt.Errorf("it was written for the table with UUID %s, and this one has %s", d.UUID, now.UUID)
+	}
+	return state.Check(d)
 }
 
 // missing returns the batches with files that are missing, the oldest first, with those files.
