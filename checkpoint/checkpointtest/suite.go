@@ -36,6 +36,7 @@ type testCase struct {
 var (
 	sequential = []testCase{
 		{"Bind keeps the first application and refuses others", testBind},
+		{"Bind follows a loader", testBindAfterLoader},
 		{"Scan of an empty store is empty", testScanEmpty},
 		{"Heartbeat replaces the worker and Leave removes it", testWorkers},
 		{"CreateLeases makes rows and leaves those that exist", testCreateLeases},
@@ -163,6 +164,23 @@ func testBind(t *testing.T, s checkpoint.Store) {
 	withoutARN.StreamARN = ""
 	_, err = s.Bind(ctx, withoutARN)
 	must(t, err)
+}
+
+// A loader may be started before the first worker. Its items are not those of another program.
+func testBindAfterLoader(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	for n := range 12 {
+		_, err := s.PutTable(ctx, checkpoint.Table{Name: fmt.Sprint("glue://lake/trips", n), Loader: "l1"})
+		must(t, err)
+	}
+	got, err := s.Bind(ctx, application)
+	must(t, err)
+	if got.Application != application.Application {
+		t.Errorf("Bind returned %+v", got)
+	}
+	if snap := scan(t, s); snap.Application.Application != application.Application {
+		t.Errorf("Scan returned the application %+v", snap.Application)
+	}
 }
 
 func testScanEmpty(t *testing.T, s checkpoint.Store) {

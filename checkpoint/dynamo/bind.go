@@ -7,11 +7,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// Bind implements checkpoint.Store. A table that has items, but not the application's, belongs to another program.
+// Bind implements checkpoint.Store. A table that has items, but not the application's, belongs to another program. Items of
+// tables do not count: a loader may have been started before the first worker.
 func (s *Store) Bind(ctx context.Context, app checkpoint.Application) (checkpoint.Application, error) {
 	app, err := app.Normalized()
 	if err != nil {
@@ -32,7 +34,7 @@ func (s *Store) bind(ctx context.Context, app checkpoint.Application) (checkpoin
 	if !errors.Is(err, checkpoint.ErrNotFound) {
 		return stored, err
 	}
-	occupant, err := s.anyItem(ctx)
+	occupant, err := s.occupant(ctx)
 	if err != nil {
 		return checkpoint.Application{}, err
 	}
@@ -69,18 +71,26 @@ func (s *Store) application(ctx context.Context) (checkpoint.Application, error)
 	return read(it, (*reader).application)
 }
 
-// anyItem returns any item of the table, or nil if it is empty.
-func (s *Store) anyItem(ctx context.Context) (item, error) {
-	var found item
-	err := s.call(ctx, "bind", func() error {
-		out, err := s.db.Scan(ctx, &dynamodb.ScanInput{TableName: s.table, Limit: aws.Int32(1), ConsistentRead: aws.Bool(true)})
-		if err == nil && len(out.Items) > 0 {
-			found = out.Items[0]
+// occupant returns an item that no loader has written, or nil if there is none.
+func (s *Store) occupant(ctx context.Context) (found item, err error) {
+	in := &dynamodb.ScanInput{TableName: s.table, Limit: aws.Int32(10), ConsistentRead: aws.Bool(true)}
+	err = s.pages(ctx, in, func(items []map[string]types.AttributeValue) error {
+		for _, it := range items {
+			if item(it).entity() != typeTable {
+				found = it
+				return errFound
+			}
 		}
-		return err
+		return nil
 	})
+	if errors.Is(err, errFound) {
+		err = nil
+	}
 	return found, err
 }
+
+// errFound ends a scan.
+var errFound = errors.New("found")
 
 // foreign returns an error that says, judging from one of the table's items, whose table this is.
 func foreign(occupant item) error {

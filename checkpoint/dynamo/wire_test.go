@@ -343,6 +343,21 @@ func TestBind_GivesWayToAFasterWorker(t *testing.T) {
 	}
 }
 
+// Of a table without the application's item, only those of loaders may be there.
+func TestBind_LooksBeyondTheItemsOfLoaders(t *testing.T) {
+	const loaders = `{"leaseKey":{"S":"#table/s3://lake/trips"},"entityType":{"S":"TABLE"},"tableVersion":{"N":"1"}}`
+	none := answer{operation: "GetItem", body: "{}"}
+	page := answer{operation: "Scan", body: `{"Items":[` + loaders + `],"LastEvaluatedKey":{"leaseKey":{"S":"#table/s3://lake/trips"}}}`}
+	last := func(items string) answer { return answer{operation: "Scan", body: `{"Items":[` + items + `]}`} }
+	s, _ := scripted(t, none, page, last(loaders), answer{operation: "PutItem", body: "{}"})
+	_, err := s.Bind(t.Context(), application)
+	must(t, err)
+	s, _ = scripted(t, none, page, last(loaders+`,{"leaseKey":{"S":"shardId-000000000000"},"entityType":{"S":"LEASE"}}`), none)
+	if _, err := s.Bind(t.Context(), application); !errors.Is(err, checkpoint.ErrForeignTable) || !strings.Contains(err.Error(), "shardId-000000000000") {
+		t.Errorf("a table of another program: %v", err)
+	}
+}
+
 func TestCall_TriesABoundedNumberOfTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := answer{operation: "PutItem", status: 503, body: "{}"}
