@@ -139,9 +139,9 @@ func purpose(operation, key string, attributes []string) string {
 	switch {
 	case strings.HasPrefix(key, "#batch/") && operation == "PutItem":
 		return "tombstone"
-	case strings.HasPrefix(key, "#batch/") && slices.Contains(attributes, "publishedAt"):
+	case strings.HasPrefix(key, "#batch/") && operation == "UpdateItem" && slices.Contains(attributes, "publishedAt"):
 		return "published"
-	case strings.HasPrefix(key, "#batch/") && slices.Contains(attributes, "loaded"):
+	case strings.HasPrefix(key, "#batch/") && operation == "UpdateItem" && slices.Contains(attributes, "loaded"):
 		return "loaded"
 	case strings.HasPrefix(key, "#batch/"):
 		return "batch"

@@ -371,6 +371,7 @@ func TestIdentify_NamesOperations(t *testing.T) {
 		{DynamoDB, "DynamoDB_20120810.UpdateItem", strings.ReplaceAll(update, "%", "publishedAt"), Publish},
 		{DynamoDB, "DynamoDB_20120810.UpdateItem", strings.ReplaceAll(update, "%", "loaded"), Loaded},
 		{DynamoDB, "DynamoDB_20120810.UpdateItem", strings.ReplaceAll(update, "%", "published"), "UpdateItem batch"},
+		{DynamoDB, "DynamoDB_20120810.DeleteItem", strings.ReplaceAll(update, "%", "loaded"), Forget},
 		{DynamoDB, "DynamoDB_20120810.PutItem", strings.ReplaceAll(item, "%", "#table/s3://lake/rides"), Seat},
 		{DynamoDB, "DynamoDB_20120810.GetItem", strings.ReplaceAll(key, "%", "#table/s3://lake/rides"), "GetItem table"},
 		{S3, "POST", "/out/a/b?uploads", Create},
