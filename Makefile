@@ -44,7 +44,7 @@ chaos: fetch ## run daemons under injected faults for DURATION=10m and check tha
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
 
 spark: fetch ## read and compact tables with Apache Spark, which takes 573 MB in .cache/
-	$(GO) test -run Spark -count=1 -v ./internal/test/lake -args -spark
+	$(GO) test -run 'Spark|Pipeline' -count=1 -v ./internal/test/lake -args -spark
 
 mutants: ## plant single faults in the code that keeps the promise, and run the test that notices each
 	$(GO) run ./internal/test/mutants $(MUTANTS)

@@ -77,6 +77,12 @@ func Open(tb testing.TB, catalog string, s3 emulator.Endpoint) *Lake {
 // is used.
 func (l *Lake) Table(name string) Table { return Table{lake: l, name: name} }
 
+// Query runs SQL without a table in DuckDB, such as on read_parquet('s3://bucket/prefix/*').
+func (l *Lake) Query(tb testing.TB, sql string) []Row {
+	tb.Helper()
+	return l.Table("").Query(tb, sql)
+}
+
 // CreateNamespace creates a namespace in the catalog.
 func (l *Lake) CreateNamespace(name string) error {
 	return l.Table(name).change("create_namespace", nil, nil)

@@ -41,7 +41,7 @@ def load(table):
 
 
 def connect(table):
-    """A DuckDB in which the view t is the table. It loads its extensions from files and downloads nothing."""
+    """A DuckDB in which the view t is the table, if there is one. It loads its extensions from files and downloads nothing."""
     db = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false", "threads": "2"})
     for module, name in ((duckdb_extension_avro, "avro"), (duckdb_extension_httpfs, "httpfs"), (duckdb_extension_iceberg, "iceberg")):
         folder = pathlib.Path(module.__file__).parent / "extensions"
@@ -51,6 +51,8 @@ def connect(table):
     db.execute("SET TimeZone = 'UTC'")
     db.execute("CREATE SECRET (TYPE s3, KEY_ID '%s', SECRET '%s', REGION '%s', ENDPOINT '%s', URL_STYLE 'path', USE_SSL %s)" % (
         s3["AccessKey"], s3["SecretKey"], s3["Region"], host, str(scheme == "https").lower()))
+    if not table:
+        return db
     if table.startswith("s3://"):
         db.execute("CREATE VIEW t AS FROM iceberg_scan('%s')" % table)
         return db
