@@ -22,6 +22,7 @@ type verdict struct {
 	faults    []string // of manifests and objects
 	files     int
 	batches   int
+	tabled    int // records that the table has to have
 
 	where map[string][]string // objects of each id
 }
@@ -37,20 +38,8 @@ func inspect(ctx context.Context, b buckets, accepted map[string]place, manifest
 	sizes := map[string]int64{}
 	rows := map[string]int64{}
 	for _, prefix := range []string{dataPrefix, errorPrefix} {
-		objects, err := b.list(ctx, prefix)
-		if err != nil {
+		if err := v.read(ctx, b, prefix, accepted, sizes, rows); err != nil {
 			return nil, err
-		}
-		maps.Copy(sizes, objects)
-		for key := range objects {
-			lines, err := b.lines(ctx, key)
-			if err != nil {
-				return nil, err
-			}
-			rows[key] = int64(len(lines))
-			for _, line := range lines {
-				v.take(prefix, key, line, accepted)
-			}
 		}
 	}
 	v.files = len(sizes)
@@ -58,6 +47,65 @@ func inspect(ctx context.Context, b buckets, accepted map[string]place, manifest
 	if !manifested {
 		return v, nil
 	}
+	_, err := v.manifested(ctx, b, sizes, rows)
+	return v, err
+}
+
+// inspectTable looks for every record that was accepted in the data files, whose ids are known by object, and in the error
+// prefix; and then for those of batches with a table among the ids of the table's rows.
+func inspectTable(ctx context.Context, b buckets, accepted map[string]place, files map[string][]string, table []string) (*verdict, error) {
+	v := &verdict{sent: len(accepted), where: map[string][]string{}}
+	rows := map[string]int64{}
+	sizes, err := b.list(ctx, dataPrefix)
+	if err != nil {
+		return nil, err
+	}
+	for object, ids := range files {
+		rows[object] = int64(len(ids))
+		for _, id := range ids {
+			v.data++
+			v.found(id, inData, object, accepted)
+		}
+	}
+	if err := v.read(ctx, b, errorPrefix, accepted, sizes, rows); err != nil {
+		return nil, err
+	}
+	v.files = len(sizes)
+	v.count(accepted)
+	manifests, err := v.manifested(ctx, b, sizes, rows)
+	if err != nil {
+		return nil, err
+	}
+	v.load(manifests, files, table)
+	return v, nil
+}
+
+// load checks that the table has the records of all batches with a table once, and no others.
+func (v *verdict) load(manifests map[string]manifest, files map[string][]string, table []string) {
+	times := map[string]int{}
+	for _, id := range table {
+		times[id]++
+	}
+	for _, m := range manifests {
+		for _, f := range m.Files {
+			object := f.Bucket + "/" + f.Key
+			for _, id := range files[object] {
+				want := min(len(m.Tables), 1)
+				v.tabled += want
+				if times[id] != want {
+					v.faults = append(v.faults, fmt.Sprintf("%s of %s is in the table %d times, want %d (batch %s)", id, object, times[id], want, m.Batch))
+				}
+				delete(times, id)
+			}
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(times)) {
+		v.faults = append(v.faults, id+" is in the table and in no file of a batch")
+	}
+}
+
+// manifested checks that manifests, objects and their rows agree.
+func (v *verdict) manifested(ctx context.Context, b buckets, sizes, rows map[string]int64) (map[string]manifest, error) {
 	manifests := map[string]manifest{}
 	if err := b.manifests(ctx, manifests); err != nil {
 		return nil, err
@@ -65,7 +113,27 @@ func inspect(ctx context.Context, b buckets, accepted map[string]place, manifest
 	v.batches = len(manifests)
 	v.compare(manifests, sizes, rows)
 	v.join(manifests)
-	return v, nil
+	return manifests, nil
+}
+
+// read counts the records in all objects of a prefix, and adds the objects' sizes and numbers of lines.
+func (v *verdict) read(ctx context.Context, b buckets, prefix string, accepted map[string]place, sizes, rows map[string]int64) error {
+	objects, err := b.list(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	maps.Copy(sizes, objects)
+	for key := range objects {
+		lines, err := b.lines(ctx, key)
+		if err != nil {
+			return err
+		}
+		rows[key] = int64(len(lines))
+		for _, line := range lines {
+			v.take(prefix, key, line, accepted)
+		}
+	}
+	return nil
 }
 
 // take counts the record in a line of an object.
@@ -93,7 +161,11 @@ func (v *verdict) take(prefix, key string, line []byte, accepted map[string]plac
 			v.faults = append(v.faults, key+" has a line that is not JSON")
 		}
 	}
-	id := string(idPattern.Find(line))
+	v.found(string(idPattern.Find(line)), found, key, accepted)
+}
+
+// found notes that a record is in an object.
+func (v *verdict) found(id string, found place, key string, accepted map[string]place) {
 	v.where[id] = append(v.where[id], key)
 	switch belongs, sent := accepted[id]; {
 	case !sent:

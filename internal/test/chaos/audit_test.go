@@ -87,6 +87,37 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 	}
 }
 
+// The rows of a table are compared with the files of those batches that are to be loaded.
+func TestAudit_ComparesTheTableWithTheFiles(t *testing.T) {
+	var loaded, elder manifest
+	for text, m := range map[string]*manifest{
+		`{"batch":"x","tables":["t"],"files":[{"bucket":"b","key":"data/a"},{"bucket":"b","key":"errors/e"}]}`: &loaded,
+		`{"batch":"y","files":[{"bucket":"b","key":"data/c"}]}`:                                                &elder,
+	} {
+		if err := json.Unmarshal([]byte(text), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := map[string][]string{"b/data/a": {"1", "2"}, "b/data/c": {"3"}}
+	for _, tt := range []struct {
+		name  string
+		table []string
+		want  string
+	}{
+		{"all is well", []string{"2", "1"}, ""},
+		{"a row is missing", []string{"1"}, "2 of b/data/a is in the table 0 times, want 1"},
+		{"a row is doubled", []string{"1", "2", "2"}, "2 of b/data/a is in the table 2 times, want 1"},
+		{"a batch without a table is loaded", []string{"1", "2", "3"}, "3 of b/data/c is in the table 1 times, want 0"},
+		{"a row is nobody's", []string{"1", "2", "4"}, "4 is in the table and in no file"},
+	} {
+		v := &verdict{}
+		v.load(map[string]manifest{"x": loaded, "y": elder}, files, tt.table)
+		if v.ok() != (tt.want == "") || !strings.Contains(v.evidence(), tt.want) || v.tabled != 2 {
+			t.Errorf("%s: ok is %v, %d rows expected, evidence:\n%swant %q", tt.name, v.ok(), v.tabled, v.evidence(), tt.want)
+		}
+	}
+}
+
 func TestUnconditional_LeavesOnlyTheMove(t *testing.T) {
 	const commit = `{"ClientRequestToken":"t","TransactItems":[
 		{"Put":{"ConditionExpression":"attribute_not_exists(#leaseKey)","ExpressionAttributeNames":{"#leaseKey":"leaseKey"}}},

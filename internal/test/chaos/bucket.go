@@ -96,7 +96,8 @@ type manifest struct {
 		End     string `json:"end"`
 		Records int64  `json:"records"`
 	} `json:"ranges"`
-	Files []struct {
+	Tables []string `json:"tables"`
+	Files  []struct {
 		Bucket string `json:"bucket"`
 		Key    string `json:"key"`
 		Rows   int64  `json:"rows"`

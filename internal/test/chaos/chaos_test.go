@@ -48,14 +48,17 @@ type surroundings struct {
 	bucket   emulator.Endpoint
 	kinesis  *kinesis.Client
 	s3       *s3.Client
+	options  []string // of builds
 	daemon   string
-	stock    string
+	stock    string // of TestStorm
+	loader   string // of TestStormOverTables
 }
 
 // Every record that the stream accepts is in the bucket once, whatever happens to the daemons and between them and the
 // services. The controls show what would break without our commit.
 func TestStorm(t *testing.T) {
 	s := newSurroundings(t)
+	s.stock = build(t, filepath.Join(s.dir, "stockconsumer"), "./stockconsumer")
 	t.Run("the daemon delivers every record exactly once", func(t *testing.T) {
 		t.Parallel()
 		s.deliver(t)
@@ -105,8 +108,8 @@ func newSurroundings(t *testing.T) *surroundings {
 		}
 		options = append(options, "-overlay", overlay)
 	}
+	s.options = options
 	s.daemon = build(t, filepath.Join(dir, "consumer"), "../../../cmd/consumer", options...)
-	s.stock = build(t, filepath.Join(dir, "stockconsumer"), "./stockconsumer")
 	s.bucket = emulator.Versitygw(t)
 	s.backends = map[Service]string{DynamoDB: emulator.DynamoDBLocal(t).URL, S3: s.bucket.URL, Kinesis: stream(t)}
 	s.kinesis = kinesis.New(kinesis.Options{
@@ -325,6 +328,21 @@ func checkLogs(t *testing.T, dir string) {
 // lease.
 func (s *surroundings) checkTable(t *testing.T, name string) {
 	t.Helper()
+	snapshot := s.snapshot(t, name)
+	for _, b := range slices.Concat(snapshot.Batches, snapshot.Published) {
+		t.Errorf("batch %s of worker %s is still to be published or loaded", b.ID, b.Worker)
+	}
+	for _, l := range snapshot.Leases {
+		if l.Owner != "" && l.Checkpoint != checkpoint.ShardEnd {
+			t.Errorf("shard %s still belongs to worker %s", l.Shard, l.Owner)
+		}
+	}
+	t.Logf("%d tombstones, %d shards", len(snapshot.Tombstones), len(snapshot.Leases))
+}
+
+// snapshot reads the checkpoint table.
+func (s *surroundings) snapshot(t *testing.T, name string) checkpoint.Snapshot {
+	t.Helper()
 	store, err := dynamo.Open(t.Context(), dynamo.Config{
 		AWS:   aws.Config{Region: s.bucket.Region, Credentials: s.credentials(), BaseEndpoint: aws.String(s.backends[DynamoDB])},
 		Table: name,
@@ -336,15 +354,7 @@ func (s *surroundings) checkTable(t *testing.T, name string) {
 	if err = errors.Join(err, store.Close()); err != nil {
 		t.Fatal(err)
 	}
-	for _, b := range snapshot.Batches {
-		t.Errorf("batch %s of worker %s is still to be published", b.ID, b.Worker)
-	}
-	for _, l := range snapshot.Leases {
-		if l.Owner != "" && l.Checkpoint != checkpoint.ShardEnd {
-			t.Errorf("shard %s still belongs to worker %s", l.Shard, l.Owner)
-		}
-	}
-	t.Logf("%d tombstones, %d shards", len(snapshot.Tombstones), len(snapshot.Leases))
+	return snapshot
 }
 
 // checkWeather fails the test if too little happened in the storm.

@@ -7,15 +7,24 @@ type crew struct {
 	Name     string // of one of them, in messages
 	Workers  int
 	Binary   string
+	Earlier  string   // runs instead of Binary until the upgrade; optional
 	Args     []string // optional
 	Services []Service
 	// Settings returns the environment without the bucket and AWS's variables, anew at each start.
 	Settings func(pick func(choices ...string) string) []string
 }
 
+// binary is the program to start.
+func (c *crew) binary(upgraded bool) string {
+	if c.Earlier != "" && !upgraded {
+		return c.Earlier
+	}
+	return c.Binary
+}
+
 // daemons are the crew that writes files.
 func (c *config) daemons() crew {
-	return crew{Name: "daemon", Workers: c.Workers, Binary: c.Binary, Services: []Service{Kinesis, DynamoDB, S3}, Settings: c.Settings}
+	return crew{Name: "daemon", Workers: c.Workers, Binary: c.Binary, Earlier: c.Earlier, Services: []Service{Kinesis, DynamoDB, S3}, Settings: c.Settings}
 }
 
 // services are those that some process calls.

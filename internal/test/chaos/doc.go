@@ -26,12 +26,18 @@
 // Two controls run in the same weather and must fail: a consumer on vmware-go-kcl-v2 with its own checkpointer, and the
 // daemon with a proxy that removes the conditions from its commits. A storm that they survive would prove nothing.
 //
+// A second storm has loaders, too, with the REST catalog of Iceberg Java behind proxies of their own, and another owner of the table,
+// who appends, compacts and expires with pyiceberg. In it, processes are killed and frozen at each step of a batch on its way into
+// the table. At the end every record must be in a data file once, and each row of the files of batches with a table in the table
+// once, as DuckDB reads both. In its control the proxies remove the ledger from the commits, and rows are doubled.
+//
 // The short form is part of the tests. The long form must kill and freeze a daemon at every step, and leave every request
 // unanswered:
 //
 //	go test -run TestStorm -timeout 2h -v ./internal/test/chaos -args -chaos.duration 10m
 //
-// It takes -chaos.seed, -chaos.race for daemons with the race detector, and -chaos.kinesalite for an independent Kinesis
+// With -chaos.earlier, the daemons over tables are those of an earlier release in the first half of the storm, and are replaced one
+// after another. It takes -chaos.seed, -chaos.race for daemons with the race detector, and -chaos.kinesalite for an independent Kinesis
 // emulator.
 //
 // In the long form clocks jump, too: the daemon is built with a package time that has one more line, which adds the error of its

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -22,8 +23,9 @@ type config struct {
 	Workers  int
 	Rate     int // Kinesis records per second
 
-	Binary string // the daemon
-	Dir    string // for the daemons' logs
+	Binary  string // the daemon
+	Earlier string // the daemon of an earlier release, which runs in the first half of the storm; optional
+	Dir     string // for the daemons' logs
 	// Settings returns the daemon's environment without the bucket and AWS's variables, anew at each start.
 	Settings func(pick func(choices ...string) string) []string
 	// Loaders load the daemons' files into a table. Optional.
@@ -96,8 +98,10 @@ type storm struct {
 	workers []*worker
 	fleet   []daemon // the same, as strikes see them
 	began   time.Time
-	blew    time.Duration // how long the last storm took
-	met     time.Duration // when all goals were met
+	// upgraded means that processes that start now are of the current release.
+	upgraded atomic.Bool
+	blew     time.Duration // how long the last storm took
+	met      time.Duration // when all goals were met
 
 	mu     sync.Mutex
 	faults []error
@@ -153,9 +157,22 @@ func (s *storm) blow(ctx context.Context) {
 	if s.cfg.Reshard > 0 {
 		wg.Go(func() { s.reshardUntil(ctx) })
 	}
+	if s.cfg.Earlier != "" {
+		wg.Go(func() { s.upgrade(ctx) })
+	}
 	s.rage(ctx)
 	cancel()
 	wg.Wait()
+}
+
+// upgrade replaces the daemons of an earlier release, one after another, from the middle of the storm.
+func (s *storm) upgrade(ctx context.Context) {
+	sleep(ctx, s.cfg.Duration/2)
+	s.upgraded.Store(true)
+	for _, w := range s.workers {
+		w.restart()
+		sleep(ctx, s.cfg.Times.Recovery)
+	}
 }
 
 // rage strikes the fleet until the duration is over and all goals are met, and settles the weather.

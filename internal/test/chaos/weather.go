@@ -64,7 +64,7 @@ var requestKinds = []Kind{
 // odds is the chance of a request to meet a fault. It is higher for requests that decide about records than for reads.
 var odds = map[string]float64{
 	Commit: 0.35, Tombstone: 0.35, Complete: 0.12, Put: 0.2, Forget: 0.2, Create: 0.05, Part: 0.07, Abort: 0.2, Acquire: 0.1,
-	Subscribe: 0.3, Append: 0.5, Load: 0.1,
+	Subscribe: 0.3, Append: 0.7, Load: 0.1,
 }
 
 const otherOdds = 0.02

@@ -100,7 +100,7 @@ func (w *worker) launch() (*process, error) {
 	if before != "" && before != w.bucket {
 		w.storm.weather.count(Moved, w.bucket)
 	}
-	p, err := launch(w.crew.Binary, log, w.storm.environment(w), w.crew.Args...)
+	p, err := launch(w.crew.binary(w.storm.upgraded.Load()), log, w.storm.environment(w), w.crew.Args...)
 	if err != nil {
 		return nil, err
 	}
