@@ -61,7 +61,9 @@ fetch: ## fetch emulators and readers for the tests
 lint: ## check format, vet, staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags table ./cmd/demo
 	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags table ./cmd/demo
 
 vuln: ## check our calls for known vulnerabilities; prints a line and passes if the database is out of reach
 	@out=$$($(GO) tool govulncheck ./... 2>&1) && echo "$$out" || { echo "$$out"; case "$$out" in \

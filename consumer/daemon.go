@@ -261,6 +261,9 @@ func (d *Daemon) decoder(all *record.Decoder, shard string) (*record.Decoder, er
 // Close closes the store. Run must have returned.
 func (d *Daemon) Close() error { return d.store.Close() }
 
+// Store returns the store of checkpoints, for what runs beside the daemon in its process. Close closes it.
+func (d *Daemon) Store() Store { return d.store }
+
 // Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, releases its leases, and
 // returns nil if it did all of this within the grace period. Records that are not committed by then are read again by the
 // next owners of the leases.

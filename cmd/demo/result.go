@@ -30,8 +30,8 @@ type result struct {
 	sizes     []int64
 }
 
-// inspect reads every file of the bucket.
-func inspect(folder string) (result, error) {
+// inspect reads every data file of the bucket, which have the prefix, and every error file.
+func inspect(folder, data string) (result, error) {
 	r := result{}
 	ids, trips := make(map[string]bool), make(map[string]bool)
 	count := func(eventID, tripID string) {
@@ -46,11 +46,11 @@ func inspect(folder string) (result, error) {
 		if err != nil {
 			return err
 		}
-		place, _, _ := strings.Cut(filepath.ToSlash(relative), "/")
-		if place == "errors" {
+		key := filepath.ToSlash(relative)
+		if strings.HasPrefix(key, "errors/") {
 			return lines(path, func([]byte) error { r.errors++; return nil })
 		}
-		if place != "data" {
+		if !strings.HasPrefix(key, data) {
 			return nil
 		}
 		info, err := entry.Info()
@@ -132,7 +132,7 @@ func (r result) bytes() (sum int64) {
 	return sum
 }
 
-func (r result) print(out io.Writer, o options, folder string) {
+func (r result) print(out io.Writer) {
 	var median, largest int64
 	if n := len(r.sizes); n > 0 {
 		median, largest = r.sizes[n/2], r.sizes[n-1]
@@ -150,6 +150,10 @@ func (r result) print(out io.Writer, o options, folder string) {
 		fmt.Fprintf(w, "%s\t%v\n", row.name, row.value)
 	}
 	w.Flush()
+}
+
+// printQuery says how to query the files.
+func printQuery(out io.Writer, o options, folder string) {
 	fmt.Fprintf(out, "\nThe files are in %s. Query them, for example with DuckDB:\n\n", folder)
 	source := fmt.Sprintf("read_json('%s/data/**/*.jsonl*')", filepath.ToSlash(folder))
 	if o.format == "parquet" {

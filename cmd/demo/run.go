@@ -51,13 +51,24 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		return err
 	}
 	defer st.close()
-	d, address, err := st.daemon(ctx, o)
+	d, cfg, err := st.daemon(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	address := cfg.HTTPAddress
 	fmt.Fprintf(out, "status page   http://%s/\nstream        %s at %s, %d shards\nfiles         %s\n\n",
 		address, streamName, st.stream.URL(), o.shards, st.folder)
+
+	var table loading
+	if o.table {
+		l, err := openLake(ctx, st, cfg, d.Store(), o.log())
+		if err != nil {
+			return err
+		}
+		table = startLoading(ctx, l)
+		defer func() { _ = table.stop() }() // finish reports its error
+	}
 
 	began := time.Now()
 	daemonCtx, stopDaemon := context.WithCancel(context.WithoutCancel(ctx))
@@ -72,20 +83,36 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	if o.keepRunning && err == nil {
 		fmt.Fprintf(out, "\n%d trips sent and read. Running until interrupted: look at http://%s/\n", sent.Records, address)
+		if o.table {
+			printLive(out, st)
+		}
 		<-ctx.Done()
+		ctx = context.WithoutCancel(ctx)
 	}
 	stopDaemon() // the daemon commits and publishes what it has read
 	running.Wait()
+	if err != nil && o.table && table.problem() != "" {
+		err = fmt.Errorf("%w; loading: %s", err, table.problem())
+	}
 	if err := errors.Join(err, daemonErr); err != nil {
 		return err
 	}
-	result, err := inspect(st.folder)
+	result, err := inspect(st.folder, o.data())
 	if err != nil {
 		return err
 	}
 	result.sent, result.took = sent.Records, time.Since(began)
-	result.print(out, o, st.folder)
-	return result.verdict(out)
+	result.print(out)
+	if !o.table {
+		printQuery(out, o, st.folder)
+		return result.verdict(out)
+	}
+	held, err := table.finish(ctx, d.Store())
+	if err != nil {
+		return err
+	}
+	held.print(out, st.folder)
+	return errors.Join(result.verdict(out), held.verdict(out, result.delivered, len(result.sizes)))
 }
 
 // setStage starts the stream and the bucket, and writes the schema of the trips.
@@ -141,30 +168,47 @@ func (st *stage) s3() *s3.Client {
 }
 
 // daemon opens the consumer with production settings, except for what the options change.
-func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, address string, err error) {
-	address, err = freeAddress(o.address)
+func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, cfg consumer.Config, err error) {
+	cfg = consumer.Defaults()
+	address, err := freeAddress(o.address)
 	if err != nil {
-		return nil, "", err
+		return nil, cfg, err
 	}
-	cfg := consumer.Defaults()
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.Application = streamName, bucketName, address, "demo"
 	cfg.Format, cfg.Compression, cfg.CheckpointFile = o.format, o.compression, filepath.Join(o.out, "checkpoints.db")
 	cfg.Schema, cfg.PathStyle = st.schema, true
 	// There is only one worker, so no other one to wait for.
 	cfg.Failover = 2 * time.Second
+	if o.table {
+		cfg.TableConfig.Table, cfg.Prefix, cfg.LoadInterval = tableURI, o.data()+"!{timestamp:yyyy-MM-dd}/", time.Second
+		// Whoever looks at the table while the demo runs sees its snapshots come.
+		cfg.CommitInterval = 10 * time.Second
+	}
 	sizeErr := cfg.FileSize.Decode(o.fileSize)
 	if sizeErr != nil {
 		sizeErr = fmt.Errorf("-file-size=%s: %w", o.fileSize, sizeErr)
 	}
 	if err := errors.Join(sizeErr, cfg.Validate()); err != nil {
-		return nil, "", err
+		return nil, cfg, err
 	}
-	logTo := io.Discard
+	d, err = consumer.Open(ctx, cfg, consumer.Account{Config: st.aws, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}, o.log())
+	return d, cfg, err
+}
+
+func (o options) log() *slog.Logger {
+	to := io.Discard
 	if o.verbose {
-		logTo = os.Stderr
+		to = os.Stderr
 	}
-	d, err = consumer.Open(ctx, cfg, consumer.Account{Config: st.aws, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}, slog.New(slog.NewTextHandler(logTo, nil)))
-	return d, address, err
+	return slog.New(slog.NewTextHandler(to, nil))
+}
+
+// data is the prefix of the data files.
+func (o options) data() string {
+	if o.table {
+		return tablePrefix + "/data/"
+	}
+	return "data/"
 }
 
 // freeAddress returns the wanted address, or one with another port if that one is taken.
