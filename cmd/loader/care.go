@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
 
 	"aws-streaming-pipeline/consumer"
@@ -207,10 +208,14 @@ func rebindTable(ctx context.Context, args []string, out io.Writer) error {
 			return err
 		}
 		t, err := s.table.Now(ctx)
-		if err != nil {
+		switch {
+		case err == nil:
+			fmt.Fprintf(out, "table %s now has the UUID %s\n", s.table.Name(), t.Metadata().TableUUID())
+		case errors.Is(err, catalog.ErrNoSuchTable) && s.cfg.TableCreate:
+			fmt.Fprintf(out, "table %s does not exist: the loader will create it\n", s.table.Name())
+		default:
 			return err
 		}
-		fmt.Fprintf(out, "table %s now has the UUID %s\n", s.table.Name(), t.Metadata().TableUUID())
 		if len(item.Definition) == 0 {
 			_, err := fmt.Fprintln(out, "no loader has described a table yet: there is nothing to rebind")
 			return err

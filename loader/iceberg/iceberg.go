@@ -59,20 +59,19 @@ func New(s Settings, c catalog.Catalog, files Files) *Table {
 // Name implements loader.Destination.
 func (d *Table) Name() string { return d.URI.String() }
 
-// Load implements loader.Destination. It creates the table if it does not exist and adds the pipeline's own columns to one that does
-// not have them, as far as the settings allow.
+// Load implements loader.Destination. It creates a table that was never there and adds the pipeline's own columns to one that does
+// not have them, as far as the settings allow. It changes nothing if the table is not the previous one: its owner may be about to
+// put another into its place.
 func (d *Table) Load(ctx context.Context, previous *table.Definition) (loader.State, error) {
 	s, err := d.load(ctx, previous)
-	if errors.Is(err, catalog.ErrNoSuchTable) && d.Create {
-		if err = d.create(ctx); err == nil {
-			s, err = d.load(ctx, previous)
-		}
+	if errors.Is(err, catalog.ErrNoSuchTable) {
+		s, err = d.first(ctx, previous, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("load table %s: %w", d.Name(), err)
 	}
 	missing := s.missing()
-	if len(missing) == 0 || !d.Evolve {
+	if len(missing) == 0 || !d.Evolve || previous != nil && previous.UUID != s.definition.UUID {
 		return s, nil
 	}
 	if _, _, err := s.Evolve(ctx, missing); err != nil {
@@ -82,6 +81,20 @@ func (d *Table) Load(ctx context.Context, previous *table.Definition) (loader.St
 		return nil, fmt.Errorf("load table %s: %w", d.Name(), err)
 	}
 	return s, nil
+}
+
+// first creates a table that was never there. missing is the error without it.
+func (d *Table) first(ctx context.Context, previous *table.Definition, missing error) (*state, error) {
+	switch {
+	case previous != nil:
+		return nil, fmt.Errorf("%w; it was there before, with UUID %s: restore it or, to go on with another one, see \"loader rebind\"", missing, previous.UUID)
+	case !d.Create:
+		return nil, missing
+	}
+	if err := d.create(ctx); err != nil {
+		return nil, err
+	}
+	return d.load(ctx, nil)
 }
 
 func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, error) {

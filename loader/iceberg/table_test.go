@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/apache/iceberg-go"
+	"github.com/apache/iceberg-go/catalog"
 	icebergtable "github.com/apache/iceberg-go/table"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -372,5 +374,45 @@ func TestTable_IsReadByOthers(t *testing.T) {
 	}
 	if c := r.load().Definition().Find("event_id"); c == nil || c.Name != "id" {
 		t.Errorf("after the renaming event_id fills %v", c)
+	}
+}
+
+// A table that its owner dropped is not created again, and one that takes its place is not changed, before the owner accepts it.
+func TestTable_IsNotMadeAgainWhereItWasDropped(t *testing.T) {
+	r := newOpenTable(t, "s3://lake/tables/trips", func(*http.Request) bool { return false })
+	l, err := r.load(t.Context())
+	must(t, err)
+	previous := l.Definition()
+	drop := func() {
+		t.Helper()
+		must(t, l.destination.files.WalkDir("s3://lake/tables/trips", func(path string, _ fs.DirEntry, err error) error {
+			return errors.Join(err, l.destination.files.Delete(t.Context(), path))
+		}))
+	}
+	exists := func() bool {
+		t.Helper()
+		return must2(l.destination.catalog.CheckTableExists(t.Context(), l.destination.URI.Identifier()))(t)
+	}
+	drop()
+	if _, err := r.Open().Load(t.Context(), previous); !errors.Is(err, catalog.ErrNoSuchTable) || !strings.Contains(err.Error(), previous.UUID) || exists() {
+		t.Errorf("load where it was dropped: %v, exists %t", err, exists())
+	}
+	theirs := iceberg.NewSchema(0, iceberg.NestedField{ID: 1, Name: "theirs", Type: iceberg.PrimitiveTypes.String})
+	_, err = l.destination.catalog.CreateTable(t.Context(), l.destination.URI.Identifier(), theirs, catalog.WithProperties(created))
+	must(t, err)
+	columns := func(previous *table.Definition) int {
+		t.Helper()
+		return len(must2(r.Open().Load(t.Context(), previous))(t).Definition().Columns)
+	}
+	if n := columns(previous); n != 1 {
+		t.Errorf("another table in its place was given %d columns", n-1)
+	}
+	// Controls: once nothing is bound, both are done.
+	if n := columns(nil); n != 4 {
+		t.Errorf("a table that is loaded first has %d columns, want 4", n)
+	}
+	drop()
+	if columns(nil); !exists() {
+		t.Error("a table that was never there is not created")
 	}
 }
