@@ -168,16 +168,20 @@ func (s *site) commit(change func(*table.Transaction) error) {
 
 // state is a State of the site's table for Reload. Its ledger is not kept: Reload is told what is there by the table.
 type state struct {
-	table *table.Table
-	err   error // of Append
-	unfit error // of Check
+	table  *table.Table
+	ledger []string
+	err    error // of Append
+	unfit  error // of Check
 }
 
 func (s *state) Table() *table.Table                { return s.table }
-func (s *state) Ledger() []string                   { return nil }
+func (s *state) Ledger() []string                   { return s.ledger }
 func (s *state) Definition() *definition.Definition { return nil }
 func (s *state) Append(ctx context.Context, a loader.Addition) error {
 	for _, b := range a.Batches {
+		if slices.Contains(a.Keep, b.ID) {
+			return fmt.Errorf("ledger: batch %s occurs twice", b.ID)
+		}
 		if err := appendTo(ctx, s.table, b, b.Files[0].Rows); err != nil {
 			return err
 		}
@@ -344,14 +348,15 @@ func TestReload_AddsWhatARollbackTookOut(t *testing.T) {
 	s.append(s.batch(), 10)
 	before := s.table().CurrentSnapshot().SnapshotID
 	s.append(s.batch(), 10)
-	s.append(s.batch(), 10)
+	last := s.batch()
+	s.append(last, 10)
 	s.commit(func(txn *table.Transaction) error { return txn.RollbackToSnapshot(before) })
 	waits := s.batch()
 	s.outbox.batches = []checkpoint.Batch{{ID: waits.ID, Tables: waits.Tables}}
 
 	reload := func(apply bool, failed error) (care.ReloadReport, error) {
 		return care.Reload(t.Context(), s.window(), &s.outbox, func(ctx context.Context) (care.State, error) {
-			return &state{table: s.table(), err: failed}, nil
+			return &state{table: s.table(), ledger: []string{last.ID}, err: failed}, nil
 		}, apply)
 	}
 	if r, err := reload(false, nil); err != nil || r.Batches != 2 || r.Files != 4 || r.Rows != 40 || s.audit().Live != 2 {

@@ -64,7 +64,7 @@ func Reload(ctx context.Context, w Window, outbox checkpoint.Tables, load func(c
 		}
 		if apply {
 			batches = batches[:min(len(batches), reloadBatches)]
-			if err := state.Append(ctx, loader.Addition{Batches: batches, Keep: state.Ledger()}); err != nil {
+			if err := state.Append(ctx, loader.Addition{Batches: batches, Keep: without(state.Ledger(), batches)}); err != nil {
 				return done, fmt.Errorf("add batches to the table: %w; what was added before stays, and a reload goes on from there", err)
 			}
 		}
@@ -79,6 +79,13 @@ func Reload(ctx context.Context, w Window, outbox checkpoint.Tables, load func(c
 			return done, nil
 		}
 	}
+}
+
+// without returns a ledger without the ids of batches. It may still name those of the last commit before the rollback.
+func without(ledger []string, batches []checkpoint.Batch) []string {
+	return slices.DeleteFunc(slices.Clone(ledger), func(id string) bool {
+		return slices.ContainsFunc(batches, func(b checkpoint.Batch) bool { return b.ID == id })
+	})
 }
 
 // leaveUnfit takes files out of those that are missing that the table cannot take.
