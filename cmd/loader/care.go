@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/loader/iceberg/care"
+	definition "aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -183,7 +185,17 @@ func reloadBatches(ctx context.Context, args []string, out io.Writer) error {
 
 // state loads the table as a loader does.
 func (s *site) state(ctx context.Context) (care.State, error) {
-	state, err := s.table.Load(ctx, nil)
+	item, err := s.item(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var previous *definition.Definition
+	if len(item.Definition) > 0 {
+		if err := json.Unmarshal(item.Definition, &previous); err != nil {
+			return nil, fmt.Errorf("definition of table %s: %w", item.Name, err)
+		}
+	}
+	state, err := s.table.Load(ctx, previous)
 	if err != nil {
 		return nil, err
 	}
