@@ -82,6 +82,9 @@ func TestModel_NeedsEveryPart(t *testing.T) {
 					t.Logf("noticed in run %d: %v", seed+1, err)
 					return
 				}
+				if err != nil {
+					t.Fatalf("run %d: %v", seed+1, err)
+				}
 			}
 			t.Error("the model did not notice in 20,000 runs")
 		})
@@ -134,7 +137,7 @@ type world struct {
 	log      func(format string, args ...any)
 }
 
-// modelTable is a table whose snapshots are appends. A batch has one file, which has its name.
+// modelTable is a table whose snapshots are appends.
 type modelTable struct {
 	name      string
 	head      int
@@ -211,6 +214,11 @@ func (w *world) check() error {
 		}
 	}
 	return nil
+}
+
+// modelFiles are the files of a batch: one, which has the batch's name.
+func modelFiles(batch string) []checkpoint.File {
+	return []checkpoint.File{{Key: batch, Table: []byte(`{"u":"model"}`)}}
 }
 
 // tablesOf says which tables a batch is for.
@@ -404,7 +412,7 @@ func (w *world) startWorker(batch string) *actor {
 			a.pause()
 		}
 		if !slices.ContainsFunc(w.tables, func(t *modelTable) bool { return t.everNamed[batch] }) && w.outbox[batch].ID == "" {
-			b := checkpoint.Batch{ID: batch, Tables: tablesOf(n), Files: []checkpoint.File{{Key: batch, Table: []byte(`{}`)}}}
+			b := checkpoint.Batch{ID: batch, Tables: tablesOf(n), Files: modelFiles(batch)}
 			if len(b.Tables) > 1 {
 				w.events["batch of both tables"]++
 			}
@@ -427,7 +435,7 @@ func (w *world) markPublished(id string) error {
 			return checkpoint.ErrNotFound
 		}
 		n, _ := strconv.Atoi(id[len("batch"):])
-		b = checkpoint.Batch{ID: id, Tables: tablesOf(n), Files: []checkpoint.File{{Key: id, Table: []byte(`{}`)}}}
+		b = checkpoint.Batch{ID: id, Tables: tablesOf(n), Files: modelFiles(id)}
 	}
 	if b.PublishedAt.IsZero() {
 		b.PublishedAt = time.Unix(int64(w.step), 0)
