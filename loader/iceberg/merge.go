@@ -26,7 +26,7 @@ func (s *snapshot) merged(manifests []iceberg.ManifestFile) (merged []iceberg.Ma
 		switch {
 		case m.ManifestContent() == iceberg.ManifestContentData && !m.HasAddedFiles() && !m.HasExistingFiles():
 			// It only says which files the snapshot that wrote it has deleted.
-		case enabled && m.ManifestContent() == iceberg.ManifestContentData && m.Length() < target/2:
+		case enabled && m.ManifestContent() == iceberg.ManifestContentData && m.Length() < target/2 && s.keepsTuples(int(m.PartitionSpecID())):
 			small[m.PartitionSpecID()] = append(small[m.PartitionSpecID()], m)
 		default:
 			merged = append(merged, m)
@@ -47,6 +47,17 @@ func (s *snapshot) merged(manifests []iceberg.ManifestFile) (merged []iceberg.Ma
 		}
 	}
 	return merged, nil
+}
+
+// keepsTuples reports whether a manifest of a spec can be written again with the same partition tuples. Where the source of a field
+// was dropped, the type of its values is not known, and they would become null. Then position deletes, which belong to files
+// of the same tuple (Iceberg table specification, "Scan Planning"), would no longer apply.
+func (s *snapshot) keepsTuples(spec int) bool {
+	p := s.metadata.PartitionSpecByID(spec)
+	return p != nil && !slices.ContainsFunc(p.PartitionType(s.metadata.CurrentSchema()).FieldList, func(f iceberg.NestedField) bool {
+		_, unknown := f.Type.(iceberg.UnknownType)
+		return unknown
+	})
 }
 
 // bins returns groups of manifests, each of one or of such whose lengths add up to at most target.
