@@ -2,6 +2,7 @@ package iceberg
 
 import (
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -144,11 +145,17 @@ func TestEvolution_AddsAndWidens(t *testing.T) {
 		"dropped by the owner":        {table.Column{Name: "gone", Member: "gone", Type: "int"}, "", true},
 		"a name that differs by case": {table.Column{Name: "N", Member: "N", Type: "long"}, "", true},
 		"a type that is none":         {table.Column{Name: "v", Member: "v", Type: "variant"}, "", true},
+		"a name of two lines":         {table.Column{Name: "a\nb", Member: "a\nb", Type: "long"}, "", true},
+		"a name that is too long":     {table.Column{Name: strings.Repeat("x", 256), Member: strings.Repeat("x", 256), Type: "long"}, "", true},
+		"a long name":                 {table.Column{Name: strings.Repeat("x", 255), Member: strings.Repeat("x", 255), Type: "long"}, strings.Repeat("x", 255) + "=" + strings.Repeat("x", 255) + ":long", false},
+		"a name inside that has none": {within(table.Column{Name: "s", Member: "s", Type: "struct", Fields: []table.Column{{Name: "\t", Member: "\t", Type: "long"}}}), "", true},
+		"the name of one in a struct": {table.Column{Name: "at.n", Member: "at.n", Type: "long"}, "", true},
+		"a name with a dot":           {table.Column{Name: "at.x", Member: "at.x", Type: "long"}, "at.x=at.x:long", false},
 		"an empty struct":             {table.Column{Name: "v", Member: "v", Type: "struct"}, "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := newEvolution(d, m.LastColumnID())
-			evolved, refused, _ := e.fields(m.CurrentSchema().Fields(), []table.Column{c.wanted}, "")
+			evolved, refused := e.schema(m.CurrentSchema().Fields(), []table.Column{c.wanted})
 			if (len(refused) > 0) != c.refused || e.changed != (c.columns != "") {
 				t.Errorf("refused %v, changed %t", refused, e.changed)
 			}
@@ -163,9 +170,30 @@ func TestEvolution_AddsAndWidens(t *testing.T) {
 				t.Errorf("it becomes %q, want %q", got, c.columns)
 			}
 			again := newEvolution(after, 1000)
-			if _, refused, _ := again.fields(evolved, []table.Column{c.wanted}, ""); again.changed || (len(refused) > 0) != c.refused {
+			if _, refused := again.schema(evolved, []table.Column{c.wanted}); again.changed || (len(refused) > 0) != c.refused {
 				t.Error("it is not idempotent")
 			}
 		})
+	}
+}
+
+// One column that the table cannot have keeps no other out: catalogs refuse a schema as a whole.
+func TestEvolution_LeavesOutOneColumn(t *testing.T) {
+	r := newOpenTable(t, "s3://lake/tables/trips", func(*http.Request) bool { return false })
+	l, err := r.load(t.Context())
+	must(t, err)
+	bad := table.Column{Name: "at.n", Member: "at.n", Type: "long"}
+	wanted := []table.Column{
+		{Name: "at", Member: "at", Type: "struct", Fields: []table.Column{{Name: "n", Member: "n", Type: "long"}}}, bad,
+		{Name: "last", Member: "last", Type: "long"},
+	}
+	changed, refused, err := l.Evolve(t.Context(), wanted)
+	if !changed || err != nil || !reflect.DeepEqual(refused, []table.Column{bad}) {
+		t.Errorf("changed %t, refused %v, %v", changed, refused, err)
+	}
+	l, err = r.load(t.Context())
+	must(t, err)
+	if _, err := iceberg.IndexByName(l.table.Schema()); err != nil || len(l.definition.Columns) != 5 {
+		t.Errorf("%d columns, %v", len(l.definition.Columns), err)
 	}
 }

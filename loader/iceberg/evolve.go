@@ -29,6 +29,28 @@ func newEvolution(d *table.Definition, lastID int) *evolution {
 	return e
 }
 
+// schema returns the fields of the table with wanted columns, and those that it cannot have. One column never keeps others out:
+// catalogs refuse a schema as a whole.
+func (e *evolution) schema(fields []iceberg.NestedField, wanted []table.Column) (evolved []iceberg.NestedField, refused []table.Column) {
+	for _, w := range wanted {
+		last, changed := e.ids.last, e.changed
+		next, no, _ := e.fields(fields, []table.Column{w}, "")
+		if !namesDiffer(next) {
+			e.ids.last, e.changed = last, changed
+			next, no = fields, []table.Column{w}
+		}
+		fields, refused = next, append(refused, no...)
+	}
+	return fields, refused
+}
+
+// namesDiffer reports whether no two fields have the same full name, as catalogs and readers require: a.b is the name of a field
+// in the struct a, and may be that of a column.
+func namesDiffer(fields []iceberg.NestedField) bool {
+	_, err := iceberg.IndexByName(iceberg.NewSchema(0, fields...))
+	return err == nil
+}
+
 // fields returns the fields of the table, or of a struct, with wanted columns. Of a struct, list or map it adds the parts that it can.
 // refused are the wanted columns that the table cannot have as a whole, and why says it for the first.
 func (e *evolution) fields(fields []iceberg.NestedField, wanted []table.Column, path string) (evolved []iceberg.NestedField, refused []table.Column, why error) {

@@ -169,7 +169,7 @@ func (s *state) Evolve(ctx context.Context, wanted []table.Column) (changed bool
 	m := s.table.Metadata()
 	current := m.CurrentSchema()
 	e := newEvolution(s.definition, m.LastColumnID())
-	fields, refused, _ := e.fields(current.Fields(), wanted, "")
+	fields, refused := e.schema(current.Fields(), wanted)
 	if !e.changed {
 		return false, refused, nil
 	}

@@ -2,6 +2,8 @@ package iceberg
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/apache/iceberg-go"
 
@@ -42,9 +44,22 @@ func (i *ids) next() int {
 // fieldOf returns a new field for a column, with new ids for all its parts, all of which but the keys of maps are optional.
 func (i *ids) fieldOf(c table.Column) (iceberg.NestedField, error) {
 	f := iceberg.NestedField{ID: i.next(), Name: c.Name}
-	var err error
-	f.Type, err = i.typeOf(c)
+	err := badName(c.Name)
+	if err == nil {
+		f.Type, err = i.typeOf(c)
+	}
 	return f, err
+}
+
+// maxName is the length of column names that AWS Glue takes (AWS Glue Web API Reference, Column).
+const maxName = 255
+
+// badName says why a column cannot have a name in every catalog; nil if it can.
+func badName(name string) error {
+	if len(name) > maxName || strings.ContainsFunc(name, unicode.IsControl) {
+		return fmt.Errorf("want a name of at most %d bytes without control characters", maxName)
+	}
+	return nil
 }
 
 func (i *ids) typeOf(c table.Column) (iceberg.Type, error) {
