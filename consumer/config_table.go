@@ -21,7 +21,7 @@ type TableConfig struct {
 	TableToken       string        `envconfig:"TABLE_TOKEN" secret:"true" desc:"Bearer token for an Iceberg REST catalog. Default: none."`
 	LoadInterval     time.Duration `envconfig:"LOAD_INTERVAL" default:"1m" min:"1s" max:"1h" desc:"Time between two commits to the table."`
 	LoadBatches      int           `envconfig:"LOAD_BATCHES" default:"500" min:"1" max:"2000" desc:"Largest number of batches in a commit to the table."`
-	TableSnapshotAge time.Duration `envconfig:"TABLE_SNAPSHOT_AGE" default:"120h" min:"1h" desc:"Age at which snapshots of the table expire. Queries can go back in time that far."`
+	TableSnapshotAge time.Duration `envconfig:"TABLE_SNAPSHOT_AGE" default:"24h" min:"1h" desc:"Age at which snapshots of the table expire. Queries can go back in time that far."`
 	TableSnapshots   int           `envconfig:"TABLE_SNAPSHOTS" default:"20" min:"1" desc:"Number of newest snapshots of the table that never expire."`
 }
 
