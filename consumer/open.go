@@ -84,6 +84,12 @@ func (a *Account) s3(pathStyle bool) *s3.Client {
 	})
 }
 
+// OpenSink returns the bucket of the settings for programs beside the daemon, which write small objects alone.
+func OpenSink(cfg Config, bucket *s3.Client, log *slog.Logger) (Sink, error) {
+	cfg.SpoolDir = ""
+	return cfg.openSink(bucket, Services{Budget: budget.New(int64(cfg.MemoryBudget), nil), Log: log})
+}
+
 func (c *Config) openSink(bucket *s3.Client, svc Services) (Sink, error) {
 	to, err := c.sinkConfig(svc)
 	if err != nil {

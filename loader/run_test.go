@@ -205,6 +205,7 @@ func TestLoader_LoadsAndForgets(t *testing.T) {
 		s.publish(s.listed(two))
 		l, reg, stop := s.run("l1")
 		time.Sleep(time.Second)
+		synctest.Wait()
 		s.live(one, two)
 		if ids := s.waits(); len(ids) > 0 || len(s.lists) > 0 {
 			t.Errorf("in the outbox remain %q, and lists %v", ids, s.lists)

@@ -13,8 +13,8 @@ import (
 // With the build tag "profile", "consumer run" writes its CPU profile to the file that CPU_PROFILE names. The benchmark
 // uses it to show where the time goes.
 func init() {
-	run := commands[0].run
-	commands[0].run = func(ctx context.Context, args []string, out io.Writer) error {
+	run := program.Commands[0].Run
+	program.Commands[0].Run = func(ctx context.Context, args []string, out io.Writer) error {
 		path := os.Getenv("CPU_PROFILE")
 		if path == "" {
 			return run(ctx, args, out)

@@ -11,10 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/iceberg"
-	"aws-streaming-pipeline/writers/s3sink"
 )
 
 func init() { openLake = openIceberg }
@@ -37,7 +35,7 @@ func openIceberg(ctx context.Context, st *stage, cfg consumer.Config, store cons
 	if err != nil {
 		return nil, err
 	}
-	lists, err := s3sink.New(bucket, s3sink.Config{Bucket: cfg.Bucket, Budget: budget.New(int64(cfg.MemoryBudget), nil), Log: log})
+	lists, err := consumer.OpenSink(cfg, bucket, log)
 	if err != nil {
 		return nil, err
 	}

@@ -21,14 +21,12 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/awshttp"
-	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/serve"
 	"aws-streaming-pipeline/internal/version"
 	"aws-streaming-pipeline/loader"
-	"aws-streaming-pipeline/writers/s3sink"
 )
 
 const runUsage = `run
@@ -59,7 +57,7 @@ func runLoader(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	lists, err := s3sink.New(bucket, s3sink.Config{Bucket: cfg.Bucket, Budget: budget.New(int64(cfg.MemoryBudget), nil), Log: log})
+	lists, err := consumer.OpenSink(cfg, bucket, log)
 	if err != nil {
 		return err
 	}
