@@ -53,13 +53,13 @@ func openTable(ctx context.Context, cfg consumer.Config) (checkpoint.Store, erro
 		if _, err := os.Stat(cfg.CheckpointFile); err != nil {
 			return nil, fmt.Errorf("CHECKPOINT_FILE=%q: %w", cfg.CheckpointFile, err)
 		}
-		return consumer.OpenStore(ctx, cfg, aws.Config{}, nil, newLogger(cfg))
+		return consumer.OpenStore(ctx, cfg, aws.Config{}, nil, consumer.NewLogger(cfg))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return consumer.OpenStore(ctx, cfg, account, nil, newLogger(cfg))
+	return consumer.OpenStore(ctx, cfg, account, nil, consumer.NewLogger(cfg))
 }
 
 const showUsage = `checkpoint show [--json] [--batch ID]

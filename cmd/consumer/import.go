@@ -52,7 +52,7 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(cfg)
+	log := consumer.NewLogger(cfg)
 	store, err := dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Log: log})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/google/uuid"
 
+	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/redrive"
 	"aws-streaming-pipeline/writers/layout"
@@ -56,7 +57,7 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return command.Undone(err)
 	}
-	c.Log = newLogger(cfg)
+	c.Log = consumer.NewLogger(cfg)
 	report, err := redrive.Run(ctx, bucketClient(account, cfg), kinesis.NewFromConfig(account), c)
 	if err != nil && report.Codes == nil {
 		return command.Undone(err) // nothing was sent

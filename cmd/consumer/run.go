@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"os"
 
 	"aws-streaming-pipeline/consumer"
 )
@@ -17,7 +15,7 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("invalid settings:\n%w", err)
 	}
-	log := newLogger(cfg)
+	log := consumer.NewLogger(cfg)
 	limitMemory(cfg, log)
 	account, err := loadAccount(ctx)
 	if err != nil {
@@ -29,18 +27,6 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, daemon.Close()) }()
 	return daemon.Run(ctx)
-}
-
-func newLogger(cfg consumer.Config) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-		level = slog.LevelInfo // unreachable for the daemon: Validate rejects other levels
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }
 
 // settings lists the environment variables by subject.

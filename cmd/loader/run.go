@@ -41,7 +41,7 @@ func runLoader(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	log := newLogger(cfg)
+	log := consumer.NewLogger(cfg)
 	limitMemory()
 	account, err := awshttp.Account(ctx)
 	if err != nil {
@@ -137,16 +137,4 @@ func limitMemory() {
 		return // no limit, or one of the operator's own
 	}
 	debug.SetMemoryLimit(int64(container / 10 * 9))
-}
-
-func newLogger(cfg consumer.Config) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
-		level = slog.LevelInfo // unreachable: Validate rejects other levels
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }

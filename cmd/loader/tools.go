@@ -51,7 +51,7 @@ func openSite(ctx context.Context) (*site, error) {
 		return nil, err
 	}
 	cfg.CheckpointCreate = false // what does not exist has nothing to be looked at
-	log := newLogger(cfg)
+	log := consumer.NewLogger(cfg)
 	account, err := awshttp.Account(ctx)
 	if err != nil {
 		return nil, err
