@@ -87,3 +87,27 @@ func TestStrikes_ServeAllGoals(t *testing.T) {
 		t.Errorf("a step comes a second time before all have come once: %v", seen)
 	}
 }
+
+// An operation of few requests meets the faults of the goals first, however common they are elsewhere.
+func TestWeather_DealsWhatTheGoalsAskForFirst(t *testing.T) {
+	w := newWeather(1)
+	wanted := []Kind{Doubled, LateRequest, LostAnswer}
+	for _, kind := range wanted {
+		w.goals = append(w.goals, goal{[]Kind{kind}, Append})
+		for range 100 {
+			w.count(kind, Put)
+		}
+	}
+	var first []Kind
+	for range requestKinds {
+		kind := w.drawLocked(Append)
+		w.countLocked(kind, Append)
+		first = append(first, kind)
+	}
+	if got := slices.Sorted(slices.Values(first[:len(wanted)])); !slices.Equal(got, slices.Sorted(slices.Values(wanted))) {
+		t.Errorf("the first faults are %v, want %v", got, wanted)
+	}
+	if rest := slices.Compact(slices.Sorted(slices.Values(first))); len(rest) != len(requestKinds) {
+		t.Errorf("%d kinds in a deck, want each of %d once", len(rest), len(requestKinds))
+	}
+}

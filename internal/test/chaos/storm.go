@@ -114,7 +114,7 @@ type storm struct {
 
 func newStorm(cfg config) *storm {
 	w := newWeather(cfg.Seed)
-	w.quiet = cfg.Quiet
+	w.quiet, w.goals = cfg.Quiet, cfg.Goals
 	return &storm{
 		cfg: cfg, weather: w, dice: newDice(cfg.Seed, 2), commits: newCommits(),
 		reshards: map[string]int{},

@@ -75,6 +75,7 @@ type weather struct {
 	rng    *rand.Rand
 	calm   bool                    // nothing happens any more
 	quiet  bool                    // only traps happen
+	goals  []goal                  // of the storm
 	decks  map[string][]Kind       // what is left of the kinds, by operation
 	counts map[Kind]map[string]int // by kind and operation
 	traps  map[*trap]bool          // waiting
@@ -135,22 +136,34 @@ func (w *weather) meet(c call) fate {
 	return fate{kind: kind, delay: delay}
 }
 
-// drawLocked picks a kind for an operation. Each kind comes once before any comes again, the rarest so far first.
+// drawLocked picks a kind for an operation. Each kind comes once before any comes again: first those that the storm must see at
+// this operation, which may be a rare one, and then the rarest so far.
 func (w *weather) drawLocked(operation string) Kind {
 	deck := w.decks[operation]
 	if len(deck) == 0 {
 		deck = slices.Clone(requestKinds)
 		w.rng.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 	}
-	rarest := 0
+	next := 0
 	for i, kind := range deck {
-		if w.totalLocked(kind) < w.totalLocked(deck[rarest]) {
-			rarest = i
+		if w.wantsLocked(kind, operation) {
+			next = i
+			break
+		}
+		if w.totalLocked(kind) < w.totalLocked(deck[next]) {
+			next = i
 		}
 	}
-	kind := deck[rarest]
-	w.decks[operation] = slices.Delete(deck, rarest, rarest+1)
+	kind := deck[next]
+	w.decks[operation] = slices.Delete(deck, next, next+1)
 	return kind
+}
+
+// wantsLocked reports whether a fault meets a goal that nothing has met so far, at that very operation.
+func (w *weather) wantsLocked(kind Kind, operation string) bool {
+	return w.counts[kind][operation] == 0 && slices.ContainsFunc(w.goals, func(g goal) bool {
+		return g.where == operation && slices.Contains(g.kinds, kind)
+	})
 }
 
 func (w *weather) totalLocked(kind Kind) (n int) {
