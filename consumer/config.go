@@ -20,6 +20,7 @@ type Config struct {
 	FormatConfig     `group:"Format and schema"`
 	BatchConfig      `group:"Files and batches"`
 	TableConfig      `group:"Tables"`
+	PostgresConfig   `group:"PostgreSQL"`
 	MemoryConfig     `group:"Memory"`
 	CheckpointConfig `group:"Leases and checkpoints"`
 	PayloadConfig    `group:"Payloads"`
@@ -57,6 +58,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.FormatConfig.check(f)
 	c.BatchConfig.check(f)
 	c.TableConfig.check(f)
+	c.PostgresConfig.check(f)
 	c.MemoryConfig.check(f)
 	c.CheckpointConfig.check(f)
 	c.HTTPConfig.check(f)

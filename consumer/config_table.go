@@ -3,15 +3,16 @@ package consumer
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"time"
 
 	"aws-streaming-pipeline/internal/settings"
 	"aws-streaming-pipeline/record/table"
 )
 
-// TableConfig sets the table that files are loaded into. The daemon only marks batches for it; the loader does the rest.
+// TableConfig sets the tables that files are loaded into. The daemon only marks batches for it; the loader does the rest.
 type TableConfig struct {
-	Table            string        `envconfig:"TABLE" desc:"Apache Iceberg table that data files are loaded into: glue://database/table, s3://bucket/prefix/table (a catalog of its own, which needs no service), rest://host/path/namespace.table (an Iceberg REST catalog by HTTPS; rest+http:// by HTTP) or the ARN of an S3 table bucket followed by /namespace/table. It needs FORMAT=parquet. Default: none."`
+	Table            string        `envconfig:"TABLE" desc:"Table that batches are loaded into. Apache Iceberg: glue://database/table, s3://bucket/prefix/table (a catalog of its own, which needs no service), rest://host/path/namespace.table (an Iceberg REST catalog by HTTPS; rest+http:// by HTTP) or the ARN of an S3 table bucket followed by /namespace/table; it needs FORMAT=parquet. PostgreSQL: postgres://host/database/schema.table; it needs FORMAT=parquet or jsonl. One of each, separated by a comma, is possible. Default: none."`
 	TableCreate      bool          `envconfig:"TABLE_CREATE" default:"true" desc:"Creates the table if it does not exist, with the columns of SCHEMA."`
 	TablePartition   string        `envconfig:"TABLE_PARTITION" default:"day(_arrived_at)" desc:"Partition of a table that is created: transforms of columns, separated by commas, such as day(_arrived_at),bucket(16,customer): identity, year, month, day, hour, bucket and truncate. An empty value means none."`
 	TableLocation    string        `envconfig:"TABLE_LOCATION" desc:"Location of a table that is created, s3://bucket/prefix. Default: that of its database or namespace, or tables/ in BUCKET."`
@@ -32,7 +33,7 @@ var (
 )
 
 func (c *TableConfig) check(f *settings.Faults) {
-	uri, err := table.ParseURI(c.Table)
+	_, err := table.ParseURIs(c.Table)
 	if errors.Is(err, table.ErrPassword) {
 		f.Hide("TABLE")
 	}
@@ -46,6 +47,7 @@ func (c *TableConfig) check(f *settings.Faults) {
 	if !f.Sound("TABLE") {
 		return
 	}
+	uri, _ := c.IcebergTable()
 	f.Check(c.TableLocation == "" || uri.Kind != table.Embedded, "TABLE_LOCATION", "nothing if TABLE is s3://, which is the location")
 	for _, s := range []struct {
 		name string
@@ -60,8 +62,31 @@ func (c *TableConfig) check(f *settings.Faults) {
 	f.Check(c.TableToken == "" || c.TableSigning == "none", "TABLE_TOKEN", "nothing unless TABLE_SIGNING=none")
 }
 
-// TableURI returns the table that files are loaded into. ok is false if there is none. The settings must be valid.
-func (c *TableConfig) TableURI() (uri table.URI, ok bool) {
-	uri, err := table.ParseURI(c.Table)
-	return uri, err == nil
+// Tables returns the tables that batches are loaded into, in the order of the setting. The settings must be valid.
+func (c *TableConfig) Tables() []table.URI {
+	if c.Table == "" {
+		return nil
+	}
+	all, err := table.ParseURIs(c.Table)
+	if err != nil {
+		return nil
+	}
+	return all
+}
+
+// IcebergTable returns the Apache Iceberg table, which files are written for. ok is false if there is none.
+func (c *TableConfig) IcebergTable() (uri table.URI, ok bool) { return c.first(table.URI.Iceberg) }
+
+// PostgresTable returns the PostgreSQL table. ok is false if there is none.
+func (c *TableConfig) PostgresTable() (uri table.URI, ok bool) {
+	return c.first(func(u table.URI) bool { return u.Kind == table.Postgres })
+}
+
+func (c *TableConfig) first(is func(table.URI) bool) (table.URI, bool) {
+	all := c.Tables()
+	i := slices.IndexFunc(all, is)
+	if i < 0 {
+		return table.URI{}, false
+	}
+	return all[i], true
 }

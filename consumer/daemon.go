@@ -169,13 +169,17 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	parts := batch.Parts{
 		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
 	}
-	uri, ok := d.cfg.TableURI()
+	uri, ok := d.cfg.IcebergTable()
+	var databases []string
+	if to, ok := d.cfg.PostgresTable(); ok {
+		databases = []string{to.String()}
+	}
 	if ok {
 		d.table = newTableWatch(uri.String(), svc.Store.Table, opener(data, svc.Schema), d.log)
 		parts.Table = d.table.current.Load
 	}
 	d.pipeline = batch.New(batch.Config{
-		Worker: d.worker, Stream: d.cfg.Stream, Table: uri.String(), Bucket: d.cfg.Bucket, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
+		Worker: d.worker, Stream: d.cfg.Stream, Table: uri.String(), Databases: databases, Bucket: d.cfg.Bucket, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
 		Limits: batch.Limits{
 			FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval, OpenFiles: d.cfg.MaxOpenFiles,
 		},

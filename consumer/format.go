@@ -41,10 +41,20 @@ func (c *FormatConfig) checkFormat(f *settings.Faults) {
 	unless(!c.AppendDelimiter, "APPEND_DELIMITER", "false", func(k writers.Kind) bool { return k.Delimiter })
 }
 
-// checkTable applies the rule that only some formats have files for tables.
+// checkTable applies the rules that only some formats have files for Iceberg tables, and rows for databases.
 func (c *Config) checkTable(f *settings.Faults) {
-	takes := func(k writers.Kind) bool { return k.Tables }
-	f.Check(c.TableConfig.Table == "" || takes(c.kind()), "TABLE", "nothing unless FORMAT="+strings.Join(formats.All.Names(takes), " or "))
+	_, iceberg := c.IcebergTable()
+	_, database := c.PostgresTable()
+	for _, rule := range []struct {
+		applies bool
+		what    string
+		takes   func(writers.Kind) bool
+	}{
+		{iceberg, "no Iceberg table", func(k writers.Kind) bool { return k.Tables }},
+		{database, "no PostgreSQL table", func(k writers.Kind) bool { return k.Rows }},
+	} {
+		f.Check(!rule.applies || rule.takes(c.kind()), "TABLE", rule.what+" unless FORMAT="+strings.Join(formats.All.Names(rule.takes), " or "))
+	}
 }
 
 // compression returns COMPRESSION, or the format's default.

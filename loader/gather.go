@@ -2,14 +2,13 @@ package loader
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/logkey"
-	"aws-streaming-pipeline/record/table"
 )
 
 // Bounds of one write, besides the number of its batches. They bound the memory that it takes. A batch that exceeds them by
@@ -27,6 +26,7 @@ type load struct {
 	wanted      columns
 	files       int
 	description int
+	bytes       int64
 	// cut means that more batches wait than the bounds allow.
 	cut bool
 }
@@ -34,7 +34,10 @@ type load struct {
 // gather reads the files of the batches that wait, one batch after the other, up to the bounds of a write.
 func (l *Loader) gather(ctx context.Context, state State, waiting []checkpoint.Batch) (load, error) {
 	var all load
-	problems := 0
+	problems, most := 0, int64(math.MaxInt64)
+	if to, ok := l.to.(Bounded); ok {
+		most = to.MaxBytes()
+	}
 	defer l.tried()
 	l.stuck.only(waiting)
 	for _, header := range l.stuck.order(waiting) {
@@ -43,10 +46,10 @@ func (l *Loader) gather(ctx context.Context, state State, waiting []checkpoint.B
 			break
 		}
 		one, err := l.read(ctx, state, header)
-		if p, ok := errors.AsType[*problem](err); ok {
+		if p, ok := errors.AsType[*Problem](err); ok {
 			problems++
 			if l.stuck.add(header.ID, p) {
-				l.log.Error("a batch cannot be loaded; it is tried again, and the others are loaded", logkey.Batch, header.ID, logkey.Reason, string(p.reason), logkey.Error, p)
+				l.log.Error("a batch cannot be loaded; it is tried again, and the others are loaded", logkey.Batch, header.ID, logkey.Reason, string(p.Reason), logkey.Error, p)
 			}
 			continue
 		}
@@ -57,7 +60,7 @@ func (l *Loader) gather(ctx context.Context, state State, waiting []checkpoint.B
 			return load{}, err
 		}
 		l.touch()
-		if len(all.batches) > 0 && (all.files+one.files > maxFiles || all.description+one.description > maxDescription) {
+		if len(all.batches) > 0 && (all.files+one.files > maxFiles || all.description+one.description > maxDescription || all.bytes+one.bytes > most) {
 			all.cut = true
 			break
 		}
@@ -71,56 +74,38 @@ func (l *load) add(one load) {
 	l.batches = append(l.batches, one.batches...)
 	l.files += one.files
 	l.description += one.description
+	l.bytes += one.bytes
 	l.wanted.add(one.wanted.list)
 }
 
-// read reads one batch with its data files and checks them. The error is a *problem if it is the batch's own.
+// read reads one batch with its data files and checks them. The error is a *Problem if it is the batch's own.
 func (l *Loader) read(ctx context.Context, state State, header checkpoint.Batch) (load, error) {
 	b, err := bounded(ctx, storeBound, func(ctx context.Context) (checkpoint.Batch, error) {
 		return checkpoint.LoadBatch(ctx, l.store, l.lists, header.ID)
 	})
 	switch {
 	case errors.Is(err, checkpoint.ErrNoList):
-		return load{}, &problem{ListLost, err}
+		return load{}, &Problem{ListLost, err}
 	case err != nil && b.List != nil && ctx.Err() == nil:
-		return load{}, &problem{ListUnread, err} // the store has answered, the bucket has not
+		return load{}, &Problem{ListUnread, err} // the store has answered, the bucket has not
 	case err != nil:
 		return load{}, fmt.Errorf("read batch %s: %w", header.ID, err)
 	}
 	b.Files = slices.DeleteFunc(b.Files, func(f checkpoint.File) bool { return f.Error })
 	one := load{batches: []checkpoint.Batch{b}, files: len(b.Files)}
 	if len(b.Files) == 0 {
-		return load{}, &problem{BadDescription, errors.New("the batch has no data files")}
+		return load{}, &Problem{BadDescription, errors.New("the batch has no data files")}
 	}
 	for i := range b.Files {
 		f := &b.Files[i]
 		f.Staged = nil // published; only its memory would be of use
-		d, err := describe(state, *f)
+		wanted, err := check(state, f)
 		if err != nil {
 			return load{}, err
 		}
 		one.description += len(f.Table)
-		one.wanted.add(d.Wanted)
+		one.bytes += f.Bytes
+		one.wanted.add(wanted)
 	}
 	return one, nil
-}
-
-// describe decodes a file's description and checks that the table can take the file.
-func describe(state State, f checkpoint.File) (d table.Description, err error) {
-	refuse := func(r Reason, format string, args ...any) (table.Description, error) {
-		return table.Description{}, &problem{r, fmt.Errorf("file s3://%s/%s: "+format, append([]any{f.Bucket, f.Key}, args...)...)}
-	}
-	if len(f.Table) == 0 {
-		return refuse(BadDescription, "it has no description for tables")
-	}
-	if err := json.Unmarshal(f.Table, &d); err != nil {
-		return refuse(BadDescription, "decode its description: %w", err)
-	}
-	if now := state.Definition(); now != nil && now.UUID != d.UUID {
-		return refuse(OtherUUID, "it was written for the table with UUID %q, this one has %q", d.UUID, now.UUID)
-	}
-	if err := state.Check(&d); err != nil {
-		return refuse(Unfit, "%w", err)
-	}
-	return d, nil
 }

@@ -43,11 +43,13 @@ type Destination interface {
 type State interface {
 	// Ledger returns the ids of batches that the table's ledger names.
 	Ledger() []string
-	// Definition returns what writers of files need to know of the table; nil if they need nothing.
+	// Definition returns what the store keeps of the table: for its writers, where they write files for a table, and for the
+	// next Load. nil if there is nothing to keep.
 	Definition() *table.Definition
-	// Check returns why the table cannot take a file of that description, such as a partition spec that it does not have; nil
-	// if it can. The UUID was checked before.
-	Check(d *table.Description) error
+	// Check returns the columns that a published data file would fill if the table had them, or an error that says why the
+	// table cannot take the file, such as a partition spec that it does not have. A *Problem says of which kind the reason is;
+	// any other error counts as Unfit. Describe helps with files that have a description.
+	Check(f *checkpoint.File) (wanted []table.Column, err error)
 	// Append adds the files of the batches to the table and replaces the ledger, in one atomic write, provided that the
 	// table is still in this state. After an error, whatever it is, the write may have been applied or may be applied
 	// later: only Load tells.
@@ -58,6 +60,21 @@ type State interface {
 	Evolve(ctx context.Context, wanted []table.Column) (changed bool, refused []table.Column, err error)
 }
 
+// Settler is implemented by a State that has something to do for a batch after its commit, before the batch is marked as
+// loaded.
+type Settler interface {
+	// Settle does it for batches that the state's ledger names, and returns the ids of those that may be marked now. The others
+	// stay in the outbox and in the ledger, and Settle is called for them again, by any loader. So what it does must be the same
+	// when it is done twice.
+	Settle(ctx context.Context, ids []string) (settled []string, err error)
+}
+
+// Bounded is implemented by a Destination that bounds the files of one write.
+type Bounded interface {
+	// MaxBytes is the size of the files of one write. A batch that exceeds it by itself is written alone.
+	MaxBytes() int64
+}
+
 // Caretaker is implemented by a Destination that needs care from time to time, beside loading.
 type Caretaker interface {
 	// Care does what is due. Its writes are conditional on the table being as it was read, and its errors stop nothing.
@@ -66,10 +83,13 @@ type Caretaker interface {
 
 // Addition is what one write adds to a table.
 type Addition struct {
-	// Batches are those to load. Their Files are the data files alone, each with a description that Check has passed.
+	// Batches are those to load. Their Files are the data files alone, each of which Check has passed.
 	Batches []checkpoint.Batch
 	// Keep are ids of earlier batches that stay in the ledger. The new ledger is Keep and the ids of Batches.
 	Keep []string
+	// Progress is to be called whenever a write that takes long has got on. A write that does not get on for some minutes is
+	// ended. May be nil.
+	Progress func()
 }
 
 // Sized is implemented by a State that knows what its table's metadata costs.

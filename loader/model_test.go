@@ -597,9 +597,9 @@ type modelState struct {
 	ledger []string
 }
 
-func (s *modelState) Ledger() []string               { return s.ledger }
-func (s *modelState) Definition() *table.Definition  { return nil }
-func (s *modelState) Check(*table.Description) error { return nil }
+func (s *modelState) Ledger() []string                               { return s.ledger }
+func (s *modelState) Definition() *table.Definition                  { return nil }
+func (s *modelState) Check(*checkpoint.File) ([]table.Column, error) { return nil, nil }
 func (s *modelState) Evolve(context.Context, []table.Column) (bool, []table.Column, error) {
 	return false, nil, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
@@ -14,7 +15,7 @@ import (
 const (
 	// storeBound bounds a call of the checkpoint store or a call for a list of files, with the retries of its client.
 	storeBound = 30 * time.Second
-	// tableBound bounds a call of the destination. A write of many files takes long.
+	// tableBound bounds a call of the destination, or the time in which a write does not get on.
 	tableBound = 5 * time.Minute
 )
 
@@ -27,6 +28,18 @@ func bounded[T any](ctx context.Context, bound time.Duration, f func(context.Con
 func boundedCall(ctx context.Context, bound time.Duration, f func(context.Context) error) error {
 	_, err := bounded(ctx, bound, func(ctx context.Context) (struct{}, error) { return struct{}{}, f(ctx) })
 	return err
+}
+
+// watched calls f, and ends its context when f has not reported progress for that long.
+func (l *Loader) watched(ctx context.Context, still time.Duration, f func(ctx context.Context, progress func()) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(still, func() { cancel(fmt.Errorf("no progress within %v", still)) })
+	defer watch.Stop()
+	return f(ctx, func() {
+		watch.Reset(still)
+		l.touch()
+	})
 }
 
 // view is the table as it was read, and then the outbox.
@@ -98,15 +111,24 @@ func (l *Loader) define(ctx context.Context, term int, previous, now *table.Defi
 	if err != nil {
 		return fmt.Errorf("write the table's definition for the workers: %w", err)
 	}
-	if changed {
+	if changed && (previous == nil || previous.Schema != now.Schema || previous.Spec.ID != now.Spec.ID) {
 		l.log.Info("the table has a new definition", "schema_id", now.Schema, "spec_id", now.Spec.ID)
+	}
+	if previous != nil && now.Commits < previous.Commits {
+		lost := previous.Commits - now.Commits
+		l.metrics.Lost.Add(float64(lost))
+		l.log.Error("the table has lost commits: batches that are still in the outbox are loaded again, for others see \"loader reload\"", "commits", lost)
 	}
 	return nil
 }
 
 // settle marks the batches that the ledger names, and forgets those that are in all their tables.
 func (l *Loader) settle(ctx context.Context, v view) error {
-	for _, b := range v.outbox.named {
+	ready, err := l.ready(ctx, v)
+	if err != nil {
+		return err
+	}
+	for _, b := range ready {
 		err := boundedCall(ctx, storeBound, func(ctx context.Context) error { return l.store.MarkLoaded(ctx, b.ID, l.name) })
 		if errors.Is(err, checkpoint.ErrNotFound) {
 			continue // another loader has marked it and forgotten it since
@@ -129,6 +151,23 @@ func (l *Loader) settle(ctx context.Context, v view) error {
 		}
 	}
 	return nil
+}
+
+// ready returns the batches that the ledger names and that may be marked now.
+func (l *Loader) ready(ctx context.Context, v view) ([]checkpoint.Batch, error) {
+	state, ok := v.state.(Settler)
+	if !ok || len(v.outbox.named) == 0 {
+		return v.outbox.named, nil
+	}
+	ids := make([]string, len(v.outbox.named))
+	for i, b := range v.outbox.named {
+		ids[i] = b.ID
+	}
+	settled, err := bounded(ctx, tableBound, func(ctx context.Context) ([]string, error) { return state.Settle(ctx, ids) })
+	if err != nil {
+		return nil, fmt.Errorf("settle %d loaded batches: %w", len(ids), err)
+	}
+	return slices.DeleteFunc(slices.Clone(v.outbox.named), func(b checkpoint.Batch) bool { return !slices.Contains(settled, b.ID) }), nil
 }
 
 // forget removes a batch that is in all its tables, and then its list of files.
@@ -168,8 +207,8 @@ func (l *Loader) write(ctx context.Context, v view) (again, more bool, err error
 	}
 	l.sent = totalsOf(a.batches)
 	began := time.Now()
-	err = boundedCall(ctx, tableBound, func(ctx context.Context) error {
-		return v.state.Append(ctx, Addition{Batches: a.batches, Keep: v.outbox.keep})
+	err = l.watched(ctx, tableBound, func(ctx context.Context, progress func()) error {
+		return v.state.Append(ctx, Addition{Batches: a.batches, Keep: v.outbox.keep, Progress: progress})
 	})
 	l.wrote(a, time.Since(began), err)
 	if err != nil {

@@ -41,10 +41,10 @@ type stuck struct {
 }
 
 // add notes a failed try, and reports whether it is the first one or its reason is new.
-func (s *stuck) add(id string, p *problem) (isNew bool) {
+func (s *stuck) add(id string, p *Problem) (isNew bool) {
 	s.tries++
 	before, known := s.batches[id]
-	now := Stuck{Batch: id, Reason: p.reason, Text: p.Error(), Since: before.Since, tried: s.tries}
+	now := Stuck{Batch: id, Reason: p.Reason, Text: p.Error(), Since: before.Since, tried: s.tries}
 	if !known {
 		now.Since = time.Now()
 	}
@@ -52,7 +52,7 @@ func (s *stuck) add(id string, p *problem) (isNew bool) {
 		s.batches = make(map[string]Stuck)
 	}
 	s.batches[id] = now
-	return !known || before.Reason != p.reason
+	return !known || before.Reason != p.Reason
 }
 
 // only keeps those that still wait.
@@ -80,12 +80,3 @@ func (s *stuck) list() []Stuck {
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Batch, b.Batch))
 	})
 }
-
-// problem is an error with a batch itself. The others may be loaded all the same.
-type problem struct {
-	reason Reason
-	err    error
-}
-
-func (p *problem) Error() string { return p.err.Error() }
-func (p *problem) Unwrap() error { return p.err }

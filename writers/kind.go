@@ -28,6 +28,8 @@ type Kind struct {
 	Labels bool
 	// Tables reports whether files can be loaded into tables: the format is a TableFormat.
 	Tables bool
+	// Rows reports whether files hold records with their event_id, row by row, so that package loader/rows reads them.
+	Rows bool
 	// Delimiter reports whether AppendDelimiter applies.
 	Delimiter bool
 
@@ -49,6 +51,9 @@ type Options struct {
 	Rounded       func(numbers int) // called with the count of rounded numbers; may be nil
 	Misfits       func(values int)  // called with the count of values that a table's columns cannot hold; may be nil
 	CreatedBy     string            // the program, for the metadata of files
+	// ArrivedAt adds the time of the arrival to each row, as the member or column _arrived_at. Only for a Kind with Rows; files
+	// for an Iceberg table have it anyway.
+	ArrivedAt bool
 }
 
 // Kinds is a list of formats.

@@ -67,7 +67,8 @@ func (f *openFile) shut() bool {
 // files is what the files of all batches have in common: how one begins, and how large and how many they may be.
 type files struct {
 	stream string
-	table  string // the name of the table; empty for none
+	table  string   // the name of the table that data files are written for; empty for none
+	copied []string // names of the tables that take the rows of any data file
 	zone   *time.Location
 	router Router
 	data   writers.Format
@@ -84,7 +85,7 @@ type files struct {
 
 func newFiles(cfg Config, parts Parts) *files {
 	return &files{
-		stream: cfg.Stream, table: cfg.Table, zone: cfg.Zone, router: parts.Router, data: parts.Data, errors: parts.Errors,
+		stream: cfg.Stream, table: cfg.Table, copied: cfg.Databases, zone: cfg.Zone, router: parts.Router, data: parts.Data, errors: parts.Errors,
 		sink: parts.Sink, shared: parts.Shared,
 		roll: cfg.Limits.FileBytes, most: cfg.Limits.OpenFiles, crowd: maxDescribed, finishers: make(chan struct{}, finishing),
 	}
@@ -118,12 +119,16 @@ func (fs *files) begin(ctx context.Context, batch string, opened time.Time, id f
 	}, fs.shared)
 }
 
-// tablesOf returns the names of the tables that a batch of these files is to be loaded into.
-func (fs *files) tablesOf(done []checkpoint.File) []string {
-	if slices.ContainsFunc(done, func(f checkpoint.File) bool { return len(f.Table) > 0 }) {
-		return []string{fs.table}
+// tablesOf returns the sorted names of the tables that a batch of these files is to be loaded into.
+func (fs *files) tablesOf(done []checkpoint.File) (names []string) {
+	if slices.ContainsFunc(done, func(f checkpoint.File) bool { return !f.Error }) {
+		names = slices.Clone(fs.copied)
 	}
-	return nil
+	if slices.ContainsFunc(done, func(f checkpoint.File) bool { return len(f.Table) > 0 }) {
+		names = append(names, fs.table)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // takeFinisher waits for the right to finish a file. It waits no longer than ctx: files of a batch that has ended finish

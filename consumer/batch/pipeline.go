@@ -63,8 +63,10 @@ type Config struct {
 	Limits Limits
 	// Zone is the time zone of the time in keys; nil for UTC.
 	Zone *time.Location
-	// Table is how batches name the table that data files are loaded into; empty for none.
+	// Table is how batches name the table that data files are written for; empty for none.
 	Table string
+	// Databases are how batches name the tables that rows of data files are copied into.
+	Databases []string
 	// ManifestPrefix is the key prefix of manifests, without expressions.
 	ManifestPrefix string
 	// Now returns the time; nil for time.Now.

@@ -19,6 +19,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/table"
@@ -133,13 +134,17 @@ func (s *state) Ledger() []string { return slices.Clone(s.ledger) }
 func (s *state) Definition() *table.Definition { return s.definition }
 
 // Check implements loader.State.
-func (s *state) Check(d *table.Description) error {
+func (s *state) Check(f *checkpoint.File) ([]table.Column, error) {
+	d, err := loader.Describe(f, s.definition.UUID)
+	if err != nil {
+		return nil, err
+	}
 	spec := s.table.Metadata().PartitionSpecByID(d.Spec)
 	if spec == nil {
-		return fmt.Errorf("partition spec %d: the table does not have it", d.Spec)
+		return nil, fmt.Errorf("partition spec %d: the table does not have it", d.Spec)
 	}
-	_, err := partitionOf(spec, s.table.Metadata().CurrentSchema(), d.Partition)
-	return err
+	_, err = partitionOf(spec, s.table.Metadata().CurrentSchema(), d.Partition)
+	return d.Wanted, err
 }
 
 // Size implements loader.Sized.

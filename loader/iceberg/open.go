@@ -2,7 +2,9 @@ package iceberg
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -27,14 +29,19 @@ type Options struct {
 	S3 *s3.Client
 }
 
-// Open opens the catalog of the setting TABLE, which must be valid, and returns the table. The table need not exist: Load creates it
+// Open opens the catalog of the Iceberg table of the setting TABLE, which must be valid, and returns the table. The table need not exist: Load creates it
 // with TABLE_CREATE. A REST catalog is asked for its configuration; if it does not respond, Open may be called again. Calls to S3
 // on behalf of iceberg-go end with ctx.
 func Open(ctx context.Context, o Options) (*Table, error) {
-	uri, err := table.ParseURI(o.Table)
+	all, err := table.ParseURIs(o.Table)
 	if err != nil {
 		return nil, fmt.Errorf("TABLE: %w", err)
 	}
+	i := slices.IndexFunc(all, table.URI.Iceberg)
+	if i < 0 {
+		return nil, errors.New("TABLE names no Iceberg table")
+	}
+	uri := all[i]
 	partition, err := table.ParsePartition(o.TablePartition)
 	if err != nil {
 		return nil, fmt.Errorf("TABLE_PARTITION: %w", err)

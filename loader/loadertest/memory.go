@@ -168,11 +168,15 @@ func (s *memoryState) Ledger() []string { return slices.Clone(s.ledger) }
 func (s *memoryState) Definition() *table.Definition { return s.definition }
 
 // Check implements loader.State.
-func (s *memoryState) Check(d *table.Description) error {
-	if d.Spec != s.definition.Spec.ID {
-		return fmt.Errorf("partition spec %d: the table has only %d", d.Spec, s.definition.Spec.ID)
+func (s *memoryState) Check(f *checkpoint.File) ([]table.Column, error) {
+	d, err := loader.Describe(f, s.definition.UUID)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if d.Spec != s.definition.Spec.ID {
+		return nil, fmt.Errorf("partition spec %d: the table has only %d", d.Spec, s.definition.Spec.ID)
+	}
+	return d.Wanted, nil
 }
 
 // Size implements loader.Sized.

@@ -15,14 +15,15 @@ const tablesFolder = "tables/"
 
 // Loader returns the policy of the loader for valid settings with a table.
 func Loader(cfg *consumer.Config, p Place) (iam.Policy, error) {
-	uri, err := table.ParseURI(cfg.TableConfig.Table)
-	if err != nil {
-		return iam.Policy{}, fmt.Errorf("TABLE=%q: %w", cfg.TableConfig.Table, err)
+	if len(cfg.Tables()) == 0 {
+		return iam.Policy{}, fmt.Errorf("TABLE=%q: want the tables to load", cfg.TableConfig.Table)
 	}
 	b := newBuilder(cfg, p)
 	b.readOutbox()
 	b.readSchema()
-	b.commit(uri)
+	if uri, ok := cfg.IcebergTable(); ok {
+		b.commit(uri)
+	}
 	return b.policy, nil
 }
 

@@ -3,7 +3,6 @@ package policy
 import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
-	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -30,7 +29,7 @@ func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 			b.allow("FindPositions", stream, "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator")
 		}
 	}
-	if uri, err := table.ParseURI(cfg.TableConfig.Table); err == nil {
+	if uri, ok := cfg.IcebergTable(); ok {
 		b.careForTable(uri)
 	}
 	b.keys()

@@ -26,6 +26,9 @@ type Definition struct {
 	// Dropped are members of records that had a column until the table's owner dropped it. They get no new one. A member
 	// below the top level is named by its JSON Pointer, with * for an element of a list or a value of a map.
 	Dropped []string `json:"dropped,omitempty"`
+	// Commits is the number of commits of loaders to the table, where it counts them itself. A smaller number than before means
+	// that the table was put back, as when a standby without the last commits is promoted.
+	Commits int64 `json:"commits,omitempty"`
 }
 
 // Column is a column of a table, or a part of one.

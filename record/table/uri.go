@@ -8,34 +8,37 @@ import (
 	"strings"
 )
 
-// Kind is a kind of catalog.
+// Kind is a kind of catalog or database.
 type Kind string
 
-// The kinds of catalogs.
+// The kinds of catalogs, and of databases.
 const (
 	Glue     Kind = "glue"
 	Embedded Kind = "s3" // metadata beside the data, without a service
 	REST     Kind = "rest"
 	S3Tables Kind = "s3tables"
+	// Postgres is a PostgreSQL database. All others are catalogs of Apache Iceberg.
+	Postgres Kind = "postgres"
 )
 
 // URI names a table and the catalog that has it, as the setting TABLE does. It holds no secrets.
 type URI struct {
 	Kind Kind
-	// Endpoint is the URL of a REST catalog, without a slash at its end.
+	// Endpoint is the URL of a REST catalog, without a slash at its end, or the host of a database, with its port unless that
+	// is the usual one.
 	Endpoint string
 	// Bucket is that of an embedded catalog, or the ARN of an S3 table bucket.
 	Bucket string
 	// Prefix is where an embedded catalog has the table, such as prefix/table, without slashes at its ends.
 	Prefix string
 	// Namespace has the levels of the table's namespace: one in Glue, where it is the database, and in S3 Tables, at least one
-	// in a REST catalog, none in an embedded one.
+	// in a REST catalog, none in an embedded one. In PostgreSQL it is the database and the schema.
 	Namespace []string
 	// Table is the table's own name.
 	Table string
 }
 
-const uriForms = "glue://database/table, s3://bucket/prefix/table, rest://host/path/namespace.table or arn:aws:s3tables:region:account:bucket/name/namespace/table"
+const uriForms = "glue://database/table, s3://bucket/prefix/table, rest://host/path/namespace.table, arn:aws:s3tables:region:account:bucket/name/namespace/table or postgres://host/database/schema.table"
 
 var (
 	// AWS Glue folds names to lower case (AWS Glue API reference, Database and Table, Name), and Athena takes no other
@@ -48,13 +51,15 @@ var (
 	keySegment = regexp.MustCompile(`^[A-Za-z0-9!_.*'()=-]+$`)
 	restName   = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 	bucketName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+	// PostgreSQL manual, "Identifiers and Key Words": longer names are cut. Others than these would have to be quoted everywhere.
+	postgresName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$]{0,62}$`)
 )
 
 // maxURI is the length in bytes of the longest key in S3, and less than that of a key in DynamoDB.
 const maxURI = 1024
 
 // ErrPassword means that a URI holds a password, so that it must not be shown.
-var ErrPassword = errors.New("want no user and password; a token goes into TABLE_TOKEN")
+var ErrPassword = errors.New("want no user and password; a token goes into TABLE_TOKEN, a database's password into POSTGRES_DSN, POSTGRES_DSN_FILE or POSTGRES_SECRET")
 
 // ParseURI parses the name of a table. Texts that name the same table give equal URIs. Errors do not repeat the text, unless
 // it is a scheme.
@@ -78,6 +83,8 @@ func ParseURI(text string) (URI, error) {
 		return parseREST("https", rest)
 	case "rest+http":
 		return parseREST("http", rest)
+	case "postgres", "postgresql":
+		return parsePostgres(rest)
 	}
 	return URI{}, fmt.Errorf("scheme %q: want %s", scheme, uriForms)
 }
@@ -105,7 +112,7 @@ func parseEmbedded(rest string) (URI, error) {
 }
 
 // ports are those that a URL need not include.
-var ports = map[string]string{"https": "443", "http": "80"}
+var ports = map[string]string{"https": "443", "http": "80", "postgres": "5432"}
 
 func parseREST(scheme, rest string) (URI, error) {
 	if strings.Contains(rest, "@") {
@@ -139,6 +146,38 @@ func parseREST(scheme, rest string) (URI, error) {
 	}, nil
 }
 
+// postgresSchema is the one of a table that is named without.
+const postgresSchema = "public"
+
+func parsePostgres(rest string) (URI, error) {
+	if strings.Contains(rest, "@") {
+		return URI{}, ErrPassword
+	}
+	const forms = "want postgres://host/database/table or postgres://host:port/database/schema.table"
+	u, err := url.Parse("postgres://" + rest)
+	switch {
+	case err != nil || u.Hostname() == "" || u.RawPath != "":
+		return URI{}, errors.New(forms)
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return URI{}, errors.New(forms + ", without ? and #; other parameters of the connection go into POSTGRES_DSN")
+	}
+	database, name, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+	schema, name, qualified := strings.Cut(name, ".")
+	if !qualified {
+		schema, name = postgresSchema, schema
+	}
+	for _, n := range []string{database, schema, name} {
+		if !postgresName.MatchString(n) {
+			return URI{}, errors.New(forms + ", with names of at most 63 of A-Z a-z 0-9 _ $ that do not begin with a digit or $")
+		}
+	}
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port == "" || port == ports["postgres"] {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return URI{Kind: Postgres, Endpoint: host, Namespace: []string{database, schema}, Table: name}, nil
+}
+
 func parseS3Tables(text string) (URI, error) {
 	parts := strings.Split(text, "/")
 	if len(parts) != 4 || !s3TablesBucket.MatchString(parts[0]+"/"+parts[1]) ||
@@ -165,9 +204,34 @@ func (u URI) String() string {
 		return scheme + "://" + rest + "/" + strings.Join(u.Identifier(), ".")
 	case S3Tables:
 		return u.Bucket + "/" + u.Namespace[0] + "/" + u.Table
+	case Postgres:
+		return "postgres://" + u.Endpoint + "/" + u.Namespace[0] + "/" + u.Namespace[1] + "." + u.Table
 	}
 	return ""
 }
+
+// ParseURIs parses the setting TABLE: names of tables, separated by commas. There may be one Iceberg table and one table in
+// PostgreSQL. Errors repeat no name that may hold a password.
+func ParseURIs(text string) ([]URI, error) {
+	var all []URI
+	iceberg := 0
+	for name := range strings.SplitSeq(text, ",") {
+		uri, err := ParseURI(strings.TrimSpace(name))
+		if err != nil {
+			return nil, err
+		}
+		if all = append(all, uri); uri.Iceberg() {
+			iceberg++
+		}
+	}
+	if iceberg > 1 || len(all)-iceberg > 1 {
+		return nil, fmt.Errorf("%d Iceberg tables and %d PostgreSQL tables: want at most one of each", iceberg, len(all)-iceberg)
+	}
+	return all, nil
+}
+
+// Iceberg reports whether the table is an Apache Iceberg table.
+func (u URI) Iceberg() bool { return u.Kind != Postgres }
 
 // Identifier returns the levels of the namespace and the table's name.
 func (u URI) Identifier() []string { return append(append([]string{}, u.Namespace...), u.Table) }

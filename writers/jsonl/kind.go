@@ -12,7 +12,7 @@ var Kind = writers.Kind{
 	Name: "jsonl", Meaning: "JSON Lines",
 	Compressions: []string{string(Gzip), string(None), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed)},
 	Storage:      schema.JSONLines,
-	Schema:       true, Labels: true,
+	Schema:       true, Labels: true, Rows: true,
 	Open: func(o writers.Options) (writers.Format, error) {
 		c := Config{Append: lines(o.Schema), Compression: Compression(o.Compression)}
 		if c.Compression == "" {

@@ -10,7 +10,7 @@ var Kind = writers.Kind{
 	Name:         "parquet",
 	Compressions: []string{string(Zstd), string(Uncompressed), string(Snappy), string(Gzip)},
 	Storage:      schema.ParquetFiles,
-	Schema:       true, Columns: true, Tables: true,
+	Schema:       true, Columns: true, Tables: true, Rows: true,
 	Open: func(o writers.Options) (writers.Format, error) {
 		compression := Zstd
 		if o.Compression != "" {

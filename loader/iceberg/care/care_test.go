@@ -191,7 +191,9 @@ func (s *state) Append(ctx context.Context, a loader.Addition) error {
 	}
 	return s.err
 }
-func (s *state) Check(*definition.Description) error { return s.unfit }
+func (s *state) Check(*checkpoint.File) ([]definition.Column, error) {
+	return nil, s.unfit
+}
 func (s *state) Evolve(context.Context, []definition.Column) (bool, []definition.Column, error) {
 	return false, nil, nil
 }

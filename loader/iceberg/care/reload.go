@@ -2,7 +2,6 @@ package care
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,7 +11,6 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/loader"
-	definition "aws-streaming-pipeline/record/table"
 )
 
 // State is a state of an Iceberg table that files can be added to.
@@ -95,7 +93,7 @@ func (a *auditor) leaveUnfit(state State) (unfit int64, reason string) {
 		if !f.missing {
 			continue
 		}
-		if err := fits(state, f.described); err != nil {
+		if _, err := state.Check(&f.described); err != nil {
 			f.missing = false
 			if unfit++; unfit == 1 {
 				reason = fmt.Sprintf("%s: %v", path, err)
@@ -103,17 +101,6 @@ func (a *auditor) leaveUnfit(state State) (unfit int64, reason string) {
 		}
 	}
 	return unfit, reason
-}
-
-func fits(state State, f checkpoint.File) error {
-	d := new(definition.Description)
-	if err := json.Unmarshal(f.Table, d); err != nil {
-		return err
-	}
-	if now := state.Definition(); now != nil && now.UUID != d.UUID {
-		return fmt.Errorf("it was written for the table with UUID %s, and this one has %s", d.UUID, now.UUID)
-	}
-	return state.Check(d)
 }
 
 // missing returns the batches with files that are missing, the oldest first, with those files.
