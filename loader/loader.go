@@ -39,7 +39,8 @@ type Destination interface {
 	Load(ctx context.Context, previous *table.Definition) (State, error)
 }
 
-// State is a table as it was read. It does not change.
+// State is a table as it was read. It does not change. Two states are the same only if the same commits led to them: a number of
+// commits does not tell that where a table can lose its last ones and get others.
 type State interface {
 	// Ledger returns the ids of batches that the table's ledger names.
 	Ledger() []string
@@ -65,7 +66,7 @@ type State interface {
 type Settler interface {
 	// Settle does it for batches that the state's ledger names, and returns the ids of those that may be marked now. The others
 	// stay in the outbox and in the ledger, and Settle is called for them again, by any loader. So what it does must be the same
-	// when it is done twice.
+	// when it is done twice. Settle asks the table as it is now, which may have lost commits since the state was read.
 	Settle(ctx context.Context, ids []string) (settled []string, err error)
 }
 
