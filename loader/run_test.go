@@ -37,6 +37,8 @@ const (
 type stage struct {
 	t     *testing.T
 	table *loadertest.Memory
+	to    loader.Destination // nil for the table itself
+	began time.Time
 	store *local.Store
 	hook  checkpointtest.Hook
 	lists lists
@@ -46,7 +48,7 @@ type stage struct {
 }
 
 func newStage(t *testing.T) *stage {
-	s := &stage{t: t, table: loadertest.NewMemory(trips), store: local.OpenMemory(), lists: lists{}, logs: new(bytes.Buffer),
+	s := &stage{t: t, began: time.Now(), table: loadertest.NewMemory(trips), store: local.OpenMemory(), lists: lists{}, logs: new(bytes.Buffer),
 		cfg: loader.Config{Interval: interval, Batches: 5, Evolve: true, Grace: 10 * time.Second}}
 	err := s.store.CreateLeases(t.Context(), []checkpoint.Lease{{Shard: "s", Checkpoint: checkpoint.TrimHorizon}})
 	if err != nil {
@@ -145,7 +147,11 @@ func (s *stage) run(id string) (l *loader.Loader, reg *prometheus.Registry, stop
 	if s.hook != nil {
 		store = checkpointtest.Hooked(s.store, s.hook)
 	}
-	l, err := loader.New(cfg, loader.Parts{Destination: s.table.Open(), Store: store, Lists: s.lists, Log: slog.New(slog.NewTextHandler(s.logs, nil)), Registerer: reg})
+	to := s.to
+	if to == nil {
+		to = s.table.Open()
+	}
+	l, err := loader.New(cfg, loader.Parts{Destination: to, Store: store, Lists: s.lists, Log: slog.New(slog.NewTextHandler(s.logs, nil)), Registerer: reg})
 	l = must(s.t, l, err)
 	ctx, cancel := context.WithCancel(s.t.Context())
 	var running sync.WaitGroup
