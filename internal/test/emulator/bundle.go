@@ -34,6 +34,7 @@ type Bundle struct {
 //go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
 //go:embed icebergjava/pom.xml icebergjava/RestCatalog.java icebergjava/ReadTable.java
+//go:embed postgresql/pom.xml
 //go:embed spark/requirements.txt spark/pom.xml spark/spark.py
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 var manifests embed.FS
@@ -131,7 +132,7 @@ var (
 func Bundles() []Bundle {
 	return []Bundle{
 		npmBundle, pythonBundle, enginesBundle, encodersBundle, tablesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
-		parquetJavaBundle, icebergJavaBundle, goBundle, prometheusBundle, kubernetesBundle,
+		parquetJavaBundle, icebergJavaBundle, postgresqlBundle, goBundle, prometheusBundle, kubernetesBundle,
 	}
 }
 

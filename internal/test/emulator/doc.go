@@ -16,6 +16,8 @@
 // and DuckDB's extension for Iceberg, Tools with the AWS CLI, cfn-lint and sqlglot, Validator with AWS's own validator of
 // CloudFormation templates, ShellCheck, and KubernetesTools with helm and a validator of manifests.
 //
+// PostgreSQL is the real server, in two major versions, with standbys, full disks and crashes on request.
+//
 // Kinesalite, KinesisLocal and Moto stand in for Kinesis; Dynalite, DynamoDBLocal and Moto for DynamoDB; Versitygw and
 // Moto for S3; Moto also for Firehose, CloudFormation and the Glue Schema Registry; IcebergCatalog for an Iceberg REST catalog.
 // The conformance suite of package localstream asserts where those for Kinesis differ from AWS's documentation.

@@ -28,6 +28,7 @@ type command struct {
 	dir  string
 	args []string
 	env  []string
+	user *syscall.Credential // nil: as the tests themselves
 }
 
 // process is a running emulator.
@@ -75,7 +76,7 @@ func launch(logDir string, port int, c command) (*process, error) {
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// The kernel ends the emulator if the test binary dies without its cleanups.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.user}
 	p := &process{port: port, log: log.Name(), exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
