@@ -69,6 +69,9 @@ func (c *Config) check(f *settings.Faults) {
 	if f.Sound("FORMAT") {
 		c.checkTable(f)
 	}
+	if f.Sound("TABLE") {
+		c.checkUnused(f)
+	}
 	if c.SpoolDir != "" && f.Sound("PART_SIZE") {
 		f.Check(c.SpoolSize >= c.PartSize, "SPOOL_SIZE", fmt.Sprintf("at least PART_SIZE, which is %s", c.PartSize))
 	}
@@ -76,6 +79,18 @@ func (c *Config) check(f *settings.Faults) {
 		f.Check(tableName.MatchString(c.Application), "APPLICATION_NAME", tableForm+", because it names the table unless CHECKPOINT_TABLE is set")
 	}
 	f.Check(c.Application != "", "APPLICATION_NAME", "a name")
+}
+
+// checkUnused adds a fault for each setting of a sort of table that TABLE does not name.
+func (c *Config) checkUnused(f *settings.Faults) {
+	_, iceberg := c.IcebergTable()
+	_, database := c.PostgresTable()
+	if database && !iceberg {
+		f.AtDefault(&c.TableConfig, []string{"TABLE_PARTITION", "TABLE_LOCATION", "TABLE_SNAPSHOT_AGE", "TABLE_SNAPSHOTS"}, "unless TABLE has an Iceberg table")
+	}
+	if !database {
+		f.AtDefault(&c.PostgresConfig, nil, "unless TABLE has a PostgreSQL table")
+	}
 }
 
 // Table returns the name of the DynamoDB table.

@@ -25,10 +25,23 @@ type PostgresConfig struct {
 	PostgresFailover  time.Duration `envconfig:"POSTGRES_FAILOVER_WINDOW" default:"5m" min:"0s" max:"24h" desc:"Time for which a loaded batch stays in the outbox, so that it is loaded again if a standby is promoted that does not have it. 0s: no such standby can be promoted."`
 }
 
-// By the AWS Secrets Manager API reference, "CreateSecret": names are made of these characters, and the ARN has six more.
-var secretARN = regexp.MustCompile(`^arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]{1,512}$`)
+var (
+	// By the AWS Secrets Manager API reference, "CreateSecret", names are made of these characters, and the ARN has six more. By
+	// its user guide, "Managed secrets", a service puts its name and ! first, such as rds!db-.
+	secretARN = regexp.MustCompile(`^arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]{1,519}$`)
+	// By the PostgreSQL manual, "Connection Strings": a URL, or keywords with values. The loader parses it.
+	connectionString = regexp.MustCompile(`^(postgres(ql)?://|\s*[a-z_]+\s*=)`)
+)
 
 func (c *PostgresConfig) check(f *settings.Faults) {
+	if c.PostgresSecret != "" && !secretARN.MatchString(c.PostgresSecret) {
+		f.Hide("POSTGRES_SECRET") // it may be the secret itself
+		f.Check(false, "POSTGRES_SECRET", "the ARN of a secret, arn:aws:secretsmanager:region:account:secret:name-AbCdEf")
+	}
+	if connectionString.MatchString(c.PostgresDSNFile) {
+		f.Hide("POSTGRES_DSN_FILE")
+		f.Check(false, "POSTGRES_DSN_FILE", "the path of a file; a connection string goes into POSTGRES_DSN")
+	}
 	set := 0
 	for _, v := range []string{c.PostgresDSN, c.PostgresDSNFile, c.PostgresSecret} {
 		if v != "" {
@@ -36,10 +49,11 @@ func (c *PostgresConfig) check(f *settings.Faults) {
 		}
 	}
 	f.Check(set <= 1, "POSTGRES_DSN", "only one of POSTGRES_DSN, POSTGRES_DSN_FILE and POSTGRES_SECRET")
-	f.Check(c.PostgresSecret == "" || secretARN.MatchString(c.PostgresSecret), "POSTGRES_SECRET", "the ARN of a secret, arn:aws:secretsmanager:region:account:secret:name-AbCdEf")
+	f.Check(c.PostgresDSN == "" || connectionString.MatchString(c.PostgresDSN), "POSTGRES_DSN", "a URL such as postgres://user:password@host/database, or pairs such as user=loader password=...")
 	f.Check(c.PostgresTLS != "disable" || c.PostgresAuth != "iam", "POSTGRES_TLS", "verify-full or verify-ca with POSTGRES_AUTH=iam, which Amazon RDS accepts over TLS only")
 	f.Check(c.PostgresTLS != "disable" || c.PostgresCAFile == "", "POSTGRES_CA_FILE", "nothing with POSTGRES_TLS=disable")
-	f.Check(c.PostgresKey == "" || !slices.Contains(c.KeyColumns(), ""), "POSTGRES_KEY", "names of columns separated by single commas")
+	columns := slices.Sorted(slices.Values(c.KeyColumns()))
+	f.Check(!slices.Contains(columns, "") && len(slices.Compact(columns)) == len(c.KeyColumns()), "POSTGRES_KEY", "names of different columns, separated by single commas")
 	f.Check(c.PostgresKey == "" || c.PostgresPartition == "none", "POSTGRES_PARTITION", "none with POSTGRES_KEY, because a record and the one that it replaces may arrive on different days")
 }
 

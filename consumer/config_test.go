@@ -54,6 +54,13 @@ func TestConfig_TakesNamesOfOtherAccountsAndStores(t *testing.T) {
 			c.Format, c.TableConfig.Table = "parquet", "arn:aws-cn:s3tables:cn-north-1:123456789012:bucket/lake/a/trips"
 		},
 		func(c *Config) { c.TablePartition = "" },
+		func(c *Config) {
+			c.TableConfig.Table, c.PostgresDSN, c.PostgresUser = "postgres://db.example.com/lake/trips", " host = 10.0.0.7 user=loader", "loader"
+		},
+		func(c *Config) {
+			c.Format, c.TableConfig.Table, c.TablePartition = "parquet", "glue://lake/trips, postgresql://[::1]:6432/lake/raw.trips", ""
+			c.PostgresSecret, c.PostgresAuth, c.PostgresFailover = "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:rds!db-1/lake-AbCdEf", "iam", 0
+		},
 	} {
 		cfg := Defaults()
 		cfg.Stream, cfg.Bucket = "trips", "files"

@@ -45,7 +45,12 @@ var changes = map[string][]string{
 		"TABLE_TOKEN=secret", "LOAD_INTERVAL=10s", "LOAD_BATCHES=1", "LOADER_HTTP_ADDRESS=127.0.0.1:0", "TABLE_SNAPSHOT_AGE=1h",
 		"TABLE_SNAPSHOTS=1"},
 	"signed table": {"FORMAT=parquet", tableSetting, "TABLE_SIGNING=glue"},
-	"operation":    {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json"},
+	"database": {databaseSetting, "POSTGRES_DSN=user=loader password=secret", "POSTGRES_USER=loader", "POSTGRES_TLS=disable", "POSTGRES_KEY=n", "POSTGRES_UNIQUE=true",
+		"POSTGRES_FAILOVER_WINDOW=0s"},
+	"partitioned database": {databaseSetting, "FORMAT=parquet", "POSTGRES_DSN_FILE=/run/dsn", "POSTGRES_CA_FILE=/run/ca.pem", "POSTGRES_PARTITION=day"},
+	"table and database": {"FORMAT=parquet", tableSetting + ",postgres://db.example.com/lake/trips", "POSTGRES_AUTH=iam",
+		"POSTGRES_SECRET=arn:aws:secretsmanager:us-east-1:123456789012:secret:trips-AbCdEf"},
+	"operation": {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json"},
 }
 
 // fixed are the settings with which a worker belongs to another application, and why.
@@ -57,7 +62,10 @@ var fixed = map[string]string{
 	"CHECKPOINT_TABLE_CREATE": "says only whether a table is made",
 }
 
-const tableSetting = "TABLE=rest://lake.example.com/a.trips"
+const (
+	tableSetting    = "TABLE=rest://lake.example.com/a.trips"
+	databaseSetting = "TABLE=postgres://db.example.com/lake/trips"
+)
 
 const streamARN = "arn:aws:kinesis:us-east-1:123456789012:stream/" + streamName
 
@@ -97,7 +105,7 @@ func TestConsumer_PublishesWhatWasCommittedUnderOtherSettings(t *testing.T) {
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			s := s.copy(t)
-			if slices.Contains(change, tableSetting) {
+			if slices.ContainsFunc(change, func(v string) bool { return strings.HasPrefix(v, tableSetting) }) {
 				s.describeTable()
 			}
 			worker := s.start(change...)

@@ -42,6 +42,8 @@ var inStack = map[string]ofStack{
 	"TABLE_LOCATION":  {pattern: `^(s3://[a-z0-9.-]+(/[^/ ]+)+/?)?$`, constraint: "s3://bucket/prefix, or nothing."},
 	"TABLE_WAREHOUSE": {pattern: `^[^ ]{0,512}$`, constraint: "A name without spaces, or nothing."},
 	"TABLE_SNAPSHOTS": {max: "100000"},
+	"POSTGRES_USER":   {pattern: `^[^ ]{0,63}$`, constraint: "A name of at most 63 characters without spaces, or nothing."},
+	"POSTGRES_KEY":    {pattern: `^([^ ,]+(,[^ ,]+)*)?$`, constraint: "Names of columns, separated by commas, or nothing."},
 	"SCHEMA": {
 		pattern: `^((s3://[a-z0-9.-]+)?/.+)?$`, constraint: "A path of the image, s3://bucket/key, or nothing.",
 		note: "The daemon may read what is under schema/ of the deployment bucket, where the deploy script puts trips.json.",
@@ -81,7 +83,7 @@ func template(present []byte) ([]byte, error) {
 			}
 			parameters.WriteString(parameter(s))
 			variable := fmt.Sprintf("- {Name: %s, Value: !Ref %s}\n", s.Name, parameterName(s))
-			ofTables := g.Title == "Tables"
+			ofTables := g.Title == "Tables" || g.Title == "PostgreSQL"
 			if !ofTables || slices.Contains(sharedWithDaemon, s.Name) {
 				variables.WriteString("            " + variable)
 			}

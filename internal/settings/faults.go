@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -80,6 +81,19 @@ func (f *Faults) Check(ok bool, name, want string) {
 	if !ok {
 		f.Add(name, errors.New("want "+want))
 	}
+}
+
+// AtDefault checks that variables of a struct that is part of the settings have their defaults: those named, or all of them if
+// names is nil. The text says when they may have other values, such as "unless FORMAT=parquet".
+func (f *Faults) AtDefault(part any, names []string, unless string) {
+	eachField(reflect.ValueOf(part).Elem(), func(s Setting, _ reflect.StructField, value reflect.Value) {
+		if names != nil && !slices.Contains(names, s.Name) {
+			return
+		}
+		unset := reflect.New(value.Type()).Elem()
+		setDefault(s, unset)
+		f.Check(value.Equal(unset), s.Name, cmp.Or(s.Default, "nothing")+" "+unless)
+	})
 }
 
 // OneOf checks that the value of a variable is one of those allowed.

@@ -111,6 +111,28 @@ func TestOf_NamesVariableValueAndWhatIsRight(t *testing.T) {
 	}
 }
 
+func TestFaults_NameVariablesThatAreNotAtTheirDefaults(t *testing.T) {
+	c := struct {
+		rules
+		Embedded
+	}{rules{Wait: 7 * time.Second, Share: 0.25, Bytes: 3}, Embedded{"info"}}
+	some, all, none := settings.Of(&c), settings.Of(&c), settings.Of(&c)
+	some.AtDefault(&c.rules, []string{"T_WAIT", "T_MODE"}, "unless it rains")
+	all.AtDefault(&c.rules, nil, "unless it rains")
+	none.AtDefault(&c.Embedded, nil, "unless it rains")
+	want := `T_WAIT="7s": want 5s unless it rains`
+	if err := some.Err(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	want += "\nT_SHARE=\"0.25\": want 0.5 unless it rains\nT_BYTES=\"3\": want nothing unless it rains"
+	if err := all.Err(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if err := none.Err(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRead_ShowsValuesAsTheyWereWritten(t *testing.T) {
 	t.Setenv("T_WAIT", "3600s")
 	var c rules
