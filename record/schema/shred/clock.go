@@ -22,14 +22,17 @@ func parseDate(s []byte) (days int64, ok bool) {
 	return daysSince1970(year, month, day), true
 }
 
-// calendar remembers the last day that was read: the records of a stream mostly are of one.
-type calendar struct {
-	loose bool // reads timestamps as Hive and SQL write them, too
-	text  [10]byte
-	days  int64
+// Calendar reads dates and timestamps. It remembers the last day that it read: the records of a stream mostly are of one.
+type Calendar struct {
+	// Loose reads timestamps as Hive and SQL write them, too.
+	Loose bool
+
+	text [10]byte
+	days int64
 }
 
-func (c *calendar) date(s []byte) (days int64, ok bool) {
+// Date reads a full-date of RFC 3339 into days since 1970.
+func (c *Calendar) Date(s []byte) (days int64, ok bool) {
 	if len(s) == len(c.text) && string(s) == string(c.text[:]) {
 		return c.days, true
 	}
@@ -41,27 +44,27 @@ func (c *calendar) date(s []byte) (days int64, ok bool) {
 }
 
 // parse reads a date in days, or a timestamp in microseconds.
-func (c *calendar) parse(k schema.Kind, text []byte) (int64, bool) {
+func (c *Calendar) parse(k schema.Kind, text []byte) (int64, bool) {
 	if k == schema.Date {
-		return c.date(text)
+		return c.Date(text)
 	}
-	return c.timestamp(text)
+	return c.Timestamp(text)
 }
 
-// timestamp reads a date-time of RFC 3339 into microseconds since 1970 UTC; what is finer is cut off. In a loose calendar the T
+// Timestamp reads a date-time of RFC 3339 into microseconds since 1970 UTC; what is finer is cut off. In a Loose calendar the T
 // may be a space, and the zone may be missing, which means UTC. Leap seconds are not read: this count has none.
-func (c *calendar) timestamp(s []byte) (micros int64, ok bool) {
-	if len(s) < 19 || s[10]|0x20 != 't' && !(c.loose && s[10] == ' ') || s[13] != ':' || s[16] != ':' {
+func (c *Calendar) Timestamp(s []byte) (micros int64, ok bool) {
+	if len(s) < 19 || s[10]|0x20 != 't' && !(c.Loose && s[10] == ' ') || s[13] != ':' || s[16] != ':' {
 		return 0, false
 	}
-	days, ok := c.date(s[:10])
+	days, ok := c.Date(s[:10])
 	hour, minute, second := pair(s[11], s[12]), pair(s[14], s[15]), pair(s[17], s[18])
 	if !ok || hour > 23 || minute > 59 || second > 59 {
 		return 0, false
 	}
 	fraction, rest, ok1 := parseFraction(s[19:])
 	offset, ok2 := parseZone(rest)
-	if !ok1 || !ok2 || len(rest) == 0 && !c.loose {
+	if !ok1 || !ok2 || len(rest) == 0 && !c.Loose {
 		return 0, false
 	}
 	seconds := days*86400 + (hour*60+minute-offset)*60 + second
@@ -69,11 +72,11 @@ func (c *calendar) timestamp(s []byte) (micros int64, ok bool) {
 }
 
 // leapSecond reports whether a text is a date-time with a leap second: second 60, at the end of a month in UTC (RFC 3339, section 5.7).
-func (c *calendar) leapSecond(s []byte) bool {
+func (c *Calendar) leapSecond(s []byte) bool {
 	if len(s) < 19 || string(s[17:19]) != "60" {
 		return false
 	}
-	micros, ok := c.timestamp(slices.Concat(s[:17], []byte("59"), s[19:]))
+	micros, ok := c.Timestamp(slices.Concat(s[:17], []byte("59"), s[19:]))
 	next := time.UnixMicro(micros).UTC().Truncate(time.Second).Add(time.Second)
 	return ok && next.Day() == 1 && next.Equal(next.Truncate(24*time.Hour))
 }

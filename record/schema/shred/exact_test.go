@@ -31,7 +31,7 @@ func TestScanDouble_AgreesWithParseFloat(t *testing.T) {
 			number = "-" + number
 		}
 		want, wantExact, wantOK := record.ParseFloat([]byte(number), 64)
-		v, end, exact, ok := scanDouble([]byte(number+","), 0)
+		v, end, exact, ok := ScanDouble([]byte(number+","), 0)
 		if math.Float64bits(v) != math.Float64bits(want) || exact != wantExact || ok != wantOK || end != len(number) {
 			t.Fatalf("%s: %v, exact %v, %v, want %v, exact %v, %v", number, v, exact, ok, want, wantExact, wantOK)
 		}

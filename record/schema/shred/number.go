@@ -47,9 +47,9 @@ var exactPower10 = [...]float64{
 	1e21, 1e22,
 }
 
-// scanDouble reads the number at b[i] as the double nearest to it. exact reports whether the double restores the number, as
+// ScanDouble reads the number at b[i] as the double nearest to it. exact reports whether the double restores the number, as
 // record.ParseFloat has it. ok is false if the number is malformed or beyond the range of a double.
-func scanDouble(b []byte, i int) (v float64, end int, exact, ok bool) {
+func ScanDouble(b []byte, i int) (v float64, end int, exact, ok bool) {
 	start := i
 	negative := i < len(b) && b[i] == '-'
 	if negative {

@@ -38,7 +38,7 @@ type Shredder struct {
 
 	checks   bool              // makes lines instead of columns
 	line     record.ObjectLine // of the record under way
-	dates    calendar
+	dates    Calendar
 	instance uint64 // number of objects split
 	path     []step
 	depth    int    // objects and arrays around the value under way
@@ -60,7 +60,7 @@ type Shredder struct {
 // New returns an empty Shredder for the schema's columns, followed by _extra if the schema keeps it, and by event_id if
 // eventID is set. If the columns are those of a table, the table says which of them there are, and _arrived_at is the last.
 func New(s *schema.Schema, eventID bool) *Shredder {
-	shredder := &Shredder{schema: s, dates: calendar{loose: s.Coerce}}
+	shredder := &Shredder{schema: s, dates: Calendar{Loose: s.Coerce}}
 	p := &plan{grown: &shredder.grown}
 	shredder.root = p.root(s)
 	shredder.bare = &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group}, kind: schema.Group}

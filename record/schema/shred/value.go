@@ -248,13 +248,13 @@ func (s *Shredder) hugeInteger(n *Node, number []byte, end int) int {
 }
 
 func (s *Shredder) double(n *Node, b []byte, i int, rep uint8) int {
-	v, end, exact, ok := scanDouble(b, i)
+	v, end, exact, ok := ScanDouble(b, i)
 	var number []byte // nil if it stands at b[i:end]
 	if !ok {
 		if number, end = s.anyNumber(n, b, i); end <= 0 {
 			return s.notFinite(n, b, i, rep)
 		}
-		if v, _, exact, ok = scanDouble(number, 0); !ok && n.Column != nil {
+		if v, _, exact, ok = ScanDouble(number, 0); !ok && n.Column != nil {
 			return s.unfit(n, b, i, rep) // without a column an infinity stands for a number beyond the doubles
 		}
 	}
@@ -477,21 +477,22 @@ func (s *Shredder) anyNumber(n *Node, b []byte, i int) (number []byte, end int) 
 	if p != jsonscan.None || escaped || !s.takes(n, "string") {
 		return nil, -1
 	}
-	if number = s.numberText(b[i+1 : end-1]); number == nil {
+	var ok bool
+	if s.number, ok = AppendNumber(s.number[:0], b[i+1:end-1]); !ok {
 		return nil, -1
 	}
-	return number, end
+	return s.number, end
 }
 
-// numberText turns a number as CSV files write it, with a plus sign or leading zeros, into a JSON number; nil if it is
-// none.
-func (s *Shredder) numberText(text []byte) []byte {
-	s.number = s.number[:0]
+// AppendNumber appends the JSON number that a text stands for, as CSV files write it, with a plus sign or leading zeros. ok is false
+// if it stands for none.
+func AppendNumber(dst, text []byte) (number []byte, ok bool) {
+	begin := len(dst)
 	switch {
 	case len(text) == 0:
-		return nil
+		return dst, false
 	case text[0] == '-':
-		s.number = append(s.number, '-')
+		dst = append(dst, '-')
 		text = text[1:]
 	case text[0] == '+':
 		text = text[1:]
@@ -500,11 +501,11 @@ func (s *Shredder) numberText(text []byte) []byte {
 		text = text[1:]
 	}
 	if len(text) == 0 || !digit(text[0]) {
-		return nil
+		return dst[:begin], false
 	}
-	s.number = append(s.number, text...)
-	if end, p := jsonscan.Number(s.number, 0); p != jsonscan.None || end != len(s.number) {
-		return nil
+	dst = append(dst, text...)
+	if end, p := jsonscan.Number(dst, begin); p != jsonscan.None || end != len(dst) {
+		return dst[:begin], false
 	}
-	return s.number
+	return dst, true
 }
