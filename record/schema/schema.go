@@ -70,6 +70,9 @@ const (
 	ExtraColumn = "_extra"
 	// ArrivedAtColumn is the column of the time at which Kinesis received the record. Only files for tables have it.
 	ArrivedAtColumn = "_arrived_at"
+	// JSONColumnsKey is the key in the metadata of a Parquet file under which a JSON array has the numbers of the leaf columns that
+	// hold JSON text: their type is the one of other text. Files have it only with _arrived_at.
+	JSONColumnsKey = "aws-streaming-pipeline.json"
 	// maxDepth is the number of levels that columns may be nested. It keeps Parquet's levels within a byte.
 	maxDepth = 32
 )

@@ -1,6 +1,7 @@
 package parquet
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"sync"
@@ -8,6 +9,8 @@ import (
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/schema/shred"
 	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers"
 )
@@ -96,12 +99,32 @@ func (l *layout) End() ([]byte, error) {
 	f := footer{offset: l.offset, groups: l.groups, meta: fileMetaData{
 		Version: 2, Schema: schemaElements(tree.Tree()), NumRows: l.rows, RowGroups: l.meta,
 		CreatedBy:        l.format.createdBy(),
-		KeyValueMetadata: thrift.Slice[format.KeyValue]{{Key: "aws-streaming-pipeline.schema", Value: v.name}},
+		KeyValueMetadata: append(thrift.Slice[format.KeyValue]{{Key: "aws-streaming-pipeline.schema", Value: v.name}}, jsonColumns(tree.Columns())...),
 	}}
 	for range tree.Columns() {
 		f.meta.ColumnOrders = append(f.meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
 	}
 	return f.write()
+}
+
+// jsonColumns returns the metadata that says which columns hold JSON text, for files that loaders read row by row.
+func jsonColumns(columns []*shred.Column) []format.KeyValue {
+	var numbers []int
+	arrived := false
+	for i, c := range columns {
+		arrived = arrived || c.Path[0] == schema.ArrivedAtColumn
+		if c.Field.Kind == schema.JSON && c.Path[0] != schema.ExtraColumn {
+			numbers = append(numbers, i)
+		}
+	}
+	if !arrived || len(numbers) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(numbers)
+	if err != nil {
+		panic(err) // numbers always marshal
+	}
+	return []format.KeyValue{{Key: schema.JSONColumnsKey, Value: string(text)}}
 }
 
 // createdBy has the form that readers parse: "application version v (build b)".
