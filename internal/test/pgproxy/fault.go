@@ -30,9 +30,10 @@ const (
 	Pass Effect = iota
 	// Cut ends the connections, first that of the server: when the client sees it, the server has seen it.
 	Cut
-	// Freeze stops the connection in both directions until Planned.Release.
+	// Freeze stops the connection in both directions until Planned.Release. Requests to cancel its query are lost.
 	Freeze
-	// Late cuts the client's connection. The server's stays open, and the request goes on at Planned.Release.
+	// Late cuts the client's connection. The server's stays open, and the request goes on at Planned.Release. Requests to cancel it
+	// are lost.
 	Late
 	// Double, at After, plays the client's transaction again on a connection of its own, and gives the client the second answer.
 	Double

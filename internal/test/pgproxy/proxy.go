@@ -27,6 +27,7 @@ type Proxy struct {
 	upstream string
 	planned  []*Planned
 	open     map[net.Conn]struct{}
+	silent   map[string]bool // keys of connections that are frozen or late, or were
 	refusing bool
 	refused  int
 }
@@ -38,7 +39,7 @@ func New(tb testing.TB, upstream string) *Proxy {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &Proxy{listener: listener, closed: make(chan struct{}), upstream: upstream, open: make(map[net.Conn]struct{})}
+	p := &Proxy{listener: listener, closed: make(chan struct{}), upstream: upstream, open: make(map[net.Conn]struct{}), silent: make(map[string]bool)}
 	p.sessions.Go(p.accept)
 	tb.Cleanup(p.close)
 	return p
@@ -145,6 +146,18 @@ func (p *Proxy) drop(conn net.Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.open, conn)
+}
+
+func (p *Proxy) cutOff(key []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent[string(key)] = true
+}
+
+func (p *Proxy) isCutOff(key []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.silent[string(key)]
 }
 
 // take returns the fault that is planned for a request, and takes it off the plan.

@@ -2,6 +2,7 @@ package pgproxy
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"slices"
 	"sync"
@@ -21,13 +22,16 @@ type session struct {
 
 	mu    sync.Mutex
 	heard *sync.Cond
-	owed  int  // how many times the server has yet to say that it is ready
-	idle  bool // it was not in a transaction when it last said so
-	copy  bool // it waits for the data of a COPY
-	ended bool // its connection has
-	held  bool // answers are kept
+	key   []byte // what a request to cancel must name
+	owed  int    // how many times the server has yet to say that it is ready
+	idle  bool   // it was not in a transaction when it last said so
+	copy  bool   // it waits for the data of a COPY
+	ended bool   // its connection has
+	held  bool   // answers are kept
 	kept  []byte
 }
+
+var errCutOff = errors.New("the connection is cut off")
 
 // replay is what a client has sent, to send it again.
 type replay struct {
@@ -60,6 +64,9 @@ func (s *session) begin() error {
 			}
 			continue
 		case cancelRequest: // The server answers by closing.
+			if s.proxy.isCutOff(raw[8:]) {
+				return errCutOff
+			}
 		default:
 			s.start, s.owed = raw, 1
 		}
@@ -96,6 +103,8 @@ func (s *session) hear(m message) {
 	case 'Z': // ReadyForQuery: the state of the transaction
 		s.owed--
 		s.idle, s.copy = m[5] == 'I', false
+	case 'K': // BackendKeyData
+		s.key = m[5:]
 	case 'G': // CopyInResponse
 		s.copy = true
 	}
@@ -222,6 +231,9 @@ func (s *session) strike(p *Planned, r *request) bool {
 		close(p.happened)
 		return answer != nil && s.resume(answer)
 	}
+	if p.fault.Then != Pass {
+		s.cutOff()
+	}
 	close(p.happened)
 	if p.fault.Then == Late {
 		_ = s.client.Close() // that is the fault
@@ -237,6 +249,13 @@ func (s *session) strike(p *Planned, r *request) bool {
 	on = s.forward(rest) && on
 	s.answered(r)
 	return on
+}
+
+// cutOff has requests to cancel a query of this connection get lost, too, as many a client sends one when it gives up.
+func (s *session) cutOff() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.proxy.cutOff(s.key)
 }
 
 // cut ends the server's connection, and returns when the server has seen it: the client's ends with the session.
