@@ -19,6 +19,7 @@ type Memory struct {
 
 	mu         sync.Mutex
 	definition table.Definition
+	shared     bool // others write to it without changing its state
 	head       int
 	ledger     []string
 	live       map[string]int
@@ -32,6 +33,7 @@ type Memory struct {
 	blind     bool // a write that fails is repeated on the state that is there
 	unchecked bool // a write is applied on any state
 	forgetful bool // expiry drops the ledger
+	mistaken  bool // LedgerOnly says the opposite of what is
 	apart     bool // the ledger is written apart from the data, and first
 }
 
@@ -87,9 +89,14 @@ func (m *Memory) Write(_ context.Context, d *table.Definition, id string, n int)
 func (m *Memory) Foreign(context.Context) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.head++
+	if !m.shared {
+		m.head++
+	}
 	return nil
 }
+
+// LedgerOnly implements the interface of that name.
+func (m *Memory) LedgerOnly() bool { return m.shared != m.mistaken }
 
 // Expire implements Table.
 func (m *Memory) Expire(context.Context) error {

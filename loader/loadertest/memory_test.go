@@ -3,7 +3,18 @@ package loadertest
 import "testing"
 
 func TestMemory_KeepsTheContract(t *testing.T) {
-	Test(t, func(*testing.T) Table { return NewMemory("memory://trips") })
+	for _, open := range memories {
+		Test(t, func(*testing.T) Table { return open("memory://trips") })
+	}
+}
+
+var memories = []func(name string) *Memory{NewMemory, newShared}
+
+// newShared returns a table whose state is that of its ledger alone, as in a database.
+func newShared(name string) *Memory {
+	m := NewMemory(name)
+	m.shared = true
+	return m
 }
 
 // The controls: the suite must notice what each of these destinations leaves out.
@@ -13,19 +24,22 @@ func TestChecks_NoticeWhatIsMissing(t *testing.T) {
 		"a write is applied on any state":               func(m *Memory) { m.unchecked = true },
 		"expiry drops the ledger":                       func(m *Memory) { m.forgetful = true },
 		"the ledger is written apart":                   func(m *Memory) { m.apart = true },
+		"what others write is not what it says":         func(m *Memory) { m.mistaken = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			noticed := 0
-			for _, c := range Checks {
-				m := NewMemory("memory://trips")
-				leaveOut(m)
-				if err := c.Run(t.Context(), m); err != nil {
-					noticed++
-					t.Logf("%s: %v", c.Name, err)
+			for _, open := range memories {
+				noticed := 0
+				for _, c := range Checks {
+					m := open("memory://trips")
+					leaveOut(m)
+					if err := c.Run(t.Context(), m); err != nil {
+						noticed++
+						t.Logf("%s: %v", c.Name, err)
+					}
 				}
-			}
-			if noticed == 0 {
-				t.Errorf("none of %d checks notices it", len(Checks))
+				if noticed == 0 {
+					t.Errorf("none of %d checks notices it", len(Checks))
+				}
 			}
 		})
 	}
