@@ -33,7 +33,7 @@ const (
 	longestName = 63
 )
 
-// A server that has gone without a word is noticed after a minute.
+// A server that is gone, whose machine cannot say so, is noticed after a minute.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 10 * time.Second, Count: 3}
 
 // Reach says which database to connect to, and how.
