@@ -99,6 +99,8 @@ const (
 	ProcessingFailed OutputType = "processing-failed"
 	// FormatConversionFailed marks valid records that do not fit the columns of the output format.
 	FormatConversionFailed OutputType = "format-conversion-failed"
+	// PostgresFailed marks records that are delivered to files, but are refused by the table in PostgreSQL that files are loaded into.
+	PostgresFailed OutputType = "postgres-failed"
 )
 
 // Fault is the reason why a record cannot be delivered. It is an error of the record, never of the pipeline: the record

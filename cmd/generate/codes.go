@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"aws-streaming-pipeline/internal/lambdas"
+	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/prefix"
 	"aws-streaming-pipeline/record/schema"
@@ -15,7 +16,7 @@ import (
 
 // codes is the table of the codes of error records.
 func codes() string {
-	all := slices.Concat(record.Codes(), prefix.Codes(), schema.Codes(), table.Codes(), lambdas.FaultCodes())
+	all := slices.Concat(record.Codes(), prefix.Codes(), schema.Codes(), table.Codes(), loader.Codes(), lambdas.FaultCodes())
 	slices.SortFunc(all, func(a, b record.Code) int { return cmp.Compare(a.Name, b.Name) })
 	var b strings.Builder
 	b.WriteString("| code | kind | meaning |\n|---|---|---|\n")

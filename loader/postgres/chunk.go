@@ -1,0 +1,158 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+const (
+	// chunkBytes and chunkRows bound the rows that are copied under one savepoint. They are held until the database has taken or
+	// refused each. A few chunks are in memory at a time.
+	chunkBytes = 8 << 20
+	chunkRows  = 100_000
+)
+
+// origin is where a row comes from.
+type origin struct {
+	file   int // of the write
+	number int64
+}
+
+// refused is a row that cannot be in the table.
+type refused struct {
+	origin
+	refusal
+}
+
+// chunk is a run of rows, in the order of the files.
+type chunk struct {
+	tuples  []byte
+	ends    []int    // of the tuples
+	rows    []origin // of the tuples
+	refused []refused
+	days    map[time.Time]bool // on which the rows arrived; nil if nobody asks
+}
+
+func (c *chunk) full() bool {
+	return len(c.tuples) >= chunkBytes || len(c.rows)+len(c.refused) >= chunkRows
+}
+
+// part returns the tuples of rows.
+func (c *chunk) part(from, to int) []byte {
+	begin := 0
+	if from > 0 {
+		begin = c.ends[from-1]
+	}
+	return c.tuples[begin:c.ends[to-1]]
+}
+
+func (c *chunk) reset() {
+	c.tuples, c.ends, c.rows, c.refused = c.tuples[:0], c.ends[:0], c.rows[:0], c.refused[:0]
+	clear(c.days)
+}
+
+// file is a file of a write.
+type file struct {
+	batch int
+	*checkpoint.File
+}
+
+// supply reads files and encodes their rows, while earlier chunks are copied.
+type supply struct {
+	d     *Table
+	files []file
+	fill  *filler
+	daily bool
+
+	full chan *chunk
+	free chan *chunk
+	err  error // set when full is closed
+}
+
+// chunksAhead is how many chunks there are: one that is copied, one that waits, one that is filled.
+const chunksAhead = 3
+
+// start begins to read. It ends with ctx; full is closed then, or after the last row.
+func (s *supply) start(ctx context.Context) {
+	s.full, s.free = make(chan *chunk), make(chan *chunk, chunksAhead)
+	for range chunksAhead {
+		c := &chunk{}
+		if s.daily {
+			c.days = make(map[time.Time]bool)
+		}
+		s.free <- c
+	}
+	go func() {
+		defer close(s.full)
+		s.err = s.run(ctx)
+	}()
+}
+
+func (s *supply) run(ctx context.Context) error {
+	c, err := s.next(ctx, nil)
+	if err != nil {
+		return err
+	}
+	for i, f := range s.files {
+		if c, err = s.read(ctx, c, i, f.File); err != nil {
+			return fmt.Errorf("read s3://%s/%s: %w", f.Bucket, f.Key, err)
+		}
+	}
+	_, err = s.next(ctx, c)
+	return err
+}
+
+// next hands a chunk over, unless it is nil, and returns an empty one.
+func (s *supply) next(ctx context.Context, done *chunk) (*chunk, error) {
+	if done != nil {
+		select {
+		case s.full <- done:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	select {
+	case c := <-s.free:
+		c.reset()
+		return c, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (s *supply) read(ctx context.Context, c *chunk, i int, f *checkpoint.File) (_ *chunk, err error) {
+	r, err := s.d.Open(ctx, f, s.fill.members)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		row, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return c, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if c.full() {
+			if c, err = s.next(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+		at := origin{i, row.Number}
+		tuples, no := s.fill.append(c.tuples, row)
+		if no != nil {
+			c.refused = append(c.refused, refused{at, *no})
+			continue
+		}
+		c.tuples, c.ends, c.rows = tuples, append(c.ends, len(tuples)), append(c.rows, at)
+		if c.days != nil && !row.ArrivedAt.IsZero() {
+			c.days[row.ArrivedAt.UTC().Truncate(24*time.Hour)] = true
+		}
+	}
+}

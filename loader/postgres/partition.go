@@ -1,0 +1,92 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+const (
+	// Kinesis keeps records for 365 days at most (Amazon Kinesis Data Streams Developer Guide, "Change the data retention period").
+	// Rows with other times of arrival go to the default partition, so that whatever they are, they cannot make partitions without
+	// end.
+	oldestDay = 366 * 24 * time.Hour
+	newestDay = 24 * time.Hour
+)
+
+// missingDays are days whose partitions have to be made before their rows are written. Making them in the same transaction would keep
+// others from reading the table until it ends.
+type missingDays struct{ days map[time.Time]bool }
+
+func (m *missingDays) Error() string { return fmt.Sprintf("%d days have no partition", len(m.days)) }
+
+// add adds the days of a chunk that have no partition, and should.
+func (m *missingDays) add(c *chunk, w *write) {
+	for day := range c.days {
+		age := time.Since(day)
+		if w.known[w.d.ddl.Day(day)] || age > oldestDay || age < -newestDay {
+			continue
+		}
+		if m.days == nil {
+			m.days = make(map[time.Time]bool)
+		}
+		m.days[day] = true
+	}
+}
+
+// partitions returns the names of the partitions that need not be made; nil if none are made at all.
+func (s *state) partitions() map[string]bool {
+	if !s.d.Daily || !s.partitioned {
+		return nil
+	}
+	known := make(map[string]bool, len(s.days))
+	for _, name := range s.days {
+		known[name] = true
+	}
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	maps.Copy(known, s.d.covered)
+	return known
+}
+
+// Errors of a day whose rows have a place already.
+const (
+	overlaps  = "42P17" // another partition has the day, such as one that the table's owner made for the month
+	inDefault = "23514" // the default partition has rows of the day
+	exists    = "42P07" // another loader was first, or the owner has detached the partition
+	appeared  = "23505" // another loader was first, at the same moment
+)
+
+// addDays makes the partitions of days, and adds them to those that are known.
+func (s *state) addDays(ctx context.Context, m *missingDays, known map[string]bool) error {
+	session, err := s.d.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	for _, day := range slices.SortedFunc(maps.Keys(m.days), time.Time.Compare) {
+		name := s.d.ddl.Day(day)
+		process, err := session.begin(ctx, alterTimeout)
+		if err != nil {
+			return err
+		}
+		f := fence{d: s.d, process: process}
+		stop := f.watch(ctx)
+		f.begin()
+		_, err = session.run(ctx, append(s.d.ddl.AddDay(day), "COMMIT")...)
+		stop()
+		if isCode(err, overlaps, inDefault, exists, appeared) {
+			_, err = session.run(ctx, "ROLLBACK")
+			s.d.mu.Lock()
+			s.d.covered[name] = true
+			s.d.mu.Unlock()
+		}
+		if err != nil {
+			return fmt.Errorf("make the partition %s: %w", name, err)
+		}
+		known[name] = true
+	}
+	return nil
+}
