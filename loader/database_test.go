@@ -2,6 +2,8 @@ package loader_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -22,6 +24,8 @@ type database struct {
 	most    int64                               // 0 for no bound
 	hold    time.Duration                       // after the commit
 	write   func(context.Context, func()) error // before each write; may be nil
+	lost    string                              // a batch one of whose files is gone
+	writes  [][]string                          // the batches of each
 	loaded  map[string]time.Time                // by batch
 	commits int64
 }
@@ -49,6 +53,14 @@ func (s *databaseState) Definition() *table.Definition {
 
 // Append implements loader.State.
 func (s *databaseState) Append(ctx context.Context, a loader.Addition) error {
+	var ids []string
+	for _, b := range a.Batches {
+		ids = append(ids, b.ID)
+	}
+	s.d.writes = append(s.d.writes, ids)
+	if slices.Contains(ids, s.d.lost) {
+		return fmt.Errorf("append: %w", &loader.Problem{Reason: loader.FileLost, Batch: s.d.lost, Err: errors.New("there is no such object")})
+	}
 	if s.d.write != nil {
 		if err := s.d.write(ctx, a.Progress); err != nil {
 			return err
@@ -181,6 +193,50 @@ func TestLoader_ShowsThatATableHasLostCommits(t *testing.T) {
 		}
 		if n := strings.Count(s.logs.String(), "the table has lost commits"); n != 1 {
 			t.Errorf("the log says so %d times, want once:\n%s", n, s.logs)
+		}
+	})
+}
+
+// A batch whose files cannot be read is found only while they are written. The others are written without it, at once, and it is tried
+// again, alone.
+func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		d := s.database()
+		d.lost = "b"
+		all := []checkpoint.Batch{s.write("a", 1), s.write("b", 1), s.write("c", 1)}
+		for _, b := range all {
+			s.publish(b)
+		}
+		l, reg, stop := s.run("l1")
+		time.Sleep(time.Second)
+		s.live(all[0], all[2])
+		st := l.Status()
+		if len(st.Stuck) != 1 || st.Stuck[0].Batch != "b" || st.Stuck[0].Reason != loader.FileLost || st.Problem != "" {
+			t.Errorf("stuck are %+v, and the problem is %q", st.Stuck, st.Problem)
+		}
+		later := s.write("d", 1)
+		s.publish(later)
+		time.Sleep(interval)
+		s.live(all[0], all[2], later)
+		want := "[[a b c] [a c] [d] [b]]"
+		if got := fmt.Sprint(d.writes); got != want {
+			t.Errorf("the writes were %s, want %s", got, want)
+		}
+		if n := strings.Count(s.logs.String(), "a batch cannot be loaded"); n != 1 {
+			t.Errorf("the log says so %d times, want once", n)
+		}
+		d.lost = ""
+		time.Sleep(2 * interval)
+		stop()
+		s.live(append(all, later)...)
+		want = `
+			# HELP consumer_load_rows_total Rows of those files.
+			# TYPE consumer_load_rows_total counter
+			consumer_load_rows_total 4
+		`
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "consumer_load_rows_total"); err != nil || len(l.Status().Stuck) > 0 {
+			t.Errorf("%v; stuck are %v, want none", err, l.Status().Stuck)
 		}
 	})
 }

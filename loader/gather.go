@@ -41,6 +41,14 @@ func (l *Loader) gather(ctx context.Context, state State, waiting []checkpoint.B
 	defer l.tried()
 	l.stuck.only(waiting)
 	for _, header := range l.stuck.order(waiting) {
+		apart := l.stuck.batches[header.ID].apart
+		if l.unwritten[header.ID] {
+			continue // in this round
+		}
+		if apart && len(all.batches) > 0 {
+			all.cut = true
+			break
+		}
 		if len(all.batches) >= l.cfg.Batches || problems >= maxProblems {
 			all.cut = len(all.batches) >= l.cfg.Batches
 			break
@@ -49,7 +57,7 @@ func (l *Loader) gather(ctx context.Context, state State, waiting []checkpoint.B
 		if p, ok := errors.AsType[*Problem](err); ok {
 			problems++
 			if l.stuck.add(header.ID, p) {
-				l.log.Error("a batch cannot be loaded; it is tried again, and the others are loaded", logkey.Batch, header.ID, logkey.Reason, string(p.Reason), logkey.Error, p)
+				l.logStuck(header.ID, p)
 			}
 			continue
 		}
@@ -64,10 +72,18 @@ func (l *Loader) gather(ctx context.Context, state State, waiting []checkpoint.B
 			all.cut = true
 			break
 		}
-		delete(l.stuck.batches, header.ID)
 		all.add(one)
+		if apart {
+			all.cut = true // it is written alone, and stays stuck until then
+			break
+		}
+		delete(l.stuck.batches, header.ID)
 	}
 	return all, nil
+}
+
+func (l *Loader) logStuck(id string, p *Problem) {
+	l.log.Error("a batch cannot be loaded; it is tried again, and the others are loaded", logkey.Batch, id, logkey.Reason, string(p.Reason), logkey.Error, p)
 }
 
 func (l *load) add(one load) {
@@ -85,16 +101,16 @@ func (l *Loader) read(ctx context.Context, state State, header checkpoint.Batch)
 	})
 	switch {
 	case errors.Is(err, checkpoint.ErrNoList):
-		return load{}, &Problem{ListLost, err}
+		return load{}, &Problem{Reason: ListLost, Err: err}
 	case err != nil && b.List != nil && ctx.Err() == nil:
-		return load{}, &Problem{ListUnread, err} // the store has answered, the bucket has not
+		return load{}, &Problem{Reason: ListUnread, Err: err} // the store has answered, the bucket has not
 	case err != nil:
 		return load{}, fmt.Errorf("read batch %s: %w", header.ID, err)
 	}
 	b.Files = slices.DeleteFunc(b.Files, func(f checkpoint.File) bool { return f.Error })
 	one := load{batches: []checkpoint.Batch{b}, files: len(b.Files)}
 	if len(b.Files) == 0 {
-		return load{}, &Problem{BadDescription, errors.New("the batch has no data files")}
+		return load{}, &Problem{Reason: BadDescription, Err: errors.New("the batch has no data files")}
 	}
 	for i := range b.Files {
 		f := &b.Files[i]

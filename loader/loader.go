@@ -53,7 +53,8 @@ type State interface {
 	Check(f *checkpoint.File) (wanted []table.Column, err error)
 	// Append adds the files of the batches to the table and replaces the ledger, in one atomic write, provided that the
 	// table is still in this state. After an error, whatever it is, the write may have been applied or may be applied
-	// later: only Load tells.
+	// later: only Load tells. A *Problem with a Batch means that nothing was written because of that batch, such as for the
+	// loss of one of its files: the others are written without it.
 	Append(ctx context.Context, a Addition) error
 	// Evolve adds columns to the table and widens others, in an atomic write of its own, provided that the table is still in
 	// this state. A column that the table cannot have is left out and reported in refused. It does nothing for columns that

@@ -48,7 +48,7 @@ func newMetrics(reg prometheus.Registerer, age func() float64) *Metrics {
 		Stuck: register(reg, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "consumer_load_stuck_batches",
 			Help: "Waiting batches that could not be loaded when they were last tried, by reason: list_lost and list_unread (their list of files), " +
 				"description (of a file is missing or cannot be decoded), uuid (they were written for another table of that name), " +
-				"unfit (the table cannot take a file). The status page names them."}, []string{"reason"})),
+				"unfit (the table cannot take a file), file_lost and file_torn (one of its files). The status page names them."}, []string{"reason"})),
 		Commits: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "consumer_load_commits_total",
 			Help: "Commits to the table by result: committed, conflict (the table had changed), unanswered, failed."}, []string{"result"})),
 		Seconds: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consumer_load_commit_seconds",

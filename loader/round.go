@@ -51,6 +51,7 @@ type view struct {
 // round loads what waits: one write, or as many as the bounds on a write require. It ends after the first error; the next
 // round begins with a new look, as everything here does.
 func (l *Loader) round(ctx context.Context) error {
+	l.unwritten = nil
 	for more := true; ; {
 		v, err := l.look(ctx)
 		if err != nil {
@@ -94,6 +95,7 @@ func (l *Loader) look(ctx context.Context) (v view, err error) {
 	if err != nil {
 		return view{}, fmt.Errorf("read the outbox: %w", err)
 	}
+	l.counted(v.state.Ledger())
 	v.outbox = sortOut(l.name, v.state.Ledger(), r.batches, r.unknown)
 	l.looked(v)
 	return v, nil
@@ -136,7 +138,6 @@ func (l *Loader) settle(ctx context.Context, v view) error {
 		if err != nil {
 			return fmt.Errorf("mark batch %s as loaded: %w", b.ID, err)
 		}
-		l.marked(b.ID)
 		b.Loaded = append(b.Loaded[:len(b.Loaded):len(b.Loaded)], l.name)
 		if !loadedEverywhere(b) {
 			continue
@@ -211,10 +212,27 @@ func (l *Loader) write(ctx context.Context, v view) (again, more bool, err error
 		return v.state.Append(ctx, Addition{Batches: a.batches, Keep: v.outbox.keep, Progress: progress})
 	})
 	l.wrote(a, time.Since(began), err)
+	if p, ok := errors.AsType[*Problem](err); ok && p.Batch != "" {
+		l.setApart(p)
+		return true, true, nil
+	}
 	if err != nil {
 		return false, false, fmt.Errorf("append %d batches to table %s: %w", len(a.batches), l.name, err)
 	}
 	return true, a.cut, nil
+}
+
+// setApart notes a batch whose files cannot be written. In the next rounds it is written alone, after the others.
+func (l *Loader) setApart(p *Problem) {
+	if l.unwritten == nil {
+		l.unwritten = make(map[string]bool)
+	}
+	l.unwritten[p.Batch] = true
+	if l.stuck.add(p.Batch, p) {
+		l.logStuck(p.Batch, p)
+	}
+	l.stuck.setApart(p.Batch)
+	l.tried()
 }
 
 // evolve gives the table the columns that files want. It never keeps batches waiting: after an error the next round appends

@@ -56,6 +56,7 @@ type Loader struct {
 	evolveAfter time.Time
 	cared       time.Time
 	sent        map[string]totals // batches of the last write, until the ledger is read
+	unwritten   map[string]bool   // batches because of which writes of this round have failed
 
 	mu     sync.Mutex
 	status Status

@@ -167,18 +167,20 @@ func (l *Loader) wrote(a load, took time.Duration, err error) {
 	l.metrics.Seconds.Observe(took.Seconds())
 }
 
-// marked counts a batch whose id the ledger shows.
-func (l *Loader) marked(id string) {
-	t, ours := l.sent[id]
-	if !ours {
-		return // written by another loader, or by this one long ago
+// counted counts the batches of this loader's last write whose ids the ledger shows.
+func (l *Loader) counted(ledger []string) {
+	for _, id := range ledger {
+		t, ours := l.sent[id]
+		if !ours {
+			continue // written by another loader, or counted before
+		}
+		delete(l.sent, id)
+		l.metrics.Batches.Inc()
+		l.metrics.Files.Add(float64(t.files))
+		l.metrics.Rows.Add(float64(t.rows))
+		l.metrics.Bytes.Add(float64(t.bytes))
+		l.change(func(s *Status) { s.Loaded++ })
 	}
-	delete(l.sent, id)
-	l.metrics.Batches.Inc()
-	l.metrics.Files.Add(float64(t.files))
-	l.metrics.Rows.Add(float64(t.rows))
-	l.metrics.Bytes.Add(float64(t.bytes))
-	l.change(func(s *Status) { s.Loaded++ })
 }
 
 // ended notes the end of a round.

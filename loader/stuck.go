@@ -19,10 +19,12 @@ const (
 	BadDescription Reason = "description" // a file has no description, or one that cannot be decoded
 	OtherUUID      Reason = "uuid"        // its files were written for another table of the same name
 	Unfit          Reason = "unfit"       // the table cannot take one of its files, such as for lack of its partition spec
+	FileLost       Reason = "file_lost"   // one of its files is gone, or is another one
+	FileTorn       Reason = "file_torn"   // one of its files cannot be read to its end
 )
 
 // Reasons are all reasons.
-var Reasons = []Reason{ListLost, ListUnread, BadDescription, OtherUUID, Unfit}
+var Reasons = []Reason{ListLost, ListUnread, BadDescription, OtherUUID, Unfit, FileLost, FileTorn}
 
 // Stuck is a batch that could not be loaded when it was last tried. It is tried again, after those that may succeed.
 type Stuck struct {
@@ -31,7 +33,8 @@ type Stuck struct {
 	Text   string    `json:"text"` // names file, value and cause
 	Since  time.Time `json:"since"`
 
-	tried int // the number of the try, for order
+	tried int  // the number of the try, for order
+	apart bool // a write with it has failed because of it
 }
 
 // stuck are the batches that could not be loaded.
@@ -44,7 +47,7 @@ type stuck struct {
 func (s *stuck) add(id string, p *Problem) (isNew bool) {
 	s.tries++
 	before, known := s.batches[id]
-	now := Stuck{Batch: id, Reason: p.Reason, Text: p.Error(), Since: before.Since, tried: s.tries}
+	now := Stuck{Batch: id, Reason: p.Reason, Text: p.Error(), Since: before.Since, tried: s.tries, apart: before.apart}
 	if !known {
 		now.Since = time.Now()
 	}
@@ -53,6 +56,13 @@ func (s *stuck) add(id string, p *Problem) (isNew bool) {
 	}
 	s.batches[id] = now
 	return !known || before.Reason != p.Reason
+}
+
+// setApart notes that a write with the batch has failed because of it.
+func (s *stuck) setApart(id string) {
+	b := s.batches[id]
+	b.apart = true
+	s.batches[id] = b
 }
 
 // only keeps those that still wait.
