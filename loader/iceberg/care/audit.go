@@ -11,6 +11,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/loader/manifests"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -98,19 +99,19 @@ type expected struct {
 //
 // It reads the manifests, then the outbox, then the table: a batch that is not in the outbox any more was loaded before
 // the table is read, or skipped, of which a note was written before. Its memory grows with the files of the window, by about 400 bytes each.
-func Audit(ctx context.Context, w Window, outbox checkpoint.Tables, load Load) (*AuditReport, error) {
+func Audit(ctx context.Context, w manifests.Window, outbox checkpoint.Tables, load Load) (*AuditReport, error) {
 	a, err := audit(ctx, w, outbox, load)
 	return a.report, err
 }
 
-func audit(ctx context.Context, w Window, outbox checkpoint.Tables, load Load) (*auditor, error) {
+func audit(ctx context.Context, w manifests.Window, outbox checkpoint.Tables, load Load) (*auditor, error) {
 	r := &AuditReport{Table: w.Table, From: w.From, To: w.To, Findings: []Finding{}, Warnings: []Finding{}, Counts: map[Kind]int64{}}
 	a := &auditor{window: w, report: r, files: map[string]*expected{}, waiting: map[string]bool{}}
 	for _, step := range []func() error{
-		func() error { return w.each(ctx, a.expect) },
+		func() error { return w.Each(ctx, a.expect) },
 		func() error { return a.readOutbox(ctx, outbox) },
 		func() error { return a.readTable(ctx, load) },
-		func() (err error) { a.skipped, err = w.skipped(ctx); return err },
+		func() (err error) { a.skipped, err = w.Skipped(ctx); return err },
 	} {
 		if err := step(); err != nil {
 			return a, err
@@ -122,7 +123,7 @@ func audit(ctx context.Context, w Window, outbox checkpoint.Tables, load Load) (
 }
 
 type auditor struct {
-	window  Window
+	window  manifests.Window
 	report  *AuditReport
 	files   map[string]*expected // by path
 	batches []string

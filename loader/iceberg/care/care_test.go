@@ -17,6 +17,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/iceberg/care"
+	"aws-streaming-pipeline/loader/manifests"
 	"aws-streaming-pipeline/operate/objects"
 	definition "aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers/layout"
@@ -147,8 +148,8 @@ func appendTo(ctx context.Context, t *table.Table, b checkpoint.Batch, rows int6
 	return err
 }
 
-func (s *site) window() care.Window {
-	return care.Window{Bucket: objects.Bucket{API: s.client, Name: bucket}, Prefix: "manifests/", Table: tableName, To: time.Now()}
+func (s *site) window() manifests.Window {
+	return manifests.Window{Bucket: objects.Bucket{API: s.client, Name: bucket}, Prefix: "manifests/", Table: tableName, To: time.Now()}
 }
 
 func (s *site) audit() *care.AuditReport {

@@ -11,6 +11,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/loader"
+	"aws-streaming-pipeline/loader/manifests"
 )
 
 // State is a state of an Iceberg table that files can be added to.
@@ -43,7 +44,7 @@ const reloadBatches = 100
 //
 // Each commit is conditional on the state that was examined, so a reload that runs twice, or beside a loader, adds
 // nothing twice. If apply is false it only reports what it would add.
-func Reload(ctx context.Context, w Window, outbox checkpoint.Tables, load func(context.Context) (State, error), apply bool) (ReloadReport, error) {
+func Reload(ctx context.Context, w manifests.Window, outbox checkpoint.Tables, load func(context.Context) (State, error), apply bool) (ReloadReport, error) {
 	var done ReloadReport
 	for {
 		state, err := load(ctx)

@@ -10,6 +10,7 @@ import (
 	"github.com/apache/iceberg-go/table"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/loader/manifests"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -20,13 +21,13 @@ import (
 //
 // A file that a rollback took out of the table looks the same once the snapshots that were rolled back have expired. So
 // after a rollback, Reload comes first.
-func Unneeded(ctx context.Context, w Window, outbox checkpoint.Tables, t *table.Table) ([]table.OrphanFile, error) {
+func Unneeded(ctx context.Context, w manifests.Window, outbox checkpoint.Tables, t *table.Table) ([]table.OrphanFile, error) {
 	if oldest := oldestSnapshot(t); !oldest.IsZero() && w.To.After(oldest) {
 		return nil, fmt.Errorf("files of batches sealed before %s: want a time before the oldest snapshot of the table, %s",
 			w.To.UTC().Format(time.RFC3339), oldest.UTC().Format(time.RFC3339))
 	}
 	a := &auditor{window: w, report: &AuditReport{Counts: map[Kind]int64{}}, files: map[string]*expected{}, waiting: map[string]bool{}}
-	if err := w.each(ctx, a.expect); err != nil {
+	if err := w.Each(ctx, a.expect); err != nil {
 		return nil, err
 	}
 	if err := a.readOutbox(ctx, outbox); err != nil {

@@ -1,4 +1,5 @@
-package care
+// Package manifests reads what the manifests of a bucket record of the batches that were delivered for a table.
+package manifests
 
 import (
 	"context"
@@ -25,9 +26,9 @@ type Window struct {
 	From, To time.Time
 }
 
-// each calls f for each manifest of the window whose batch names the table, in the order of the hours in which the
+// Each calls f for each manifest of the window whose batch names the table, in the order of the hours in which the
 // batches were sealed.
-func (w Window) each(ctx context.Context, f func(layout.Manifest) error) error {
+func (w Window) Each(ctx context.Context, f func(layout.Manifest) error) error {
 	after := ""
 	if !w.From.IsZero() {
 		// Keys in the folder of an hour sort after the folder's name.
@@ -62,8 +63,8 @@ func (w Window) each(ctx context.Context, f func(layout.Manifest) error) error {
 	return nil
 }
 
-// skipped returns the batches of which a note says that the table goes without them.
-func (w Window) skipped(ctx context.Context) (map[string]bool, error) {
+// Skipped returns the batches of which a note says that the table goes without them.
+func (w Window) Skipped(ctx context.Context) (map[string]bool, error) {
 	batches := map[string]bool{}
 	for object, err := range w.Bucket.List(ctx, layout.SkipsFolder(w.Prefix), "") {
 		if err != nil {
