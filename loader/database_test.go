@@ -186,7 +186,7 @@ func TestLoader_ShowsThatATableHasLostCommits(t *testing.T) {
 		want := `
 			# HELP consumer_load_lost_commits_total Commits that the table no longer has, as after a standby without them was promoted, or a backup restored.
 			# TYPE consumer_load_lost_commits_total counter
-			consumer_load_lost_commits_total 3
+			consumer_load_lost_commits_total{table="memory://trips"} 3
 		`
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "consumer_load_lost_commits_total"); err != nil {
 			t.Error(err)

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"time"
@@ -30,35 +32,57 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	},
 }).Parse(`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="10"><title>loader</title><style>` + style + `</style></head><body>
-<h1>Loader of {{.Table}}</h1>
+<h1>Loader</h1>
+{{range .Tables}}<h2>{{.Table}}</h2>
 {{with .Problem}}<p class="bad">{{.}}</p>{{end}}
-<table>
+{{if .Opening}}<p>The table is being opened.</p>{{else}}<table>
 <tr><th>Loader</th><td>{{.Loader}}, {{if .Elected}}elected{{else if .Other}}waiting for {{.Other}}, which is elected{{else}}not elected{{end}}</td></tr>
 <tr><th>Batches waiting</th><td>{{.Waiting}}, the oldest published {{since .Oldest}}</td></tr>
 <tr><th>Batches loaded</th><td>{{.Loaded}}</td></tr>
 <tr><th>Last commit</th><td>{{since .LastCommit}}</td></tr>
 <tr><th>Last look at the table</th><td>{{since .LastLook}}</td></tr>
-<tr><th>Snapshots</th><td>{{.Size.Snapshots}}, metadata of {{.Size.MetadataBytes}} bytes</td></tr>
-</table>
-{{if .Stuck}}<h2>Batches that could not be loaded</h2><table><tr><th>Batch</th><th>Since</th><th>Reason</th></tr>
+{{if .Size.MetadataBytes}}<tr><th>Snapshots</th><td>{{.Size.Snapshots}}, metadata of {{.Size.MetadataBytes}} bytes</td></tr>{{end}}
+</table>{{end}}
+{{if .Stuck}}<h3>Batches that could not be loaded</h3><table><tr><th>Batch</th><th>Since</th><th>Reason</th></tr>
 {{range .Stuck}}<tr><td>{{.Batch}}</td><td>{{since .Since}}</td><td>{{.Text}}</td></tr>{{end}}</table>{{end}}
-{{if .Refused}}<h2>Members without a column</h2><p>Their values are in the column _extra.</p><table><tr><th>Member</th><th>Type</th></tr>
+{{if .Refused}}<h3>Members without a column</h3><p>Their values are in the column _extra.</p><table><tr><th>Member</th><th>Type</th></tr>
 {{range .Refused}}<tr><td>{{.Member}}</td><td>{{.Type}}</td></tr>{{end}}</table>{{end}}
-</body></html>
+{{end}}</body></html>
 `))
 
-// Handler serves the status page, its data as /status.json, the metrics that g gathers, and the probes. /healthz fails if the
-// loader hangs, which only a restart mends; /readyz fails if its rounds have been failing for a while.
-func (l *Loader) Handler(g prometheus.Gatherer) http.Handler {
+// Table is a table that is being loaded, as a status page sees it.
+type Table interface {
+	Status() Status
+	// Alive returns an error if the loader hangs, which only a restart mends.
+	Alive() error
+	// Health returns an error if the loader's rounds have been failing for a while.
+	Health() error
+}
+
+// statuses are what the page shows.
+type statuses struct {
+	Tables []Status `json:"tables"`
+}
+
+// Handler serves the status page of all tables, its data as /status.json, the metrics that g gathers, and the probes. /healthz
+// fails if a loader is not alive, and /readyz if one is not healthy.
+func Handler(g prometheus.Gatherer, tables ...Table) http.Handler {
+	now := func() statuses {
+		s := statuses{Tables: make([]Status, len(tables))}
+		for i, t := range tables {
+			s.Tables[i] = t.Status()
+		}
+		return s
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_ = page.Execute(w, l.Status()) // an error means that the client has disconnected
+		_ = page.Execute(w, now()) // an error means that the client has disconnected
 	})
-	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, l.Status()) })
+	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, now()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { probe(w, l.Alive()) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { probe(w, l.Health()) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { probe(w, all(tables, Table.Alive)) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { probe(w, all(tables, Table.Health)) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -66,6 +90,17 @@ func (l *Loader) Handler(g prometheus.Gatherer) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// all returns what fails, with the names of the tables.
+func all(tables []Table, fails func(Table) error) error {
+	var errs []error
+	for _, t := range tables {
+		if err := fails(t); err != nil {
+			errs = append(errs, fmt.Errorf("table %s: %w", t.Status().Table, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func probe(w http.ResponseWriter, err error) {

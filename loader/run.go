@@ -12,7 +12,6 @@ import (
 
 	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
-	"aws-streaming-pipeline/record/table"
 )
 
 // Config sets how a Loader works.
@@ -35,7 +34,7 @@ type Parts struct {
 	Store       Store
 	Lists       Lists
 	Log         *slog.Logger
-	// Registerer gets the loader's metrics; nil if nobody reads them.
+	// Registerer gets the loader's metrics, with the label table; nil if nobody reads them.
 	Registerer prometheus.Registerer
 }
 
@@ -74,12 +73,12 @@ func New(cfg Config, p Parts) (*Loader, error) {
 	l := &Loader{cfg: cfg, name: p.Destination.Name(), to: p.Destination, store: p.Store, lists: p.Lists}
 	l.log = p.Log.With(logkey.Table, l.name)
 	l.seat = newSeat(p.Store, l.name, cfg.ID)
-	l.status = Status{Table: l.name, Loader: cfg.ID, Started: time.Now(), Stuck: []Stuck{}, Refused: []table.Column{}}
+	l.status = newStatus(l.name, cfg.ID)
 	reg := p.Registerer
 	if reg == nil {
 		reg = prometheus.NewRegistry()
 	}
-	l.metrics = newMetrics(reg, l.waitingSeconds)
+	l.metrics = newMetrics(prometheus.WrapRegistererWith(prometheus.Labels{"table": l.name}, reg), l.waitingSeconds)
 	return l, nil
 }
 

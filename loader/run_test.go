@@ -199,7 +199,7 @@ func (s *stage) item() checkpoint.Table {
 // get asks the loader's port.
 func get(l *loader.Loader, path string) (code int, body string) {
 	w := httptest.NewRecorder()
-	l.Handler(prometheus.NewRegistry()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	loader.Handler(prometheus.NewRegistry(), l).ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 	return w.Code, w.Body.String()
 }
 
@@ -231,13 +231,13 @@ func TestLoader_LoadsAndForgets(t *testing.T) {
 		want := `
 			# HELP consumer_load_rows_total Rows of those files.
 			# TYPE consumer_load_rows_total counter
-			consumer_load_rows_total 6
+			consumer_load_rows_total{table="memory://trips"} 6
 			# HELP consumer_load_commits_total Commits to the table by result: committed, conflict (the table had changed), unanswered, failed.
 			# TYPE consumer_load_commits_total counter
-			consumer_load_commits_total{result="committed"} 2
-			consumer_load_commits_total{result="conflict"} 0
-			consumer_load_commits_total{result="failed"} 0
-			consumer_load_commits_total{result="unanswered"} 0
+			consumer_load_commits_total{result="committed",table="memory://trips"} 2
+			consumer_load_commits_total{result="conflict",table="memory://trips"} 0
+			consumer_load_commits_total{result="failed",table="memory://trips"} 0
+			consumer_load_commits_total{result="unanswered",table="memory://trips"} 0
 		`
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "consumer_load_rows_total", "consumer_load_commits_total"); err != nil {
 			t.Error(err)

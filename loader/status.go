@@ -16,7 +16,9 @@ type Status struct {
 	Table   string    `json:"table"`
 	Loader  string    `json:"loader"`
 	Started time.Time `json:"started"`
-	Elected bool      `json:"elected"`
+	// Opening means that there is no loader yet: it waits for a service.
+	Opening bool `json:"opening,omitempty"`
+	Elected bool `json:"elected"`
 	// Other is the loader that is elected, if it is another one and known.
 	Other string `json:"other,omitempty"`
 
@@ -33,6 +35,10 @@ type Status struct {
 	// Problem is why the last round failed; empty if it did not.
 	Problem      string    `json:"problem,omitempty"`
 	ProblemSince time.Time `json:"problem_since,omitzero"`
+}
+
+func newStatus(name, id string) Status {
+	return Status{Table: name, Loader: id, Started: time.Now(), Stuck: []Stuck{}, Refused: []table.Column{}}
 }
 
 // Status returns what the loader is doing.

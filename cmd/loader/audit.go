@@ -9,19 +9,24 @@ import (
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/loader/iceberg/care"
+	"aws-streaming-pipeline/record/table"
 )
 
-const auditUsage = `audit [--from T] [--to T] [--json] [--strict]
+const auditUsage = `audit [--table URI] [--from T] [--to T] [--json] [--strict]
 
-Proves from the manifests in the bucket and the table's own history that each file of a loaded batch was added to the table
-exactly once, and that the table has no other file of the pipeline from that time. Files that a compaction has replaced count
-as loaded. "consumer audit" proves that the files themselves hold each record once.
+Proves that TABLE has what was delivered for it, once. Of an Apache Iceberg table it proves, from the manifests in the bucket
+and the table's own history, that each file of a loaded batch was added exactly once, and that the table has no other file of
+the pipeline from that time; files that a compaction has replaced count as loaded. Of a table in PostgreSQL it reads the files,
+and proves that each of their rows is in the table once, unless the database has refused it; with POSTGRES_KEY, that the table
+has the newest row of each key. Where TABLE names two tables, each is audited, and --json prints one report after the other.
+"consumer audit" proves that the files themselves hold each record once.
 
 Exit code: 0 sound, 1 findings, 2 could not be checked.`
 
 func auditTable(ctx context.Context, args []string, out io.Writer) error {
 	var from, to command.Moment
 	f := newFlags("audit", auditUsage, out)
+	name := f.String("table", "", tableUsage)
 	f.Var(&from, "from", "audit batches sealed at this `time` or later: "+command.MomentForms+"; default: from the first manifest")
 	f.Var(&to, "to", "audit batches sealed before this `time`; default: now")
 	asJSON := f.Bool("json", false, "print the report as JSON")
@@ -33,16 +38,46 @@ func auditTable(ctx context.Context, args []string, out io.Writer) error {
 		to.Time = time.Now()
 	}
 	return withSite(ctx, func(s *site) error {
-		report, err := care.Audit(ctx, s.window(from, to), s.store, s.table.Now)
+		tables, err := s.choose(*name)
 		if err != nil {
-			return command.Undone(fmt.Errorf("audit did not finish: %w", err))
-		}
-		if err := command.Print(out, *asJSON, report, report.WriteText); err != nil {
 			return command.Undone(err)
 		}
-		if !report.Sound || *strict && len(report.Warnings) > 0 {
-			return &command.ExitError{Code: command.ExitFindings, Err: errors.New("audit: there are findings")}
+		var found, undone error
+		for _, uri := range tables {
+			r, err := s.audit(ctx, uri, from, to)
+			if err == nil {
+				err = command.Print(out, *asJSON, r.report, r.text)
+			}
+			switch {
+			case err != nil:
+				undone = errors.Join(undone, fmt.Errorf("audit of table %s did not finish: %w", uri, err))
+			case !r.sound || *strict && r.warnings > 0:
+				found = &command.ExitError{Code: command.ExitFindings, Err: errors.New("audit: there are findings")}
+			}
 		}
-		return nil
+		if undone != nil {
+			return command.Undone(undone)
+		}
+		return found
 	})
+}
+
+// audited is the result of an audit.
+type audited struct {
+	report   any
+	text     func(io.Writer) error
+	sound    bool
+	warnings int
+}
+
+func (s *site) audit(ctx context.Context, uri table.URI, from, to command.Moment) (a audited, err error) {
+	t, err := s.openIceberg(ctx, uri)
+	if err != nil {
+		return a, err
+	}
+	r, err := care.Audit(ctx, s.window(uri, from, to), s.store, t.Now)
+	if err != nil {
+		return a, err
+	}
+	return audited{r, r.WriteText, r.Sound, len(r.Warnings)}, nil
 }

@@ -2,26 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/apache/iceberg-go/catalog"
 	"github.com/apache/iceberg-go/table"
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
+	"aws-streaming-pipeline/loader/iceberg"
 	"aws-streaming-pipeline/loader/iceberg/care"
-	definition "aws-streaming-pipeline/record/table"
-	"aws-streaming-pipeline/writers/layout"
 )
 
 const expireUsage = `expire [--older-than D] [--keep N]
 
-Removes old snapshots from the table's metadata, as the loader does by itself. Queries can no longer go back to them. The files
-that only they needed stay until "loader orphans --remove".`
+For an Apache Iceberg table. Removes old snapshots from its metadata, as the loader does by itself. Queries can no longer go
+back to them. The files that only they needed stay until "loader orphans --remove".`
 
 func expireSnapshots(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("expire", expireUsage, out)
@@ -33,14 +29,14 @@ func expireSnapshots(ctx context.Context, args []string, out io.Writer) error {
 	if *age < 0 || *keep < 0 {
 		return fmt.Errorf("--older-than %s --keep %d: want values above 0", *age, *keep)
 	}
-	return withSite(ctx, func(s *site) error {
+	return withIceberg(ctx, "expire", func(s *site, to *iceberg.Table) error {
 		if *age == 0 {
 			*age = s.cfg.TableSnapshotAge
 		}
 		if *keep == 0 {
 			*keep = s.cfg.TableSnapshots
 		}
-		t, err := s.table.Now(ctx)
+		t, err := to.Now(ctx)
 		if err != nil {
 			return err
 		}
@@ -55,9 +51,9 @@ func expireSnapshots(ctx context.Context, args []string, out io.Writer) error {
 
 const orphansUsage = `orphans [--older-than D] [--remove] [--replaced] [--yes]
 
-Lists the files under the table's location that no snapshot needs: what commits left that failed, and what only expired
-snapshots needed. With --replaced it lists the daemon's own files instead that were loaded and that no snapshot needs any more,
-because they were compacted or their rows deleted. --remove deletes what was listed, after it has asked.
+For an Apache Iceberg table. Lists the files under its location that no snapshot needs: what commits left that failed, and what
+only expired snapshots needed. With --replaced it lists the daemon's own files instead that were loaded and that no snapshot
+needs any more, because they were compacted or their rows deleted. --remove deletes what was listed, after it has asked.
 
 After a rollback run "loader reload" first: what it would add again looks like a file that was replaced.`
 
@@ -70,14 +66,14 @@ func removeOrphans(ctx context.Context, args []string, out io.Writer) error {
 	if err := command.Parse(f, args); err != nil {
 		return command.UnlessHelp(err)
 	}
-	return withSite(ctx, func(s *site) error {
+	return withIceberg(ctx, "orphans", func(s *site, to *iceberg.Table) error {
 		find := func(ctx context.Context) ([]table.OrphanFile, error) {
-			t, err := s.table.Now(ctx)
+			t, err := to.Now(ctx)
 			if err != nil {
 				return nil, err
 			}
 			if *replaced {
-				return care.Unneeded(ctx, s.window(command.Moment{}, command.Moment{Time: time.Now().Add(-*age)}), s.store, t)
+				return care.Unneeded(ctx, s.window(to.URI, command.Moment{}, command.Moment{Time: time.Now().Add(-*age)}), s.store, t)
 			}
 			return care.Orphans(ctx, t, *age)
 		}
@@ -97,7 +93,7 @@ func removeOrphans(ctx context.Context, args []string, out io.Writer) error {
 		if err := confirm(*yes, out); err != nil {
 			return err
 		}
-		n, err := care.Remove(ctx, files, find, func(path string) error { return s.table.Files().Delete(ctx, path) })
+		n, err := care.Remove(ctx, files, find, func(path string) error { return to.Files().Delete(ctx, path) })
 		fmt.Fprintf(out, "removed %d files\n", n)
 		return err
 	})
@@ -105,8 +101,9 @@ func removeOrphans(ctx context.Context, args []string, out io.Writer) error {
 
 const compactUsage = `compact [--target SIZE] [--quiet D] [--most SIZE] [--apply]
 
-Rewrites the small files of each partition into larger ones, in one commit. It reads and writes the data in this process, so it is
-for small tables: docs/tables.md names engines for large ones. Without --apply it shows what it would do.`
+For an Apache Iceberg table. Rewrites the small files of each partition into larger ones, in one commit. It reads and writes the
+data in this process, so it is for small tables: docs/tables.md names engines for large ones. Without --apply it shows what it
+would do.`
 
 func compactTable(ctx context.Context, args []string, out io.Writer) error {
 	target, most := consumer.Bytes(128<<20), consumer.Bytes(512<<20)
@@ -118,8 +115,8 @@ func compactTable(ctx context.Context, args []string, out io.Writer) error {
 	if err := command.Parse(f, args); err != nil {
 		return command.UnlessHelp(err)
 	}
-	return withSite(ctx, func(s *site) error {
-		t, err := s.table.Now(ctx)
+	return withIceberg(ctx, "compact", func(s *site, to *iceberg.Table) error {
+		t, err := to.Now(ctx)
 		if err != nil {
 			return err
 		}
@@ -137,109 +134,6 @@ func compactTable(ctx context.Context, args []string, out io.Writer) error {
 			return fmt.Errorf("%w; if another program has changed the table meanwhile, try again", err)
 		}
 		_, err = fmt.Fprintf(out, "replaced %d files by %d\n", result.RemovedDataFiles, result.AddedDataFiles)
-		return err
-	})
-}
-
-const reloadUsage = `reload (--from-batch ID | --from T) [--apply]
-
-Adds files again that no snapshot in the table's history has and whose batches are no longer in the outbox: those that a rollback
-took out. It begins with the batch, or with the first sealed at the time. Without --apply it shows what it would add. It may be
-repeated, and may run beside a loader.`
-
-func reloadBatches(ctx context.Context, args []string, out io.Writer) error {
-	var from command.Moment
-	f := newFlags("reload", reloadUsage, out)
-	batch := f.String("from-batch", "", "`id` of the first batch")
-	f.Var(&from, "from", "`time`: "+command.MomentForms)
-	apply := f.Bool("apply", false, "do it")
-	if err := command.Parse(f, args); err != nil {
-		return command.UnlessHelp(err)
-	}
-	if *batch != "" {
-		began, ok := layout.BatchTime(*batch)
-		if !ok {
-			return fmt.Errorf("--from-batch %q: want the id of a batch, as manifests have it", *batch)
-		}
-		from.Time = began // it was sealed later
-	}
-	if from.IsZero() {
-		return errors.New("name where to begin, with --from-batch or --from")
-	}
-	return withSite(ctx, func(s *site) error {
-		r, err := care.Reload(ctx, s.window(from, command.Moment{Time: time.Now()}), s.store, s.state, *apply)
-		did := "would add"
-		if *apply {
-			did = "added"
-		}
-		fmt.Fprintf(out, "%s %d files of %d batches with %d rows\n", did, r.Files, r.Batches, r.Rows)
-		if r.Unknown > 0 {
-			fmt.Fprintf(out, "%d files are left alone: they are not in the table and may have been compacted; the snapshots that would tell have expired\n", r.Unknown)
-		}
-		if r.Unfit > 0 {
-			fmt.Fprintf(out, "%d files are left alone because the table cannot take them, the first: %s\n", r.Unfit, r.Reason)
-		}
-		return err
-	})
-}
-
-// state loads the table as a loader does.
-func (s *site) state(ctx context.Context) (care.State, error) {
-	item, err := s.item(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var previous *definition.Definition
-	if len(item.Definition) > 0 {
-		if err := json.Unmarshal(item.Definition, &previous); err != nil {
-			return nil, fmt.Errorf("definition of table %s: %w", item.Name, err)
-		}
-	}
-	state, err := s.table.Load(ctx, previous)
-	if err != nil {
-		return nil, err
-	}
-	return state.(care.State), nil // every state of an Iceberg table is one
-}
-
-const rebindUsage = `rebind [--yes]
-
-Accepts that the table is another one than before, because it was dropped and created again under the same name. The loader
-describes the new table to the workers. Batches whose files were written for the old one are not loaded: they wait until
-"consumer checkpoint skip" lets each go.`
-
-func rebindTable(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("rebind", rebindUsage, out)
-	yes := f.Bool("yes", false, "do not ask for confirmation")
-	if err := command.Parse(f, args); err != nil {
-		return command.UnlessHelp(err)
-	}
-	return withSite(ctx, func(s *site) error {
-		item, err := s.item(ctx)
-		if err != nil {
-			return err
-		}
-		t, err := s.table.Now(ctx)
-		switch {
-		case err == nil:
-			fmt.Fprintf(out, "table %s now has the UUID %s\n", s.table.Name(), t.Metadata().TableUUID())
-		case errors.Is(err, catalog.ErrNoSuchTable) && s.cfg.TableCreate:
-			fmt.Fprintf(out, "table %s does not exist: the loader will create it\n", s.table.Name())
-		default:
-			return err
-		}
-		if len(item.Definition) == 0 {
-			_, err := fmt.Fprintln(out, "no loader has described a table yet: there is nothing to rebind")
-			return err
-		}
-		if err := confirm(*yes, out); err != nil {
-			return err
-		}
-		item.Definition = nil
-		if _, err := s.store.PutTable(ctx, item); err != nil {
-			return fmt.Errorf("%w; a loader has written the item meanwhile: try again", err)
-		}
-		_, err = fmt.Fprintln(out, "the loader describes the new table in its next round")
 		return err
 	})
 }

@@ -2,29 +2,41 @@ package main
 
 import (
 	"context"
-	"log/slog"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"fmt"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/iceberg"
+	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/table"
 )
 
-// openDestination opens the table that the settings name. They must be valid, and TABLE be set. It waits for unavailable services
-// until ctx ends.
-func openDestination(ctx context.Context, cfg consumer.Config, account aws.Config, bucket *s3.Client, log *slog.Logger) (to *iceberg.Table, err error) {
-	columns, err := consumer.LoadSchema(ctx, cfg.Schema, bucket, func(f func() error) error {
-		return consumer.Patiently(ctx, log, "read the schema "+cfg.Schema, f)
-	})
+// open opens a table to load. An error means that waiting does not help.
+func (s *site) open(ctx context.Context, uri table.URI) (loader.Destination, error) {
+	if uri.Iceberg() {
+		return s.openIceberg(ctx, uri)
+	}
+	return nil, fmt.Errorf("TABLE=%q: want no table of PostgreSQL", s.cfg.TableConfig.Table)
+}
+
+// openIceberg opens an Iceberg table. It waits for unavailable services until ctx ends.
+func (s *site) openIceberg(ctx context.Context, uri table.URI) (to *iceberg.Table, err error) {
+	columns, err := s.columns(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = consumer.Patiently(ctx, log, "open the catalog of "+cfg.TableConfig.Table, func() (err error) {
+	err = consumer.Patiently(ctx, s.log, "open the catalog of "+uri.String(), func() (err error) {
 		to, err = iceberg.Open(ctx, iceberg.Options{
-			Application: cfg.Application, TableConfig: cfg.TableConfig, Bucket: cfg.Bucket, Schema: columns, Account: account, S3: bucket,
+			Application: s.cfg.Application, TableConfig: s.cfg.TableConfig, Bucket: s.cfg.Bucket, Schema: columns, Account: s.account, S3: s.bucket,
 		})
 		return err
 	})
 	return to, err
+}
+
+// columns reads the schema of the settings; nil without one.
+func (s *site) columns(ctx context.Context) (*schema.Schema, error) {
+	return consumer.LoadSchema(ctx, s.cfg.Schema, s.bucket, func(f func() error) error {
+		return consumer.Patiently(ctx, s.log, "read the schema "+s.cfg.Schema, f)
+	})
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
@@ -31,7 +30,8 @@ import (
 
 const runUsage = `run
 
-Loads published batches into TABLE, a commit each LOAD_INTERVAL, until SIGTERM. Any number of loaders may run: they elect one.`
+Loads published batches into the tables of TABLE, a commit each LOAD_INTERVAL, until SIGTERM. A table that is down does not hold the
+other one up. Any number of loaders may run: they elect one for each table.`
 
 func runLoader(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err := command.Parse(newFlags("run", runUsage, out), args); err != nil {
@@ -41,51 +41,50 @@ func runLoader(ctx context.Context, args []string, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	log := consumer.NewLogger(cfg)
 	limitMemory()
-	account, err := awshttp.Account(ctx)
+	s, err := openSite(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	bucket := bucketClient(account, cfg)
-	store, err := consumer.OpenStore(ctx, cfg, account, nil, log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, store.Close()) }()
-	to, err := openDestination(ctx, cfg, account, bucket, log)
-	if err != nil {
-		return err
-	}
-	lists, err := consumer.OpenSink(cfg, bucket, log)
-	if err != nil {
-		return err
-	}
-	return run(ctx, cfg, loader.Parts{Destination: to, Store: store, Lists: lists, Log: log})
+	defer func() { err = errors.Join(err, s.store.Close()) }()
+	return s.run(ctx)
 }
 
-// run runs the loader and its status page.
-func run(ctx context.Context, cfg consumer.Config, parts loader.Parts) error {
-	collected := prometheus.NewRegistry()
-	parts.Registerer = metrics.ForApplication(collected, cfg.Application)
-	parts.Registerer.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	id := loaderID()
-	l, err := loader.New(loader.Config{
-		ID: id, Interval: cfg.LoadInterval, Batches: cfg.LoadBatches, Evolve: cfg.TableEvolve, Grace: cfg.ShutdownGrace,
-	}, parts)
+// run runs a loader for each table, and their status page.
+func (s *site) run(ctx context.Context) error {
+	lists, err := consumer.OpenSink(s.cfg, s.bucket, s.log)
 	if err != nil {
 		return err
 	}
-	stop, err := servePage(cfg.LoaderHTTPAddress, l.Handler(collected), parts.Log)
+	process := prometheus.NewRegistry()
+	labelled := func(reg prometheus.Registerer) prometheus.Registerer {
+		return metrics.ForApplication(reg, s.cfg.Application)
+	}
+	labelled(process).MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	id := loaderID()
+	var members []loader.Member
+	for _, uri := range s.cfg.Tables() {
+		members = append(members, loader.Member{Table: uri.String(), Open: func(ctx context.Context, reg prometheus.Registerer) (*loader.Loader, error) {
+			to, err := s.open(ctx, uri)
+			if err != nil {
+				return nil, err
+			}
+			return loader.New(loader.Config{
+				ID: id, Interval: s.cfg.LoadInterval, Batches: s.cfg.LoadBatches, Evolve: s.cfg.TableEvolve, Grace: s.cfg.ShutdownGrace,
+			}, loader.Parts{Destination: to, Store: s.store, Lists: lists, Log: s.log, Registerer: reg})
+		}})
+	}
+	group := loader.NewGroup(id, members, labelled, s.log)
+	stop, err := servePage(s.cfg.LoaderHTTPAddress, group.Handler(process), s.log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	parts.Log.Info("loader started", logkey.Table, parts.Destination.Name(), logkey.Application, cfg.Application, "loader", id, "version", version.String())
-	if err := l.Run(ctx); err != nil {
+	s.log.Info("program started", logkey.Application, s.cfg.Application, "loader", id, "version", version.String())
+	if err := group.Run(ctx); err != nil {
 		return err
 	}
-	parts.Log.Info("loader stopped")
+	s.log.Info("loader stopped")
 	return nil
 }
 

@@ -6,7 +6,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -16,8 +18,9 @@ import (
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/loader/iceberg"
-	"aws-streaming-pipeline/loader/iceberg/care"
+	"aws-streaming-pipeline/loader/manifests"
 	"aws-streaming-pipeline/operate/objects"
+	"aws-streaming-pipeline/record/table"
 )
 
 func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
@@ -36,34 +39,24 @@ func loadSettings() (consumer.Config, error) {
 	return cfg, nil
 }
 
-// site is what the commands work on.
+// site is what the program works on.
 type site struct {
-	cfg    consumer.Config
-	bucket *s3.Client
-	store  consumer.Store
-	table  *iceberg.Table
+	cfg     consumer.Config
+	log     *slog.Logger
+	account aws.Config
+	bucket  *s3.Client
+	store   consumer.Store
 }
 
-// openSite opens the table and the checkpoint store of the settings. Close the store.
-func openSite(ctx context.Context) (*site, error) {
-	cfg, err := loadSettings()
-	if err != nil {
+// openSite opens the checkpoint store of the settings. Close it.
+func openSite(ctx context.Context, cfg consumer.Config) (s *site, err error) {
+	s = &site{cfg: cfg, log: consumer.NewLogger(cfg)}
+	if s.account, err = awshttp.Account(ctx); err != nil {
 		return nil, err
 	}
-	cfg.CheckpointCreate = false // what does not exist has nothing to be looked at
-	log := consumer.NewLogger(cfg)
-	account, err := awshttp.Account(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s := &site{cfg: cfg, bucket: bucketClient(account, cfg)}
-	if s.table, err = openDestination(ctx, cfg, account, s.bucket, log); err != nil {
-		return nil, err
-	}
-	if s.store, err = consumer.OpenStore(ctx, cfg, account, nil, log); err != nil {
-		return nil, err
-	}
-	return s, nil
+	s.bucket = bucketClient(s.account, cfg)
+	s.store, err = consumer.OpenStore(ctx, cfg, s.account, nil, s.log)
+	return s, err
 }
 
 func bucketClient(account aws.Config, cfg consumer.Config) *s3.Client {
@@ -74,15 +67,20 @@ func bucketClient(account aws.Config, cfg consumer.Config) *s3.Client {
 	})
 }
 
-func (s *site) window(from, to command.Moment) care.Window {
-	return care.Window{
-		Bucket: objects.Bucket{API: s.bucket, Name: s.cfg.Bucket}, Prefix: s.cfg.ManifestPrefix, Table: s.table.Name(), From: from.Time, To: to.Time,
+func (s *site) window(uri table.URI, from, to command.Moment) manifests.Window {
+	return manifests.Window{
+		Bucket: objects.Bucket{API: s.bucket, Name: s.cfg.Bucket}, Prefix: s.cfg.ManifestPrefix, Table: uri.String(), From: from.Time, To: to.Time,
 	}
 }
 
 // withSite runs a command on the site of the settings.
 func withSite(ctx context.Context, run func(*site) error) (err error) {
-	s, err := openSite(ctx)
+	cfg, err := loadSettings()
+	if err != nil {
+		return command.Undone(err)
+	}
+	cfg.CheckpointCreate = false // what does not exist has nothing to be looked at
+	s, err := openSite(ctx, cfg)
 	if err != nil {
 		return command.Undone(err)
 	}
@@ -90,11 +88,63 @@ func withSite(ctx context.Context, run func(*site) error) (err error) {
 	return run(s)
 }
 
-// item returns the item of the table in the store; it has no version if there is none.
-func (s *site) item(ctx context.Context) (checkpoint.Table, error) {
-	item, err := s.store.Table(ctx, s.table.Name())
+// withIceberg runs a command that is for Iceberg tables alone.
+func withIceberg(ctx context.Context, name string, run func(*site, *iceberg.Table) error) error {
+	return withSite(ctx, func(s *site) error {
+		uri, ok := s.cfg.IcebergTable()
+		if !ok {
+			return fmt.Errorf("TABLE=%q: loader %s is for Apache Iceberg tables; PostgreSQL takes care of its tables itself", s.cfg.TableConfig.Table, name)
+		}
+		to, err := s.openIceberg(ctx, uri)
+		if err != nil {
+			return command.Undone(err)
+		}
+		return run(s, to)
+	})
+}
+
+// tableUsage is the usage of the flag --table.
+const tableUsage = "`URI` of the table, one of those in TABLE"
+
+// choose returns the tables that a command works on: the one that is named, or all.
+func (s *site) choose(name string) ([]table.URI, error) {
+	all := s.cfg.Tables()
+	if name == "" {
+		return all, nil
+	}
+	named, err := table.ParseURI(name)
+	if err != nil {
+		return nil, fmt.Errorf("--table: %w", err)
+	}
+	for _, uri := range all {
+		if uri.String() == named.String() {
+			return []table.URI{uri}, nil
+		}
+	}
+	return nil, fmt.Errorf("--table %s: want one of those in TABLE=%q", named, s.cfg.TableConfig.Table)
+}
+
+// chooseOne is choose for a command that works on one table.
+func (s *site) chooseOne(name string) (table.URI, error) {
+	chosen, err := s.choose(name)
+	if err == nil && len(chosen) > 1 {
+		names := make([]string, len(chosen))
+		for i, uri := range chosen {
+			names[i] = uri.String()
+		}
+		err = errors.New("TABLE names several tables: choose one with --table, " + strings.Join(names, " or "))
+	}
+	if err != nil {
+		return table.URI{}, err
+	}
+	return chosen[0], nil
+}
+
+// item returns the item of a table in the store; it has no version if there is none.
+func (s *site) item(ctx context.Context, name string) (checkpoint.Table, error) {
+	item, err := s.store.Table(ctx, name)
 	if errors.Is(err, checkpoint.ErrNotFound) {
-		return checkpoint.Table{Name: s.table.Name()}, nil
+		return checkpoint.Table{Name: name}, nil
 	}
 	return item, err
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"aws-streaming-pipeline/internal/command"
+	"aws-streaming-pipeline/loader"
+	"aws-streaming-pipeline/loader/iceberg/care"
+	"aws-streaming-pipeline/record/table"
+	"aws-streaming-pipeline/writers/layout"
+)
+
+const reloadUsage = `reload (--from-batch ID | --from T) [--table URI] [--apply]
+
+Loads again what a table has lost and the outbox no longer has: of an Apache Iceberg table, files that no snapshot in its
+history has, which a rollback took out; of a table in PostgreSQL, batches of which it has no row, as after a backup was
+restored, or a standby promoted that lacked more than POSTGRES_FAILOVER_WINDOW. It begins with the batch, or with the first
+sealed at the time. Without --apply it shows what it would load. It may be repeated, and may run beside a loader.`
+
+func reloadBatches(ctx context.Context, args []string, out io.Writer) error {
+	var from command.Moment
+	f := newFlags("reload", reloadUsage, out)
+	batch := f.String("from-batch", "", "`id` of the first batch")
+	f.Var(&from, "from", "`time`: "+command.MomentForms)
+	name := f.String("table", "", tableUsage)
+	apply := f.Bool("apply", false, "do it")
+	if err := command.Parse(f, args); err != nil {
+		return command.UnlessHelp(err)
+	}
+	if *batch != "" {
+		began, ok := layout.BatchTime(*batch)
+		if !ok {
+			return fmt.Errorf("--from-batch %q: want the id of a batch, as manifests have it", *batch)
+		}
+		from.Time = began // it was sealed later
+	}
+	if from.IsZero() {
+		return errors.New("name where to begin, with --from-batch or --from")
+	}
+	return withSite(ctx, func(s *site) error {
+		uri, err := s.chooseOne(*name)
+		if err != nil {
+			return err
+		}
+		return s.reloadIceberg(ctx, uri, from, *apply, out)
+	})
+}
+
+func (s *site) reloadIceberg(ctx context.Context, uri table.URI, from command.Moment, apply bool, out io.Writer) error {
+	to, err := s.openIceberg(ctx, uri)
+	if err != nil {
+		return err
+	}
+	load := func(ctx context.Context) (care.State, error) {
+		state, err := s.load(ctx, to)
+		if err != nil {
+			return nil, err
+		}
+		return state.(care.State), nil // every state of an Iceberg table is one
+	}
+	r, err := care.Reload(ctx, s.window(uri, from, command.Moment{Time: time.Now()}), s.store, load, apply)
+	fmt.Fprintf(out, "%s %d files of %d batches with %d rows\n", did(apply), r.Files, r.Batches, r.Rows)
+	if r.Unknown > 0 {
+		fmt.Fprintf(out, "%d files are left alone: they are not in the table and may have been compacted; the snapshots that would tell have expired\n", r.Unknown)
+	}
+	if r.Unfit > 0 {
+		fmt.Fprintf(out, "%d files are left alone because the table cannot take them, the first: %s\n", r.Unfit, r.Reason)
+	}
+	return err
+}
+
+func did(apply bool) string {
+	if apply {
+		return "added"
+	}
+	return "would add"
+}
+
+// load loads the table as a loader does.
+func (s *site) load(ctx context.Context, to loader.Destination) (loader.State, error) {
+	previous, err := s.definition(ctx, to.Name())
+	if err != nil {
+		return nil, err
+	}
+	return to.Load(ctx, previous)
+}
+
+// definition is what a loader wrote of the table last; nil if there is none.
+func (s *site) definition(ctx context.Context, name string) (d *table.Definition, err error) {
+	item, err := s.item(ctx, name)
+	if err != nil || len(item.Definition) == 0 {
+		return nil, err
+	}
+	if err := json.Unmarshal(item.Definition, &d); err != nil {
+		return nil, fmt.Errorf("definition of table %s: %w", name, err)
+	}
+	return d, nil
+}
