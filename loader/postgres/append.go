@@ -30,7 +30,7 @@ func (s *state) append(ctx context.Context, a loader.Addition) error {
 	w := &write{state: s, plan: p, addition: a, counts: make([]count, len(a.Batches)), known: s.partitions()}
 	for i := range a.Batches {
 		for j := range a.Batches[i].Files {
-			w.files = append(w.files, file{i, &a.Batches[i].Files[j]})
+			w.files = append(w.files, input{i, &a.Batches[i].Files[j]})
 		}
 	}
 	err = w.run(ctx)
@@ -49,7 +49,7 @@ type write struct {
 	*state
 	plan     plan
 	addition loader.Addition
-	files    []file
+	files    []input
 	counts   []count         // by batch
 	known    map[string]bool // partitions; nil if none are made
 

@@ -3,11 +3,11 @@ package postgres
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/loader/rows"
 )
 
 const (
@@ -56,8 +56,8 @@ func (c *chunk) reset() {
 	clear(c.days)
 }
 
-// file is a file of a write.
-type file struct {
+// input is a file of a write.
+type input struct {
 	batch int
 	*checkpoint.File
 }
@@ -65,7 +65,7 @@ type file struct {
 // supply reads files and encodes their rows, while earlier chunks are copied.
 type supply struct {
 	d     *Table
-	files []file
+	files []input
 	fill  *filler
 	daily bool
 
@@ -100,7 +100,7 @@ func (s *supply) run(ctx context.Context) error {
 	}
 	for i, f := range s.files {
 		if c, err = s.read(ctx, c, i, f.File); err != nil {
-			return fmt.Errorf("read s3://%s/%s: %w", f.Bucket, f.Key, err)
+			return err
 		}
 	}
 	_, err = s.next(ctx, c)
@@ -126,7 +126,7 @@ func (s *supply) next(ctx context.Context, done *chunk) (*chunk, error) {
 }
 
 func (s *supply) read(ctx context.Context, c *chunk, i int, f *checkpoint.File) (_ *chunk, err error) {
-	r, err := s.d.Open(ctx, f, s.fill.members)
+	r, err := rows.Open(ctx, s.d.Bucket, f, s.fill.members)
 	if err != nil {
 		return nil, err
 	}

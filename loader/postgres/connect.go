@@ -1,4 +1,3 @@
-// Package postgres loads records into a table of PostgreSQL.
 package postgres
 
 import (

@@ -16,7 +16,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/postgres/pgddl"
 	"aws-streaming-pipeline/loader/rows"
@@ -44,17 +43,10 @@ type Options struct {
 
 	// Connect opens a connection to the database. The table closes it.
 	Connect func(context.Context) (*pgx.Conn, error)
-	// Open reads a published file. The reader's Values are those of the members, in that order.
-	Open func(ctx context.Context, f *checkpoint.File, members []string) (Reader, error)
+	// Bucket has the published files.
+	Bucket rows.Bucket
 	// Refused writes the rows that the database refuses to the error prefix.
 	Refused RefusedFiles
-}
-
-// Reader reads the rows of a file, in the file's order. Close it.
-type Reader interface {
-	// Next returns the next row, which is valid until the following call, or io.EOF.
-	Next() (*rows.Row, error)
-	Close() error
 }
 
 // RefusedFiles says where error objects are written, and writes them.

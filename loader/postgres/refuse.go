@@ -23,7 +23,7 @@ import (
 // records: to keep these for all rows would cost more than to read some again.
 type recorder struct {
 	w      *write
-	reader Reader // of file; nil if there is none
+	reader *rows.Reader // of file; nil if there is none
 	file   int
 	tuples []byte
 	line   []byte
@@ -38,7 +38,7 @@ func (r *recorder) add(ctx context.Context, list []refused) error {
 		f := r.w.files[row.file]
 		found, err := r.find(ctx, row.origin)
 		if err != nil {
-			return fmt.Errorf("read s3://%s/%s again: %w", f.Bucket, f.Key, err)
+			return err
 		}
 		r.w.countOf(row.origin).refused++
 		r.append(f, row, found)
@@ -58,7 +58,7 @@ func (r *recorder) find(ctx context.Context, at origin) (row *rows.Row, err erro
 		if err := r.close(); err != nil {
 			return nil, err
 		}
-		if r.reader, err = r.w.d.Open(ctx, r.w.files[at.file].File, nil); err != nil {
+		if r.reader, err = rows.Open(ctx, r.w.d.Bucket, r.w.files[at.file].File, nil); err != nil {
 			r.reader = nil
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func (r *recorder) close() error {
 }
 
 // append appends the tuple of a refused row.
-func (r *recorder) append(f file, refused refused, row *rows.Row) {
+func (r *recorder) append(f input, refused refused, row *rows.Row) {
 	b := &r.w.addition.Batches[f.batch]
 	rec := record.Record{Arrival: arrivalOf(row, b.ID), Data: row.Rest}
 	if rec.Data == nil {

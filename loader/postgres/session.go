@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,7 +69,7 @@ func (s *session) settings(lockTimeout time.Duration) string {
 	d := s.d
 	set := []string{
 		"search_path = pg_catalog, " + pgddl.Quote(d.ddl.Namespace) + ", pg_temp",
-		"application_name = " + pgddl.Literal(d.applicationName()),
+		"application_name = " + pgddl.Literal(applicationName(d.Application, d.URI)),
 		fmt.Sprintf("lock_timeout = %d", lockTimeout.Milliseconds()),
 		"statement_timeout = 0",
 		fmt.Sprintf("idle_in_transaction_session_timeout = %d", idleTimeout.Milliseconds()),
@@ -108,14 +106,6 @@ func (s *session) begin(ctx context.Context, lockTimeout time.Duration) (process
 		return "", err
 	}
 	return values[0], nil
-}
-
-// applicationName names the table to those who look at the server's processes, and to a loader that looks for its predecessor's.
-func (d *Table) applicationName() string {
-	const most = 63 // bytes; PostgreSQL cuts off the rest
-	sum := sha256.Sum256([]byte(d.Application + " " + d.Name()))
-	name := "loader " + hex.EncodeToString(sum[:6]) + " " + d.ddl.Namespace + "." + d.ddl.Name
-	return name[:min(len(name), most)]
 }
 
 // commit sends statements and COMMIT in one message. They have to fail if the table is in another state; see advance.
