@@ -2,7 +2,8 @@
 // compression, and Parquet. It streams, so its memory does not grow with the file.
 //
 // Both formats of the same records give the same rows, as far as Parquet's columns hold what the records had. They do not tell null from
-// a missing member, and they do not keep how a number, a time or an escape was written, nor the order of members.
+// a missing member, and they do not keep how a number, a time or an escape was written, nor the order of members. A member that SCHEMA does
+// not declare, in an object that is the value of a map, is in the rest, because the map's key is not kept.
 package rows
 
 import (

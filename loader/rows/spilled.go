@@ -24,13 +24,14 @@ type extraMember struct{ name, quoted, value []byte }
 
 // part is a part of a value.
 type part struct {
-	parent []byte // the pointer of the object or list that it belongs to
-	token  []byte // its own, escaped
-	quoted []byte // the pointer, as it stands in _extra
-	value  []byte
-	used   bool
-	index  int // its own
-	next   int // of the next part of the same parent, if there are many
+	pointer []byte
+	parent  []byte // the pointer of the object or list that it belongs to
+	token   []byte // its own, escaped
+	quoted  []byte // as it stands in _extra
+	value   []byte
+	used    bool
+	index   int // its own
+	next    int // of the next part of the same parent, if there are many
 }
 
 // fewParts is the number of parts up to which looking at each is cheaper than a hash.
@@ -74,7 +75,7 @@ func (s *spilled) read(b []byte) error {
 }
 
 // add adds a member of _extra. A name that begins like a pointer may be that of a member, too: then no column with parts has the name of
-// its first token.
+// its first token. Where one has, and the value is there, nothing tells the two apart.
 func (s *spilled) add(quoted []byte, escaped bool, value []byte) {
 	name := quoted[1 : len(quoted)-1]
 	if escaped {
@@ -85,7 +86,7 @@ func (s *spilled) add(quoted []byte, escaped bool, value []byte) {
 	if last := bytes.LastIndexByte(name, '/'); last > 0 && name[0] == '/' {
 		first := 1 + bytes.IndexByte(name[1:], '/')
 		if s.nested[string(name[1:first])] {
-			s.parts = append(s.parts, part{parent: name[:last], token: name[last+1:], quoted: quoted, value: value, index: len(s.parts)})
+			s.parts = append(s.parts, part{pointer: name, parent: name[:last], token: name[last+1:], quoted: quoted, value: value, index: len(s.parts)})
 			return
 		}
 	}
@@ -202,9 +203,14 @@ func (t *table) readExtra() error {
 	return t.spilled.read(p.ByteArray())
 }
 
-// addExtra makes members of _extra values, where they were asked for and have none, and else adds them to the rest. So it does with
-// parts whose values are not there, whatever has become of them.
+// addExtra makes members of _extra values, where they were asked for and have none, and else adds them to the rest. A part whose value
+// is not there was none: a member has a name like a pointer.
 func (t *table) addExtra(row *Row) error {
+	for i := range t.spilled.parts {
+		if p := &t.spilled.parts[i]; !p.used {
+			t.spilled.members = append(t.spilled.members, extraMember{p.pointer, p.quoted, p.value})
+		}
+	}
 	for i := range t.spilled.members {
 		m := &t.spilled.members[i]
 		place, ok := t.asked[string(m.name)]
@@ -216,12 +222,6 @@ func (t *table) addExtra(row *Row) error {
 		var p jsonscan.Problem
 		if row.Values[place], _, t.scratch, p = Scan(m.value, 0, 1, t.scratch); p != jsonscan.None {
 			return torn("its column _extra holds invalid JSON")
-		}
-	}
-	for i := range t.spilled.parts {
-		if p := &t.spilled.parts[i]; !p.used {
-			t.beginMember(p.quoted)
-			t.rest = append(t.rest, p.value...)
 		}
 	}
 	return nil
