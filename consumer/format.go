@@ -69,9 +69,10 @@ func (c *FormatConfig) compression() string {
 
 // dataFormat returns the format of data files. The schema may be nil.
 func (c *Config) dataFormat(s *schema.Schema, version string, m *metrics.Metrics) (writers.Format, error) {
+	_, database := c.PostgresTable()
 	f, err := c.kind().Open(writers.Options{
 		Schema: s, Compression: c.compression(), ContentEncoding: c.ContentEncoding, AppendDelimiter: c.AppendDelimiter,
-		RowGroupBytes: int(c.RowGroupSize), PlainIntegers: c.ParquetEncoding == "plain", Bloom: c.bloomColumns(),
+		RowGroupBytes: int(c.RowGroupSize), PlainIntegers: c.ParquetEncoding == "plain", ArrivedAt: database, Bloom: c.bloomColumns(),
 		Rounded: func(numbers int) { m.NumbersRounded.Add(float64(numbers)) },
 		Misfits: func(values int) { m.TableMisfits.Add(float64(values)) }, CreatedBy: "aws-streaming-pipeline version " + version,
 	})

@@ -3,6 +3,7 @@ package consumer
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"strings"
@@ -207,4 +208,69 @@ func TestParquetEncoding_DecidesHowIntegersAreWritten(t *testing.T) {
 	if sizes["plain"] < sizes["compact"]+50_000 {
 		t.Errorf("10,000 integers of 8 bytes take %v bytes", sizes)
 	}
+}
+
+// The time of the arrival is in files for PostgreSQL alone: all others have the bytes that they always had.
+func TestConfig_AddsTheArrivalForADatabaseAlone(t *testing.T) {
+	declared, err := schema.Parse("rides", []byte(ridesSchema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		format string
+		schema *schema.Schema
+		sum    string // SHA-256 of the file without a database
+	}{
+		{"jsonl", nil, "bc9ca3ce1d655d44d3edb5adc665958fbc6c28358c64a173c1ed447bd3b4bdca"},
+		{"jsonl", declared, "bc9ca3ce1d655d44d3edb5adc665958fbc6c28358c64a173c1ed447bd3b4bdca"},
+		{"parquet", nil, "dcbe64fad4a0861ad2dc54e1098b1ff89b8e967c2e02b28b6d5c6e139b474f47"},
+		{"parquet", declared, "58f05cc40f23837980d8b865507f5f890d54fcbb2af4d1d323370a47544c0b54"},
+	} {
+		var sums []string
+		for _, tables := range []string{"", "postgres://db.example.com/lake/rides"} {
+			c := Defaults()
+			c.Format, c.Compression, c.TableConfig.Table = test.format, "none", tables
+			f, err := c.dataFormat(test.schema, "test", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := fileOf(t, f)
+			sums = append(sums, fmt.Sprintf("%x", sha256.Sum256(file)))
+			if has := bytes.Contains(file, []byte("_arrived_at")); has != (tables != "") {
+				t.Errorf("%s for %q has the arrival: %v", test.format, tables, has)
+			}
+		}
+		if sums[0] != test.sum || sums[1] == test.sum {
+			t.Errorf("%s, schema %t: got %s, and for a database %s", test.format, test.schema != nil, sums[0], sums[1])
+		}
+	}
+}
+
+// fileOf returns a file of one block with some records.
+func fileOf(t *testing.T, f writers.Format) []byte {
+	t.Helper()
+	l := f.NewLayout()
+	file, block := bytes.Clone(l.Begin()), l.NewBlock()
+	for n, data := range []string{
+		`{}`, `{"text":"a","i":1,"price":1.25,"more":{"x":[1,2]}}`, " {\"at\":\n\"2026-02-28T12:00:00+01:00\"}", `{"event_id":1,"text":"b","place":{"zip":"10115"}}`,
+	} {
+		r := record.Record{SequenceNumber: fmt.Sprint(100 + n), Arrival: time.Date(2026, 1, 31, 10, 0, n, 0, time.UTC), Data: []byte(data)}
+		if err := block.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	encoded, err := block.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	placed, err := l.Place(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = append(file, placed...)
+	end, err := l.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(file, end...)
 }

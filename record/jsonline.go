@@ -8,8 +8,12 @@ import (
 	"aws-streaming-pipeline/record/jsonscan"
 )
 
-// EventIDName is the name of the member that AppendJSONLine adds to every record.
-const EventIDName = "event_id"
+const (
+	// EventIDName is the name of the member that AppendJSONLine adds to every record.
+	EventIDName = "event_id"
+	// ArrivedAtName is the name of the member that AppendArrivalLine adds, too.
+	ArrivedAtName = "_arrived_at"
+)
 
 // AppendJSONLine checks that the payload is one JSON object (RFC 8259) and appends it to dst as a line: its bytes
 // unchanged, "event_id" as the last member of the object, and a line feed. It reads each byte once, allocates nothing if
@@ -27,12 +31,18 @@ const EventIDName = "event_id"
 //
 // On error, which is always a *Fault, it returns dst with its original length. If the record already has a Fault, it
 // returns that one. The sequence number must be decimal, as Kinesis's are.
-func AppendJSONLine(dst []byte, r *Record) ([]byte, error) {
+func AppendJSONLine(dst []byte, r *Record) ([]byte, error) { return appendLine(dst, r, false) }
+
+// AppendArrivalLine is AppendJSONLine, but adds "_arrived_at" after "event_id" and by the same rules: the time of the
+// record's arrival as RFC 3339 has it, in UTC with milliseconds, such as "2026-01-31T10:00:00.123Z".
+func AppendArrivalLine(dst []byte, r *Record) ([]byte, error) { return appendLine(dst, r, true) }
+
+func appendLine(dst []byte, r *Record, arrival bool) ([]byte, error) {
 	start, fault := findObject(r)
 	if fault != nil {
 		return dst, fault
 	}
-	line := NewObjectLine(dst, r)
+	line := NewObjectLine(dst, r, arrival)
 	if fault := readObject(r.Data, start, &line); fault != nil {
 		return dst, fault
 	}
@@ -85,8 +95,8 @@ func notAnObject(b []byte, start int) *Fault {
 	return fault(CodeJSONNotAnObject, fmt.Sprintf("the JSON value at byte %d is not an object", start))
 }
 
-// readObject checks the object at start, and that nothing follows it. If there is a line, it passes the object's event
-// ids to it.
+// readObject checks the object at start, and that nothing follows it. If there is a line, it passes the members to it
+// that the line replaces.
 func readObject(b []byte, start int, line *ObjectLine) *Fault {
 	i := jsonscan.Space(b, start+1)
 	if i < len(b) && b[i] == '}' {
@@ -101,8 +111,8 @@ func readObject(b []byte, start int, line *ObjectLine) *Fault {
 		if p != jsonscan.None {
 			return faultAt(p, valueEnd)
 		}
-		if line != nil && IsEventID(b[i+1:keyEnd-1], escaped) {
-			line.EventID(value, valueEnd)
+		if line != nil && line.Replaces(b[i+1:keyEnd-1], escaped) {
+			line.Replace(b[i+1:keyEnd-1], escaped, value, valueEnd)
 		}
 		if valueEnd+1 < len(b) && b[valueEnd] == ',' && b[valueEnd+1] == '"' {
 			i = valueEnd + 1
@@ -125,29 +135,49 @@ func nothingBehind(b []byte, end int) *Fault {
 	return nil
 }
 
-// ObjectLine appends a record as AppendJSONLine does, while its caller checks the record's payload.
+// ObjectLine appends a record as AppendJSONLine does, or AppendArrivalLine, while its caller checks the record's payload.
 type ObjectLine struct {
-	dst      []byte
-	begin    int // of the line in dst
-	r        *Record
-	copied   int // bytes of the payload that are in the line, or were left out
-	replaced bool
+	dst     []byte
+	begin   int // of the line in dst
+	r       *Record
+	arrival bool // adds _arrived_at
+	copied  int  // bytes of the payload that are in the line, or were left out
+
+	hasEventID, hasArrival bool
 }
 
-// NewObjectLine starts a line at the end of dst.
-func NewObjectLine(dst []byte, r *Record) ObjectLine {
-	return ObjectLine{dst: dst, begin: len(dst), r: r, copied: jsonscan.Start(r.Data)}
+// NewObjectLine starts a line at the end of dst, with the time of the arrival if arrival is set.
+func NewObjectLine(dst []byte, r *Record, arrival bool) ObjectLine {
+	return ObjectLine{dst: dst, begin: len(dst), r: r, arrival: arrival, copied: jsonscan.Start(r.Data)}
 }
 
-// EventID replaces the value, given by its offsets in the payload, of a member for which IsEventID returned true. Call it
-// in the order of the object's members.
-func (l *ObjectLine) EventID(value, end int) {
+// Replaces reports whether the line has a value of its own for a member. The name is valid and without its quotes.
+func (l *ObjectLine) Replaces(name []byte, escaped bool) bool {
+	if escaped {
+		return l.replacesEscaped(name)
+	}
+	return string(name) == EventIDName || l.arrival && string(name) == ArrivedAtName
+}
+
+func (l *ObjectLine) replacesEscaped(name []byte) bool {
+	return isEscaped(name, EventIDName) || l.arrival && isEscaped(name, ArrivedAtName)
+}
+
+// Replace replaces the value, given by its offsets in the payload, of a member that Replaces reports. Call it in the order of
+// the object's members.
+func (l *ObjectLine) Replace(name []byte, escaped bool, value, end int) {
 	if need := value - l.copied + len(l.r.SequenceNumber) + 64; need > cap(l.dst)-len(l.dst) {
 		l.dst = slices.Grow(l.dst, max(need, len(l.dst))) // many such members: append would grow by a quarter each time
 	}
 	l.dst = append(l.dst, l.r.Data[l.copied:value]...)
-	l.dst = appendQuotedEventID(l.dst, l.r)
-	l.copied, l.replaced = end, true
+	if string(name) == EventIDName || escaped && isEscaped(name, EventIDName) {
+		l.dst = appendQuotedEventID(l.dst, l.r)
+		l.hasEventID = true
+	} else {
+		l.dst = appendQuotedArrival(l.dst, l.r)
+		l.hasArrival = true
+	}
+	l.copied = end
 }
 
 // End returns dst with the complete line. The payload must be a JSON object that AppendJSONLine accepts.
@@ -155,12 +185,16 @@ func (l *ObjectLine) End() []byte {
 	b := l.r.Data
 	end := bytes.LastIndexByte(b, '}')
 	dst := append(l.dst, b[l.copied:end]...)
-	if !l.replaced {
-		if jsonscan.Space(b, l.copied+1) < end {
+	if !l.hasEventID {
+		if l.hasArrival || jsonscan.Space(b, l.copied+1) < end {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, `"`+EventIDName+`":`...)
 		dst = appendQuotedEventID(dst, l.r)
+	}
+	if l.arrival && !l.hasArrival {
+		dst = append(dst, `,"`+ArrivedAtName+`":`...)
+		dst = appendQuotedArrival(dst, l.r)
 	}
 	dst = append(dst, '}')
 	unbreak(dst[l.begin:])
@@ -173,18 +207,15 @@ func appendQuotedEventID(dst []byte, r *Record) []byte {
 	return append(dst, '"')
 }
 
-// IsEventID reports whether a member's name, valid and without its quotes, reads "event_id".
-func IsEventID(name []byte, escaped bool) bool {
-	if escaped {
-		return isEscapedEventID(name)
-	}
-	return string(name) == EventIDName
+func appendQuotedArrival(dst []byte, r *Record) []byte {
+	return r.Arrival.UTC().AppendFormat(dst, `"2006-01-02T15:04:05.000Z"`)
 }
 
-func isEscapedEventID(name []byte) bool {
-	const longest = len(EventIDName) * len(`\u0065`)
+// isEscaped reports whether a name with escapes reads as another, which has none and is not longer than _arrived_at.
+func isEscaped(name []byte, as string) bool {
+	const longest = len(ArrivedAtName) * len(`\u0065`)
 	var room [longest]byte
-	return len(name) <= longest && string(jsonscan.AppendUnescaped(room[:0], name)) == EventIDName
+	return len(name) <= longest && string(jsonscan.AppendUnescaped(room[:0], name)) == as
 }
 
 // unbreak replaces the line breaks of a valid JSON text, all of them between tokens, with spaces.

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"aws-streaming-pipeline/record"
@@ -57,6 +58,36 @@ func TestAppendJSONLine_AddsTheEventIDAndTouchesNothingElse(t *testing.T) {
 				t.Errorf("the payload has become %s", payload)
 			}
 		})
+	}
+}
+
+func TestAppendArrivalLine_AddsTheTimeOfTheArrival(t *testing.T) {
+	arrival := time.Date(2026, 1, 31, 11, 0, 0, 123_999_999, time.FixedZone("", 3600))
+	const id, at = `"` + sequence + `"`, `"2026-01-31T10:00:00.123Z"`
+	const both = `"event_id":` + id + `,"_arrived_at":` + at
+	for payload, want := range map[string]string{
+		`{"a":1}`:                   `{"a":1,` + both + `}`,
+		`{}`:                        `{` + both + `}`,
+		"{\n}":                      `{ ` + both + `}`,
+		`{"event_id":1}`:            `{"event_id":` + id + `,"_arrived_at":` + at + `}`,
+		`{"_arrived_at":{"x":[1]}}`: `{"_arrived_at":` + at + `,"event_id":` + id + `}`,
+		`{"_arrived_at":1,"a":2, "event_id" : null ,"_arrived_at":3}`:                                  `{"_arrived_at":` + at + `,"a":2, "event_id" : ` + id + ` ,"_arrived_at":` + at + `}`,
+		`{"\u005farrived\u005Fat":1}`:                                                                  `{"\u005farrived\u005Fat":` + at + `,"event_id":` + id + `}`,
+		`{"\u005f\u0061\u0072\u0072\u0069\u0076\u0065\u0064\u005f\u0061\u0074":1,"a":2}`:               `{"\u005f\u0061\u0072\u0072\u0069\u0076\u0065\u0064\u005f\u0061\u0074":` + at + `,"a":2,"event_id":` + id + `}`,
+		`{"event\u005fid":1}`:                                                                          `{"event\u005fid":` + id + `,"_arrived_at":` + at + `}`,
+		`{"a":{"_arrived_at":1},"_Arrived_at":2,"_arrived_at2":3,"arrived_at":4,"_arrived\u0020at":5}`: `{"a":{"_arrived_at":1},"_Arrived_at":2,"_arrived_at2":3,"arrived_at":4,"_arrived\u0020at":5,` + both + `}`,
+	} {
+		line, err := record.AppendArrivalLine([]byte("before\n"), &record.Record{SequenceNumber: sequence, Arrival: arrival, Data: []byte(payload)})
+		if got := string(line); err != nil || got != "before\n"+want+"\n" {
+			t.Errorf("%s: got %s, %v\nwant %s", payload, got, err, want)
+		}
+	}
+	if line, err := record.AppendArrivalLine([]byte("before\n"), &record.Record{Data: []byte(`{"_arrived_at":1,"a":}`)}); err == nil || string(line) != "before\n" {
+		t.Errorf("a faulty record gives %q, %v", line, err)
+	}
+	line, err := record.AppendJSONLine(nil, &record.Record{SequenceNumber: sequence, Arrival: arrival, Data: []byte(`{"_arrived_at":1,"\u005farrived_at":2}`)})
+	if want := `{"_arrived_at":1,"\u005farrived_at":2,"event_id":` + id + "}\n"; err != nil || string(line) != want {
+		t.Errorf("without the arrival: got %s, %v; want %s", line, err, want)
 	}
 }
 
@@ -169,6 +200,9 @@ func TestAppendJSONLine_AllocatesNothingInASteadyState(t *testing.T) {
 			if _, err := record.AppendJSONLine(dst, &r); err != nil {
 				t.Fatal(err)
 			}
+			if _, err := record.AppendArrivalLine(dst, &r); err != nil {
+				t.Fatal(err)
+			}
 		}); n != 0 {
 			t.Errorf("%s: %v allocations a record", name, n)
 		}
@@ -238,6 +272,11 @@ func FuzzAppendJSONLine(f *testing.F) {
 			t.Fatalf("accepted %q as %q", payload, line)
 		}
 		checkLine(t, object, line[1:])
+		line, err = record.AppendArrivalLine(nil, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkArrivalLine(t, object, line)
 	})
 }
 
@@ -263,6 +302,16 @@ func checkLine(t *testing.T, object, line []byte) {
 	}
 	if string(line) != flat+comma+`"event_id":"`+sequence+"\"}\n" {
 		t.Fatalf("bytes were touched: %q became %q", object, line)
+	}
+}
+
+// checkArrivalLine compares a line with the arrival, at time zero, with the object that it was made of.
+func checkArrivalLine(t *testing.T, object, line []byte) {
+	t.Helper()
+	want, got := decode(t, object), decode(t, line)
+	want["event_id"], want["_arrived_at"] = sequence, "0001-01-01T00:00:00.000Z"
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%q became %q", object, line)
 	}
 }
 
@@ -340,6 +389,10 @@ func BenchmarkAppendJSONLine(b *testing.B) {
 		dst := make([]byte, 0, 4<<10)
 		run("AppendJSONLine", func(r *record.Record) error {
 			_, err := record.AppendJSONLine(dst, r)
+			return err
+		})
+		run("AppendArrivalLine", func(r *record.Record) error {
+			_, err := record.AppendArrivalLine(dst, r)
 			return err
 		})
 		run("json.Valid", func(r *record.Record) error {

@@ -159,6 +159,12 @@ func TestFinder_TakesTheIDOfTheObjectAndNoOther(t *testing.T) {
 		`{"n":1`:                                            "",
 		``:                                                  "",
 		`{"event_id":"12","my_event_id":"13"}`:              "12",
+		`{"n":"x","event_id":"12-3","_arrived_at":"2026"}`:  "12-3",
+		`{"event_id":"12","n":"x","_arrived_at":"2026"}`:    "12",
+		`{"event_id":"12","n":7,"_arrived_at":"2026"}`:      "12",
+		`{"_arrived_at":"2026","n":7,"event_id":"12"}`:      "12",
+		`{"event_id":"12","a\",\"_arrived_at\":\"":"2026"}`: "12",
+		`{"n":"\",\"event_id\":\"13","_arrived_at":"2026"}`: "",
 		`{"event_id":"12", "s":"event_id\":\"14", "t":"x"}`: "12",
 	} {
 		if got := string(find.id([]byte(line))); got != want {

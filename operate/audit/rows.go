@@ -244,14 +244,20 @@ type finder struct {
 
 func newFinder(name string) *finder { return &finder{name, []byte(`"` + name + `":"`)} }
 
-var lineEnd = []byte(`"}`)
+var (
+	lineEnd      = []byte(`"}`)
+	arrivalStart = []byte(`","` + record.ArrivedAtName + `":"`) // after the end of another text
+)
 
-// id returns the event id of a line, or nil if it has none. The pipeline writes it as the last member of the object, so a
-// line that ends with a quote and the closing brace ends with that member: inside a string the quotes would be escaped.
-// If the payload already had an event id, it may be elsewhere, and the line is parsed.
+// id returns the event id of a line, or nil if it has none. The pipeline writes it as the last member of the object, or last but
+// for the time of the arrival, so a line that ends with a quote and the closing brace ends with that member: inside a string
+// the quotes would be escaped. If the payload already had an event id, it may be elsewhere, and the line is parsed.
 func (f *finder) id(line []byte) []byte {
 	if body, ok := bytes.CutSuffix(line, lineEnd); ok {
 		i := bytes.LastIndexByte(body, '"') + 1
+		if before, ok := bytes.CutSuffix(body[:i], arrivalStart); ok {
+			body, i = before, bytes.LastIndexByte(before, '"')+1
+		}
 		if start := i - len(f.member); start > 0 && bytes.Equal(body[start:i], f.member) && (body[start-1] == ',' || body[start-1] == '{') {
 			return body[i:]
 		}

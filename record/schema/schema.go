@@ -68,7 +68,8 @@ const (
 	// ExtraColumn is the column that keeps all members without a column, as one JSON object. A member below the top level
 	// is stored under its JSON Pointer (RFC 6901).
 	ExtraColumn = "_extra"
-	// ArrivedAtColumn is the column of the time at which Kinesis received the record. Only files for tables have it.
+	// ArrivedAtColumn is the column of the time at which Kinesis received the record. Only files for tables have it; see
+	// Schema.WithArrival.
 	ArrivedAtColumn = "_arrived_at"
 	// JSONColumnsKey is the key in the metadata of a Parquet file under which a JSON array has the numbers of the leaf columns that
 	// hold JSON text: their type is the one of other text. Files have it only with _arrived_at.
@@ -130,6 +131,8 @@ type Schema struct {
 	// Lenient keeps a value that does not fit its column in _extra and leaves the column null, instead of refusing the
 	// record. It is how inferred schemas work: no record is ever refused for its shape.
 	Lenient bool
+	// Arrival adds the column _arrived_at, or the member of that name; see WithArrival.
+	Arrival bool
 	// Own is set if the columns are those of a table; see table.NewView.
 	Own *Own
 
@@ -169,6 +172,19 @@ func (f *Field) asPlain() *Field {
 		plain.Element = f.Element.asPlain()
 	}
 	return &plain
+}
+
+// WithArrival returns the schema for files that have the column or member _arrived_at. It fails if records have a property of
+// that name, in any case: engines do not tell such columns apart.
+func (s *Schema) WithArrival() (*Schema, error) {
+	for _, f := range s.Fields {
+		if strings.EqualFold(f.Name, ArrivedAtColumn) {
+			return nil, fmt.Errorf("SCHEMA has the property %s: want another name, because the pipeline fills the column of that name", f.Name)
+		}
+	}
+	with := *s
+	with.Arrival = true
+	return &with, nil
 }
 
 // Unit is what a number in a timestamp column counts.

@@ -14,7 +14,11 @@ var Kind = writers.Kind{
 	Storage:      schema.JSONLines,
 	Schema:       true, Labels: true, Rows: true,
 	Open: func(o writers.Options) (writers.Format, error) {
-		c := Config{Append: lines(o.Schema), Compression: Compression(o.Compression)}
+		lines, err := lines(o)
+		if err != nil {
+			return nil, err
+		}
+		c := Config{Append: lines, Compression: Compression(o.Compression)}
 		if c.Compression == "" {
 			c.Compression = Gzip
 		}
@@ -39,11 +43,20 @@ var FirehoseKind = writers.Kind{
 	},
 }
 
-// lines returns a function that makes JSON lines of records that satisfy the schema, which may be nil. A schema only
-// rejects payloads; it does not rewrite them.
-func lines(s *schema.Schema) AppendFunc {
-	if s == nil {
-		return record.AppendJSONLine
+// lines returns a function that makes JSON lines of records that satisfy the schema, if there is one. A schema only rejects
+// payloads; it does not rewrite them.
+func lines(o writers.Options) (AppendFunc, error) {
+	switch {
+	case o.Schema != nil && o.ArrivedAt:
+		s, err := o.Schema.WithArrival()
+		if err != nil {
+			return nil, err
+		}
+		return shred.NewChecker(s).AppendJSONLine, nil
+	case o.Schema != nil:
+		return shred.NewChecker(o.Schema).AppendJSONLine, nil
+	case o.ArrivedAt:
+		return record.AppendArrivalLine, nil
 	}
-	return shred.NewChecker(s).AppendJSONLine
+	return record.AppendJSONLine, nil
 }

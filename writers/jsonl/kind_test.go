@@ -5,6 +5,7 @@ import (
 
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/writers"
 )
 
 // An integer of more than 64 bits needs a column of Parquet to be refused.
@@ -16,7 +17,11 @@ func TestLines_HoldToTheSchemaAndNotToColumns(t *testing.T) {
 	for data, valid := range map[string]bool{
 		`{"id":18446744073709551615,"price":1000.125}`: true, `{"id":1e30}`: true, `{"id":1.0}`: true, `{"id":1.5}`: false, `{"id":-1e30}`: false, `{"id":"x"`: false,
 	} {
-		line, err := lines(s)(nil, &record.Record{SequenceNumber: "7", Data: []byte(data)})
+		appendLine, err := lines(writers.Options{Schema: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := appendLine(nil, &record.Record{SequenceNumber: "7", Data: []byte(data)})
 		if (err == nil) != valid {
 			t.Errorf("%s: %v", data, err)
 		}

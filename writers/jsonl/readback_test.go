@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/record"
@@ -56,14 +57,16 @@ func TestSnappy_IsReadByTheLibrariesOfItsReaders(t *testing.T) {
 // DuckDB and PyArrow read all members of a gzip file and all frames of a Zstandard file.
 func TestFormat_IsReadByQueryEngines(t *testing.T) {
 	const rows = 4000
+	begin := time.Date(2026, 1, 31, 23, 59, 59, 0, time.UTC) // the rows arrive within 4 seconds
 	folder := t.TempDir()
 	var want []string
 	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd} {
-		layout := newFormat(t, jsonl.Config{Compression: compression, BlockSize: 64 << 10}).NewLayout()
+		layout := newFormat(t, jsonl.Config{Append: record.AppendArrivalLine, Compression: compression, BlockSize: 64 << 10}).NewLayout()
 		block, file, blocks := layout.NewBlock(), layout.Begin(), 0
 		for n := range rows {
 			r := &record.Record{
 				SequenceNumber: fmt.Sprintf("4964%052d", n),
+				Arrival:        begin.Add(time.Duration(n) * time.Millisecond),
 				Data:           fmt.Appendf(nil, `{"n":%d,"text":"%s"}`, n, strings.Repeat("é", n%100)),
 			}
 			if err := block.Append(r); err != nil {
@@ -88,7 +91,7 @@ func TestFormat_IsReadByQueryEngines(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, engine := range []string{"pyarrow", "duckdb"} {
-			want = append(want, fmt.Sprintf("%s %s %d %d %d", engine, name, rows, rows, rows*(rows-1)/2))
+			want = append(want, fmt.Sprintf("%s %s %d %d %d %d", engine, name, rows, rows, rows*(rows-1)/2, rows*begin.UnixMilli()+rows*(rows-1)/2))
 		}
 	}
 	out, err := emulator.Python(t, filepath.Join("testdata", "readback.py"), folder).CombinedOutput()

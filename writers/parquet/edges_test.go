@@ -6,8 +6,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"aws-streaming-pipeline/record"
+	"aws-streaming-pipeline/record/schema"
 )
 
 // edgeDocument has the columns of edges, including names that need care.
@@ -206,4 +208,39 @@ func nullPages(tb testing.TB) sample {
 		want = append(want, "{"+row+`,"event_id":"`+strconv.Itoa(i)+`"}`)
 	}
 	return sample{"pages of nulls", writeFile(tb, mustFormat(tb, Options{Schema: s}), records), want}
+}
+
+// arrivalSamples are files with the time of each record's arrival, with a schema and without. A member of that name has no
+// column without a schema, in no case.
+func arrivalSamples(tb testing.TB) (list []sample) {
+	times := []time.Time{time.Date(2026, 1, 31, 23, 59, 59, 999_000_000, time.UTC), time.Date(1969, 12, 31, 0, 0, 0, 1_000_000, time.FixedZone("", 3600))}
+	for _, s := range []*schema.Schema{nil, mustParse(tb, `{"properties":{"a":{"type":"integer"}}}`)} {
+		var records []record.Record
+		var want []string
+		for i, at := range times {
+			records = append(records, record.Record{SequenceNumber: sequence(i), Arrival: at, Data: fmt.Appendf(nil, `{"a":%d,"_ARRIVED_AT":"x"}`, i)})
+			want = append(want, fmt.Sprintf(`{"a":%d,"_extra":"{\"_ARRIVED_AT\":\"x\"}","event_id":%s,"_arrived_at":%d}`, i, quoteJSON(sequence(i)), at.UnixMicro()))
+		}
+		format := mustFormat(tb, Options{Schema: s, ArrivedAt: true, Bloom: bloomWith(s, "_arrived_at")})
+		list = append(list, sample{fmt.Sprintf("arrivals, schema %t", s != nil), writeFile(tb, format, records), want})
+	}
+	return list
+}
+
+// bloomWith returns Bloom columns, which need a schema.
+func bloomWith(s *schema.Schema, columns ...string) []string {
+	if s == nil {
+		return nil
+	}
+	return columns
+}
+
+func TestNew_RefusesAPropertyWithTheNameOfTheArrival(t *testing.T) {
+	s := mustParse(t, `{"properties":{"a":{},"_Arrived_At":{}}}`)
+	if _, err := New(Options{Schema: s}); err != nil {
+		t.Errorf("without the arrival: %v", err)
+	}
+	if _, err := New(Options{Schema: s, ArrivedAt: true}); err == nil || !strings.Contains(err.Error(), "SCHEMA has the property _Arrived_At: want another name") {
+		t.Errorf("got %v", err)
+	}
 }

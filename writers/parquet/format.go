@@ -72,6 +72,9 @@ type Options struct {
 	// PlainIntegers writes integers and timestamps without a dictionary as PLAIN, for readers that misread
 	// DELTA_BINARY_PACKED.
 	PlainIntegers bool
+	// ArrivedAt adds the column _arrived_at, the time at which Kinesis received the record. Files for a table have the columns
+	// of the table instead.
+	ArrivedAt bool
 	// Bloom lists the columns, by dotted path, that get a Bloom filter. It helps to look up single values in columns with
 	// very many distinct values, such as event_id.
 	Bloom []string
@@ -154,11 +157,19 @@ func New(o Options) (*Format, error) {
 	}
 	f := &Format{options: o, codec: codec}
 	if o.Schema != nil {
-		f.free = newVectors(o.Schema, true)
-		faults = append(faults, f.unknownBloom()...)
+		columns := o.Schema
+		if o.ArrivedAt {
+			with, err := o.Schema.WithArrival()
+			if err != nil {
+				return nil, err
+			}
+			columns = with
+		}
+		f.free = newVectors(columns, true)
+		faults = append(faults, f.unknownBloom(columns)...)
 		faults = append(faults, badNames(o.Schema.Fields)...)
 	} else {
-		f.inferred = newInferred()
+		f.inferred = newInferred(o.ArrivedAt)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
@@ -180,8 +191,8 @@ func badNames(fields []*schema.Field) (faults []error) {
 	return faults
 }
 
-func (f *Format) unknownBloom() (faults []error) {
-	columns := shred.New(f.options.Schema, true).Columns()
+func (f *Format) unknownBloom(s *schema.Schema) (faults []error) {
+	columns := shred.New(s, true).Columns()
 	for _, path := range f.options.Bloom {
 		i := slices.IndexFunc(columns, func(c *shred.Column) bool { return strings.Join(c.Path, ".") == path })
 		switch {

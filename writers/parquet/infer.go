@@ -1,6 +1,8 @@
 package parquet
 
 import (
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -9,6 +11,8 @@ import (
 
 // inferred is what has been learned about the records of a stream without a schema.
 type inferred struct {
+	arrival bool // files have the column _arrived_at
+
 	mu       sync.Mutex
 	inferrer *schema.Inferrer
 	last     *vectors // of the newest columns
@@ -18,8 +22,8 @@ type inferred struct {
 	samples atomic.Int64 // learned from
 }
 
-func newInferred() *inferred {
-	return &inferred{inferrer: schema.NewInferrer(), stale: true}
+func newInferred(arrival bool) *inferred {
+	return &inferred{arrival: arrival, inferrer: schema.NewInferrer(), stale: true}
 }
 
 // columns returns the columns of a new file that begins with the samples.
@@ -30,6 +34,9 @@ func (i *inferred) columns(samples [][]byte) *vectors {
 	if i.stale {
 		i.stale = false
 		newest := i.inferrer.Schema()
+		if newest.Arrival = i.arrival; i.arrival { // a member of that name goes to _extra
+			newest.Fields = slices.DeleteFunc(newest.Fields, func(f *schema.Field) bool { return strings.EqualFold(f.Name, schema.ArrivedAtColumn) })
+		}
 		// Columns are never removed, so an equal number means that they are the same.
 		if n := leaves(newest.Fields); i.last == nil || n > i.leaves {
 			i.last, i.leaves = newVectors(newest, true), n

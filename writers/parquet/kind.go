@@ -18,7 +18,7 @@ var Kind = writers.Kind{
 		}
 		return New(Options{
 			Schema: o.Schema, Compression: compression, RowGroupBytes: o.RowGroupBytes, PlainIntegers: o.PlainIntegers,
-			Bloom: o.Bloom, Rounded: o.Rounded, Misfits: o.Misfits, CreatedBy: o.CreatedBy,
+			ArrivedAt: o.ArrivedAt, Bloom: o.Bloom, Rounded: o.Rounded, Misfits: o.Misfits, CreatedBy: o.CreatedBy,
 		})
 	},
 }

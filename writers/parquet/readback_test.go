@@ -125,6 +125,7 @@ func makeSamples(tb testing.TB) (list []sample) {
 	list = append(list, edgeSamples(tb)...)
 	list = append(list, lateSamples(tb)...)
 	list = append(list, zeroSamples(tb)...)
+	list = append(list, arrivalSamples(tb)...)
 	return append(list, nullPages(tb))
 }
 

@@ -17,8 +17,8 @@ func NewChecker(s *schema.Schema) *Checker {
 	return &Checker{sync.Pool{New: func() any { return newScan(plain) }}}
 }
 
-// AppendJSONLine is record.AppendJSONLine, but also refuses records that violate the schema. It reads a payload once. An
-// error is always a *record.Fault.
+// AppendJSONLine is record.AppendJSONLine, or record.AppendArrivalLine if the schema has Arrival, but also refuses records that
+// violate the schema. It reads a payload once. An error is always a *record.Fault.
 func (c *Checker) AppendJSONLine(dst []byte, r *record.Record) ([]byte, error) {
 	if c == nil || r.Fault != nil {
 		return record.AppendJSONLine(dst, r)
@@ -43,7 +43,7 @@ func newScan(plain *schema.Schema) *Shredder {
 
 // check appends the record's line, if the record satisfies the schema.
 func (s *Shredder) check(dst []byte, r *record.Record) (line []byte, fault *record.Fault) {
-	s.line = record.NewObjectLine(dst, r)
+	s.line = record.NewObjectLine(dst, r, s.schema.Arrival)
 	if s.take(r, s.root) {
 		line = s.line.End()
 	} else {

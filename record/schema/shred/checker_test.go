@@ -24,6 +24,20 @@ func TestChecker_WritesTheLineOfTheRecord(t *testing.T) {
 			compareLines(t, checker, data)
 		}
 	}
+	for _, s := range []string{`{"properties":{"a":{}}}`, `{"properties":{"a":{},"event_id":{"type":"string"}}}`} {
+		with, err := mustParse(t, s).WithArrival()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range []string{
+			`{}`, `{"a":1}`, `{"_arrived_at":1}`, `{"_arrived_at":"x","a":{"_arrived_at":2},"event_id":3,"\u005farrived_at":{"b":"}"}}`, `{"_arrived_at":1`, `{"a":1,"_arrived_at" : [1] }`,
+		} {
+			want, wantErr := record.AppendArrivalLine(nil, rec(data))
+			if got, err := NewChecker(with).AppendJSONLine(nil, rec(data)); !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
+				t.Errorf("%s is %q, %v: want %q, %v", data, got, err, want, wantErr)
+			}
+		}
+	}
 	open := NewChecker(mustParse(t, `{"properties":{"a":{}}}`))
 	for _, data := range []string{`{"event\u005fid":1}`, `{"\u0065\u0076\u0065\u006e\u0074\u005f\u0069\u0064":1,"a":2}`, `{"event_id\u0000":1}`, `{"a\n":1}`} {
 		compareLines(t, open, data)

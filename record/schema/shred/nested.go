@@ -3,7 +3,6 @@ package shred
 import (
 	"bytes"
 
-	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/jsonscan"
 	"aws-streaming-pipeline/record/schema"
 )
@@ -252,8 +251,10 @@ func (s *Shredder) undeclared(g *Node, b []byte, key, keyEnd, i int) int {
 		return s.malformed()
 	}
 	name := b[key:keyEnd]
-	if s.checks && g == s.root && record.IsEventID(name, bytes.IndexByte(name, '\\') >= 0) {
-		s.line.EventID(i, end)
+	if s.checks && g == s.root {
+		if escaped := bytes.IndexByte(name, '\\') >= 0; s.line.Replaces(name, escaped) {
+			s.line.Replace(name, escaped, i, end)
+		}
 	}
 	if g.Field.Closed && !(g == s.root && string(name) == schema.EventIDColumn) {
 		s.noteViolation(g, "additionalProperties")

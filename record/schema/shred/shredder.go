@@ -57,8 +57,8 @@ type Shredder struct {
 	lastKey []byte // of a map, as it stands in the record
 }
 
-// New returns an empty Shredder for the schema's columns, followed by _extra if the schema keeps it, and by event_id if
-// eventID is set. If the columns are those of a table, the table says which of them there are, and _arrived_at is the last.
+// New returns an empty Shredder for the schema's columns, followed by _extra if the schema keeps it, by event_id if eventID is
+// set, and by _arrived_at if the schema has it. If the columns are those of a table, the table says which of them there are.
 func New(s *schema.Schema, eventID bool) *Shredder {
 	shredder := &Shredder{schema: s, dates: Calendar{Loose: s.Coerce}}
 	p := &plan{grown: &shredder.grown}
@@ -75,7 +75,7 @@ func New(s *schema.Schema, eventID bool) *Shredder {
 	if eventID && (s.Own == nil || own.EventID > 0) {
 		shredder.eventID = p.own(schema.EventIDColumn, schema.String, own.EventID)
 	}
-	if own.ArrivedAt > 0 {
+	if s.Arrival && s.Own == nil || own.ArrivedAt > 0 {
 		shredder.arrived = p.own(schema.ArrivedAtColumn, schema.TimestampMicros, own.ArrivedAt)
 	}
 	shredder.use(p)
