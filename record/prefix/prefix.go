@@ -137,7 +137,7 @@ func New(c Config) (*Router, error) {
 		c.Zone = time.UTC
 	}
 	var found problems
-	dataText, errorText, err := complete(c.Data, c.Error)
+	dataText, errorText, err := Complete(c.Data, c.Error)
 	found.add(ErrorPart, err)
 	data, dataErr := parse(dataText, c.Zone)
 	errs, errErr := parse(errorText, c.Zone)
@@ -157,9 +157,9 @@ func New(c Config) (*Router, error) {
 	return r, nil
 }
 
-// complete applies Firehose's defaults: the time after a prefix without expressions, and an error prefix derived from the
-// data prefix.
-func complete(data, errs string) (dataOut, errsOut string, err error) {
+// Complete writes Firehose's defaults out: the time after a prefix without expressions, and an error prefix derived from the
+// data prefix. A prefix that it returns stays as it is if it is completed again.
+func Complete(data, errs string) (dataOut, errsOut string, err error) {
 	plain := !strings.Contains(data, "!{")
 	switch {
 	case errs == "" && !plain:
