@@ -24,7 +24,7 @@ const checkpointUsage = `usage: consumer checkpoint <command> [flags]
   set       move shards to any position; moving ahead skips the records in between, and the bucket never gets them
   forget    remove a batch from the outbox that can no longer be published
   skip      have a table go without a published batch: it is never loaded
-  import    continue where vmware-go-kcl or the Java KCL stopped, from its lease table
+  import    the same as "consumer import kcl"
 
 The table is CHECKPOINT_TABLE (default: APPLICATION_NAME) in DynamoDB, or the file CHECKPOINT_FILE, which only one
 process at a time can open: stop the daemon first. See "consumer checkpoint <command> --help".
@@ -33,7 +33,7 @@ process at a time can open: stop the daemon first. See "consumer checkpoint <com
 // checkpoints runs the command "checkpoint".
 func checkpoints(ctx context.Context, args []string, out io.Writer) error {
 	commands := map[string]func(context.Context, []string, io.Writer) error{
-		"show": showTable, "rewind": rewindShards, "set": setShards, "forget": forgetBatch, "skip": skipBatch, "import": importTable,
+		"show": showTable, "rewind": rewindShards, "set": setShards, "forget": forgetBatch, "skip": skipBatch, "import": importCheckpoints,
 	}
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		_, err := io.WriteString(out, checkpointUsage)

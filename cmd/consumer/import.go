@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 
@@ -16,7 +18,30 @@ import (
 	"aws-streaming-pipeline/operate/positions"
 )
 
-const importUsage = `checkpoint import --from TABLE [--reread-aggregates]
+const importUsage = `usage: consumer import <source> [flags]
+
+  firehose  print the settings that deliver what a Firehose stream delivers
+  kcl       continue where vmware-go-kcl or the Java KCL stopped, from its lease table
+
+See "consumer import <source> --help".
+`
+
+// imports runs the command "import".
+func imports(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		_, err := io.WriteString(out, importUsage)
+		return err
+	}
+	switch args[0] {
+	case "firehose":
+		return command.UnlessHelp(importFirehose(ctx, args[1:], out))
+	case "kcl":
+		return command.Undone(command.UnlessHelp(importKCL(ctx, args[1:], out)))
+	}
+	return command.Undone(fmt.Errorf("unknown source \"import %s\"\n%s", args[0], importUsage))
+}
+
+const importKCLUsage = `import kcl TABLE [--reread-aggregates]
 
 Takes over the positions of another consumer of the same stream, from a lease table of vmware-go-kcl's own checkpointer or
 of the Kinesis Client Library for Java, version 2 or 3. Stop that consumer for good first, and run no daemon. Set the
@@ -26,27 +51,57 @@ aggregate. It lists the stream and writes a row for every shard, including finis
 that the other consumer had started. See docs/operations.md.
 
 Nothing is written if a shard in this table already has progress. If the command fails or is killed while it writes, daemons
-refuse the table; run it again.`
+refuse the table; run it again. "consumer checkpoint import --from TABLE" does the same.`
 
-func importTable(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("checkpoint import", importUsage, out)
+const rereadMeaning = "if the other consumer stopped inside a KPL aggregate, begin at the aggregate's arrival time: records that it had processed are delivered twice"
+
+func importKCL(ctx context.Context, args []string, out io.Writer) error {
+	f := newFlags("import kcl", importKCLUsage, out)
+	reread := f.Bool("reread-aggregates", false, rereadMeaning)
+	from, err := parseNamed(f, args)
+	if err != nil {
+		return err
+	}
+	if from == "" {
+		return errors.New("import kcl: name the table to import")
+	}
+	return importTable(ctx, from, *reread, out)
+}
+
+// importCheckpoints is the command "checkpoint import".
+func importCheckpoints(ctx context.Context, args []string, out io.Writer) error {
+	f := newFlags("checkpoint import", strings.Replace(importKCLUsage, "import kcl TABLE", "checkpoint import --from TABLE", 1), out)
 	from := f.String("from", "", "`name` of the other consumer's table (required)")
-	reread := f.Bool("reread-aggregates", false, "if the other consumer stopped inside a KPL aggregate, begin at the aggregate's arrival time: records that it had processed are delivered twice")
+	reread := f.Bool("reread-aggregates", false, rereadMeaning)
 	if err := command.Parse(f, args); err != nil {
 		return err
 	}
-	if toolSettings().CheckpointFile != "" {
-		return errors.New("import writes to a DynamoDB table, but CHECKPOINT_FILE is set")
-	}
 	if *from == "" {
 		return errors.New("--from is required: name the table to import")
+	}
+	return importTable(ctx, *from, *reread, out)
+}
+
+// parseNamed reads flags and at most one name, before, between or after them.
+func parseNamed(f *flag.FlagSet, args []string) (name string, err error) {
+	if err := f.Parse(args); err != nil || f.NArg() == 0 {
+		return "", err
+	}
+	name = f.Arg(0)
+	return name, command.Parse(f, f.Args()[1:])
+}
+
+// importTable takes over the positions in a table.
+func importTable(ctx context.Context, from string, reread bool, out io.Writer) error {
+	if toolSettings().CheckpointFile != "" {
+		return errors.New("import writes to a DynamoDB table, but CHECKPOINT_FILE is set")
 	}
 	cfg, err := consumer.LoadConfig()
 	if err != nil {
 		return fmt.Errorf("invalid settings:\n%w", err)
 	}
-	if *from == cfg.Table() {
-		return fmt.Errorf("--from=%q is the table to import into: set CHECKPOINT_TABLE to another", *from)
+	if from == cfg.Table() {
+		return fmt.Errorf("table %q is the table to import into: set CHECKPOINT_TABLE to another", from)
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
@@ -58,14 +113,14 @@ func importTable(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	plan, first, err := positions.Takeover{
-		From: *from, Store: store, Application: cfg.Application, Initial: cfg.StartPosition.Position(),
+		From: from, Store: store, Application: cfg.Application, Initial: cfg.StartPosition.Position(),
 		Kinesis: kinesis.NewFromConfig(account), Stream: cfg.StreamID(),
-		Failover: cfg.Failover, Reread: *reread, Log: log,
+		Failover: cfg.Failover, Reread: reread, Log: log,
 	}.Run(ctx)
 	if err != nil {
 		return err
 	}
-	return printTakeover(out, plan, first, *from, cfg.Table())
+	return printTakeover(out, plan, first, from, cfg.Table())
 }
 
 func printTakeover(out io.Writer, p takeover.Plan, initial checkpoint.Position, from, to string) error {

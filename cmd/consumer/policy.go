@@ -36,7 +36,7 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
 	operator := f.Bool("operator", false, "print the policy for the operators' commands")
 	loader := f.Bool("loader", false, "print the policy for the loader, which shares the daemon's role where both run in one pod or task")
-	oldTable := f.String("import-table", "", "with --operator: `name` of the table that checkpoint import reads")
+	oldTable := f.String("import-table", "", "with --operator: `name` of the table that import kcl reads")
 	if err := command.Parse(f, args); err != nil {
 		return command.UnlessHelp(err)
 	}

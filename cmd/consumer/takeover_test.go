@@ -125,7 +125,7 @@ func TestImport_GoesOnAfterSplitsWhereTheJavaLibraryStopped(t *testing.T) {
 			})
 			time.Sleep(1100 * time.Millisecond) // LATEST counts in whole seconds
 			settings := []string{"CHECKPOINT_FILE=", "CHECKPOINT_TABLE=ours-" + name, "AWS_ENDPOINT_URL_DYNAMODB=" + endpoint, "START_POSITION=" + start}
-			out, code := s.tool(s.environment(settings...), "checkpoint", "import", "--from", name)
+			out, code := s.tool(s.environment(settings...), "import", "kcl", name)
 			for _, says := range []string{"3 shards taken over", "1 shards without a lease in that table were finished", "2 shards without a lease in that table are their descendants"} {
 				if code != 0 || !strings.Contains(out, says) {
 					t.Fatalf("import: exit code %d, want %q\n%s", code, says, out)

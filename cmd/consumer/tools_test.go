@@ -189,6 +189,10 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 		{"--to", []string{"checkpoint", "rewind", "--all"}},
 		{"belongs to one shard", []string{"checkpoint", "rewind", "--all", "--to", "123"}},
 		{"CHECKPOINT_FILE", []string{"checkpoint", "import", "--from", "other"}},
+		{"CHECKPOINT_FILE", []string{"import", "kcl", "--reread-aggregates", "other"}},
+		{"name the table", []string{"import", "kcl"}},
+		{"only flags", []string{"import", "kcl", "other", "third"}},
+		{"unknown source", []string{"import", "flume"}},
 		{"no stream", []string{"redrive"}},
 		{"leave, send or skip", []string{"redrive", "--stream", "s", "--in-doubt", "maybe"}},
 		{"only flags", []string{"audit", "today"}},
@@ -199,7 +203,7 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 	if _, err := os.Stat(table); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s was made: %v", table, err)
 	}
-	for _, args := range [][]string{{"audit", "--help"}, {"redrive", "-h"}, {"checkpoint"}, {"checkpoint", "rewind", "--help"}, {"checkpoint", "set", "-h"}} {
+	for _, args := range [][]string{{"audit", "--help"}, {"redrive", "-h"}, {"checkpoint"}, {"import"}, {"import", "kcl", "--help"}, {"checkpoint", "rewind", "--help"}, {"checkpoint", "set", "-h"}} {
 		s.wantTool(0, []string{"usage: consumer " + args[0]}, args...)
 	}
 }
