@@ -2,8 +2,10 @@ package consumer
 
 import (
 	"strings"
+	"time"
 
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/prefix"
 )
 
@@ -38,4 +40,19 @@ func (c *KeyConfig) router() (*prefix.Router, error) {
 		return nil, err
 	}
 	return prefix.New(prefix.Config{Data: c.Prefix, Error: c.ErrorPrefix, Query: c.PartitionQuery, Zone: zone})
+}
+
+// ErrorPrefixes returns the prefix of the keys of a batch's error files, which is the same whenever it is asked for, and the zone of the times
+// in keys. The settings must be valid.
+func (c *KeyConfig) ErrorPrefixes() (of func(batch string, t record.OutputType, arrival time.Time) string, zone *time.Location, err error) {
+	router, err := c.router()
+	if err != nil {
+		return nil, nil, err
+	}
+	if zone, err = prefix.LoadZone(c.TimeZone); err != nil {
+		return nil, nil, err
+	}
+	return func(batch string, t record.OutputType, arrival time.Time) string {
+		return router.KeyPrefixOf(router.ErrorPartition(t, arrival), batch)
+	}, zone, nil
 }

@@ -285,6 +285,23 @@ func TestRouter_DrawsRandomStringsForEachFile(t *testing.T) {
 	}
 }
 
+func TestRouter_DrawsTheSameStringsForASeed(t *testing.T) {
+	r := router(t, prefix.Config{Error: "!{firehose:error-output-type}/!{firehose:random-string}/!{firehose:random-string}/"})
+	at := time.Date(2018, 8, 27, 10, 0, 0, 0, time.UTC)
+	partition := r.ErrorPartition(record.ProcessingFailed, at)
+	one := r.KeyPrefixOf(partition, "one")
+	if again := r.KeyPrefixOf(partition, "one"); again != one {
+		t.Errorf("%q, and then %q", one, again)
+	}
+	if other := r.KeyPrefixOf(partition, "two"); other == one {
+		t.Errorf("two seeds have %q", one)
+	}
+	parts := strings.Split(one, "/")
+	if len(parts) != 4 || parts[0] != "processing-failed" || len(parts[1]) != 11 || parts[1] == parts[2] {
+		t.Errorf("the prefix is %q", one)
+	}
+}
+
 func TestRouter_MessagesNameTheKeyAndNeverAValue(t *testing.T) {
 	const secret = "s3cr3t"
 	for _, c := range []struct {

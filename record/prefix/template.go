@@ -3,6 +3,7 @@ package prefix
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -186,5 +187,5 @@ func (t *template) sample(at time.Time) string {
 	for i := range values {
 		values[i] = value{text: "k"}
 	}
-	return drawRandom(string(t.fill(nil, t.texts(at, string(record.FormatConversionFailed)), values, nil)))
+	return drawRandom(string(t.fill(nil, t.texts(at, string(record.FormatConversionFailed)), values, nil)), rand.IntN)
 }
