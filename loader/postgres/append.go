@@ -33,15 +33,20 @@ func (s *state) append(ctx context.Context, a loader.Addition) error {
 			w.files = append(w.files, input{i, &a.Batches[i].Files[j]})
 		}
 	}
-	err = w.run(ctx)
-	if missing, ok := errors.AsType[*missingDays](err); ok {
+	missing := &missingDays{}
+	missing.addRanges(a.Batches, w)
+	for {
 		if err := s.addDays(ctx, missing, w.known); err != nil {
 			return err
 		}
-		clear(w.counts)
-		err = w.run(ctx)
+		again := false
+		if err = w.run(ctx); err != nil {
+			missing, again = errors.AsType[*missingDays](err)
+		}
+		if !again {
+			return err
+		}
 	}
-	return err
 }
 
 // write is one transaction that appends.
@@ -82,6 +87,7 @@ func (w *write) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	clear(w.counts)
 	w.fence = &fence{d: w.d, process: process}
 	defer w.fence.watch(ctx)()
 	if w.before, err = "SAVEPOINT rows; ", w.stage(ctx); err != nil {
@@ -99,7 +105,9 @@ func (w *write) run(ctx context.Context) (err error) {
 	}()
 	missing := &missingDays{}
 	for c := range s.full {
-		missing.add(c, w)
+		for day := range c.days {
+			missing.add(day, w)
+		}
 		if len(missing.days) == 0 { // otherwise the write begins anew when all days are known
 			if err := w.copy(ctx, c); err != nil {
 				return err

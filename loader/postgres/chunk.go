@@ -152,7 +152,7 @@ func (s *supply) read(ctx context.Context, c *chunk, i int, f *checkpoint.File) 
 		}
 		c.tuples, c.ends, c.rows = tuples, append(c.ends, len(tuples)), append(c.rows, at)
 		if c.days != nil && !row.ArrivedAt.IsZero() {
-			c.days[row.ArrivedAt.UTC().Truncate(24*time.Hour)] = true
+			c.days[dayOf(row.ArrivedAt)] = true
 		}
 	}
 }

@@ -14,19 +14,18 @@ import (
 
 // create creates the table and the loader's own tables, as far as they do not exist. Loaders do it one after the other.
 func (s *session) create(ctx context.Context) error {
-	statements, err := s.d.ddl.Create()
-	if err != nil {
-		return fmt.Errorf("create it: %w", err)
-	}
 	var namespace, exists bool
-	err = s.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
+	err := s.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
 	EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2)`,
 		pgx.QueryExecModeExec, s.d.ddl.Namespace, s.d.ddl.Name).Scan(&namespace, &exists)
 	if err != nil {
 		return err
 	}
-	if exists {
-		statements = nil // its owner's, and so are its indexes
+	var statements []string
+	if !exists { // otherwise it is its owner's, and so are its indexes
+		if statements, err = s.d.ddl.Create(); err != nil {
+			return fmt.Errorf("create it: %w", err)
+		}
 	}
 	statements = append(statements, s.d.ddl.LedgerTables()...)
 	if !namespace {

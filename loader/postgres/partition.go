@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"aws-streaming-pipeline/checkpoint"
 )
 
 const (
@@ -22,19 +24,37 @@ type missingDays struct{ days map[time.Time]bool }
 
 func (m *missingDays) Error() string { return fmt.Sprintf("%d days have no partition", len(m.days)) }
 
-// add adds the days of a chunk that have no partition, and should.
-func (m *missingDays) add(c *chunk, w *write) {
-	for day := range c.days {
-		age := time.Since(day)
-		if w.known[w.d.ddl.Day(day)] || age > oldestDay || age < -newestDay {
-			continue
+// add adds a day, if it has no partition and should have one.
+func (m *missingDays) add(day time.Time, w *write) {
+	age := time.Since(day)
+	if w.known == nil || w.known[w.d.ddl.Day(day)] || age > oldestDay || age < -newestDay {
+		return
+	}
+	if m.days == nil {
+		m.days = make(map[time.Time]bool)
+	}
+	m.days[day] = true
+}
+
+// addRanges adds the days on which the records of batches arrived, as far as the batches say.
+func (m *missingDays) addRanges(batches []checkpoint.Batch, w *write) {
+	for _, b := range batches {
+		for _, r := range b.Ranges {
+			first := r.FirstArrival
+			if oldest := time.Now().Add(-oldestDay); first.Before(oldest) {
+				first = oldest
+			}
+			for day := dayOf(first); !r.FirstArrival.IsZero() && !day.After(r.LastArrival); day = day.Add(24 * time.Hour) {
+				m.add(day, w)
+				if day.After(time.Now()) {
+					break
+				}
+			}
 		}
-		if m.days == nil {
-			m.days = make(map[time.Time]bool)
-		}
-		m.days[day] = true
 	}
 }
+
+func dayOf(t time.Time) time.Time { return t.UTC().Truncate(24 * time.Hour) }
 
 // partitions returns the names of the partitions that need not be made; nil if none are made at all.
 func (s *state) partitions() map[string]bool {
@@ -61,6 +81,9 @@ const (
 
 // addDays makes the partitions of days, and adds them to those that are known.
 func (s *state) addDays(ctx context.Context, m *missingDays, known map[string]bool) error {
+	if len(m.days) == 0 {
+		return nil
+	}
 	session, err := s.d.open(ctx)
 	if err != nil {
 		return err

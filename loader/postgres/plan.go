@@ -29,6 +29,7 @@ const (
 	fromEventID source = -1 - iota
 	fromArrival
 	fromRest
+	fromRecord // fromRest, where that is the whole record
 	fromSequence
 )
 
@@ -48,7 +49,7 @@ func (s *state) plan() (plan, error) {
 		t := target{name: c.name, typ: c.typ}
 		from, own := sources[c.member]
 		if whole && c.member == pgddl.RecordColumn {
-			from, own = fromRest, true
+			from, own = fromRecord, true
 		}
 		if !own {
 			t.field = s.d.field(c.member)
@@ -95,6 +96,8 @@ func (f *filler) append(dst []byte, row *rows.Row) ([]byte, *refusal) {
 			}
 		case fromRest:
 			*v = text(rows.JSON, row.Rest)
+		case fromRecord:
+			*v = text(rows.JSON, whole(row))
 		case fromSequence:
 			f.sequence = appendSequence(f.sequence[:0], row.EventID)
 			*v = text(rows.Decimal, f.sequence)
@@ -103,6 +106,14 @@ func (f *filler) append(dst []byte, row *rows.Row) ([]byte, *refusal) {
 		}
 	}
 	return f.encoder.appendRow(dst, f.values)
+}
+
+// whole returns the record of a row of which no members were asked for.
+func whole(row *rows.Row) []byte {
+	if row.Rest == nil {
+		return []byte("{}")
+	}
+	return row.Rest
 }
 
 // text returns a value with a text; null if there is none.

@@ -87,10 +87,7 @@ func (r *recorder) close() error {
 // append appends the tuple of a refused row.
 func (r *recorder) append(f input, refused refused, row *rows.Row) {
 	b := &r.w.addition.Batches[f.batch]
-	rec := record.Record{Arrival: arrivalOf(row, b.ID), Data: row.Rest}
-	if rec.Data == nil {
-		rec.Data = []byte("{}")
-	}
+	rec := record.Record{Arrival: arrivalOf(row, b.ID), Data: whole(row)}
 	if id, ok := parseEventID(row.EventID); ok {
 		rec.SequenceNumber = id.sequence
 		if len(id.numbers) > 0 {

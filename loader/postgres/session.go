@@ -130,12 +130,13 @@ func (s *session) commit(ctx context.Context, statements ...string) error {
 // divisionByZero is the SQLSTATE of advance where the table is in another state.
 const divisionByZero = "22012"
 
-// advance is the compare-and-set of the table's state, and fails if it is another one. A state has a random name: a number of commits
+// advance is the compare-and-set of the table's state, and fails if it is another one, or if the name is that of another table: rows
+// are copied by the name, which stays the same from then on. A state has a random name: a number of commits
 // is reached again by a standby that was promoted without the last ones.
 func (s *state) advance() string {
-	return fmt.Sprintf("WITH changed AS (UPDATE %s SET commits = commits + 1, state = pg_catalog.gen_random_uuid() WHERE %s AND uuid = %s AND state = %s RETURNING 1) "+
+	return fmt.Sprintf("WITH changed AS (UPDATE %s SET commits = commits + 1, state = pg_catalog.gen_random_uuid() WHERE %s AND uuid = %s AND state = %s AND relation = pg_catalog.to_regclass(%s) RETURNING 1) "+
 		"SELECT 1 / pg_catalog.count(*) FROM changed",
-		s.d.relation(pgddl.Tables), s.mine(), pgddl.Literal(s.definition.UUID), pgddl.Literal(s.id))
+		s.d.relation(pgddl.Tables), s.mine(), pgddl.Literal(s.definition.UUID), pgddl.Literal(s.id), pgddl.Literal(s.d.relation(s.d.ddl.Name)))
 }
 
 // mine is the condition for the rows of the loader's own tables that belong to the application and the table.

@@ -126,9 +126,7 @@ func (s *stage) batch(files ...[]string) checkpoint.Batch {
 			if !ok {
 				s.t.Fatalf("record %q is not an object", line)
 			}
-			if line != "{" && !strings.Contains(line, `"_arrived_at"`) {
-				line += ","
-			} else if line != "{" {
+			if line != "{" {
 				line += ","
 			}
 			if !strings.Contains(line, `"_arrived_at"`) {
@@ -140,7 +138,7 @@ func (s *stage) batch(files ...[]string) checkpoint.Batch {
 		s.bucket.objects[key] = []byte(text.String())
 		b.Files = append(b.Files, checkpoint.File{Bucket: "lake", Key: key, Rows: int64(len(lines)), Bytes: int64(text.Len())})
 	}
-	b.Ranges = []checkpoint.Range{{Shard: "shardId-000000000000", Start: "TRIM_HORIZON", End: checkpoint.Position(fmt.Sprint(s.n)), Records: s.n}}
+	b.Ranges = []checkpoint.Range{{Shard: "shardId-000000000000", Start: "TRIM_HORIZON", End: checkpoint.Position(fmt.Sprint(s.n)), Records: s.n, Last: fmt.Sprint(s.n)}}
 	return b
 }
 

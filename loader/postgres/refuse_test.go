@@ -1,0 +1,120 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"aws-streaming-pipeline/internal/test/emulator"
+)
+
+const numbersSchema = `{"properties":{"n":{"type":"integer"},"text":{"type":"string"}}}`
+
+// A row that the database refuses goes to the error prefix with the reason; the others are in the table.
+func TestTable_RefusesByRow(t *testing.T) {
+	eachServer(t, func(t *testing.T, server *emulator.PostgreSQLServer) {
+		s := newStage(t, server, withSchema(numbersSchema))
+		s.load(nil)
+		s.exec(`CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN small AS int CHECK (VALUE < 100); CREATE TABLE known (n int8 PRIMARY KEY);
+			INSERT INTO known SELECT generate_series(0, 1000);
+			ALTER TABLE trips ADD CHECK (n <> 13), ADD mood mood, ADD small small, ADD FOREIGN KEY (n) REFERENCES known, ADD late int8;
+			CREATE UNIQUE INDEX ON trips (text); ALTER TABLE trips ADD CONSTRAINT later UNIQUE (late) DEFERRABLE INITIALLY DEFERRED;
+			CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.n = 77 THEN RAISE 'not on %', NEW.n; END IF; RETURN NEW; END $$;
+			CREATE TRIGGER no AFTER INSERT ON trips FOR EACH ROW EXECUTE FUNCTION no()`)
+		long := strings.Repeat("0123456789abcdef", 50)
+		for i := range 8 {
+			long += fmt.Sprintf("%x", i) + strings.ToUpper(long[:300])
+		}
+		b := s.batch([]string{
+			`{"n":1}`, `{"n":"secret"}`, `{"n":99999999999999999999}`, `{"n":13}`, `{"n":2,"mood":"secret"}`, `{"n":3,"small":100}`, `{"n":5000}`,
+			`{"n":4,"text":"a\u0000b"}`, `{"n":77}`, `{"n":5,"text":"twice"}`, `{"n":6,"text":"twice"}`, `{"n":7,"late":1}`, `{"n":8,"late":1}`,
+		}, []string{`{"n":9,"more":{"k":[1]}}`, `{"n":13,"more":{"k":[1]}}`})
+		s.append(b)
+		s.expect(`SELECT n FROM trips ORDER BY n`, `{"n":1}`, `{"n":5}`, `{"n":7}`, `{"n":9}`)
+		s.expect(`SELECT rows, refused FROM pipeline_ledger`, `{"rows":4,"refused":11}`)
+		ids, lines := s.settle()
+		if !slices.Equal(ids, []string{b.ID}) {
+			t.Errorf("settled %q, want the batch", ids)
+		}
+		got := make(map[string][]string)
+		for message, list := range lines {
+			for _, l := range list {
+				got[l.Record.SequenceNumber] = append(got[l.Record.SequenceNumber], message, string(l.Record.Data), l.Record.Shard, l.Record.Fault.Code)
+			}
+		}
+		for id, want := range map[string][2]string{
+			"2": {"SQLSTATE 22P02, column n", `{"n":"secret"}`}, "3": {"SQLSTATE 22003, column n", `{"n":99999999999999999999}`},
+			"4": {"SQLSTATE 23514", `{"n":13}`}, "5": {"SQLSTATE 22P02", `{"n":2,"mood":"secret"}`}, "6": {"SQLSTATE 23514", `{"n":3,"small":100}`},
+			"7": {"SQLSTATE 23503", `{"n":5000}`}, "8": {"SQLSTATE 22", `{"n":4,"text":"a\u0000b"}`}, "9": {"SQLSTATE P0001: not on 77", `{"n":77}`},
+			"11": {"SQLSTATE 23505", `{"n":6,"text":"twice"}`}, "13": {"SQLSTATE 23505", `{"n":8,"late":1}`}, "15": {"SQLSTATE 23514", `{"n":13,"more":{"k":[1]}}`},
+		} {
+			line := got[id]
+			delete(got, id)
+			if len(line) != 4 || !strings.HasPrefix(line[0], want[0]) || line[1] != want[1] || line[2] != "shardId-000000000000" || line[3] != "Postgres.Refused" {
+				t.Errorf("record %s: %q, want %q once", id, line, want)
+			} else if strings.Contains(line[0], "secret") {
+				t.Errorf("record %s: the message %q has a value", id, line[0])
+			}
+		}
+		if len(got) > 0 {
+			t.Errorf("other error records: %q", got)
+		}
+	})
+}
+
+// 10,000 rows of which 100 are refused, by a check that the error of COPY names or by a foreign key that it does not name.
+func TestTable_FindsFewRefusedRowsWithFewTries(t *testing.T) {
+	server := newest(t)
+	for _, c := range []struct {
+		name, constraint string
+		refused          func(i int) bool
+		most             float64 // copies of a row on average
+	}{
+		{"check", "CHECK (n >= 0)", func(i int) bool { return i%100 == 50 }, 3},
+		{"foreign key", "FOREIGN KEY (n) REFERENCES known", func(i int) bool { return i%100 == 50 }, 8},
+		{"one of all, foreign key", "FOREIGN KEY (n) REFERENCES known", func(i int) bool { return i == 7777 }, 4},
+		{"all, check", "CHECK (n >= 0)", func(i int) bool { return true }, 3},
+		{"all, foreign key", "FOREIGN KEY (n) REFERENCES known", func(i int) bool { return true }, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newStage(t, server, withSchema(numbersSchema))
+			s.load(nil)
+			const rows = 10_000
+			s.exec(`CREATE TABLE known (n int8 PRIMARY KEY); INSERT INTO known SELECT generate_series(1, 10000); ALTER TABLE trips ADD ` + c.constraint +
+				`; CREATE SEQUENCE tries; ALTER TABLE trips ADD try int8 DEFAULT nextval('tries')`)
+			var lines []string
+			want := 0
+			for i := range rows {
+				n := i + 1
+				if c.refused(i) {
+					n = -n
+					want++
+				}
+				lines = append(lines, fmt.Sprintf(`{"n":%d}`, n))
+			}
+			s.append(s.batch(lines))
+			s.expect(`SELECT rows, refused FROM pipeline_ledger`, fmt.Sprintf(`{"rows":%d,"refused":%d}`, rows-want, want))
+			s.expect(`SELECT count(*), count(DISTINCT n) AS differ FROM trips`, fmt.Sprintf(`{"count":%d,"differ":%d}`, rows-want, rows-want))
+			s.expect(`SELECT count(DISTINCT event_id) AS ids FROM pipeline_refused`, fmt.Sprintf(`{"ids":%d}`, want))
+			var copies int
+			if err := s.conn.QueryRow(t.Context(), "SELECT last_value FROM tries").Scan(&copies); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d rows were copied %d times", rows, copies)
+			if float64(copies) > c.most*rows {
+				t.Errorf("%d rows were copied %d times, want at most %v times as often", rows, copies, c.most)
+			}
+			if _, lines := s.settle(); want != total(lines) {
+				t.Errorf("%d error records, want %d", total(lines), want)
+			}
+		})
+	}
+}
+
+func total[K comparable, V any](lists map[K][]V) (n int) {
+	for _, l := range lists {
+		n += len(l)
+	}
+	return n
+}
