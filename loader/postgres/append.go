@@ -30,7 +30,7 @@ func (s *state) append(ctx context.Context, a loader.Addition) error {
 	w := &write{state: s, plan: p, addition: a, counts: make([]count, len(a.Batches)), known: s.partitions()}
 	for i := range a.Batches {
 		for j := range a.Batches[i].Files {
-			w.files = append(w.files, input{i, &a.Batches[i].Files[j]})
+			w.files = append(w.files, input{i, a.Batches[i].ID, &a.Batches[i].Files[j]})
 		}
 	}
 	missing := &missingDays{}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -322,4 +323,25 @@ func TestTable_FillsATableOfItsOwners(t *testing.T) {
 	s.append(s.batch([]string{`{"n":1.5,"a \"b":"x","id":99,"at":"never","addr":"::1","more":true}`}))
 	s.expect(`SELECT id, always, n, "a ""b", twice, at > now() - interval '1 min' AS at, addr, event_id, _extra FROM `+name,
 		`{"id":1,"always":1,"n":1.5,"a \"b":"x","twice":3.0,"at":true,"addr":null,"event_id":"1","_extra":{"id":99,"at":"never","addr":"::1","more":true}}`)
+}
+
+// A file that is gone or damaged is its batch's own problem: the loader writes the others.
+func TestState_NamesTheBatchOfABadFile(t *testing.T) {
+	s := newStage(t, newest(t), withSchema(numbersSchema))
+	for want, spoil := range map[loader.Reason]func(key string){
+		loader.FileLost: func(key string) { delete(s.bucket.objects, key) },
+		loader.FileTorn: func(key string) {
+			text := s.bucket.objects[key]
+			s.bucket.objects[key] = bytes.Repeat([]byte(" "), len(text))
+		},
+	} {
+		good, bad := s.batch([]string{`{"n":1}`}), s.batch([]string{`{"n":2}`}, []string{`{"n":3}`})
+		spoil(bad.Files[1].Key)
+		err := s.load(nil).add(t, nil, good, bad)
+		p, ok := errors.AsType[*loader.Problem](err)
+		if !ok || p.Batch != bad.ID || p.Reason != want {
+			t.Errorf("%s: the write ends with %v, want the batch named", want, err)
+		}
+	}
+	s.expect("SELECT n FROM trips")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/rows"
 )
 
@@ -58,8 +59,23 @@ func (c *chunk) reset() {
 
 // input is a file of a write.
 type input struct {
-	batch int
+	batch int // of the write
+	id    string
 	*checkpoint.File
+}
+
+// problem returns a *loader.Problem of the batch for an error that is the file's own.
+func (f *input) problem(err error) error {
+	p := &loader.Problem{Batch: f.id, Err: err}
+	switch {
+	case errors.Is(err, rows.ErrMissing), errors.Is(err, rows.ErrReplaced):
+		p.Reason = loader.FileLost
+	case errors.Is(err, rows.ErrTorn):
+		p.Reason = loader.FileTorn
+	default:
+		return err
+	}
+	return p
 }
 
 // supply reads files and encodes their rows, while earlier chunks are copied.
@@ -100,7 +116,7 @@ func (s *supply) run(ctx context.Context) error {
 	}
 	for i, f := range s.files {
 		if c, err = s.read(ctx, c, i, f.File); err != nil {
-			return err
+			return f.problem(err)
 		}
 	}
 	_, err = s.next(ctx, c)

@@ -124,6 +124,9 @@ func (s *state) change(want table.Column) (action string, ok bool) {
 	}
 	i := slices.IndexFunc(s.columns, func(c column) bool { return c.member == want.Member })
 	if i < 0 {
+		if _, own := sources[want.Member]; !own && s.whole() {
+			return "", false // it is in the column with the whole record
+		}
 		taken := slices.ContainsFunc(s.columns, func(c column) bool { return c.name == want.Name })
 		if taken || slices.Contains(s.definition.Dropped, want.Member) {
 			return "", false

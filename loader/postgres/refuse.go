@@ -38,7 +38,7 @@ func (r *recorder) add(ctx context.Context, list []refused) error {
 		f := r.w.files[row.file]
 		found, err := r.find(ctx, row.origin)
 		if err != nil {
-			return err
+			return f.problem(err)
 		}
 		r.w.countOf(row.origin).refused++
 		r.append(f, row, found)
