@@ -26,6 +26,7 @@ func (c *FormatConfig) check(f *settings.Faults) {
 	c.checkFormat(f)
 	f.Add("FILE_EXTENSION", prefix.ValidateExtension(c.FileExtension))
 	f.Check(!layout.IsFileEnding(c.FileExtension), "FILE_EXTENSION", "an extension without the time and the id of a batch, which keys have")
+	f.Check(!layout.File{Extension: c.FileExtension}.IsRefused(), "FILE_EXTENSION", "another extension, because this one is of files with rows that PostgreSQL refuses")
 	f.Check(c.BloomColumns == "" || !slices.Contains(c.bloomColumns(), ""), "BLOOM_COLUMNS", "names separated by single commas")
 	if location, remote := strings.CutPrefix(c.Schema, "s3://"); remote {
 		bucket, key, _ := strings.Cut(location, "/")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -35,7 +36,7 @@ type CatalogTable struct {
 // AppendErrorLine appends one line of JSON that describes which record could not be delivered and why, in the format and
 // member order of Firehose's error objects, so that their readers can read these, too.
 //
-// A record that could not be processed (Amazon Data Firehose Developer Guide, "Transform source data"):
+// A record that could not be processed, or that a database has refused (Amazon Data Firehose Developer Guide, "Transform source data"):
 //
 //	rawData (base64), errorCode, errorMessage, attemptsMade, arrivalTimestamp, attemptEndingTimestamp
 //
@@ -247,6 +248,8 @@ func (m *errorMembers) fault() (*Fault, error) {
 	switch {
 	case m.ErrorCode != nil && m.LastErrorCode != nil:
 		return nil, errors.New("both errorCode and lastErrorCode")
+	case m.ErrorCode != nil && strings.HasPrefix(*m.ErrorCode, "Postgres."):
+		return &Fault{Type: PostgresFailed, Code: *m.ErrorCode, Message: m.ErrorMessage}, nil
 	case m.ErrorCode != nil:
 		return &Fault{Type: ProcessingFailed, Code: *m.ErrorCode, Message: m.ErrorMessage}, nil
 	case m.LastErrorCode != nil:

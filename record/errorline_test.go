@@ -50,12 +50,14 @@ func errorLineCases() []errorLineCase {
 	odd.PartitionKey = "quote \" backslash \\ tab \t line\nbreak \u2028 Straße"
 	odd.Data = nil
 	malformed := record.Fault{Type: record.ProcessingFailed, Code: record.CodeJSONTruncated, Message: "the payload ends at byte 5, within a JSON value"}
+	refused := record.Fault{Type: record.PostgresFailed, Code: "Postgres.Refused", Message: "SQLSTATE 22003, column price: value is out of range for type integer"}
 	unfit := record.Fault{Type: record.FormatConversionFailed, Code: "DataFormatConversion.MalformedData", Message: "column price: a string is not a DOUBLE"}
 	table := &record.CatalogTable{DatabaseName: "trips", TableName: "taxi", Region: "eu-west-1", VersionID: "LATEST"}
 	return []errorLineCase{
 		{"processing-failed", plain, malformed, record.Attempt{Count: 1, Ended: ended}},
 		{"processing-failed-part", part, malformed, record.Attempt{Count: 4, Ended: ended}},
 		{"processing-failed-odd", odd, malformed, record.Attempt{Count: 1, Ended: ended}},
+		{"postgres-failed", part, refused, record.Attempt{Count: 1, Ended: ended}},
 		{"format-conversion-failed", plain, unfit, record.Attempt{Count: 1, Ended: ended, Table: table}},
 		{"format-conversion-failed-part", part, unfit, record.Attempt{Count: 1, Ended: ended}},
 	}
@@ -78,6 +80,7 @@ func TestAppendErrorLine_KeepsItsShape(t *testing.T) {
 func TestAppendErrorLine_BeginsWithFirehosesMembersInItsOrder(t *testing.T) {
 	want := map[record.OutputType][]string{
 		record.ProcessingFailed: {"rawData", "errorCode", "errorMessage", "attemptsMade", "arrivalTimestamp", "attemptEndingTimestamp"},
+		record.PostgresFailed:   {"rawData", "errorCode", "errorMessage", "attemptsMade", "arrivalTimestamp", "attemptEndingTimestamp"},
 		record.FormatConversionFailed: {"attemptsMade", "arrivalTimestamp", "lastErrorCode", "lastErrorMessage", "attemptEndingTimestamp",
 			"rawData", "sequenceNumber", "subSequenceNumber", "dataCatalogTable"},
 	}

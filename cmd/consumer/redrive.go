@@ -19,6 +19,8 @@ const redriveUsage = `redrive --stream S [--prefix P] [--code C] [--from T] [--t
 
 Sends the raw bytes of error records back to a stream, with their original partition key and explicit hash key.
 Payloads are not changed. A record from an aggregate or from a split payload is sent as a record of its own.
+Lines of records that only the database has refused (Postgres.Refused) are sent if --code names that code: the records are
+in data files, and will be there twice.
 
 Each line is sent at most once, however often redrive is run or interrupted: markers under --marker-prefix record what
 was sent. Lines are in doubt when a call got no answer or the run was killed, because Kinesis cannot say whether it

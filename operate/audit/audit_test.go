@@ -176,6 +176,15 @@ func TestRun_FindsAndNames(t *testing.T) {
 			s.put(key, []byte("{}\n"), nil)
 			return []string{key, "does not name it"}
 		}, []audit.Kind{audit.Unnamed}, true},
+		{"rows that a database has refused, of a batch and of none", false, func(s *site) []string {
+			var keys []string
+			for _, n := range []int{2, 777} {
+				f, _ := layout.ParseFile(fileOf(begin.Add(40*time.Minute), n, 0))
+				keys = append(keys, layout.RefusedFile("errors/trips", f.Clock, f.Batch, 0).Key())
+				s.put(keys[len(keys)-1], []byte("{}\n"), nil)
+			}
+			return keys[1:]
+		}, []audit.Kind{audit.Unnamed}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := goodSite(t, lines(t, jsonl.None))

@@ -35,7 +35,7 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 			if !a.within(begun) || a.isNamed(key) {
 				continue
 			}
-			if f, ok := a.unnamedFile(key, file.Batch); ok && len(found) < 10*maxListed {
+			if f, ok := a.unnamedFile(key, file); ok && len(found) < 10*maxListed {
 				found = append(found, f)
 			}
 		}
@@ -73,14 +73,14 @@ func (a *auditor) isNamed(key string) bool {
 }
 
 // unnamedFile returns the finding for a file that no manifest names. A file whose batch was sealed after the window is
-// not a finding.
-func (a *auditor) unnamedFile(key, batch string) (Finding, bool) {
-	if read, listed := a.batches[a.hash(batch)]; listed {
-		if !read {
+// not a finding, nor is one with the rows of a batch that a database has refused later.
+func (a *auditor) unnamedFile(key string, file layout.File) (Finding, bool) {
+	if read, listed := a.batches[a.hash(file.Batch)]; listed {
+		if !read || file.IsRefused() {
 			return Finding{}, false
 		}
 		return Finding{Kind: Unnamed, Key: key, Message: "the manifest of its batch does not name it"}, true
 	}
-	return Finding{Kind: Unnamed, Key: key, Batch: batch,
+	return Finding{Kind: Unnamed, Key: key, Batch: file.Batch,
 		Message: "its batch has no manifest: it was removed, or the batch is still in the outbox"}, true
 }

@@ -71,7 +71,8 @@ type Config struct {
 	// must be the same in all runs. Lines that were sent to one stream can still be sent to another.
 	MarkerPrefix string
 	Stream       streams.ID
-	// Codes selects lines by error code; empty means all.
+	// Codes selects lines by error code; empty means all but those of records that are in data files, too
+	// (record.PostgresFailed): whoever sends these again has them in the files twice.
 	Codes []string
 	// From (inclusive) and To (exclusive) select lines by the arrival time of the record. A zero value sets no bound.
 	From, To time.Time
@@ -225,6 +226,10 @@ func (r *run) parse(key string, n int, text []byte) (line, bool) {
 		return line{}, false
 	}
 	rec := e.Record
+	if len(r.Codes) == 0 && rec.Fault.Type == record.PostgresFailed {
+		r.report.InFiles++
+		return line{}, false
+	}
 	if len(r.Codes) > 0 && !slices.Contains(r.Codes, rec.Fault.Code) ||
 		rec.Arrival.Before(r.From) || !r.To.IsZero() && !rec.Arrival.Before(r.To) {
 		return line{}, false

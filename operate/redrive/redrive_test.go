@@ -256,6 +256,19 @@ func TestRun_SendsWhatTheFilterNamesAndTheRestLater(t *testing.T) {
 	s.wantOnce(1, 900)
 }
 
+// Records that a database has refused are in data files: only who names their code sends them again.
+func TestRun_SendsWhatIsInFilesOnlyByItsCode(t *testing.T) {
+	s := newSite(t)
+	r := failed(1)
+	r.Fault = &record.Fault{Type: record.PostgresFailed, Code: "Postgres.Refused", Message: "SQLSTATE 23514"}
+	s.put("errors/a.jsonl", errorLines(r, failed(2)))
+	report := s.redrive(nil)
+	want(t, "sent", report.Sent, 1)
+	want(t, "left alone", report.InFiles, 1)
+	want(t, "sent by its code", s.redrive(func(c *redrive.Config) { c.Codes = []string{"Postgres.Refused"} }).Sent, 1)
+	s.wantOnce(1, 2)
+}
+
 func TestRun_DryRunWritesNothing(t *testing.T) {
 	s := newSite(t)
 	s.plant("errors/a.jsonl", 1, 600)

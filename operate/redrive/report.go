@@ -19,7 +19,9 @@ type Report struct {
 	Doubt      int64 `json:"in_doubt"`    // possibly sent
 	Skipped    int64 `json:"skipped"`     // given up while in doubt, by this run or another
 	Refused    int64 `json:"refused"`     // by Kinesis, as invalid records
-	Unreadable int64 `json:"unreadable"`  // lines that are not error records, whatever the codes and times selected
+	// InFiles counts lines of records that are in data files and whose code was not named.
+	InFiles    int64 `json:"in_files,omitempty"`
+	Unreadable int64 `json:"unreadable"` // lines that are not error records, whatever the codes and times selected
 
 	Codes    map[string]*Count `json:"codes"`
 	Doubts   []Doubt           `json:"doubts,omitempty"`
@@ -96,6 +98,9 @@ func (r *Report) WriteText(out io.Writer) error {
 	}
 	fmt.Fprintf(&b, "\n%d objects; %d lines sent, %d sent before, %d not sent, %d in doubt, %d skipped, %d refused, %d unreadable\n",
 		r.Objects, r.Sent, r.SentBefore, r.Unsent, r.Doubt, r.Skipped, r.Refused, r.Unreadable)
+	if r.InFiles > 0 {
+		fmt.Fprintf(&b, "%d lines are of records that are in data files and were refused by the database: they were left alone, unless --code names theirs\n", r.InFiles)
+	}
 	if r.Doubt > 0 {
 		b.WriteString("lines in doubt may have been sent: --in-doubt=send sends them (at least once), --in-doubt=skip gives them up (at most once)\n")
 	}

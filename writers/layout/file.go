@@ -3,6 +3,7 @@
 // whatever the daemon writes.
 //
 //	data and error files    File, ParseFile
+//	rows refused later      RefusedFile, File.IsRefused
 //	manifests of batches    Manifest, EncodeManifest, DecodeManifest, ManifestPlace, ParseManifestKey
 //	lists of files          OutboxKey, ParseOutboxKey; their text is checkpoint.EncodeFiles
 //	notes of moves          Move, DecodeMove
