@@ -31,3 +31,27 @@ func TestDDL_PrintsAnIcebergTable(t *testing.T) {
 		}
 	}
 }
+
+func TestDDL_PrintsATableInPostgreSQL(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "orders.json")
+	if err := os.WriteFile(file, []byte(`{"properties":{"customer":{"type":"string"},"at":{"type":"string","format":"date-time"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for flags, want := range map[string]string{
+		"--postgres --table sales.orders --schema " + file + " --key customer": "CREATE TABLE IF NOT EXISTS \"sales\".\"orders\" (\n\t\"customer\" text,\n\t\"at\" timestamptz,",
+		"--postgres --table orders --daily --unique":                           `ON "public"."orders" ("event_id", "_arrived_at")`,
+		"--postgres":                                     `"record" jsonb`,
+		"--postgres --table a.b.c":                       `-table="a.b.c"`,
+		"--postgres --key customer":                      "POSTGRES_KEY names the column customer",
+		"--unique --location s3://b/d/ --schema " + file: "-postgres, too",
+	} {
+		out, err := exec.Command(path, append([]string{"ddl"}, strings.Fields(flags)...)...).CombinedOutput()
+		if good := strings.Contains(string(out), "CREATE TABLE"); !strings.Contains(string(out), want) || (err == nil) != good {
+			t.Errorf("%s: %v\n%s", flags, err, out)
+		}
+	}
+}

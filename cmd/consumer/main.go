@@ -17,7 +17,7 @@ var program = command.Program{
 	Environment: "AWS credentials, region and endpoints come from the standard variables (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, ...).",
 	Commands: []command.Command{
 		{Name: "run", About: "deliver records until SIGTERM; the default", Run: runDaemon},
-		{Name: "ddl", About: "print the Athena table of a schema", Run: printDDL},
+		{Name: "ddl", About: "print the Athena table of a schema, or a table in PostgreSQL", Run: printDDL},
 		{Name: "schema", About: "propose a schema from samples (schema infer FILE), or fetch one from a registry (schema from-registry)", Run: schemaTools},
 		{Name: "audit", About: "prove from the manifests and the bucket that every record was delivered once", Run: auditBucket},
 		{Name: "checkpoint", About: "show the lease table, or move positions", Run: checkpoints},

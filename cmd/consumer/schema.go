@@ -28,27 +28,29 @@ const maxSamples = 10_000
 // once calls f without retries.
 func once(f func() error) error { return f() }
 
-// printDDL prints the Athena table of a schema.
+// printDDL prints the Athena table of a schema, or a table in PostgreSQL.
 func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("consumer ddl", flag.ContinueOnError)
 	f.SetOutput(out)
-	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key (required)")
-	named := f.String("table", "records", "name of the table, or database.table")
-	location := f.String("location", "", "location of the files, such as s3://bucket/data/ (required)")
+	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key (required, except with -postgres)")
+	named := f.String("table", "records", "name of the table, or database.table; in PostgreSQL, schema.table")
+	location := f.String("location", "", "location of the files, such as s3://bucket/data/ (required, except with -postgres)")
 	tables := formats.All.Names(func(k writers.Kind) bool { return k.Storage != "" })
 	format := f.String("format", parquet.Kind.Name, strings.Join(tables, " or "))
 	partitions := f.String("partitions", "year,month,day,hour", "partition columns of the default PREFIX to declare, or none")
 	from := f.Int("from-year", 2020, "first year of the partition projection")
 	iceberg := f.Bool("iceberg", false, "print an Iceberg table, without partition columns; TABLE_CREATE makes one without a statement")
 	by := f.String("partition-by", "", "partition of an Iceberg table, such as day(at),bucket(16,customer)")
+	var postgres postgresFlags
+	postgres.add(f)
 	if err := f.Parse(args); err != nil {
 		return asHelp(err)
 	}
-	var faults []error
-	if *file == "" {
+	faults := []error{postgres.check(*named)}
+	if *file == "" && !postgres.print {
 		faults = append(faults, errors.New("-schema is required"))
 	}
-	if !strings.HasPrefix(*location, "s3://") || !strings.HasSuffix(*location, "/") {
+	if !postgres.print && (!strings.HasPrefix(*location, "s3://") || !strings.HasSuffix(*location, "/")) {
 		faults = append(faults, fmt.Errorf("-location=%q: want s3://bucket/prefix/, with the trailing slash", *location))
 	}
 	kind, _ := formats.All.Find(*format)
@@ -80,6 +82,9 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	s, err := consumer.LoadSchema(ctx, *file, client, once)
 	if err != nil {
 		return err
+	}
+	if postgres.print {
+		return postgres.write(out, *named, s)
 	}
 	database, name, qualified := strings.Cut(*named, ".")
 	if !qualified {
