@@ -26,6 +26,7 @@ type bucket struct {
 	ignores  bool // If-Match, as some services do
 	breaks   int  // bytes after which each body breaks; 0 for none
 	silent   bool // a broken body ends like a complete one
+	after    int  // bodies after which they are empty; 0 for never
 	requests []string
 }
 
@@ -55,12 +56,15 @@ func (b *bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*
 		out.ContentRange = aws.String(fmt.Sprintf("bytes %d-%d/%d", first, last, len(b.data)))
 	}
 	out.ContentLength = aws.Int64(int64(len(body)))
-	if b.breaks > 0 && len(body) > b.breaks {
+	if breaks := b.breaks; breaks > 0 && len(body) > breaks {
+		if b.after > 0 && len(b.requests) > b.after {
+			breaks = 0
+		}
 		end := errors.New("connection reset by peer")
 		if b.silent {
 			end = io.EOF
 		}
-		out.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:b.breaks]), failing{end}))
+		out.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:breaks]), failing{end}))
 		return out, nil
 	}
 	out.Body = io.NopCloser(bytes.NewReader(body))

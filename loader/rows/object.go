@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -15,6 +15,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 )
 
 // Bucket is what is needed of the SDK's client for S3.
@@ -27,21 +28,22 @@ type object struct {
 	ctx    context.Context
 	bucket Bucket
 	file   *checkpoint.File
-	size   int64 // 0 until the first answer, if the file does not say
+	size   int64
+	etag   string // empty until the first answer, if the file does not say
 
 	// broken is the last error of a request or a body. Whoever decodes the bytes cannot tell it from a torn file.
 	broken error
 }
 
-// get requests the bytes from an offset to the end of the object, or n of them.
-func (o *object) get(offset, n int64) (io.ReadCloser, error) {
+// get requests the bytes from an offset to an end.
+func (o *object) get(offset, end int64) (io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: &o.file.Bucket, Key: &o.file.Key}
-	if o.file.ETag != "" {
-		in.IfMatch = &o.file.ETag
+	if o.etag != "" {
+		in.IfMatch = &o.etag
 	}
 	switch {
-	case n > 0:
-		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, offset+n-1))
+	case end < o.size:
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-%d", offset, end-1))
 	case offset > 0:
 		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
 	}
@@ -63,7 +65,7 @@ func (o *object) explain(err error) error {
 		return ErrMissing
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "PreconditionFailed" {
-		return fmt.Errorf("%w: it has another ETag than %s", ErrReplaced, o.file.ETag)
+		return fmt.Errorf("%w: it has another ETag than %s", ErrReplaced, o.etag)
 	}
 	if answer, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && answer.HTTPStatusCode() == http.StatusRequestedRangeNotSatisfiable {
 		return fmt.Errorf("%w: it is shorter than %d bytes", ErrReplaced, o.size)
@@ -73,8 +75,12 @@ func (o *object) explain(err error) error {
 
 // check refuses an answer that is not of the object that the file names. Not every service knows If-Match.
 func (o *object) check(out *s3.GetObjectOutput, ranged bool, offset int64) error {
-	if etag := aws.ToString(out.ETag); o.file.ETag != "" && etag != "" && unquoted(etag) != unquoted(o.file.ETag) {
-		return fmt.Errorf("%w: its ETag is %s, not %s", ErrReplaced, etag, o.file.ETag)
+	etag := aws.ToString(out.ETag)
+	if o.etag == "" {
+		o.etag = etag
+	}
+	if etag != o.etag {
+		return fmt.Errorf("%w: its ETag is %s, not %s", ErrReplaced, etag, o.etag)
 	}
 	size := aws.ToInt64(out.ContentLength)
 	if ranged {
@@ -83,25 +89,22 @@ func (o *object) check(out *s3.GetObjectOutput, ranged bool, offset int64) error
 			return fmt.Errorf("the answer has the bytes %q: want those from %d on", aws.ToString(out.ContentRange), offset)
 		}
 	}
-	if o.size == 0 {
-		o.size = size
-	}
 	if size != o.size {
 		return fmt.Errorf("%w: it has %d bytes, not %d", ErrReplaced, size, o.size)
 	}
 	return nil
 }
 
-func unquoted(etag string) string { return strings.Trim(etag, `"`) }
+// maxResumes bounds the requests in a row that bring nothing. The SDK retries a request; it cannot retry a body.
+const maxResumes = 5
 
-// maxResumes bounds the requests that bring nothing before a body is given up. The SDK retries a request; it cannot retry a body.
-const maxResumes = 3
+var pauses = backoff.Policy{First: 200 * time.Millisecond, Longest: 5 * time.Second}
 
 // stream reads an object from an offset on. Where a body breaks, another request goes on.
 type stream struct {
 	object *object
 	offset int64
-	end    int64 // 0 for the object's end
+	end    int64 // at most the object's
 	body   io.ReadCloser
 	idle   int // requests since the last byte
 }
@@ -109,11 +112,11 @@ type stream struct {
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {
 	for {
-		if end := s.limit(); end > 0 && s.offset >= end {
+		if s.offset >= s.end {
 			return 0, io.EOF
 		}
 		if s.body == nil {
-			body, err := s.object.get(s.offset, max(0, s.end-s.offset))
+			body, err := s.object.get(s.offset, s.end)
 			if err != nil {
 				s.object.broken = err
 				return 0, err
@@ -135,25 +138,24 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 }
 
-// limit is where the stream ends, 0 if that is not known yet.
-func (s *stream) limit() int64 {
-	if s.end > 0 {
-		return s.end
-	}
-	return s.object.size
-}
-
-// interrupted ends a body. It returns an error if no other one is to follow.
+// interrupted ends a body, and returns an error if no other one is to follow. What comes after the last byte is a wrong checksum.
 func (s *stream) interrupted(err error) error {
 	_ = s.body.Close() // its bytes have been read
 	s.body = nil
-	if s.idle++; s.offset >= s.limit() || s.idle <= maxResumes && s.object.ctx.Err() == nil {
+	if err == io.EOF && s.offset >= s.end {
 		return nil
 	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
-	s.object.broken = fmt.Errorf("after %d of %d bytes: %w", s.offset, s.limit(), err)
+	if s.idle++; s.offset < s.end && s.idle <= maxResumes {
+		pause := pauses.Pause(s.object.ctx, s.idle)
+		if pause == nil {
+			return nil
+		}
+		err = pause
+	}
+	s.object.broken = fmt.Errorf("after %d of %d bytes: %w", s.offset, s.end, err)
 	return s.object.broken
 }
 

@@ -88,7 +88,7 @@ type source interface {
 // without event_id, _arrived_at and _extra. It holds some MiB of JSON Lines, and of Parquet up to maxHeld bytes of a row group and the pages
 // under way.
 func Open(ctx context.Context, bucket Bucket, file *checkpoint.File, members []string) (*Reader, error) {
-	r := &Reader{file: file, object: &object{ctx: ctx, bucket: bucket, file: file, size: file.Bytes}}
+	r := &Reader{file: file, object: &object{ctx: ctx, bucket: bucket, file: file, size: file.Bytes, etag: file.ETag}}
 	r.row.Values = make([]Value, len(members))
 	var err error
 	if r.source, err = r.open(members); err != nil {
@@ -99,7 +99,7 @@ func Open(ctx context.Context, bucket Bucket, file *checkpoint.File, members []s
 
 // open recognises the format by the first bytes.
 func (r *Reader) open(members []string) (source, error) {
-	s := &stream{object: r.object}
+	s := &stream{object: r.object, end: r.object.size}
 	first := make([]byte, len(parquetMagic))
 	n, err := io.ReadFull(s, first)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) || r.object.broken != nil {
