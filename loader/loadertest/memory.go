@@ -20,6 +20,7 @@ type Memory struct {
 	mu         sync.Mutex
 	definition table.Definition
 	shared     bool // others write to it without changing its state
+	fixed      bool // it gets no columns
 	head       int
 	ledger     []string
 	live       map[string]int
@@ -33,7 +34,7 @@ type Memory struct {
 	blind     bool // a write that fails is repeated on the state that is there
 	unchecked bool // a write is applied on any state
 	forgetful bool // expiry drops the ledger
-	mistaken  bool // LedgerOnly says the opposite of what is
+	mistaken  bool // LedgerOnly and FixedColumns say the opposite of what is
 	apart     bool // the ledger is written apart from the data, and first
 }
 
@@ -97,6 +98,9 @@ func (m *Memory) Foreign(context.Context) error {
 
 // LedgerOnly implements the interface of that name.
 func (m *Memory) LedgerOnly() bool { return m.shared != m.mistaken }
+
+// FixedColumns implements the interface of that name.
+func (m *Memory) FixedColumns() bool { return m.fixed != m.mistaken }
 
 // Expire implements Table.
 func (m *Memory) Expire(context.Context) error {
@@ -230,8 +234,11 @@ func (m *Memory) append(head int, a loader.Addition) error {
 	return nil
 }
 
-// Evolve implements loader.State. The table takes any new column, and widens int to long.
+// Evolve implements loader.State. The table takes any new column, and widens int to long, unless it gets none.
 func (s *memoryState) Evolve(_ context.Context, wanted []table.Column) (changed bool, refused []table.Column, err error) {
+	if s.m.fixed {
+		return false, wanted, nil
+	}
 	s.m.mu.Lock()
 	defer s.m.mu.Unlock()
 	next := *s.definition

@@ -10,10 +10,10 @@ func TestMemory_KeepsTheContract(t *testing.T) {
 
 var memories = []func(name string) *Memory{NewMemory, newShared}
 
-// newShared returns a table whose state is that of its ledger alone, as in a database.
+// newShared returns a table whose state is that of its ledger alone and whose rows are whole records, as in a database.
 func newShared(name string) *Memory {
 	m := NewMemory(name)
-	m.shared = true
+	m.shared, m.fixed = true, true
 	return m
 }
 
