@@ -28,7 +28,8 @@ type node = map[string]any
 var everything = []string{
 	"aws.region=eu-west-1", "producer.enabled=true", "networkPolicy.enabled=true", "monitor.enabled=true",
 	"autoscaling.enabled=true", "autoscaling.shards=8", "prometheusRule.enabled=true", "dashboard.enabled=true",
-	"table.uri=glue://lake/trips", "table.tokenSecret=catalog", "settings.format=parquet",
+	`table.uri=glue://lake/trips\,postgres://db.example.com/lake/trips`, "table.tokenSecret=catalog", "settings.format=parquet",
+	"postgres.existingSecret=db", "postgres.ca.configMap=rds",
 }
 
 // template renders the chart with the required values and those of sets.
@@ -134,12 +135,14 @@ func environment(c node) map[string]string {
 
 func TestChart_PassesLint(t *testing.T) {
 	tools := emulator.KubernetesTools(t)
-	lint := func(chart string) (string, error) {
-		out, err := tools.Helm(t, "lint", "--strict", chart, "--kube-version", "1.37.0", "--values", "consumer/ci/required.yaml").CombinedOutput()
+	lint := func(chart string, more ...string) (string, error) {
+		out, err := tools.Helm(t, append([]string{"lint", "--strict", chart, "--kube-version", "1.37.0", "--values", "consumer/ci/required.yaml"}, more...)...).CombinedOutput()
 		return string(out), err
 	}
-	if out, err := lint("consumer"); err != nil {
-		t.Error(out)
+	for _, more := range [][]string{nil, {"--values", "consumer/ci/postgres.yaml"}} {
+		if out, err := lint("consumer", more...); err != nil {
+			t.Error(out)
+		}
 	}
 	broken := t.TempDir()
 	if err := os.CopyFS(broken, os.DirFS("consumer")); err != nil {
@@ -217,9 +220,26 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 		{"extraEnv[0].name=TABLE_TOKEN", "extraEnv sets TABLE_TOKEN: set table.tokenSecret instead"},
 		{"settings.table=glue://lake/trips", "table"},
 		{"settings.tableToken=secret", "tableToken"},
-		{"table.uri=glue://lake/trips", "table.uri needs settings.format=parquet, which is jsonl"},
+		{"settings.postgresDsn=host=db", "postgresDsn"},
+		{"settings.postgresTls=prefer", "postgresTls"},
+		{"extraEnv[0].name=POSTGRES_DSN", "extraEnv sets POSTGRES_DSN: set postgres.existingSecret instead"},
+		{"extraEnv[0].name=POSTGRES_SECRET", "extraEnv sets POSTGRES_SECRET: set postgres.secretArn instead"},
+		{"extraEnv[0].name=POSTGRES_USER", "extraEnv sets POSTGRES_USER: set settings.postgresUser instead"},
+		{"table.uri=glue://lake/trips", "table.uri with an Apache Iceberg table needs settings.format=parquet, which is jsonl"},
+		{"table.uri=mysql://db/lake/trips", "table/uri"},
+		{"table.uri=postgres://db/trips", "table/uri"},
+		{`table.uri=glue://lake/trips\,`, "table.uri names several tables"},
+		{`table.uri=glue://lake/trips\,s3://lake/trips,settings.format=parquet`, "table.uri names several tables: want at most one Apache Iceberg table and one PostgreSQL table"},
+		{`table.uri=postgres://a/lake/trips\,postgres://b/lake/trips`, "table.uri names several tables"},
+		{"table.uri=postgres://db/lake/trips,settings.format=firehose", "table.uri with a PostgreSQL table needs settings.format=jsonl or parquet"},
+		{"table.uri=postgres://db/lake/trips", "want its credentials from postgres.existingSecret or postgres.secretArn, or settings.postgresAuth=iam"},
+		{"table.uri=postgres://db/lake/trips,settings.postgresAuth=iam", "settings.postgresAuth=iam: want settings.postgresUser"},
+		{"table.uri=postgres://db/lake/trips,postgres.secretArn=db", "secretArn"},
+		{"table.uri=postgres://db/lake/trips,postgres.existingSecret=db,postgres.secretArn=arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf", "postgres.existingSecret and postgres.secretArn are set"},
+		{"table.uri=postgres://db/lake/trips,postgres.existingSecret=db,postgres.ca.secret=ca,postgres.ca.configMap=ca", "postgres.ca.configMap and postgres.ca.secret are set"},
+		{"postgres.existingSecret=db", "postgres is for the database of table.uri, which has no PostgreSQL table"},
 		{"table.uri=glue://lake/trips,settings.format=parquet,settings.loaderHttpAddress=", "settings.loaderHttpAddress must contain a port"},
-		{"table.tokenSecret=catalog", "table.tokenSecret is for the catalog of table.uri, which is empty"},
+		{"table.tokenSecret=catalog", "table.tokenSecret is for the catalog of table.uri, which has no Apache Iceberg table"},
 		{"replicas=-1", "replicas"},
 		{"topologySpread=perhaps", "topologySpread"},
 		{"autoscaling.enabled=true", "autoscaling.shards is required"},
@@ -235,6 +255,9 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 		})
 	}
 }
+
+// ofLoaderAlone are settings that the daemon does not get: secrets, and where they are.
+var ofLoaderAlone = []string{"TABLE_TOKEN", "POSTGRES_DSN", "POSTGRES_DSN_FILE", "POSTGRES_SECRET", "POSTGRES_CA_FILE"}
 
 // The program reads the values that the chart sets, whatever their kind.
 func TestDaemon_GetsTheSettings(t *testing.T) {
@@ -252,7 +275,7 @@ func TestDaemon_GetsTheSettings(t *testing.T) {
 	}
 	for _, s := range consumer.Settings() {
 		value, set := env[s.Name]
-		if !set && s.Name != "TIME_ZONE" && s.Name != "TABLE_TOKEN" {
+		if !set && s.Name != "TIME_ZONE" && !slices.Contains(ofLoaderAlone, s.Name) {
 			t.Errorf("%s is not set", s.Name)
 		}
 		if s.Name == "SPOOL_DIR" {
@@ -315,6 +338,14 @@ func TestChart_AsksNothingOfTheCluster(t *testing.T) {
 		}
 		volumes, _ := spec["volumes"].([]any)
 		for i, v := range volumes {
+			if v.(node)["projected"] != nil {
+				for _, source := range at(t, v, "projected", "sources").([]any) {
+					if source.(node)["secret"] == nil && source.(node)["configMap"] == nil || len(source.(node)) != 1 {
+						t.Errorf("%s: the volume %v has more than secrets and config maps that values name", kind, v)
+					}
+				}
+				continue
+			}
 			if v.(node)["emptyDir"] == nil || at(t, spec, "volumes", i, "emptyDir", "sizeLimit") == nil {
 				t.Errorf("%s: the volume %v is not an emptyDir with a limit", kind, v)
 			}
@@ -390,6 +421,70 @@ func TestLoader_HasItsTokenFromASecret(t *testing.T) {
 	}
 }
 
+// The loader alone gets what leads to the database: a file, which the kubelet renews, so that a new password needs no restart.
+func TestLoader_HasItsDatabaseFromASecret(t *testing.T) {
+	const uri = "table.uri=postgres://db.example.com/lake/public.trips"
+	all := render(t, uri, "postgres.existingSecret=db", "postgres.secretKey=url", "postgres.ca.configMap=rds", "postgres.ca.key=bundle.pem")
+	mounted := func(c node) (mounts []any) {
+		list, _ := c["volumeMounts"].([]any)
+		for _, m := range list {
+			if m.(node)["name"] == "postgres" {
+				mounts = append(mounts, m)
+			}
+		}
+		return mounts
+	}
+	for _, c := range append(containers(t, all["Deployment"]), containers(t, all["Pod"])...) {
+		env := environment(c)
+		if c["name"] != "loader" {
+			for _, name := range ofLoaderAlone {
+				if _, set := env[name]; set {
+					t.Errorf("%s has %s", c["name"], name)
+				}
+			}
+			if len(mounted(c)) > 0 {
+				t.Errorf("%s has the connection string", c["name"])
+			}
+			continue
+		}
+		// A mount with a subPath would not be renewed (Kubernetes, "Secrets").
+		if want := []any{node{"name": "postgres", "mountPath": "/etc/postgres", "readOnly": true}}; !reflect.DeepEqual(mounted(c), want) {
+			t.Errorf("the loader mounts %v", mounted(c))
+		}
+		if env["POSTGRES_DSN_FILE"] != "/etc/postgres/dsn" || env["POSTGRES_CA_FILE"] != "/etc/postgres/ca.pem" {
+			t.Errorf("the loader reads %q and %q", env["POSTGRES_DSN_FILE"], env["POSTGRES_CA_FILE"])
+		}
+	}
+	volumes := podSpec(t, all["Deployment"])["volumes"].([]any)
+	want := node{"name": "postgres", "projected": node{"defaultMode": 0o440, "sources": []any{
+		node{"secret": node{"name": "db", "items": []any{node{"key": "url", "path": "dsn"}}}},
+		node{"configMap": node{"name": "rds", "items": []any{node{"key": "bundle.pem", "path": "ca.pem"}}}},
+	}}}
+	if !reflect.DeepEqual(volumes[len(volumes)-1], want) {
+		t.Errorf("the volumes are %v", volumes)
+	}
+
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
+	pair := containers(t, render(t, uri, "postgres.secretArn="+arn)["Deployment"])
+	if daemon, loader := environment(pair[0]), environment(pair[1]); daemon["POSTGRES_SECRET"] != "" || loader["POSTGRES_SECRET"] != arn || len(mounted(pair[1])) > 0 {
+		t.Errorf("with a secret in AWS the daemon has %q, the loader %q and %v", daemon["POSTGRES_SECRET"], loader["POSTGRES_SECRET"], mounted(pair[1]))
+	}
+	iam := render(t, uri, "settings.postgresAuth=iam", "settings.postgresUser=loader")["Deployment"]
+	if loader := environment(containers(t, iam)[1]); loader["POSTGRES_AUTH"] != "iam" || loader["POSTGRES_USER"] != "loader" {
+		t.Errorf("with IAM the loader authenticates by %q as %q", loader["POSTGRES_AUTH"], loader["POSTGRES_USER"])
+	}
+}
+
+// Who writes a password into table.uri by mistake must not find it in the log of a deployment.
+func TestChart_DoesNotRepeatAPassword(t *testing.T) {
+	for _, uri := range []string{"postgres://loader:hunter2@db/lake/trips", "rest://loader:hunter2@catalog.example/lake.trips"} {
+		_, err := template(t, "table.uri="+uri, "settings.format=parquet", "postgres.existingSecret=db")
+		if err == nil || !strings.Contains(err.Error(), "table.uri holds a user or password") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}
+
 // OpenShift gives each namespace a range of ids, and rejects pods that name others. The settings that README.md
 // recommends omit the ids and keep the rest.
 func TestPods_LeaveTheirIDsToOpenShift(t *testing.T) {
@@ -450,6 +545,25 @@ func TestNetworkPolicy_LetsOutToWhatIsNeeded(t *testing.T) {
 	}
 	if got := cidrs(egress("networkPolicy.to[0].ipBlock.cidr=10.0.0.0/16")); !slices.Equal(got, append([]string{"443 10.0.0.0/16"}, agent...)) {
 		t.Errorf("with HTTPS to a VPC alone it lets out to %v", got)
+	}
+	// A policy cannot name the host of a database, so by default it is at a private address.
+	database := func(port string, sets ...string) []any {
+		return egress(append(sets, "table.uri=postgres://db.example.com"+port+"/lake/trips", "postgres.existingSecret=db")...)
+	}
+	private := func(port string) (rules []string) {
+		for _, cidr := range []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"} {
+			rules = append(rules, port+" "+cidr)
+		}
+		return append(rules, agent...)
+	}
+	if got := cidrs(database("")); !slices.Equal(got, private("5432")) {
+		t.Errorf("with a database it lets out to %v", got)
+	}
+	if got := cidrs(database(":6432")); !slices.Equal(got, private("6432")) {
+		t.Errorf("with a database at another port it lets out to %v", got)
+	}
+	if got := cidrs(database("", "networkPolicy.database[0].ipBlock.cidr=203.0.113.7/32")); !slices.Equal(got, append([]string{"5432 203.0.113.7/32"}, agent...)) {
+		t.Errorf("with the database's address it lets out to %v", got)
 	}
 }
 

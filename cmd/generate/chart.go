@@ -25,8 +25,12 @@ var ownDefaults = map[string]struct{ value, reason string }{
 
 // ofOwnValue are settings that other values of the chart set, and what those are.
 var ofOwnValue = map[string]string{
-	"TABLE":       "table.uri",         // which also adds the loader
-	"TABLE_TOKEN": "table.tokenSecret", // a secret has to be in a Secret
+	"TABLE":             "table.uri",               // which also adds the loader
+	"TABLE_TOKEN":       "table.tokenSecret",       // a secret has to be in a Secret
+	"POSTGRES_DSN":      "postgres.existingSecret", // likewise
+	"POSTGRES_DSN_FILE": "postgres.existingSecret", // which is mounted
+	"POSTGRES_SECRET":   "postgres.secretArn",      // for the loader alone
+	"POSTGRES_CA_FILE":  "postgres.ca",             // which is mounted
 }
 
 // chartValues puts the settings of the program into values.yaml.

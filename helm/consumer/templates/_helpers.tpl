@@ -108,18 +108,97 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $port }}
 {{- end }}
 
+{{/* The table of table.uri in PostgreSQL, and the one in Apache Iceberg. Empty if there is none. */}}
+{{- define "consumer.postgresTable" -}}
+{{- range splitList "," .Values.table.uri }}{{ if regexMatch "^ *postgres(ql)?://" . }}{{ trim . }}{{ end }}{{ end }}
+{{- end }}
+
+{{- define "consumer.icebergTable" -}}
+{{- range splitList "," .Values.table.uri }}{{ if not (regexMatch "^ *postgres(ql)?://" .) }}{{ trim . }}{{ end }}{{ end }}
+{{- end }}
+
+{{/* The port of the database, which is PostgreSQL's own unless table.uri has another. */}}
+{{- define "consumer.databasePort" -}}
+{{- regexFind ":[0-9]+/" (include "consumer.postgresTable" .) | trimAll ":/" | default "5432" }}
+{{- end }}
+
+{{/* The loader's environment variables beyond the settings: secrets, or where they are mounted. */}}
+{{- define "consumer.loaderSecrets" -}}
+{{- with .Values.table.tokenSecret }}
+- name: TABLE_TOKEN
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: {{ $.Values.table.tokenKey }}}
+{{- end }}
+{{- with .Values.postgres }}
+{{- if .existingSecret }}
+- {name: POSTGRES_DSN_FILE, value: /etc/postgres/dsn}
+{{- end }}
+{{- with .secretArn }}
+- {name: POSTGRES_SECRET, value: {{ . | quote }}}
+{{- end }}
+{{- if or .ca.configMap .ca.secret }}
+- {name: POSTGRES_CA_FILE, value: /etc/postgres/ca.pem}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The volume with the loader's files. The kubelet renews them; it would not renew a mount of a single file (Kubernetes, "Secrets"). */}}
+{{- define "consumer.postgresFiles" -}}
+{{- with .Values.postgres }}
+{{- if or .existingSecret .ca.configMap .ca.secret }}
+- name: postgres
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- with .existingSecret }}
+      - secret: {name: {{ . }}, items: [{key: {{ $.Values.postgres.secretKey }}, path: dsn}]}
+      {{- end }}
+      {{- with .ca.configMap }}
+      - configMap: {name: {{ . }}, items: [{key: {{ $.Values.postgres.ca.key }}, path: ca.pem}]}
+      {{- end }}
+      {{- with .ca.secret }}
+      - secret: {name: {{ . }}, items: [{key: {{ $.Values.postgres.ca.key }}, path: ca.pem}]}
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Rejects wrong tables, and a PostgreSQL database that the loader could not reach. Messages never repeat a password. */}}
+{{- define "consumer.validateTables" -}}
+{{- $s := .Values.settings }}
+{{- $names := splitList "," .Values.table.uri }}
+{{- $postgres := include "consumer.postgresTable" . }}
+{{- $iceberg := include "consumer.icebergTable" . }}
+{{- range $names }}
+{{- if contains "@" . }}{{ fail "table.uri holds a user or password: it goes into a secret, which table.tokenSecret or postgres.existingSecret names" }}{{ end }}
+{{- end }}
+{{- if and .Values.table.uri (ne (len $names) (add (empty $postgres | ternary 0 1) (empty $iceberg | ternary 0 1) | int)) }}{{ fail "table.uri names several tables: want at most one Apache Iceberg table and one PostgreSQL table" }}{{ end }}
+{{- if and $iceberg (ne (toString $s.format) "parquet") }}{{ fail (printf "table.uri with an Apache Iceberg table needs settings.format=parquet, which is %v" $s.format) }}{{ end }}
+{{- if and $postgres (eq (toString $s.format) "firehose") }}{{ fail "table.uri with a PostgreSQL table needs settings.format=jsonl or parquet, which is firehose" }}{{ end }}
+{{- if and .Values.table.tokenSecret (not $iceberg) }}{{ fail "table.tokenSecret is for the catalog of table.uri, which has no Apache Iceberg table" }}{{ end }}
+{{- with .Values.postgres }}
+{{- $set := or .existingSecret .secretArn .ca.configMap .ca.secret }}
+{{- if and $set (not $postgres) }}{{ fail "postgres is for the database of table.uri, which has no PostgreSQL table" }}{{ end }}
+{{- if and .existingSecret .secretArn }}{{ fail "postgres.existingSecret and postgres.secretArn are set: want one of them" }}{{ end }}
+{{- if and .ca.configMap .ca.secret }}{{ fail "postgres.ca.configMap and postgres.ca.secret are set: want one of them" }}{{ end }}
+{{- if and $postgres (not .existingSecret) (not .secretArn) }}
+{{- if ne (toString $s.postgresAuth) "iam" }}{{ fail "table.uri has a PostgreSQL table: want its credentials from postgres.existingSecret or postgres.secretArn, or settings.postgresAuth=iam" }}{{ end }}
+{{- if not $s.postgresUser }}{{ fail "settings.postgresAuth=iam: want settings.postgresUser, or a connection string with a user in postgres.existingSecret" }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Rejects wrong values before anything is installed. */}}
 {{- define "consumer.validate" -}}
 {{- $s := .Values.settings }}
 {{- $_ := required "settings.streamName is required: the name of the Kinesis stream" $s.streamName }}
 {{- $_ := required "settings.bucket is required: the S3 bucket for the files" $s.bucket }}
 {{- $_ := include "consumer.image" . }}
-{{- if and .Values.table.uri (ne (toString $s.format) "parquet") }}{{ fail (printf "table.uri needs settings.format=parquet, which is %v" $s.format) }}{{ end }}
-{{- if and .Values.table.tokenSecret (not .Values.table.uri) }}{{ fail "table.tokenSecret is for the catalog of table.uri, which is empty" }}{{ end }}
+{{- $_ := include "consumer.validateTables" . }}
 {{- if $s.checkpointFile }}{{ fail "settings.checkpointFile is for a single worker on its own disk: pods keep leases and checkpoints in DynamoDB (settings.checkpointTable)" }}{{ end }}
 {{- range .Values.extraEnv }}
 {{- $name := .name }}
-{{- range $variable, $value := dict "TABLE" "table.uri" "TABLE_TOKEN" "table.tokenSecret" }}
+{{- range $variable, $value := dict "TABLE" "table.uri" "TABLE_TOKEN" "table.tokenSecret" "POSTGRES_DSN" "postgres.existingSecret" "POSTGRES_DSN_FILE" "postgres.existingSecret" "POSTGRES_SECRET" "postgres.secretArn" "POSTGRES_CA_FILE" "postgres.ca" }}
 {{- if eq $variable $name }}{{ fail (printf "extraEnv sets %s: set %s instead" $name $value) }}{{ end }}
 {{- end }}
 {{- range $key, $_ := $s }}
