@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +28,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/golang/snappy"
 
+	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
@@ -305,9 +308,37 @@ func TestImportFirehose_AsksForTheDescription(t *testing.T) {
 			}
 		}
 	}
+	s.wantNoMoreThanThePolicy(moto, environment, file)
 	document, err := os.ReadFile(file)
 	if err != nil || !strings.Contains(string(document), `"x-parquet": "decimal(9,2)"`) || !strings.Contains(string(document), `"format": "date-time"`) || strings.Contains(string(document), `"day"`) {
 		t.Errorf("the document is %s, %v", document, err)
+	}
+}
+
+// wantNoMoreThanThePolicy checks that the operators' policy is what the command needs, for the stream and the table that it names.
+func (s *surroundings) wantNoMoreThanThePolicy(moto string, environment []string, file string) {
+	s.t.Helper()
+	to, err := url.Parse(moto)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	printed, code := s.tool(append([]string{"STREAM_NAME=trips", "BUCKET=out"}, environment...),
+		"policy", "--operator", "--account", accountID, "--import-firehose", "columns", "--import-glue-table", "lake.trips")
+	allowed, err := iam.Parse([]byte(printed))
+	if code != 0 || err != nil {
+		s.t.Fatalf("exit code %d, %v\n%s", code, err, printed)
+	}
+	guarded := slices.Clone(environment)
+	for _, service := range []iam.Service{iam.Firehose, iam.Glue} {
+		guard := httptest.NewServer(&iam.Guard{Service: service, Backend: to, Site: iam.Site{Partition: "aws", Region: region, Account: accountID}, Policy: func() iam.Policy { return allowed }})
+		s.t.Cleanup(guard.Close)
+		guarded = append(guarded, "AWS_ENDPOINT_URL_"+strings.ToUpper(string(service))+"="+guard.URL)
+	}
+	if out, code := s.tool(guarded, "import", "firehose", "columns", "--glue-schema", file); code != 0 {
+		s.t.Errorf("exit code %d\n%s", code, out)
+	}
+	if out, code := s.tool(guarded, "import", "firehose", "plain"); code != 2 || !strings.Contains(out, "AccessDenied") {
+		s.t.Errorf("another stream: exit code %d, want 2\n%s", code, out)
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [--bucket-key KEY] [--operator | --loader] ...
 
 Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
-the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint
-and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
+the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint,
+import and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
 After a change of BUCKET, PREFIX, ERROR_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
 workers have the new settings and the outbox is empty: a batch is published where it was started.`
@@ -36,7 +36,10 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
 	operator := f.Bool("operator", false, "print the policy for the operators' commands")
 	loader := f.Bool("loader", false, "print the policy for the loader, which shares the daemon's role where both run in one pod or task")
-	oldTable := f.String("import-table", "", "with --operator: `name` of the table that import kcl reads")
+	var from policy.Imports
+	f.StringVar(&from.KCLTable, "import-table", "", "with --operator: `name` of the table that import kcl reads")
+	f.StringVar(&from.Firehose, "import-firehose", "", "with --operator: `name` of the stream that import firehose reads")
+	f.StringVar(&from.GlueTable, "import-glue-table", "", "with --operator: `database.table` that import firehose --glue-schema reads")
 	if err := command.Parse(f, args); err != nil {
 		return command.UnlessHelp(err)
 	}
@@ -50,8 +53,11 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	if *loader && cfg.TableConfig.Table == "" {
 		return errors.New("--loader: want TABLE, which names the table to load")
 	}
-	if *oldTable != "" && !*operator {
-		return fmt.Errorf("--import-table=%q: want --operator as well", *oldTable)
+	if from != (policy.Imports{}) && !*operator {
+		return fmt.Errorf("--import-table=%q, --import-firehose=%q, --import-glue-table=%q: want --operator as well", from.KCLTable, from.Firehose, from.GlueTable)
+	}
+	if from.GlueTable != "" && strings.Count(from.GlueTable, ".") != 1 {
+		return fmt.Errorf("--import-glue-table=%q: want database.table", from.GlueTable)
 	}
 	if place.Region == "" {
 		account, err := awsconfig.LoadDefaultConfig(ctx)
@@ -63,7 +69,7 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	var p iam.Policy
 	switch {
 	case *operator:
-		p = policy.Operator(&cfg, place, *oldTable)
+		p = policy.Operator(&cfg, place, from)
 	case *loader:
 		if p, err = policy.Loader(&cfg, place); err != nil {
 			return err

@@ -155,9 +155,17 @@ func TestSite_KnowsWhatARequestNeeds(t *testing.T) {
 			"glue:CreateDatabase on " + lake + "catalog, glue:CreateDatabase on " + lake + "database/lake"},
 		{iam.Glue, "POST /", target("AWSGlue.GetTable"), `{"DatabaseName":"lake","Name":"trips"}`,
 			"glue:GetTable on " + lake + "catalog, glue:GetTable on " + lake + "database/lake, glue:GetTable on " + lake + "table/lake/trips"},
+		{iam.Glue, "POST /", target("AWSGlue.GetTableVersion"), `{"DatabaseName":"lake","TableName":"trips","VersionId":"1"}`,
+			"glue:GetTableVersion on " + lake + "catalog, glue:GetTableVersion on " + lake + "database/lake, glue:GetTableVersion on " + lake + "table/lake/trips"},
 		{iam.Glue, "POST /", target("AWSGlue.UpdateTable"), `{"DatabaseName":"lake","TableInput":{"Name":"trips"},"VersionId":"1"}`,
 			"glue:UpdateTable on " + lake + "catalog, glue:UpdateTable on " + lake + "database/lake, glue:UpdateTable on " + lake + "table/lake/trips"},
 		{iam.Glue, "POST /", target("AWSGlue.DeleteTable"), `{"DatabaseName":"lake","Name":"trips"}`, ""},
+
+		{iam.Firehose, "POST /", target("Firehose_20150804.DescribeDeliveryStream"), `{"DeliveryStreamName":"trips"}`,
+			"firehose:DescribeDeliveryStream on arn:aws:firehose:eu-west-1:123456789012:deliverystream/trips"},
+		{iam.Firehose, "POST /", target("Firehose_20150804.DeleteDeliveryStream"), `{"DeliveryStreamName":"trips"}`, ""},
+		{iam.Firehose, "POST /", nil, `{}`, ""},
+		{iam.Firehose, "POST /", target("Firehose_20150804.DescribeDeliveryStream"), `no JSON`, ""},
 
 		{iam.S3, "HEAD /b", nil, "", "s3:ListBucket on arn:aws:s3:::b"},
 		{iam.S3, "GET /b?list-type=2&prefix=x", nil, "", "s3:ListBucket on arn:aws:s3:::b"},

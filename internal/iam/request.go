@@ -20,6 +20,7 @@ const (
 	DynamoDB Service = "dynamodb"
 	S3       Service = "s3"
 	Glue     Service = "glue"
+	Firehose Service = "firehose"
 )
 
 // Site describes to whom the resources of requests belong. Requests name most resources only in part.
@@ -42,6 +43,8 @@ func (s Site) Needs(service Service, r *http.Request, body []byte) ([]Need, erro
 		return s.s3(r)
 	case Glue:
 		return s.glue(r, body)
+	case Firehose:
+		return s.firehose(r, body)
 	}
 	return nil, fmt.Errorf("service %q is not supported", service)
 }
@@ -173,6 +176,7 @@ func (s Site) glue(r *http.Request, body []byte) ([]Need, error) {
 	type named struct{ Name string }
 	var in struct {
 		DatabaseName, Name        string
+		TableName                 string
 		TableInput, DatabaseInput named
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
@@ -184,8 +188,8 @@ func (s Site) glue(r *http.Request, body []byte) ([]Need, error) {
 		return []Need{{Action: "glue:" + op, Resource: "*"}}, nil
 	case "GetDatabase", "CreateDatabase":
 		on = append(on, "database/"+in.Name+in.DatabaseInput.Name)
-	case "GetTable", "CreateTable", "UpdateTable":
-		on = append(on, "database/"+in.DatabaseName, "table/"+in.DatabaseName+"/"+in.Name+in.TableInput.Name)
+	case "GetTable", "GetTableVersion", "CreateTable", "UpdateTable":
+		on = append(on, "database/"+in.DatabaseName, "table/"+in.DatabaseName+"/"+in.Name+in.TableName+in.TableInput.Name)
 	default:
 		return nil, fmt.Errorf("%s is not supported", op)
 	}
@@ -194,6 +198,22 @@ func (s Site) glue(r *http.Request, body []byte) ([]Need, error) {
 		needs = append(needs, Need{Action: "glue:" + op, Resource: s.arn("glue", resource)})
 	}
 	return needs, nil
+}
+
+// firehose is by "Actions, resources, and condition keys for Amazon Kinesis Firehose".
+func (s Site) firehose(r *http.Request, body []byte) ([]Need, error) {
+	op, err := operation(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct{ DeliveryStreamName string }
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	if op != "DescribeDeliveryStream" {
+		return nil, fmt.Errorf("%s is not supported", op)
+	}
+	return []Need{{Action: "firehose:" + op, Resource: s.arn("firehose", "deliverystream/"+in.DeliveryStreamName)}}, nil
 }
 
 // s3 is by "Required permissions for Amazon S3 API operations" (Amazon S3 User Guide). Requests name the bucket in their

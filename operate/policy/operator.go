@@ -1,15 +1,23 @@
 package policy
 
 import (
+	"strings"
+
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/writers/layout"
 )
 
-// Operator returns the policy for the operator commands audit, check, checkpoint and redrive, and with TABLE for the
-// loader's, which take care of the table. Redrive sends to the daemon's own stream. Positions are imported from the table
-// oldTable, if it is not empty.
-func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
+// Imports says what the command import reads; empty for nothing.
+type Imports struct {
+	KCLTable  string // table of positions
+	Firehose  string // name of a Firehose stream
+	GlueTable string // database.table of the AWS Glue Data Catalog, whose columns are the schema
+}
+
+// Operator returns the policy for the operator commands audit, check, checkpoint, import and redrive, and with TABLE for the
+// loader's, which take care of the table. Redrive sends to the daemon's own stream.
+func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 	b := newBuilder(cfg, p)
 	stream := []string{b.stream()}
 	b.allow("ReadBucket", b.objects(append(b.files(), cfg.ManifestPrefix, layout.RedriveFolder)...), "s3:GetObject")
@@ -22,18 +30,31 @@ func Operator(cfg *consumer.Config, p Place, oldTable string) iam.Policy {
 	if cfg.CheckpointFile == "" {
 		table := []string{b.table(b.cfg.Table())}
 		b.allow("MovePositions", table, "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem")
-		if oldTable != "" {
-			b.allow("ReadOldTable", []string{b.table(oldTable)}, "dynamodb:DescribeTable", "dynamodb:Scan")
+		if from.KCLTable != "" {
+			b.allow("ReadOldTable", []string{b.table(from.KCLTable)}, "dynamodb:DescribeTable", "dynamodb:Scan")
 			b.allow("ImportPositions", table, "dynamodb:PutItem")
 			b.makeTable()
 			b.allow("FindPositions", stream, "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator")
 		}
 	}
+	b.readFirehose(from)
 	if uri, ok := cfg.IcebergTable(); ok {
 		b.careForTable(uri)
 	}
 	b.keys()
 	return b.policy
+}
+
+// readFirehose allows reading the description of a Firehose stream and its table ("Actions, resources, and condition keys for
+// Amazon Kinesis Firehose"; AWS Glue Developer Guide, "Specifying AWS Glue resource ARNs").
+func (b *builder) readFirehose(from Imports) {
+	if from.Firehose != "" {
+		b.allow("DescribeFirehose", []string{b.arn("firehose", "deliverystream/"+from.Firehose)}, "firehose:DescribeDeliveryStream")
+	}
+	if database, name, ok := strings.Cut(from.GlueTable, "."); ok {
+		where := []string{b.arn("glue", "catalog"), b.arn("glue", "database/"+database), b.arn("glue", "table/"+database+"/"+name)}
+		b.allow("ReadGlueTable", where, "glue:GetTable", "glue:GetTableVersion")
+	}
 }
 
 // keys allows reading and writing data encrypted with customer managed keys.

@@ -123,7 +123,7 @@ func TestOperator_MayCareForTheTable(t *testing.T) {
 		"glue://lake/trips": "arn:aws:s3:::files/tables/*",
 		"s3://lake/a/trips": "arn:aws:s3:::lake/a/trips/*",
 	} {
-		p := policy.Operator(settings(func(c *consumer.Config) { c.TableConfig.Table = table }), policy.Place{}, "")
+		p := policy.Operator(settings(func(c *consumer.Config) { c.TableConfig.Table = table }), policy.Place{}, policy.Imports{})
 		if want == "" {
 			if slices.Contains(p.Actions(), "s3:DeleteObject") {
 				t.Error("without a table objects may be deleted")
@@ -132,6 +132,26 @@ func TestOperator_MayCareForTheTable(t *testing.T) {
 		}
 		if got := strings.Join(resources(t, p, "CareForTable"), ", "); got != want {
 			t.Errorf("%s: CareForTable is on %s, want %s", table, got, want)
+		}
+	}
+}
+
+func TestOperator_MayReadWhatIsImported(t *testing.T) {
+	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
+	p := policy.Operator(settings(nil), place, policy.Imports{KCLTable: "old", Firehose: "trips-to-s3", GlueTable: "lake.trips"})
+	const glue = "arn:aws:glue:eu-west-1:123456789012:"
+	for sid, want := range map[string]string{
+		"ReadOldTable":     "arn:aws:dynamodb:eu-west-1:123456789012:table/old",
+		"DescribeFirehose": "arn:aws:firehose:eu-west-1:123456789012:deliverystream/trips-to-s3",
+		"ReadGlueTable":    glue + "catalog, " + glue + "database/lake, " + glue + "table/lake/trips",
+	} {
+		if got := strings.Join(resources(t, p, sid), ", "); got != want {
+			t.Errorf("%s is on %s, want %s", sid, got, want)
+		}
+	}
+	for _, action := range policy.Operator(settings(nil), place, policy.Imports{}).Actions() {
+		if strings.HasPrefix(action, "firehose:") || strings.HasPrefix(action, "glue:") {
+			t.Errorf("%s is allowed, and nothing is imported", action)
 		}
 	}
 }
@@ -180,14 +200,14 @@ func TestPolicies_HaveNoWildcardsInActionsAndASidEach(t *testing.T) {
 		c.FanOutConsumer, c.Encryption, c.KMSKey, c.Schema = "push", "aws:kms", "alias/files", "s3://config/trips.json"
 	})
 	place := policy.Place{StreamKey: "alias/stream", BucketKey: "alias/bucket"}
-	policies := map[string]iam.Policy{"daemon": policy.Daemon(all, place), "operator": policy.Operator(all, place, "old")}
+	policies := map[string]iam.Policy{"daemon": policy.Daemon(all, place), "operator": policy.Operator(all, place, policy.Imports{KCLTable: "old", Firehose: "trips-to-s3", GlueTable: "lake.trips"})}
 	for _, table := range []string{"glue://lake/trips", "s3://files/trips", "arn:aws:s3tables:eu-west-1:123456789012:bucket/lake/lake/trips"} {
 		all.TableConfig.Table = table
 		loader, err := policy.Loader(all, place)
 		if err != nil {
 			t.Fatal(err)
 		}
-		policies["loader of "+table], policies["operator of "+table] = loader, policy.Operator(all, place, "")
+		policies["loader of "+table], policies["operator of "+table] = loader, policy.Operator(all, place, policy.Imports{})
 	}
 	for name, p := range policies {
 		sids := make(map[string]bool)
