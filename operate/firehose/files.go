@@ -74,9 +74,9 @@ func (m *importer) buffering(destination *node, converts, encoded bool) {
 	if encoded {
 		note = "Firehose counts the bytes before compression, FILE_SIZE those in the file: files hold more records"
 	}
-	parent := hints
-	if parent == nil {
-		parent = &node{at: join(destination.at, "BufferingHints")}
+	parent := first(hints, &node{at: destination.place("BufferingHints")})
+	if destination.attributes {
+		parent = destination // Terraform has the hints side by side with the rest
 	}
 	if m.known(size) {
 		m.set("FILE_SIZE", fmt.Sprintf("%dMiB", m.number(size, 1, maxBufferMiB, otherwise)),

@@ -86,9 +86,9 @@ func (m *importer) source(root *node) {
 	source.get("DirectPutSourceDescription").skip()
 	stream := source.get("KinesisStreamSourceDescription")
 	if stream == nil {
-		kind := root.get("DeliveryStreamType")
-		if kind == nil {
-			kind = &node{at: join(root.at, "DeliveryStreamType")}
+		kind := first(root.get("DeliveryStreamType"), &node{at: "DeliveryStreamType"})
+		if root.attributes {
+			kind = &node{at: "kinesis_source_configuration"}
 		}
 		m.leave(kind, "producers call Firehose (Direct PUT), and the daemon reads a Kinesis stream: let them call a stream, and set STREAM_NAME to it")
 		return
@@ -114,7 +114,7 @@ func missing(m *importer, n, parent *node, name, setting string) bool {
 		return false
 	}
 	if n == nil {
-		n = &node{at: join(parent.at, name)}
+		n = &node{at: parent.place(name)}
 	}
 	m.leave(n, fmt.Sprintf("%s is missing: %s. Import the deployed stream by its name, or set it", setting, n.unknown()))
 	return true

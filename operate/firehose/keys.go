@@ -19,7 +19,7 @@ func (m *importer) keys(destination *node) {
 	}
 	dataText, errorText, missing := prefix.Complete(data.text(), errs.text())
 	if missing != nil {
-		m.Left = append(m.Left, Remark{join(destination.at, "ErrorOutputPrefix"), "it is not set, which Firehose allows only for a Prefix without expressions. The default of ERROR_PREFIX applies"})
+		m.Left = append(m.Left, Remark{destination.place("ErrorOutputPrefix"), "it is not set, which Firehose allows only for a Prefix without expressions. The default of ERROR_PREFIX applies"})
 	}
 	location, err := prefix.LoadZone(zone.text())
 	if err != nil {

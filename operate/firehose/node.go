@@ -15,6 +15,7 @@ type node struct {
 	elements []*node
 	// expression is what a template has instead of a value that only the deployed stack has; empty for a value.
 	expression string
+	attributes bool // members are attributes of Terraform
 	read       bool
 }
 
@@ -63,6 +64,14 @@ func join(at, name string) string {
 		return name
 	}
 	return at + "." + name
+}
+
+// place returns the place that a member has, or would have.
+func (n *node) place(name string) string {
+	if n.attributes {
+		name = attributeOf(name)
+	}
+	return join(n.at, name)
 }
 
 // get returns the member that a path of names leads to, or nil.

@@ -80,7 +80,7 @@ func (m *importer) split(processor, kind, delimiter *node) {
 		}
 		m.set("SPLIT_RECORDS", "lines", processor.at, "without Firehose's limit of 500 per record; blank lines are left out")
 	default:
-		m.wrong(cmpNode(kind, processor), "a SubRecordType of JSON or DELIMITED")
+		m.wrong(first(kind, processor), "a SubRecordType of JSON or DELIMITED")
 	}
 }
 
@@ -100,7 +100,7 @@ func (m *importer) decompression(processor, format *node) {
 		m.leave(processor, fmt.Sprintf("the compression of the payloads is %q, and the daemon opens gzip only", format.value))
 		return
 	}
-	m.set("OPEN_GZIP", "true", processor.at, "payloads without compression are delivered, too")
+	m.set("OPEN_GZIP", "true", processor.at, "payloads without compression are delivered, too; corrupt ones go to processing-failed, not to decompression-failed")
 }
 
 // logEvents sets SPLIT_LOG_EVENTS.
@@ -120,8 +120,8 @@ func (m *importer) lambda(processor, arn *node) {
 	m.leave(processor, fmt.Sprintf("%s transforms the records, and the daemon calls no function: records are delivered as producers sent them", text))
 }
 
-// cmpNode returns the first node that is there.
-func cmpNode(nodes ...*node) *node {
+// first returns the first node that is there.
+func first(nodes ...*node) *node {
 	for _, n := range nodes {
 		if n != nil {
 			return n

@@ -100,7 +100,7 @@ func from(n *node, parent *node, name, otherwise string) string {
 	if n != nil {
 		return n.at
 	}
-	return join(parent.at, name) + " is not set: " + otherwise
+	return parent.place(name) + " is not set: " + otherwise
 }
 
 // off reports whether a part of the configuration is turned off. All below it counts as read.

@@ -2,6 +2,7 @@ package firehose
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -89,7 +90,7 @@ var (
 // translate gives the attributes of the resource the API's names.
 func translate(root *node) *node {
 	source, destination := &node{members: make(map[string]*node)}, &node{members: make(map[string]*node)}
-	top := &node{at: root.at, members: map[string]*node{"Source": source, "Destinations": {elements: []*node{destination}}}}
+	top := &node{at: root.at, attributes: true, members: map[string]*node{"Source": source, "Destinations": {elements: []*node{destination}}}}
 	for name, n := range root.members {
 		block := renamed(block(n))
 		switch {
@@ -108,7 +109,7 @@ func translate(root *node) *node {
 			}
 			top.members["DeliveryStreamEncryptionConfiguration"] = block
 		default:
-			top.place(name, block)
+			top.add(name, block)
 		}
 	}
 	// Processing is off unless it is turned on, unlike in the API.
@@ -136,26 +137,26 @@ func renamed(n *node) *node {
 		}
 		return n
 	}
-	translated := &node{at: n.at, members: make(map[string]*node)}
+	translated := &node{at: n.at, attributes: true, members: make(map[string]*node)}
 	for name, member := range n.members {
 		switch name {
 		case "processors", "parameters": // lists also where they have one element
-			translated.place(name, renamed(member))
+			translated.add(name, renamed(member))
 		case "column_to_json_key_mappings":
-			translated.place(name, member)
+			translated.add(name, member)
 		default:
-			translated.place(name, renamed(block(member)))
+			translated.add(name, renamed(block(member)))
 		}
 	}
 	return translated
 }
 
-// place adds a member under the API's name for an attribute.
-func (n *node) place(attribute string, member *node) {
+// add adds a member under the API's name for an attribute.
+func (n *node) add(attribute string, member *node) {
 	path := strings.Split(apiName(attribute), "/")
 	for _, name := range path[:len(path)-1] {
 		if n.members[name] == nil {
-			n.members[name] = &node{at: n.at, members: make(map[string]*node)}
+			n.members[name] = &node{at: n.at, attributes: true, members: make(map[string]*node)}
 		}
 		n = n.members[name]
 	}
@@ -175,3 +176,18 @@ func apiName(attribute string) string {
 	}
 	return b.String()
 }
+
+// attributeOf returns the attribute that has an API's name.
+func attributeOf(name string) (attribute string) {
+	for a, path := range apiNames {
+		if (path == name || strings.HasSuffix(path, "/"+name)) && len(a) > len(attribute) { // the one of today is longer
+			attribute = a
+		}
+	}
+	if attribute == "" {
+		attribute = strings.ToLower(wordEnd.ReplaceAllString(name, "${1}_$2"))
+	}
+	return attribute
+}
+
+var wordEnd = regexp.MustCompile(`([a-z0-9])([A-Z])`)
