@@ -15,6 +15,8 @@ type Description struct {
 	// Name is the name of the Firehose stream.
 	Name string
 	root *node // with the names of DeliveryStreamDescription (API reference)
+	// assumed are values that are not those of the stream itself.
+	assumed []Remark
 }
 
 // Parse reads the output of "aws firehose describe-delivery-stream", a CloudFormation template in JSON or YAML, or the output of

@@ -14,7 +14,7 @@ import (
 //
 // An error is a *DestinationError, or says which values of the description are wrong.
 func (d *Description) Settings(schema string) (Settings, error) {
-	m := &importer{Settings: Settings{Name: d.Name}}
+	m := &importer{Settings: Settings{Name: d.Name, Notes: slices.Clone(d.assumed)}}
 	destination, extended, err := m.destination(d.root)
 	if err == nil && destination.expression != "" {
 		err = fmt.Errorf("%s: %s", destination.at, destination.unknown())

@@ -3,7 +3,9 @@ package firehose
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -14,7 +16,7 @@ const templateType = "AWS::KinesisFirehose::DeliveryStream"
 // fromTemplate reads a resource of a CloudFormation template (AWS CloudFormation Template Reference,
 // "AWS::KinesisFirehose::DeliveryStream"). Its properties have the API's names, with Configuration for Description.
 func fromTemplate(document map[string]any, resource string) (*Description, error) {
-	t := &template{resources: objects(document["Resources"]), parameters: objects(document["Parameters"])}
+	t := &template{resources: objects(document["Resources"]), parameters: objects(document["Parameters"]), assumed: make(map[string]any)}
 	var ids []string
 	for id, r := range t.resources {
 		if r["Type"] == templateType {
@@ -47,7 +49,11 @@ func fromTemplate(document map[string]any, resource string) (*Description, error
 			"Status": {at: encryption.at, value: "ENABLED"},
 		}}
 	}
-	return &Description{Name: name, root: root}, nil
+	d := &Description{Name: name, root: root}
+	for _, parameter := range slices.Sorted(maps.Keys(t.assumed)) {
+		d.assumed = append(d.assumed, Remark{"Parameters." + parameter, fmt.Sprintf("its default %q is taken; the deployed stack may have another value", fmt.Sprint(t.assumed[parameter]))})
+	}
+	return d, nil
 }
 
 // arrange moves sources and destinations, which a template has side by side, to where the API has them.
@@ -93,6 +99,7 @@ func objects(v any) map[string]map[string]any {
 type template struct {
 	resources, parameters map[string]map[string]any
 	depth, resolved       int
+	assumed               map[string]any // defaults of parameters, of which the deployed stack may have others
 }
 
 // named says in which property a resource has the name that Ref returns ("Return values" of the resource types).
@@ -200,7 +207,9 @@ func (t *template) ref(id string, inARN bool) (v any, ok bool, err error) {
 		return "", true, nil
 	}
 	if p, is := t.parameters[id]; is {
-		v, ok = p["Default"]
+		if v, ok = p["Default"]; ok {
+			t.assumed[id] = v
+		}
 		return v, ok, nil
 	}
 	r := t.resources[id]

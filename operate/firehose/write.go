@@ -47,7 +47,7 @@ func (s *Settings) Write(out io.Writer, form Form) (left int, err error) {
 	default:
 		return 0, fmt.Errorf("form %q: want env, helm or ecs", form)
 	}
-	writeRemarks(&b, "What differs:", s.Notes)
+	writeRemarks(&b, "What differs, or is assumed:", s.Notes)
 	writeRemarks(&b, "Not carried over:", remarks)
 	_, err = io.WriteString(out, b.String())
 	return len(remarks), err
