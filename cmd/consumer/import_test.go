@@ -309,9 +309,37 @@ func TestImportFirehose_AsksForTheDescription(t *testing.T) {
 		}
 	}
 	s.wantNoMoreThanThePolicy(moto, environment, file)
+	output, _ := s.tool(environment, "import", "firehose", "columns", "--glue-schema", file)
+	wantColumns(t, variables(t, output))
 	document, err := os.ReadFile(file)
 	if err != nil || !strings.Contains(string(document), `"x-parquet": "decimal(9,2)"`) || !strings.Contains(string(document), `"format": "date-time"`) || strings.Contains(string(document), `"day"`) {
 		t.Errorf("the document is %s, %v", document, err)
+	}
+}
+
+// wantColumns checks that a daemon with the settings writes Parquet with the columns of the Glue table, as DuckDB reads them.
+func wantColumns(t *testing.T, settings []string) {
+	t.Helper()
+	s := newSurroundings(t, 1)
+	s.send(`{"fare":"12.50","stops":[{"at":"2026-01-31T08:00:00Z"}]}`)
+	p := s.start(append(settings, "START_POSITION=TRIM_HORIZON")...)
+	eventually(t, "the file is there", func() bool { return len(s.files("in/")) == 1 })
+	if err := p.terminate(); err != nil {
+		t.Errorf("exit: %v\n%s", err, p.log)
+	}
+	script := filepath.Join(t.TempDir(), "read.py")
+	if err := os.WriteFile(script, []byte(`
+import duckdb, sys
+file = f"read_parquet('{sys.argv[1]}')"
+print([(c[0], c[1]) for c in duckdb.sql(f"DESCRIBE SELECT fare, stops FROM {file}").fetchall()])
+print(duckdb.sql(f"SELECT fare::VARCHAR, epoch(stops[1].at)::BIGINT FROM {file}").fetchall())
+`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := emulator.Python(t, script, s.files("in/")[0]).CombinedOutput()
+	want := "[('fare', 'DECIMAL(9,2)'), ('stops', 'STRUCT(\"at\" TIMESTAMP WITH TIME ZONE)[]')]\n[('12.50', 1769846400)]\n"
+	if err != nil || string(out) != want {
+		t.Errorf("DuckDB reads %s, %v, want %s", out, err, want)
 	}
 }
 
