@@ -14,6 +14,7 @@ import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/operate/compare"
 	"aws-streaming-pipeline/operate/policy"
 )
 
@@ -21,7 +22,7 @@ const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [-
 
 Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
 the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint,
-import and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
+compare, import and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
 After a change of BUCKET, PREFIX, ERROR_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
 workers have the new settings and the outbox is empty: a batch is published where it was started.`
@@ -40,6 +41,7 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&from.KCLTable, "import-table", "", "with --operator: `name` of the table that import kcl reads")
 	f.StringVar(&from.Firehose, "import-firehose", "", "with --operator: `name` of the stream that import firehose reads")
 	f.StringVar(&from.GlueTable, "import-glue-table", "", "with --operator: `database.table` that import firehose --glue-schema reads")
+	theirs := f.String("theirs", "", "with --operator: `URL` of the files of another consumer that compare reads: s3://bucket/prefix/")
 	if err := command.Parse(f, args); err != nil {
 		return command.UnlessHelp(err)
 	}
@@ -53,8 +55,12 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	if *loader && cfg.TableConfig.Table == "" {
 		return errors.New("--loader: want TABLE, which names the table to load")
 	}
-	if from != (policy.Imports{}) && !*operator {
-		return fmt.Errorf("--import-table=%q, --import-firehose=%q, --import-glue-table=%q: want --operator as well", from.KCLTable, from.Firehose, from.GlueTable)
+	for name, value := range map[string]string{
+		"--import-table": from.KCLTable, "--import-firehose": from.Firehose, "--import-glue-table": from.GlueTable, "--theirs": *theirs,
+	} {
+		if value != "" && !*operator {
+			return fmt.Errorf("%s=%q: want --operator as well", name, value)
+		}
 	}
 	if from.GlueTable != "" && strings.Count(from.GlueTable, ".") != 1 {
 		return fmt.Errorf("--import-glue-table=%q: want database.table", from.GlueTable)
@@ -70,6 +76,13 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	switch {
 	case *operator:
 		p = policy.Operator(&cfg, place, from)
+		if *theirs != "" {
+			bucket, prefix, err := compare.ParseURL(*theirs)
+			if err != nil {
+				return fmt.Errorf("--theirs=%w", err)
+			}
+			p = policy.WithTheirs(p, place, bucket, prefix)
+		}
 	case *loader:
 		if p, err = policy.Loader(&cfg, place); err != nil {
 			return err

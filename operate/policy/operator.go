@@ -15,7 +15,7 @@ type Imports struct {
 	GlueTable string // database.table of the AWS Glue Data Catalog, whose columns are the schema
 }
 
-// Operator returns the policy for the operator commands audit, check, checkpoint, import and redrive, and with TABLE for the
+// Operator returns the policy for the operator commands audit, check, checkpoint, import, redrive and, of our files, compare, and with TABLE for the
 // loader's, which take care of the table. Redrive sends to the daemon's own stream.
 func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 	b := newBuilder(cfg, p)
@@ -55,6 +55,17 @@ func (b *builder) readFirehose(from Imports) {
 		where := []string{b.arn("glue", "catalog"), b.arn("glue", "database/"+database), b.arn("glue", "table/"+database+"/"+name)}
 		b.allow("ReadGlueTable", where, "glue:GetTable", "glue:GetTableVersion")
 	}
+}
+
+// WithTheirs adds to an operators' policy that compare may read the files of another consumer, whose keys begin with prefix.
+func WithTheirs(p iam.Policy, at Place, bucket, prefix string) iam.Policy {
+	var other consumer.Config
+	other.Bucket = bucket
+	b := newBuilder(&other, at)
+	b.policy = p
+	b.allow("ReadTheirs", b.objects(prefix), "s3:GetObject")
+	b.allow("ListTheirs", []string{b.bucket()}, "s3:ListBucket")
+	return b.policy
 }
 
 // keys allows reading and writing data encrypted with customer managed keys.
