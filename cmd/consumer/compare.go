@@ -17,8 +17,8 @@ import (
 const compareUsage = `compare --theirs s3://bucket/prefix/ [--ours s3://bucket/prefix/] [--from T] [--to T] ...
 
 Compares what another consumer of the stream, such as Firehose, has delivered with what the daemon has delivered, record by
-record, and reports records that are missing or double on either side. Formats, compressions, and the order of records and
-of members may differ; event_id, _arrived_at and _extra are set aside. See docs/migrate.md for what is equal.
+record, and reports records that one side lacks or has more often. Formats, compressions, and the order of records and of
+members may differ; event_id, _arrived_at and _extra are set aside. See docs/migrate.md for which records are equal.
 
 --from and --to select objects by the time at which they were stored. Counterparts of their records are also looked for in
 objects of a --margin before and after: choose one longer than either side takes to deliver a record. Differences between

@@ -106,7 +106,7 @@ func run(ctx context.Context, c Config) (r *Report, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, list.close()) }()
-	m := &comparison{Config: c, catalog: list, spool: newSpool(c.TempDir, 0, c.Memory/4), report: newReport(c)}
+	m := &comparison{Config: c, catalog: list, spool: newSpool(c.TempDir, 0, maxParts, c.Memory/4), report: newReport(c)}
 	if err := m.readAll(ctx); err != nil {
 		return nil, errors.Join(err, m.spool.close())
 	}

@@ -394,7 +394,7 @@ func TestRun_ComparesRawRecordsOnlyOnRequest(t *testing.T) {
 	wantCounts(t, s.compare(raw), map[compare.Kind]int64{compare.MissingInOurs: 1, compare.MissingInTheirs: 1})
 }
 
-// What could not be read is no agreement.
+// What could not be read is not known to agree.
 func TestRun_DoesNotFinish(t *testing.T) {
 	damaged := encode(t, lines(t, jsonl.Gzip), trips(1000))
 	for name, plant := range map[string]func(*store){

@@ -53,27 +53,28 @@ type entry struct {
 
 const entrySize = len(Hash{}) + 8
 
-// partitions is into how many files the entries of a spool go, by one byte of their hashes.
-const partitions = 256
+// maxParts is the greatest number of files of a spool.
+const maxParts = 256
 
 // spool keeps entries in unlinked temporary files, partitioned by one byte of their hashes. Records of the same content
 // are in the same partition. Entries may be added concurrently, and are read when all have been added.
 type spool struct {
 	dir   string
 	level int // of the byte
-	parts [partitions]part
+	parts []part
 }
 
 type part struct {
-	mu     sync.Mutex
-	buffer []byte
-	file   *os.File // what did not fit into the buffer; nil if all did
+	mu      sync.Mutex
+	entries int64
+	buffer  []byte
+	file    *os.File // what did not fit into the buffer; nil if all did
 }
 
-// newSpool returns a spool whose buffers take memory bytes in all.
-func newSpool(dir string, level int, memory int64) *spool {
-	s := &spool{dir: dir, level: level}
-	each := max(int(memory/partitions)/entrySize, 1) * entrySize
+// newSpool returns a spool of so many parts whose buffers take memory bytes in all.
+func newSpool(dir string, level, parts int, memory int64) *spool {
+	s := &spool{dir: dir, level: level, parts: make([]part, parts)}
+	each := max(int(memory)/parts/entrySize, 1) * entrySize
 	for i := range s.parts {
 		s.parts[i].buffer = make([]byte, 0, each)
 	}
@@ -81,9 +82,10 @@ func newSpool(dir string, level int, memory int64) *spool {
 }
 
 func (s *spool) add(e entry) error {
-	p := &s.parts[e.hash[s.level]]
+	p := &s.parts[int(e.hash[s.level])%len(s.parts)]
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.entries++
 	p.buffer = append(p.buffer, e.hash[:]...)
 	p.buffer = binary.LittleEndian.AppendUint64(p.buffer, uint64(e.place))
 	if len(p.buffer)+entrySize <= cap(p.buffer) {

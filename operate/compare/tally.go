@@ -50,10 +50,12 @@ func (t *tally) compare(s *spool) (err error) {
 	return nil
 }
 
-// split counts a partition in parts. Each level has half the memory for its buffers that the one above has.
+// split counts a partition in parts, as few as are likely to do. Each level has half the memory for its buffers that the one
+// above has.
 func (t *tally) split(p *part, level int) error {
 	t.splits++
-	s := newSpool(t.dir, level, t.memory/3>>level)
+	parts := min(2+2*p.entries/int64(t.most), maxParts)
+	s := newSpool(t.dir, level, int(parts), t.memory/3>>level)
 	if err := p.each(s.add); err != nil {
 		return errors.Join(err, s.close())
 	}

@@ -40,7 +40,7 @@ func TestTally_CountsInBoundedMemory(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(3, 4))
 			base := heap()
-			s := newSpool(t.TempDir(), 0, memory/4)
+			s := newSpool(t.TempDir(), 0, maxParts, memory/4)
 			want := make(map[Hash][2]int64)
 			for n := range records {
 				h := hashOf(r.IntN(test.contents))
