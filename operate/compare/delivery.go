@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +49,10 @@ const (
 	ForeignObject = "objects that the daemon does not write"
 )
 
+// errorFolders are the error-output-types of Firehose for S3 (Amazon Data Firehose, "Understand custom prefixes for Amazon S3
+// objects"), and our own.
+var errorFolders = []record.OutputType{record.ProcessingFailed, record.FormatConversionFailed, record.PostgresFailed}
+
 // reason says why an object is left out, by its key and size; it is empty for data.
 func (d Delivery) reason(key string, size int64) string {
 	for _, prefix := range d.Aside {
@@ -63,8 +68,7 @@ func (d Delivery) reason(key string, size int64) string {
 	}
 	for folder := range strings.SplitSeq(strings.TrimPrefix(key, d.Prefix), "/") {
 		switch {
-		// Amazon Data Firehose, "Understand custom prefixes for Amazon S3 objects": the error-output-types of deliveries to S3.
-		case folder == string(record.ProcessingFailed) || folder == string(record.FormatConversionFailed):
+		case slices.Contains(errorFolders, record.OutputType(folder)):
 			return ErrorObject
 		// Hive and Spark do not read such files and folders; a folder with an equals sign is a partition.
 		case strings.HasPrefix(folder, "_") && !strings.Contains(folder, "="), strings.HasPrefix(folder, "."):

@@ -293,7 +293,7 @@ func (s *Side) write(b *strings.Builder, name string) {
 }
 
 func (f *Finding) write(b *strings.Builder) {
-	fmt.Fprintf(b, "FINDING   %-17s  %d records, with %d different contents\n", f.Kind, f.Records, f.Contents)
+	fmt.Fprintf(b, "FINDING   %-17s  %d records (%d different)\n", f.Kind, f.Records, f.Contents)
 	for _, e := range f.Examples {
 		fmt.Fprintf(b, "          %s: %d in theirs, %d in ours\n", e.Hash, e.Theirs, e.Ours)
 		for _, p := range e.Positions {

@@ -71,7 +71,7 @@ type part struct {
 	file    *os.File // what did not fit into the buffer; nil if all did
 }
 
-// newSpool returns a spool of so many parts whose buffers take memory bytes in all.
+// newSpool returns a spool of the given number of parts, whose buffers take memory bytes in all.
 func newSpool(dir string, level, parts int, memory int64) *spool {
 	s := &spool{dir: dir, level: level, parts: make([]part, parts)}
 	each := max(int(memory)/parts/entrySize, 1) * entrySize
