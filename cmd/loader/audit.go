@@ -9,7 +9,10 @@ import (
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/loader/iceberg/care"
+	database "aws-streaming-pipeline/loader/postgres/care"
+	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/table"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 const auditUsage = `audit [--table URI] [--from T] [--to T] [--json] [--strict]
@@ -71,6 +74,9 @@ type audited struct {
 }
 
 func (s *site) audit(ctx context.Context, uri table.URI, from, to command.Moment) (a audited, err error) {
+	if !uri.Iceberg() {
+		return s.auditPostgres(ctx, uri, from, to)
+	}
 	t, err := s.openIceberg(ctx, uri)
 	if err != nil {
 		return a, err
@@ -80,4 +86,40 @@ func (s *site) audit(ctx context.Context, uri table.URI, from, to command.Moment
 		return a, err
 	}
 	return audited{r, r.WriteText, r.Sound, len(r.Warnings)}, nil
+}
+
+func (s *site) auditPostgres(ctx context.Context, uri table.URI, from, to command.Moment) (a audited, err error) {
+	of, err := s.database(ctx, uri, from, to)
+	if err != nil {
+		return a, err
+	}
+	r, err := database.Audit(ctx, of)
+	if err != nil {
+		return a, err
+	}
+	return audited{r, r.WriteText, r.Sound, len(r.Warnings)}, nil
+}
+
+// database is what the commands for a table in PostgreSQL work on.
+func (s *site) database(ctx context.Context, uri table.URI, from, to command.Moment) (*database.Site, error) {
+	connector, err := s.connector(uri)
+	if err != nil {
+		return nil, err
+	}
+	prefixes, zone, err := s.cfg.ErrorPrefixes()
+	if err != nil {
+		return nil, err
+	}
+	definition, err := s.definition(ctx, uri.String())
+	if err != nil {
+		return nil, err
+	}
+	return &database.Site{
+		Window: s.window(uri, from, to), Outbox: s.store, Application: s.cfg.Application, Table: uri, Key: s.cfg.KeyColumns(), Definition: definition,
+		Connect: connector.Connect,
+		ErrorKey: func(batch string, arrival time.Time, part int) string {
+			begun, _ := layout.BatchTime(batch)
+			return layout.RefusedFile(prefixes(batch, record.PostgresFailed, arrival)+s.cfg.Stream, begun.In(zone), batch, part).Key()
+		},
+	}, nil
 }

@@ -68,6 +68,9 @@ var errNoTable = errors.New("the table does not exist")
 
 // identity is the UUID of the table of that name now.
 func (s *site) identity(ctx context.Context, uri table.URI) (string, error) {
+	if !uri.Iceberg() {
+		return s.identityInPostgres(ctx, uri)
+	}
 	to, err := s.openIceberg(ctx, uri)
 	if err != nil {
 		return "", err
@@ -80,4 +83,21 @@ func (s *site) identity(ctx context.Context, uri table.URI) (string, error) {
 		return "", err
 	}
 	return t.Metadata().TableUUID().String(), nil
+}
+
+func (s *site) identityInPostgres(ctx context.Context, uri table.URI) (string, error) {
+	of, err := s.database(ctx, uri, command.Moment{}, command.Moment{})
+	if err != nil {
+		return "", err
+	}
+	uuid, exists, err := of.Identity(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case !exists:
+		return "", errNoTable
+	case uuid == "":
+		return "that the loader is about to give it", nil
+	}
+	return uuid, nil
 }

@@ -11,6 +11,7 @@ import (
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/iceberg/care"
+	database "aws-streaming-pipeline/loader/postgres/care"
 	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -47,8 +48,31 @@ func reloadBatches(ctx context.Context, args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		return s.reloadIceberg(ctx, uri, from, *apply, out)
+		if uri.Iceberg() {
+			return s.reloadIceberg(ctx, uri, from, *apply, out)
+		}
+		return s.reloadPostgres(ctx, uri, from, *apply, out)
 	})
+}
+
+func (s *site) reloadPostgres(ctx context.Context, uri table.URI, from command.Moment, apply bool, out io.Writer) error {
+	of, err := s.database(ctx, uri, from, command.Moment{Time: time.Now()})
+	if err != nil {
+		return err
+	}
+	to, err := s.openPostgres(ctx, uri, 0) // the outbox has forgotten the batches: nothing is to be waited for
+	if err != nil {
+		return err
+	}
+	r, err := database.Reload(ctx, of, func(ctx context.Context) (loader.State, error) { return s.load(ctx, to) }, apply)
+	fmt.Fprintf(out, "%s %d batches with %d files and %d rows\n", did(apply), r.Batches, r.Files, r.Rows)
+	for _, id := range r.Partial {
+		fmt.Fprintf(out, "batch %s is left alone: some of its rows are in the table, and others are not; see \"loader audit\"\n", id)
+	}
+	if r.Unfit > 0 {
+		fmt.Fprintf(out, "%d batches are left alone because the table cannot take them, the first: %s\n", r.Unfit, r.Reason)
+	}
+	return err
 }
 
 func (s *site) reloadIceberg(ctx context.Context, uri table.URI, from command.Moment, apply bool, out io.Writer) error {

@@ -129,12 +129,19 @@ func withStore(t *testing.T, file string, f func(*local.Store)) {
 // publish commits a batch of one file and marks it published.
 func publish(t *testing.T, store *local.Store, d table.Definition) checkpoint.Batch {
 	t.Helper()
+	return publishFile(t, store, d, "batch-one", checkpoint.File{Bucket: "bucket", Key: "data/one.parquet", Rows: 1, Bytes: 1000}, lake)
+}
+
+// publishFile commits a batch of a file for tables, of which one is described, and marks it published.
+func publishFile(t *testing.T, store *local.Store, d table.Definition, id string, file checkpoint.File, tables ...string) checkpoint.Batch {
+	t.Helper()
 	day := time.Now().Unix() / 86400
 	description, err := json.Marshal(table.Description{UUID: d.UUID, Schema: d.Schema, Spec: d.Spec.ID,
 		Partition: [][]byte{{byte(day), byte(day >> 8), byte(day >> 16), byte(day >> 24)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	file.Table = description
 	ctx := t.Context()
 	if err := store.CreateLeases(ctx, []checkpoint.Lease{{Shard: "s", Checkpoint: checkpoint.TrimHorizon}}); err != nil {
 		t.Fatal(err)
@@ -143,9 +150,9 @@ func publish(t *testing.T, store *local.Store, d table.Definition) checkpoint.Ba
 	if err == nil {
 		row, err = store.Acquire(ctx, row, "w")
 	}
-	b := checkpoint.Batch{ID: "batch-one", Worker: "w", Tables: []string{lake},
-		Ranges: []checkpoint.Range{{Shard: "s", Start: row.Checkpoint, End: "1", LeaseOwner: "w", LeaseCounter: row.Counter, Records: 1}},
-		Files:  []checkpoint.File{{Bucket: "bucket", Key: "data/one.parquet", Rows: 1, Bytes: 1000, Table: description}}}
+	b := checkpoint.Batch{ID: id, Worker: "w", Tables: tables,
+		Ranges: []checkpoint.Range{{Shard: "s", Start: row.Checkpoint, End: "1", LeaseOwner: "w", LeaseCounter: row.Counter, Records: file.Rows}},
+		Files:  []checkpoint.File{file}}
 	if err == nil {
 		err = store.Commit(ctx, b)
 	}
