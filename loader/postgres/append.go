@@ -58,10 +58,9 @@ type write struct {
 	counts   []count         // by batch
 	known    map[string]bool // partitions; nil if none are made
 
-	session *session
-	fence   *fence
-	// before is what the next message begins with: what becomes of the savepoint before it.
-	before string
+	session   *session
+	fence     *fence
+	savepoint savepoint
 	// records writes the refused rows.
 	records *recorder
 }
@@ -90,7 +89,7 @@ func (w *write) run(ctx context.Context) (err error) {
 	clear(w.counts)
 	w.fence = &fence{d: w.d, process: process}
 	defer w.fence.watch(ctx)()
-	if w.before, err = "SAVEPOINT rows; ", w.stage(ctx); err != nil {
+	if w.savepoint, err = noSavepoint, w.stage(ctx); err != nil {
 		return err
 	}
 	w.records = &recorder{w: w}

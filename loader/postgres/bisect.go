@@ -63,20 +63,38 @@ func (w *write) try(ctx context.Context, c *chunk, from, to int) (at int, err er
 	defer w.fence.end()
 	tuples := io.MultiReader(strings.NewReader(copyHeader), bytes.NewReader(c.part(from, to)), strings.NewReader(copyTrailer))
 	if len(w.d.Key) == 0 {
-		_, err = w.session.conn.PgConn().CopyFrom(ctx, tuples, w.before+"COPY "+w.d.relation(w.d.ddl.Name)+" ("+w.plan.names+") FROM STDIN (FORMAT binary)")
+		_, err = w.session.conn.PgConn().CopyFrom(ctx, tuples, w.savepoint.next()+"COPY "+w.d.relation(w.d.ddl.Name)+" ("+w.plan.names+") FROM STDIN (FORMAT binary)")
 	} else {
-		_, err = w.session.conn.PgConn().CopyFrom(ctx, tuples, w.before+"TRUNCATE "+staged+"; COPY "+staged+" ("+w.plan.names+") FROM STDIN (FORMAT binary)")
+		_, err = w.session.conn.PgConn().CopyFrom(ctx, tuples, w.savepoint.next()+"TRUNCATE "+staged+"; COPY "+staged+" ("+w.plan.names+") FROM STDIN (FORMAT binary)")
 	}
 	at = lineOf(err)
 	if err == nil && len(w.d.Key) > 0 {
 		_, err = w.session.run(ctx, w.upsert())
 	}
-	if err == nil {
-		w.before = "RELEASE SAVEPOINT rows; SAVEPOINT rows; "
-	} else {
-		w.before = "ROLLBACK TO SAVEPOINT rows; "
+	if w.savepoint = rowsTaken; err != nil {
+		w.savepoint = rowsRefused
 	}
 	return at, err
+}
+
+// savepoint is what has become of the rows that were sent last. What follows from it is part of the next message, so it takes no time
+// of its own.
+type savepoint int
+
+const (
+	noSavepoint savepoint = iota
+	rowsTaken
+	rowsRefused
+)
+
+// next are the statements before further rows.
+func (s savepoint) next() string {
+	return [...]string{"SAVEPOINT rows; ", "RELEASE SAVEPOINT rows; SAVEPOINT rows; ", "ROLLBACK TO SAVEPOINT rows; "}[s]
+}
+
+// end are the statements before anything else, which then stays whatever becomes of further rows.
+func (s savepoint) end() string {
+	return [...]string{"", "RELEASE SAVEPOINT rows; ", "ROLLBACK TO SAVEPOINT rows; RELEASE SAVEPOINT rows; "}[s]
 }
 
 // staged has the rows of a table with a key before they replace others.

@@ -26,7 +26,13 @@ func (s *state) define(previous *table.Definition) {
 			had[member] = true
 		}
 	}
-	whole := s.whole()
+	first := func(c *column) string {
+		if member, ok := known[c.number]; ok {
+			return member
+		}
+		return c.name
+	}
+	whole := s.d.Schema == nil && slices.ContainsFunc(s.columns, func(c column) bool { return first(&c) == pgddl.RecordColumn && c.typ.isJSON() })
 	now := make(map[string]bool)
 	for i := range s.columns { // by number: of two columns, one member fills the older
 		c := &s.columns[i]
@@ -49,10 +55,10 @@ func (s *state) define(previous *table.Definition) {
 
 // whole reports whether a column has the whole record, and others have none of its members.
 func (s *state) whole() bool {
-	return s.d.Schema == nil && slices.ContainsFunc(s.columns, func(c column) bool {
-		return c.name == pgddl.RecordColumn && c.typ.supported() && (c.typ.form == formJSON || c.typ.form == formJSONB)
-	})
+	return s.d.Schema == nil && slices.ContainsFunc(s.columns, func(c column) bool { return c.member == pgddl.RecordColumn && c.typ.isJSON() })
 }
+
+func (t *columnType) isJSON() bool { return t.form == formJSON || t.form == formJSONB }
 
 // memberOf returns the member that fills a column because of its name. A column with a default that SCHEMA does not name is the
 // owner's, such as a serial number.

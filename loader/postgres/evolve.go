@@ -116,8 +116,9 @@ func widens(has, want *table.Column) bool {
 // digits needs no rewriting (PostgreSQL manual, "ALTER TABLE", Notes).
 const rewritten = 64
 
-// change returns the action of ALTER TABLE that a wanted column takes; empty for none. ok is false if the table cannot have it.
-func (s *state) change(want table.Column) (action string, ok bool) {
+// change returns the action of ALTER TABLE that a wanted column takes; empty for none. ok is false if the table cannot have it. small says
+// that the table may be rewritten.
+func (s *state) change(want table.Column, small bool) (action string, ok bool) {
 	typ, ok := sqlType(&want)
 	if !ok || want.Member == "" || pgddl.BadName(want.Name) != nil {
 		return "", false
@@ -137,7 +138,7 @@ func (s *state) change(want table.Column) (action string, ok bool) {
 	switch {
 	case widens(&want, &has), same(&has, &want):
 		return "", true
-	case !widens(&has, &want) || !strings.HasPrefix(has.Type, table.Decimal) && s.megabytes > rewritten:
+	case !widens(&has, &want) || !strings.HasPrefix(has.Type, table.Decimal) && !small:
 		return "", false
 	}
 	return "ALTER COLUMN " + pgddl.Quote(has.Name) + " TYPE " + typ, true
@@ -155,10 +156,14 @@ func (s *state) Evolve(ctx context.Context, wanted []table.Column) (changed bool
 	if !s.d.Evolve || !s.owned {
 		return false, wanted, nil
 	}
+	small, err := s.small(ctx)
+	if err != nil {
+		return false, nil, fmt.Errorf("change table %s: %w", s.d.Name(), err)
+	}
 	var actions []string
 	names := make(map[string]bool)
 	for _, w := range wanted {
-		action, ok := s.change(w)
+		action, ok := s.change(w, small)
 		if ok = ok && !names[w.Name]; !ok {
 			refused = append(refused, w)
 		} else if action != "" {
@@ -176,6 +181,19 @@ func (s *state) Evolve(ctx context.Context, wanted []table.Column) (changed bool
 		return false, nil, fmt.Errorf("change table %s: %w", s.d.Name(), err)
 	}
 	return true, refused, nil
+}
+
+// small reports whether the table may be rewritten.
+func (s *state) small(ctx context.Context) (small bool, err error) {
+	session, err := s.d.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer session.close()
+	values, err := session.run(ctx, "BEGIN READ ONLY", session.settings(alterTimeout), fmt.Sprintf(
+		"SELECT sum(pg_catalog.pg_relation_size(relid)) <= %d FROM (SELECT %d::pg_catalog.oid AS relid UNION SELECT relid::pg_catalog.oid FROM pg_catalog.pg_partition_tree(%[2]d)) AS parts",
+		rewritten<<20, s.oid), "ROLLBACK")
+	return err == nil && values[0] == "t", err
 }
 
 const tooManyColumns = "54011"

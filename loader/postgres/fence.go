@@ -61,7 +61,7 @@ func (f *fence) endOthers(ctx context.Context) error {
 	_, err = s.run(ctx, fmt.Sprintf(`SELECT pg_catalog.pg_terminate_backend(a.pid)
 FROM pg_catalog.pg_locks l, pg_catalog.unnest(pg_catalog.pg_blocking_pids(l.pid)) AS b (pid) JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
 WHERE l.pid = %s AND NOT l.granted AND l.waitstart < pg_catalog.clock_timestamp() - interval '%d ms'
-AND a.usename = current_user AND a.application_name = %s`,
+AND a.usename = session_user AND a.application_name = %s`,
 		f.process, fenceAfter.Milliseconds(), pgddl.Literal(applicationName(f.d.Application, f.d.URI))))
 	return err
 }

@@ -33,8 +33,7 @@ type relation struct {
 	partitioned bool
 	days        []string
 	owned       bool // the role may change the table
-	megabytes   int64
-	last        int // the number of its newest column, dropped or not
+	last        int  // the number of its newest column, dropped or not
 }
 
 // column is a column of the table, and what fills it.
@@ -194,13 +193,12 @@ func (s *session) readRelation(ctx context.Context, r *relation) error {
 	var inserts, updates bool
 	err := s.conn.QueryRow(ctx, `SELECT c.oid, c.relkind::text, c.relpersistence::text, pg_catalog.pg_has_role(c.relowner, 'USAGE'),
 	pg_catalog.has_table_privilege(c.oid, 'INSERT'), pg_catalog.has_table_privilege(c.oid, 'UPDATE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'),
-	(SELECT coalesce(sum(pg_catalog.pg_relation_size(t.relid)), pg_catalog.pg_relation_size(c.oid)) / 1048576 FROM pg_catalog.pg_partition_tree(c.oid) t)::bigint,
 	EXISTS (SELECT FROM pg_catalog.pg_partitioned_table p JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (p.partattrs::int2[])
 		WHERE p.partrelid = c.oid AND p.partstrat = 'r' AND p.partnatts = 1 AND a.attname = $3),
 	ARRAY(SELECT p.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid WHERE i.inhparent = c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
 		pgx.QueryExecModeExec, s.d.ddl.Namespace, s.d.ddl.Name, schema.ArrivedAtColumn).
-		Scan(&r.oid, &kind, &persistence, &r.owned, &inserts, &updates, &r.megabytes, &r.partitioned, &r.days)
+		Scan(&r.oid, &kind, &persistence, &r.owned, &inserts, &updates, &r.partitioned, &r.days)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return errNoTable
@@ -222,9 +220,9 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 func (s *session) checkTables(ctx context.Context) error {
 	names := []string{pgddl.Tables, pgddl.Ledger, pgddl.Refused}
 	found, err := s.Query(ctx, `SELECT c.relname::text, pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'INSERT')
-	AND (c.relname = $3 OR pg_catalog.has_table_privilege(c.oid, 'UPDATE')) AND pg_catalog.has_table_privilege(c.oid, 'DELETE'), c.relpersistence = 'p'
+	AND pg_catalog.has_table_privilege(c.oid, CASE c.relname WHEN $3 THEN 'UPDATE' ELSE 'DELETE' END), c.relpersistence = 'p'
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = ANY ($2)`,
-		s.d.ddl.Namespace, names, pgddl.Refused)
+		s.d.ddl.Namespace, names, pgddl.Tables)
 	if err != nil {
 		return err
 	}
@@ -235,7 +233,7 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 		n++
 		switch {
 		case !usable:
-			return fmt.Errorf("the role may not use the loader's table %s: GRANT SELECT, INSERT, UPDATE, DELETE", name)
+			return fmt.Errorf("the role may not use the loader's table %s: GRANT SELECT and INSERT, UPDATE on %s, DELETE on the others", name, pgddl.Tables)
 		case !logged:
 			return fmt.Errorf("the loader's table %s is UNLOGGED, so a crash empties it: want a permanent table", name)
 		}

@@ -3,14 +3,18 @@ package postgres
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/record/table"
 )
 
-func gunzip(t *testing.T, packed []byte) []string {
+func gunzip(t testing.TB, packed []byte) []string {
 	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(packed))
 	if err != nil {
@@ -56,4 +60,57 @@ func TestTable_HasWholeRecordsWithoutASchema(t *testing.T) {
 	s.append(s.batch([]string{`{"a":1,"b":{"c":[]}}`, `{"zone":"x"}`}))
 	s.expect(`SELECT event_id, _arrived_at IS NOT NULL AS at, record FROM trips ORDER BY event_id`,
 		`{"event_id":"1","at":true,"record":{"a":1,"b":{"c":[]}}}`, `{"event_id":"2","at":true,"record":{"zone":"x"}}`)
+}
+
+// The loader needs few rights where somebody else has created the tables by the printed statements.
+func TestTable_NeedsFewRights(t *testing.T) {
+	eachServer(t, func(t *testing.T, server *emulator.PostgreSQLServer) {
+		for _, key := range []string{"", "n"} {
+			s := newStage(t, server, func(o *Options) {
+				withSchema(numbersSchema)(o)
+				o.Create = false
+				if key != "" {
+					o.Key = []string{key}
+				}
+				connect, role := o.Connect, "weak_"+o.URI.Namespace[0]
+				o.Connect = func(ctx context.Context) (*pgx.Conn, error) {
+					conn, err := connect(ctx)
+					if err == nil {
+						_, err = conn.Exec(ctx, "SET SESSION AUTHORIZATION "+role)
+					}
+					return conn, err
+				}
+			})
+			statements, err := s.to.ddl.Create()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, statement := range append(statements, s.to.ddl.LedgerTables()...) {
+				s.exec(statement)
+			}
+			role := "weak_" + s.to.URI.Namespace[0]
+			s.exec("CREATE ROLE " + role + " LOGIN; GRANT INSERT ON trips TO " + role + "; GRANT SELECT, INSERT, UPDATE ON pipeline_tables TO " + role + "; GRANT SELECT, INSERT, DELETE ON pipeline_ledger, pipeline_refused TO " + role)
+			if key != "" {
+				s.exec("GRANT SELECT, UPDATE ON trips TO " + role)
+			}
+			s.append(s.batch([]string{`{"n":1}`, `{"n":"x"}`}))
+			s.settle()
+			s.expect("SELECT n FROM trips", `{"n":1}`)
+			if changed, refused, err := s.load(nil).Evolve(t.Context(), []table.Column{{Name: "x", Member: "x", Type: "string"}}); changed || len(refused) != 1 || err != nil {
+				t.Errorf("changed %t, refused %v, error %v; want the column refused", changed, refused, err)
+			}
+		}
+	})
+}
+
+// What fills a column outlives its renaming, also that of the pipeline's own columns.
+func TestTable_FillsRenamedColumns(t *testing.T) {
+	s := newStage(t, newest(t), nil)
+	before := s.load(nil).Definition()
+	s.exec("ALTER TABLE trips RENAME record TO body; ALTER TABLE trips RENAME event_id TO id; ALTER TABLE trips RENAME _arrived_at TO at")
+	st := s.load(before)
+	if err := st.add(t, nil, s.batch([]string{`{"n":1}`})); err != nil {
+		t.Fatal(err)
+	}
+	s.expect("SELECT id, body, at IS NOT NULL AS at FROM trips", `{"id":"1","body":{"n":1},"at":true}`)
 }

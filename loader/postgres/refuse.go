@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -137,15 +138,13 @@ func (r *recorder) flush(ctx context.Context) error {
 	}
 	r.w.fence.begin()
 	defer r.w.fence.end()
-	tuples := io.MultiReader(strings.NewReader(copyHeader), strings.NewReader(string(r.tuples)), strings.NewReader(copyTrailer))
-	// The savepoint is over, so these rows stay whatever happens to the next ones.
-	end, _, _ := strings.Cut(r.w.before, "; SAVEPOINT")
-	_, err := r.w.session.conn.PgConn().CopyFrom(ctx, tuples, end+"; COPY "+r.w.d.relation(pgddl.Refused)+
+	tuples := io.MultiReader(strings.NewReader(copyHeader), bytes.NewReader(r.tuples), strings.NewReader(copyTrailer))
+	_, err := r.w.session.conn.PgConn().CopyFrom(ctx, tuples, r.w.savepoint.end()+"COPY "+r.w.d.relation(pgddl.Refused)+
 		" (application, relation, batch, file, number, event_id, arrived_at, sqlstate, line) FROM STDIN (FORMAT binary)")
 	if err != nil {
 		return fmt.Errorf("write refused rows: %w", err)
 	}
-	r.w.before = "SAVEPOINT rows; "
+	r.w.savepoint = noSavepoint
 	r.tuples = r.tuples[:0]
 	return nil
 }

@@ -64,7 +64,7 @@ func (b *bucket) put(_ context.Context, key string, content []byte) error {
 
 // stage is a table in a database of its own, with files for it.
 type stage struct {
-	t      *testing.T
+	t      testing.TB
 	server *emulator.PostgreSQLServer
 	to     *Table
 	bucket *bucket
@@ -72,7 +72,7 @@ type stage struct {
 	n      int64     // records so far
 }
 
-func newStage(t *testing.T, server *emulator.PostgreSQLServer, change func(*Options)) *stage {
+func newStage(t testing.TB, server *emulator.PostgreSQLServer, change func(*Options)) *stage {
 	t.Helper()
 	database := server.CreateDatabase(t)
 	uri, err := table.ParseURI("postgres://" + server.Address + "/" + database + "/trips")
@@ -140,6 +140,12 @@ func (s *stage) batch(files ...[]string) checkpoint.Batch {
 	}
 	b.Ranges = []checkpoint.Range{{Shard: "shardId-000000000000", Start: "TRIM_HORIZON", End: checkpoint.Position(fmt.Sprint(s.n)), Records: s.n, Last: fmt.Sprint(s.n)}}
 	return b
+}
+
+// again returns a batch under another id.
+func (s *stage) again(b checkpoint.Batch) []checkpoint.Batch {
+	b.ID = layout.NewBatchID()
+	return []checkpoint.Batch{b}
 }
 
 func (s *stage) load(previous *table.Definition) *state {
