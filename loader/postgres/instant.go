@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"bytes"
 	"math"
 
 	"aws-streaming-pipeline/loader/rows"
@@ -84,7 +83,7 @@ func (e *encoder) instant(text []byte) (micros int64, ok bool) {
 	e.scratch = append(e.scratch[:0], text...)
 	e.scratch[second], e.scratch[second+1] = '5', '9'
 	micros, ok = e.dates.Timestamp(e.scratch)
-	return micros + secondTime, ok
+	return micros + secondTime, ok && micros%secondTime == 0 // PostgreSQL's second 60 has no fraction
 }
 
 // unitDigits are the powers of ten from a unit to the microsecond; -1 if numbers are no times.
@@ -107,9 +106,9 @@ func (e *encoder) counted(f *schema.Field, v *rows.Value) (micros int64, ok bool
 
 // badTime is the fault of a text that is no date or timestamp: one that names a day that there is not, or something else.
 func badTime(t *columnType, text []byte) *fault {
-	isDate := len(text) >= 10 && text[4] == '-' && text[7] == '-'
+	isDate := (len(text) == 10 || len(text) > 10 && t.form != formDate) && text[4] == '-' && text[7] == '-'
 	for i := 0; isDate && i < 10; i++ {
-		isDate = i == 4 || i == 7 || bytes.IndexByte([]byte("0123456789"), text[i]) >= 0
+		isDate = i == 4 || i == 7 || text[i]-'0' <= 9
 	}
 	if isDate {
 		return &fault{datetimeOverflow, "date/time field value out of range"}
