@@ -35,7 +35,8 @@ const (
 	// Late cuts the client's connection. The server's stays open, and the request goes on at Planned.Release. Requests to cancel it
 	// are lost.
 	Late
-	// Double, at After, plays the client's transaction again on a connection of its own, and gives the client the second answer.
+	// Double, at After, plays the client's transaction again on a connection of its own, and gives the client the second answer, or
+	// the first if the second transaction failed before that request.
 	Double
 )
 

@@ -249,6 +249,20 @@ func TestProxy_DoublesATransaction(t *testing.T) {
 			t.Errorf("the connection does not go on: %v", err)
 		}
 		g.has(t, 13)
+
+		// Where the rows themselves cannot be there twice, the second transaction ends before COMMIT.
+		if _, err := g.direct.Exec(t.Context(), "TRUNCATE rows; CREATE UNIQUE INDEX ON rows ((1))"); err != nil {
+			t.Fatal(err)
+		}
+		doubled = g.proxy.Plan(pgproxy.Fault{Statement: commit, At: pgproxy.After, Then: pgproxy.Double})
+		batch := &pgx.Batch{}
+		batch.Queue("SELECT 1")
+		batch.Queue("COMMIT")
+		_, err := conn.Exec(t.Context(), "BEGIN; INSERT INTO rows VALUES (1)")
+		if err := errors.Join(err, conn.SendBatch(t.Context(), batch).Close()); err != nil || !doubled.Hit() {
+			t.Errorf("the write ends with %v", err)
+		}
+		g.has(t, 1)
 	})
 }
 

@@ -227,9 +227,9 @@ func (s *session) strike(p *Planned, r *request) bool {
 		close(p.happened)
 		return false
 	case Double:
-		answer := s.again(r)
+		answer, err := s.again(r)
 		close(p.happened)
-		return answer != nil && s.resume(answer)
+		return err == nil && s.resume(answer)
 	}
 	if p.fault.Then != Pass {
 		s.cutOff()
@@ -264,33 +264,42 @@ func (s *session) cut() {
 	s.await(func() bool { return false })
 }
 
-// again plays the transaction up to a request that was answered on another connection, and returns the answer to the request; nil
-// if there is none.
-func (s *session) again(r *request) []byte {
+// again plays the transaction up to a request that was answered on another connection, and returns the answer to the request: the
+// first one if the second transaction failed before.
+func (s *session) again(r *request) ([]byte, error) {
 	server, err := net.Dial("tcp", s.upstream)
-	if err != nil || !s.proxy.keep(server) {
-		return nil
+	if err != nil {
+		return nil, err
+	}
+	if !s.proxy.keep(server) {
+		return nil, errCutOff
 	}
 	defer s.proxy.drop(server)
 	played := slices.Concat(s.start, s.earlier.raw, s.transaction.raw)
 	s.proxy.sessions.Go(func() { _, _ = server.Write(played) }) // what does not arrive is not answered
 	in := bufio.NewReader(server)
-	skip := 1 + s.earlier.syncs + s.transaction.syncs - r.syncs
+	failed := false
+	for skip := 1 + s.earlier.syncs + s.transaction.syncs - r.syncs; skip > 0; {
+		m, err := readMessage(in)
+		if err != nil {
+			return nil, err
+		}
+		if m.kind() == 'Z' {
+			skip, failed = skip-1, m[5] == 'E'
+		}
+	}
 	var answer []byte
 	for {
 		m, err := readMessage(in)
-		switch {
-		case err != nil:
-			return nil
-		case skip == 0:
-			answer = append(answer, m...)
+		if err != nil {
+			return nil, err
 		}
-		if m.kind() != 'Z' {
+		if answer = append(answer, m...); m.kind() != 'Z' {
 			continue
 		}
-		if skip == 0 {
-			return answer
+		if failed {
+			return s.answer(), nil
 		}
-		skip--
+		return answer, nil
 	}
 }
