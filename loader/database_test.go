@@ -27,6 +27,7 @@ type database struct {
 	lost    string                              // a batch one of whose files is gone
 	writes  [][]string                          // the batches of each
 	loaded  map[string]time.Time                // by batch
+	refuses map[string]int64                    // rows, by batch
 	commits int64
 }
 
@@ -75,6 +76,9 @@ func (s *databaseState) Append(ctx context.Context, a loader.Addition) error {
 	s.d.commits++
 	return nil
 }
+
+// Refused implements loader.Refuser.
+func (s *databaseState) Refused(batch string) int64 { return s.d.refuses[batch] }
 
 // Settle implements loader.Settler.
 func (s *databaseState) Settle(_ context.Context, ids []string) (settled []string, err error) {
@@ -204,6 +208,7 @@ func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
 		s := newStage(t)
 		d := s.database()
 		d.lost = "b"
+		d.refuses = map[string]int64{"a": 2, "d": 1}
 		all := []checkpoint.Batch{s.write("a", 1), s.write("b", 1), s.write("c", 1)}
 		for _, b := range all {
 			s.publish(b)
@@ -233,9 +238,12 @@ func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
 		want = `
 			# HELP consumer_load_rows_total Rows of those files.
 			# TYPE consumer_load_rows_total counter
-			consumer_load_rows_total 4
+			consumer_load_rows_total{table="memory://trips"} 4
+			# HELP consumer_load_refused_rows_total Rows of those files that the table refused. They are in the error prefix.
+			# TYPE consumer_load_refused_rows_total counter
+			consumer_load_refused_rows_total{table="memory://trips"} 3
 		`
-		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "consumer_load_rows_total"); err != nil || len(l.Status().Stuck) > 0 {
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "consumer_load_rows_total", "consumer_load_refused_rows_total"); err != nil || len(l.Status().Stuck) > 0 {
 			t.Errorf("%v; stuck are %v, want none", err, l.Status().Stuck)
 		}
 	})

@@ -71,6 +71,12 @@ type Settler interface {
 	Settle(ctx context.Context, ids []string) (settled []string, err error)
 }
 
+// Refuser is implemented by a State of a table that may refuse rows, as a database does whose columns cannot hold a value.
+type Refuser interface {
+	// Refused returns how many rows of a batch were refused, so that they are not in the table. The state's ledger names the batch.
+	Refused(batch string) int64
+}
+
 // Bounded is implemented by a Destination that bounds the files of one write.
 type Bounded interface {
 	// MaxBytes is the size of the files of one write. A batch that exceeds it by itself is written alone.

@@ -15,11 +15,13 @@ type Metrics struct {
 	Batches    prometheus.Counter
 	Files      prometheus.Counter
 	Rows       prometheus.Counter
-	Bytes      prometheus.Counter
-	Lost       prometheus.Counter
-	Refused    prometheus.Gauge
-	Snapshots  prometheus.Gauge
-	Metadata   prometheus.Gauge
+	// RefusedRows are those of them that the table did not take.
+	RefusedRows prometheus.Counter
+	Bytes       prometheus.Counter
+	Lost        prometheus.Counter
+	Refused     prometheus.Gauge
+	Snapshots   prometheus.Gauge
+	Metadata    prometheus.Gauge
 }
 
 // Results of a write to the table.
@@ -53,10 +55,11 @@ func newMetrics(reg prometheus.Registerer, age func() float64) *Metrics {
 			Help: "Commits to the table by result: committed, conflict (the table had changed), unanswered, failed."}, []string{"result"})),
 		Seconds: register(reg, prometheus.NewHistogram(prometheus.HistogramOpts{Name: "consumer_load_commit_seconds",
 			Help: "Time of a commit to the table, with the writing of its manifests.", Buckets: prometheus.ExponentialBuckets(0.05, 2, 13)})),
-		Batches: counter("consumer_load_batches_total", "Batches that this loader has added to the table, as the table's ledger shows."),
-		Files:   counter("consumer_load_files_total", "Data files of those batches."),
-		Rows:    counter("consumer_load_rows_total", "Rows of those files."),
-		Bytes:   counter("consumer_load_bytes_total", "Bytes of those files."),
+		Batches:     counter("consumer_load_batches_total", "Batches that this loader has added to the table, as the table's ledger shows."),
+		Files:       counter("consumer_load_files_total", "Data files of those batches."),
+		Rows:        counter("consumer_load_rows_total", "Rows of those files."),
+		RefusedRows: counter("consumer_load_refused_rows_total", "Rows of those files that the table refused. They are in the error prefix."),
+		Bytes:       counter("consumer_load_bytes_total", "Bytes of those files."),
 		Lost: counter("consumer_load_lost_commits_total",
 			"Commits that the table no longer has, as after a standby without them was promoted, or a backup restored."),
 		Refused:   gauge("consumer_load_refused_columns", "Members of records that got no column of the table since this loader started; their values stay in _extra."),

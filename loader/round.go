@@ -95,7 +95,7 @@ func (l *Loader) look(ctx context.Context) (v view, err error) {
 	if err != nil {
 		return view{}, fmt.Errorf("read the outbox: %w", err)
 	}
-	l.counted(v.state.Ledger())
+	l.counted(v.state)
 	v.outbox = sortOut(l.name, v.state.Ledger(), r.batches, r.unknown)
 	l.looked(v)
 	return v, nil

@@ -173,9 +173,10 @@ func (l *Loader) wrote(a load, took time.Duration, err error) {
 	l.metrics.Seconds.Observe(took.Seconds())
 }
 
-// counted counts the batches of this loader's last write whose ids the ledger shows.
-func (l *Loader) counted(ledger []string) {
-	for _, id := range ledger {
+// counted counts the batches of this loader's last write whose ids the state's ledger shows.
+func (l *Loader) counted(state State) {
+	refuser, _ := state.(Refuser)
+	for _, id := range state.Ledger() {
 		t, ours := l.sent[id]
 		if !ours {
 			continue // written by another loader, or counted before
@@ -185,6 +186,9 @@ func (l *Loader) counted(ledger []string) {
 		l.metrics.Files.Add(float64(t.files))
 		l.metrics.Rows.Add(float64(t.rows))
 		l.metrics.Bytes.Add(float64(t.bytes))
+		if refuser != nil {
+			l.metrics.RefusedRows.Add(float64(refuser.Refused(id)))
+		}
 		l.change(func(s *Status) { s.Loaded++ })
 	}
 }

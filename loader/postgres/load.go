@@ -21,7 +21,7 @@ type state struct {
 	id string // of the state, as pipeline_tables has it
 
 	relation
-	ledger     []string
+	ledger     []ledgerRow
 	definition *table.Definition
 }
 
@@ -52,7 +52,22 @@ type column struct {
 }
 
 // Ledger implements loader.State.
-func (s *state) Ledger() []string { return slices.Clone(s.ledger) }
+func (s *state) Ledger() (batches []string) {
+	for _, row := range s.ledger {
+		batches = append(batches, row.Batch)
+	}
+	return batches
+}
+
+// Refused implements loader.Refuser.
+func (s *state) Refused(batch string) int64 {
+	for _, row := range s.ledger {
+		if row.Batch == batch {
+			return row.Refused
+		}
+	}
+	return 0
+}
 
 // Definition implements loader.State.
 func (s *state) Definition() *table.Definition { return s.definition }
@@ -154,9 +169,9 @@ func (s *session) readAll(ctx context.Context, previous *table.Definition) (*sta
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", pgddl.Tables, err)
 	}
-	found, err := s.Query(ctx, "SELECT batch FROM "+s.d.relation(pgddl.Ledger)+" WHERE "+st.mine())
+	found, err := s.Query(ctx, "SELECT batch, refused FROM "+s.d.relation(pgddl.Ledger)+" WHERE "+st.mine())
 	if err == nil {
-		st.ledger, err = pgx.CollectRows(found, pgx.RowTo[string])
+		st.ledger, err = pgx.CollectRows(found, pgx.RowToStructByName[ledgerRow])
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", pgddl.Ledger, err)

@@ -114,3 +114,13 @@ func TestTable_FillsRenamedColumns(t *testing.T) {
 	}
 	s.expect("SELECT id, body, at IS NOT NULL AS at FROM trips", `{"id":"1","body":{"n":1},"at":true}`)
 }
+
+func TestState_TellsHowManyRowsWereRefused(t *testing.T) {
+	s := newStage(t, newest(t), nil)
+	fair, foul := s.batch([]string{`{"n":1}`}), s.batch([]string{`{"n":2}`, `{"text":"a\u0000b"}`}, []string{`{"text":"\u0000"}`})
+	s.append(fair, foul)
+	st := s.load(nil)
+	if none, two, unknown := st.Refused(fair.ID), st.Refused(foul.ID), st.Refused("another"); none != 0 || two != 2 || unknown != 0 {
+		t.Errorf("refused are %d, %d and %d rows, want 0, 2 and 0", none, two, unknown)
+	}
+}

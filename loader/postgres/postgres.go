@@ -74,6 +74,7 @@ var (
 	_ loader.Destination = (*Table)(nil)
 	_ loader.Bounded     = (*Table)(nil)
 	_ loader.Settler     = (*state)(nil)
+	_ loader.Refuser     = (*state)(nil)
 )
 
 // New returns a table. It makes no calls before Load.

@@ -41,19 +41,19 @@ func (s *state) Settle(ctx context.Context, ids []string) (settled []string, err
 	return settled, nil
 }
 
-// dueBatch is a row of the ledger.
-type dueBatch struct {
+// ledgerRow is a row of the ledger.
+type ledgerRow struct {
 	Batch   string `db:"batch"`
 	Refused int64  `db:"refused"`
 }
 
-func (s *session) due(ctx context.Context, st *state, ids []string) ([]dueBatch, error) {
+func (s *session) due(ctx context.Context, st *state, ids []string) ([]ledgerRow, error) {
 	found, err := s.Query(ctx, fmt.Sprintf("SELECT batch, refused FROM %s WHERE %s AND batch = ANY ($1) AND loaded_at <= pg_catalog.clock_timestamp() - interval '%d ms' ORDER BY batch",
 		s.d.relation(pgddl.Ledger), st.mine(), s.d.Failover.Milliseconds()), ids)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(found, pgx.RowToStructByName[dueBatch])
+	return pgx.CollectRows(found, pgx.RowToStructByName[ledgerRow])
 }
 
 // maxErrorObject bounds the lines of an error object, which are held in memory.
