@@ -130,6 +130,14 @@ var alarmCases = map[string]struct{ raised, quiet []planted }{
 		raised: []planted{{"consumer_table_oldest_seconds Maximum": {901, 901}}},
 		quiet:  []planted{{"consumer_table_oldest_seconds Maximum": {901, 10}}, {}},
 	},
+	"-consumer-table-refused": {
+		raised: []planted{{"consumer_load_refused_rows_total Sum": {1}}},
+		quiet:  []planted{{"consumer_load_refused_rows_total Sum": {1, 0}}, {}},
+	},
+	"-consumer-table-lost": {
+		raised: []planted{{"consumer_load_lost_commits_total Sum": {2}}},
+		quiet:  []planted{{"consumer_load_lost_commits_total Sum": {2, 0}}, {}},
+	},
 	"-consumer-retention": {
 		raised: []planted{{"consumer_retention_used_ratio Maximum": {0.51}}},
 		quiet:  []planted{{"consumer_retention_used_ratio Maximum": {0.5}}, {}},

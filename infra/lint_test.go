@@ -30,6 +30,8 @@ type finding struct {
 // explained lists findings that are not faults, each with its reason. An entry without a finding is a fault.
 var explained = []struct{ template, rule, resource, reason string }{
 	{"consumer-ecs", "E3047", "ConsumerTask", "it pairs each CPU with each memory of a mapping, and both are taken from one row: TestTaskSizes_AreThoseOfFargate"},
+	{"consumer-ecs", "E1150", "SecurityGroup", "the rule that names the database's group is there only if the parameter is not empty"},
+	{"consumer-ecs", "W2509", "PostgresSecret", "it is the ARN of a secret, and no secret itself"},
 	{"", "I9001", "", "it reports properties whose change replaces the resource; names are never changed"},
 }
 

@@ -1,6 +1,7 @@
 package infra_test
 
 import (
+	"cmp"
 	"fmt"
 	"go/ast"
 	"maps"
@@ -230,15 +231,20 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 		t.Errorf("FAN_OUT_CONSUMER is %s, not the ARN of the consumer that the stack registers", named)
 	}
 	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
-	for _, table := range []struct{ uri, location string }{
-		{"", ""}, {"glue://lake/trips", ""}, {"glue://lake/trips", "s3://warehouse/lake/trips"}, {"s3://warehouse/lake/trips", ""},
-		{"rest://catalog.example/v1/lake.trips", "s3://warehouse/lake/trips"},
+	for _, table := range []struct{ uri, location, secret, auth string }{
+		{}, {uri: "glue://lake/trips"}, {uri: "glue://lake/trips", location: "s3://warehouse/lake/trips"}, {uri: "s3://warehouse/lake/trips"},
+		{uri: "rest://catalog.example/v1/lake.trips", location: "s3://warehouse/lake/trips"},
 	} {
-		values["Table"], values["TableLocation"] = table.uri, table.location
+		values["Table"], values["TableLocation"], values["DatabaseResourceId"] = table.uri, table.location, ""
+		values["PostgresSecret"], values["PostgresAuth"], values["PostgresUser"] = table.secret, cmp.Or(table.auth, "password"), ""
+		if table.auth != "" {
+			values["PostgresUser"] = "loader"
+		}
 		role := inForce(t, tpl, "ConsumerRole", values)
 		cfg := consumer.Defaults()
 		cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
 		cfg.Schema, cfg.SchemaRegistry, cfg.TableConfig.Table, cfg.TableLocation = "s3://deployment/schema/trips.json", "glue", table.uri, table.location
+		cfg.PostgresSecret, cfg.PostgresAuth, cfg.PostgresUser = values["PostgresSecret"], values["PostgresAuth"], values["PostgresUser"]
 		// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
 		want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 		var needed []iam.Policy
@@ -265,12 +271,53 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 			}
 		}
 		sameActions(t, "ConsumerRole with table "+table.uri, role.Actions(), want)
-		for _, other := range []string{"arn:aws:glue:eu-west-1:123456789012:table/lake/fares", "arn:aws:s3:::warehouse/lake/fares/metadata/v1.metadata.json"} {
-			for _, action := range []string{"glue:UpdateTable", "s3:PutObject"} {
+		for _, other := range []string{
+			"arn:aws:glue:eu-west-1:123456789012:table/lake/fares", "arn:aws:s3:::warehouse/lake/fares/metadata/v1.metadata.json",
+			"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf", "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-1/admin",
+		} {
+			for _, action := range []string{"glue:UpdateTable", "s3:PutObject", "secretsmanager:GetSecretValue", "rds-db:connect"} {
 				if role.Allows(iam.Need{Action: action, Resource: other}) {
 					t.Errorf("table %q: the role allows %s on %s", table.uri, action, other)
 				}
 			}
+		}
+	}
+}
+
+// Tasks reach the database at its port: in its security group if one is named, and otherwise at private addresses. Without a
+// database they reach AWS alone.
+func TestSecurityGroup_LetsOutToTheDatabase(t *testing.T) {
+	tpl := load(t, "consumer-ecs")
+	for _, c := range []struct {
+		table, group string
+		want         []string
+	}{
+		{"", "", nil},
+		{"glue://lake/trips", "sg-1", nil},
+		{"postgres://db.example.com/lake/trips", "sg-1", []string{"5432 sg-1"}},
+		{"glue://lake/trips,postgres://db.example.com/lake/trips", "", []string{"5432 10.0.0.0/8", "5432 172.16.0.0/12", "5432 192.168.0.0/16", "5432 100.64.0.0/10"}},
+	} {
+		values := map[string]string{"Table": c.table, "DatabaseSecurityGroup": c.group, "DatabasePort": "5432"}
+		var got []string
+		for _, rule := range list(tpl.resources["SecurityGroup"].properties["SecurityGroupEgress"]) {
+			if choice := list(asNode(rule)["Fn::If"]); len(choice) == 3 {
+				if !holds(t, node{"Condition": choice[0]}, values) {
+					continue
+				}
+				rule = choice[1]
+			}
+			r := asNode(rule)
+			if r["IpProtocol"] != "tcp" || !reflect.DeepEqual(r["FromPort"], r["ToPort"]) {
+				t.Errorf("rule %v is not one port", r)
+			}
+			to := r["CidrIp"]
+			if to == nil {
+				to = resolve(t, r["DestinationSecurityGroupId"], values)
+			}
+			got = append(got, resolve(t, r["FromPort"], values)+" "+text(to))
+		}
+		if want := append([]string{"443 0.0.0.0/0"}, c.want...); !slices.Equal(got, want) {
+			t.Errorf("table %q, group %q: tasks reach %q, want %q", c.table, c.group, got, want)
 		}
 	}
 }
@@ -306,6 +353,12 @@ func holds(t *testing.T, condition node, values map[string]string) bool {
 	t.Helper()
 	if not := list(condition["Fn::Not"]); len(not) == 1 && not[0] != nil {
 		return !holds(t, asNode(not[0]), values)
+	}
+	if all := list(condition["Fn::And"]); len(all) == 2 {
+		return holds(t, asNode(all[0]), values) && holds(t, asNode(all[1]), values)
+	}
+	if name, ok := condition["Condition"].(string); ok {
+		return holds(t, load(t, "consumer-ecs").conditions[name], values)
 	}
 	pair := list(condition["Fn::Equals"])
 	if len(pair) != 2 {
@@ -354,6 +407,12 @@ func resolve(t *testing.T, v any, values map[string]string) string {
 			}
 			return value
 		})
+	case n["Fn::If"] != nil:
+		choice := list(n["Fn::If"])
+		if holds(t, node{"Condition": choice[0]}, values) {
+			return resolve(t, choice[1], values)
+		}
+		return resolve(t, choice[2], values)
 	case n["Fn::Select"] != nil:
 		arguments := list(n["Fn::Select"])
 		split := list(asNode(arguments[1])["Fn::Split"])

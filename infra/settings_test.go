@@ -124,7 +124,10 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 		if !ok || tpl.parameters[parameter]["AllowedValues"] == nil {
 			continue
 		}
-		switch name { // some settings are for one format only
+		switch name { // some settings are for one format or kind of table only
+		case "POSTGRES_AUTH", "POSTGRES_TLS", "POSTGRES_UNIQUE", "POSTGRES_PARTITION":
+			t.Setenv("FORMAT", "jsonl")
+			t.Setenv("TABLE", "postgres://db.example.com/lake/trips")
 		case "APPEND_DELIMITER":
 			t.Setenv("FORMAT", "firehose")
 		case "PARQUET_ENCODING":

@@ -34,16 +34,25 @@ var inStack = map[string]ofStack{
 	"COMPRESSION":    {pattern: `^[a-z0-9-]{0,16}$`, constraint: "A compression that the daemon knows, such as none, gzip or zstd, or nothing."},
 	"FILE_EXTENSION": {pattern: `^([.][0-9a-z!_.*'()-]{1,127})?$`, constraint: "An extension such as .json.gz, or nothing."},
 	"TABLE": {
-		pattern:    `^(glue://[a-z0-9_]+/[a-z0-9_]+|s3://[a-z0-9.-]+/[^ ]+|rest://[^ ]+)?$`,
-		constraint: "A table such as glue://lake/trips, or nothing.",
-		note:       "It adds the loader to the task. Files go to the bucket of the stack, so it cannot be in a table bucket.",
+		pattern:    `^((glue://[a-z0-9_]+/[a-z0-9_]+|s3://[a-z0-9.-]+/[^ ,]+|rest://[^ ,]+)(,postgres://[^/ ,@]+/[A-Za-z0-9_$]+/[A-Za-z0-9_$.]+)?|postgres://[^/ ,@]+/[A-Za-z0-9_$]+/[A-Za-z0-9_$.]+)?$`,
+		constraint: "A table such as glue://lake/trips or postgres://db.example.com/lake/public.trips, or both in this order, separated by a comma, or nothing.",
+		note:       "An Iceberg table comes first. It adds the loader to the task. Files go to the bucket of the stack, so it cannot be in a table bucket.",
 	},
 	"TABLE_PARTITION": {pattern: `^.{0,512}$`, constraint: "Transforms of columns, at most 512 characters."},
 	"TABLE_LOCATION":  {pattern: `^(s3://[a-z0-9.-]+(/[^/ ]+)+/?)?$`, constraint: "s3://bucket/prefix, or nothing."},
 	"TABLE_WAREHOUSE": {pattern: `^[^ ]{0,512}$`, constraint: "A name without spaces, or nothing."},
 	"TABLE_SNAPSHOTS": {max: "100000"},
-	"POSTGRES_USER":   {pattern: `^[^ ]{0,63}$`, constraint: "A name of at most 63 characters without spaces, or nothing."},
-	"POSTGRES_KEY":    {pattern: `^([^ ,]+(,[^ ,]+)*)?$`, constraint: "Names of columns, separated by commas, or nothing."},
+	"POSTGRES_SECRET": {
+		pattern:    `^(arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$`,
+		constraint: "The ARN of a secret, or nothing.",
+		note:       "The loader reads it for each connection, by the task's role, so that it may be rotated.",
+	},
+	"POSTGRES_USER": {pattern: `^[A-Za-z0-9_$.@-]{0,63}$`, constraint: "A user of at most 63 characters, or nothing."},
+	"POSTGRES_CA_FILE": {
+		pattern: `^(/[^ ]+)?$`, constraint: "A path in the image, or nothing.",
+		note: "The image has those of public authorities: infra/README.md shows how to add those of Amazon RDS.",
+	},
+	"POSTGRES_KEY": {pattern: `^([^ ,]+(,[^ ,]+)*)?$`, constraint: "Names of columns, separated by commas, or nothing."},
 	"SCHEMA": {
 		pattern: `^((s3://[a-z0-9.-]+)?/.+)?$`, constraint: "A path of the image, s3://bucket/key, or nothing.",
 		note: "The daemon may read what is under schema/ of the deployment bucket, where the deploy script puts trips.json.",
@@ -105,8 +114,8 @@ func template(present []byte) ([]byte, error) {
 // The settings that both daemon and loader use: those of tables that the daemon also uses, and those of others that the loader
 // also uses.
 var (
-	sharedWithDaemon = []string{"TABLE", "LOAD_INTERVAL"}
-	sharedWithLoader = []string{"MANIFEST_PREFIX", "FORMAT", "SCHEMA", "SHUTDOWN_GRACE", "LOG_LEVEL"}
+	sharedWithDaemon = []string{"TABLE", "LOAD_INTERVAL", "POSTGRES_FAILOVER_WINDOW"}
+	sharedWithLoader = []string{"ERROR_PREFIX", "MANIFEST_PREFIX", "TIME_ZONE", "FORMAT", "SCHEMA", "SHUTDOWN_GRACE", "LOG_LEVEL"}
 )
 
 // isSet says that a template names a variable: among those of a container, or among those that it leaves alone.
