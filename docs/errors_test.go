@@ -61,7 +61,7 @@ func TestErrorCodes_AreThoseOfTheProgram(t *testing.T) {
 		documented[m[1]] = true
 	}
 	used := make(map[string]string) // by code
-	for _, folder := range []string{"record", "checkpoint", "writers", "consumer", "operate", "internal", "cmd"} {
+	for _, folder := range []string{"record", "checkpoint", "writers", "consumer", "loader", "operate", "internal", "cmd"} {
 		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
 			if entry.IsDir() && path == filepath.Join(root, "internal", "test") {
 				return filepath.SkipDir
