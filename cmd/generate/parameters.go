@@ -45,7 +45,7 @@ var inStack = map[string]ofStack{
 	"POSTGRES_SECRET": {
 		pattern:    `^(arn:[a-z0-9-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)?$`,
 		constraint: "The ARN of a secret, or nothing.",
-		note:       "The loader reads it for each connection, by the task's role, so that it may be rotated.",
+		note:       "The loader reads it by the task's role, and again when the database refuses the password, so that it may be rotated.",
 	},
 	"POSTGRES_USER": {pattern: `^[A-Za-z0-9_$.@-]{0,63}$`, constraint: "A user of at most 63 characters, or nothing."},
 	"POSTGRES_CA_FILE": {
