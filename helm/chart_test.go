@@ -475,6 +475,29 @@ func TestLoader_HasItsDatabaseFromASecret(t *testing.T) {
 	}
 }
 
+// Daemon and loader accept what the chart sets for a database, and nothing that the daemon does not get is required of it.
+func TestPrograms_AcceptTheSettingsOfADatabase(t *testing.T) {
+	const arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
+	for name, sets := range map[string][]string{
+		"a secret of the cluster": {"postgres.existingSecret=db", "postgres.ca.secret=ca", "settings.postgresUnique=true", "settings.postgresPartition=day"},
+		"a secret of AWS":         {"postgres.secretArn=" + arn, "settings.postgresKey=trip_id", "settings.format=parquet"},
+		"IAM":                     {"settings.postgresAuth=iam", "settings.postgresUser=loader", "settings.postgresFailoverWindow=0s"},
+	} {
+		deployment := render(t, append(sets, "table.uri=postgres://db.example.com:5433/lake/public.trips", "settings.spoolDir=")...)["Deployment"]
+		for _, c := range containers(t, deployment) {
+			t.Run(fmt.Sprint(name, " ", c["name"]), func(t *testing.T) {
+				for variable, value := range environment(c) {
+					t.Setenv(variable, value)
+				}
+				cfg, err := consumer.LoadConfig()
+				if uri, ok := cfg.PostgresTable(); err != nil || !ok || uri.Endpoint != "db.example.com:5433" {
+					t.Errorf("the database is %v: %v", uri, err)
+				}
+			})
+		}
+	}
+}
+
 // Who writes a password into table.uri by mistake must not find it in the log of a deployment.
 func TestChart_DoesNotRepeatAPassword(t *testing.T) {
 	for _, uri := range []string{"postgres://loader:hunter2@db/lake/trips", "rest://loader:hunter2@catalog.example/lake.trips"} {
