@@ -266,9 +266,7 @@ func BenchmarkLoad_VersusCopy(b *testing.B) {
 func formatOf(b testing.TB, name string, set benchrows.Set) writers.Format {
 	b.Helper()
 	if name == "parquet" {
-		s := set.Schema()
-		s.Own = &schema.Own{EventID: 1, ArrivedAt: 2, Extra: 3}
-		f, err := parquet.New(parquet.Options{Schema: s})
+		f, err := parquet.New(parquet.Options{Schema: set.Schema(), ArrivedAt: true})
 		if err != nil {
 			b.Fatal(err)
 		}
