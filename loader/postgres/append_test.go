@@ -336,8 +336,11 @@ func TestState_NamesTheBatchOfABadFile(t *testing.T) {
 		},
 	} {
 		good, bad := s.batch([]string{`{"n":1}`}), s.batch([]string{`{"n":2}`}, []string{`{"n":3}`})
+		for range 20 { // some of which are open already
+			good.Files = append(good.Files, s.batch([]string{`{"n":4}`}).Files...)
+		}
 		spoil(bad.Files[1].Key)
-		err := s.load(nil).add(t, nil, good, bad)
+		err := s.load(nil).add(t, nil, bad, good)
 		p, ok := errors.AsType[*loader.Problem](err)
 		if !ok || p.Batch != bad.ID || p.Reason != want {
 			t.Errorf("%s: the write ends with %v, want the batch named", want, err)

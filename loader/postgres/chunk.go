@@ -114,13 +114,62 @@ func (s *supply) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ahead := s.openAhead(ctx)
+	defer func() {
+		cancel()
+		for opening := range ahead { // which nobody reads any more
+			if o := <-opening; o.err == nil {
+				_ = o.reader.Close()
+			}
+		}
+	}()
 	for i, f := range s.files {
-		if c, err = s.read(ctx, c, i, f.File); err != nil {
+		opening, ok := <-ahead
+		if !ok {
+			return context.Cause(ctx)
+		}
+		o := <-opening
+		if err = o.err; err == nil {
+			c, err = s.read(ctx, c, i, o.reader)
+		}
+		if err != nil {
 			return f.problem(err)
 		}
 	}
 	_, err = s.next(ctx, c)
 	return err
+}
+
+// openedAhead is how many files are opened before their turn: to open one takes a request, and most are small.
+const openedAhead = 8
+
+// opened is a file that was opened, or not.
+type opened struct {
+	reader *rows.Reader
+	err    error
+}
+
+// openAhead opens the files in their order, a few before they are read. Whoever receives closes the readers.
+func (s *supply) openAhead(ctx context.Context) <-chan chan opened {
+	ahead := make(chan chan opened, openedAhead-1)
+	go func() {
+		defer close(ahead)
+		for _, f := range s.files {
+			opening := make(chan opened, 1)
+			select {
+			case ahead <- opening:
+			case <-ctx.Done():
+				return
+			}
+			go func() {
+				r, err := rows.Open(ctx, s.d.Bucket, f.File, s.fill.members)
+				opening <- opened{r, err}
+			}()
+		}
+	}()
+	return ahead
 }
 
 // next hands a chunk over, unless it is nil, and returns an empty one.
@@ -141,11 +190,8 @@ func (s *supply) next(ctx context.Context, done *chunk) (*chunk, error) {
 	}
 }
 
-func (s *supply) read(ctx context.Context, c *chunk, i int, f *checkpoint.File) (_ *chunk, err error) {
-	r, err := rows.Open(ctx, s.d.Bucket, f, s.fill.members)
-	if err != nil {
-		return nil, err
-	}
+// read reads a file, and closes it.
+func (s *supply) read(ctx context.Context, c *chunk, i int, r *rows.Reader) (_ *chunk, err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	for {
 		row, err := r.Next()

@@ -33,11 +33,17 @@ func (s *session) create(ctx context.Context) error {
 	}
 	const one = "SELECT pg_catalog.pg_advisory_xact_lock(7368124516302957)" // any number that nobody else takes
 	statements = slices.Concat([]string{"BEGIN", s.settings(lockTimeout), one}, statements, []string{"COMMIT"})
-	if _, err := s.run(ctx, statements...); err != nil {
+	_, err = s.run(ctx, statements...)
+	if isCode(err, insufficientPrivilege) {
+		return fmt.Errorf("create it: %w: \"consumer ddl --postgres\" prints the statements for a role that may", err)
+	}
+	if err != nil {
 		return fmt.Errorf("create it: %w", err)
 	}
 	return nil
 }
+
+const insufficientPrivilege = "42501"
 
 // claim gives the table its UUID. It does nothing if another loader was first.
 func (s *session) claim(ctx context.Context) error {

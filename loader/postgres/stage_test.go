@@ -32,6 +32,18 @@ type bucket struct {
 	mu      sync.Mutex
 	objects map[string][]byte
 	gets    map[string]int
+	open    int // bodies
+}
+
+// body is that of an object, which has to be closed.
+type body struct {
+	io.Reader
+	close func()
+}
+
+func (b *body) Close() error {
+	b.close()
+	return nil
 }
 
 // GetObject implements rows.Bucket.
@@ -43,13 +55,19 @@ func (b *bucket) GetObject(_ context.Context, in *s3.GetObjectInput, _ ...func(*
 		return nil, &types.NoSuchKey{}
 	}
 	b.gets[*in.Key]++
-	out := &s3.GetObjectOutput{Body: io.NopCloser(bytes.NewReader(content)), ContentLength: aws.Int64(int64(len(content)))}
+	b.open++
+	closed := sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.open--
+	})
+	out := &s3.GetObjectOutput{Body: &body{bytes.NewReader(content), closed}, ContentLength: aws.Int64(int64(len(content)))}
 	if in.Range != nil {
 		first, last := 0, len(content)-1
 		if _, err := fmt.Sscanf(*in.Range, "bytes=%d-%d", &first, &last); err != nil && first == 0 {
 			return nil, err
 		}
-		out.Body = io.NopCloser(bytes.NewReader(content[first : last+1]))
+		out.Body = &body{bytes.NewReader(content[first : last+1]), closed}
 		out.ContentRange = aws.String(fmt.Sprintf("bytes %d-%d/%d", first, last, len(content)))
 	}
 	return out, nil
@@ -80,6 +98,13 @@ func newStage(t testing.TB, server *emulator.PostgreSQLServer, change func(*Opti
 		t.Fatal(err)
 	}
 	s := &stage{t: t, server: server, bucket: &bucket{objects: make(map[string][]byte), gets: make(map[string]int)}, conn: server.Connect(t, database)}
+	t.Cleanup(func() {
+		s.bucket.mu.Lock()
+		defer s.bucket.mu.Unlock()
+		if s.bucket.open != 0 {
+			t.Errorf("%d files were left open", s.bucket.open)
+		}
+	})
 	o := Options{
 		Application: "test", URI: uri, Create: true, Evolve: true, Bucket: s.bucket,
 		Connect: func(ctx context.Context) (*pgx.Conn, error) { return pgx.Connect(ctx, server.DSN(database)) },
