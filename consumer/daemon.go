@@ -96,7 +96,7 @@ type Daemon struct {
 	shards   *shards
 	trouble  trouble
 	bucket   *bucketWatch
-	table    *tableWatch        // nil without a table
+	table    *tableWatch        // nil without an Iceberg table
 	schemas  *registry.Registry // nil without a schema registry
 
 	mu       sync.Mutex
@@ -115,6 +115,9 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())
 	if cfg.TableConfig.Table != "" {
 		d.metrics.LoadInterval.Set(cfg.LoadInterval.Seconds())
+	}
+	if _, ok := cfg.PostgresTable(); ok {
+		d.metrics.Failover.Set(cfg.PostgresFailover.Seconds())
 	}
 	for _, code := range faultCodes() {
 		d.metrics.Faults.WithLabelValues(code) // at 0, so that its first increase is seen
@@ -169,17 +172,18 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	parts := batch.Parts{
 		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
 	}
-	uri, ok := d.cfg.IcebergTable()
+	var iceberg string
 	var databases []string
-	if to, ok := d.cfg.PostgresTable(); ok {
-		databases = []string{to.String()}
-	}
-	if ok {
-		d.table = newTableWatch(uri.String(), svc.Store.Table, opener(data, svc.Schema), d.log)
+	if uri, ok := d.cfg.IcebergTable(); ok {
+		iceberg = uri.String()
+		d.table = newTableWatch(iceberg, svc.Store.Table, opener(data, svc.Schema), d.log)
 		parts.Table = d.table.current.Load
 	}
+	if uri, ok := d.cfg.PostgresTable(); ok {
+		databases = []string{uri.String()}
+	}
 	d.pipeline = batch.New(batch.Config{
-		Worker: d.worker, Stream: d.cfg.Stream, Table: uri.String(), Databases: databases, Bucket: d.cfg.Bucket, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
+		Worker: d.worker, Stream: d.cfg.Stream, Table: iceberg, Databases: databases, Bucket: d.cfg.Bucket, ManifestPrefix: d.cfg.ManifestPrefix, Zone: zone,
 		Limits: batch.Limits{
 			FileBytes: int64(d.cfg.FileSize), Bytes: int64(d.cfg.CommitSize), Interval: d.cfg.CommitInterval, OpenFiles: d.cfg.MaxOpenFiles,
 		},

@@ -35,7 +35,7 @@ type Status struct {
 	Application      string         `json:"application"`
 	Stream           string         `json:"stream"`
 	Bucket           string         `json:"bucket"`
-	Table            *TableStatus   `json:"table,omitempty"` // nil without a table
+	Table            *TableStatus   `json:"table,omitempty"` // nil without an Iceberg table
 	Worker           string         `json:"worker"`
 	Version          string         `json:"version"`
 	Started          time.Time      `json:"started"`
@@ -49,6 +49,8 @@ type Status struct {
 	MemoryBudget     int64          `json:"memory_budget"`
 	BufferedBytes    int64          `json:"buffered_bytes"`
 	FreshnessSeconds float64        `json:"freshness_seconds"`
+	// LateSeconds is from when on a published batch waits too long for a table, as the alert ConsumerTableLate has it.
+	LateSeconds float64 `json:"table_late_seconds,omitempty"`
 }
 
 // Check is one thing that the daemon needs.
@@ -91,6 +93,9 @@ func (d *Daemon) Status() Status {
 	if d.table != nil {
 		s.Table = d.table.status()
 	}
+	if len(s.Pipeline.Tables) > 0 {
+		s.LateSeconds = d.cfg.tableLate().Seconds()
+	}
 	owned := make(map[string]int)
 	lag := d.shards.behind()
 	for _, l := range scan.Snapshot.Leases {
@@ -106,6 +111,15 @@ func (d *Daemon) Status() Status {
 	slices.SortFunc(s.Shards, func(a, b ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
 	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int { return strings.Compare(a.ID, b.ID) })
 	return s
+}
+
+// tableLate returns for how long a published batch may wait for its tables.
+func (c *Config) tableLate() time.Duration {
+	late := 10*time.Minute + 5*c.LoadInterval
+	if _, ok := c.PostgresTable(); ok {
+		late += c.PostgresFailover
+	}
+	return late
 }
 
 func state(ready, stopping bool) string {

@@ -27,9 +27,14 @@ type board struct {
 	oldest map[string]time.Time // oldest arrival of committed batches that are not published
 	failed map[string]UnpublishedBatch
 	kinds  map[string]int // batches of unknown kinds that were in the outbox at the last scan; 0 if they are gone
+	tables []TableToLoad  // as of the last scan
+}
 
-	toLoad    int           // batches that were still to be loaded into tables at the last scan
-	toLoadAge time.Duration // of the oldest, since it was published
+// newBoard returns the board of a Pipeline whose batches name the tables.
+func newBoard(tables []string, m *metrics.Metrics) *board {
+	b := &board{tables: toLoad(time.Time{}, tables, nil)}
+	b.showTables(m)
+	return b
 }
 
 func (b *board) published(now time.Time, done checkpoint.Batch) {
@@ -149,18 +154,64 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 	m.OutboxAge.Set(age.Seconds())
 }
 
-// waiting notes the published batches of all workers that are still to be loaded into tables.
-func (b *board) waiting(now time.Time, batches []checkpoint.Batch, m *metrics.Metrics) {
-	var age time.Duration
-	for _, batch := range batches {
-		age = max(age, now.Sub(batch.PublishedAt))
-	}
+// waiting notes the published batches of all workers that are still to be loaded into tables. It returns the tables that only
+// batches name and that did not wait at the scan before.
+func (b *board) waiting(now time.Time, named []string, batches []checkpoint.Batch, m *metrics.Metrics) (unnamed []TableToLoad) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.toLoad, b.toLoadAge = len(batches), age
-	m.TableBatches.Set(float64(len(batches)))
-	m.TableAge.Set(age.Seconds())
+	before := b.tables
+	b.tables = toLoad(now, named, batches)
+	for _, t := range before {
+		if !slices.ContainsFunc(b.tables, t.same) {
+			m.TableBatches.DeleteLabelValues(t.Table)
+			m.TableAge.DeleteLabelValues(t.Table)
+		}
+	}
+	for _, t := range b.tables {
+		if t.Unnamed && !slices.ContainsFunc(before, t.same) {
+			unnamed = append(unnamed, t)
+		}
+	}
+	b.showTables(m)
+	return unnamed
 }
+
+// showTables sets the gauges of all tables.
+func (b *board) showTables(m *metrics.Metrics) {
+	for _, t := range b.tables {
+		m.TableBatches.WithLabelValues(t.Table).Set(float64(t.Batches))
+		m.TableAge.WithLabelValues(t.Table).Set(t.Age)
+	}
+}
+
+// toLoad returns the named tables, and those that published batches wait for.
+func toLoad(now time.Time, named []string, batches []checkpoint.Batch) []TableToLoad {
+	tables := make(map[string]*TableToLoad)
+	for _, name := range named {
+		tables[name] = &TableToLoad{Table: name}
+	}
+	for _, b := range batches {
+		for _, name := range b.Tables {
+			if slices.Contains(b.Loaded, name) {
+				continue
+			}
+			t := tables[name]
+			if t == nil {
+				t = &TableToLoad{Table: name, Unnamed: true}
+				tables[name] = t
+			}
+			t.Batches++
+			t.Age = max(t.Age, now.Sub(b.PublishedAt).Seconds())
+		}
+	}
+	var sorted []TableToLoad
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		sorted = append(sorted, *tables[name])
+	}
+	return sorted
+}
+
+func (t TableToLoad) same(other TableToLoad) bool { return t.Table == other.Table }
 
 // unknown notes how many batches of each unknown kind are in the outbox, and returns the kinds that were not seen before.
 func (b *board) unknown(kinds map[string]int) (first map[string]int) {
@@ -203,7 +254,6 @@ func (b *board) status() Status {
 		Totals:      b.totals,
 		Outbox:      b.box,
 		Unpublished: unpublished[:min(len(unpublished), remembered)],
-		ToLoad:      b.toLoad,
-		ToLoadAge:   b.toLoadAge.Seconds(),
+		Tables:      slices.Clone(b.tables),
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/writers"
@@ -65,7 +66,7 @@ type Config struct {
 	Zone *time.Location
 	// Table is how batches name the table that data files are written for; empty for none.
 	Table string
-	// Databases are how batches name the tables that rows of data files are copied into.
+	// Databases are how batches name the tables that rows of data files are copied into, sorted.
 	Databases []string
 	// ManifestPrefix is the key prefix of manifests, without expressions.
 	ManifestPrefix string
@@ -73,6 +74,14 @@ type Config struct {
 	Now func() time.Time
 	// NewID makes the id of a batch, unique for all workers and times. Tools know files by ids of layout.NewBatchID.
 	NewID func() string
+}
+
+// tables returns how batches name the tables that their data files are loaded into.
+func (c Config) tables() []string {
+	if c.Table == "" {
+		return c.Databases
+	}
+	return append([]string{c.Table}, c.Databases...)
 }
 
 // Parts are the dependencies of a Pipeline.
@@ -120,7 +129,7 @@ func New(cfg Config, parts Parts) *Pipeline {
 		cfg.Zone = time.UTC
 	}
 	parts.Metrics = metrics.Or(parts.Metrics)
-	p := &Pipeline{cfg: cfg, parts: parts, board: new(board), panics: new(panics), files: newFiles(cfg, parts)}
+	p := &Pipeline{cfg: cfg, parts: parts, board: newBoard(cfg.tables(), parts.Metrics), panics: new(panics), files: newFiles(cfg, parts)}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
 	lists := newLists(cfg, parts)
 	p.filler = newFiller(cfg, parts, p.files, p.board)
@@ -230,7 +239,10 @@ func (p *Pipeline) AwaitPublished(ctx context.Context) error {
 // publishes them, several at a time, and a batch that fails is tried again by later sweeps.
 func (p *Pipeline) Sweep(s checkpoint.Snapshot, dead func(worker string) bool) {
 	p.board.outbox(p.cfg.Now(), s.Batches, p.parts.Metrics)
-	p.board.waiting(p.cfg.Now(), s.Published, p.parts.Metrics)
+	for _, t := range p.board.waiting(p.cfg.Now(), p.cfg.tables(), s.Published, p.parts.Metrics) {
+		p.parts.Log.Warn("batches in the outbox are to be loaded into a table that TABLE does not name, and wait for a loader of that table",
+			logkey.Table, t.Table, logkey.Count, t.Batches)
+	}
 	p.sweeper.passOver(s.Unknown)
 	p.sweeper.choose(s.Batches, dead)
 }

@@ -33,6 +33,7 @@ type world struct {
 	bucket  *bucket
 	router  Router
 	table   string // name of the table; empty for none
+	copied  []string
 	limits  Limits
 	batches int
 	room    int   // of an item for files in bytes, in place of checkpoint.MaxBatchItem; 0 for that
@@ -104,7 +105,7 @@ func (w *world) worker(name string, plant ...func(*Parts)) (p *Pipeline, stop fu
 		f(&parts)
 	}
 	p = New(Config{
-		Worker: name, Stream: "stream", Table: w.table, Limits: w.limits, ManifestPrefix: "manifests/",
+		Worker: name, Stream: "stream", Table: w.table, Databases: w.copied, Limits: w.limits, ManifestPrefix: "manifests/",
 		NewID: func() string {
 			w.mu.Lock()
 			defer w.mu.Unlock()

@@ -1,10 +1,13 @@
 package batch
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -14,10 +17,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+
 	"aws-streaming-pipeline/checkpoint"
 )
 
-const lake = "glue://lake/trips"
+const (
+	lake = "glue://lake/trips"
+	rows = "postgres://db.example.com/lake/public.trips"
+)
 
 // ofLake has the files of a worker loaded into the table lake.
 func ofLake(tb testing.TB) func(*Parts) {
@@ -70,13 +79,13 @@ func TestPublish_LeavesABatchToTheLoadersOfItsTable(t *testing.T) {
 		p.Observe()
 		s, m := p.Status(), p.parts.Metrics
 		want(t, "unpublished batches", s.Outbox, 0)
-		want(t, "batches to load", s.ToLoad, 1)
+		want(t, "batches to load", s.Tables[0].Batches, 1)
 		want(t, "files published", s.Totals.Files, 1)
 		want(t, "batches in the outbox", value(t, m.Outbox), 0)
 		want(t, "age of the oldest unpublished batch", value(t, m.OutboxAge), 0)
 		want(t, "age of the oldest record that is not visible", value(t, m.Freshness), 0)
-		want(t, "batches waiting for tables", value(t, m.TableBatches), 1)
-		want(t, "age of the oldest batch waiting for tables", value(t, m.TableAge), time.Since(snap.Published[0].PublishedAt).Seconds())
+		want(t, "batches waiting for tables", value(t, m.TableBatches.WithLabelValues(lake)), 1)
+		want(t, "age of the oldest batch waiting for tables", value(t, m.TableAge.WithLabelValues(lake)), time.Since(snap.Published[0].PublishedAt).Seconds())
 		want(t, "the manifest was written again", string(w.bucket.objects[w.manifestKeys()[0]].body) != string(before), false)
 
 		w.bucket.plant(nil)
@@ -88,9 +97,89 @@ func TestPublish_LeavesABatchToTheLoadersOfItsTable(t *testing.T) {
 			t.Error(err)
 		}
 		w.sweep(p)
-		want(t, "batches waiting for tables", value(t, m.TableBatches), 0)
-		want(t, "age of the oldest batch waiting for tables", value(t, m.TableAge), 0)
+		want(t, "batches waiting for tables", value(t, m.TableBatches.WithLabelValues(lake)), 0)
+		want(t, "age of the oldest batch waiting for tables", value(t, m.TableAge.WithLabelValues(lake)), 0)
 	})
+}
+
+// Each table has its own figures, from the start, and is shown as long as TABLE or a batch names it. One that only batches name
+// is reported once.
+func TestPipeline_ShowsWhatWaitsForEachTable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLakeWorld(t)
+		w.copied = []string{rows}
+		var log bytes.Buffer
+		p, stop := w.worker("a", ofLake(t))
+		m := p.parts.Metrics
+		shown := func(p *Pipeline) map[string]int {
+			batches := make(map[string]int)
+			for _, s := range p.Status().Tables {
+				batches[s.Table] = s.Batches
+			}
+			return batches
+		}
+		wantShown := func(p *Pipeline, what string, figures map[string]int) {
+			t.Helper()
+			if got := shown(p); !maps.Equal(got, figures) {
+				t.Errorf("%s: shown are %v, want %v", what, got, figures)
+			}
+			gauges := make(map[string]int)
+			for _, series := range collect(t, p.parts.Metrics.TableBatches) {
+				gauges[series.GetLabel()[0].GetValue()] = int(series.GetGauge().GetValue())
+			}
+			if !maps.Equal(gauges, figures) {
+				t.Errorf("%s: gauges are %v, want %v", what, gauges, figures)
+			}
+		}
+		wantShown(p, "at the start", map[string]int{lake: 0, rows: 0})
+		w.deliverToLake(p)
+		id := w.scan().Published[0].ID
+		time.Sleep(time.Minute)
+		w.sweep(p)
+		wantShown(p, "delivered", map[string]int{lake: 1, rows: 1})
+		if err := w.store.MarkLoaded(t.Context(), id, lake); err != nil {
+			t.Fatal(err)
+		}
+		w.sweep(p)
+		wantShown(p, "in the lake", map[string]int{lake: 0, rows: 1})
+		want(t, "age for the lake", value(t, m.TableAge.WithLabelValues(lake)), 0)
+		want(t, "age for the database", value(t, m.TableAge.WithLabelValues(rows)) >= 60, true)
+		stop()
+
+		// TABLE has no database any more, and the batch goes on.
+		w.copied = nil
+		next, stop := w.worker("b", ofLake(t), func(parts *Parts) { parts.Log = slog.New(slog.NewTextHandler(&log, nil)) })
+		defer stop()
+		wantShown(next, "without the database, before a scan", map[string]int{lake: 0})
+		for range 3 {
+			w.sweep(next)
+		}
+		wantShown(next, "without the database", map[string]int{lake: 0, rows: 1})
+		want(t, "tables of batches alone", fmt.Sprint(next.Status().Tables[0].Unnamed, next.Status().Tables[1].Unnamed), "false true")
+		want(t, "warnings", strings.Count(log.String(), "does not name"), 1)
+		want(t, "warnings that name it", strings.Count(log.String(), rows), 1)
+		if err := errors.Join(w.store.MarkLoaded(t.Context(), id, rows), w.store.Forget(t.Context(), id)); err != nil {
+			t.Fatal(err)
+		}
+		w.sweep(next)
+		wantShown(next, "loaded", map[string]int{lake: 0})
+	})
+}
+
+// collect returns the series of a metric.
+func collect(t *testing.T, c prometheus.Collector) (series []*dto.Metric) {
+	t.Helper()
+	all := make(chan prometheus.Metric, 100)
+	c.Collect(all)
+	close(all)
+	for metric := range all {
+		var m dto.Metric
+		if err := metric.Write(&m); err != nil {
+			t.Fatal(err)
+		}
+		series = append(series, &m)
+	}
+	return series
 }
 
 // The answer to the mark is lost for longer than the worker asks again. Neither it nor another worker publishes the batch

@@ -12,12 +12,19 @@ type Status struct {
 	Faults    []FaultSeen     `json:"faults"`          // newest first
 	Totals    Totals          `json:"totals"`
 	Outbox    int             `json:"outbox"`
-	// ToLoad is how many published batches of all workers are still to be loaded into tables, and ToLoadAge the age of the
-	// oldest in seconds.
-	ToLoad    int     `json:"to_load,omitempty"`
-	ToLoadAge float64 `json:"to_load_age_seconds,omitempty"`
+	// Tables are those that batches are loaded into, sorted.
+	Tables []TableToLoad `json:"tables,omitempty"`
 	// Unpublished are the batches that this worker has tried to publish and could not, the oldest first.
 	Unpublished []UnpublishedBatch `json:"unpublished_batches"`
+}
+
+// TableToLoad is a table with the published batches, of all workers, that are still to be loaded into it.
+type TableToLoad struct {
+	Table   string  `json:"table"`
+	Batches int     `json:"batches"`
+	Age     float64 `json:"oldest_seconds"` // of the oldest, since it was published
+	// Unnamed means that only batches name the table: TABLE does not, or no longer.
+	Unnamed bool `json:"unnamed,omitempty"`
 }
 
 // Totals count since the start of the process.

@@ -174,18 +174,23 @@ func TestPipeline_PutsOneTupleIntoAFile(t *testing.T) {
 // A batch is to be loaded into the table if it has data files. These are described with their tuples.
 func TestPipeline_NamesTheTableOfABatch(t *testing.T) {
 	for name, test := range map[string]struct {
-		key   string // of the records
-		names []string
+		key    string // of the records
+		lake   string
+		copied []string
+		names  []string
 	}{
-		"data": {"x", []string{"glue://lake/trips"}}, "errors only": {"!", nil},
+		"data": {"x", lake, nil, []string{lake}}, "errors only": {"!", lake, nil, nil},
+		"data for a database": {"x", "", []string{rows}, []string{rows}}, "errors only, with a database": {"!", "", []string{rows}, nil},
+		"data for both": {"x", lake, []string{rows}, []string{lake, rows}}, "errors only, with both": {"!", lake, []string{rows}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.table = "glue://lake/trips"
+				w.table, w.copied = test.lake, test.copied
 				p, stop := w.worker("a", func(parts *Parts) {
-					s := state(t, parts.Data, "s", "truncate(2,city),day(_arrived_at)")
-					parts.Table = func() *Table { return s }
+					if s := state(t, parts.Data, "s", "truncate(2,city),day(_arrived_at)"); test.lake != "" {
+						parts.Table = func() *Table { return s }
+					}
 				})
 				defer stop()
 				in := intake(test.key, 1, 3)
@@ -203,8 +208,8 @@ func TestPipeline_NamesTheTableOfABatch(t *testing.T) {
 				if err != nil || len(m.Files) != 1 || !slices.Equal(m.Tables, test.names) {
 					t.Fatalf("manifest %+v, %v; want the tables %q", m, err, test.names)
 				}
-				if test.names == nil {
-					want(t, "description of a file of errors", string(m.Files[0].Table), "")
+				if test.names == nil || test.lake == "" {
+					want(t, "description of a file for no table", string(m.Files[0].Table), "")
 					return
 				}
 				var d table.Description

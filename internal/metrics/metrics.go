@@ -48,9 +48,10 @@ type Metrics struct {
 	BatchSeconds    *prometheus.HistogramVec // phase
 	Outbox          prometheus.Gauge
 	OutboxAge       prometheus.Gauge
-	TableBatches    prometheus.Gauge
-	TableAge        prometheus.Gauge
+	TableBatches    *prometheus.GaugeVec // table
+	TableAge        *prometheus.GaugeVec // table
 	LoadInterval    prometheus.Gauge
+	Failover        prometheus.Gauge
 	OutboxFailed    *prometheus.GaugeVec     // reason
 	Files           *prometheus.CounterVec   // kind, reason
 	FileBytes       *prometheus.HistogramVec // kind
@@ -139,9 +140,10 @@ func New(reg prometheus.Registerer) *Metrics {
 			prometheus.ExponentialBuckets(0.01, 3, 12), "phase"),
 		Outbox:       f.gauge("consumer_outbox_batches", "Batches committed and not yet published, of all workers."),
 		OutboxAge:    f.gauge("consumer_outbox_oldest_seconds", "Age of the oldest unpublished batch of all workers, since it was sealed."),
-		TableBatches: f.gauge("consumer_table_batches", "Batches published and not yet loaded into all of their tables, of all workers."),
-		TableAge:     f.gauge("consumer_table_oldest_seconds", "Age of the oldest batch that is not yet loaded into all of its tables, since it was published."),
+		TableBatches: f.gaugeVec("consumer_table_batches", "Batches published and not yet loaded into the table, of all workers.", "table"),
+		TableAge:     f.gaugeVec("consumer_table_oldest_seconds", "Age of the oldest batch that is not yet loaded into the table, since it was published.", "table"),
 		LoadInterval: f.gauge("consumer_load_interval_seconds", "The setting LOAD_INTERVAL; 0 without TABLE."),
+		Failover:     f.gauge("consumer_failover_window_seconds", "The setting POSTGRES_FAILOVER_WINDOW, for which a loaded batch waits in the outbox; 0 without a PostgreSQL table."),
 		OutboxFailed: f.gaugeVec("consumer_outbox_failed_batches",
 			"Batches that this worker failed to publish, by reason: refused (by the bucket), foreign (another object has a file's key), "+
 				"gone (neither upload nor object exists), unavailable; or leaves to others: unknown (a later release committed it). The status page names them.", "reason"),
