@@ -102,5 +102,8 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 			fmt.Fprintf(os.Stderr, "%s is a placeholder: set %s, or replace it in the policy\n", placeholder, flag)
 		}
 	}
+	if strings.Contains(string(document), ":dbuser:*/") {
+		fmt.Fprintln(os.Stderr, "dbuser:*/ allows all databases of the account and region that have such a user: put the resource id of yours, such as db-ABCDEFGHIJKL01234, in place of the *")
+	}
 	return nil
 }

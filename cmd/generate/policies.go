@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -55,12 +56,26 @@ func policies() string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", v.setting, strings.Join(more, "; "), strings.Join(less, ", "))
 	}
-	for _, uri := range []string{"glue://lake/trips", "s3://my-lake/trips", "arn:aws:s3tables:eu-west-1:123456789012:bucket/my-tables/lake/trips"} {
+	const secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
+	for _, v := range []struct {
+		table, with string
+		adjust      func(*consumer.Config)
+	}{
+		{table: "glue://lake/trips"}, {table: "s3://my-lake/trips"}, {table: "arn:aws:s3tables:eu-west-1:123456789012:bucket/my-tables/lake/trips"},
+		{table: "postgres://db.example.com/lake/trips"},
+		{"postgres://db.example.com/lake/trips", ", `postgres.secretArn=" + secret + "`", func(c *consumer.Config) { c.PostgresSecret = secret }},
+		{"postgres://db.example.com/lake/trips", ", `settings.postgresAuth=iam`, `settings.postgresUser=loader`", func(c *consumer.Config) {
+			c.PostgresAuth, c.PostgresUser = "iam", "loader"
+		}},
+	} {
 		cfg := consumer.Defaults()
-		cfg.Stream, cfg.Bucket, cfg.TableConfig.Table = "taxi-trips", "my-bucket", uri
+		cfg.Stream, cfg.Bucket, cfg.TableConfig.Table = "taxi-trips", "my-bucket", v.table
+		if v.adjust != nil {
+			v.adjust(&cfg)
+		}
 		loader, err := policy.Loader(&cfg, place)
 		if err != nil {
-			panic(err) // the URIs above are sound
+			panic(err) // the tables above are sound
 		}
 		var more []string
 		for _, s := range loader.Statement {
@@ -68,7 +83,7 @@ func policies() string {
 				more = append(more, describe(s))
 			}
 		}
-		fmt.Fprintf(&b, "| `table.uri=%s` | %s | |\n", uri, strings.Join(more, "; "))
+		fmt.Fprintf(&b, "| `table.uri=%s`%s | %s | |\n", v.table, v.with, cmp.Or(strings.Join(more, "; "), "nothing"))
 	}
 	return b.String()
 }

@@ -111,6 +111,7 @@ func TestSite_KnowsWhatARequestNeeds(t *testing.T) {
 		other  = "arn:aws:kinesis:eu-west-1:210987654321:stream/other"
 		table  = "arn:aws:dynamodb:eu-west-1:123456789012:table/t"
 		lake   = "arn:aws:glue:eu-west-1:123456789012:"
+		secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
 		key    = "arn:aws:kms:eu-west-1:123456789012:key/k"
 	)
 	target := func(name string) http.Header { return http.Header{"X-Amz-Target": {name}} }
@@ -166,6 +167,12 @@ func TestSite_KnowsWhatARequestNeeds(t *testing.T) {
 		{iam.Firehose, "POST /", target("Firehose_20150804.DeleteDeliveryStream"), `{"DeliveryStreamName":"trips"}`, ""},
 		{iam.Firehose, "POST /", nil, `{}`, ""},
 		{iam.Firehose, "POST /", target("Firehose_20150804.DescribeDeliveryStream"), `no JSON`, ""},
+
+		{iam.Secrets, "POST /", target("secretsmanager.GetSecretValue"), `{"SecretId":"` + secret + `"}`, "secretsmanager:GetSecretValue on " + secret},
+		{iam.Secrets, "POST /", target("secretsmanager.GetSecretValue"), `{"SecretId":"db"}`, ""},
+		{iam.Secrets, "POST /", target("secretsmanager.PutSecretValue"), `{"SecretId":"` + secret + `"}`, ""},
+		{iam.Secrets, "POST /", nil, `{}`, ""},
+		{iam.Secrets, "POST /", target("secretsmanager.GetSecretValue"), `no JSON`, ""},
 
 		{iam.S3, "HEAD /b", nil, "", "s3:ListBucket on arn:aws:s3:::b"},
 		{iam.S3, "GET /b?list-type=2&prefix=x", nil, "", "s3:ListBucket on arn:aws:s3:::b"},

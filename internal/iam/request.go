@@ -21,6 +21,7 @@ const (
 	S3       Service = "s3"
 	Glue     Service = "glue"
 	Firehose Service = "firehose"
+	Secrets  Service = "secretsmanager"
 )
 
 // Site describes to whom the resources of requests belong. Requests name most resources only in part.
@@ -45,6 +46,8 @@ func (s Site) Needs(service Service, r *http.Request, body []byte) ([]Need, erro
 		return s.glue(r, body)
 	case Firehose:
 		return s.firehose(r, body)
+	case Secrets:
+		return s.secrets(r, body)
 	}
 	return nil, fmt.Errorf("service %q is not supported", service)
 }
@@ -214,6 +217,25 @@ func (s Site) firehose(r *http.Request, body []byte) ([]Need, error) {
 		return nil, fmt.Errorf("%s is not supported", op)
 	}
 	return []Need{{Action: "firehose:" + op, Resource: s.arn("firehose", "deliverystream/"+in.DeliveryStreamName)}}, nil
+}
+
+// secrets is by "Actions, resources, and condition keys for AWS Secrets Manager". Only an ARN names a secret as policies do: a name
+// lacks the six characters at its end.
+func (s Site) secrets(r *http.Request, body []byte) ([]Need, error) {
+	op, err := operation(r)
+	if err != nil {
+		return nil, err
+	}
+	var in struct {
+		SecretID string `json:"SecretId"`
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, fmt.Errorf("body: %w", err)
+	}
+	if op != "GetSecretValue" || !strings.HasPrefix(in.SecretID, "arn:") {
+		return nil, fmt.Errorf("%s of %q is not supported", op, in.SecretID)
+	}
+	return []Need{{Action: "secretsmanager:" + op, Resource: in.SecretID}}, nil
 }
 
 // s3 is by "Required permissions for Amazon S3 API operations" (Amazon S3 User Guide). Requests name the bucket in their

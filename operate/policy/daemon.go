@@ -49,8 +49,12 @@ func (b *builder) writeFiles() {
 	// File lists of batches with more files than an item of the table holds.
 	b.allow("KeepLists", b.objects(layout.OutboxFolder(b.cfg.ManifestPrefix)), "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 	b.allow("SeeBucket", []string{b.bucket()}, "s3:ListBucket")
-	// Each object needs a data key, and joining parts needs it decrypted (Amazon S3 User Guide, "Multipart upload API and
-	// permissions"). AWS managed keys need no permission.
+	b.encryptFiles()
+}
+
+// encryptFiles allows what writing objects to the bucket and reading them needs: a data key for each object, and joining parts
+// needs it decrypted (Amazon S3 User Guide, "Multipart upload API and permissions"). AWS managed keys need no permission.
+func (b *builder) encryptFiles() {
 	key := b.place.BucketKey
 	if b.cfg.Encryption != "none" {
 		key = b.cfg.KMSKey

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -24,7 +25,34 @@ func Loader(cfg *consumer.Config, p Place) (iam.Policy, error) {
 	if uri, ok := cfg.IcebergTable(); ok {
 		b.commit(uri)
 	}
+	if _, ok := cfg.PostgresTable(); ok {
+		b.copyRows()
+		b.connect()
+	}
+	b.encryptFiles()
 	return b.policy, nil
+}
+
+// copyRows allows the calls of loader/rows and loader/postgres on the bucket: rows are read from data files, and those that the
+// database refuses are written where error files are.
+func (b *builder) copyRows() {
+	data, errors := b.files()[0], b.files()[1]
+	b.allow("ReadRows", b.objects(data), "s3:GetObject")
+	b.allow("WriteRefusedRows", b.objects(errors), "s3:PutObject")
+}
+
+// connect allows what the credentials of the database need. An ARN for rds-db:connect has the resource id of the instance or
+// cluster, such as db-ABCDEFGHIJKL01234, which its host name does not tell (Amazon RDS User Guide, "Creating and using an IAM
+// policy for IAM database access"): put it in place of the first wildcard to allow one database alone. A secret with a key of
+// its own needs kms:Decrypt on that key, which the ARN of the secret does not tell either.
+func (b *builder) connect() {
+	if b.cfg.PostgresSecret != "" {
+		b.allow("ReadDatabaseSecret", []string{b.cfg.PostgresSecret}, "secretsmanager:GetSecretValue")
+	}
+	if b.cfg.PostgresAuth == "iam" {
+		user := cmp.Or(iam.Literal(b.cfg.PostgresUser), "*")
+		b.allow("ConnectToDatabase", []string{b.arn("rds-db", "dbuser:*/"+user)}, "rds-db:connect")
+	}
 }
 
 // readOutbox allows the calls of the loader on the store, and those on the lists of batches with very many files.
@@ -107,9 +135,6 @@ func (b *builder) location(uri table.URI) (bucket, folder string, known bool) {
 // files beside the metadata, and orphans are listed and removed.
 func (b *builder) careForTable(uri table.URI) {
 	b.commit(uri)
-	if b.cfg.CheckpointFile == "" {
-		b.allow("BindTable", []string{b.table(b.cfg.Table())}, "dynamodb:PutItem")
-	}
 	if uri.Kind == table.S3Tables {
 		return
 	}
@@ -117,5 +142,19 @@ func (b *builder) careForTable(uri table.URI) {
 	b.allow("CareForTable", []string{bucket + "/" + iam.Literal(folder) + "*"}, "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 	if uri.Kind != table.Embedded {
 		b.allow("SeeTableBucket", []string{bucket}, "s3:ListBucket")
+	}
+}
+
+// careForRows allows the commands that take care of a table in a database: a reload loads batches as the loader does. Manifests
+// and data files may be read anyway.
+func (b *builder) careForRows() {
+	b.allow("WriteRefusedRows", b.objects(b.files()[1]), "s3:PutObject")
+	b.connect()
+}
+
+// bindTable allows the command rebind.
+func (b *builder) bindTable() {
+	if len(b.cfg.Tables()) > 0 && b.cfg.CheckpointFile == "" {
+		b.allow("BindTable", []string{b.table(b.cfg.Table())}, "dynamodb:PutItem")
 	}
 }

@@ -41,6 +41,10 @@ func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 	if uri, ok := cfg.IcebergTable(); ok {
 		b.careForTable(uri)
 	}
+	if _, ok := cfg.PostgresTable(); ok {
+		b.careForRows()
+	}
+	b.bindTable()
 	b.keys()
 	return b.policy
 }

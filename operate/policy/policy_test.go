@@ -1,9 +1,16 @@
 package policy_test
 
 import (
+	"errors"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
@@ -115,6 +122,109 @@ func TestLoader_NamesTheNarrowestResources(t *testing.T) {
 			t.Errorf("%s: %s is on %s, want %s", test.table, test.sid, got, test.want)
 		}
 	}
+}
+
+func TestLoader_ReachesADatabaseAlone(t *testing.T) {
+	const (
+		secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:rds!db-AbCdEf"
+		rows   = "postgres://db.example.com/lake/trips"
+	)
+	place := policy.Place{Region: "eu-west-1", Account: "123456789012", BucketKey: "arn:aws:kms:eu-west-1:123456789012:key/k"}
+	for name, test := range map[string]struct {
+		adjust func(*consumer.Config)
+		want   map[string]string // resources by sid; none if empty
+	}{
+		"a password": {func(c *consumer.Config) { c.PostgresDSN = "user=loader" }, map[string]string{
+			"ReadOutbox": "arn:aws:dynamodb:eu-west-1:123456789012:table/streaming-pipeline", "ReadRows": "arn:aws:s3:::files/data/year=*",
+			"WriteRefusedRows": "arn:aws:s3:::files/errors/*", "EncryptFiles": place.BucketKey, "ReadDatabaseSecret": "", "ConnectToDatabase": "", "CommitToTable": "",
+		}},
+		"a secret": {func(c *consumer.Config) { c.PostgresSecret = secret }, map[string]string{"ReadDatabaseSecret": secret, "ConnectToDatabase": ""}},
+		"a token": {func(c *consumer.Config) { c.PostgresAuth, c.PostgresUser = "iam", "loader*" }, map[string]string{
+			"ConnectToDatabase": "arn:aws:rds-db:eu-west-1:123456789012:dbuser:*/loader${*}", "ReadDatabaseSecret": "",
+		}},
+		"a token for the user of a connection string": {func(c *consumer.Config) { c.PostgresAuth, c.PostgresDSNFile = "iam", "/run/dsn" }, map[string]string{
+			"ConnectToDatabase": "arn:aws:rds-db:eu-west-1:123456789012:dbuser:*/*",
+		}},
+		"no error prefix": {func(c *consumer.Config) { c.ErrorPrefix = "" }, map[string]string{"WriteRefusedRows": "arn:aws:s3:::files/data/year=*"}},
+		"a lake, too":     {func(c *consumer.Config) { c.Format, c.TableConfig.Table = "parquet", "glue://lake/trips,"+rows }, map[string]string{"ReadRows": "arn:aws:s3:::files/data/year=*", "WriteMetadata": "arn:aws:s3:::files/tables/*"}},
+	} {
+		cfg := settings(func(c *consumer.Config) {
+			c.TableConfig.Table = rows
+			test.adjust(c)
+		})
+		p, err := policy.Loader(cfg, place)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for sid, want := range test.want {
+			if got := strings.Join(resourcesOrNone(p, sid), ", "); got != want {
+				t.Errorf("%s: %s is on %q, want %q", name, sid, got, want)
+			}
+		}
+		for _, action := range p.Actions() {
+			if service, _, _ := strings.Cut(action, ":"); (service == "glue") != strings.HasPrefix(cfg.TableConfig.Table, "glue:") && (service == "glue" || service == "s3tables") {
+				t.Errorf("%s: %s is allowed", name, action)
+			}
+		}
+		operator := policy.Operator(cfg, place, policy.Imports{})
+		for sid, want := range map[string]string{"WriteRefusedRows": test.want["WriteRefusedRows"], "ReadDatabaseSecret": test.want["ReadDatabaseSecret"], "ConnectToDatabase": test.want["ConnectToDatabase"]} {
+			if got := strings.Join(resourcesOrNone(operator, sid), ", "); want != "" && got != want {
+				t.Errorf("%s: the operator's %s is on %q, want %q", name, sid, got, want)
+			}
+		}
+	}
+	for _, sid := range []string{"WriteRefusedRows", "ReadDatabaseSecret", "ConnectToDatabase", "BindTable"} {
+		if got := resourcesOrNone(policy.Operator(settings(nil), place, policy.Imports{}), sid); got != nil {
+			t.Errorf("without a table the operator's %s is on %q", sid, got)
+		}
+	}
+}
+
+// The request is the SDK's own.
+func TestLoader_MayReadItsSecretAndNoOther(t *testing.T) {
+	const secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:trips-"
+	p, err := policy.Loader(settings(func(c *consumer.Config) {
+		c.TableConfig.Table, c.PostgresSecret = "postgres://db.example.com/lake/trips", secret+"AbCdEf"
+	}), policy.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]bool{secret + "AbCdEf": true, secret + "GhIjKl": false} {
+		var needs []iam.Need
+		client := secretsmanager.New(secretsmanager.Options{
+			Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("id", "key", ""), Retryer: aws.NopRetryer{},
+			HTTPClient: doer(func(r *http.Request) (*http.Response, error) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					return nil, err
+				}
+				if needs, err = (iam.Site{Partition: "aws"}).Needs(iam.Secrets, r, body); err != nil {
+					return nil, err
+				}
+				return nil, errors.New("planted")
+			}),
+		})
+		if _, err := client.GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &id}); err == nil || !strings.Contains(err.Error(), "planted") {
+			t.Fatal(err)
+		}
+		if len(needs) != 1 || p.Allows(needs[0]) != want {
+			t.Errorf("%v is allowed: %v, want %v", needs, !want, want)
+		}
+	}
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (f doer) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+// resourcesOrNone returns the resources of a statement, if there is one.
+func resourcesOrNone(p iam.Policy, sid string) []string {
+	for _, s := range p.Statement {
+		if s.Sid == sid {
+			return s.Resource
+		}
+	}
+	return nil
 }
 
 func TestOperator_MayCareForTheTable(t *testing.T) {
