@@ -102,7 +102,7 @@ func (s *site) auditPostgres(ctx context.Context, uri table.URI, from, to comman
 
 // database is what the commands for a table in PostgreSQL work on.
 func (s *site) database(ctx context.Context, uri table.URI, from, to command.Moment) (*database.Site, error) {
-	connector, err := s.connector(uri)
+	connector, err := s.place(uri).Connector()
 	if err != nil {
 		return nil, err
 	}

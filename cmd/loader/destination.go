@@ -10,8 +10,6 @@ import (
 	"aws-streaming-pipeline/loader/postgres"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/table"
-	"aws-streaming-pipeline/writers"
-	"aws-streaming-pipeline/writers/layout"
 )
 
 // open opens a table to load. An error means that waiting does not help.
@@ -28,35 +26,14 @@ func (s *site) openPostgres(ctx context.Context, uri table.URI, failover time.Du
 	if err != nil {
 		return nil, err
 	}
-	connector, err := s.connector(uri)
-	if err != nil {
-		return nil, err
-	}
-	sink, err := consumer.OpenSink(s.cfg, s.bucket, s.log)
-	if err != nil {
-		return nil, err
-	}
-	prefixes, zone, err := s.cfg.ErrorPrefixes()
-	if err != nil {
-		return nil, err
-	}
-	return postgres.New(postgres.Options{
-		Application: s.cfg.Application, URI: uri, Schema: columns, Create: s.cfg.TableCreate, Evolve: s.cfg.TableEvolve,
-		Unique: s.cfg.PostgresUnique, Key: s.cfg.KeyColumns(), Daily: s.cfg.PostgresPartition == "day", Failover: failover,
-		Connect: connector.Connect, Bucket: s.bucket,
-		Refused: postgres.RefusedFiles{Stream: s.cfg.Stream, Zone: zone, Prefix: prefixes, Put: func(ctx context.Context, key string, content []byte) error {
-			file, _ := layout.ParseFile(key) // it is one
-			spec := writers.ObjectSpec{Key: key, ContentType: "application/gzip", Metadata: map[string]string{writers.MetadataBatchID: file.Batch}}
-			return sink.Put(ctx, spec, content)
-		}},
-	})
+	at := s.place(uri)
+	at.Schema, at.PostgresFailover = columns, failover
+	return postgres.Open(at)
 }
 
-// connector opens connections to the database of a table.
-func (s *site) connector(uri table.URI) (*postgres.Connector, error) {
-	return postgres.NewConnector(postgres.Reach{
-		PostgresConfig: s.cfg.PostgresConfig, Application: s.cfg.Application, Table: uri, Account: s.account, Log: s.log,
-	})
+// place is where a table of PostgreSQL is, without its schema.
+func (s *site) place(uri table.URI) postgres.Site {
+	return postgres.Site{Config: s.cfg, URI: uri, Account: s.account, Bucket: s.bucket, Log: s.log}
 }
 
 // openIceberg opens an Iceberg table. It waits for unavailable services until ctx ends.
