@@ -86,7 +86,7 @@ func (e *encoder) instant(text []byte) (micros int64, ok bool) {
 	return micros + secondTime, ok && micros%secondTime == 0 // PostgreSQL's second 60 has no fraction
 }
 
-// unitDigits are the powers of ten from a unit to the microsecond; -1 if numbers are no times.
+// unitDigits are the powers of ten from a unit to the microsecond; -1 if numbers are not times.
 var unitDigits = [...]int{schema.NoUnit: -1, schema.Seconds: 6, schema.Millis: 3, schema.Micros: 0}
 
 // counted reads a number as a time, by the unit that SCHEMA gives.
@@ -104,7 +104,7 @@ func (e *encoder) counted(f *schema.Field, v *rows.Value) (micros int64, ok bool
 	return micros, ok
 }
 
-// badTime is the fault of a text that is no date or timestamp: one that names a day that there is not, or something else.
+// badTime is the fault of a text that is not a date or a timestamp: one that names a day that does not exist, or something else.
 func badTime(t *columnType, text []byte) *fault {
 	isDate := (len(text) == 10 || len(text) > 10 && t.form != formDate) && text[4] == '-' && text[7] == '-'
 	for i := 0; isDate && i < 10; i++ {

@@ -70,7 +70,7 @@ func readExponent(text []byte) int {
 	return exponent
 }
 
-// integer returns the number as an integer of 64 bits. whole is false if it is no integer, and ok if it is none of 64 bits.
+// integer returns the number as an integer of 64 bits. whole is false if it is not an integer, and ok if it does not have 64 bits.
 func (n numeral) integer() (v int64, whole, ok bool) {
 	if n.count > n.point {
 		return 0, n.count == 0, n.count == 0

@@ -56,7 +56,7 @@ type catalogType struct {
 	Internal string `db:"typname"`
 	Type     string `db:"typtype"`
 	Base     uint32 `db:"typbasetype"`
-	Element  uint32 `db:"element"` // 0 of what is no array
+	Element  uint32 `db:"element"` // 0 unless it is an array
 }
 
 // querier is a connection or a transaction.

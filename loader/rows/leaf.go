@@ -28,7 +28,7 @@ type leaf struct {
 	ended  bool            // the page has no further values
 }
 
-// peek returns the next value; nil at the end of the row group. Values that point into a page that has ended are not valid any more.
+// peek returns the next value; nil at the end of the row group. Values that point into a page that has ended are no longer valid.
 func (l *leaf) peek() (*parquet.Value, error) {
 	for l.at == len(l.values) {
 		if ok, err := l.fill(); !ok || err != nil {

@@ -36,7 +36,7 @@ type lines struct {
 	dates   shred.Calendar
 }
 
-// The places of members that are no values.
+// The places of members that are not values.
 const (
 	inRest = -1 - iota
 	isEventID

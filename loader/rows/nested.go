@@ -52,7 +52,7 @@ func (p *planner) node(c *parquet.Column, def, rep int) (n *node, err error) {
 			n.element, err = p.node(pair[1], def+1, n.rep)
 		}
 		if err == nil && (n.key.leaf == nil || n.key.leaf.kind != String) {
-			err = fmt.Errorf("its keys are no text")
+			err = fmt.Errorf("its keys are not text")
 		}
 	case len(c.Columns()) == 0:
 		err = fmt.Errorf("it has no columns")

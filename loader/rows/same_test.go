@@ -357,7 +357,7 @@ func TestReader_BothFormatsGiveTheSameRows(t *testing.T) {
 	}
 }
 
-// document has a field of every kind, on its own and nested. Its values are written as Parquet's columns give them back.
+// document has a field of every kind, on its own and nested. Its values are written as Parquet's columns return them.
 const document = `{"type":"object","properties":{
 	"text":{"type":"string"},"int32":{"type":"integer","x-parquet":"int32"},"int64":{"type":"integer"},
 	"float":{"type":"number","x-parquet":"float"},"double":{"type":"number"},"flag":{"type":"boolean"},
