@@ -16,7 +16,7 @@ import (
 const (
 	parquetMagic = "PAR1"
 	// maxHeld bounds the bytes of a row group that are read with one request and held until its rows have been read. The columns of a
-	// greater one are read piece by piece, side by side.
+	// larger one are read side by side, each through a buffer; these take as much memory together.
 	maxHeld = 32 << 20
 	// maxValues bounds the values that all columns have ready.
 	maxValues = 32 << 10
@@ -58,6 +58,8 @@ func openParquet(s *stream, magic []byte, members []string) (_ source, err error
 	}
 	if s.object.size <= maxHeld {
 		err = t.bytes.take(io.MultiReader(bytes.NewReader(magic), s), 0, s.object.size)
+	} else {
+		err = t.bytes.fetch(s.object.size-tailBytes, s.object.size)
 	}
 	if err = errors.Join(err, s.Close()); err != nil {
 		return nil, err
@@ -65,11 +67,43 @@ func openParquet(s *stream, magic []byte, members []string) (_ source, err error
 	if err := t.bytes.checkFooter(); err != nil {
 		return nil, err
 	}
-	t.file, err = parquet.OpenFile(t.bytes, s.object.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(64<<10))
-	if err != nil {
-		return nil, torn("%w", err)
+	if err := t.open(pageBuffer); err != nil {
+		return nil, err
 	}
-	return t, t.plan()
+	if err := t.plan(); err != nil {
+		return nil, err
+	}
+	if t.exceeds() {
+		err = t.open(max(pageBuffer, maxHeld/len(t.leaves)))
+	}
+	return t, err
+}
+
+const (
+	// tailBytes are read at once from the end of a file that is not held as a whole: mostly that is all of its metadata.
+	tailBytes = 1 << 20
+	// pageBuffer is the memory through which each column reads its pages.
+	pageBuffer = 64 << 10
+)
+
+// open opens the file. Each column reads through a buffer of a size.
+func (t *table) open(buffer int) (err error) {
+	t.file, err = parquet.OpenFile(t.bytes, t.bytes.object.size,
+		parquet.SkipMagicBytes(true), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true), parquet.ReadBufferSize(buffer))
+	if err != nil {
+		return torn("%w", err)
+	}
+	return nil
+}
+
+// exceeds reports whether there is a row group of more bytes than are held.
+func (t *table) exceeds() bool {
+	for i := range t.file.RowGroups() {
+		if begin, end, err := t.extent(i); err == nil && end-begin > maxHeld {
+			return true
+		}
+	}
+	return false
 }
 
 // decoded turns what the decoder has panicked with into an error: it trusts what a file says of itself.
@@ -89,6 +123,7 @@ type window struct {
 // take reads the window's bytes.
 func (w *window) take(from io.Reader, begin, size int64) error {
 	if int64(cap(w.held)) < size {
+		w.held = nil // so that the old bytes are not held beside the new ones
 		w.held = make([]byte, size)
 	}
 	w.begin, w.held = begin, w.held[:size]
@@ -97,6 +132,12 @@ func (w *window) take(from io.Reader, begin, size int64) error {
 		return torn("%w", err)
 	}
 	return nil
+}
+
+// fetch reads the bytes from begin to end with a request.
+func (w *window) fetch(begin, end int64) error {
+	s := &stream{object: w.object, offset: begin, end: end}
+	return errors.Join(w.take(s, begin, end-begin), s.Close())
 }
 
 // ReadAt implements io.ReaderAt.
@@ -256,23 +297,29 @@ func (t *table) hold(group int) error {
 	if t.bytes.begin == 0 && int64(len(t.bytes.held)) == t.bytes.object.size {
 		return nil
 	}
-	begin, end := t.bytes.object.size, int64(0)
+	begin, end, err := t.extent(group)
+	if err != nil || end-begin > maxHeld {
+		return err
+	}
+	return t.bytes.fetch(begin, end)
+}
+
+// extent returns where the bytes of a row group begin and end.
+func (t *table) extent(group int) (begin, end int64, err error) {
+	size := t.bytes.object.size
+	begin = size
 	for _, c := range t.file.Metadata().RowGroups[group].Columns {
 		m := c.MetaData
 		first := m.DataPageOffset
 		if m.DictionaryPageOffset > 0 {
 			first = min(first, m.DictionaryPageOffset)
 		}
-		if first < 0 || m.TotalCompressedSize < 0 || first > t.bytes.object.size-m.TotalCompressedSize {
-			return torn("row group %d is not within the file", group)
+		if first < 0 || m.TotalCompressedSize < 0 || first > size-m.TotalCompressedSize {
+			return 0, 0, torn("row group %d is not within the file", group)
 		}
 		begin, end = min(begin, first), max(end, first+m.TotalCompressedSize)
 	}
-	if end-begin > maxHeld || end <= begin {
-		return nil
-	}
-	s := &stream{object: t.bytes.object, offset: begin, end: end}
-	return errors.Join(t.bytes.take(s, begin, end-begin), s.Close())
+	return min(begin, end), end, nil
 }
 
 // member reads the value of a column of the first level.

@@ -201,6 +201,22 @@ func TestReader_KeepsWhatNobodyAskedFor(t *testing.T) {
 	}
 }
 
+// A row group that is too large to be held is read in pieces: few requests, and less memory than it has.
+func TestReader_ReadsALargeRowGroupInPieces(t *testing.T) {
+	records := numbered(500_000)
+	for i := range records {
+		records[i].Data = fmt.Appendf(nil, `{"n":%d,"text":"%x%x%x%x%x"}`, i, rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64())
+	}
+	data, n, _ := written(t, mustParquet(t, parquet.Options{Compression: parquet.Uncompressed, RowGroupBytes: 1 << 30, ArrivedAt: true}), records)
+	b := newBucket(data)
+	if got, err := drain(t.Context(), b, b.file(n)); got != n || err != nil {
+		t.Errorf("%d rows: %v", got, err)
+	}
+	if len(data) < 40<<20 || len(b.requests) > 40 {
+		t.Errorf("%d bytes were read with %d requests: %q", len(data), len(b.requests), b.requests)
+	}
+}
+
 // Memory is measured while files of 1 and of 16 times the size are read, after a collection, so that only what is held counts.
 func TestReader_HoldsNoMoreOfALongFile(t *testing.T) {
 	if testing.Short() {
