@@ -72,6 +72,10 @@ var encoded = []struct {
 		`1e131071`, `1e131072`, `[[[[[[{"a":[]}]]]]]]`, `["\udc00\ud800"]`}},
 	{"jsonb", `"text"`, []string{`"text"`}},
 	{"jsonb", "!22P05", []string{`"\u0000"`, `"a\u0000"`}},
+	{"jsonb", asServer, []string{strings.Repeat("[", 999) + strings.Repeat("]", 999), strings.Repeat(`{"a":`, 500) + "1" + strings.Repeat("}", 500)}},
+	{"citext", asServer, []string{`"Ab"`, `"ab"`, `1.50`, `null`}},
+	{"citext", "!22021", []string{`"\u0000"`}},
+	{"citext[]", `{Ab,NULL}`, []string{`["Ab",null]`}},
 	{"uuid", asServer, []string{`"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"`, `"A0EEBC999C0B4EF8BB6D6BB9BD380A11"`, `"{a0eebc99-9c0b4ef8-bb6d6bb9-bd380a11}"`, `"a0ee-bc99-9c0b-4ef8-bb6d-6bb9-bd38-0a11"`,
 		`""`, `"a0eebc99"`, `"{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"`, `"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1g"`, `"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11-"`, `"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a1122"`,
 		`"a-0eebc999c0b4ef8bb6d6bb9bd380a11"`, `"{}"`, `"a0eebc99--9c0b-4ef8-bb6d-6bb9bd380a11"`}},
@@ -116,7 +120,7 @@ var encoded = []struct {
 	{"pairs", "!23514", []string{`[1,2,3]`}},
 }
 
-const testTypes = `SET timezone = 'UTC'; SET extra_float_digits = 1;
+const testTypes = `SET timezone = 'UTC'; SET extra_float_digits = 1; CREATE EXTENSION citext;
 CREATE TYPE mood AS ENUM ('happy', 'sad, sad'); CREATE DOMAIN positive AS integer CHECK (value > 0); CREATE DOMAIN short AS varchar(3);
 CREATE DOMAIN pairs AS integer[] CHECK (array_length(value, 1) = 2)`
 
