@@ -346,7 +346,11 @@ func (s *PostgreSQLServer) Connect(tb testing.TB, database string) *pgx.Conn {
 // CreateDatabase makes an empty database and returns its name.
 func (s *PostgreSQLServer) CreateDatabase(tb testing.TB) string {
 	tb.Helper()
-	conn := s.Connect(tb, "postgres")
+	conn, err := pgx.Connect(tb.Context(), s.DSN("postgres"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }() // it has answered all
 	var n int
 	if err := conn.QueryRow(tb.Context(), "SELECT count(*) FROM pg_database").Scan(&n); err != nil {
 		tb.Fatal(err)
