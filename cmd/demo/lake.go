@@ -13,7 +13,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/uuid"
+
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/loader"
 )
 
 const (
@@ -30,11 +33,53 @@ type lake interface {
 	// problem says why batches are not loaded; empty if nothing is known.
 	problem() string
 	// contents reads the table as a query would.
-	contents(ctx context.Context) (contents, error)
+	contents(ctx context.Context) (holdings, error)
 }
 
-// openLake opens the table of the settings. It is nil in a program that was built without the tag table.
-var openLake func(ctx context.Context, st *stage, cfg consumer.Config, store consumer.Store, log *slog.Logger) (lake, error)
+// holdings are what a table holds.
+type holdings interface {
+	// print describes them, and says how to query the table. The folder is that of the bucket.
+	print(out io.Writer, folder string)
+	// verdict returns an error unless the table has each file of the bucket once, and all of their rows.
+	verdict(out io.Writer, delivered int64, files int) error
+}
+
+// openTable opens the table of the settings.
+type openTable func(ctx context.Context, st *stage, cfg consumer.Config, store consumer.Store, log *slog.Logger) (lake, error)
+
+// openLake is nil in a program that was built without the tag table.
+var openLake openTable
+
+// destination opens the table that the options ask for; nil without one.
+func (o options) destination() openTable {
+	switch {
+	case o.table:
+		return openLake
+	case o.postgres != "":
+		return openDatabase
+	}
+	return nil
+}
+
+// newLoader returns the loader of a table.
+func newLoader(to loader.Destination, st *stage, cfg consumer.Config, store consumer.Store, log *slog.Logger) (*loader.Loader, error) {
+	lists, err := consumer.OpenSink(cfg, st.s3(), log)
+	if err != nil {
+		return nil, err
+	}
+	return loader.New(loader.Config{
+		ID: uuid.NewString(), Interval: cfg.LoadInterval, Batches: cfg.LoadBatches, Evolve: cfg.TableEvolve, Grace: cfg.ShutdownGrace,
+	}, loader.Parts{Destination: to, Store: store, Lists: lists, Log: log})
+}
+
+// problemOf says why a loader does not load; empty if nothing is known.
+func problemOf(l *loader.Loader) string {
+	s := l.Status()
+	if s.Problem == "" && len(s.Stuck) > 0 {
+		return fmt.Sprintf("%+v", s.Stuck[0])
+	}
+	return s.Problem
+}
 
 // loading is a lake while batches are loaded into it.
 type loading struct {
@@ -55,12 +100,12 @@ func startLoading(ctx context.Context, l lake) loading {
 }
 
 // finish waits until all batches are loaded, stops loading and reads the table.
-func (l loading) finish(ctx context.Context, store consumer.Store) (contents, error) {
+func (l loading) finish(ctx context.Context, store consumer.Store) (holdings, error) {
 	if err := l.await(ctx, store); err != nil {
-		return contents{}, err
+		return nil, err
 	}
 	if err := l.stop(); err != nil {
-		return contents{}, err
+		return nil, err
 	}
 	return l.contents(ctx)
 }
@@ -85,7 +130,7 @@ func (l loading) await(ctx context.Context, store consumer.Store) error {
 	}
 }
 
-// contents are what a table holds.
+// contents are what an Iceberg table holds.
 type contents struct {
 	files     []string // a file that is there twice is named twice
 	rows      int64
@@ -114,7 +159,6 @@ func (c contents) print(out io.Writer, folder string) {
 	fmt.Fprint(out, "pyiceberg reads it while the demo runs: add --keep-running. For tables on AWS, see docs/tables.md.\n\n")
 }
 
-// verdict returns an error unless the table has each file of the bucket once, and all of their rows.
 func (c contents) verdict(out io.Writer, delivered int64, files int) error {
 	distinct := len(slices.Compact(slices.Sorted(slices.Values(c.files))))
 	fmt.Fprintf(out, "%d of %d in the table, %d files twice\n", c.rows, delivered, len(c.files)-distinct)

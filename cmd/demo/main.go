@@ -2,8 +2,8 @@
 // consumer daemon and a bucket that is a folder. The producer and the daemon are those of production; only endpoints
 // and the checkpoint store differ.
 //
-// It checks its own result, and exits with 1 if a record is missing or duplicated. With -table it also runs the loader, and checks
-// the table.
+// It checks its own result, and exits with 1 if a record is missing or duplicated. With -table or -postgres it also runs the loader,
+// and checks the table.
 package main
 
 import (
@@ -18,6 +18,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"aws-streaming-pipeline/loader/postgres"
 )
 
 // options are the command line.
@@ -31,6 +33,7 @@ type options struct {
 	out         string
 	address     string
 	table       bool
+	postgres    string // connection string; empty for none
 	keepRunning bool
 	verbose     bool
 }
@@ -74,6 +77,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.StringVar(&o.out, "out", filepath.Join("demo-output", time.Now().Format("2006-01-02-150405")), "folder for the bucket and the checkpoints; must not exist yet")
 	f.StringVar(&o.address, "http", "127.0.0.1:8080", "address of the status page; another port is used if this one is taken")
 	f.BoolVar(&o.table, "table", false, "also load the files, which are Parquet then, into an Apache Iceberg table in the bucket")
+	f.StringVar(&o.postgres, "postgres", "", "also load the records into a new table of the PostgreSQL database with this `connection string`, such as postgres://user:password@localhost/database")
 	f.BoolVar(&o.keepRunning, "keep-running", false, "keep the daemon running until interrupted, to look at the status page and send more, then check")
 	f.BoolVar(&o.verbose, "verbose", false, "show the daemon's log")
 	if err := f.Parse(args); err != nil {
@@ -91,6 +95,13 @@ func parse(args []string, usage io.Writer) (options, error) {
 	}
 	check(f.NArg() == 0, "", f.Args(), "only flags")
 	check(!o.table || o.format == "parquet", "format", o.format, "parquet with -table")
+	check(!o.table || o.postgres == "", "table", o.table, "only one of -table and -postgres")
+	if o.postgres != "" {
+		_, _, err := postgres.TableAt(o.postgres, databaseTable)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("-postgres: %w", err)) // without the value, which may hold a password
+		}
+	}
 	check(o.records >= 1 && o.records <= 1_000_000, "records", o.records, "1 to 1000000: the embedded stream is held in memory")
 	check(o.shards >= 1 && o.shards <= 100, "shards", o.shards, "1 to 100")
 	return o, errors.Join(faults...)

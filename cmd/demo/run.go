@@ -61,8 +61,8 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		address, streamName, st.stream.URL(), o.shards, st.folder)
 
 	var table loading
-	if o.table {
-		l, err := openLake(ctx, st, cfg, d.Store(), o.log())
+	if open := o.destination(); open != nil {
+		l, err := open(ctx, st, cfg, d.Store(), o.log())
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	stopDaemon() // the daemon commits and publishes what it has read
 	running.Wait()
-	if err != nil && o.table && table.problem() != "" {
+	if err != nil && table.lake != nil && table.problem() != "" {
 		err = fmt.Errorf("%w; loading: %s", err, table.problem())
 	}
 	if err := errors.Join(err, daemonErr); err != nil {
@@ -103,7 +103,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	result.sent, result.took = sent.Records, time.Since(began)
 	result.print(out)
-	if !o.table {
+	if table.lake == nil {
 		printQuery(out, o, st.folder)
 		return result.verdict(out)
 	}
@@ -180,9 +180,14 @@ func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, cfg
 	// There is only one worker, so no other one to wait for.
 	cfg.Failover = 2 * time.Second
 	if o.table {
-		cfg.TableConfig.Table, cfg.Prefix, cfg.LoadInterval = tableURI, o.data()+"!{timestamp:yyyy-MM-dd}/", time.Second
-		// Whoever looks at the table while the demo runs sees its snapshots come.
-		cfg.CommitInterval = 10 * time.Second
+		cfg.TableConfig.Table, cfg.Prefix = tableURI, o.data()+"!{timestamp:yyyy-MM-dd}/"
+	}
+	if o.postgres != "" {
+		o.setDatabase(&cfg)
+	}
+	if o.destination() != nil {
+		// Whoever looks at the table while the demo runs sees it grow.
+		cfg.CommitInterval, cfg.LoadInterval = 10*time.Second, time.Second
 	}
 	sizeErr := cfg.FileSize.Decode(o.fileSize)
 	if sizeErr != nil {

@@ -8,8 +8,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/google/uuid"
-
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/loader/iceberg"
@@ -35,32 +33,20 @@ func openIceberg(ctx context.Context, st *stage, cfg consumer.Config, store cons
 	if err != nil {
 		return nil, err
 	}
-	lists, err := consumer.OpenSink(cfg, bucket, log)
-	if err != nil {
-		return nil, err
-	}
-	l, err := loader.New(loader.Config{
-		ID: uuid.NewString(), Interval: cfg.LoadInterval, Batches: cfg.LoadBatches, Evolve: cfg.TableEvolve, Grace: cfg.ShutdownGrace,
-	}, loader.Parts{Destination: to, Store: store, Lists: lists, Log: log})
+	l, err := newLoader(to, st, cfg, store, log)
 	if err != nil {
 		return nil, err
 	}
 	return icebergLake{l, to}, nil
 }
 
-func (l icebergLake) problem() string {
-	s := l.Status()
-	if s.Problem == "" && len(s.Stuck) > 0 {
-		return fmt.Sprintf("%+v", s.Stuck[0])
-	}
-	return s.Problem
-}
+func (l icebergLake) problem() string { return problemOf(l.Loader) }
 
 // contents plans a scan of the whole table. It reads what the table says of its files, and nothing that the loader counts.
-func (l icebergLake) contents(ctx context.Context) (contents, error) {
+func (l icebergLake) contents(ctx context.Context) (holdings, error) {
 	t, err := l.table.Now(ctx)
 	if err != nil {
-		return contents{}, err
+		return nil, err
 	}
 	var c contents
 	for _, s := range t.Metadata().Snapshots() {
@@ -76,7 +62,7 @@ func (l icebergLake) contents(ctx context.Context) (contents, error) {
 	}
 	tasks, err := t.Scan().PlanFiles(ctx)
 	if err != nil {
-		return contents{}, fmt.Errorf("plan a scan of the table: %w", err)
+		return nil, fmt.Errorf("plan a scan of the table: %w", err)
 	}
 	for _, task := range tasks {
 		c.files = append(c.files, task.File.FilePath())

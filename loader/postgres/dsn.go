@@ -3,11 +3,14 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"aws-streaming-pipeline/record/table"
 )
 
 // dsn is a connection string: the values of libpq's keywords (PostgreSQL manual, "Database Connection Control Functions",
@@ -66,6 +69,29 @@ func cutScheme(text string) (rest string, ok bool) {
 		}
 	}
 	return "", false
+}
+
+// TableAt returns the URI of a table in the schema public of the database that a connection string names. Local reports whether the
+// server is on this machine, where TLS is rarely set up. Errors repeat nothing of the string.
+func TableAt(text, name string) (uri table.URI, local bool, err error) {
+	d, err := parseDSN(text)
+	if err != nil {
+		return table.URI{}, false, err
+	}
+	all := d.servers()
+	if len(all) == 0 {
+		all = []server{{"localhost", number(d["port"])}}
+	}
+	first := all[0]
+	local = first.host == "localhost" || first.socket() || net.ParseIP(first.host).IsLoopback()
+	if first.socket() {
+		first = server{"localhost", usualPort} // the string itself says where to connect to
+	}
+	if d["dbname"] == "" {
+		return table.URI{}, false, errors.New("it names no database: " + urlForm)
+	}
+	uri, err = table.ParseURI("postgres://" + first.String() + "/" + d["dbname"] + "/" + name)
+	return uri, local, err
 }
 
 const urlForm = "want postgres://user:password@host:port/database, with %XX for each special character of the password"
