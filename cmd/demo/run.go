@@ -83,8 +83,11 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	}
 	if o.keepRunning && err == nil {
 		fmt.Fprintf(out, "\n%d trips sent and read. Running until interrupted: look at http://%s/\n", sent.Records, address)
-		if o.table {
+		switch uri, ok := cfg.PostgresTable(); {
+		case o.table:
 			printLive(out, st)
+		case ok:
+			fmt.Fprintf(out, "Records are loaded within seconds: SELECT count(*) FROM %s\n", uri.Table)
 		}
 		<-ctx.Done()
 		ctx = context.WithoutCancel(ctx)
