@@ -348,3 +348,39 @@ func TestState_NamesTheBatchOfABadFile(t *testing.T) {
 	}
 	s.expect("SELECT n FROM trips")
 }
+
+// A commit waits for the disk, and a long write is not ended, whatever the role and the database are set to.
+func TestTable_OverridesSettingsThatWouldLoseRows(t *testing.T) {
+	s := newStage(t, newest(t), withSchema(numbersSchema))
+	s.load(nil)
+	database := s.to.URI.Namespace[0]
+	s.exec("ALTER DATABASE " + database + " SET synchronous_commit = off; ALTER DATABASE " + database + " SET statement_timeout = '1min'; " +
+		"ALTER DATABASE " + database + " SET transaction_timeout = '1min'; ALTER DATABASE " + database + " SET search_path = nowhere; " +
+		"ALTER DATABASE " + database + " SET default_transaction_isolation = serializable")
+	for _, setting := range []string{"synchronous_commit", "statement_timeout", "transaction_timeout", "search_path", "transaction_isolation"} {
+		s.exec(fmt.Sprintf("ALTER TABLE trips ADD %[1]s text DEFAULT current_setting('%[1]s')", setting))
+	}
+	s.append(s.batch([]string{`{"n":1}`}))
+	s.expect("SELECT synchronous_commit, statement_timeout, transaction_timeout, search_path, transaction_isolation FROM trips",
+		`{"synchronous_commit":"on","statement_timeout":"0","transaction_timeout":"0","search_path":"pg_catalog, public, pg_temp","transaction_isolation":"read committed"}`)
+	s.exec("ALTER DATABASE " + database + " SET synchronous_commit = remote_apply")
+	s.append(s.batch([]string{`{"n":2}`}))
+	s.expect("SELECT synchronous_commit FROM trips WHERE n = 2", `{"synchronous_commit":"remote_apply"}`)
+}
+
+func TestTable_RefusesAStandby(t *testing.T) {
+	server := newest(t)
+	s := newStage(t, server, nil)
+	s.append(s.batch([]string{`{}`}))
+	settled := s.load(nil)
+	standby := server.Standby(t)
+	s.to.Connect = func(ctx context.Context) (*pgx.Conn, error) {
+		return pgx.Connect(ctx, standby.DSN(s.to.URI.Namespace[0]))
+	}
+	if _, err := s.to.Load(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "is a standby") {
+		t.Errorf("loading ends with %v, want the standby refused", err)
+	}
+	if ids, err := settled.Settle(t.Context(), settled.Ledger()); err == nil || len(ids) > 0 {
+		t.Errorf("a standby settles %q, %v", ids, err)
+	}
+}

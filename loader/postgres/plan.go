@@ -124,13 +124,13 @@ func text(kind rows.Kind, b []byte) rows.Value {
 	return rows.Value{Kind: kind, Text: b}
 }
 
-// eventID is an id of a record, taken apart.
+// eventID is the decoded id of a record.
 type eventID struct {
 	sequence string
 	numbers  []int // of the record in an aggregate, and of the part that was split off a payload
 }
 
-// parseEventID takes an id apart; ok is false if the pipeline does not make such ids.
+// parseEventID decodes an id; ok is false if the pipeline does not make such ids.
 func parseEventID(id []byte) (e eventID, ok bool) {
 	parts := strings.Split(string(id), "-")
 	e.sequence = parts[0]
