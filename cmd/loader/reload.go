@@ -20,8 +20,9 @@ const reloadUsage = `reload (--from-batch ID | --from T) [--table URI] [--apply]
 
 Loads again what a table has lost and the outbox no longer has: of an Apache Iceberg table, files that no snapshot in its
 history has, which a rollback took out; of a table in PostgreSQL, batches of which it has no row, as after a backup was
-restored, or a standby promoted that lacked more than POSTGRES_FAILOVER_WINDOW. It begins with the batch, or with the first
-sealed at the time. Without --apply it shows what it would load. It may be repeated, and may run beside a loader.`
+restored, or a standby promoted that lacked more than POSTGRES_FAILOVER_WINDOW. A batch whose rows you have all deleted looks
+like a lost one. It begins with the batch, or with the first sealed at the time. Without --apply it shows what it would load. It
+may be repeated, and may run beside a loader.`
 
 func reloadBatches(ctx context.Context, args []string, out io.Writer) error {
 	var from command.Moment
