@@ -16,6 +16,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/jackc/pgx/v5"
 
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/internal/test/lake"
@@ -36,8 +37,8 @@ const (
 // outbox, and of a commit to the table.
 var tableSteps = []string{Put, Publish, Load, Metadata, Append, Loaded, Forget}
 
-// Every record that the stream accepts is a row of the table once, whatever happens to daemons and loaders, and whatever the
-// table's other owner does meanwhile. Without the ledger, rows are doubled.
+// Every record that the stream accepts is a row of the table once, and a row of a database, whatever happens to daemons, loaders and
+// the database's server, and whatever the table's other owner does meanwhile. Without the ledger, rows are doubled.
 func TestStormOverTables(t *testing.T) {
 	s := newSurroundings(t)
 	s.loader = build(t, filepath.Join(s.dir, "loader"), "../../../cmd/loader", s.impatient(t)...)
@@ -89,8 +90,9 @@ func (s *surroundings) impatient(t *testing.T) []string {
 	return append(slices.Clone(s.options), "-overlay", overlay)
 }
 
-// overTable completes a configuration like fill, for daemons whose files are loaded into a table of that name.
-func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name string) config {
+// overTable completes a configuration like fill, for daemons whose files are loaded into a table of that name, and into other
+// tables if there are any.
+func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name string, others ...string) config {
 	t.Helper()
 	c = s.fill(t, c, name, s.daemon)
 	// The columns are those of records at first; the loaders add what comes later.
@@ -99,6 +101,7 @@ func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name stri
 		t.Fatal(err)
 	}
 	uri, location := "rest+http://"+catalogHost+"/"+namespace+"."+name, "s3://"+warehouse+"/tables/"+namespace+"/"+name
+	uri = strings.Join(append([]string{uri}, others...), ",")
 	files := c.Settings
 	c.Settings = func(pick func(...string) string) []string {
 		return append(files(pick), "FORMAT=parquet", "TABLE="+uri, "TABLE_LOCATION="+location)
@@ -108,7 +111,7 @@ func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name stri
 	}
 	c.Loaders.Name, c.Loaders.Binary, c.Loaders.Services = "loader", s.loader, []Service{DynamoDB, S3, Catalog}
 	c.Loaders.Settings = func(pick func(...string) string) []string {
-		return append(c.Settings(pick), "LOAD_INTERVAL=1s", "LOADER_HTTP_ADDRESS=")
+		return append(c.Settings(pick), "LOAD_INTERVAL=1s", "LOADER_HTTP_ADDRESS=", "POSTGRES_DSN=user=postgres", "POSTGRES_TLS=disable", "POSTGRES_FAILOVER_WINDOW=2s")
 	}
 	return c
 }
@@ -136,17 +139,21 @@ func (s *surroundings) loadTable(t *testing.T, l *lake.Lake) {
 	for _, service := range []Service{DynamoDB, S3} {
 		_, c.Backends[service] = limits.Before(t, limits.Service(service), s.backends[service])
 	}
-	c = s.overTable(t, l, c, name)
+	server := emulator.PostgreSQL(t, 18)
+	c = s.overTable(t, l, c, name, "postgres://"+server.Address+"/postgres/"+name)
 	st := s.begin(t, c)
 	table := l.Table(namespace + "." + name)
 	owner := &meddler{table: table, dice: newDice(s.seed, 4), pace: 700 * time.Millisecond, acts: map[string]int{}}
+	reaper := &reaper{server: server, dice: newDice(s.seed, 5), pace: time.Second, acts: map[string]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := owner.until(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	for _, others := range []interface{ until(context.Context) error }{owner, reaper} {
+		wg.Go(func() {
+			if err := others.until(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 	st.blow(t.Context())
 	cancel()
 	wg.Wait()
@@ -178,6 +185,13 @@ func (s *surroundings) loadTable(t *testing.T, l *lake.Lake) {
 	for _, exit := range st.exits {
 		t.Logf("ended by itself: %s", exit)
 	}
+	t.Logf("database: %s", reaper)
+	if got := idsIn(t, server, name); !slices.Equal(got, rows) {
+		t.Errorf("the database has %d rows, of them %d double; the table has %d", len(got), len(got)-len(slices.Compact(slices.Clone(got))), len(rows))
+	}
+	if reaper.acts["connection ended"] == 0 {
+		t.Error("no connection to the database was ended: the storm did not reach it")
+	}
 	if !v.ok() {
 		t.Errorf("records are lost, duplicated or misplaced:\n%s", v.evidence())
 	}
@@ -199,7 +213,8 @@ func (s *surroundings) loadTable(t *testing.T, l *lake.Lake) {
 func (s *surroundings) doubleTable(t *testing.T, l *lake.Lake) {
 	const name = "ledgerless"
 	c := config{
-		Duration: 15 * time.Second, Workers: 1, Rate: 30, Traps: 1, Quiet: true, Tidy: true, Rewrite: ledgerless,
+		Duration: 15 * time.Second, Overtime: time.Minute, Workers: 1, Rate: 30, Traps: 1, Quiet: true, Tidy: true, Rewrite: ledgerless,
+		Goals: []goal{{[]Kind{KillIn}, Append}, {[]Kind{FreezeIn}, Append}},
 		Steps: []string{Append}, Actions: []action{freezeAfter, killAfter}, Backends: s.backends,
 		Times: times{Strike: 900 * time.Millisecond, Freeze: 5 * time.Second, Outage: time.Hour},
 	}
@@ -228,6 +243,20 @@ func rowsOf(t *testing.T, table lake.Table) (stream, own []string) {
 		}
 	}
 	return stream, own
+}
+
+// idsIn returns the sorted ids of the rows in a database.
+func idsIn(t *testing.T, server *emulator.PostgreSQLServer, table string) []string {
+	t.Helper()
+	rows, err := server.Connect(t, "postgres").Query(t.Context(), `SELECT record->>'id' AS id FROM `+table+` ORDER BY record->>'id' COLLATE "C"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids
 }
 
 // filesOf returns the ids in each data file, by object.
