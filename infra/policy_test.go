@@ -231,15 +231,18 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 		t.Errorf("FAN_OUT_CONSUMER is %s, not the ARN of the consumer that the stack registers", named)
 	}
 	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
-	for _, table := range []struct{ uri, location, secret, auth string }{
+	const (
+		secret   = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
+		database = "postgres://db.example.com/lake/trips"
+	)
+	for _, table := range []struct{ uri, location, secret, auth, user string }{
 		{}, {uri: "glue://lake/trips"}, {uri: "glue://lake/trips", location: "s3://warehouse/lake/trips"}, {uri: "s3://warehouse/lake/trips"},
 		{uri: "rest://catalog.example/v1/lake.trips", location: "s3://warehouse/lake/trips"},
+		{uri: database, secret: secret}, {uri: database, auth: "iam", user: "loader"}, {uri: "glue://lake/trips," + database, secret: secret},
+		{uri: "s3://warehouse/lake/trips," + database, secret: secret, auth: "iam"},
 	} {
 		values["Table"], values["TableLocation"], values["DatabaseResourceId"] = table.uri, table.location, ""
-		values["PostgresSecret"], values["PostgresAuth"], values["PostgresUser"] = table.secret, cmp.Or(table.auth, "password"), ""
-		if table.auth != "" {
-			values["PostgresUser"] = "loader"
-		}
+		values["PostgresSecret"], values["PostgresAuth"], values["PostgresUser"] = table.secret, cmp.Or(table.auth, "password"), table.user
 		role := inForce(t, tpl, "ConsumerRole", values)
 		cfg := consumer.Defaults()
 		cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
@@ -271,10 +274,14 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 			}
 		}
 		sameActions(t, "ConsumerRole with table "+table.uri, role.Actions(), want)
-		for _, other := range []string{
+		others := []string{
 			"arn:aws:glue:eu-west-1:123456789012:table/lake/fares", "arn:aws:s3:::warehouse/lake/fares/metadata/v1.metadata.json",
-			"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf", "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-1/admin",
-		} {
+			"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-1/loader",
+		}
+		if table.user != "" {
+			others = append(others, "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-1/admin")
+		}
+		for _, other := range others {
 			for _, action := range []string{"glue:UpdateTable", "s3:PutObject", "secretsmanager:GetSecretValue", "rds-db:connect"} {
 				if role.Allows(iam.Need{Action: action, Resource: other}) {
 					t.Errorf("table %q: the role allows %s on %s", table.uri, action, other)
