@@ -344,6 +344,43 @@ func TestAudit_KnowsTheNewestRowOfAKey(t *testing.T) {
 	})
 }
 
+// Keys are compared as the table's types have them, and their texts are passed on unchanged.
+func TestAudit_ComparesKeysByTheirTypes(t *testing.T) {
+	eachServer(t, func(t *testing.T, server *emulator.PostgreSQLServer) {
+		s := newSite(t, server, func(o *postgres.Options) {
+			columns, err := schema.Parse("trips.json", []byte(`{"properties": {"zone": {"type": "string"}, "fare": {"type": "number"}, "day": {"type": "string"}, "code": {"type": "string"}}}`))
+			must(t, err)
+			o.Schema, o.Key = columns, []string{"zone", "fare", "day", "code"}
+		})
+		namespace := s.of.Table.Namespace[1]
+		s.run("CREATE SCHEMA "+namespace, "CREATE DOMAIN code AS text CHECK (VALUE <> 'bad')",
+			"CREATE TABLE trips (zone text, fare numeric(9,1), day date, code code, event_id text, _arrived_at timestamptz, _sequence numeric, PRIMARY KEY (zone, fare, day, code))")
+		zones := []string{`a\tb`, `c\\d`, `e\nf\r`, `\"g'h`, "\u00e9\U0001f600"}
+		record := func(i int) string {
+			code, fare := "good", "1.26"
+			if i == 5 {
+				code = "bad" // refused, by the domain
+			}
+			if i > 10 {
+				fare = "1.31" // the same when it is rounded
+			}
+			return fmt.Sprintf(`"zone":"%s","fare":%s,"day":"2026-01-%02d","code":%q`, zones[i%len(zones)], fare, 1+i%2, code)
+		}
+		b := []checkpoint.Batch{s.batch(record), s.batch(record)}
+		s.load(b...)
+		if n := s.count("fare = 1.3 AND event_id::int > 10"); n != 10 || s.count("true") != 10 {
+			t.Fatalf("the table has %d new rows of %d", n, s.count("true"))
+		}
+		if r := s.audit(); !r.Sound || r.Refused != 1 || r.Superseded != 9 || r.Present != 10 {
+			t.Errorf("sound: %+v", r)
+		}
+		s.run("DELETE FROM trips WHERE position(chr(92) IN zone) > 0 AND day = '2026-01-01'")
+		if r := s.audit(); !slices.Equal(found(r, b...), []string{"stale-row:1:1"}) {
+			t.Errorf("without a row: %q", found(r, b...))
+		}
+	})
+}
+
 // Without SCHEMA the ids are in a column all the same; a table without that column cannot be audited.
 func TestAudit_TakesTablesWithoutSchemaButNotWithoutIDs(t *testing.T) {
 	server := emulator.PostgreSQL(t, 18)

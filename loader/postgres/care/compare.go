@@ -252,8 +252,8 @@ const order = `CASE WHEN e.id ~ '^[0-9]+(-[0-9]+){0,2}$' THEN (split_part(e.id, 
 func (c *comparer) countStale(ctx context.Context) error {
 	var texts, names, same []string
 	for i, k := range c.columns.key {
-		// A text that is not a value of the column's type is that of a row that the database has refused.
-		_, err := c.tx.Exec(ctx, fmt.Sprintf("CREATE FUNCTION pg_temp.pipeline_key%d(v text) RETURNS %s LANGUAGE plpgsql AS $f$ BEGIN RETURN v::%[2]s; EXCEPTION WHEN data_exception THEN RETURN NULL; END $f$",
+		// A text that is not a value of the column's type, or of a domain, is that of a row that the database has refused.
+		_, err := c.tx.Exec(ctx, fmt.Sprintf("CREATE FUNCTION pg_temp.pipeline_key%d(v text) RETURNS %s LANGUAGE plpgsql AS $f$ BEGIN RETURN v::%[2]s; EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN RETURN NULL; END $f$",
 			i, k.typ), pgx.QueryExecModeSimpleProtocol)
 		if err != nil {
 			return err
