@@ -83,8 +83,9 @@ func TestReader_NoticesBrokenParquet(t *testing.T) {
 	if err := readTo(t, data, n); err != nil {
 		t.Fatalf("the file as it was: %v", err)
 	}
-	noticed := 0
-	for i := range data {
+	tried, noticed := 0, 0
+	for i := 0; i < len(data); i += 3 {
+		tried++
 		broken := bytes.Clone(data)
 		broken[i] ^= 0x55
 		switch err := readTo(t, broken, n); {
@@ -94,8 +95,8 @@ func TestReader_NoticesBrokenParquet(t *testing.T) {
 			t.Errorf("byte %d: %v", i, err)
 		}
 	}
-	t.Logf("%d of %d broken bytes were noticed", noticed, len(data))
-	if noticed < len(data)/2 { // the others are in statistics, indexes and names of the metadata
-		t.Errorf("only %d of %d broken bytes were noticed", noticed, len(data))
+	t.Logf("%d of %d broken bytes were noticed", noticed, tried)
+	if noticed < tried/2 { // the others are in statistics, indexes and names of the metadata
+		t.Errorf("only %d of %d broken bytes were noticed", noticed, tried)
 	}
 }

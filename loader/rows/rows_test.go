@@ -203,6 +203,9 @@ func TestReader_KeepsWhatNobodyAskedFor(t *testing.T) {
 
 // A row group that is too large to be held is read in pieces: few requests, and less memory than it has.
 func TestReader_ReadsALargeRowGroupInPieces(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it writes and reads 50 MB")
+	}
 	records := numbered(500_000)
 	for i := range records {
 		records[i].Data = fmt.Appendf(nil, `{"n":%d,"text":"%x%x%x%x%x"}`, i, rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64(), rand.Uint64())

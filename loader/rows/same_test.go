@@ -323,7 +323,11 @@ func same(t *testing.T, f writers.Format, records []record.Record, members []str
 	}
 	changed := slices.Clone(fit)
 	last := &changed[len(changed)-1]
-	last.Data = append([]byte(`{"\u0000control":1`), bytes.Replace(append([]byte(","), bytes.TrimSpace(last.Data)[1:]...), []byte(",}"), []byte("}"), 1)...)
+	inner := bytes.TrimSpace(bytes.TrimSuffix(bytes.TrimPrefix(bytes.TrimSpace(last.Data), []byte("{")), []byte("}")))
+	if len(inner) > 0 {
+		inner = append([]byte(","), inner...)
+	}
+	last.Data = fmt.Appendf(nil, `{"\u0000control":1%s}`, inner)
 	if difference(t, f, changed, fit, members) == "" {
 		t.Fatal("a record with another member was read as the same")
 	}
@@ -345,10 +349,10 @@ func tableColumns() []table.Column {
 }
 
 func TestReader_BothFormatsGiveTheSameRows(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		d := &documents{Rand: rand.New(rand.NewPCG(seed, 1)), names: slices.Clone(hard), wild: 0.1, twice: true}
 		var records []record.Record
-		for i := range 200 {
+		for i := range 100 {
 			records = append(records, d.record(i))
 		}
 		names := slices.Clone(hard)
@@ -457,7 +461,7 @@ func TestReader_BothFormatsGiveTheSameRowsOfASchema(t *testing.T) {
 	}
 	d := &documents{Rand: rand.New(rand.NewPCG(3, 1))}
 	var records []record.Record
-	for i := range 500 {
+	for i := range 300 {
 		records = append(records, record.Record{SequenceNumber: strconv.Itoa(i), Data: []byte(d.fields(s.Fields, true)), Arrival: time.UnixMilli(int64(i))})
 	}
 	for name, members := range map[string][]string{"all": names, "some": {"matrix", "any", "not/declared", "wide"}, "none": nil} {
