@@ -95,7 +95,11 @@ func TestTable_EndsAFrozenPredecessor(t *testing.T) {
 		t.Fatalf("another client was ended: %v", err)
 	}
 	hold(applicationName(s.to.Application, s.to.URI))
-	s.append(b)
+	ctx, cancel = context.WithTimeout(t.Context(), lockTimeout/2) // when the server would end the wait
+	defer cancel()
+	if err := s.load(nil).Append(ctx, loader.Addition{Batches: []checkpoint.Batch{b}}); err != nil {
+		t.Fatal(err)
+	}
 	s.expect("SELECT n FROM trips", `{"n":1}`)
 	if _, err := frozen.Exec(t.Context(), "COMMIT"); err == nil {
 		t.Error("the predecessor was not ended")

@@ -167,12 +167,6 @@ func (s *stage) batch(files ...[]string) checkpoint.Batch {
 	return b
 }
 
-// again returns a batch under another id.
-func (s *stage) again(b checkpoint.Batch) []checkpoint.Batch {
-	b.ID = layout.NewBatchID()
-	return []checkpoint.Batch{b}
-}
-
 func (s *stage) load(previous *table.Definition) *state {
 	s.t.Helper()
 	st, err := s.to.Load(s.t.Context(), previous)
