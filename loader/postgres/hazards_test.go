@@ -302,6 +302,30 @@ func TestLoader_LoadsTwiceWithoutTheLedger(t *testing.T) {
 	})
 }
 
+// Whoever reads metrics and logs can tell a write that may have been applied from one that was not.
+func TestTable_TellsThatAWriteWasNotAnswered(t *testing.T) {
+	eachMajor(t, func(t *testing.T, site *site) {
+		for _, at := range []pgproxy.Point{pgproxy.Before, pgproxy.Inside, pgproxy.After} {
+			p := site.table(withoutSchema).create()
+			one, err := p.Write(t.Context(), nil, "one", 1)
+			must(t, err)
+			cut := p.proxy.Plan(pgproxy.Fault{Statement: commits, At: at, Then: pgproxy.Cut})
+			err = p.load().Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{one}})
+			if !cut.Hit() || !errors.Is(err, loader.ErrUnanswered) {
+				t.Errorf("cut at %d, the write ends with %v, want loader.ErrUnanswered", at, err)
+			}
+		}
+		p := site.table(withoutSchema).create()
+		one, err := p.Write(t.Context(), nil, "one", 1)
+		must(t, err)
+		cut := p.proxy.Plan(pgproxy.Fault{Statement: copies, Then: pgproxy.Cut})
+		err = p.load().Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{one}})
+		if !cut.Hit() || err == nil || errors.Is(err, loader.ErrUnanswered) {
+			t.Errorf("cut before COPY, the write ends with %v, want an error of a write that was not applied", err)
+		}
+	})
+}
+
 // While the database refuses connections, batches wait; a server that comes back gets each once.
 func TestLoader_WaitsForADatabaseThatIsDown(t *testing.T) {
 	eachMajor(t, func(t *testing.T, site *site) {
@@ -375,7 +399,7 @@ func TestLoader_WaitsForRoomOnTheDisk(t *testing.T) {
 		one := s.publish("one")
 		stop := s.run("l1")
 		defer func() { stop() }()
-		s.until("the log names the full disk", func() bool { return strings.Contains(s.log.String(), diskFull) })
+		s.until("the log names the full disk", func() bool { return strings.Contains(s.log.String(), diskFull) || len(s.waits()) == 0 })
 		two := s.publish("two")
 		s.once()
 		must(t, s.exec(t.Context(), "DROP TABLE ballast"))

@@ -116,10 +116,9 @@ func (s *session) commit(ctx context.Context, statements ...string) error {
 	}
 	answer, ok := errors.AsType[*pgconn.PgError](err)
 	switch {
-	case pgconn.SafeToRetry(err):
-		return err // it was not sent
 	case !ok, severe(answer):
-		// A server process may end after it has committed, such as one that waits for a standby.
+		// A server process may end after it has committed, such as one that waits for a standby. That a connection was closed does
+		// not tell when: pgconn calls it safe to retry also if it broke while the answer was waited for.
 		return fmt.Errorf("%w: %w", loader.ErrUnanswered, err)
 	case answer.Code == divisionByZero:
 		return fmt.Errorf("%w: %w", loader.ErrConflict, err)
