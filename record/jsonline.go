@@ -141,8 +141,8 @@ type ObjectLine struct {
 	dst     []byte
 	begin   int // of the line in dst
 	r       *Record
-	arrival bool // adds _arrived_at
 	copied  int  // bytes of the payload that are in the line, or were left out
+	arrival bool // adds _arrived_at
 
 	hasEventID, hasArrival bool
 }

@@ -124,7 +124,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
 		CheckOK: f.gaugeVec("consumer_check_ok",
-			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, and table with TABLE. /readyz fails on a 0.", "check"),
+			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, and table with an Iceberg table in TABLE. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 
 		OpenFiles: f.gauge("consumer_open_files", "Files being written, one per partition."),
