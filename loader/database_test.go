@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,11 +25,11 @@ type database struct {
 	most    int64                               // 0 for no bound
 	hold    time.Duration                       // after the commit
 	write   func(context.Context, func()) error // before each write; may be nil
-	lost    string                              // a batch one of whose files is gone
+	lost    atomic.Value                        // a batch one of whose files is gone; a string
 	writes  [][]string                          // the batches of each
 	loaded  map[string]time.Time                // by batch
 	refuses map[string]int64                    // rows, by batch
-	commits int64
+	commits atomic.Int64
 }
 
 // MaxBytes implements loader.Bounded.
@@ -48,7 +49,7 @@ type databaseState struct {
 // Definition implements loader.State.
 func (s *databaseState) Definition() *table.Definition {
 	d := *s.State.Definition()
-	d.Commits = s.d.commits
+	d.Commits = s.d.commits.Load()
 	return &d
 }
 
@@ -59,8 +60,8 @@ func (s *databaseState) Append(ctx context.Context, a loader.Addition) error {
 		ids = append(ids, b.ID)
 	}
 	s.d.writes = append(s.d.writes, ids)
-	if slices.Contains(ids, s.d.lost) {
-		return fmt.Errorf("append: %w", &loader.Problem{Reason: loader.FileLost, Batch: s.d.lost, Err: errors.New("there is no such object")})
+	if lost, _ := s.d.lost.Load().(string); slices.Contains(ids, lost) {
+		return fmt.Errorf("append: %w", &loader.Problem{Reason: loader.FileLost, Batch: lost, Err: errors.New("there is no such object")})
 	}
 	if s.d.write != nil {
 		if err := s.d.write(ctx, a.Progress); err != nil {
@@ -73,7 +74,7 @@ func (s *databaseState) Append(ctx context.Context, a loader.Addition) error {
 	for _, b := range a.Batches {
 		s.d.loaded[b.ID] = time.Now()
 	}
-	s.d.commits++
+	s.d.commits.Add(1)
 	return nil
 }
 
@@ -181,10 +182,10 @@ func TestLoader_ShowsThatATableHasLostCommits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		d := s.database()
-		d.commits = 10
+		d.commits.Store(10)
 		_, reg, stop := s.run("l1")
 		time.Sleep(interval)
-		d.commits = 7
+		d.commits.Store(7)
 		time.Sleep(2 * interval)
 		stop()
 		want := `
@@ -207,7 +208,7 @@ func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
 		d := s.database()
-		d.lost = "b"
+		d.lost.Store("b")
 		d.refuses = map[string]int64{"a": 2, "d": 1}
 		all := []checkpoint.Batch{s.write("a", 1), s.write("b", 1), s.write("c", 1)}
 		for _, b := range all {
@@ -223,6 +224,7 @@ func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
 		later := s.write("d", 1)
 		s.publish(later)
 		time.Sleep(interval)
+		synctest.Wait()
 		s.live(all[0], all[2], later)
 		want := "[[a b c] [a c] [d] [b]]"
 		if got := fmt.Sprint(d.writes); got != want {
@@ -231,7 +233,7 @@ func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
 		if n := strings.Count(s.logs.String(), "a batch cannot be loaded"); n != 1 {
 			t.Errorf("the log says so %d times, want once", n)
 		}
-		d.lost = ""
+		d.lost.Store("")
 		time.Sleep(2 * interval)
 		stop()
 		s.live(append(all, later)...)
