@@ -77,6 +77,7 @@ const (
 	inDefault = "23514" // the default partition has rows of the day
 	exists    = "42P07" // another loader was first, or the owner has detached the partition
 	appeared  = "23505" // another loader was first, at the same moment
+	typed     = "42710" // the same, noticed by the name of the partition's row type
 )
 
 // addDays makes the partitions of days, and adds them to those that are known.
@@ -100,7 +101,7 @@ func (s *state) addDays(ctx context.Context, m *missingDays, known map[string]bo
 		f.begin()
 		_, err = session.run(ctx, append(s.d.ddl.AddDay(day), "COMMIT")...)
 		stop()
-		if isCode(err, overlaps, inDefault, exists, appeared) {
+		if isCode(err, overlaps, inDefault, exists, appeared, typed) {
 			_, err = session.run(ctx, "ROLLBACK")
 			s.d.mu.Lock()
 			s.d.covered[name] = true
