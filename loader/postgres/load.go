@@ -133,14 +133,11 @@ func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, e
 const oldest = 140000
 
 // read reads the table, the ledger and the catalog as they are at one moment.
-func (s *session) read(ctx context.Context, previous *table.Definition) (*state, error) {
-	if _, err := s.run(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", s.settings(lockTimeout)); err != nil {
-		return nil, err
-	}
-	st, err := s.readAll(ctx, previous)
-	if _, end := s.run(ctx, "ROLLBACK"); err == nil {
-		err = end
-	}
+func (s *session) read(ctx context.Context, previous *table.Definition) (st *state, err error) {
+	err = s.reading(ctx, func(ctx context.Context) error {
+		st, err = s.readAll(ctx, previous)
+		return err
+	})
 	return st, err
 }
 

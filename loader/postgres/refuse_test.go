@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"aws-streaming-pipeline/internal/test/emulator"
 )
@@ -61,6 +62,23 @@ func TestTable_RefusesByRow(t *testing.T) {
 			t.Errorf("other error records: %q", got)
 		}
 	})
+}
+
+// Whatever the role or the database has set by default, rows are loaded, refused and settled.
+func TestTable_DoesNotDependOnTheSettingsOfTheDatabase(t *testing.T) {
+	s := newStage(t, newest(t), withSchema(numbersSchema))
+	for _, setting := range []string{
+		"bytea_output = 'escape'", "DateStyle = 'German'", "IntervalStyle = 'sql_standard'", "TimeZone = 'Asia/Tokyo'",
+		"standard_conforming_strings = off", "search_path = 'nowhere'", "default_transaction_isolation = 'serializable'", "array_nulls = off",
+	} {
+		s.exec("ALTER DATABASE " + s.to.URI.Namespace[0] + " SET " + setting)
+	}
+	b := s.batch([]string{`{"n":1}`, `{"n":"x"}`})
+	s.append(b)
+	if ids, lines := s.settle(); !slices.Equal(ids, []string{b.ID}) || total(lines) != 1 {
+		t.Errorf("settled %q with %d error records, want the batch and one", ids, total(lines))
+	}
+	s.expect("SELECT n, _arrived_at FROM trips", fmt.Sprintf(`{"n":1,"_arrived_at":%q}`, began.Add(time.Millisecond).Format("2006-01-02T15:04:05.000+00:00")))
 }
 
 // 10,000 rows of which 100 are refused, by a check that the error of COPY names or by a foreign key that it does not name.

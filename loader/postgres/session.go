@@ -75,7 +75,7 @@ func (s *session) settings(lockTimeout time.Duration) string {
 		fmt.Sprintf("idle_in_transaction_session_timeout = %d", idleTimeout.Milliseconds()),
 		"tcp_keepalives_idle = 30", "tcp_keepalives_interval = 10", "tcp_keepalives_count = 3", "tcp_user_timeout = 60000",
 		"standard_conforming_strings = on", "client_encoding = 'UTF8'", "client_min_messages = error",
-		"DateStyle = 'ISO'", "TimeZone = 'UTC'",
+		"DateStyle = 'ISO'", "TimeZone = 'UTC'", "bytea_output = hex",
 	}
 	return "SET LOCAL " + strings.Join(set, "; SET LOCAL ")
 }
@@ -96,6 +96,19 @@ const durable = "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) 
 
 // noLimit lets a transaction take as long as it needs. The setting is PostgreSQL 17's.
 const noLimit = "SELECT pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'"
+
+// reading calls f in a transaction that reads everything as it is at one moment. A policy that hides rows of the ledger is an error
+// (PostgreSQL manual, "Row Security Policies").
+func (s *session) reading(ctx context.Context, f func(context.Context) error) error {
+	if _, err := s.run(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", s.settings(lockTimeout), "SET LOCAL row_security = off", noLimit); err != nil {
+		return err
+	}
+	err := f(ctx)
+	if _, end := s.run(ctx, "ROLLBACK"); err == nil {
+		err = end
+	}
+	return err
+}
 
 // begin begins a transaction that writes, and returns the number of its server process, which behind a pooler is not that of the
 // connection. Constraints are checked with each statement, where a row can still be refused.

@@ -23,16 +23,24 @@ func (s *state) Settle(ctx context.Context, ids []string) (settled []string, err
 		return nil, err
 	}
 	defer session.close()
-	if err := session.checkServer(ctx); err != nil {
+	err = session.reading(ctx, func(ctx context.Context) error {
+		settled, err = session.settle(ctx, s, ids)
+		return err
+	})
+	return settled, err
+}
+
+func (s *session) settle(ctx context.Context, st *state, ids []string) (settled []string, err error) {
+	if err := s.checkServer(ctx); err != nil {
 		return nil, err
 	}
-	due, err := session.due(ctx, s, ids)
+	due, err := s.due(ctx, st, ids)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", pgddl.Ledger, err)
 	}
 	for _, b := range due {
 		if b.Refused > 0 {
-			if err := session.writeRefused(ctx, s, b.Batch); err != nil {
+			if err := s.writeRefused(ctx, st, b.Batch); err != nil {
 				return nil, fmt.Errorf("write the refused rows of batch %s: %w", b.Batch, err)
 			}
 		}
