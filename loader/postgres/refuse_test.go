@@ -64,6 +64,40 @@ func TestTable_RefusesByRow(t *testing.T) {
 	})
 }
 
+// Whatever a trigger raises for a row is about that row.
+func TestTable_RefusesWhatTriggersRaise(t *testing.T) {
+	s := newStage(t, newest(t), withSchema(numbersSchema))
+	s.load(nil)
+	s.exec(`CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		CASE NEW.n WHEN 1 THEN NULL;
+			WHEN 2 THEN RAISE 'no' USING ERRCODE = 'MY001';
+			WHEN 3 THEN NEW.n := (SELECT v FROM generate_series(1, 2) v);
+			WHEN 4 THEN SELECT v INTO STRICT NEW.n FROM generate_series(1, 0) v;
+			WHEN 5 THEN ASSERT false;
+			WHEN 6 THEN RAISE external_routine_exception;
+			WHEN 7 THEN RAISE 'no' USING ERRCODE = '45000';
+			WHEN 8 THEN RAISE insufficient_resources;
+		END CASE; RETURN NEW; END $$;
+		CREATE TRIGGER no BEFORE INSERT ON trips FOR EACH ROW EXECUTE FUNCTION no()`)
+	s.append(s.batch([]string{`{"n":1}`, `{"n":2}`, `{"n":3}`, `{"n":4}`, `{"n":5}`, `{"n":6}`, `{"n":7}`, `{"n":9}`}))
+	s.expect("SELECT n FROM trips", `{"n":1}`)
+	s.expect("SELECT sqlstate FROM pipeline_refused ORDER BY number", `{"sqlstate":"MY001"}`, `{"sqlstate":"21000"}`, `{"sqlstate":"P0002"}`,
+		`{"sqlstate":"P0004"}`, `{"sqlstate":"38000"}`, `{"sqlstate":"45000"}`, `{"sqlstate":"20000"}`)
+	// The control: what is about the server is tried again.
+	if err := s.load(nil).add(t, nil, s.batch([]string{`{"n":8}`})); !isCode(err, "53000") {
+		t.Errorf("a lack of resources ends with %v, want it to fail the write", err)
+	}
+}
+
+// Two values that differ may be the same key for the index, which PostgreSQL finds only when it writes the second.
+func TestTable_ReplacesRowsByTheIndexsCollation(t *testing.T) {
+	s := newStage(t, newest(t), func(o *Options) { o.Key = []string{"id"} })
+	s.exec(`CREATE TABLE trips (id text NOT NULL, n int, _sequence numeric, event_id text);
+		CREATE COLLATION either (provider = icu, locale = 'und-u-ks-level2', deterministic = false); CREATE UNIQUE INDEX ON trips (id COLLATE either)`)
+	s.append(s.batch([]string{`{"id":"a","n":1}`, `{"id":"A","n":2}`, `{"id":"b","n":3}`}))
+	s.expect("SELECT n FROM trips ORDER BY n", `{"n":2}`, `{"n":3}`)
+}
+
 // Whatever the role or the database has set by default, rows are loaded, refused and settled.
 func TestTable_DoesNotDependOnTheSettingsOfTheDatabase(t *testing.T) {
 	s := newStage(t, newest(t), withSchema(numbersSchema))

@@ -157,14 +157,19 @@ func (s *state) mine() string {
 }
 
 // isRow reports whether an error is about a value or a constraint, so that a row can cause it (PostgreSQL manual, appendix A): class 22,
-// data exceptions, 23, violations of constraints, 54, limits such as that of a row in an index or of the depth of JSON, and what a
-// trigger raises.
+// data exceptions, 23, violations of constraints, 54, limits such as that of a row in an index or of the depth of JSON, and what
+// triggers raise. These are the classes of PL/pgSQL, P0 and 20, of a query that returns several rows where one is wanted, 21, of
+// functions in other languages, 38 and 39, and those that SQL leaves to its users: from I to Z but for PostgreSQL's own XX, and 45.
 func isRow(err *pgconn.PgError) bool {
-	switch err.Code[:min(2, len(err.Code))] {
-	case "22", "23", "54":
-		return !severe(err)
+	if severe(err) || len(err.Code) < 2 {
+		return false
 	}
-	return err.Code == "P0001" && !severe(err)
+	switch class := err.Code[:2]; class {
+	case "20", "21", "22", "23", "38", "39", "45", "54":
+		return true
+	default:
+		return class[0] >= 'I' && class[0] <= 'Z' && class != "XX"
+	}
 }
 
 // severe reports whether an error has ended the server's process.
