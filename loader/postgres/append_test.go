@@ -67,6 +67,21 @@ func TestTable_IsAnotherOneOnceItWasDropped(t *testing.T) {
 	s.expect("SELECT * FROM trips")
 }
 
+// A ledger that is gone is not created again: the batches that it named would be loaded twice.
+func TestTable_DoesNotGoOnWithoutItsLedger(t *testing.T) {
+	s := newStage(t, newest(t), nil)
+	s.append(s.batch([]string{`{}`}))
+	before := s.load(nil).Definition()
+	s.exec("ALTER TABLE pipeline_ledger RENAME TO kept")
+	if _, err := s.to.Load(t.Context(), before); err == nil || !strings.Contains(err.Error(), "restore pipeline_tables, pipeline_ledger") {
+		t.Errorf("a ledger that is gone: %v, want an error that says to restore it", err)
+	}
+	s.exec("ALTER TABLE kept RENAME TO pipeline_ledger")
+	if now := s.load(before); len(now.Ledger()) != 1 {
+		t.Errorf("the restored ledger names %q, want one batch", now.Ledger())
+	}
+}
+
 // A predecessor that is frozen after its rows are copied holds nobody up who loads the same rows: the unique index would have the
 // successor wait, and it ends the predecessor.
 func TestTable_EndsAFrozenPredecessor(t *testing.T) {

@@ -113,6 +113,8 @@ func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, e
 		switch {
 		case errors.Is(err, errNoTable) && previous != nil:
 			return nil, fmt.Errorf("%w; it was there before, with UUID %s: restore it or, to go on with another one, see \"loader rebind\"", err, previous.UUID)
+		case errors.Is(err, errNoLedger) && previous != nil: // an empty ledger would have batches loaded again that are there
+			return nil, fmt.Errorf("%w; they were there before: restore %s, %s and %s or, to go on without them, see \"loader rebind\"", err, pgddl.Tables, pgddl.Ledger, pgddl.Refused)
 		case errors.Is(err, errNoTable), errors.Is(err, errNoLedger):
 			if !d.Create {
 				return nil, fmt.Errorf("%w, and TABLE_CREATE=false: \"consumer ddl --postgres\" prints the statements that create them", err)
