@@ -214,6 +214,19 @@ func TestTable_ReplacesRowsByKey(t *testing.T) {
 	})
 }
 
+// A member with the name of the column that orders the rows stays in _extra.
+func TestTable_KeepsAMemberNamedLikeItsOwnColumn(t *testing.T) {
+	s := newStage(t, newest(t), func(o *Options) {
+		withSchema(`{"properties":{"id":{"type":"integer"},"_sequence":{"type":"integer"}}}`)(o)
+		o.Key = []string{"id"}
+	})
+	s.append(s.batch([]string{`{"id":1,"_sequence":9}`}))
+	s.expect("SELECT id, _sequence, _extra FROM trips", `{"id":1,"_sequence":1,"_extra":{"_sequence":9}}`)
+	if wanted, err := s.load(nil).Check(nil); err != nil || len(wanted) > 0 {
+		t.Errorf("the table wants %v, %v; want nothing", wanted, err)
+	}
+}
+
 func TestSequence_OrdersRecords(t *testing.T) {
 	for id, want := range map[string]string{
 		"49590338271490256608559692538361571095921575989136588898": "49590338271490256608559692538361571095921575989136588898",

@@ -115,12 +115,15 @@ type Table struct {
 // Relation is the quoted name of a table in the table's schema.
 func (t Table) Relation(name string) string { return Quote(t.Namespace) + "." + Quote(name) }
 
-// Columns returns the columns of the table.
+// Columns returns the columns of the table. A member whose name is that of a column that the pipeline fills itself gets none.
 func (t Table) Columns() (columns []Column) {
+	own := Own(t.Schema, len(t.Key) > 0)
 	if t.Schema != nil {
-		columns = Members(t.Schema)
+		columns = slices.DeleteFunc(Members(t.Schema), func(c Column) bool {
+			return slices.ContainsFunc(own, func(o Column) bool { return o.Name == c.Name })
+		})
 	}
-	return append(columns, Own(t.Schema, len(t.Key) > 0)...)
+	return append(columns, own...)
 }
 
 // Create returns the statements that create the table, with its default partition. They do nothing to one that exists.
