@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"aws-streaming-pipeline/loader"
@@ -89,6 +90,9 @@ func (w *write) run(ctx context.Context) (err error) {
 	clear(w.counts)
 	w.fence = &fence{d: w.d, process: process}
 	defer w.fence.watch(ctx)()
+	if err := w.hold(ctx); err != nil {
+		return err
+	}
 	if w.savepoint, err = noSavepoint, w.stage(ctx); err != nil {
 		return err
 	}
@@ -127,6 +131,25 @@ func (w *write) run(ctx context.Context) (err error) {
 	w.fence.begin()
 	defer w.fence.end()
 	return w.session.commit(ctx, w.last()...)
+}
+
+// hold keeps the columns as they are until the end of the transaction, and checks that they are those that the rows are made for: in
+// the binary format a bigint would become a double precision without an error. Whoever changes a column may have done so since, or
+// may be waited for here.
+func (w *write) hold(ctx context.Context) error {
+	w.fence.begin()
+	defer w.fence.end()
+	if _, err := w.session.run(ctx, "LOCK TABLE ONLY "+w.d.relation(w.d.ddl.Name)+" IN ROW EXCLUSIVE MODE"); err != nil {
+		return err
+	}
+	now := relation{oid: w.oid}
+	if err := w.session.readColumns(ctx, &now); err != nil {
+		return err
+	}
+	if !slices.EqualFunc(now.columns, w.columns, column.like) {
+		return fmt.Errorf("%w: its columns have changed", loader.ErrConflict)
+	}
+	return nil
 }
 
 // last are the statements of the last message. The first of them is the one that others wait for.

@@ -82,6 +82,42 @@ func TestTable_DoesNotGoOnWithoutItsLedger(t *testing.T) {
 	}
 }
 
+// Rows are made for the columns that were read. If these have changed since, or while the write waits for whoever changes them, the
+// bytes would mean something else.
+func TestState_ConflictsWhenColumnsHaveChanged(t *testing.T) {
+	server := newest(t)
+	const number = 4607182418800017408 // as bytes the double precision 1
+	for _, change := range []string{
+		"ALTER n TYPE double precision", "ALTER n TYPE timestamptz USING now()", "ALTER n TYPE text", "ALTER n TYPE numeric", "DROP n",
+		"RENAME n TO m", "ADD more int", "ALTER n SET NOT NULL", "ALTER n TYPE bigint", // nothing
+	} {
+		t.Run(change, func(t *testing.T) {
+			s := newStage(t, server, withSchema(numbersSchema))
+			st, b := s.load(nil), s.batch([]string{fmt.Sprintf(`{"n":%d}`, number)})
+			if _, err := s.conn.Exec(t.Context(), "BEGIN; ALTER TABLE trips "+change); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- st.Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{b}}) }()
+			for waits := false; !waits; time.Sleep(10 * time.Millisecond) { // for the lock
+				if err := s.conn.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'trips'::regclass AND NOT granted)").Scan(&waits); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s.exec("COMMIT")
+			err := <-done
+			if nothing := change == "ALTER n TYPE bigint"; nothing != (err == nil) || !nothing && !errors.Is(err, loader.ErrConflict) {
+				t.Fatalf("the write ends with %v, want loader.ErrConflict", err)
+			}
+			if err == nil {
+				s.expect("SELECT n FROM trips", fmt.Sprintf(`{"n":%d}`, number))
+				return
+			}
+			s.expect("SELECT 1 FROM trips UNION SELECT 2 FROM pipeline_refused")
+		})
+	}
+}
+
 // A predecessor that is frozen after its rows are copied holds nobody up who loads the same rows: the unique index would have the
 // successor wait, and it ends the predecessor.
 func TestTable_EndsAFrozenPredecessor(t *testing.T) {

@@ -51,6 +51,13 @@ type column struct {
 	member string
 }
 
+// like reports whether a column is described alike, whatever fills it.
+func (c column) like(other column) bool {
+	same := c.typ.oid == other.typ.oid
+	c.typ, c.member = other.typ, other.member
+	return same && c == other
+}
+
 // Ledger implements loader.State.
 func (s *state) Ledger() (batches []string) {
 	for _, row := range s.ledger {
