@@ -36,6 +36,7 @@ type Destination interface {
 	// Load reads the table as it is now. previous is the Definition that some loader read last, or nil. From it the new one
 	// takes what the table itself does not say: the member that fills a column, which belongs to the column's id and so
 	// outlives a renaming, and the members whose columns were dropped. previous may be of a table with another UUID.
+	// An error names the table.
 	Load(ctx context.Context, previous *table.Definition) (State, error)
 }
 

@@ -79,7 +79,7 @@ func (l *Loader) look(ctx context.Context) (v view, err error) {
 	}
 	v.state, err = bounded(ctx, tableBound, func(ctx context.Context) (State, error) { return l.to.Load(ctx, previous) })
 	if err != nil {
-		return view{}, fmt.Errorf("load table %s: %w", l.name, err)
+		return view{}, err
 	}
 	if err := l.define(ctx, term, previous, v.state.Definition()); err != nil {
 		return view{}, err

@@ -230,9 +230,9 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 	case persistence != "p":
 		return errors.New("it is UNLOGGED or temporary, so a crash empties it but not the ledger: want a permanent table")
 	case !inserts:
-		return errors.New("the role may not write to it: GRANT INSERT")
+		return errors.New("the role may not insert rows into it: GRANT INSERT")
 	case len(s.d.Key) > 0 && !updates:
-		return errors.New("the role may not replace rows of it, as POSTGRES_KEY needs: GRANT SELECT, UPDATE")
+		return errors.New("the role may not replace its rows, which POSTGRES_KEY requires: GRANT SELECT, UPDATE")
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type session struct {
 func (d *Table) open(ctx context.Context) (*session, error) {
 	conn, err := d.Connect(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the database: %w", err)
+		return nil, err
 	}
 	return &session{conn, d}, nil
 }
