@@ -248,5 +248,11 @@ func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "consumer_load_rows_total", "consumer_load_refused_rows_total"); err != nil || len(l.Status().Stuck) > 0 {
 			t.Errorf("%v; stuck are %v, want none", err, l.Status().Stuck)
 		}
+		if _, page := get(l, "/"); !strings.Contains(page, "<th>Rows refused</th><td>3,") {
+			t.Errorf("the page does not show the refused rows: %s", page)
+		}
+		if n := strings.Count(s.logs.String(), "rows of a batch were refused"); n != 2 {
+			t.Errorf("%d lines of log name batches with refused rows, want one each", n)
+		}
 	})
 }

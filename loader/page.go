@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-const style = `body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color-scheme:light dark}
-table{border-collapse:collapse}th,td{text-align:left;padding:.3rem .75rem .3rem 0;vertical-align:top}.bad{color:#b42318}`
+const style = `body{font:15px/1.45 system-ui,sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color-scheme:light dark;overflow-wrap:anywhere}
+table{border-collapse:collapse}th,td{text-align:left;padding:.3rem .75rem .3rem 0;vertical-align:top}th{overflow-wrap:normal}.bad{color:light-dark(#b42318,#ff8a7a)}`
 
 // policy lets the page use only its own style. No page may frame it.
 var policy = func() string {
@@ -31,14 +31,15 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 		return time.Since(t).Round(time.Second).String() + " ago"
 	},
 }).Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="10"><title>loader</title><style>` + style + `</style></head><body>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="10"><title>loader</title><style>` + style + `</style></head><body>
 <h1>Loader</h1>
 {{range .Tables}}<h2>{{.Table}}</h2>
 {{with .Problem}}<p class="bad">{{.}}</p>{{end}}
 {{if .Opening}}<p>The table is being opened.</p>{{else}}<table>
 <tr><th>Loader</th><td>{{.Loader}}, {{if .Elected}}elected{{else if .Other}}waiting for {{.Other}}, which is elected{{else}}not elected{{end}}</td></tr>
-<tr><th>Batches waiting</th><td>{{.Waiting}}, the oldest published {{since .Oldest}}</td></tr>
+<tr><th>Batches waiting</th><td>{{.Waiting}}{{if .Waiting}}, the oldest published {{since .Oldest}}{{end}}{{if .Problem}}, at the last look{{end}}</td></tr>
 <tr><th>Batches loaded</th><td>{{.Loaded}}</td></tr>
+{{if .RefusedRows}}<tr><th>Rows refused</th><td>{{.RefusedRows}}, written to the error prefix</td></tr>{{end}}
 <tr><th>Last commit</th><td>{{since .LastCommit}}</td></tr>
 <tr><th>Last look at the table</th><td>{{since .LastLook}}</td></tr>
 {{if .Size.MetadataBytes}}<tr><th>Snapshots</th><td>{{.Size.Snapshots}}, metadata of {{.Size.MetadataBytes}} bytes</td></tr>{{end}}

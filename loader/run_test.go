@@ -228,6 +228,9 @@ func TestLoader_LoadsAndForgets(t *testing.T) {
 		if st := l.Status(); !st.Elected || st.Loaded != 3 || st.Waiting != 0 || st.Problem != "" || l.Health() != nil || l.Alive() != nil {
 			t.Errorf("status %+v", st)
 		}
+		if _, page := get(l, "/"); !strings.Contains(page, "<th>Batches waiting</th><td>0</td>") {
+			t.Errorf("the page does not show that no batch waits: %s", page)
+		}
 		want := `
 			# HELP consumer_load_rows_total Rows of those files.
 			# TYPE consumer_load_rows_total counter

@@ -31,7 +31,9 @@ type Status struct {
 	Stuck      []Stuck        `json:"stuck"`
 	Refused    []table.Column `json:"refused"`
 	Loaded     int64          `json:"loaded"` // batches since the start
-	Size       Size           `json:"size"`
+	// RefusedRows are rows of those batches that the table did not take.
+	RefusedRows int64 `json:"refused_rows,omitempty"`
+	Size        Size  `json:"size"`
 	// Problem is why the last round failed; empty if it did not.
 	Problem      string    `json:"problem,omitempty"`
 	ProblemSince time.Time `json:"problem_since,omitzero"`
@@ -186,10 +188,18 @@ func (l *Loader) counted(state State) {
 		l.metrics.Files.Add(float64(t.files))
 		l.metrics.Rows.Add(float64(t.rows))
 		l.metrics.Bytes.Add(float64(t.bytes))
+		var refused int64
 		if refuser != nil {
-			l.metrics.RefusedRows.Add(float64(refuser.Refused(id)))
+			refused = refuser.Refused(id)
 		}
-		l.change(func(s *Status) { s.Loaded++ })
+		if refused > 0 {
+			l.metrics.RefusedRows.Add(float64(refused))
+			l.log.Warn("rows of a batch were refused; they go to the error prefix", logkey.Batch, id, logkey.Count, refused)
+		}
+		l.change(func(s *Status) {
+			s.Loaded++
+			s.RefusedRows += refused
+		})
 	}
 }
 
