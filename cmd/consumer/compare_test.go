@@ -105,6 +105,7 @@ func TestCompare_SaysWhatCouldNotBeChecked(t *testing.T) {
 		{"want two deliveries", append(theirs, "--ours", "s3://"+bucketName+"/firehose/")},
 		{"want an earlier time", append(theirs, "--to", "30m")},
 		{"neither side has a record", append(theirs, "--from", "3h", "--to", "2h")},
+		{"want a longer window", append(theirs, "--from", "1h")}, // the margin alone
 		{"broken/1, record 1", []string{"compare", "--theirs", "s3://" + bucketName + "/broken/"}},
 		{"NoSuchBucket", []string{"compare", "--theirs", "s3://absent/firehose/"}},
 		{"memory", append(theirs, "--memory", "1")},

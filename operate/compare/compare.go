@@ -110,8 +110,10 @@ func run(ctx context.Context, c Config) (r *Report, err error) {
 	if err := m.readAll(ctx); err != nil {
 		return nil, errors.Join(err, m.spool.close())
 	}
-	if m.report.Theirs.Records+m.report.Ours.Records == 0 {
+	if r := m.report; r.Theirs.Records+r.Ours.Records == 0 {
 		return nil, errors.Join(errors.New("neither side has a record: nothing is shown"), m.spool.close())
+	} else if r.Theirs.Records+r.Ours.Records == r.Theirs.MarginRecords+r.Ours.MarginRecords {
+		return nil, errors.Join(fmt.Errorf("the window from %s to %s has no record, only its margin of %v does: want a longer window", clock(c.Window.From), clock(c.Window.To), c.Window.Margin), m.spool.close())
 	}
 	findings := newFindings(c.Examples)
 	if err := newTally(c.TempDir, c.Memory/4*3, findings.add).compare(m.spool); err != nil {
