@@ -51,7 +51,7 @@ func compareDeliveries(ctx context.Context, args []string, out io.Writer) error 
 	f.Var(&ignore, "ignore", "`name` of a member of the records to set aside, such as one that a transformation adds; may be repeated")
 	f.BoolVar(&c.Rules.FoldNames, "ignore-case", false, "ignore the case of members' names, which the columns of a Glue table do not keep")
 	f.BoolVar(&c.Raw, "raw", false, "compare records that are not JSON byte by byte, up to a line feed, instead of failing")
-	f.IntVar(&c.Examples, "examples", 20, "how `many` examples of each finding to list")
+	f.IntVar(&c.Examples, "examples", 20, "`number` of examples of each finding to list")
 	f.BoolVar(&c.Show, "show", false, "print the payloads of the examples")
 	f.StringVar(&c.TempDir, "temp-dir", "", "`folder` for temporary files, 24 bytes per record; default: TMPDIR")
 	f.Var(&memory, "memory", "`bytes` for hashes, such as 128MiB; the files being read take a few MiB each on top")

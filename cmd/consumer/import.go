@@ -38,7 +38,7 @@ func imports(ctx context.Context, args []string, out io.Writer) error {
 	case "kcl":
 		return command.Undone(command.UnlessHelp(importKCL(ctx, args[1:], out)))
 	}
-	return command.Undone(fmt.Errorf("unknown source \"import %s\"\n%s", args[0], importUsage))
+	return command.Undone(fmt.Errorf("unknown source %q\n%s", args[0], importUsage))
 }
 
 const importKCLUsage = `import kcl TABLE [--reread-aggregates]

@@ -21,7 +21,7 @@ import (
 )
 
 const importFirehoseUsage = `import firehose NAME [--as env|helm|ecs] [--glue-schema FILE]
-import firehose --file FILE [--resource ID] [--as env|helm|ecs] [--glue-schema FILE]
+       consumer import firehose --file FILE [--resource ID] [--as env|helm|ecs] [--glue-schema FILE]
 
 Prints the settings with which the daemon delivers what a Firehose stream delivers, to the same places. Comments say where
 each comes from, what differs, and what is not carried over, with the reason. The description is that of the stream

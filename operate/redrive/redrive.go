@@ -111,7 +111,7 @@ func (c *Config) fill() error {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	check(c.Bucket != "", "no bucket")
-	check(c.Stream != "", "no stream to send to")
+	check(c.Stream != "", "no stream to send to: name it with --stream")
 	check(c.Run != "", "no run id")
 	check(c.MarkerPrefix != "", "no prefix for markers")
 	check(c.Rate >= 0, "rate %d: want 0 or more", c.Rate)
