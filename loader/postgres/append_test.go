@@ -303,6 +303,34 @@ func TestTable_MakesPartitionsByDay(t *testing.T) {
 	})
 }
 
+// The partition for tomorrow is there before its first row. A reader may keep it from being made for a while; another time it is.
+func TestTable_MakesTomorrowsPartition(t *testing.T) {
+	s := newStage(t, newest(t), func(o *Options) { o.Daily = true })
+	s.load(nil)
+	reader := s.server.Connect(t, s.to.URI.Namespace[0])
+	if _, err := reader.Exec(t.Context(), "BEGIN; SELECT count(*) FROM trips"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.to.Care(t.Context()); !isCode(err, "55P03") {
+		t.Errorf("while somebody reads: %v, want a lock timeout", err)
+	}
+	if _, err := reader.Exec(t.Context(), "COMMIT"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.to.Care(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.expect("SELECT count(*) FROM pg_inherits WHERE inhparent = 'trips'::regclass", `{"count":2}`)
+
+	undivided := newStage(t, newest(t), nil)
+	undivided.load(nil)
+	if err := undivided.to.Care(t.Context()); err != nil {
+		t.Errorf("a table without partitions: %v", err)
+	}
+}
+
 // Two loaders that make the same partitions at once, and append.
 func TestTable_MakesPartitionsOnceForTwoLoaders(t *testing.T) {
 	s := newStage(t, newest(t), func(o *Options) { o.Daily = true })

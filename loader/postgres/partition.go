@@ -80,6 +80,27 @@ const (
 	typed     = "42710" // the same, noticed by the name of the partition's row type
 )
 
+// Care implements loader.Caretaker: it makes the partition for tomorrow. Adding one waits for those who read the default partition
+// (PostgreSQL manual, ALTER TABLE ... ATTACH PARTITION), and a report or a dump may run over midnight, while rows of the new day
+// wait. The day before there is time to try again.
+func (d *Table) Care(ctx context.Context) error {
+	session, err := d.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.close()
+	s := &state{d: d}
+	if err := session.readRelation(ctx, &s.relation); err != nil {
+		return err
+	}
+	known := s.partitions()
+	tomorrow := dayOf(time.Now()).Add(24 * time.Hour)
+	if known == nil || known[d.ddl.Day(tomorrow)] {
+		return nil
+	}
+	return s.addDays(ctx, &missingDays{days: map[time.Time]bool{tomorrow: true}}, known)
+}
+
 // addDays makes the partitions of days, and adds them to those that are known.
 func (s *state) addDays(ctx context.Context, m *missingDays, known map[string]bool) error {
 	if len(m.days) == 0 {

@@ -73,6 +73,7 @@ type Table struct {
 var (
 	_ loader.Destination = (*Table)(nil)
 	_ loader.Bounded     = (*Table)(nil)
+	_ loader.Caretaker   = (*Table)(nil)
 	_ loader.Settler     = (*state)(nil)
 	_ loader.Refuser     = (*state)(nil)
 )
