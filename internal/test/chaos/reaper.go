@@ -53,8 +53,8 @@ func (r *reaper) reap(ctx context.Context, number int) (act string, err error) {
 	}
 	defer conn.Close(ctx)
 	var process int
-	// Now and then there is one that writes; most are gone within milliseconds.
-	for tries := 0; process == 0 && tries < 50; tries++ {
+	// Most are gone within milliseconds, and come again with the next round.
+	for end := time.Now().Add(2 * time.Second); process == 0 && time.Now().Before(end); sleep(ctx, time.Millisecond) {
 		const find = `SELECT coalesce(max(pid), 0) FROM pg_stat_activity WHERE application_name LIKE 'aws-streaming-pipeline loader %'`
 		if err := conn.QueryRow(ctx, find).Scan(&process); err != nil {
 			return "", err

@@ -90,8 +90,8 @@ func (s *surroundings) impatient(t *testing.T) []string {
 	return append(slices.Clone(s.options), "-overlay", overlay)
 }
 
-// overTable completes a configuration like fill, for daemons whose files are loaded into a table of that name, and into other
-// tables if there are any.
+// overTable completes a configuration like fill, for daemons whose files are loaded into a table of that name, and into a database
+// if there is another table.
 func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name string, others ...string) config {
 	t.Helper()
 	c = s.fill(t, c, name, s.daemon)
@@ -101,6 +101,10 @@ func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name stri
 		t.Fatal(err)
 	}
 	uri, location := "rest+http://"+catalogHost+"/"+namespace+"."+name, "s3://"+warehouse+"/tables/"+namespace+"/"+name
+	var database []string
+	if len(others) > 0 {
+		database = []string{"POSTGRES_DSN=user=postgres", "POSTGRES_TLS=disable", "POSTGRES_FAILOVER_WINDOW=2s"}
+	}
 	uri = strings.Join(append([]string{uri}, others...), ",")
 	files := c.Settings
 	c.Settings = func(pick func(...string) string) []string {
@@ -111,7 +115,7 @@ func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name stri
 	}
 	c.Loaders.Name, c.Loaders.Binary, c.Loaders.Services = "loader", s.loader, []Service{DynamoDB, S3, Catalog}
 	c.Loaders.Settings = func(pick func(...string) string) []string {
-		return append(c.Settings(pick), "LOAD_INTERVAL=1s", "LOADER_HTTP_ADDRESS=", "POSTGRES_DSN=user=postgres", "POSTGRES_TLS=disable", "POSTGRES_FAILOVER_WINDOW=2s")
+		return append(append(c.Settings(pick), "LOAD_INTERVAL=1s", "LOADER_HTTP_ADDRESS="), database...)
 	}
 	return c
 }
@@ -189,7 +193,7 @@ func (s *surroundings) loadTable(t *testing.T, l *lake.Lake) {
 	if got := idsIn(t, server, name); !slices.Equal(got, rows) {
 		t.Errorf("the database has %d rows, of them %d double; the table has %d", len(got), len(got)-len(slices.Compact(slices.Clone(got))), len(rows))
 	}
-	if reaper.acts["connection ended"] == 0 {
+	if reaper.acts["connection ended"]+reaper.acts["process killed"] == 0 {
 		t.Error("no connection to the database was ended: the storm did not reach it")
 	}
 	if !v.ok() {
