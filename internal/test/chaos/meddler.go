@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,10 +17,10 @@ type meddler struct {
 	dice  *dice
 	// pace is the mean time between two acts.
 	pace time.Duration
+	acts tally // by what came of them
 
-	mu   sync.Mutex
-	own  []string       // ids of its rows
-	acts map[string]int // by what came of them
+	mu  sync.Mutex
+	own []string // ids of its rows
 }
 
 // until meddles until ctx ends.
@@ -44,9 +42,7 @@ func (m *meddler) until(ctx context.Context) error {
 		case err != nil:
 			return err
 		}
-		m.mu.Lock()
-		m.acts[act]++
-		m.mu.Unlock()
+		m.acts.add(act)
 	}
 	return nil
 }
@@ -72,14 +68,4 @@ func (m *meddler) rows() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.own)
-}
-
-func (m *meddler) String() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var b []string
-	for _, act := range slices.Sorted(maps.Keys(m.acts)) {
-		b = append(b, fmt.Sprintf("%s %d", act, m.acts[act]))
-	}
-	return strings.Join(b, "; ")
 }

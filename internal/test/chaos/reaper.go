@@ -2,11 +2,6 @@ package chaos
 
 import (
 	"context"
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,9 +15,7 @@ type reaper struct {
 	dice   *dice
 	// pace is the mean time between two acts.
 	pace time.Duration
-
-	mu   sync.Mutex
-	acts map[string]int
+	acts tally
 }
 
 // until reaps until ctx ends, and leaves the server running.
@@ -33,9 +26,7 @@ func (r *reaper) until(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		r.mu.Lock()
-		r.acts[act]++
-		r.mu.Unlock()
+		r.acts.add(act)
 	}
 	return nil
 }
@@ -77,14 +68,4 @@ func (r *reaper) reap(ctx context.Context, number int) (act string, err error) {
 		return "gone before", nil
 	}
 	return "connection ended", nil
-}
-
-func (r *reaper) String() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var b []string
-	for _, act := range slices.Sorted(maps.Keys(r.acts)) {
-		b = append(b, fmt.Sprintf("%s %d", act, r.acts[act]))
-	}
-	return strings.Join(b, "; ")
 }

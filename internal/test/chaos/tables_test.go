@@ -147,8 +147,8 @@ func (s *surroundings) loadTable(t *testing.T, l *lake.Lake) {
 	c = s.overTable(t, l, c, name, "postgres://"+server.Address+"/postgres/"+name)
 	st := s.begin(t, c)
 	table := l.Table(namespace + "." + name)
-	owner := &meddler{table: table, dice: newDice(s.seed, 4), pace: 700 * time.Millisecond, acts: map[string]int{}}
-	reaper := &reaper{server: server, dice: newDice(s.seed, 5), pace: time.Second, acts: map[string]int{}}
+	owner := &meddler{table: table, dice: newDice(s.seed, 4), pace: 700 * time.Millisecond}
+	reaper := &reaper{server: server, dice: newDice(s.seed, 5), pace: time.Second}
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for _, others := range []interface{ until(context.Context) error }{owner, reaper} {
@@ -185,15 +185,15 @@ func (s *surroundings) loadTable(t *testing.T, l *lake.Lake) {
 	t.Logf("\n%s", st.report(v, took+left))
 	manifests, metadata := table.Size(t)
 	t.Logf("table: %d rows of the stream, %d of its owner (%s); %d snapshots, %d manifests, %d bytes of metadata",
-		v.tabled, len(own), owner, len(table.Snapshots(t)), manifests, metadata)
+		v.tabled, len(own), &owner.acts, len(table.Snapshots(t)), manifests, metadata)
 	for _, exit := range st.exits {
 		t.Logf("ended by itself: %s", exit)
 	}
-	t.Logf("database: %s", reaper)
+	t.Logf("database: %s", &reaper.acts)
 	if got := idsIn(t, server, name); !slices.Equal(got, rows) {
 		t.Errorf("the database has %d rows, of them %d double; the table has %d", len(got), len(got)-len(slices.Compact(slices.Clone(got))), len(rows))
 	}
-	if reaper.acts["connection ended"]+reaper.acts["process killed"] == 0 {
+	if reaper.acts.count("connection ended")+reaper.acts.count("process killed") == 0 {
 		t.Error("no connection to the database was ended: the storm did not reach it")
 	}
 	if !v.ok() {
