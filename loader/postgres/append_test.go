@@ -171,16 +171,9 @@ func TestTable_RefusesServersAndTablesThatCannotKeepThePromise(t *testing.T) {
 		{"key may be null", "CREATE TABLE trips (n int UNIQUE)", "want NOT NULL", func(o *Options) { o.Key = []string{"n"} }},
 		{"no such key", "", "POSTGRES_KEY", func(o *Options) { o.Key = []string{"n"} }},
 		{"read only", "ALTER DATABASE %s SET default_transaction_read_only = on", "default_transaction_read_only", nil},
-		{"no right", "CREATE TABLE trips (n int); CREATE ROLE weak_%[1]s LOGIN; GRANT CREATE ON SCHEMA public TO weak_%[1]s", "GRANT INSERT", func(o *Options) {
-			connect := o.Connect
-			o.Connect = func(ctx context.Context) (*pgx.Conn, error) {
-				conn, err := connect(ctx)
-				if err == nil {
-					_, err = conn.Exec(ctx, "SET ROLE weak_"+o.URI.Namespace[0])
-				}
-				return conn, err
-			}
-		}},
+		{"no right", "CREATE TABLE trips (n int); CREATE ROLE weak_%[1]s LOGIN; GRANT CREATE ON SCHEMA public TO weak_%[1]s", "GRANT INSERT", asWeak},
+		{"policies", "CREATE TABLE trips (n int); ALTER TABLE trips ENABLE ROW LEVEL SECURITY; CREATE ROLE weak_%[1]s LOGIN; " +
+			"GRANT CREATE ON SCHEMA public TO weak_%[1]s; GRANT INSERT ON trips TO weak_%[1]s", "BYPASSRLS", asWeak},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newStage(t, server, c.change)
@@ -195,6 +188,18 @@ func TestTable_RefusesServersAndTablesThatCannotKeepThePromise(t *testing.T) {
 				t.Errorf("loading ends with %v, want %q", err, c.want)
 			}
 		})
+	}
+}
+
+// asWeak has a table used by a role with few rights.
+func asWeak(o *Options) {
+	connect := o.Connect
+	o.Connect = func(ctx context.Context) (*pgx.Conn, error) {
+		conn, err := connect(ctx)
+		if err == nil {
+			_, err = conn.Exec(ctx, "SET ROLE weak_"+o.URI.Namespace[0])
+		}
+		return conn, err
 	}
 }
 

@@ -211,15 +211,15 @@ func (s *session) checkServer(ctx context.Context) error {
 
 func (s *session) readRelation(ctx context.Context, r *relation) error {
 	var kind, persistence string
-	var inserts, updates bool
+	var inserts, updates, policies bool
 	err := s.conn.QueryRow(ctx, `SELECT c.oid, c.relkind::text, c.relpersistence::text, pg_catalog.pg_has_role(c.relowner, 'USAGE'),
-	pg_catalog.has_table_privilege(c.oid, 'INSERT'), pg_catalog.has_table_privilege(c.oid, 'UPDATE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+	pg_catalog.row_security_active(c.oid), pg_catalog.has_table_privilege(c.oid, 'INSERT'), pg_catalog.has_table_privilege(c.oid, 'UPDATE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'),
 	EXISTS (SELECT FROM pg_catalog.pg_partitioned_table p JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (p.partattrs::int2[])
 		WHERE p.partrelid = c.oid AND p.partstrat = 'r' AND p.partnatts = 1 AND a.attname = $3),
 	ARRAY(SELECT p.relname::text FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class p ON p.oid = i.inhrelid WHERE i.inhparent = c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2`,
 		pgx.QueryExecModeExec, s.d.ddl.Namespace, s.d.ddl.Name, schema.ArrivedAtColumn).
-		Scan(&r.oid, &kind, &persistence, &r.owned, &inserts, &updates, &r.partitioned, &r.days)
+		Scan(&r.oid, &kind, &persistence, &r.owned, &policies, &inserts, &updates, &r.partitioned, &r.days)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return errNoTable
@@ -229,6 +229,8 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 		return errors.New("it is neither a table nor a partitioned table")
 	case persistence != "p":
 		return errors.New("it is UNLOGGED or temporary, so a crash empties it but not the ledger: want a permanent table")
+	case policies && len(s.d.Key) == 0:
+		return errors.New("row-level security applies to the role, and COPY does not work with it: want the table's owner or a role with BYPASSRLS")
 	case !inserts:
 		return errors.New("the role may not insert rows into it: GRANT INSERT")
 	case len(s.d.Key) > 0 && !updates:
