@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -26,9 +27,10 @@ type database struct {
 	hold    time.Duration                       // after the commit
 	write   func(context.Context, func()) error // before each write; may be nil
 	lost    atomic.Value                        // a batch one of whose files is gone; a string
-	writes  [][]string                          // the batches of each
-	loaded  map[string]time.Time                // by batch
-	refuses map[string]int64                    // rows, by batch
+	mu      sync.Mutex
+	writes  [][]string           // the batches of each; under mu
+	loaded  map[string]time.Time // by batch
+	refuses map[string]int64     // rows, by batch
 	commits atomic.Int64
 }
 
@@ -59,7 +61,9 @@ func (s *databaseState) Append(ctx context.Context, a loader.Addition) error {
 	for _, b := range a.Batches {
 		ids = append(ids, b.ID)
 	}
+	s.d.mu.Lock()
 	s.d.writes = append(s.d.writes, ids)
+	s.d.mu.Unlock()
 	if lost, _ := s.d.lost.Load().(string); slices.Contains(ids, lost) {
 		return fmt.Errorf("append: %w", &loader.Problem{Reason: loader.FileLost, Batch: lost, Err: errors.New("there is no such object")})
 	}
@@ -227,7 +231,10 @@ func TestLoader_SetsApartABatchThatCannotBeWritten(t *testing.T) {
 		synctest.Wait()
 		s.live(all[0], all[2], later)
 		want := "[[a b c] [a c] [d] [b]]"
-		if got := fmt.Sprint(d.writes); got != want {
+		d.mu.Lock()
+		got := fmt.Sprint(d.writes)
+		d.mu.Unlock()
+		if got != want {
 			t.Errorf("the writes were %s, want %s", got, want)
 		}
 		if n := strings.Count(s.logs.String(), "a batch cannot be loaded"); n != 1 {

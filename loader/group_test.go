@@ -1,7 +1,6 @@
 package loader_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -26,7 +25,7 @@ const fares = "memory://fares"
 // group is a group of loaders of tables in memory, in virtual time.
 type group struct {
 	*loader.Group
-	logs bytes.Buffer
+	logs logs
 	stop func() error
 }
 

@@ -42,13 +42,33 @@ type stage struct {
 	store *local.Store
 	hook  checkpointtest.Hook
 	lists lists
-	logs  *bytes.Buffer
+	logs  *logs
 	seq   int
 	cfg   loader.Config
 }
 
+// logs is the output of the loggers of several loaders.
+type logs struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String implements fmt.Stringer.
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func newStage(t *testing.T) *stage {
-	s := &stage{t: t, began: time.Now(), table: loadertest.NewMemory(trips), store: local.OpenMemory(), lists: lists{}, logs: new(bytes.Buffer),
+	s := &stage{t: t, began: time.Now(), table: loadertest.NewMemory(trips), store: local.OpenMemory(), lists: lists{}, logs: new(logs),
 		cfg: loader.Config{Interval: interval, Batches: 5, Evolve: true, Grace: 10 * time.Second}}
 	err := s.store.CreateLeases(t.Context(), []checkpoint.Lease{{Shard: "s", Checkpoint: checkpoint.TrimHorizon}})
 	if err != nil {
