@@ -26,6 +26,7 @@ import (
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/shardmap"
 	"aws-streaming-pipeline/consumer/source"
+	"aws-streaming-pipeline/consumer/transform"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
@@ -58,7 +59,7 @@ type Sink interface {
 	Health() error
 }
 
-// Services are the dependencies of a Daemon. All but Metrics, Schema, SchemaRegistry and Version are required.
+// Services are the dependencies of a Daemon. All but Metrics, Schema, SchemaRegistry, Transform and Version are required.
 type Services struct {
 	Kinesis Kinesis
 	Store   Store
@@ -73,6 +74,8 @@ type Services struct {
 	Schema *schema.Schema
 	// SchemaRegistry has the schemas that payloads name; nil if payloads are not decoded by a registry.
 	SchemaRegistry registry.Service
+	// Transform changes records before they are routed; nil for none.
+	Transform transform.Stage
 	// Version is shown on the status page and with the heartbeat.
 	Version string
 }
@@ -233,6 +236,8 @@ func (d *Daemon) wireEngine(svc Services) error {
 		metrics:  d.metrics,
 		keeper:   d.keeper,
 		pipeline: d.pipeline,
+		stage:    svc.Transform,
+		budget:   d.budget,
 		open:     make(map[string]*session),
 		source: source.New(source.Config{
 			Stream: d.cfg.StreamID(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: streams.ConsumerID(d.cfg.FanOutConsumer), Budget: d.budget, Trouble: d.trouble.kinesis,

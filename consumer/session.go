@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,14 +9,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/batch"
 	"aws-streaming-pipeline/consumer/kcl"
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/source"
+	"aws-streaming-pipeline/consumer/transform"
+	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
+	"aws-streaming-pipeline/record"
 )
 
 // errDrained ends a session whose shard is handed over: everything read is committed.
@@ -28,6 +33,8 @@ type shards struct {
 	keeper   *lease.Keeper
 	source   *source.Source
 	pipeline *batch.Pipeline
+	stage    transform.Stage // nil without a transform
+	budget   *budget.Budget
 
 	ticked atomic.Int64 // when the engine last called Shards, in Unix nanoseconds; 0 before the first call
 
@@ -171,13 +178,55 @@ func (s *session) Process(ctx context.Context) error {
 	}
 	ctx, cancel := within(ctx, s.hold.Context())
 	defer cancel()
-	err := s.cursor.Append(ctx, batch.Intake{Records: s.fetch.Records, Last: s.fetch.Last, End: s.fetch.End})
-	if err != nil {
+	in := batch.Intake{
+		Records: s.fetch.Records, Last: s.fetch.Last, FirstArrival: s.fetch.FirstArrival, LastArrival: s.fetch.LastArrival, End: s.fetch.End,
+	}
+	if s.shards.stage != nil && len(in.Records) > 0 {
+		records, release, err := s.transform(ctx)
+		if errors.Is(err, errHandedOver) {
+			return nil // Next commits what came before; whoever reads the shard next begins there
+		}
+		if err != nil {
+			s.hold.Restart(err.Error())
+			return fmt.Errorf("transform records: %w", err)
+		}
+		defer release()
+		in.Records = records
+	}
+	if err := s.cursor.Append(ctx, in); err != nil {
 		s.hold.Restart(err.Error())
 		return fmt.Errorf("append records: %w", err)
 	}
 	s.ended = s.fetch.End
 	return nil
+}
+
+// errHandedOver ends a transform that is under way when its shard is to be handed over: it may take long, and what it
+// works on is not appended yet.
+var errHandedOver = errors.New("the shard is handed over")
+
+// transform returns what is to be delivered of the fetch. The memory that it takes up is accounted for until release.
+func (s *session) transform(ctx context.Context) (records []record.Record, release func(), err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-s.hold.Draining():
+			cancel(errHandedOver)
+		case <-ctx.Done():
+		}
+	})
+	defer watching.Wait()
+	defer cancel(nil)
+	out, err := s.shards.stage.Apply(ctx, s.hold.Lease().Shard, s.fetch.Records)
+	if err != nil {
+		return nil, nil, cmp.Or(context.Cause(ctx), err)
+	}
+	s.shards.metrics.TransformDropped.Add(float64(out.Dropped))
+	s.shards.metrics.TransformAdded.Add(float64(out.Added))
+	held := out.Bytes + int64(cap(out.Records))*int64(unsafe.Sizeof(record.Record{}))
+	s.shards.budget.Add(budget.Received, held) // what was received is processed to the end, so it does not wait
+	return out.Records, func() { s.shards.budget.Release(budget.Received, held) }, nil
 }
 
 // Close releases the shard to the next owner of its lease.

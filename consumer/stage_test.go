@@ -11,6 +11,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/consumer/transform"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localbucket"
@@ -32,6 +33,7 @@ type stage struct {
 	folder  string           // of the bucket
 	schema  *schema.Schema   // of the daemons; nil for none
 	schemas registry.Service // that payloads name; nil for none
+	change  transform.Stage  // of the daemons; nil for none
 	sink    Sink             // instead of the bucket; nil for the bucket
 	wrap    func(Sink) Sink  // puts something before the bucket; nil for nothing
 	// patience is the bucket's; 0 for the default
@@ -78,7 +80,7 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	svc := Services{Store: healthyStore{st.store}, Budget: held, Metrics: m, Registry: collected, Log: log, Schema: st.schema, SchemaRegistry: st.schemas, Version: "test"}
+	svc := Services{Store: healthyStore{st.store}, Budget: held, Metrics: m, Registry: collected, Log: log, Schema: st.schema, SchemaRegistry: st.schemas, Transform: st.change, Version: "test"}
 	account := Account{Config: st.account, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}
 	to, err := cfg.sinkConfig(svc)
 	if err != nil {

@@ -47,8 +47,8 @@ type CatalogTable struct {
 //
 // Timestamps are milliseconds since 1970. Our own members follow, with what else a redrive needs: shardId,
 // sequenceNumber, subSequenceNumber, partNumber, partitionKey, explicitHashKey, eventId. subSequenceNumber is null if the
-// record was not in an aggregate, partNumber if it was not split, and explicitHashKey if it had none. Bytes in texts that
-// are not UTF-8 are written as U+FFFD.
+// record was not in an aggregate, partNumber if it was not split, and explicitHashKey if it had none. pieceNumber follows
+// partNumber if a transform made several records of one. Bytes in texts that are not UTF-8 are written as U+FFFD.
 func AppendErrorLine(dst []byte, r *Record, f *Fault, a Attempt) []byte {
 	l := lineWriter{append(dst, '{')}
 	if f.Type == FormatConversionFailed {
@@ -72,6 +72,9 @@ func AppendErrorLine(dst []byte, r *Record, f *Fault, a Attempt) []byte {
 		l.position(r)
 	}
 	l.intOrNull("partNumber", r.Part, r.Split)
+	if r.Pieces {
+		l.int("pieceNumber", int64(r.Piece))
+	}
 	l.text("partitionKey", r.PartitionKey)
 	l.textOrNull("explicitHashKey", r.ExplicitHashKey)
 	l.name("eventId")
@@ -211,6 +214,9 @@ func ParseErrorLine(line []byte) (ErrorLine, error) {
 	if m.PartNumber != nil {
 		e.Record.Split, e.Record.Part = true, *m.PartNumber
 	}
+	if m.PieceNumber != nil {
+		e.Record.Pieces, e.Record.Piece = true, *m.PieceNumber
+	}
 	return e, nil
 }
 
@@ -228,6 +234,7 @@ type errorMembers struct {
 	SequenceNumber         string            `json:"sequenceNumber"`
 	SubSequenceNumber      *int              `json:"subSequenceNumber"`
 	PartNumber             *int              `json:"partNumber"`
+	PieceNumber            *int              `json:"pieceNumber"`
 	PartitionKey           string            `json:"partitionKey"`
 	ExplicitHashKey        string            `json:"explicitHashKey"`
 	DataCatalogTable       *catalogTableJSON `json:"dataCatalogTable"`

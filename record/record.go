@@ -55,8 +55,13 @@ type Record struct {
 	Aggregated bool
 	// Part is the record's index, from 0, in a payload that was split. It is meaningful only if Split is set.
 	Part int
+	// Piece is the record's index, from 0, among those that a transform made of one record. It is meaningful only if Pieces
+	// is set.
+	Piece int
 	// Split is set if the payload held several user records, of which this is one.
 	Split bool
+	// Pieces is set if a transform made several records of one, of which this is one.
+	Pieces bool
 	// PartitionKey is the key that the producer set.
 	PartitionKey string
 	// ExplicitHashKey is the decimal hash key in an aggregate; empty if the producer set none.
@@ -65,16 +70,21 @@ type Record struct {
 	Arrival time.Time
 	// Data is the payload.
 	Data []byte
-	// Fault is set if the payload could not be decoded; Data then holds the bytes as received.
+	// Keys are the partition keys that a transform gave the record, by name; nil if it gave none. They are never changed, so
+	// records may share them.
+	Keys map[string]string
+	// Fault is set if the payload could not be decoded or transformed; Data then holds the bytes as received.
 	Fault *Fault
 }
 
 // AppendEventID appends the id of the record, unique in its stream: the sequence number, followed by "-n" with the
-// sub-sequence number if the record came in an aggregate, and by "-n" with the part number if its payload was split.
+// sub-sequence number if the record came in an aggregate, by "-n" with the part number if its payload was split, and by
+// "-n" with the number of the piece if a transform made several records of it.
 //
-// No two records share an id, although a single "-n" may mean either: records with the same sequence number came from
-// one Kinesis record, which either is an aggregate or is not, and every record of a split payload has a part number.
-// The id depends only on the Kinesis record and the Decoder's options, so a replay yields the same ids.
+// No two records share an id, although a single "-n" may mean any of them: records with the same sequence number came from
+// one Kinesis record, which either is an aggregate or is not; every record of a split payload has a part number, and every
+// record of several that a transform made of one has the number of its piece. The id depends only on the Kinesis record, the
+// Decoder's options and how many records the transform made, so a replay yields the same ids.
 func (r *Record) AppendEventID(dst []byte) []byte {
 	dst = append(dst, r.SequenceNumber...)
 	if r.Aggregated {
@@ -84,6 +94,10 @@ func (r *Record) AppendEventID(dst []byte) []byte {
 	if r.Split {
 		dst = append(dst, '-')
 		dst = strconv.AppendInt(dst, int64(r.Part), 10)
+	}
+	if r.Pieces {
+		dst = append(dst, '-')
+		dst = strconv.AppendInt(dst, int64(r.Piece), 10)
 	}
 	return dst
 }

@@ -217,8 +217,8 @@ func (b *batch) openFiles() map[fileID]*openFile {
 	return maps.Clone(b.open)
 }
 
-// cover notes that records of a shard, after start and up to end, are in the batch. Start counts where the batch has none
-// of the shard yet; otherwise the range goes on.
+// cover notes that what was read of a shard, after start and up to end, is in the batch as far as it is delivered. Start
+// counts where the batch has none of the shard yet; otherwise the range goes on.
 func (b *batch) cover(p *progress, start, end checkpoint.Position, in Intake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -230,18 +230,17 @@ func (b *batch) cover(p *progress, start, end checkpoint.Position, in Intake) {
 		b.ranges[p.shard] = r
 	}
 	r.End = end
-	if len(in.Records) == 0 {
+	if in.Last == "" {
 		return
 	}
-	first, last := in.Records[0].Arrival, in.Records[len(in.Records)-1].Arrival
 	r.Records += int64(len(in.Records))
 	r.Last = in.Last
 	if r.FirstArrival.IsZero() {
-		r.FirstArrival = first
+		r.FirstArrival = in.FirstArrival
 	}
-	r.LastArrival = last
-	if b.oldest.IsZero() || first.Before(b.oldest) {
-		b.oldest = first
+	r.LastArrival = in.LastArrival
+	if b.oldest.IsZero() || in.FirstArrival.Before(b.oldest) {
+		b.oldest = in.FirstArrival
 	}
 }
 
@@ -269,11 +268,12 @@ func (b *batch) room() bool {
 	return len(b.ranges) < checkpoint.MaxRanges
 }
 
-// idle reports whether the batch has records and no open file: committing it then cuts no file short.
+// idle reports whether the batch has files and none is open: committing it then cuts no file short. One that covers only
+// records of which nothing is delivered waits for others.
 func (b *batch) idle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.open) == 0 && len(b.ranges) > 0
+	return len(b.open) == 0 && b.started > 0
 }
 
 // drop marks the batch's records as dropped in the progress of each shard.

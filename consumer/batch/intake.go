@@ -2,15 +2,19 @@ package batch
 
 import (
 	"strings"
+	"time"
 
 	"aws-streaming-pipeline/record"
 )
 
-// Intake is the input from a reader: the user records of whole Kinesis records, in the order of the shard.
+// Intake is the input from a reader: what is to be delivered of whole Kinesis records, in the order of the shard. These may
+// yield no record: what was read is covered all the same.
 type Intake struct {
 	Records []record.Record
-	// Last is the sequence number of the last Kinesis record; empty if there is none.
+	// Last is the sequence number of the last Kinesis record that was read; empty if there is none.
 	Last string
+	// FirstArrival and LastArrival are the arrival times of the first and the last Kinesis record that were read.
+	FirstArrival, LastArrival time.Time
 	// End means that the shard has ended: no more records will follow.
 	End bool
 }
@@ -23,8 +27,9 @@ func (in Intake) split(n int) (head, rest Intake) {
 	if n == len(in.Records) {
 		return in, Intake{}
 	}
-	head = Intake{Records: in.Records[:n], Last: strings.Clone(in.Records[n-1].SequenceNumber)}
-	return head, Intake{Records: in.Records[n:], Last: in.Last, End: in.End}
+	before, after := &in.Records[n-1], &in.Records[n]
+	head = Intake{Records: in.Records[:n], Last: strings.Clone(before.SequenceNumber), FirstArrival: in.FirstArrival, LastArrival: before.Arrival}
+	return head, Intake{Records: in.Records[n:], Last: in.Last, FirstArrival: after.Arrival, LastArrival: in.LastArrival, End: in.End}
 }
 
 // some is the intake as far as it is tried at a time, and the rest. Both begin with a Kinesis record.

@@ -42,7 +42,7 @@ func wide(records, perRecord int) Intake {
 			Arrival: time.Now(), Data: fmt.Appendf(nil, `{"n":%d,"sequence":%q}`, n, in.Last),
 		})
 	}
-	return in
+	return in.read()
 }
 
 // manifests are those of all batches, in the order of their ranges.

@@ -206,6 +206,12 @@ func intake(partition string, first, last int) Intake {
 			SequenceNumber: in.Last, PartitionKey: partition, Arrival: time.Now(), Data: fmt.Appendf(nil, `{"n":%d,"padding":%q}`, n, padding),
 		})
 	}
+	return in.read()
+}
+
+// read sets the arrivals of an intake in which every Kinesis record yields records.
+func (in Intake) read() Intake {
+	in.FirstArrival, in.LastArrival = in.Records[0].Arrival, in.Records[len(in.Records)-1].Arrival
 	return in
 }
 

@@ -70,6 +70,8 @@ var rows = []row{
 				{`sum(rate(consumer_records_total{$chosen, result="delivered"}[15m]))`, "delivered"},
 				{`sum(rate(consumer_records_total{$chosen, result="error"}[15m]))`, "to the error prefix"},
 				{`sum(rate(consumer_rounded_numbers_total{$chosen}[15m]))`, "numbers rounded"},
+				{`sum(rate(consumer_transform_dropped_total{$chosen}[15m]))`, "dropped by a transform"},
+				{`sum(rate(consumer_transform_added_total{$chosen}[15m]))`, "added by a transform"},
 			}},
 		{title: "Bytes", unit: "Bps",
 			about: "Read counts payloads, written counts compressed bytes in the bucket.",

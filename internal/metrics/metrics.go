@@ -21,6 +21,10 @@ type Metrics struct {
 	// RecordsRepeated has no labels: it should stay at 0.
 	RecordsRepeated prometheus.Counter
 
+	// Transform
+	TransformDropped prometheus.Counter
+	TransformAdded   prometheus.Counter
+
 	// Leases
 	LeasesHeld    prometheus.Gauge
 	LeasesTotal   prometheus.Gauge
@@ -101,6 +105,10 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Calls of the schema registry by result: ok, unknown (it has no such schema version), error.", "result"),
 		RecordsRepeated: f.counter("consumer_repeated_records_total",
 			"Kinesis records dropped because they were read again after an iterator was reopened."),
+
+		TransformDropped: f.counter("consumer_transform_dropped_total", "User records of which a transform delivers nothing."),
+		TransformAdded: f.counter("consumer_transform_added_total",
+			"Records that a transform made in addition to the first of each user record."),
 
 		LeasesHeld:  f.gauge("consumer_leases_held", "Shards whose lease this worker holds."),
 		LeasesTotal: f.gauge("consumer_leases", "Shards in the lease table that are not at their end."),

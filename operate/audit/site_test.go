@@ -195,7 +195,10 @@ func (s *site) intake(partition string, first, last int) batch.Intake {
 			SequenceNumber: sequence(n), PartitionKey: partition, Arrival: s.clock().Add(time.Duration(n) * time.Millisecond),
 			Data: fmt.Appendf(nil, `{"n":%d}`, n),
 		}
-		in.Last = r.SequenceNumber
+		in.Last, in.LastArrival = r.SequenceNumber, r.Arrival
+		if n == first {
+			in.FirstArrival = r.Arrival
+		}
 		switch {
 		case n%10 == 0:
 			r.Data = []byte("no JSON")
