@@ -1,9 +1,9 @@
 // Package checkpoint stores the positions up to which records are durable, and makes the pipeline's one decision: the
 // commit, which atomically moves the positions of many shards and records the uploads to be made visible.
 //
-// A Store keeps four kinds of items: the application (which stream the table belongs to), one lease per shard, one
-// heartbeat per worker, and the outbox (batches that are committed but not yet published, and tombstones of batches
-// that can no longer be committed). Safety rests only on the conditions of Commit and Bury; leases only decide who does
+// A Store keeps these kinds of items: the application (which stream the table belongs to), one lease per shard, one
+// heartbeat per worker, the outbox (batches that are committed but not yet published, and tombstones of batches
+// that can no longer be committed), tables to load, and the statement of up to when the data is complete. Safety rests only on the conditions of Commit and Bury; leases only decide who does
 // the work.
 package checkpoint
 
@@ -113,6 +113,12 @@ type Worker struct {
 	Beat    int64  // changes while the worker is alive; others time it by their own clocks
 	Address string // of its status page, for people
 	Version string
+
+	// Complete is the arrival time before which every record of the leases that this worker holds is committed; zero if it
+	// says nothing. It stays true whoever holds the leases later.
+	Complete time.Time
+	// Leases is the LeaseDigest of those leases.
+	Leases uint64
 }
 
 // Range is what a batch holds of one shard: the records after Start up to and including End.
@@ -181,6 +187,8 @@ type Snapshot struct {
 	Unknown []UnknownBatch
 	// Tombstones are the ids of buried batches.
 	Tombstones []string
+	// Complete is the statement of up to when the data is complete; zero if there is none.
+	Complete Complete
 }
 
 // UnknownBatch is a batch that a later release committed and for which it does more than this release can: for example,
@@ -226,6 +234,8 @@ type Store interface {
 	// Scan reads all items. Each is at least as new as the last write that was answered before the call, minus the
 	// store's replication delay.
 	Scan(ctx context.Context) (Snapshot, error)
+	// ScanConsistently is Scan without the replication delay, at twice the price.
+	ScanConsistently(ctx context.Context) (Snapshot, error)
 
 	// Heartbeat writes the worker's item, creating it if there is none.
 	Heartbeat(ctx context.Context, w Worker) error
@@ -242,7 +252,7 @@ type Store interface {
 	// Release clears the owner if Owner and Counter are still those of l; ErrConflict otherwise.
 	Release(ctx context.Context, l Lease) error
 	// Rewind changes the row to l.Moved(to) if Owner, Counter and Checkpoint are still those of l. Whoever held the
-	// lease can no longer commit.
+	// lease can no longer commit. The same atomic write takes the statement of Completeness back.
 	Rewind(ctx context.Context, l Lease, to Position) (Lease, error)
 	// DeleteLease removes the row of a shard that is at its end and no longer listed, if the row is still as l says.
 	DeleteLease(ctx context.Context, l Lease) error
@@ -274,6 +284,7 @@ type Store interface {
 	Forget(ctx context.Context, id string) error
 
 	Tables
+	Completeness
 
 	Close() error
 }

@@ -54,6 +54,18 @@ func (s hooked) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 	return around(ctx, s, "scan", func() (checkpoint.Snapshot, error) { return s.Store.Scan(ctx) })
 }
 
+func (s hooked) ScanConsistently(ctx context.Context) (checkpoint.Snapshot, error) {
+	return around(ctx, s, "scan", func() (checkpoint.Snapshot, error) { return s.Store.ScanConsistently(ctx) })
+}
+
+func (s hooked) Complete(ctx context.Context) (checkpoint.Complete, error) {
+	return around(ctx, s, "complete", func() (checkpoint.Complete, error) { return s.Store.Complete(ctx) })
+}
+
+func (s hooked) RaiseComplete(ctx context.Context, c checkpoint.Complete) (checkpoint.Complete, error) {
+	return around(ctx, s, "raise complete", func() (checkpoint.Complete, error) { return s.Store.RaiseComplete(ctx, c) })
+}
+
 func (s hooked) Heartbeat(ctx context.Context, w checkpoint.Worker) error {
 	return s.do(ctx, "heartbeat", func() error { return s.Store.Heartbeat(ctx, w) })
 }

@@ -65,6 +65,8 @@ var (
 		{"a batch for tables may have its files in an object", testTableListed},
 		{"Commit refuses tables that break the rules", testTableInvalid},
 		{"PutTable replaces the version that it was read from", testTableItem},
+		{"RaiseComplete only raises the statement", testComplete},
+		{"Rewind takes the statement back", testCompleteRewind},
 		{"Calls end with their context", testContext},
 	}
 	races = []testCase{
@@ -76,6 +78,8 @@ var (
 		{"Race: batches that share shards keep them in step", raceOverlapping},
 		{"Race: one of many loaders writes the item of a table", racePutTable},
 		{"Race: marks and Forget agree", raceMarkForget},
+		{"Race: the latest statement stays", raceComplete},
+		{"Race: a statement and a rewind", raceCompleteRewind},
 	}
 )
 
@@ -194,7 +198,7 @@ func testWorkers(t *testing.T, s checkpoint.Store) {
 	first := checkpoint.Worker{ID: "w1", Beat: 1, Address: "10.0.0.1:8080", Version: "v1.2.3"}
 	must(t, s.Heartbeat(ctx, first))
 	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w2"}))
-	first.Beat = 1 << 60
+	first.Beat, first.Complete, first.Leases = 1<<60, arrival, 1<<63+5
 	must(t, s.Heartbeat(ctx, first))
 	want := []checkpoint.Worker{first, {ID: "w2"}}
 	if got := scan(t, s).Workers; !reflect.DeepEqual(got, want) {
@@ -433,10 +437,11 @@ func testContext(t *testing.T, s checkpoint.Store) {
 	cancel()
 	l := checkpoint.Lease{Shard: shardID(0), Checkpoint: checkpoint.ShardEnd, Owner: "w1"}
 	calls := map[string]func() error{
-		"Bind":      func() error { _, err := s.Bind(ctx, application); return err },
-		"Scan":      func() error { _, err := s.Scan(ctx); return err },
-		"Heartbeat": func() error { return s.Heartbeat(ctx, checkpoint.Worker{ID: "w1"}) },
-		"Leave":     func() error { return s.Leave(ctx, "w1") },
+		"Bind":             func() error { _, err := s.Bind(ctx, application); return err },
+		"Scan":             func() error { _, err := s.Scan(ctx); return err },
+		"ScanConsistently": func() error { _, err := s.ScanConsistently(ctx); return err },
+		"Heartbeat":        func() error { return s.Heartbeat(ctx, checkpoint.Worker{ID: "w1"}) },
+		"Leave":            func() error { return s.Leave(ctx, "w1") },
 		"CreateLeases": func() error {
 			return s.CreateLeases(ctx, []checkpoint.Lease{{Shard: "s", Checkpoint: checkpoint.TrimHorizon}})
 		},
@@ -455,6 +460,8 @@ func testContext(t *testing.T, s checkpoint.Store) {
 		"MarkPublished": func() error { return s.MarkPublished(ctx, "b", arrival) },
 		"MarkLoaded":    func() error { return s.MarkLoaded(ctx, "b", lake) },
 		"Table":         func() error { _, err := s.Table(ctx, lake); return err },
+		"Complete":      func() error { _, err := s.Complete(ctx); return err },
+		"RaiseComplete": func() error { _, err := s.RaiseComplete(ctx, checkpoint.Complete{UpTo: arrival}); return err },
 		"PutTable":      func() error { _, err := s.PutTable(ctx, checkpoint.Table{Name: lake}); return err },
 	}
 	for name, call := range calls {

@@ -112,9 +112,28 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 		},
 		"Rewind": {
 			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Rewind(ctx, heldLease, "50"); return err },
-			[]answer{{operation: "UpdateItem", body: row}},
+			[]answer{{operation: "TransactWriteItems", body: "{}"}},
 			"update shardId-000000000001 SET checkpoint = 50, begin = 50, leaseCounter = 5 REMOVE leaseOwner, lastArrival " +
-				"if leaseCounter = 4 AND leaseOwner = w1 AND checkpoint = 100",
+				"if leaseCounter = 4 AND leaseOwner = w1 AND checkpoint = 100\n" +
+				"update #complete SET entityType = COMPLETE REMOVE upTo, at, shards ADD rewinds 1",
+		},
+		"RaiseComplete": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.RaiseComplete(ctx, checkpoint.Complete{UpTo: two.Ranges[0].LastArrival, At: two.Ranges[0].LastArrival, Shards: 2})
+				return err
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #complete SET entityType = COMPLETE, upTo = 2026-01-02T03:04:05.000Z, at = 2026-01-02T03:04:05.000Z, shards = 2 " +
+				"if attribute_not_exists(rewinds) AND (attribute_not_exists(upTo) OR upTo < 2026-01-02T03:04:05.000Z)",
+		},
+		"RaiseComplete after rewinds": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.RaiseComplete(ctx, checkpoint.Complete{UpTo: two.Ranges[0].LastArrival, At: two.Ranges[0].LastArrival, Rewinds: 3})
+				return err
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #complete SET entityType = COMPLETE, upTo = 2026-01-02T03:04:05.000Z, at = 2026-01-02T03:04:05.000Z, shards = 0 " +
+				"if rewinds = 3 AND (attribute_not_exists(upTo) OR upTo < 2026-01-02T03:04:05.000Z)",
 		},
 		"DeleteLease": {
 			func(ctx context.Context, s *dynamo.Store) error { return s.DeleteLease(ctx, ended) },
@@ -178,8 +197,8 @@ func write(verb string, body map[string]any) string {
 		line = strings.ReplaceAll(line, name, scalar(values[name]))
 	}
 	names, _ := body["ExpressionAttributeNames"].(map[string]any)
-	for name, attribute := range names {
-		line = strings.ReplaceAll(line, name, attribute.(string))
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(names))) {
+		line = strings.ReplaceAll(line, name, names[name].(string))
 	}
 	return line
 }

@@ -60,6 +60,12 @@ func (e *expression) absent(attribute string) {
 	e.conditions = append(e.conditions, "attribute_not_exists("+e.name(attribute)+")")
 }
 
+// below adds the condition that an attribute does not exist or is less than a value.
+func (e *expression) below(attribute string, v types.AttributeValue) {
+	name := e.name(attribute)
+	e.conditions = append(e.conditions, "(attribute_not_exists("+name+") OR "+name+" < "+e.value("below_"+attribute, v)+")")
+}
+
 // among adds the condition that an attribute has one of these values.
 func (e *expression) among(attribute string, values ...string) {
 	e.conditions = append(e.conditions, e.in(attribute, values))
@@ -108,7 +114,7 @@ func (e *expression) remove(attribute string) {
 	e.removes = append(e.removes, e.name(attribute))
 }
 
-// add adds the members of a set to the attribute's set.
+// add adds the members of a set to the attribute's set, or a number to the attribute.
 func (e *expression) add(attribute string, v types.AttributeValue) {
 	e.adds = append(e.adds, e.name(attribute)+" "+e.value("new_"+attribute, v))
 }

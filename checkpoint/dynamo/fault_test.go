@@ -200,11 +200,14 @@ func testFaults_LeaseCallsWithALostAnswer(t *testing.T, endpoint string) {
 		}
 		net.wantHit(t, f)
 
-		net.once("UpdateItem", f)
+		net.once("TransactWriteItems", f)
 		rewound, err := store.Rewind(t.Context(), stolen, checkpoint.TrimHorizon)
 		must(t, err)
 		if rewound.Owner != "" || rewound.Counter != stolen.Counter+1 || rewound.Checkpoint != checkpoint.TrimHorizon {
 			t.Errorf("fault %d: Rewind returned %+v", f, rewound)
+		}
+		if c, err := store.Complete(t.Context()); err != nil || c.Rewinds != 1 {
+			t.Errorf("fault %d: after Rewind the statement is %+v, %v", f, c, err)
 		}
 
 		got, err := store.Lease(t.Context(), held.Shard)

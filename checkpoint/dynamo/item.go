@@ -56,6 +56,16 @@ const (
 	attrLoader       = "loader"
 	attrDefinition   = "definition" // from EncodeDefinition
 
+	// In the heartbeat.
+	attrComplete = "complete"
+	attrLeases   = "leases" // a digest, in hex
+
+	// For the statement of up to when the data is complete.
+	attrUpTo    = "upTo" // see moment
+	attrAt      = "at"
+	attrShards  = "shards"
+	attrRewinds = "rewinds"
+
 	attrApplication   = "application"
 	attrStream        = "stream"
 	attrStreamARN     = "streamArn"
@@ -69,7 +79,7 @@ const (
 var scanned = []string{
 	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
-	attrImporting, attrTables, attrPublishedAt, attrLoaded,
+	attrImporting, attrTables, attrPublishedAt, attrLoaded, attrComplete, attrLeases, attrUpTo, attrAt, attrShards, attrRewinds,
 }
 
 // Values of entityType. Items of any other type belong to a later release and are skipped; if they are in the outbox,
@@ -84,6 +94,7 @@ const (
 	typeTombstone   = "TOMBSTONE"
 	typeApplication = "APPLICATION"
 	typeTable       = "TABLE"
+	typeComplete    = "COMPLETE"
 )
 
 // batchTypes are the types of batches in the outbox.
@@ -95,6 +106,7 @@ const (
 	keyWorker      = "#worker/"
 	keyBatch       = "#batch/"
 	keyTable       = "#table/"
+	keyComplete    = "#complete"
 )
 
 type item map[string]types.AttributeValue
@@ -159,6 +171,9 @@ func workerItem(w checkpoint.Worker) item {
 	it := item{attrKey: str(keyWorker + w.ID), attrType: str(typeWorker), attrBeat: num(w.Beat)}
 	it.setString(attrAddress, w.Address)
 	it.setString(attrVersion, w.Version)
+	if !w.Complete.IsZero() {
+		it[attrComplete], it[attrLeases] = instant(w.Complete), str(strconv.FormatUint(w.Leases, 16))
+	}
 	return it
 }
 
@@ -305,6 +320,26 @@ func (r *reader) num(name string) int64 {
 	return n
 }
 
+// hex returns a number that is stored in hex; a missing attribute is 0.
+func (r *reader) hex(name string) uint64 {
+	if !r.has(name) {
+		return 0
+	}
+	n, err := strconv.ParseUint(r.str(name), 16, 64)
+	if err != nil {
+		r.fail(name, "is not a 64-bit number in hex")
+	}
+	return n
+}
+
+// count returns a number; a missing attribute is 0.
+func (r *reader) count(name string) int64 {
+	if !r.has(name) {
+		return 0
+	}
+	return r.num(name)
+}
+
 func (r *reader) binary(name string) []byte {
 	b := r.item.bytes(name)
 	if b == nil {
@@ -403,6 +438,7 @@ func (r *reader) lease() checkpoint.Lease {
 func (r *reader) worker() checkpoint.Worker {
 	return checkpoint.Worker{
 		ID: strings.TrimPrefix(r.str(attrKey), keyWorker), Beat: r.num(attrBeat), Address: r.str(attrAddress), Version: r.str(attrVersion),
+		Complete: r.time(attrComplete), Leases: r.hex(attrLeases),
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"golang.org/x/sync/errgroup"
 
 	"aws-streaming-pipeline/checkpoint"
@@ -100,7 +102,7 @@ func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
 	return nil
 }
 
-// Rewind implements checkpoint.Store. A row that is free, at the wanted position and one counter ahead was left by an
+// Rewind implements checkpoint.Store with one transaction. A row that is free, at the wanted position and one counter ahead was left by an
 // earlier send of this call, or is just as good.
 func (s *Store) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Position) (checkpoint.Lease, error) {
 	if err := to.Validate(); err != nil {
@@ -115,7 +117,20 @@ func (s *Store) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Po
 	e.set(attrCounter, num(moved.Counter))
 	e.remove(attrOwner)
 	e.remove(attrArrival)
-	return s.updateLease(ctx, "rewind", l, e, func(row checkpoint.Lease) bool {
+	move := &types.Update{
+		TableName: s.table, Key: item{attrKey: str(l.Shard)},
+		ConditionExpression: e.condition(), UpdateExpression: e.update(),
+		ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+	}
+	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Update: move}, {Update: s.takeBack()}}}
+	err := s.call(ctx, "rewind", func() error {
+		_, err := s.db.TransactWriteItems(ctx, in)
+		return err
+	})
+	if err == nil {
+		return moved, nil
+	}
+	return s.rowAfterConflict(ctx, "rewind", l, err, func(row checkpoint.Lease) bool {
 		return row.Owner == "" && row.Counter == moved.Counter && row.Checkpoint == to
 	})
 }
@@ -148,6 +163,12 @@ func (s *Store) updateLease(ctx context.Context, operation string, l checkpoint.
 	if err == nil {
 		return readLease(operation, it)
 	}
+	return s.rowAfterConflict(ctx, operation, l, err, applied)
+}
+
+// rowAfterConflict reads the row of a lease if a write failed with a conflict, and returns it if applied recognises it.
+func (s *Store) rowAfterConflict(ctx context.Context, operation string, l checkpoint.Lease, err error,
+	applied func(row checkpoint.Lease) bool) (checkpoint.Lease, error) {
 	if !errors.Is(err, checkpoint.ErrConflict) {
 		return checkpoint.Lease{}, fmt.Errorf("%s: shard %s: %w", operation, l.Shard, err)
 	}

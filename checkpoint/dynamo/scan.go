@@ -15,6 +15,11 @@ import (
 // Scan implements checkpoint.Store. It is eventually consistent.
 func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) { return s.scan(ctx, false) }
 
+// ScanConsistently implements checkpoint.Store.
+func (s *Store) ScanConsistently(ctx context.Context) (checkpoint.Snapshot, error) {
+	return s.scan(ctx, true)
+}
+
 // scan reads the table; with strong consistency at twice the read units. DynamoDB bills whole items, whatever part of
 // them is requested.
 func (s *Store) scan(ctx context.Context, consistently bool) (checkpoint.Snapshot, error) {
@@ -76,6 +81,8 @@ func take(snap *checkpoint.Snapshot, it item) (err error) {
 		snap.Tombstones = append(snap.Tombstones, strings.TrimPrefix(it.key(), keyBatch))
 	case typeApplication:
 		snap.Application, err = read(it, (*reader).application)
+	case typeComplete:
+		snap.Complete, err = read(it, (*reader).complete)
 	case "":
 		return fmt.Errorf("item %q has no entityType: another program writes to this table: %w", it.key(), checkpoint.ErrForeignTable)
 	default:

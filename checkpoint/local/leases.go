@@ -38,6 +38,7 @@ func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 	err := s.call(ctx, "scan", func() error {
 		t := &s.tables
 		snap.Application = t.application.rows[theApplication]
+		snap.Complete = t.complete.rows[theComplete]
 		for _, shard := range t.leases.sorted() {
 			snap.Leases = append(snap.Leases, cloneLease(t.leases.rows[shard]))
 		}
@@ -74,6 +75,11 @@ func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 		return checkpoint.Snapshot{}, err
 	}
 	return snap, nil
+}
+
+// ScanConsistently implements checkpoint.Store.
+func (s *Store) ScanConsistently(ctx context.Context) (checkpoint.Snapshot, error) {
+	return s.Scan(ctx)
 }
 
 // Heartbeat implements checkpoint.Store.
@@ -133,7 +139,7 @@ func (s *Store) Acquire(ctx context.Context, l checkpoint.Lease, owner string) (
 	if owner == "" {
 		return checkpoint.Lease{}, fmt.Errorf("acquire: shard %s: no owner given", l.Shard)
 	}
-	return s.update(ctx, "acquire", l, func(row *checkpoint.Lease) error {
+	return s.update(ctx, "acquire", l, func(_ *change, row *checkpoint.Lease) error {
 		row.Owner = owner
 		row.Counter++
 		return nil
@@ -142,7 +148,7 @@ func (s *Store) Acquire(ctx context.Context, l checkpoint.Lease, owner string) (
 
 // Release implements checkpoint.Store.
 func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
-	_, err := s.update(ctx, "release", l, func(row *checkpoint.Lease) error {
+	_, err := s.update(ctx, "release", l, func(_ *change, row *checkpoint.Lease) error {
 		row.Owner = ""
 		return nil
 	})
@@ -154,12 +160,12 @@ func (s *Store) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Po
 	if err := to.Validate(); err != nil {
 		return checkpoint.Lease{}, fmt.Errorf("rewind: shard %s: %w", l.Shard, err)
 	}
-	return s.update(ctx, "rewind", l, func(row *checkpoint.Lease) error {
+	return s.update(ctx, "rewind", l, func(c *change, row *checkpoint.Lease) error {
 		if row.Checkpoint != l.Checkpoint {
 			return conflict(l, *row)
 		}
 		*row = row.Moved(to)
-		return nil
+		return s.tables.complete.put(c, theComplete, s.tables.complete.rows[theComplete].Rewound())
 	})
 }
 
@@ -182,7 +188,7 @@ func (s *Store) DeleteLease(ctx context.Context, l checkpoint.Lease) error {
 }
 
 // update changes one row if Owner and Counter are still those of l, and returns it after the change.
-func (s *Store) update(ctx context.Context, operation string, l checkpoint.Lease, f func(row *checkpoint.Lease) error) (checkpoint.Lease, error) {
+func (s *Store) update(ctx context.Context, operation string, l checkpoint.Lease, f func(c *change, row *checkpoint.Lease) error) (checkpoint.Lease, error) {
 	var row checkpoint.Lease
 	err := s.change(ctx, operation, func(c *change) error {
 		stored, ok := s.tables.leases.rows[l.Shard]
@@ -193,7 +199,7 @@ func (s *Store) update(ctx context.Context, operation string, l checkpoint.Lease
 			return conflict(l, stored)
 		}
 		row = cloneLease(stored)
-		if err := f(&row); err != nil {
+		if err := f(c, &row); err != nil {
 			return err
 		}
 		return s.tables.leases.put(c, row.Shard, row)

@@ -27,6 +27,8 @@ type tables struct {
 	further table[outboxRow]
 	// destinations are the tables that batches are loaded into.
 	destinations table[checkpoint.Table]
+	// complete has at most one row. Earlier releases do not read this table.
+	complete table[checkpoint.Complete]
 }
 
 // outboxRow is a batch that is committed but not yet forgotten, or a tombstone.
@@ -59,8 +61,11 @@ func (r outboxRow) header(id string) checkpoint.Batch {
 	}
 }
 
-// theApplication is the key of the only row of its table.
-const theApplication = "application"
+// Keys of the only rows of their tables.
+const (
+	theApplication = "application"
+	theComplete    = "complete"
+)
 
 func newTables() tables {
 	return tables{
@@ -72,6 +77,7 @@ func newTables() tables {
 		further:     newTable[outboxRow]("further"),
 
 		destinations: newTable[checkpoint.Table]("destinations"),
+		complete:     newTable[checkpoint.Complete]("complete"),
 	}
 }
 
@@ -79,7 +85,7 @@ func newTables() tables {
 func (t *tables) load(db *bolt.DB) error {
 	return db.Update(func(tx *bolt.Tx) error {
 		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx), t.listed.load(tx),
-			t.further.load(tx), t.destinations.load(tx))
+			t.further.load(tx), t.destinations.load(tx), t.complete.load(tx))
 	})
 }
 

@@ -57,6 +57,7 @@ type Keeper struct {
 	last     [acts]time.Time // when each act last succeeded
 	coming   *listing        // the listing that begins next
 	snapshot Snapshot
+	complete checkpoint.Complete // as of the last scan
 
 	beats int64 // written or attempted; owned by the goroutine that beats
 
@@ -192,6 +193,14 @@ func (k *Keeper) setStarted() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.started = time.Now()
+}
+
+// Complete returns the statement of up to when the application's data is complete, as of the last scan. It is zero as long as
+// there is none.
+func (k *Keeper) Complete() checkpoint.Complete {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.complete
 }
 
 // Shards returns the shards whose lease this worker holds, with or without a reader, ordered by id.

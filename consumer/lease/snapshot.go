@@ -109,7 +109,7 @@ func (k *Keeper) report(scan Scan, g gate, leading bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.metrics.Retention.Set(k.about.Retention.Seconds())
-	k.snapshot = s
+	k.snapshot, k.complete = s, scan.Snapshot.Complete
 }
 
 func (k *Keeper) leaseStatus(now time.Time, g gate) []RowStatus {
