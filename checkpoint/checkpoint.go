@@ -105,6 +105,15 @@ type Lease struct {
 	Begin Position
 	// Arrival is the arrival time of the last record committed since Begin; zero before the first.
 	Arrival time.Time
+	// Stop is what is known of the shard since it was last read with an end; zero if it never was.
+	Stop Stop `json:",omitzero"`
+}
+
+// Stop says that no record of a shard after the position After arrived before Until. That is a fact about the shard: no
+// commit and no rewind makes it wrong, and it counts wherever the checkpoint is After.
+type Stop struct {
+	Until time.Time
+	After Position
 }
 
 // Worker is the heartbeat item of one worker process.
@@ -251,6 +260,9 @@ type Store interface {
 	Acquire(ctx context.Context, l Lease, owner string) (Lease, error)
 	// Release clears the owner if Owner and Counter are still those of l; ErrConflict otherwise.
 	Release(ctx context.Context, l Lease) error
+	// Stop makes Lease.Stop say that no record after l.Checkpoint arrived before until, if Owner, Counter and Checkpoint
+	// are still those of l. It returns the row after the write; ErrConflict if the row was not as l says.
+	Stop(ctx context.Context, l Lease, until time.Time) (Lease, error)
 	// Rewind changes the row to l.Moved(to) if Owner, Counter and Checkpoint are still those of l. Whoever held the
 	// lease can no longer commit. The same atomic write takes the statement of Completeness back.
 	Rewind(ctx context.Context, l Lease, to Position) (Lease, error)

@@ -74,6 +74,11 @@ func (l Lease) Moved(to Position) Lease {
 	return l
 }
 
+// Passed reports whether every record of the shard that arrived before t is committed.
+func (l Lease) Passed(t time.Time) bool {
+	return l.Checkpoint == ShardEnd || !l.Stop.Until.IsZero() && !l.Stop.Until.Before(t) && l.Stop.After == l.Checkpoint
+}
+
 // ValidateDelete checks that the row of l may be removed: only a shard at its end has nothing to lose.
 func (l Lease) ValidateDelete() error {
 	if l.Checkpoint != ShardEnd {

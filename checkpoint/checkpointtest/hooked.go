@@ -90,6 +90,10 @@ func (s hooked) Release(ctx context.Context, l checkpoint.Lease) error {
 	return s.do(ctx, "release", func() error { return s.Store.Release(ctx, l) })
 }
 
+func (s hooked) Stop(ctx context.Context, l checkpoint.Lease, until time.Time) (checkpoint.Lease, error) {
+	return around(ctx, s, "stop", func() (checkpoint.Lease, error) { return s.Store.Stop(ctx, l, until) })
+}
+
 func (s hooked) Rewind(ctx context.Context, l checkpoint.Lease, to checkpoint.Position) (checkpoint.Lease, error) {
 	return around(ctx, s, "rewind", func() (checkpoint.Lease, error) { return s.Store.Rewind(ctx, l, to) })
 }

@@ -42,6 +42,7 @@ var (
 		{"CreateLeases makes rows and leaves those that exist", testCreateLeases},
 		{"Every field survives the way through the store", testRoundTrip},
 		{"Acquire, Release and Rewind follow owner and counter", testLeaseLife},
+		{"Stop notes a fact about a position", testStop},
 		{"Rewind keeps where a shard begins", testRewindBegin},
 		{"DeleteLease removes only a shard at its end", testDeleteLease},
 		{"Calls on a shard without a row conflict", testNoRow},
@@ -256,7 +257,8 @@ func testCreateLeases(t *testing.T, s checkpoint.Store) {
 func testRoundTrip(t *testing.T, s checkpoint.Store) {
 	ctx := t.Context()
 	lease := checkpoint.Lease{Shard: shardID(7), Parents: []string{shardID(3), shardID(2)}, Counter: 41,
-		Checkpoint: checkpoint.AtTimestamp(arrival), Begin: checkpoint.TrimHorizon, Arrival: arrival}
+		Checkpoint: checkpoint.AtTimestamp(arrival), Begin: checkpoint.TrimHorizon, Arrival: arrival,
+		Stop: checkpoint.Stop{Until: arrival, After: checkpoint.TrimHorizon}}
 	must(t, s.CreateLeases(ctx, []checkpoint.Lease{lease}))
 	if got := read(t, s, lease.Shard); !reflect.DeepEqual(got, lease) {
 		t.Errorf("Lease returned\n%+v, want\n%+v", got, lease)
@@ -355,6 +357,54 @@ func testLeaseLife(t *testing.T, s checkpoint.Store) {
 	}
 }
 
+func testStop(t *testing.T, s checkpoint.Store) {
+	ctx := t.Context()
+	makeLeases(t, s, 1)
+	held := acquire(t, s, shardID(0), "w1")
+	until := arrival.Add(time.Hour)
+	other := held
+	other.Counter++
+	_, err := s.Stop(ctx, other, until)
+	wantConflict(t, "Stop with another counter", err)
+	other = held
+	other.Checkpoint = sequence(99)
+	_, err = s.Stop(ctx, other, until)
+	wantConflict(t, "Stop at another checkpoint", err)
+	if got := read(t, s, shardID(0)); got.Passed(arrival) {
+		t.Errorf("a refused Stop left %+v", got)
+	}
+
+	want := held
+	want.Stop = checkpoint.Stop{Until: until, After: held.Checkpoint}
+	for range 2 { // a request may arrive twice
+		got, err := s.Stop(ctx, held, until)
+		must(t, err)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("Stop returned %+v, want %+v", got, want)
+		}
+	}
+	if got := scan(t, s).Leases; !reflect.DeepEqual(got, []checkpoint.Lease{want}) {
+		t.Errorf("Scan returned %+v, want %+v", got, want)
+	}
+
+	passed := func(what string, want bool) {
+		t.Helper()
+		l := read(t, s, shardID(0))
+		if l.Passed(until) != want || l.Passed(arrival) != want || l.Passed(until.Add(1)) {
+			t.Errorf("%s: it is %v that %+v has passed %v, want %v and never later", what, l.Passed(until), l, until, want)
+		}
+	}
+	passed("stopped", true)
+	must(t, s.Commit(ctx, batchOf("b", sequence(2), held)))
+	passed("read further", false)
+	_, err = s.Rewind(ctx, read(t, s, shardID(0)), held.Checkpoint)
+	must(t, err)
+	passed("moved back to where it had stopped", true)
+	_, err = s.Rewind(ctx, read(t, s, shardID(0)), sequence(1))
+	must(t, err)
+	passed("moved elsewhere", false)
+}
+
 // Whoever creates the rows of a shard's children must find in the shard's own row what they inherit.
 func testRewindBegin(t *testing.T, s checkpoint.Store) {
 	ctx := t.Context()
@@ -426,6 +476,8 @@ func testNoRow(t *testing.T, s checkpoint.Store) {
 	wantConflict(t, "Release", s.Release(ctx, l))
 	_, err = s.Rewind(ctx, l, checkpoint.TrimHorizon)
 	wantConflict(t, "Rewind", err)
+	_, err = s.Stop(ctx, l, arrival)
+	wantConflict(t, "Stop", err)
 	wantConflict(t, "Commit", s.Commit(ctx, batchOf("b", sequence(2), l)))
 	if snap := scan(t, s); len(snap.Leases)+len(snap.Batches) != 0 {
 		t.Errorf("a refused call left %+v", snap)
@@ -449,6 +501,7 @@ func testContext(t *testing.T, s checkpoint.Store) {
 		"Acquire":     func() error { _, err := s.Acquire(ctx, l, "w1"); return err },
 		"Release":     func() error { return s.Release(ctx, l) },
 		"Rewind":      func() error { _, err := s.Rewind(ctx, l, checkpoint.TrimHorizon); return err },
+		"Stop":        func() error { _, err := s.Stop(ctx, l, arrival); return err },
 		"DeleteLease": func() error { return s.DeleteLease(ctx, l) },
 		"Commit":      func() error { l := l; l.Checkpoint = sequence(1); return s.Commit(ctx, batchOf("b", sequence(2), l)) },
 		"Bury":        func() error { _, err := s.Bury(ctx, "b", "w1"); return err },

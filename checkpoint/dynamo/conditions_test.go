@@ -110,6 +110,15 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 			[]answer{{operation: "UpdateItem", body: row}},
 			"update shardId-000000000001 REMOVE leaseOwner if leaseCounter = 4 AND leaseOwner = w1",
 		},
+		"Stop": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.Stop(ctx, heldLease, two.Ranges[0].LastArrival)
+				return err
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update shardId-000000000001 SET stopUntil = 2026-01-02T03:04:05Z, stopAfter = 100 " +
+				"if leaseCounter = 4 AND leaseOwner = w1 AND checkpoint = 100",
+		},
 		"Rewind": {
 			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Rewind(ctx, heldLease, "50"); return err },
 			[]answer{{operation: "TransactWriteItems", body: "{}"}},

@@ -24,6 +24,8 @@ const (
 	attrParents    = "parentShardId"
 	attrBegin      = "begin"
 	attrArrival    = "lastArrival"
+	attrStopUntil  = "stopUntil"
+	attrStopAfter  = "stopAfter"
 
 	attrBeat    = "heartbeat"
 	attrAddress = "address"
@@ -77,7 +79,7 @@ const (
 
 // scanned are the attributes that Scan asks for: all but the bodies of batches.
 var scanned = []string{
-	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrBeat, attrAddress, attrVersion,
+	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrStopUntil, attrStopAfter, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
 	attrImporting, attrTables, attrPublishedAt, attrLoaded, attrComplete, attrLeases, attrUpTo, attrAt, attrShards, attrRewinds,
 }
@@ -161,6 +163,8 @@ func leaseItem(l checkpoint.Lease) item {
 	it.setString(attrOwner, l.Owner)
 	it.setString(attrBegin, string(l.Begin))
 	it.setTime(attrArrival, l.Arrival)
+	it.setTime(attrStopUntil, l.Stop.Until)
+	it.setString(attrStopAfter, string(l.Stop.After))
 	if len(l.Parents) > 0 {
 		it[attrParents] = list(l.Parents)
 	}
@@ -432,6 +436,7 @@ func (r *reader) lease() checkpoint.Lease {
 		Checkpoint: r.position(attrCheckpoint),
 		Begin:      r.optionalPosition(attrBegin),
 		Arrival:    r.time(attrArrival),
+		Stop:       checkpoint.Stop{Until: r.time(attrStopUntil), After: r.optionalPosition(attrStopAfter)},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -100,6 +101,16 @@ func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
 		return fmt.Errorf("release: shard %s: %w", l.Shard, err)
 	}
 	return nil
+}
+
+// Stop implements checkpoint.Store. Applied twice, it has the same result.
+func (s *Store) Stop(ctx context.Context, l checkpoint.Lease, until time.Time) (checkpoint.Lease, error) {
+	var e expression
+	e.owned(l.Owner, l.Counter)
+	e.equal(attrCheckpoint, str(string(l.Checkpoint)))
+	e.set(attrStopUntil, instant(until))
+	e.set(attrStopAfter, str(string(l.Checkpoint)))
+	return s.updateLease(ctx, "stop", l, e, func(checkpoint.Lease) bool { return false })
 }
 
 // Rewind implements checkpoint.Store with one transaction. A row that is free, at the wanted position and one counter ahead was left by an

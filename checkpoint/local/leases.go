@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"aws-streaming-pipeline/checkpoint"
 )
@@ -153,6 +154,17 @@ func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
 		return nil
 	})
 	return err
+}
+
+// Stop implements checkpoint.Store.
+func (s *Store) Stop(ctx context.Context, l checkpoint.Lease, until time.Time) (checkpoint.Lease, error) {
+	return s.update(ctx, "stop", l, func(row *checkpoint.Lease) error {
+		if row.Checkpoint != l.Checkpoint {
+			return conflict(l, *row)
+		}
+		row.Stop = checkpoint.Stop{Until: until.UTC(), After: l.Checkpoint}
+		return nil
+	})
 }
 
 // Rewind implements checkpoint.Store.
