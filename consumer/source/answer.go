@@ -22,8 +22,9 @@ type answer struct {
 	entries *slab[entry]
 	expect  int // estimated number of records
 
-	filled   bool // the answer was read to its end
-	listed   bool // the answer has a list of records, however short
+	date     time.Time // by the service's clock; zero if it did not say
+	filled   bool      // the answer was read to its end
+	listed   bool      // the answer has a list of records, however short
 	behind   int64
 	next     string // NextShardIterator or ContinuationSequenceNumber; empty at the shard's end
 	children []string

@@ -40,7 +40,7 @@ func (e *endless) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, o
 			out.Records, out.MillisBehindLatest = nil, &zero
 		}
 	}
-	return nil, hand(ctx, out, options)
+	return nil, hand(ctx, out, "", options)
 }
 
 // lister is a stream that lists its shard.

@@ -31,8 +31,9 @@ type shard struct {
 	mu      sync.Mutex
 	records []types.Record
 	closed  bool
-	perCall int           // records of one answer, at most
-	latency time.Duration // of each call
+	perCall int              // records of one answer, at most
+	latency time.Duration    // of each call
+	clock   func() time.Time // of the service; nil if its answers have no date
 
 	faults []fault // of the next calls of GetRecords, in order
 	hit    int
@@ -102,18 +103,22 @@ func (s *shard) GetRecords(ctx context.Context, in *kinesis.GetRecordsInput, opt
 	if err != nil {
 		return nil, err
 	}
-	return nil, hand(ctx, out, options)
+	var date string
+	if s.clock != nil {
+		date = s.clock().Format(http.TimeFormat)
+	}
+	return nil, hand(ctx, out, date, options)
 }
 
 // hand passes an answer to the protocol that the options set, as the SDK's client does.
-func hand(ctx context.Context, out *kinesis.GetRecordsOutput, options []func(*kinesis.Options)) error {
+func hand(ctx context.Context, out *kinesis.GetRecordsOutput, date string, options []func(*kinesis.Options)) error {
 	var o kinesis.Options
 	for _, option := range options {
 		option(&o)
 	}
 	body := encodeCBOR(out)
 	return o.Protocol.DeserializeResponse(ctx, nil, nil, &smithyhttp.Response{Response: &http.Response{
-		StatusCode: 200, Header: http.Header{"Content-Type": {contentTypeCBOR}},
+		StatusCode: 200, Header: http.Header{"Content-Type": {contentTypeCBOR}, "Date": {date}},
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
 	}}, nil)
 }

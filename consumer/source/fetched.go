@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"time"
 	"unsafe"
 
 	"aws-streaming-pipeline/internal/budget"
@@ -20,6 +21,8 @@ type fetched struct {
 	records *slab[record.Record]
 	held    int64 // bytes taken from the budget
 	apart   int   // bytes of records outside the answers
+	// asked is when the service was asked for what was read last, at the latest, by its own clock; zero if it did not say.
+	asked time.Time
 }
 
 // records are slices for reuse; idle shards hold small ones.

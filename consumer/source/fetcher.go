@@ -38,6 +38,8 @@ type way interface {
 	failed(ctx context.Context, err error, n int) (f failure, quiet bool)
 	// worked counts a read without an error.
 	worked()
+	// restart makes the next read begin after the place's last record.
+	restart()
 	// close ends whatever is open.
 	close()
 }
@@ -53,7 +55,10 @@ func (f *fetcher) fetch(ctx context.Context, ahead bool) *fetched {
 		}
 		if err == nil {
 			f.recovered(ctx)
-			if in.fetch.Count > 0 || in.fetch.End || in.fetch.Tip {
+			if f.place.conclude(ctx, in) {
+				f.way.restart()
+			}
+			if in.fetch.Count > 0 || in.fetch.End || in.fetch.Tip || in.fetch.Stop {
 				return in
 			}
 		}

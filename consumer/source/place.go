@@ -16,6 +16,7 @@ type place struct {
 	id      string
 	from    checkpoint.Position
 	decoder Decoder // nil before the first read
+	stop    *stop   // nil if the shard is read without an end
 
 	last  string // sequence number of the last record read, or the starting position if that was a sequence number
 	count int    // records in the last answer
@@ -46,8 +47,8 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 		in.records = records.get(len(a.entries.s))
 	}
 	taken := in.records.s
-	count, repeated := 0, 0
-	last := p.last
+	repeated := 0
+	last, delivered := p.last, ""
 	for i := range a.entries.s {
 		raw := a.record(&a.entries.s[i])
 		charged += len(raw.Data) + len(raw.PartitionKey)
@@ -55,13 +56,17 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 			repeated++
 			continue
 		}
+		before := last
 		last = raw.SequenceNumber
+		if p.stop != nil && !p.stop.takes(raw, before) {
+			continue
+		}
 		if f.Count == 0 {
 			f.FirstArrival = raw.Arrival
 		}
+		delivered = last
 		f.LastArrival = raw.Arrival
 		f.Count++
-		count++
 		f.Bytes += len(raw.Data)
 		n := len(taken)
 		taken, err = p.decode(ctx, taken, raw)
@@ -73,9 +78,13 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 	p.count = len(a.entries.s)
 	a.free()
 	in.records.s, f.Records = taken, taken
-	if count > 0 {
+	if last != p.last {
 		p.last = strings.Clone(last) // it outlives the answer
+	}
+	if delivered == last {
 		f.Last = p.last
+	} else if delivered != "" {
+		f.Last = strings.Clone(delivered)
 	}
 	in.settle(p.source.cfg.Budget)
 	p.source.metrics.BehindLatest.WithLabelValues(p.id).Set(f.Behind.Seconds())

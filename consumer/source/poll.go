@@ -34,6 +34,7 @@ func (p *poll) read(ctx context.Context, in *fetched, ahead bool) error {
 	if err := p.call(ctx, a); err != nil {
 		return err
 	}
+	in.asked = asked(a.date, p.called)
 	charged, err := p.place.take(ctx, in, a)
 	if err != nil {
 		return err
@@ -180,6 +181,8 @@ func (p *poll) worked() {
 }
 
 func (p *poll) next() time.Time { return p.notBefore }
+
+func (p *poll) restart() { p.iterator, p.endings = nil, 0 }
 
 func (*poll) close() {}
 

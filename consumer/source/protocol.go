@@ -120,6 +120,7 @@ func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.Operat
 		}
 		return p.ClientProtocol.DeserializeResponse(ctx, schema, types, resp, out)
 	}
+	p.into.date = date(resp)
 	if err := p.into.read(resp.Response); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}

@@ -50,6 +50,7 @@ type push struct {
 	resume string
 	called time.Time // the last call
 	opened time.Time // the last call that succeeded
+	asked  time.Time // the same by the service's clock; zero if it did not say
 }
 
 // read gathers the events that arrive within gatherFor of the first one with records.
@@ -100,10 +101,15 @@ func (p *push) read(ctx context.Context, in *fetched, ahead bool) error {
 			}
 			continue
 		}
+		in.asked = p.asked
 		if _, err := p.place.take(ctx, in, a); err != nil {
 			return err
 		}
 		p.resume = a.next
+		if p.outdated(f) {
+			p.close()
+			return nil
+		}
 		if f.Count == 0 || f.End || f.Bytes >= gatherBytes {
 			return nil
 		}
@@ -139,10 +145,11 @@ func (p *push) subscribe(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	bound := time.AfterFunc(p.source.cfg.CallTimeout, cancel)
 	var body io.ReadCloser
+	var answered time.Time
 	_, err = p.source.client.SubscribeToShard(ctx, &kinesis.SubscribeToShardInput{
 		ConsumerARN: &consumer, ShardId: &p.place.id, StartingPosition: from,
 	}, once, func(o *kinesis.Options) {
-		o.Protocol = eventProtocol{ClientProtocol: o.Protocol, into: &body}
+		o.Protocol = eventProtocol{ClientProtocol: o.Protocol, into: &body, date: &answered}
 	})
 	switch late := !bound.Stop(); {
 	case err != nil && late:
@@ -160,7 +167,7 @@ func (p *push) subscribe(ctx context.Context) error {
 		p.source.consumer.refused(consumer, err)
 		return fmt.Errorf("subscribe to %s: %w", p.place.id, err)
 	}
-	p.opened = p.called
+	p.opened, p.asked = p.called, asked(answered, p.called)
 	p.stream = openSubscription(body, cancel)
 	p.source.metrics.Subscriptions.WithLabelValues(resultOK).Inc()
 	return nil
@@ -199,6 +206,19 @@ func (p *push) failed(ctx context.Context, err error, n int) (f failure, quiet b
 func (*push) next() time.Time { return time.Time{} }
 
 func (*push) worked() {}
+
+// restart begins with a new subscription.
+func (p *push) restart() {
+	p.close()
+	p.resume = ""
+}
+
+// outdated reports whether a new subscription may end the reading of a shard that is read to its tip: all that is known
+// of the service's clock is when it accepted the present one.
+func (p *push) outdated(f *Fetch) bool {
+	s := p.place.stop
+	return s != nil && f.Tip && !p.asked.IsZero() && !s.due(p.asked) && s.due(p.asked.Add(time.Since(p.opened)))
+}
 
 // close ends the subscription; the next read opens another one.
 func (p *push) close() {

@@ -138,7 +138,7 @@ func (p *pusher) SubscribeToShard(ctx context.Context, in *kinesis.SubscribeToSh
 		option(&o)
 	}
 	return nil, o.Protocol.DeserializeResponse(ctx, nil, nil, &smithyhttp.Response{Response: &http.Response{
-		StatusCode: 200, Header: http.Header{"Content-Type": {contentTypeEvents}}, Body: r,
+		StatusCode: 200, Header: http.Header{"Content-Type": {contentTypeEvents}, "Date": {time.Now().UTC().Format(http.TimeFormat)}}, Body: r,
 	}}, nil)
 }
 

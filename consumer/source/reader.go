@@ -27,6 +27,9 @@ type Fetch struct {
 	Tip bool
 	// End means that the shard is closed and these are its last records.
 	End bool
+	// Stop means that Config.Until is passed: no record after these arrived before it. Later calls of Next repeat it. It never
+	// comes with End.
+	Stop bool
 	// Children are the shards that follow this one; known only with End.
 	Children []string
 }
@@ -43,6 +46,7 @@ type Reader struct {
 
 	current *fetched // what Next returned last
 	ended   bool     // Next has returned the shard's end
+	stopped bool     // Next has returned a Stop
 	behind  time.Duration
 
 	// pending receives the result of the one fetch that is under way; nil if none is. The goroutine that sends to it
@@ -54,7 +58,7 @@ type Reader struct {
 
 // Next returns what comes next. It waits for at most Config.Tick and then returns an empty Fetch, even while Kinesis
 // cannot be reached. After the shard's end it waits as long and returns a Fetch with End set. The only error is the
-// context's.
+// context's. After a Stop, the same holds for it.
 //
 // A Fetch invalidates the previous one.
 func (r *Reader) Next(ctx context.Context) (Fetch, error) {
@@ -65,7 +69,7 @@ func (r *Reader) Next(ctx context.Context) (Fetch, error) {
 	tick := time.NewTimer(r.source.cfg.Tick)
 	defer tick.Stop()
 	for {
-		if r.pending == nil && !r.ended {
+		if r.pending == nil && !r.ended && !r.stopped {
 			r.start(false)
 		}
 		select {
@@ -76,7 +80,7 @@ func (r *Reader) Next(ctx context.Context) (Fetch, error) {
 			}
 			return r.deliver(in), nil
 		case <-tick.C:
-			return Fetch{Behind: r.behind, End: r.ended}, nil
+			return Fetch{Behind: r.behind, End: r.ended, Stop: r.stopped}, nil
 		case <-ctx.Done():
 			return Fetch{}, ctx.Err()
 		}
@@ -91,11 +95,11 @@ func (r *Reader) start(ahead bool) {
 
 func (r *Reader) deliver(in *fetched) Fetch {
 	f := in.fetch
-	r.current, r.behind, r.ended = in, f.Behind, f.End
+	r.current, r.behind, r.ended, r.stopped = in, f.Behind, f.End, f.Stop
 	m := r.source.metrics
 	m.RecordsRead.WithLabelValues(r.shard).Add(float64(f.Count))
 	m.BytesRead.WithLabelValues(r.shard).Add(float64(f.Bytes))
-	if !r.ended {
+	if !r.ended && !r.stopped {
 		r.start(true)
 	}
 	return f

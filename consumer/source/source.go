@@ -72,12 +72,14 @@ type Config struct {
 	JSON bool
 	// CallTimeout bounds one Kinesis call; default 30 s.
 	CallTimeout time.Duration
+	// Until ends the reading of every shard before the records that arrived then or later, see Fetch.Stop. Zero: no end.
+	Until time.Time
 	// Decoder makes the decoder of a shard. A reader calls it before its first read; while it fails, nothing is read,
 	// and it is called again as after a failed call.
 	Decoder func(shard string) (Decoder, error)
 	// Closed reports whether the shard accepts no more records, according to a listing that began after the call. It is
-	// called if an answer looks like the end of the shard but does not name the child shards. If it is nil, such an
-	// answer never counts as the end.
+	// called if an answer looks like the end of the shard but does not name the child shards, and before a shard is
+	// stopped at its tip. If it is nil, such an answer never counts as the end, and such a shard counts as open.
 	Closed func(ctx context.Context, shard string) (bool, error)
 	// Budget accounts for what is read, from the call to the end of the Fetch; nil means no bound. Reading waits while
 	// the budget is used up.
@@ -161,6 +163,9 @@ func (s *Source) Open(shard string, from checkpoint.Position) *Reader {
 	// A call may outlast the Next that wanted it, so it uses the reader's own context.
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &place{source: s, id: shard, from: from}
+	if !s.cfg.Until.IsZero() {
+		p.stop = &stop{until: s.cfg.Until}
+	}
 	p.last, _ = from.SequenceNumber()
 	return &Reader{
 		source: s, shard: shard, ctx: ctx, cancel: cancel, ended: from == checkpoint.ShardEnd,

@@ -34,6 +34,7 @@ const (
 type eventProtocol struct {
 	smithyhttp.ClientProtocol // of the SDK, AWS JSON 1.1
 	into                      *io.ReadCloser
+	date                      *time.Time // by the service's clock
 }
 
 // DeserializeResponse reads the service's error, or takes the stream.
@@ -44,7 +45,7 @@ func (p eventProtocol) DeserializeResponse(ctx context.Context, schema *smithy.O
 	if media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); media != contentTypeEvents {
 		return &smithy.DeserializationError{Err: fmt.Errorf("the answer is %q, not %s", resp.Header.Get("Content-Type"), contentTypeEvents)}
 	}
-	*p.into = resp.Body
+	*p.into, *p.date = resp.Body, date(resp)
 	resp.Body = http.NoBody
 	return nil
 }
