@@ -158,7 +158,7 @@ func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
 
 // Stop implements checkpoint.Store.
 func (s *Store) Stop(ctx context.Context, l checkpoint.Lease, until time.Time) (checkpoint.Lease, error) {
-	return s.update(ctx, "stop", l, func(row *checkpoint.Lease) error {
+	return s.update(ctx, "stop", l, func(_ *change, row *checkpoint.Lease) error {
 		if row.Checkpoint != l.Checkpoint {
 			return conflict(l, *row)
 		}

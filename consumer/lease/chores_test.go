@@ -37,7 +37,7 @@ func TestFinished_KeepsARowAsLongAsItGuardsSomething(t *testing.T) {
 			for range 3 {
 				m.Update(start, test.listed)
 			}
-			got := finished(newGate(test.rows, m), start.Add(test.after), func(worker string) bool { return worker == "dead" })
+			got := finished(newGate(test.rows, m, time.Time{}), start.Add(test.after), func(worker string) bool { return worker == "dead" })
 			if slices.Contains(got, "p") != test.finished || len(got) > 1 {
 				t.Errorf("finished = %v, want the parent: %v", got, test.finished)
 			}

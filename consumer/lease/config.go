@@ -27,6 +27,10 @@ type Config struct {
 	// checkpoint.AtTimestamp. Only the application's first start uses it.
 	Initial checkpoint.Position
 
+	// Stop makes Run end by itself when every record of the stream that arrived before it is delivered; zero: never. It
+	// should be the same for all workers.
+	Stop time.Time
+
 	// Failover is how long a worker's heartbeat may stand still, as seen by the others, before its leases are free.
 	// Default 10 s.
 	Failover time.Duration

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"slices"
+	"time"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/shardmap"
@@ -11,10 +12,11 @@ import (
 type gate struct {
 	rows   map[string]checkpoint.Lease
 	shards *shardmap.Map
+	stop   time.Time // zero: none
 }
 
-func newGate(rows []checkpoint.Lease, shards *shardmap.Map) gate {
-	g := gate{rows: make(map[string]checkpoint.Lease, len(rows)), shards: shards}
+func newGate(rows []checkpoint.Lease, shards *shardmap.Map, stop time.Time) gate {
+	g := gate{rows: make(map[string]checkpoint.Lease, len(rows)), shards: shards, stop: stop}
 	for _, row := range rows {
 		g.rows[row.Shard] = row
 	}
@@ -30,6 +32,26 @@ func (g gate) open(row checkpoint.Lease) bool {
 		return true // it passed the gate when it was first acquired
 	}
 	return !slices.ContainsFunc(g.parents(row), func(parent string) bool { return !g.done(parent) })
+}
+
+// passed reports whether nothing is left to be read of a shard: it has ended, or stopped where it should.
+func (g gate) passed(row checkpoint.Lease) bool {
+	return row.Checkpoint == checkpoint.ShardEnd || g.stopped(row)
+}
+
+// stopped reports whether the rest of a shard arrived after the stop. Of a shard with a stopped parent that is all: it
+// accepted its first record after the parent its last.
+func (g gate) stopped(row checkpoint.Lease) bool {
+	if g.stop.IsZero() {
+		return false
+	}
+	if row.Checkpoint != checkpoint.ShardEnd && row.Passed(g.stop) {
+		return true
+	}
+	return slices.ContainsFunc(g.parents(row), func(parent string) bool {
+		p, known := g.rows[parent]
+		return known && g.stopped(p)
+	})
 }
 
 // parents are those in the row, or in the listing for rows that were not written by this program.

@@ -16,6 +16,8 @@ var (
 	errRestart = errors.New("the shard restarts from its checkpoint")
 	// errShardEnd means that the end of the shard has been committed.
 	errShardEnd = errors.New("the shard has ended")
+	// errStopped means that everything before Config.Stop has been committed.
+	errStopped = errors.New("the shard has passed the stop position")
 	// errReleased means that the reader has released the hold.
 	errReleased = errors.New("the lease was released")
 	// errShutdown means that the worker ended before the reader did.
@@ -47,6 +49,10 @@ func (h *Hold) Committed(p checkpoint.Position, arrival time.Time) {
 // ReachedTip notes that the reader found nothing more to read at the given time. The checkpoint of a long idle shard is
 // old although the shard is not behind; this distinguishes the two.
 func (h *Hold) ReachedTip(at time.Time) { h.keeper.reachedTip(h.holding, at) }
+
+// Stop notes in the row that no record after the checkpoint arrived before Config.Stop. Then the hold ends, and nobody
+// acquires the lease again for the same stop. Everything read must be committed.
+func (h *Hold) Stop(ctx context.Context) error { return h.keeper.stopped(ctx, h.holding) }
 
 // Restart ends the hold because records after the checkpoint were dropped. Once the reader has released, the lease is
 // acquired anew and offered under a new Hold, which starts at the stored checkpoint. It does nothing if the hold has

@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -63,6 +64,21 @@ func (k *Keeper) reachedTip(h *holding, at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h.tip = latest(at, h.tip)
+}
+
+func (k *Keeper) stopped(ctx context.Context, h *holding) error {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.Failover)
+	defer cancel()
+	row, err := k.store.Stop(ctx, k.row(h), k.cfg.Stop)
+	if err != nil {
+		return fmt.Errorf("note that the shard has passed the stop position: %w", err)
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	h.row.Stop = row.Stop
+	k.endLocked(h, errStopped, "stopped")
+	k.log.Info("shard has passed the stop position", logkey.Shard, h.row.Shard, logkey.Position, string(h.row.Checkpoint))
+	return nil
 }
 
 func (k *Keeper) restart(h *holding, reason string) {
@@ -142,7 +158,8 @@ func (k *Keeper) drop(h *holding) {
 	}
 	signal(k.freed)
 	failed := errors.Is(h.cause, errReleased) && !h.drained // the shard should not wait for another reader
-	if failed || errors.Is(h.cause, errShardEnd) {          // nor should its children
+	ended := errors.Is(h.cause, errShardEnd)                // nor should its children
+	if failed || ended || errors.Is(h.cause, errStopped) {  // nor should the end of the run
 		signal(k.scanNow)
 	}
 }

@@ -46,24 +46,30 @@ type Keeper struct {
 	listNow chan struct{} // requests an early listing
 	freed   chan struct{} // a hold has ended
 
-	mu       sync.Mutex
-	app      checkpoint.Application
-	about    shardmap.Stream
-	holds    map[string]*holding // by shard, from the acquisition until the reader has ended
-	released map[string]int64    // counters under which this worker released leases
-	ended    map[string]bool     // shards whose end this worker has committed
-	stopping bool
-	started  time.Time       // when Run began
-	last     [acts]time.Time // when each act last succeeded
-	coming   *listing        // the listing that begins next
-	snapshot Snapshot
-	complete checkpoint.Complete // as of the last scan
+	mu         sync.Mutex
+	app        checkpoint.Application
+	about      shardmap.Stream
+	holds      map[string]*holding // by shard, from the acquisition until the reader has ended
+	released   map[string]int64    // counters under which this worker released leases
+	ended      map[string]bool     // shards whose end this worker has committed
+	stopping   bool
+	finished   bool            // everything before Config.Stop is delivered
+	lost       int             // shards that left the stream before they had passed it
+	started    time.Time       // when Run began
+	last       [acts]time.Time // when each act last succeeded
+	coming     *listing        // the listing that begins next
+	listedFrom time.Time       // when the last successful listing began
+	snapshot   Snapshot
+	complete   checkpoint.Complete // as of the last scan
+
+	stop context.CancelCauseFunc // ends Run
 
 	beats int64 // written or attempted; owned by the goroutine that beats
 
 	// The fields below are owned by the goroutine that scans.
 	watch  watch
 	chores chores
+	finish finish
 	scans  int // completed
 	unmet  int // scans in a row after which this worker was below its share
 }
@@ -141,7 +147,7 @@ func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 	return app, nil
 }
 
-// Run keeps leases until ctx ends. Then it acquires no more, asks the readers to drain, waits until all holds are
+// Run keeps leases until ctx ends, or until everything before Config.Stop is delivered. Then it acquires no more, asks the readers to drain, waits until all holds are
 // released or Config.Grace is over, releases the remaining leases, and removes the worker's heartbeat. It returns nil
 // if every hold was released in time. An earlier error means that the table or the stream cannot be used.
 //
@@ -149,6 +155,7 @@ func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 func (k *Keeper) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
+	k.stop = stop
 	if !k.isBound() {
 		if _, err := k.Bind(ctx); err != nil {
 			return err

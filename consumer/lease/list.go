@@ -91,6 +91,7 @@ func (k *Keeper) list(ctx context.Context) {
 	k.coming = newListing()
 	k.mu.Unlock()
 	defer close(this.done)
+	began := time.Now()
 	shards, err := k.stream.ListShards(ctx)
 	if err != nil {
 		this.err = err
@@ -103,4 +104,7 @@ func (k *Keeper) list(ctx context.Context) {
 		signal(k.scanNow)
 	}
 	k.done(listed, time.Now())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.listedFrom = began
 }

@@ -19,6 +19,7 @@ type view struct {
 	dead    func(worker string) bool
 	open    func(row checkpoint.Lease) bool // the shard can be read: it is there, and its parents are done
 	trimmed func(row checkpoint.Lease) bool // the shard has left the stream unfinished
+	passed  func(row checkpoint.Lease) bool // nothing is left to be read of the shard
 	stale   func(row checkpoint.Lease) bool // the row was read before this worker released it
 }
 
@@ -55,7 +56,7 @@ func (v *view) plan() plan {
 		case hold.active:
 			counts[v.self]++
 			going += count(hold.drained)
-		case row.Checkpoint == checkpoint.ShardEnd:
+		case v.passed(row):
 			if mine && !busy && !v.stale(row) {
 				p.stray = append(p.stray, row)
 			}

@@ -77,7 +77,7 @@ func TestView_PlansTheNextSteps(t *testing.T) {
 				self: "me", live: test.live, rows: test.rows, held: test.held, most: test.most,
 				dead:    func(worker string) bool { return worker == "dead" },
 				open:    func(l checkpoint.Lease) bool { return !in(test.closed)(l) },
-				trimmed: in(test.trimmed), stale: in(test.stale),
+				trimmed: in(test.trimmed), stale: in(test.stale), passed: passed,
 			}
 			p := v.plan()
 			if p.share != test.share || p.lack != test.lack {
@@ -94,6 +94,8 @@ func TestView_PlansTheNextSteps(t *testing.T) {
 		})
 	}
 }
+
+func passed(l checkpoint.Lease) bool { return l.Checkpoint == checkpoint.ShardEnd }
 
 func names(rows []checkpoint.Lease) []string {
 	var ids []string
@@ -132,7 +134,7 @@ func BenchmarkView_Plan(b *testing.B) {
 	v := view{
 		self: "w00", held: map[string]holdState{},
 		dead: func(string) bool { return false }, open: func(checkpoint.Lease) bool { return true },
-		trimmed: func(checkpoint.Lease) bool { return false }, stale: func(checkpoint.Lease) bool { return false },
+		trimmed: func(checkpoint.Lease) bool { return false }, stale: func(checkpoint.Lease) bool { return false }, passed: passed,
 	}
 	for n := range workers {
 		v.live = append(v.live, fmt.Sprintf("w%02d", n))

@@ -75,7 +75,10 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	for _, f := range k.onScan {
 		f(scan)
 	}
-	return k.next(settled, unmet)
+	if acquire && settled && k.checkFinish(life, g) {
+		k.stop(errFinished)
+	}
+	return k.next(settled, unmet+k.finish.waiting())
 }
 
 func (k *Keeper) read(ctx context.Context) (checkpoint.Snapshot, error) {
@@ -187,10 +190,10 @@ func (k *Keeper) plan(rows []checkpoint.Lease, live []string) (plan, gate) {
 			all = append(all, h.row)
 		}
 	}
-	g := newGate(all, k.shards)
+	g := newGate(all, k.shards, k.cfg.Stop)
 	v := view{
 		self: k.cfg.Worker, live: live, rows: all, held: held, most: k.cfg.MaxLeases,
-		dead: k.watch.dead, open: g.open, trimmed: g.trimmed,
+		dead: k.watch.dead, open: g.open, trimmed: g.trimmed, passed: g.passed,
 		stale: func(row checkpoint.Lease) bool {
 			counter, ok := k.released[row.Shard]
 			return ok && row.Counter <= counter

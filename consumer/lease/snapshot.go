@@ -23,6 +23,7 @@ const (
 	Free     State = "free"     // without an owner, and ready to be read
 	Waiting  State = "waiting"  // waiting for its parents to finish
 	Ended    State = "ended"    // finished, with everything committed
+	Stopped  State = "stopped"  // read up to Config.Stop, with everything before it committed
 	Trimmed  State = "trimmed"  // left the stream before everything was committed
 )
 
@@ -154,6 +155,8 @@ func (k *Keeper) state(row checkpoint.Lease, h *holding, g gate) State {
 		return Offered
 	case row.Checkpoint == checkpoint.ShardEnd:
 		return Ended
+	case g.stopped(row):
+		return Stopped
 	case g.trimmed(row):
 		return Trimmed
 	case row.Owner != "" && row.Owner != k.cfg.Worker && !k.watch.dead(row.Owner):
