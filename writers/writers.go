@@ -95,6 +95,8 @@ var (
 	ErrForeignObject = errors.New("the key of the file holds an object that the batch did not write")
 	// ErrRefused means that the bucket refuses a request until somebody changes a permission, a key or a bucket.
 	ErrRefused = errors.New("refused")
+	// ErrReplaced means that an object is not the version that it was when it was read.
+	ErrReplaced = errors.New("the object has been replaced since it was read")
 )
 
 // ObjectSpec describes the object that an upload creates.
@@ -134,8 +136,8 @@ type Destination interface {
 }
 
 // Sink is a bucket for new files, and reaches the buckets of files that were begun under other settings. It is a
-// destination of files, and also stores small objects: manifests, and file lists that do not fit in an item of the
-// outbox. Written and Put retry for a bounded time, like Publish.
+// destination of files, and also stores small objects: manifests, file lists that do not fit in an item of the outbox, and
+// statements. The calls on those retry for a bounded time, like Publish.
 type Sink interface {
 	Destination
 	// Put writes a small object at once, and replaces any object with the same key.
@@ -148,6 +150,12 @@ type Sink interface {
 	// Written reports whether the batch has written an object with that key, even if it has been deleted since, as far as
 	// the bucket knows.
 	Written(ctx context.Context, bucket, key, batchID string) (bool, error)
+	// ReadVersion returns the content of an object in the sink's own bucket, and its version, which is empty if there is no
+	// object. An object of more than limit bytes is an error.
+	ReadVersion(ctx context.Context, key string, limit int64) (body []byte, version string, err error)
+	// PutVersion is Put, provided that the object still has the version, and returns the new one. ErrReplaced means that it has
+	// another: somebody else has written it, or this same call was applied earlier and its answer was lost.
+	PutVersion(ctx context.Context, spec ObjectSpec, body []byte, version string) (written string, err error)
 }
 
 // Upload is a file that is being staged.

@@ -54,7 +54,7 @@ var refusedCodes = map[string]bool{
 func classify(err error) outcome {
 	code := errorCode(err)
 	switch {
-	case finalCodes[code]:
+	case finalCodes[code], errors.Is(err, writers.ErrReplaced):
 		return final
 	case refusedCodes[code], statusOf(err) == 403:
 		return refused

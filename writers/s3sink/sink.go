@@ -15,7 +15,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"log/slog"
 	"slices"
 	"time"
@@ -383,17 +382,7 @@ func (s *Sink) Abort(ctx context.Context, f checkpoint.File) error {
 // Put implements writers.Sink. It can be repeated safely.
 func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) error {
 	bucket := cmp.Or(spec.Bucket, s.config.Bucket)
-	in := &s3.PutObjectInput{
-		Bucket:               &bucket,
-		Key:                  &spec.Key,
-		ContentType:          optional(spec.ContentType),
-		ContentEncoding:      optional(spec.ContentEncoding),
-		ContentLength:        aws.Int64(int64(len(body))),
-		Metadata:             spec.Metadata,
-		ServerSideEncryption: s.config.Encryption,
-		SSEKMSKeyId:          optional(s.config.KMSKeyID),
-		ChecksumCRC32C:       aws.String(checksum(crc32.Checksum(body, castagnoli))),
-	}
+	in := s.putInput(bucket, &spec, body)
 	return s.try(ctx, request{operation: "PutObject", bucket: bucket, key: spec.Key, body: int64(len(body)), bounded: true, do: func(ctx context.Context) error {
 		in.Body = bytes.NewReader(body)
 		_, err := s.client.PutObject(ctx, in, s.options, unsignedPayload)

@@ -20,7 +20,7 @@ const memoryBucket = "memory"
 type Memory struct {
 	// Fault, if set before the first call, is called before every operation. If it returns an error, the operation fails
 	// with it and does nothing. The operations are Begin, Write, Finish, Publish, Abort, Put, Written, ReadList,
-	// DeleteList and Check.
+	// DeleteList, ReadVersion, PutVersion and Check.
 	Fault func(operation, key string) error
 
 	mu      sync.Mutex
@@ -172,6 +172,35 @@ func (m *Memory) Written(ctx context.Context, _, key, batchID string) (bool, err
 	defer m.mu.Unlock()
 	o, ok := m.objects[key]
 	return ok && o.spec.Metadata[writers.MetadataBatchID] == batchID, nil
+}
+
+// ReadVersion implements writers.Sink.
+func (m *Memory) ReadVersion(ctx context.Context, key string, limit int64) ([]byte, string, error) {
+	if err := m.fault(ctx, "ReadVersion", key); err != nil {
+		return nil, "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o := m.objects[key]
+	if int64(len(o.body)) > limit {
+		return nil, "", fmt.Errorf("read %s: more than %d bytes", key, limit)
+	}
+	return slices.Clone(o.body), o.etag, nil
+}
+
+// PutVersion implements writers.Sink.
+func (m *Memory) PutVersion(ctx context.Context, spec writers.ObjectSpec, body []byte, version string) (string, error) {
+	if err := m.fault(ctx, "PutVersion", spec.Key); err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.objects[spec.Key].etag != version {
+		return "", fmt.Errorf("put %s: %w", spec.Key, writers.ErrReplaced)
+	}
+	m.next++
+	m.objects[spec.Key] = memoryObject{spec: spec, body: slices.Clone(body), etag: strconv.Itoa(m.next)}
+	return m.objects[spec.Key].etag, nil
 }
 
 // Check implements writers.Sink.
