@@ -2,6 +2,7 @@ package athena_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -95,6 +96,8 @@ func TestQueries_AgreeOverRealOutputOfAllPaths(t *testing.T) {
 	t.Run("the longest trips are those that were sent", func(t *testing.T) { sameLongest(t, rows["longest-trips"]) })
 	t.Run("Parquet tells the same", func(t *testing.T) { sameTaxis(t, rows["taxis-by-call"]) })
 	t.Run("what a query scans", func(t *testing.T) { compareBytes(t, folder) })
+	t.Run("small files of the past are compacted", func(t *testing.T) { compact(t, folder) })
+	t.Run("compact-days copies a day, and stops where it does not agree", func(t *testing.T) { compactDays(t, folder) })
 	t.Run("a loss and a double are found", func(t *testing.T) {
 		plant(t, folder)
 		rows := query(t, folder)
@@ -337,6 +340,8 @@ func plant(t *testing.T, folder string) {
 	if err != nil || len(lost) == 0 {
 		t.Fatalf("no objects of write-to-s3: %v", err)
 	}
+	// The largest, since the last batch of a shard may have only a few records.
+	largest := slices.MaxFunc(lost, func(a, b string) int { return cmp.Compare(fileSize(t, a), fileSize(t, b)) })
 	double, err := filepath.Glob(filepath.Join(folder, "context=firehose_delivery", "2026", "01", "31", "10", "*"))
 	if err != nil || len(double) == 0 {
 		t.Fatalf("no objects of Firehose: %v", err)
@@ -348,9 +353,18 @@ func plant(t *testing.T, folder string) {
 	if err := os.WriteFile(double[0]+"-again", body, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Remove(lost[0]); err != nil {
+	if err := os.Remove(largest); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func fileSize(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // scanned is a table as testdata/run.py takes it.
@@ -402,14 +416,22 @@ func query(t *testing.T, folder string) map[string][][]string {
 	grammar(t, "duckdb", queryFiles(t), &translated)
 	queries := make(map[string]string)
 	for file, text := range translated {
-		queries[strings.TrimSuffix(filepath.Base(file), ".sql")] = text
+		if name := strings.TrimSuffix(filepath.Base(file), ".sql"); !strings.HasPrefix(name, "compact-") {
+			queries[name] = text
+		}
 	}
 	return ask(t, folder, queries)
 }
 
 func ask(t *testing.T, folder string, queries map[string]string) map[string][][]string {
 	t.Helper()
-	work, err := json.Marshal(map[string]any{"tables": tables(t, folder), "queries": queries})
+	return askCases(t, folder, map[string][]string{"": {}}, queries)[""]
+}
+
+// askCases runs the queries after the statements of each case, of which none sees what another has done.
+func askCases(t *testing.T, folder string, cases map[string][]string, queries map[string]string) map[string]map[string][][]string {
+	t.Helper()
+	work, err := json.Marshal(map[string]any{"tables": tables(t, folder), "cases": cases, "queries": queries})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -418,7 +440,7 @@ func ask(t *testing.T, folder string, queries map[string]string) map[string][][]
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	rows := make(map[string][][]string)
+	rows := make(map[string]map[string][][]string)
 	if err == nil {
 		err = json.Unmarshal(out, &rows)
 	}

@@ -1,7 +1,8 @@
 """Runs queries with DuckDB over the files of a bucket's folder, as Athena runs them over the bucket.
 
-Standard input has the tables (name, files, storage, columns, partitions as a pattern with groups) and the queries by
-name; standard output gets the rows of each as JSON. A column is what its type makes of the text in the file, or NULL,
+Standard input has the tables (name, files, storage, columns, partitions as a pattern with groups), the queries by name, and cases: the
+statements to run before the queries, by name. Each case begins with the tables as in the files. Standard output gets the rows of each query by
+case, as JSON. A column is what its type makes of the text in the file, or NULL,
 as with the OpenX SerDe.
 """
 
@@ -32,6 +33,12 @@ for t in work["tables"]:
     files = "'" + t["files"].replace("'", "''") + "'"
     db.execute(f'CREATE TABLE "{t["name"]}" AS SELECT {", ".join(columns)} FROM {source.replace("$files", files)}')
 
-# As text, since what Python makes of a time depends on what it has installed.
-rows = {name: db.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({sql})").fetchall() for name, sql in work["queries"].items()}
+rows = {}
+for case, statements in work["cases"].items():
+    db.execute("BEGIN")
+    for statement in statements:
+        db.execute(statement)
+    # As text, since what Python makes of a time depends on what it has installed.
+    rows[case] = {name: db.execute(f"SELECT CAST(COLUMNS(*) AS VARCHAR) FROM ({sql})").fetchall() for name, sql in work["queries"].items()}
+    db.execute("ROLLBACK")
 json.dump(rows, sys.stdout)
