@@ -5,6 +5,7 @@
 //
 //	!{timestamp:yyyy/MM/dd}          arrival time of the record, in the pattern language of Java's DateTimeFormatter
 //	!{partitionKeyFromQuery:name}    member of the object that the (jq) query makes from the payload
+//	!{partitionKeyFromLambda:name}   partition key that a Lambda function has given the record
 //	!{firehose:random-string}        eleven random characters, drawn for each file and each use
 //	!{firehose:error-output-type}    kind of error; error prefix only
 //
@@ -84,7 +85,7 @@
 //
 // A record that cannot be routed gets a record.Fault. Its message names the key and the reason, never a value.
 //
-//	DynamicPartitioning.MetadataExtractionFailed  the query does not produce usable partition keys from the payload
+//	DynamicPartitioning.MetadataExtractionFailed  neither query nor function produces a partition key that the prefix uses
 //	DynamicPartitioning.PrefixTooLong             the evaluated prefix is longer than 512 characters or 700 bytes
 //	DynamicPartitioning.QueryTooExpensive         the query exceeds its work limit for the payload
 package prefix
@@ -126,7 +127,7 @@ type Config struct {
 type Router struct {
 	data   template
 	errors template
-	query  *query // nil if the prefix has no partition keys
+	query  *query // nil if the prefix has no partition keys of a query
 	frames frameCache
 	names  nameCache
 }
@@ -184,6 +185,9 @@ func (r *Router) checkTemplates(hasQuery bool, found *problems) {
 	if r.errors.has(kindKey) {
 		found.add(ErrorPart, errors.New("want no !{partitionKeyFromQuery:...}: a record that failed has no keys"))
 	}
+	if r.errors.has(kindGiven) {
+		found.add(ErrorPart, errors.New("want no !{partitionKeyFromLambda:...}: a record that failed has no keys"))
+	}
 	if !r.errors.has(kindErrorType) {
 		found.add(ErrorPart, errors.New("want !{firehose:error-output-type}, because the prefix has expressions"))
 	}
@@ -193,8 +197,8 @@ func (r *Router) checkTemplates(hasQuery bool, found *problems) {
 	if hasQuery && !r.data.has(kindKey) {
 		found.add(QueryPart, errors.New("want no query, because the prefix has no !{partitionKeyFromQuery:...}"))
 	}
-	if len(r.data.keys) > maxKeys {
-		found.add(DataPart, fmt.Errorf("want at most %d partition keys, not %d", maxKeys, len(r.data.keys)))
+	if n := len(r.data.keys) + len(r.data.given); n > maxKeys {
+		found.add(DataPart, fmt.Errorf("want at most %d partition keys, not %d", maxKeys, n))
 	}
 	found.add(DataPart, r.data.checkExtent())
 	found.add(ErrorPart, r.errors.checkExtent())
@@ -204,13 +208,23 @@ func (r *Router) checkTemplates(hasQuery bool, found *problems) {
 // Random strings are not drawn yet: see KeyPrefix.
 func (r *Router) Partition(rec *record.Record) (string, error) {
 	f := r.frames.at(&r.data, rec.Arrival)
-	if r.query == nil {
+	if len(r.data.uses) == 0 {
 		return f.texts[0], nil
 	}
 	var few [8]value
-	values, fault := r.query.values(rec.Data, few[:0])
-	if fault != nil {
-		return "", fault
+	values := few[:0]
+	if r.query != nil {
+		var fault *record.Fault
+		if values, fault = r.query.values(rec.Data, values); fault != nil {
+			return "", fault
+		}
+	}
+	for _, name := range r.data.given {
+		text := rec.Keys[name]
+		if text == "" {
+			return "", extractionFault(fmt.Sprintf("the function gives the record no partition key %s", name))
+		}
+		values = append(values, value{text: text})
 	}
 	var room [2 * maxBytes]byte
 	name := r.data.fill(room[:0], f.texts, values, rec.Data)
@@ -219,6 +233,9 @@ func (r *Router) Partition(rec *record.Record) (string, error) {
 	}
 	return r.names.string(name), nil
 }
+
+// Given returns the names of the partition keys that the prefix expects of a Lambda function. The caller must not change them.
+func (r *Router) Given() []string { return r.data.given }
 
 // ErrorPartition returns the partition of error records of type t with that arrival time. Random strings are not drawn yet.
 func (r *Router) ErrorPartition(t record.OutputType, arrival time.Time) string {

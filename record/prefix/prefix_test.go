@@ -190,7 +190,11 @@ func TestNew_RefusesWhatFirehoseRefuses(t *testing.T) {
 		{pagePartition, prefix.Config{Data: "a/!{timestamp:yyyy}/", Error: errorPrefix, Query: "{a:.a}"}, "query: want no query"},
 		{pagePartition, prefix.Config{Data: "!{partitionKeyFromQuery:a}/", Error: errorPrefix + "!{partitionKeyFromQuery:a}/", Query: "{a:.a}"}, "a record that failed has no keys"},
 		{pagePartition, prefix.Config{Data: "!{partitionKeyFromQuery:b}/", Error: errorPrefix, Query: "{a:.a}"}, `query: want the partition key "b"`},
-		{pagePartition + "; there is no Lambda function here", prefix.Config{Data: "!{partitionKeyFromLambda:a}/", Error: errorPrefix}, "partitionKeyFromQuery"},
+		{pagePartition, prefix.Config{Data: "!{partitionKeyFromLambda:}/", Error: errorPrefix}, "want namespace:value"},
+		{pagePartition, prefix.Config{Data: "!{partitionKeyFromLambda:a}/", Error: errorPrefix + "!{partitionKeyFromLambda:a}/"}, "a record that failed has no keys"},
+		{pagePartition, prefix.Config{Data: "!{partitionKeyFromLambda:a}/", Error: errorPrefix, Query: "{a:.a}"}, "query: want no query"},
+		{pagePartition, prefix.Config{Data: "!{partitionKeyFromQuery:a}/!{partitionKeyFromLambda:a}/", Error: errorPrefix}, "query: want a query that makes the keys of the prefix: a"},
+		{`page "Amazon Data Firehose Quota"`, prefix.Config{Data: manyKeys(50) + "!{partitionKeyFromLambda:a}/", Error: errorPrefix, Query: "."}, "prefix: want at most 50 partition keys, not 51"},
 		{pagePartition, prefix.Config{Data: "!{partitionKeyFromQuery:a}/", Error: errorPrefix, Query: "{a:"}, "query"},
 		{pagePartition, prefix.Config{Data: "!{partitionKeyFromQuery:a}/", Error: errorPrefix, Query: "{a:nonesuch(.x)}"}, "nonesuch"},
 		{`page "Amazon Data Firehose Quota"`, prefix.Config{Data: manyKeys(51), Error: errorPrefix, Query: "."}, "prefix: want at most 50 partition keys, not 51"},
@@ -206,6 +210,46 @@ func TestNew_RefusesWhatFirehoseRefuses(t *testing.T) {
 			_, err := prefix.New(c.config)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: got %v, want %q", c.source, err, c.want)
+			}
+		})
+	}
+}
+
+// Keys of a function are taken from the record, beside those of a query, and escaped alike. A record without one of them is
+// faulty, as it is in Firehose.
+func TestRouter_TakesKeysOfAFunction(t *testing.T) {
+	for _, c := range []struct {
+		data, query string
+		keys        map[string]string
+		want        string // or the fault
+	}{
+		{"c=!{partitionKeyFromLambda:c}/", "", map[string]string{"c": "42", "other": "x"}, "c=42/"},
+		{"c=!{partitionKeyFromLambda:c}/", "", map[string]string{"c": "a/b=c"}, "c=a%2Fb%3Dc/"},
+		{"!{partitionKeyFromLambda:c}/", "", map[string]string{"c": ".."}, "%2E%2E/"},
+		{"!{partitionKeyFromLambda:c}/", "", map[string]string{"c": "_x"}, "%5Fx/"},
+		{"!{partitionKeyFromLambda:b}/!{partitionKeyFromQuery:a}/!{partitionKeyFromLambda:a}/!{timestamp:yyyy}/!{partitionKeyFromQuery:b}/!{partitionKeyFromLambda:b}/",
+			"{a:.a,b:.b}", map[string]string{"a": "la", "b": "lb"}, "lb/qa/la/2018/qb/lb/"},
+		{"!{partitionKeyFromLambda:c}/", "", nil, "DynamicPartitioning.MetadataExtractionFailed: the function gives the record no partition key c"},
+		{"!{partitionKeyFromLambda:c}/", "", map[string]string{"C": "42"}, "DynamicPartitioning.MetadataExtractionFailed: the function gives the record no partition key c"},
+		{"!{partitionKeyFromLambda:c}/", "", map[string]string{"c": ""}, "DynamicPartitioning.MetadataExtractionFailed: the function gives the record no partition key c"},
+		{"!{partitionKeyFromQuery:a}/!{partitionKeyFromLambda:c}/", "{a:.none}", map[string]string{"c": "42"}, "DynamicPartitioning.MetadataExtractionFailed: partition key a is null or missing"},
+		{"!{partitionKeyFromLambda:c}/", "", map[string]string{"c": strings.Repeat("x", 600)},
+			"DynamicPartitioning.PrefixTooLong: the evaluated prefix has more than 512 characters or 700 bytes"},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			r, err := prefix.New(prefix.Config{Data: c.data, Error: errorPrefix, Query: c.query})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if given := r.Given(); len(given) == 0 {
+				t.Error("the router does not name the keys")
+			}
+			got, err := r.Partition(&record.Record{Arrival: evaluated, Data: []byte(`{"a":"qa","b":"qb"}`), Keys: c.keys})
+			if err != nil {
+				got = err.Error()
+			}
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -18,7 +18,8 @@ type kind int
 const (
 	kindText kind = iota
 	kindTime
-	kindKey
+	kindKey   // of the query
+	kindGiven // of the function
 	kindRandom
 	kindErrorType
 )
@@ -34,8 +35,9 @@ type piece struct {
 type template struct {
 	pieces []piece
 	zone   *time.Location
-	keys   []string      // names of the partition keys, each once
-	uses   []int         // for each use of a key, its place in keys
+	keys   []string      // names of the query's partition keys, each once
+	given  []string      // the same of the function's
+	uses   []int         // for each use of a key, its place in keys and given, one after the other
 	step   time.Duration // the least time for which the times stay the same; 0: not worth caching
 	drawn  int           // how much longer the prefix is when its random strings are drawn
 }
@@ -64,6 +66,7 @@ func parse(text string, zone *time.Location) (template, error) {
 		t.add(p)
 		text = after
 	}
+	t.findUses()
 	return t, errors.Join(faults...)
 }
 
@@ -95,7 +98,7 @@ func parseExpression(expr string) (piece, error) {
 	case "partitionKeyFromQuery":
 		return piece{kind: kindKey, text: value}, nil
 	case "partitionKeyFromLambda":
-		return piece{}, errors.New("want partitionKeyFromQuery: Lambda transformation is not supported")
+		return piece{kind: kindGiven, text: value}, nil
 	case "firehose":
 		switch value {
 		case "random-string":
@@ -105,7 +108,7 @@ func parseExpression(expr string) (piece, error) {
 		}
 		return piece{}, errors.New("want firehose:random-string or firehose:error-output-type")
 	}
-	return piece{}, errors.New("want timestamp, partitionKeyFromQuery or firehose before the colon")
+	return piece{}, errors.New("want timestamp, partitionKeyFromQuery, partitionKeyFromLambda or firehose before the colon")
 }
 
 func (t *template) add(p piece) {
@@ -116,12 +119,28 @@ func (t *template) add(p piece) {
 	case kindRandom:
 		t.drawn += randomLength - len(randomMark)
 	case kindKey:
-		i := slices.Index(t.keys, p.text)
-		if i < 0 {
-			i = len(t.keys)
-			t.keys = append(t.keys, p.text)
+		t.keys = addOnce(t.keys, p.text)
+	case kindGiven:
+		t.given = addOnce(t.given, p.text)
+	}
+}
+
+func addOnce(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
+}
+
+// findUses sets uses, when all keys are known.
+func (t *template) findUses() {
+	for _, p := range t.pieces {
+		switch p.kind {
+		case kindKey:
+			t.uses = append(t.uses, slices.Index(t.keys, p.text))
+		case kindGiven:
+			t.uses = append(t.uses, len(t.keys)+slices.Index(t.given, p.text))
 		}
-		t.uses = append(t.uses, i)
 	}
 }
 
@@ -143,7 +162,7 @@ func (t *template) texts(local time.Time, errorType string) []string {
 			b = append(b, randomMark...)
 		case kindErrorType:
 			b = append(b, errorType...)
-		case kindKey:
+		case kindKey, kindGiven:
 			texts = append(texts, string(b))
 			b = b[:0]
 		}
@@ -183,7 +202,7 @@ func (t *template) checkExtent() error {
 
 // sample evaluates the template with a letter for each key and random strings drawn.
 func (t *template) sample(at time.Time) string {
-	values := make([]value, len(t.keys))
+	values := make([]value, len(t.keys)+len(t.given))
 	for i := range values {
 		values[i] = value{text: "k"}
 	}
