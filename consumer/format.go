@@ -143,5 +143,9 @@ func (c *Config) errorFormat() (writers.Format, error) {
 
 // appendErrorLine appends the error record of an undeliverable record; the pipeline has set its fault and shard.
 func appendErrorLine(dst []byte, r *record.Record) ([]byte, error) {
-	return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: 1, Ended: time.Now()}), nil
+	attempts := 1
+	if r.Fault.Function != "" {
+		attempts = r.Fault.Attempts
+	}
+	return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: attempts, Ended: time.Now()}), nil
 }

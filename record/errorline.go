@@ -38,13 +38,14 @@ type CatalogTable struct {
 //
 // A record that could not be processed, or that a database has refused (Amazon Data Firehose Developer Guide, "Transform source data"):
 //
-//	rawData (base64), errorCode, errorMessage, attemptsMade, arrivalTimestamp, attemptEndingTimestamp
+//	rawData (base64), errorCode, errorMessage, attemptsMade, arrivalTimestamp, attemptEndingTimestamp, lambdaARN
 //
 // A record that could not be converted (same guide, "Convert input data format"):
 //
 //	attemptsMade, arrivalTimestamp, lastErrorCode, lastErrorMessage, attemptEndingTimestamp, rawData, sequenceNumber,
 //	subSequenceNumber, dataCatalogTable
 //
+// lambdaARN is there only if a function did not transform the record; the guide writes lambdaArn, the service lambdaARN.
 // Timestamps are milliseconds since 1970. Our own members follow, with what else a redrive needs: shardId,
 // sequenceNumber, subSequenceNumber, partNumber, partitionKey, explicitHashKey, eventId. subSequenceNumber is null if the
 // record was not in an aggregate, partNumber if it was not split, and explicitHashKey if it had none. pieceNumber follows
@@ -68,6 +69,9 @@ func AppendErrorLine(dst []byte, r *Record, f *Fault, a Attempt) []byte {
 		l.int("attemptsMade", int64(a.Count))
 		l.int("arrivalTimestamp", r.Arrival.UnixMilli())
 		l.int("attemptEndingTimestamp", a.Ended.UnixMilli())
+		if f.Function != "" {
+			l.text("lambdaARN", f.Function)
+		}
 		l.text("shardId", r.Shard)
 		l.position(r)
 	}
@@ -230,6 +234,7 @@ type errorMembers struct {
 	AttemptsMade           int               `json:"attemptsMade"`
 	ArrivalTimestamp       int64             `json:"arrivalTimestamp"`
 	AttemptEndingTimestamp int64             `json:"attemptEndingTimestamp"`
+	LambdaARN              string            `json:"lambdaARN"` // and lambdaArn: names are matched without regard to case
 	ShardID                string            `json:"shardId"`
 	SequenceNumber         string            `json:"sequenceNumber"`
 	SubSequenceNumber      *int              `json:"subSequenceNumber"`
@@ -258,7 +263,11 @@ func (m *errorMembers) fault() (*Fault, error) {
 	case m.ErrorCode != nil && strings.HasPrefix(*m.ErrorCode, "Postgres."):
 		return &Fault{Type: PostgresFailed, Code: *m.ErrorCode, Message: m.ErrorMessage}, nil
 	case m.ErrorCode != nil:
-		return &Fault{Type: ProcessingFailed, Code: *m.ErrorCode, Message: m.ErrorMessage}, nil
+		f := &Fault{Type: ProcessingFailed, Code: *m.ErrorCode, Message: m.ErrorMessage}
+		if m.LambdaARN != "" {
+			f.Function, f.Attempts = m.LambdaARN, m.AttemptsMade
+		}
+		return f, nil
 	case m.LastErrorCode != nil:
 		return &Fault{Type: FormatConversionFailed, Code: *m.LastErrorCode, Message: m.LastErrorMessage}, nil
 	}

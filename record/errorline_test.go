@@ -52,11 +52,16 @@ func errorLineCases() []errorLineCase {
 	malformed := record.Fault{Type: record.ProcessingFailed, Code: record.CodeJSONTruncated, Message: "the payload ends at byte 5, within a JSON value"}
 	refused := record.Fault{Type: record.PostgresFailed, Code: "Postgres.Refused", Message: "SQLSTATE 22003, column price: value is out of range for type integer"}
 	unfit := record.Fault{Type: record.FormatConversionFailed, Code: "DataFormatConversion.MalformedData", Message: "column price: a string is not a DOUBLE"}
+	untransformed := record.Fault{
+		Type: record.ProcessingFailed, Code: "Lambda.FunctionError", Message: "The Lambda function was successfully invoked but it returned an error result.",
+		Function: "arn:aws:lambda:eu-west-1:123456789012:function:mask", Attempts: 4,
+	}
 	table := &record.CatalogTable{DatabaseName: "trips", TableName: "taxi", Region: "eu-west-1", VersionID: "LATEST"}
 	return []errorLineCase{
 		{"processing-failed", plain, malformed, record.Attempt{Count: 1, Ended: ended}},
 		{"processing-failed-part", part, malformed, record.Attempt{Count: 4, Ended: ended}},
 		{"processing-failed-odd", odd, malformed, record.Attempt{Count: 1, Ended: ended}},
+		{"processing-failed-lambda", plain, untransformed, record.Attempt{Count: 4, Ended: ended}},
 		{"postgres-failed", part, refused, record.Attempt{Count: 1, Ended: ended}},
 		{"format-conversion-failed", plain, unfit, record.Attempt{Count: 1, Ended: ended, Table: table}},
 		{"format-conversion-failed-part", part, unfit, record.Attempt{Count: 1, Ended: ended}},
@@ -148,7 +153,8 @@ func TestParseErrorLine_ReadsFirehosesOwnLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Record.Fault.Type != record.ProcessingFailed || got.Record.Fault.Code != "Lambda.FunctionError" ||
-		string(got.Record.Data) != `{"a":1}` || got.Attempt.Count != 4 || got.Record.Arrival.UnixMilli() != 1710428966535 {
+		string(got.Record.Data) != `{"a":1}` || got.Attempt.Count != 4 ||
+		got.Record.Fault.Function != "arn:aws:lambda:eu-west-1:123456789012:function:f:$LATEST" || got.Record.Arrival.UnixMilli() != 1710428966535 {
 		t.Errorf("got %+v", got)
 	}
 	got, err = record.ParseErrorLine([]byte(`{"attemptsMade":1,"arrivalTimestamp":1710428966535,"lastErrorCode":"DataFormatConversion.MalformedData",` +

@@ -123,6 +123,10 @@ type Fault struct {
 	Type    OutputType
 	Code    string // documented and stable, such as CodeJSONMalformed; see Codes
 	Message string // names the place, never the payload's content
+	// Function is the ARN of the Lambda function that did not transform the record; empty for other faults.
+	Function string
+	// Attempts is how often that function was called.
+	Attempts int
 }
 
 func (f *Fault) Error() string { return fmt.Sprintf("%s: %s", f.Code, f.Message) }

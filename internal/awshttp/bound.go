@@ -27,6 +27,14 @@ func Attend(client aws.HTTPClient, d time.Duration) aws.HTTPClient {
 	return newBounded(client, d, true)
 }
 
+type silenceKey struct{}
+
+// MaySilence returns a context for a call to a service that may work for up to d before it sends the first byte: d takes the
+// place of the time that Attend allows.
+func MaySilence(ctx context.Context, d time.Duration) context.Context {
+	return context.WithValue(ctx, silenceKey{}, d)
+}
+
 func newBounded(client aws.HTTPClient, d time.Duration, silence bool) aws.HTTPClient {
 	if client == nil {
 		client = sdkhttp.NewBuildableClient()
@@ -45,6 +53,9 @@ type bounded struct {
 func (b bounded) Do(r *http.Request) (*http.Response, error) {
 	if isEventStream(r) {
 		return b.HTTPClient.Do(r)
+	}
+	if d, ok := r.Context().Value(silenceKey{}).(time.Duration); ok && b.silence {
+		b.after = d
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	a := &attempt{bounded: b, ctx: ctx, cancel: cancel}

@@ -242,3 +242,24 @@ func bare(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 }
+
+// A service may be told to have longer, or less, than Attend allows; others are not.
+func TestMaySilence_SetsTheBoundOfACall(t *testing.T) {
+	for _, d := range []time.Duration{0, time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, want := t.Context(), time.Minute
+			if d != 0 {
+				ctx, want = awshttp.MaySilence(ctx, d), d
+			}
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://lambda", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			_, err = awshttp.Attend(service{answers: -1}, time.Minute).Do(r)
+			if took := time.Since(began); err == nil || took != want {
+				t.Errorf("ended with %v after %v, want %v", err, took, want)
+			}
+		})
+	}
+}

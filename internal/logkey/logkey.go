@@ -13,6 +13,7 @@ const (
 	Count       = "count"     // number of things named by the message
 	Error       = "error"     // text of an error
 	Files       = "files"     // number of files
+	Function    = "function"  // ARN of a Lambda function
 	Key         = "key"       // S3 object key
 	Kind        = "kind"      // of a batch in the outbox
 	Owner       = "owner"     // worker that holds a lease

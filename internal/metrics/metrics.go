@@ -24,6 +24,8 @@ type Metrics struct {
 	// Transform
 	TransformDropped prometheus.Counter
 	TransformAdded   prometheus.Counter
+	TransformCalls   *prometheus.CounterVec   // result
+	TransformSeconds *prometheus.HistogramVec // no labels
 
 	// Leases
 	LeasesHeld    prometheus.Gauge
@@ -109,6 +111,12 @@ func New(reg prometheus.Registerer) *Metrics {
 		TransformDropped: f.counter("consumer_transform_dropped_total", "User records of which a transform delivers nothing."),
 		TransformAdded: f.counter("consumer_transform_added_total",
 			"Records that a transform made in addition to the first of each user record."),
+		TransformCalls: f.counterVec("consumer_transform_calls_total",
+			"Calls of the function of TRANSFORM by result: ok, failed (the function failed), timeout, unreadable (no JSON), too_large, "+
+				"throttled, refused (no permission, no such function), unavailable (Firehose: ExecuteProcessing.Success).", "result"),
+		TransformSeconds: f.histogramVec("consumer_transform_seconds",
+			"Time of the calls that the function of TRANSFORM has answered (Firehose: ExecuteProcessing.Duration).",
+			prometheus.ExponentialBuckets(0.01, 3, 10)),
 
 		LeasesHeld:  f.gauge("consumer_leases_held", "Shards whose lease this worker holds."),
 		LeasesTotal: f.gauge("consumer_leases", "Shards in the lease table that are not at their end."),
@@ -177,6 +185,7 @@ func New(reg prometheus.Registerer) *Metrics {
 	}
 	begin(m.GetRecords, "ok", "throttled", "expired", "error")
 	begin(m.Subscriptions, "ok", "in_use", "throttled", "error")
+	begin(m.TransformCalls, "ok", "failed", "timeout", "unreadable", "too_large", "throttled", "refused", "unavailable")
 	begin(m.SchemaLookups, "ok", "unknown", "error")
 	begin(m.LeasesEnded, "shard_end", "handover", "shutdown", "lost", "restart")
 	begin(m.Batches, "published", "dropped", "swept")
