@@ -136,8 +136,8 @@ type Destination interface {
 }
 
 // Sink is a bucket for new files, and reaches the buckets of files that were begun under other settings. It is a
-// destination of files, and also stores small objects: manifests, file lists that do not fit in an item of the outbox, and
-// statements. The calls on those retry for a bounded time, like Publish.
+// destination of files, and also stores small objects: manifests, and file lists that do not fit in an item of the
+// outbox. Written and Put retry for a bounded time, like Publish.
 type Sink interface {
 	Destination
 	// Put writes a small object at once, and replaces any object with the same key.
@@ -150,10 +150,15 @@ type Sink interface {
 	// Written reports whether the batch has written an object with that key, even if it has been deleted since, as far as
 	// the bucket knows.
 	Written(ctx context.Context, bucket, key, batchID string) (bool, error)
-	// ReadVersion returns the content of an object in the sink's own bucket, and its version, which is empty if there is no
+}
+
+// Versions is a bucket that replaces an object only as it was read: a document that several workers write. Its calls retry
+// for a bounded time.
+type Versions interface {
+	// ReadVersion returns the content of an object in the bucket, and its version, which is empty if there is no
 	// object. An object of more than limit bytes is an error.
 	ReadVersion(ctx context.Context, key string, limit int64) (body []byte, version string, err error)
-	// PutVersion is Put, provided that the object still has the version, and returns the new one. ErrReplaced means that it has
+	// PutVersion writes an object, provided that it still has the version that was read, and returns the new one. ErrReplaced means that it has
 	// another: somebody else has written it, or this same call was applied earlier and its answer was lost.
 	PutVersion(ctx context.Context, spec ObjectSpec, body []byte, version string) (written string, err error)
 }

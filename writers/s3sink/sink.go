@@ -97,7 +97,10 @@ type Sink struct {
 	slots  chan struct{} // one per UploadPart in flight
 }
 
-var _ writers.Sink = (*Sink)(nil)
+var (
+	_ writers.Sink     = (*Sink)(nil)
+	_ writers.Versions = (*Sink)(nil)
+)
 
 // New returns a sink that uses the client, or an error that lists everything wrong with the configuration. The client's
 // own retryer is not used.

@@ -16,7 +16,7 @@ import (
 	"aws-streaming-pipeline/writers"
 )
 
-// ReadVersion implements writers.Sink. A version is an ETag. It needs s3:GetObject for the key, and s3:ListBucket to learn that
+// ReadVersion implements writers.Versions. A version is an ETag. It needs s3:GetObject for the key, and s3:ListBucket to learn that
 // there is no object.
 func (s *Sink) ReadVersion(ctx context.Context, key string, limit int64) (body []byte, version string, err error) {
 	err = s.try(ctx, request{operation: "GetObject", bucket: s.config.Bucket, key: key, body: limit, bounded: true, do: func(ctx context.Context) error {
@@ -42,7 +42,7 @@ func (s *Sink) ReadVersion(ctx context.Context, key string, limit int64) (body [
 	return body, version, nil
 }
 
-// PutVersion implements writers.Sink (Amazon S3 User Guide, "How to prevent object overwrites with conditional writes"). A store
+// PutVersion implements writers.Versions (Amazon S3 User Guide, "How to prevent object overwrites with conditional writes"). A store
 // that ignores the condition, as some do that are compatible with S3, replaces whatever is there. It needs s3:PutObject and
 // s3:GetObject for the key.
 func (s *Sink) PutVersion(ctx context.Context, spec writers.ObjectSpec, body []byte, version string) (written string, err error) {

@@ -35,7 +35,10 @@ type memoryObject struct {
 	etag string
 }
 
-var _ writers.Sink = (*Memory)(nil)
+var (
+	_ writers.Sink     = (*Memory)(nil)
+	_ writers.Versions = (*Memory)(nil)
+)
 
 // NewMemory returns an empty bucket.
 func NewMemory() *Memory {
@@ -174,7 +177,7 @@ func (m *Memory) Written(ctx context.Context, _, key, batchID string) (bool, err
 	return ok && o.spec.Metadata[writers.MetadataBatchID] == batchID, nil
 }
 
-// ReadVersion implements writers.Sink.
+// ReadVersion implements writers.Versions.
 func (m *Memory) ReadVersion(ctx context.Context, key string, limit int64) ([]byte, string, error) {
 	if err := m.fault(ctx, "ReadVersion", key); err != nil {
 		return nil, "", err
@@ -188,7 +191,7 @@ func (m *Memory) ReadVersion(ctx context.Context, key string, limit int64) ([]by
 	return slices.Clone(o.body), o.etag, nil
 }
 
-// PutVersion implements writers.Sink.
+// PutVersion implements writers.Versions.
 func (m *Memory) PutVersion(ctx context.Context, spec writers.ObjectSpec, body []byte, version string) (string, error) {
 	if err := m.fault(ctx, "PutVersion", spec.Key); err != nil {
 		return "", err

@@ -29,7 +29,7 @@ type Bucket struct {
 	Get func(t *testing.T, key string) *Object
 }
 
-// TestSink checks that a bucket keeps the promises of writers.Sink, including those of a destination.
+// TestSink checks that a bucket keeps the promises of writers.Sink, including those of a destination, and of writers.Versions.
 func TestSink(t *testing.T, open func(t *testing.T) Bucket) {
 	TestDestination(t, func(t *testing.T) Place { return open(t).place() })
 	for name, test := range map[string]func(*testing.T, Bucket){
@@ -126,38 +126,39 @@ func lists(t *testing.T, b Bucket) {
 func versions(t *testing.T, b Bucket) {
 	s := writers.ObjectSpec{Key: "_complete/application.json", ContentType: "application/json"}
 	const limit = 1000
-	body, none, err := b.Sink.ReadVersion(t.Context(), s.Key, limit)
+	one, other := b.Sink.(writers.Versions), b.Other.(writers.Versions)
+	body, none, err := one.ReadVersion(t.Context(), s.Key, limit)
 	if err != nil || body != nil || none != "" {
 		t.Fatalf("an object that is not there: %q, version %q, %v", body, none, err)
 	}
-	first, err := b.Sink.PutVersion(t.Context(), s, []byte("1"), none)
+	first, err := one.PutVersion(t.Context(), s, []byte("1"), none)
 	if err != nil || first == "" {
 		t.Fatalf("the first version is %q, %v", first, err)
 	}
-	if _, err := b.Other.PutVersion(t.Context(), s, []byte("2"), none); !errors.Is(err, writers.ErrReplaced) {
+	if _, err := other.PutVersion(t.Context(), s, []byte("2"), none); !errors.Is(err, writers.ErrReplaced) {
 		t.Fatalf("a second first version: %v, want ErrReplaced", err)
 	}
-	body, read, err := b.Other.ReadVersion(t.Context(), s.Key, limit)
+	body, read, err := other.ReadVersion(t.Context(), s.Key, limit)
 	if err != nil || string(body) != "1" || read != first {
 		t.Fatalf("read %q, version %q, %v; want 1, version %q", body, read, err, first)
 	}
-	second, err := b.Other.PutVersion(t.Context(), s, []byte("two"), read)
+	second, err := other.PutVersion(t.Context(), s, []byte("two"), read)
 	if err != nil || second == "" || second == first {
 		t.Fatalf("the second version is %q, %v", second, err)
 	}
-	if _, err := b.Sink.PutVersion(t.Context(), s, []byte("late"), first); !errors.Is(err, writers.ErrReplaced) {
+	if _, err := one.PutVersion(t.Context(), s, []byte("late"), first); !errors.Is(err, writers.ErrReplaced) {
 		t.Fatalf("a write on the first version: %v, want ErrReplaced", err)
 	}
 	if o := b.Get(t, s.Key); o == nil || string(o.Body) != "two" || o.ContentType != s.ContentType {
 		t.Fatalf("the object is %+v", o)
 	}
-	if _, err := b.Sink.PutVersion(t.Context(), writers.ObjectSpec{Key: "elsewhere"}, nil, first); !errors.Is(err, writers.ErrReplaced) {
+	if _, err := one.PutVersion(t.Context(), writers.ObjectSpec{Key: "elsewhere"}, nil, first); !errors.Is(err, writers.ErrReplaced) {
 		t.Fatalf("a version of an object that is not there: %v, want ErrReplaced", err)
 	}
-	if _, _, err := b.Sink.ReadVersion(t.Context(), s.Key, 2); err == nil {
+	if _, _, err := one.ReadVersion(t.Context(), s.Key, 2); err == nil {
 		t.Fatal("an object was read beyond its limit")
 	}
-	if _, err := b.Sink.PutVersion(t.Context(), writers.ObjectSpec{Key: "data/_SUCCESS"}, nil, ""); err != nil {
+	if _, err := one.PutVersion(t.Context(), writers.ObjectSpec{Key: "data/_SUCCESS"}, nil, ""); err != nil {
 		t.Fatalf("an empty object: %v", err)
 	}
 }
