@@ -1,116 +1,27 @@
 package registry
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/smithy-go"
+
+	"aws-streaming-pipeline/internal/glue"
 )
 
-// Glue is the AWS Glue Schema Registry. It makes the one call that it needs by itself: the SDK's client of AWS Glue would
-// add 1.2 MB to every program and 10 ms and 2 MB to its start, for everybody. Client, credentials, region and endpoint are
-// those that the SDK's client would take.
-type Glue struct {
-	client      aws.HTTPClient
-	credentials aws.CredentialsProvider
-	region      string
-	endpoint    string
-	signer      *v4.Signer
-	ahead       atomic.Int64 // of the service's clock, in nanoseconds
-}
+// Glue is the AWS Glue Schema Registry.
+type Glue struct{ client *glue.Client }
 
 // NewGlue makes a client with the account's configuration.
 func NewGlue(ctx context.Context, account aws.Config) (*Glue, error) {
-	if account.Region == "" {
-		return nil, errors.New("AWS Glue: no region is set: want AWS_REGION")
-	}
-	endpoint, err := glueEndpoint(ctx, account)
+	client, err := glue.New(ctx, account)
 	if err != nil {
-		return nil, fmt.Errorf("AWS Glue: endpoint: %w", err)
+		return nil, err
 	}
-	client := account.HTTPClient
-	if client == nil {
-		client = http.DefaultClient
-	}
-	return &Glue{client: client, credentials: account.Credentials, region: account.Region, endpoint: endpoint, signer: v4.NewSigner()}, nil
+	return &Glue{client}, nil
 }
-
-// glueEndpoint is where the service is: where the configuration has it, or else by the rules of AWS Glue's endpoints (AWS
-// General Reference, "AWS Glue endpoints and quotas").
-func glueEndpoint(ctx context.Context, account aws.Config) (string, error) {
-	ignored, _, err := config.GetIgnoreConfiguredEndpoints(ctx, account.ConfigSources)
-	if err != nil {
-		return "", err
-	}
-	fips, dual := false, false
-	for _, source := range account.ConfigSources {
-		if s, ok := source.(interface {
-			GetServiceBaseEndpoint(context.Context, string) (string, bool, error)
-		}); ok && !ignored {
-			if url, found, err := s.GetServiceBaseEndpoint(ctx, "Glue"); err != nil || found {
-				return url, err
-			}
-		}
-	}
-	if account.BaseEndpoint != nil {
-		return *account.BaseEndpoint, nil
-	}
-	for _, source := range account.ConfigSources {
-		if s, ok := source.(interface {
-			GetUseFIPSEndpoint(context.Context) (aws.FIPSEndpointState, bool, error)
-		}); ok && !fips {
-			state, _, err := s.GetUseFIPSEndpoint(ctx)
-			if err != nil {
-				return "", err
-			}
-			fips = state == aws.FIPSEndpointStateEnabled
-		}
-		if s, ok := source.(interface {
-			GetUseDualStackEndpoint(context.Context) (aws.DualStackEndpointState, bool, error)
-		}); ok && !dual {
-			state, _, err := s.GetUseDualStackEndpoint(ctx)
-			if err != nil {
-				return "", err
-			}
-			dual = state == aws.DualStackEndpointStateEnabled
-		}
-	}
-	return glueAddress(account.Region, fips, dual), nil
-}
-
-// glueAddress is the public endpoint of a region.
-func glueAddress(region string, fips, dual bool) string {
-	host, domain := "glue", "amazonaws.com"
-	if fips {
-		host = "glue-fips"
-	}
-	china := strings.HasPrefix(region, "cn-")
-	switch {
-	case china && dual:
-		domain = "api.amazonwebservices.com.cn"
-	case china:
-		domain = "amazonaws.com.cn"
-	case dual:
-		domain = "api.aws"
-	}
-	return "https://" + host + "." + region + "." + domain
-}
-
-// maxAnswerBytes bounds an answer. A definition has at most 170,000 characters (AWS Glue API, GetSchemaVersion).
-const maxAnswerBytes = 4 << 20
 
 // SchemaVersion is Service's.
 func (g *Glue) SchemaVersion(ctx context.Context, id string) (Definition, error) {
@@ -134,14 +45,10 @@ func (g *Glue) Named(ctx context.Context, n Name) (Definition, error) {
 	})
 }
 
-// getSchemaVersion is GetSchemaVersion of the AWS Glue API, in AWS JSON 1.1.
+// getSchemaVersion is GetSchemaVersion of the AWS Glue API.
 func (g *Glue) getSchemaVersion(ctx context.Context, what string, request map[string]any) (Definition, error) {
-	body, err := json.Marshal(request)
-	if err != nil {
-		return Definition{}, err
-	}
 	var answer struct{ SchemaDefinition, DataFormat string }
-	if err := g.call(ctx, "GetSchemaVersion", body, &answer); err != nil {
+	if err := g.client.Call(ctx, "GetSchemaVersion", request, &answer); err != nil {
 		if e, ok := errors.AsType[smithy.APIError](err); ok && e.ErrorCode() == "EntityNotFoundException" {
 			return Definition{}, ErrUnknown
 		}
@@ -151,87 +58,4 @@ func (g *Glue) getSchemaVersion(ctx context.Context, what string, request map[st
 		return Definition{}, fmt.Errorf("AWS Glue, GetSchemaVersion of %s: the answer has no definition", what)
 	}
 	return Definition{Format: answer.DataFormat, Text: answer.SchemaDefinition}, nil
-}
-
-// call makes one attempt of an operation.
-func (g *Glue) call(ctx context.Context, operation string, body []byte, into any) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, g.endpoint, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	if request.URL.Path == "" {
-		request.URL.Path = "/"
-	}
-	request.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	request.Header.Set("X-Amz-Target", "AWSGlue."+operation)
-	credentials, err := g.credentials.Retrieve(ctx)
-	if err != nil {
-		return fmt.Errorf("credentials: %w", err)
-	}
-	sum := sha256.Sum256(body)
-	now := time.Now().Add(time.Duration(g.ahead.Load()))
-	if err := g.signer.SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), "glue", g.region, now); err != nil {
-		return err
-	}
-	response, err := g.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes))
-	if err != nil {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		g.setClock(response)
-		return failure(response, text)
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("the answer is not JSON: %w", err)
-	}
-	return nil
-}
-
-// clockTolerance is how far a clock may be off before the service refuses signatures made by it ("Signature Version 4",
-// AWS: 5 minutes).
-const clockTolerance = 4 * time.Minute
-
-// setClock takes the service's clock over if this host's is wrong.
-func (g *Glue) setClock(response *http.Response) {
-	at, err := http.ParseTime(response.Header.Get("Date"))
-	if err != nil {
-		return
-	}
-	ahead := time.Until(at)
-	if ahead.Abs() < clockTolerance {
-		ahead = 0
-	}
-	g.ahead.Store(int64(ahead))
-}
-
-// failure is the error that an answer tells (AWS JSON 1.1 protocol, "Operation error serialization").
-func failure(response *http.Response, text []byte) error {
-	var body struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-		Other   string `json:"Message"`
-	}
-	_ = json.Unmarshal(text, &body) // an answer that is not JSON comes from a proxy
-	code := body.Type
-	if code == "" {
-		code = response.Header.Get("X-Amzn-Errortype")
-	}
-	code, _, _ = strings.Cut(code[strings.LastIndexByte(code, '#')+1:], ":")
-	if code == "" {
-		code = response.Status
-	}
-	message := body.Message
-	if message == "" {
-		message = body.Other
-	}
-	fault := smithy.FaultClient
-	if response.StatusCode >= http.StatusInternalServerError {
-		fault = smithy.FaultServer
-	}
-	return &smithy.GenericAPIError{Code: code, Message: message, Fault: fault}
 }
