@@ -109,6 +109,10 @@ func (p *parser) schema(name string) *Schema {
 	if extra, ok := p.boolean(p.root, "x-extra", ""); ok {
 		s.Extra = extra
 	}
+	s.IgnoreCase, _ = p.boolean(p.root, "x-ignore-case", "")
+	if s.IgnoreCase && p.beyond {
+		p.problem("/x-ignore-case", "only rules that are checked during the scan know members in another case: see docs/schemas.md")
+	}
 	p.dropReserved(s)
 	return s
 }
@@ -397,7 +401,7 @@ func (p *parser) children(o *object, f *Field, pointer string, depth int) {
 var annotations = []string{
 	"$schema", "$id", "$comment", "$anchor", "$defs", "title", "description", "default", "examples", "deprecated",
 	"readOnly", "writeOnly", "format", "contentEncoding", "contentMediaType", "contentSchema",
-	"x-parquet", "x-timestamp-unit", "x-null-values", "x-non-finite", "x-coerce", "x-extra",
+	"x-parquet", "x-timestamp-unit", "x-null-values", "x-non-finite", "x-coerce", "x-extra", "x-ignore-case",
 }
 
 func constrains(keyword string) bool {
@@ -424,7 +428,7 @@ func (p *parser) checkKeywords(o *object, f *Field, pointer string) {
 }
 
 func (p *parser) checkExtension(keyword, pointer string) {
-	rootOnly := keyword == "x-coerce" || keyword == "x-extra"
+	rootOnly := keyword == "x-coerce" || keyword == "x-extra" || keyword == "x-ignore-case"
 	if strings.HasPrefix(keyword, "x-") && rootOnly != (pointer == "") {
 		p.problem(at(pointer, keyword), "has no meaning here")
 	}

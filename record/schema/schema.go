@@ -32,6 +32,9 @@
 //
 //	"x-coerce": false    values must have their declared JSON type
 //	"x-extra":  false    members that are not declared are dropped, instead of kept in the column _extra
+//	"x-ignore-case": true
+//	                     a member may have the name of a property in another case, as Hive and Athena compare names; only
+//	                     with rules that are checked during the scan
 //
 // # Coercion
 //
@@ -128,6 +131,8 @@ type Schema struct {
 	Extra bool
 	// Coerce turns values into their column's type where that loses nothing.
 	Coerce bool
+	// IgnoreCase fills a field from a member whose name differs in case only. A second such member is a duplicate.
+	IgnoreCase bool
 	// Lenient keeps a value that does not fit its column in _extra and leaves the column null, instead of refusing the
 	// record. It is how inferred schemas work: no record is ever refused for its shape.
 	Lenient bool

@@ -60,7 +60,7 @@ func NewPartitioner(v *View) (*Partitioner, error) {
 		p.fields = append(p.fields, field)
 	}
 	if len(p.leaves) > 0 {
-		p.sources = &schema.Schema{Name: v.Schema.Name, Fields: only(v.Schema.Fields, p.leaves), Coerce: v.Schema.Coerce, Lenient: v.Schema.Lenient}
+		p.sources = &schema.Schema{Name: v.Schema.Name, Fields: only(v.Schema.Fields, p.leaves), Coerce: v.Schema.Coerce, Lenient: v.Schema.Lenient, IgnoreCase: v.Schema.IgnoreCase}
 	}
 	return p, nil
 }

@@ -35,7 +35,7 @@ func (c *Checker) AppendJSONLine(dst []byte, r *record.Record) ([]byte, error) {
 // newScan returns a Shredder whose values go nowhere.
 func newScan(plain *schema.Schema) *Shredder {
 	s := &Shredder{schema: plain, checks: true, dates: Calendar{Loose: plain.Coerce}}
-	p := &plan{grown: &s.grown, checks: true}
+	p := &plan{grown: &s.grown, checks: true, folds: plain.IgnoreCase}
 	s.root = p.root(plain)
 	s.use(p)
 	return s

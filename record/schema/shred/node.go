@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"slices"
+	"strings"
 
 	"aws-streaming-pipeline/record/schema"
 )
@@ -47,6 +48,7 @@ type Node struct {
 type plan struct {
 	columns []*Column
 	grown   *int // of the Shredder
+	folds   bool // members may have names in another case
 	checks  bool // makes no columns but those of map keys, which are compared with one another
 	hides   bool // makes hidden columns
 }
@@ -69,7 +71,7 @@ func (p *plan) group(n *Node, fields []*schema.Field, path []string, def, rep ui
 		child := p.node(f, path, def+1, rep)
 		n.members, n.Children = append(n.members, child), append(n.Children, child)
 	}
-	n.index()
+	n.index(p.folds)
 }
 
 // spilled is the kind of nodes whose values go to _extra. Their Element holds the values to the field's rules.
@@ -175,12 +177,16 @@ func (p *plan) column(n *Node, path []string, def, rep uint8) {
 	p.columns = append(p.columns, n.Column)
 }
 
-// index prepares a group for look-ups, and guesses that records have their members in the schema's order.
-func (n *Node) index() {
+// index prepares a group for look-ups, and guesses that records have their members in the schema's order. With folds, names are also
+// found in lower case: no two differ in case only.
+func (n *Node) index(folds bool) {
 	n.byName = make(map[string]*Node, len(n.members))
 	var last *Node
 	for _, child := range n.members {
 		n.byName[child.name] = child
+		if folds {
+			n.byName[strings.ToLower(child.name)] = child
+		}
 		if last == nil {
 			n.first = child
 		} else {

@@ -2,6 +2,7 @@ package shred
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -371,6 +372,46 @@ func TestMembers_MayComeInAnyOrder(t *testing.T) {
 				t.Errorf("%s: column %s is %v with nulls %v", data, c.Field.Name, c.Ints, c.Nulls)
 			}
 		}
+	}
+}
+
+// With x-ignore-case a member fills the column of its name in any case, at every level. Two that differ in case only are duplicates. Keys
+// of a map stay as they are.
+func TestNames_MayDifferInCaseWhereTheSchemaSaysSo(t *testing.T) {
+	const document = `{"type":"object",%s"properties":{"userid":{"type":"integer"},"größe":{"type":"integer"},
+		"at":{"type":"object","properties":{"cityName":{"type":"string"}}},"tags":{"type":"object","additionalProperties":{"type":"integer"}}}}`
+	const data = `{"userId":7,"GR\u00d6ßE":2,"AT":{"CITYNAME":"Bern"},"Tags":{"A":1,"a":2}}`
+	for ignores, want := range map[string]string{
+		`"x-ignore-case":true,`: `[7] [2] ["\x04\x00\x00\x00Bern" "chunk0 0"] ["\x01\x00\x00\x00A" "\x01\x00\x00\x00a" "chunk0 0"] [1 2] ""`,
+		"":                      `[] [] [] [] [] "userId"`,
+	} {
+		s := mustParse(t, fmt.Sprintf(document, ignores))
+		shredder := New(s, false)
+		mustAppend(t, shredder, rec(data))
+		got := ""
+		for _, c := range shredder.Columns()[:5] {
+			_, texts, _ := strings.Cut(dump(c), "] ")
+			if texts, _, _ = strings.Cut(texts, "] "); c.Bytes() {
+				got += texts + "] "
+			} else {
+				got += fmt.Sprint(c.Ints) + " "
+			}
+		}
+		extra := ""
+		shredder.ExtraKeys(func(key []byte) { extra = cmp.Or(extra, string(key)) })
+		if got += strconv.Quote(extra); got != want {
+			t.Errorf("x-ignore-case %q: the columns and the first key of _extra are %s, want %s", ignores, got, want)
+		}
+		line, err := NewChecker(s).AppendJSONLine(nil, rec(`{"USERID":"x"}`))
+		if (err == nil) != (ignores == "") {
+			t.Errorf("x-ignore-case %q: a value of another type gives %s, %v", ignores, line, err)
+		}
+		if fault := shredder.Append(rec(`{"userId":1,"userid":2}`)); (fault == nil) != (ignores == "") || fault != nil && !duplicateKey(fault) {
+			t.Errorf("x-ignore-case %q: two members that differ in case give %v", ignores, fault)
+		}
+	}
+	if _, err := schema.Parse("", []byte(`{"type":"object","x-ignore-case":true,"properties":{"a":{"type":"integer","multipleOf":2}}}`)); err == nil {
+		t.Error("a rule of the general validator would not find members in another case, and the document is accepted")
 	}
 }
 

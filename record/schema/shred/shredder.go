@@ -61,7 +61,7 @@ type Shredder struct {
 // set, and by _arrived_at if the schema has it. If the columns are those of a table, the table says which of them there are.
 func New(s *schema.Schema, eventID bool) *Shredder {
 	shredder := &Shredder{schema: s, dates: Calendar{Loose: s.Coerce}}
-	p := &plan{grown: &shredder.grown}
+	p := &plan{grown: &shredder.grown, folds: s.IgnoreCase}
 	shredder.root = p.root(s)
 	shredder.bare = &Node{Field: &schema.Field{Name: "schema", Kind: schema.Group}, kind: schema.Group}
 	own := schema.Own{}
@@ -342,7 +342,11 @@ func (s *Shredder) key(g, guess *Node, b []byte, i int) (child *Node, keyEnd, en
 		s.scratch = jsonscan.AppendUnescaped(s.scratch[:0], name)
 		name = s.scratch
 	}
-	return g.byName[string(name)], nameEnd - 1, value
+	child = g.byName[string(name)]
+	if child == nil && s.schema.IgnoreCase {
+		child = g.byName[string(bytes.ToLower(name))]
+	}
+	return child, nameEnd - 1, value
 }
 
 // absent ends an object: members that it lacks become nulls. It returns end, or -1.
