@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"aws-streaming-pipeline/internal/settings"
+	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/record/prefix"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -16,7 +17,7 @@ type FormatConfig struct {
 	ContentEncoding bool   `envconfig:"CONTENT_ENCODING" default:"false" desc:"Labels compressed JSON Lines with a Content-Encoding, so that HTTP clients decompress them, rather than with the type of a compressed file. FORMAT=firehose always does."`
 	AppendDelimiter bool   `envconfig:"APPEND_DELIMITER" default:"false" desc:"Writes a line feed after each payload, as Firehose's AppendDelimiterToRecord does. Only for FORMAT=firehose."`
 	FileExtension   string `envconfig:"FILE_EXTENSION" desc:"Extension of data files, such as .json.gz, like Firehose's FileExtension. Default: the extension of the format and compression."`
-	Schema          string `envconfig:"SCHEMA" desc:"JSON Schema file, a path or s3://bucket/key. Records that violate it go to the error prefix, and Parquet takes its columns from it. Default: none; Parquet infers its columns."`
+	Schema          string `envconfig:"SCHEMA" desc:"JSON Schema file, a path or s3://bucket/key, or glue://database/table for the columns of a table in the AWS Glue Data Catalog, read at the start. Records that violate it go to the error prefix, and Parquet takes its columns from it. Default: none; Parquet infers its columns."`
 	RowGroupSize    Bytes  `envconfig:"ROW_GROUP_SIZE" default:"64MiB" min:"1MiB" max:"1GiB" desc:"Memory that the records of a Parquet row group take before they are encoded."`
 	ParquetEncoding string `envconfig:"PARQUET_ENCODING" default:"compact" oneof:"compact,plain" desc:"Encoding of Parquet integers and timestamps without a dictionary: compact (DELTA_BINARY_PACKED), or plain for readers that decode the former wrongly, such as fastparquet."`
 	BloomColumns    string `envconfig:"BLOOM_COLUMNS" desc:"Parquet columns that get a Bloom filter, separated by commas. It speeds up queries for single values, such as those of event_id. Default: none."`
@@ -30,7 +31,11 @@ func (c *FormatConfig) check(f *settings.Faults) {
 	f.Check(c.BloomColumns == "" || !slices.Contains(c.bloomColumns(), ""), "BLOOM_COLUMNS", "names separated by single commas")
 	if location, remote := strings.CutPrefix(c.Schema, "s3://"); remote {
 		bucket, key, _ := strings.Cut(location, "/")
-		f.Check(bucket != "" && key != "", "SCHEMA", "a path or s3://bucket/key")
+		f.Check(bucket != "" && key != "", "SCHEMA", "a path, s3://bucket/key or glue://database/table")
+	}
+	if catalog.IsSource(c.Schema) {
+		_, err := catalog.ParseSource(c.Schema)
+		f.Add("SCHEMA", err)
 	}
 }
 

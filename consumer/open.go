@@ -43,10 +43,13 @@ func Open(ctx context.Context, cfg Config, account Account, log *slog.Logger) (*
 	}
 	bucket := account.s3(cfg.PathStyle)
 	var err error
-	svc.Schema, err = LoadSchema(ctx, cfg.Schema, bucket, func(f func() error) error {
+	svc.Schema, err = LoadSchema(ctx, cfg.Schema, SchemaServices{AWS: account.Config, S3: bucket}, func(f func() error) error {
 		return Patiently(ctx, log, "read the schema "+cfg.Schema, f)
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := cfg.fits(svc.Schema); err != nil {
 		return nil, err
 	}
 	if svc.Sink, err = cfg.openSink(bucket, svc); err != nil {

@@ -49,7 +49,7 @@ func TestLoadSchema_WaitsInTheDaemonForWhatPasses(t *testing.T) {
 						return Patiently(t.Context(), slog.New(slog.DiscardHandler), "read the schema", f)
 					}
 				}
-				s, err := LoadSchema(t.Context(), "s3://config/trip.json", client, fetching)
+				s, err := LoadSchema(t.Context(), "s3://config/trip.json", SchemaServices{S3: client}, fetching)
 				if (err == nil) != test.loads || (s != nil) != test.loads || len(test.refused) > 0 {
 					t.Errorf("schema %v, %v, %d refusals left", s, err, len(test.refused))
 				}

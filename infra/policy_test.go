@@ -200,11 +200,14 @@ func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	}
 	want = append(want, "s3:DeleteObject") // of the lists that batches of very many files have
 	cfg := consumer.Defaults()
-	want = append(want, "glue:GetSchemaVersion") // record/registry
+	want = append(want, "glue:GetSchemaVersion")                 // record/registry
+	want = append(want, "glue:GetTable", "glue:GetTableVersion") // record/catalog
 	cfg.Stream, cfg.Bucket, cfg.Schema, cfg.SchemaRegistry = "trips", "out", "s3://deploy/schema/trips.json", "glue"
 	got := policy.Daemon(&cfg, policy.Place{}).Actions()
 	cfg.FanOutConsumer = "push"
-	got = append(got, policy.Daemon(&cfg, policy.Place{}).Actions()...)
+	for _, cfg.Schema = range []string{"glue://lake/trips", "glue://lake/trips?version=7"} {
+		got = append(got, policy.Daemon(&cfg, policy.Place{}).Actions()...)
+	}
 	sameActions(t, "consumer policy", got, want)
 }
 
@@ -235,24 +238,30 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 		secret   = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
 		database = "postgres://db.example.com/lake/trips"
 	)
-	for _, table := range []struct{ uri, location, secret, auth, user string }{
-		{}, {uri: "glue://lake/trips"}, {uri: "glue://lake/trips", location: "s3://warehouse/lake/trips"}, {uri: "s3://warehouse/lake/trips"},
+	for _, table := range []struct{ uri, location, secret, auth, user, schema string }{
+		{}, {schema: "glue://raw/trips"}, {schema: "glue://raw/trips?case=exact"}, {uri: "glue://lake/trips", schema: "glue://raw/trips?version=7&case=exact"}, {uri: "glue://lake/trips"}, {uri: "glue://lake/trips", location: "s3://warehouse/lake/trips"}, {uri: "s3://warehouse/lake/trips"},
 		{uri: "rest://catalog.example/v1/lake.trips", location: "s3://warehouse/lake/trips"},
 		{uri: database, secret: secret}, {uri: database, auth: "iam", user: "loader"}, {uri: "glue://lake/trips," + database, secret: secret},
 		{uri: "s3://warehouse/lake/trips," + database, secret: secret, auth: "iam"},
 	} {
 		values["Table"], values["TableLocation"], values["DatabaseResourceId"] = table.uri, table.location, ""
+		values["Schema"] = cmp.Or(table.schema, "s3://deployment/schema/trips.json")
 		values["PostgresSecret"], values["PostgresAuth"], values["PostgresUser"] = table.secret, cmp.Or(table.auth, "password"), table.user
 		role := inForce(t, tpl, "ConsumerRole", values)
 		cfg := consumer.Defaults()
 		cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
-		cfg.Schema, cfg.SchemaRegistry, cfg.TableConfig.Table, cfg.TableLocation = "s3://deployment/schema/trips.json", "glue", table.uri, table.location
+		cfg.Schema, cfg.SchemaRegistry, cfg.TableConfig.Table, cfg.TableLocation = values["Schema"], "glue", table.uri, table.location
 		cfg.PostgresSecret, cfg.PostgresAuth, cfg.PostgresUser = values["PostgresSecret"], values["PostgresAuth"], values["PostgresUser"]
 		// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
 		want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
 		var needed []iam.Policy
 		for _, cfg.FanOutConsumer = range []string{"", values["FanOutConsumer.ConsumerARN"]} { // fan-out off and on
 			needed = append(needed, policy.Daemon(&cfg, place))
+		}
+		if table.schema != "" { // the role is the same whether or not a version is named
+			for _, cfg.Schema = range []string{"glue://raw/trips", "glue://raw/trips?version=7", "s3://deployment/schema/trips.json"} {
+				needed = append(needed, policy.Daemon(&cfg, place))
+			}
 		}
 		if table.uri != "" {
 			loader, err := policy.Loader(&cfg, place)
@@ -275,14 +284,14 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 		}
 		sameActions(t, "ConsumerRole with table "+table.uri, role.Actions(), want)
 		others := []string{
-			"arn:aws:glue:eu-west-1:123456789012:table/lake/fares", "arn:aws:s3:::warehouse/lake/fares/metadata/v1.metadata.json",
+			"arn:aws:glue:eu-west-1:123456789012:table/lake/fares", "arn:aws:glue:eu-west-1:123456789012:table/raw/fares", "arn:aws:s3:::warehouse/lake/fares/metadata/v1.metadata.json",
 			"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-1/loader",
 		}
 		if table.user != "" {
 			others = append(others, "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-1/admin")
 		}
 		for _, other := range others {
-			for _, action := range []string{"glue:UpdateTable", "s3:PutObject", "secretsmanager:GetSecretValue", "rds-db:connect"} {
+			for _, action := range []string{"glue:GetTable", "glue:UpdateTable", "s3:PutObject", "secretsmanager:GetSecretValue", "rds-db:connect"} {
 				if role.Allows(iam.Need{Action: action, Resource: other}) {
 					t.Errorf("table %q: the role allows %s on %s", table.uri, action, other)
 				}

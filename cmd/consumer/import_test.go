@@ -293,7 +293,7 @@ func TestImportFirehose_AsksForTheDescription(t *testing.T) {
 	}{
 		{0, []string{"plain"}, []string{"\nSTREAM_NAME=trips\n", "\nBUCKET=out\n", "\nFORMAT=firehose\n", "\nCOMPRESSION=gzip\n", "\nFILE_SIZE=7MiB\n", "\nCOMMIT_INTERVAL=2m\n",
 			"\n# Destinations[0].ExtendedS3DestinationDescription.Prefix\n# Firehose appends the time to a Prefix without expressions\nPREFIX='in/!{timestamp:yyyy/MM/dd/HH}/'\n"}},
-		{3, []string{"columns"}, []string{"\nFORMAT=parquet\n", "\nCOMPRESSION=snappy\n", "--glue-schema FILE writes the document for lake.trips", "1 parts of the Firehose stream columns are not carried over"}},
+		{0, []string{"columns"}, []string{"\nFORMAT=parquet\n", "\nCOMPRESSION=snappy\n", "\nSCHEMA=glue://lake/trips\n"}},
 		{0, []string{"columns", "--glue-schema", file}, []string{"\nFORMAT=parquet\n", "\nSCHEMA=" + file + "\n"}},
 		{1, []string{"absent"}, []string{`the Firehose stream "absent" does not exist`}},
 		{1, []string{"plain", "--glue-schema", file}, []string{"names no Glue table"}},
@@ -309,9 +309,18 @@ func TestImportFirehose_AsksForTheDescription(t *testing.T) {
 		}
 	}
 	s.wantNoMoreThanThePolicy(moto, environment, file)
-	output, _ := s.tool(environment, "import", "firehose", "columns", "--glue-schema", file)
-	wantColumns(t, variables(t, output))
+	output, _ := s.tool(environment, "import", "firehose", "columns")
+	wantColumns(t, append(variables(t, output), "AWS_ENDPOINT_URL_GLUE="+moto))
 	document, err := os.ReadFile(file)
+	if printed, code := s.tool(environment, "schema", "from-table", "glue://lake/trips"); code != 0 || printed != string(document) {
+		t.Errorf("schema from-table prints with code %d\n%s", code, printed)
+	}
+	if printed, code := s.tool(environment, "ddl", "-schema", "glue://lake/trips", "-location", "s3://out/in/"); code != 0 || !strings.Contains(printed, "  fare decimal(9,2) COMMENT 'in euros',\n  stops array<struct<at:timestamp>>,\n") {
+		t.Errorf("ddl prints with code %d\n%s", code, printed)
+	}
+	if printed, code := s.tool(environment, "schema", "from-table", "glue://lake/fares"); code != 1 || !strings.Contains(printed, "glue://lake/fares: the table does not exist in the AWS Glue Data Catalog of the account of the credentials in us-east-1") {
+		t.Errorf("schema from-table of no table prints with code %d\n%s", code, printed)
+	}
 	if err != nil || !strings.Contains(string(document), `"x-parquet": "decimal(9,2)"`) || !strings.Contains(string(document), `"format": "date-time"`) || strings.Contains(string(document), `"day"`) {
 		t.Errorf("the document is %s, %v", document, err)
 	}
@@ -321,7 +330,7 @@ func TestImportFirehose_AsksForTheDescription(t *testing.T) {
 func wantColumns(t *testing.T, settings []string) {
 	t.Helper()
 	s := newSurroundings(t, 1)
-	s.send(`{"fare":"12.50","stops":[{"at":"2026-01-31T08:00:00Z"}]}`)
+	s.send(`{"Fare":"12.50","stops":[{"AT":"2026-01-31T08:00:00Z"}]}`)
 	p := s.start(append(settings, "START_POSITION=TRIM_HORIZON")...)
 	eventually(t, "the file is there", func() bool { return len(s.files("in/")) == 1 })
 	if err := p.terminate(); err != nil {

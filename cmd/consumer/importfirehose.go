@@ -9,15 +9,13 @@ import (
 	"os"
 	"slices"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	awsfirehose "github.com/aws/aws-sdk-go-v2/service/firehose"
 	"github.com/aws/aws-sdk-go-v2/service/firehose/types"
-	"github.com/aws/aws-sdk-go-v2/service/glue"
-	gluetypes "github.com/aws/aws-sdk-go-v2/service/glue/types"
+	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/firehose"
-	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/catalog"
 )
 
 const importFirehoseUsage = `import firehose NAME [--as env|helm|ecs] [--glue-schema FILE]
@@ -43,7 +41,7 @@ func importFirehose(ctx context.Context, args []string, out io.Writer) error {
 	file := f.String("file", "", "`file` with the description, instead of NAME")
 	resource := f.String("resource", "", "logical `ID` or address of the stream, if the file has several")
 	form := f.String("as", string(firehose.Env), "`form` of the output: env, helm or ecs")
-	schemaFile := f.String("glue-schema", "", "`file` to write the JSON Schema document of the Glue table to, for a stream that converts records; SCHEMA is set to it")
+	schemaFile := f.String("glue-schema", "", "`file` to write the JSON Schema document of the Glue table to, for a stream that converts records; SCHEMA is set to it instead of the table")
 	name, err := parseNamed(f, args)
 	switch {
 	case err != nil:
@@ -118,65 +116,27 @@ func description(ctx context.Context, name, file, resource string) (*firehose.De
 }
 
 // writeGlueSchema writes the JSON Schema document of a Glue table to a file.
-func writeGlueSchema(ctx context.Context, table *firehose.GlueTable, file string) error {
-	if table == nil {
+func writeGlueSchema(ctx context.Context, source *catalog.Source, file string) error {
+	if source == nil {
 		return errors.New("--glue-schema: the Firehose stream names no Glue table, because it converts no records")
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
 		return command.Undone(err)
 	}
-	columns, err := glueColumns(ctx, account, table)
-	if err != nil {
-		return err
+	columns, err := source.Read(ctx, account)
+	if e, answered := errors.AsType[smithy.APIError](err); answered && e.ErrorCode() == "EntityNotFoundException" {
+		return fmt.Errorf("%s: %w", source, err)
 	}
-	document, err := schema.FromHive(table.Database+"."+table.Table, columns)
 	if err != nil {
-		return fmt.Errorf("the Glue table %s.%s: %w", table.Database, table.Table, err)
+		return command.Undone(fmt.Errorf("%s: %w", source, err))
+	}
+	document, err := columns.Document()
+	if err != nil {
+		return fmt.Errorf("%s: %w", source, err)
 	}
 	if err := os.WriteFile(file, document, 0o644); err != nil {
 		return command.Undone(err)
 	}
 	return nil
-}
-
-// glueColumns returns the columns of a Glue table, without those of its partitions, which are in the keys of files. LATEST, the
-// default, is the current version (Amazon Data Firehose API Reference, "SchemaConfiguration").
-func glueColumns(ctx context.Context, account aws.Config, table *firehose.GlueTable) ([]schema.HiveColumn, error) {
-	client := glue.NewFromConfig(account, func(o *glue.Options) {
-		if table.Region != "" {
-			o.Region = table.Region
-		}
-	})
-	var catalog *string
-	if table.Catalog != "" {
-		catalog = &table.Catalog
-	}
-	found, err := func() (*gluetypes.Table, error) {
-		if table.Version == "" || table.Version == "LATEST" {
-			answer, err := client.GetTable(ctx, &glue.GetTableInput{CatalogId: catalog, DatabaseName: &table.Database, Name: &table.Table})
-			if err != nil {
-				return nil, err
-			}
-			return answer.Table, nil
-		}
-		answer, err := client.GetTableVersion(ctx, &glue.GetTableVersionInput{CatalogId: catalog, DatabaseName: &table.Database, TableName: &table.Table, VersionId: &table.Version})
-		if err != nil {
-			return nil, err
-		}
-		return answer.TableVersion.Table, nil
-	}()
-	if _, absent := errors.AsType[*gluetypes.EntityNotFoundException](err); absent {
-		return nil, fmt.Errorf("the Glue table %s.%s does not exist", table.Database, table.Table)
-	}
-	if err != nil {
-		return nil, command.Undone(fmt.Errorf("get the Glue table %s.%s: %w", table.Database, table.Table, err))
-	}
-	var columns []schema.HiveColumn
-	if found != nil && found.StorageDescriptor != nil {
-		for _, c := range found.StorageDescriptor.Columns {
-			columns = append(columns, schema.HiveColumn{Name: aws.ToString(c.Name), Type: aws.ToString(c.Type), Comment: aws.ToString(c.Comment)})
-		}
-	}
-	return columns, nil
 }

@@ -18,7 +18,7 @@ var program = command.Program{
 	Commands: []command.Command{
 		{Name: "run", About: "deliver records until SIGTERM; the default", Run: runDaemon},
 		{Name: "ddl", About: "print the Athena table of a schema, or a table in PostgreSQL", Run: printDDL},
-		{Name: "schema", About: "propose a schema from samples (schema infer FILE), or fetch one from a registry (schema from-registry)", Run: schemaTools},
+		{Name: "schema", About: "propose a schema from samples (schema infer FILE), or fetch one from a registry (schema from-registry) or from a Glue table (schema from-table)", Run: schemaTools},
 		{Name: "audit", About: "prove from the manifests and the bucket that every record was delivered once", Run: auditBucket},
 		{Name: "checkpoint", About: "show the lease table, or move positions", Run: checkpoints},
 		{Name: "import", About: "take over from another consumer: print the settings for a Firehose stream, or import the positions of a KCL application", Run: imports},

@@ -14,6 +14,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
+	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/table"
@@ -32,7 +33,7 @@ func once(f func() error) error { return f() }
 func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	f := flag.NewFlagSet("consumer ddl", flag.ContinueOnError)
 	f.SetOutput(out)
-	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key (required, except with -postgres)")
+	file := f.String("schema", "", "JSON Schema file, a path or s3://bucket/key, or glue://database/table as in SCHEMA (required, except with -postgres)")
 	named := f.String("table", "records", "name of the table, or database.table; in PostgreSQL, schema.table")
 	location := f.String("location", "", "location of the files, such as s3://bucket/data/ (required, except with -postgres)")
 	tables := formats.All.Names(func(k writers.Kind) bool { return k.Storage != "" })
@@ -71,15 +72,15 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	var client *s3.Client
-	if strings.HasPrefix(*file, "s3://") {
+	var services consumer.SchemaServices
+	if strings.HasPrefix(*file, "s3://") || catalog.IsSource(*file) {
 		account, err := loadAccount(ctx)
 		if err != nil {
 			return err
 		}
-		client = s3.NewFromConfig(account)
+		services = consumer.SchemaServices{AWS: account, S3: s3.NewFromConfig(account)}
 	}
-	s, err := consumer.LoadSchema(ctx, *file, client, once)
+	s, err := consumer.LoadSchema(ctx, *file, services, once)
 	if err != nil {
 		return err
 	}
@@ -141,8 +142,32 @@ func schemaTools(ctx context.Context, args []string, out io.Writer) error {
 		return inferSchema(args[1], out)
 	case len(args) > 0 && args[0] == "from-registry":
 		return schemaFromRegistry(ctx, args[1:], out)
+	case len(args) == 2 && args[0] == "from-table":
+		return schemaFromTable(ctx, args[1], out)
 	}
-	return errors.New("usage: consumer schema infer FILE, where FILE holds one JSON object per line, or consumer schema from-registry --help")
+	return errors.New("usage: consumer schema infer FILE, where FILE holds one JSON object per line, consumer schema from-registry --help, or consumer schema from-table glue://database/table, which prints the document that SCHEMA=glue://database/table stands for")
+}
+
+// schemaFromTable prints the document of a table in the AWS Glue Data Catalog.
+func schemaFromTable(ctx context.Context, name string, out io.Writer) error {
+	source, err := catalog.ParseSource(name)
+	if err != nil {
+		return fmt.Errorf("%q: %w", name, err)
+	}
+	account, err := loadAccount(ctx)
+	if err != nil {
+		return err
+	}
+	columns, err := source.Read(ctx, account)
+	var document []byte
+	if err == nil {
+		document, err = columns.Document()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", source, err)
+	}
+	_, err = out.Write(document)
+	return err
 }
 
 // inferSchema proposes a schema from samples.

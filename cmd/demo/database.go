@@ -40,7 +40,7 @@ type database struct {
 }
 
 func openDatabase(ctx context.Context, st *stage, cfg consumer.Config, store consumer.Store, log *slog.Logger) (lake, error) {
-	columns, err := consumer.LoadSchema(ctx, cfg.Schema, st.s3(), func(f func() error) error { return f() })
+	columns, err := consumer.LoadSchema(ctx, cfg.Schema, consumer.SchemaServices{AWS: st.aws, S3: st.s3()}, func(f func() error) error { return f() })
 	if err != nil {
 		return nil, err
 	}

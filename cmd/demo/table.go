@@ -23,7 +23,7 @@ type icebergLake struct {
 
 func openIceberg(ctx context.Context, st *stage, cfg consumer.Config, store consumer.Store, log *slog.Logger) (lake, error) {
 	bucket := st.s3()
-	columns, err := consumer.LoadSchema(ctx, cfg.Schema, bucket, func(f func() error) error { return f() })
+	columns, err := consumer.LoadSchema(ctx, cfg.Schema, consumer.SchemaServices{AWS: st.aws, S3: bucket}, func(f func() error) error { return f() })
 	if err != nil {
 		return nil, err
 	}

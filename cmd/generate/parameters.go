@@ -54,8 +54,9 @@ var inStack = map[string]ofStack{
 	},
 	"POSTGRES_KEY": {pattern: `^([^ ,]+(,[^ ,]+)*)?$`, constraint: "Names of columns, separated by commas, or nothing."},
 	"SCHEMA": {
-		pattern: `^((s3://[a-z0-9.-]+)?/.+)?$`, constraint: "A path of the image, s3://bucket/key, or nothing.",
-		note: "The daemon may read what is under schema/ of the deployment bucket, where the deploy script puts trips.json.",
+		pattern:    `^((s3://[a-z0-9.-]+)?/.+|glue://[^/?# ]+/[^/?# ]+(\?(version=[0-9]+|case=exact)(&(version=[0-9]+|case=exact))?)?)?$`,
+		constraint: "A path of the image, s3://bucket/key, glue://database/table of the account and region, or nothing.",
+		note:       "The daemon may read what is under schema/ of the deployment bucket, where the deploy script puts trips.json, and the table.",
 	},
 	"MAX_OPEN_FILES": {max: "100000"},
 	"MEMORY_BUDGET":  {note: "A task needs it, 96 MiB, 128 MiB for the collector, and with a table 512 MiB for the loader."},

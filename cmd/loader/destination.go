@@ -53,7 +53,7 @@ func (s *site) openIceberg(ctx context.Context, uri table.URI) (to *iceberg.Tabl
 
 // columns reads the schema of the settings; nil without one.
 func (s *site) columns(ctx context.Context) (*schema.Schema, error) {
-	return consumer.LoadSchema(ctx, s.cfg.Schema, s.bucket, func(f func() error) error {
+	return consumer.LoadSchema(ctx, s.cfg.Schema, consumer.SchemaServices{AWS: s.account, S3: s.bucket}, func(f func() error) error {
 		return consumer.Patiently(ctx, s.log, "read the schema "+s.cfg.Schema, f)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/record/schema/shred"
 )
@@ -21,7 +22,7 @@ func (v Validation) Checker() (*shred.Checker, error) {
 	if v.Schema == "" {
 		return nil, nil
 	}
-	if strings.HasPrefix(v.Schema, "s3://") {
+	if strings.HasPrefix(v.Schema, "s3://") || catalog.IsSource(v.Schema) {
 		return nil, errors.New("want a path: pack the schema with the function")
 	}
 	document, err := os.ReadFile(v.Schema)

@@ -1,9 +1,12 @@
 package firehose
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+
+	"aws-streaming-pipeline/record/catalog"
 )
 
 // parquetCompressions are the values of COMPRESSION for those of ParquetSerDe (API reference).
@@ -24,7 +27,8 @@ func (m *importer) conversion(c *node, schema string) bool {
 	c.get("Enabled").text()
 	m.columnarFormat(c)
 	m.deserializer(c.get("InputFormatConfiguration", "Deserializer"))
-	m.schema(c.get("SchemaConfiguration"), schema)
+	exactCase := c.get("InputFormatConfiguration", "Deserializer", "OpenXJsonSerDe", "CaseInsensitive").is("false")
+	m.schema(c.get("SchemaConfiguration"), exactCase, schema)
 	return true
 }
 
@@ -77,23 +81,33 @@ func (m *importer) deserializer(d *node) {
 	}
 }
 
-// schema sets SCHEMA, or says how to get the document.
-func (m *importer) schema(s *node, document string) {
+// schema sets SCHEMA to the Glue table, or to a document of its columns (API reference, "SchemaConfiguration").
+func (m *importer) schema(s *node, exactCase bool, document string) {
 	s.get("RoleARN").skip()
 	if s == nil {
 		return
 	}
-	m.Glue = &GlueTable{
+	table := catalog.Source{
 		Catalog: s.get("CatalogId").text(), Region: s.get("Region").text(), Database: s.get("DatabaseName").text(),
-		Table: s.get("TableName").text(), Version: s.get("VersionId").text(),
+		Table: s.get("TableName").text(), Version: s.get("VersionId").text(), ExactCase: exactCase,
 	}
-	if m.Glue.Database == "" || m.Glue.Table == "" {
-		m.Glue = nil // the names are expressions, which are named as such
+	if table.Database == "" || table.Table == "" {
+		return // the names are expressions, which are named as such
+	}
+	if table.Region == m.Region {
+		table.Region = ""
+	}
+	if table.Version == "LATEST" {
+		table.Version = ""
+	}
+	if _, err := catalog.ParseSource(table.String()); err != nil {
+		m.leave(s, fmt.Sprintf("SCHEMA is missing: %s cannot be the value: %v", table, err))
 		return
 	}
+	m.Glue = &table
+	note := "the table is read at each start; numbers in timestamp columns need x-timestamp-unit in a document, which --glue-schema FILE writes"
 	if document != "" {
-		m.set("SCHEMA", document, s.at, "names of members are compared by case, and numbers in timestamp columns need x-timestamp-unit in the document")
-		return
+		note = "the columns of " + table.String() + "; numbers in timestamp columns need x-timestamp-unit in the document"
 	}
-	m.leave(s, fmt.Sprintf("SCHEMA is a JSON Schema document, and not yet a Glue table: --glue-schema FILE writes the document for %s.%s. Without it, columns are inferred", m.Glue.Database, m.Glue.Table))
+	m.set("SCHEMA", cmp.Or(document, table.String()), s.at, note)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Settings returns the settings for a description. The schema is the value of SCHEMA for a stream that converts records; if it is
-// empty, the schema is among what is left.
+// empty, it is the Glue table of the description.
 //
 // An error is a *DestinationError, or says which values of the description are wrong.
 func (d *Description) Settings(schema string) (Settings, error) {

@@ -3,6 +3,8 @@ package firehose
 import (
 	"fmt"
 	"strconv"
+
+	"aws-streaming-pipeline/record/catalog"
 )
 
 // Settings are what the description of a Firehose stream becomes.
@@ -18,7 +20,7 @@ type Settings struct {
 	// Left is what has no equal.
 	Left []Remark
 	// Glue is the table with the schema of a stream that converts records; nil if it converts none.
-	Glue *GlueTable
+	Glue *catalog.Source
 }
 
 // Line is a setting.
@@ -30,9 +32,6 @@ type Line struct {
 
 // Remark says something of a place in the description.
 type Remark struct{ At, Text string }
-
-// GlueTable is a table of the AWS Glue Data Catalog (API reference, "SchemaConfiguration").
-type GlueTable struct{ Catalog, Region, Database, Table, Version string }
 
 // Value returns the value of a setting, or an empty text.
 func (s *Settings) Value(name string) string {

@@ -1,11 +1,13 @@
 package policy
 
 import (
+	"cmp"
 	"strings"
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/internal/streams"
+	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -69,6 +71,22 @@ func (b *builder) readSchema() {
 	if location, remote := strings.CutPrefix(b.cfg.Schema, "s3://"); remote {
 		b.allow("ReadSchema", []string{"arn:" + b.place.Partition + ":s3:::" + iam.Literal(location)}, "s3:GetObject")
 	}
+	if source, err := catalog.ParseSource(b.cfg.Schema); err == nil {
+		action := "glue:GetTable"
+		if source.Version != "" {
+			action = "glue:GetTableVersion"
+		}
+		b.allow("ReadSchemaTable", b.glueTable(source), action)
+	}
+}
+
+// glueTable names a table, its database and the catalog, all of which a call on a table needs (AWS Glue Developer Guide, "Specifying AWS
+// Glue resource ARNs").
+func (b *builder) glueTable(s catalog.Source) []string {
+	at := *b
+	at.place.Region, at.place.Account = cmp.Or(s.Region, b.place.Region), cmp.Or(s.Catalog, b.place.Account)
+	database, table := iam.Literal(s.Database), iam.Literal(s.Table)
+	return []string{at.arn("glue", "catalog"), at.arn("glue", "database/"+database), at.arn("glue", "table/"+database+"/"+table)}
 }
 
 // lookUpSchemas allows the calls of record/registry. Payloads name a schema version only by its id, which may belong to

@@ -7,6 +7,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/record/table"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -76,11 +77,9 @@ func (b *builder) commit(uri table.URI) {
 	b.writeMetadata(uri)
 }
 
-// commitToGlue names the table, its database and the catalog, all of which a call on a table needs (AWS Glue Developer
-// Guide, "Specifying AWS Glue resource ARNs").
+// commitToGlue allows commits to a table in AWS Glue.
 func (b *builder) commitToGlue(uri table.URI) {
-	database := uri.Namespace[0]
-	where := []string{b.arn("glue", "catalog"), b.arn("glue", "database/"+database), b.arn("glue", "table/"+database+"/"+uri.Table)}
+	where := b.glueTable(catalog.Source{Database: uri.Namespace[0], Table: uri.Table})
 	b.allow("CommitToTable", where, "glue:GetTable", "glue:UpdateTable")
 	if b.cfg.TableCreate {
 		b.allow("MakeTableInCatalog", where, "glue:CreateDatabase", "glue:CreateTable", "glue:GetDatabase")

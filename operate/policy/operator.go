@@ -5,6 +5,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -56,8 +57,7 @@ func (b *builder) readFirehose(from Imports) {
 		b.allow("DescribeFirehose", []string{b.arn("firehose", "deliverystream/"+from.Firehose)}, "firehose:DescribeDeliveryStream")
 	}
 	if database, name, ok := strings.Cut(from.GlueTable, "."); ok {
-		where := []string{b.arn("glue", "catalog"), b.arn("glue", "database/"+database), b.arn("glue", "table/"+database+"/"+name)}
-		b.allow("ReadGlueTable", where, "glue:GetTable", "glue:GetTableVersion")
+		b.allow("ReadGlueTable", b.glueTable(catalog.Source{Database: database, Table: name}), "glue:GetTable", "glue:GetTableVersion")
 	}
 }
 

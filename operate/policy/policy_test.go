@@ -66,6 +66,10 @@ func TestDaemon_NamesTheNarrowestResources(t *testing.T) {
 			policy.Place{BucketKey: "alias/files"}, "EncryptFiles", "arn:aws:kms:r:a:key/x"},
 		{"a schema registry", func(c *consumer.Config) { c.SchemaRegistry = "glue" }, policy.Place{}, "LookUpSchemas", "*"},
 		{"a schema", func(c *consumer.Config) { c.Schema = "s3://config/a/trips.json" }, policy.Place{}, "ReadSchema", "arn:aws:s3:::config/a/trips.json"},
+		{"a schema of a Glue table", func(c *consumer.Config) { c.Schema = "glue://lake/trips" }, policy.Place{Region: "eu-west-1", Account: "123456789012"}, "ReadSchemaTable",
+			"arn:aws:glue:eu-west-1:123456789012:catalog, arn:aws:glue:eu-west-1:123456789012:database/lake, arn:aws:glue:eu-west-1:123456789012:table/lake/trips"},
+		{"a schema of another account's table", func(c *consumer.Config) { c.Schema = "glue://lake/trips?catalog=210987654321&region=us-east-1" }, policy.Place{Region: "eu-west-1", Account: "123456789012"},
+			"ReadSchemaTable", "arn:aws:glue:us-east-1:210987654321:catalog, arn:aws:glue:us-east-1:210987654321:database/lake, arn:aws:glue:us-east-1:210987654321:table/lake/trips"},
 	} {
 		if got := strings.Join(resources(t, policy.Daemon(settings(test.adjust), test.place), test.sid), ", "); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.name, got, test.want)

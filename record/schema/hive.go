@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -13,9 +14,11 @@ import (
 type HiveColumn struct{ Name, Type, Comment string }
 
 // FromHive returns a JSON Schema document whose columns have the names and types of a Hive table (Apache Hive, "LanguageManual
-// Types"). It requires no member, since a column of Hive may be null. An error names each column whose type records in JSON cannot
-// have.
-func FromHive(title string, columns []HiveColumn) ([]byte, error) {
+// Types"). It requires no member, since a column of Hive may be null. The pipeline's own columns, which a table for its files has, are
+// not in the document. Hive folds names to lower case, so the case of members does not matter unless exactCase is set. An error names
+// each column whose type records in JSON cannot have.
+func FromHive(title string, columns []HiveColumn, exactCase bool) ([]byte, error) {
+	columns = slices.DeleteFunc(slices.Clone(columns), isOwn)
 	if len(columns) == 0 {
 		return nil, errors.New("want at least one column")
 	}
@@ -36,8 +39,12 @@ func FromHive(title string, columns []HiveColumn) ([]byte, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
+	folds := `,"x-ignore-case":true`
+	if exactCase {
+		folds = ""
+	}
 	document := `{"$schema":"https://json-schema.org/draft/2020-12/schema","title":` + quote(title) +
-		`,"type":"object","properties":{` + strings.Join(properties, ",") + "}}"
+		`,"type":"object"` + folds + `,"properties":{` + strings.Join(properties, ",") + "}}"
 	if _, err := Parse(title, []byte(document)); err != nil {
 		return nil, err
 	}
@@ -47,6 +54,17 @@ func FromHive(title string, columns []HiveColumn) ([]byte, error) {
 	}
 	indented.WriteByte('\n')
 	return indented.Bytes(), nil
+}
+
+// isOwn reports whether a column is one of those that the pipeline fills by itself, as DDL declares them.
+func isOwn(c HiveColumn) bool {
+	switch c.Name {
+	case EventIDColumn, ExtraColumn:
+		return strings.EqualFold(c.Type, "string")
+	case ArrivedAtColumn:
+		return strings.EqualFold(c.Type, "timestamp")
+	}
+	return false
 }
 
 // hiveScalars are the keywords of Hive's scalar types, after the type.

@@ -19,7 +19,7 @@ func TestFromHive_KeepsTheColumns(t *testing.T) {
 		columns = append(columns, schema.HiveColumn{Name: "c" + string(rune('a'+i)), Type: t})
 	}
 	columns[0].Comment = `whether "it" is so`
-	document, err := schema.FromHive("lake.trips", columns)
+	document, err := schema.FromHive("lake.trips", columns, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestFromHive_NamesEachFault(t *testing.T) {
 	_, err := schema.FromHive("t", []schema.HiveColumn{
 		{"a", "binary", ""}, {"b", "array<int", ""}, {"c", "map<int,string>", ""}, {"d", "int>", ""}, {"e", "struct<x>", ""},
 		{"f", "uniontype<int,string>", ""}, {"g", strings.Repeat("array<", 40) + "int", ""}, {"h", "string", ""},
-	})
+	}, false)
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -74,7 +74,28 @@ func TestFromHive_NamesEachFault(t *testing.T) {
 	if strings.Contains(err.Error(), "column h") {
 		t.Errorf("column h is sound: %v", err)
 	}
-	if _, err := schema.FromHive("t", nil); err == nil {
+	if _, err := schema.FromHive("t", nil, false); err == nil {
 		t.Error("a table without columns has a schema")
+	}
+}
+
+// A table that DDL made for the pipeline's files returns the columns of the records.
+func TestFromHive_LeavesOutThePipelinesOwnColumns(t *testing.T) {
+	columns := []schema.HiveColumn{{"n", "bigint", ""}, {"_extra", "string", ""}, {"event_id", "string", ""}, {"_arrived_at", "timestamp", ""}}
+	document, err := schema.FromHive("lake.trips", columns, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := schema.Parse("lake.trips", document)
+	if err != nil || len(s.Fields) != 1 || s.Fields[0].Name != "n" || s.IgnoreCase {
+		t.Errorf("the fields are %v, %v", s, err)
+	}
+	if _, err := schema.FromHive("lake.trips", []schema.HiveColumn{{"n", "bigint", ""}, {"_extra", "map<string,string>", ""}}, true); err != nil {
+		t.Log(err)
+	} else {
+		t.Error("a column _extra of another type is not the pipeline's own, and no column of records")
+	}
+	if _, err := schema.FromHive("lake.trips", columns[1:], true); err == nil {
+		t.Error("a table without columns of records has a schema")
 	}
 }
