@@ -13,7 +13,7 @@ import (
 // FormatConfig sets the contents of files.
 type FormatConfig struct {
 	Format          string `envconfig:"FORMAT" default:"jsonl" desc:"Format of data files: {formats}."`
-	Compression     string `envconfig:"COMPRESSION" desc:"Compression of the files: none, gzip, zstd or snappy, and for formats other than Parquet hadoop-snappy (which Athena, Hive and Spark read) and snappy-framed (the official framing). Outside Parquet, snappy has the framing of snappy-java, as Firehose's has. Default: gzip for jsonl, zstd for parquet, none for firehose."`
+	Compression     string `envconfig:"COMPRESSION" desc:"Compression of the files: none, gzip, zstd or snappy, and for formats other than Parquet hadoop-snappy (which Athena, Hive and Spark read), snappy-framed (the official framing) and zip (an archive with one entry, as Firehose's, which Athena does not read). Outside Parquet, snappy has the framing of snappy-java, as Firehose's has. Default: gzip for jsonl, zstd for parquet, none for firehose."`
 	ContentEncoding bool   `envconfig:"CONTENT_ENCODING" default:"false" desc:"Labels compressed JSON Lines with a Content-Encoding, so that HTTP clients decompress them, rather than with the type of a compressed file. FORMAT=firehose always does."`
 	AppendDelimiter bool   `envconfig:"APPEND_DELIMITER" default:"false" desc:"Writes a line feed after each payload, as Firehose's AppendDelimiterToRecord does. Only for FORMAT=firehose."`
 	FileExtension   string `envconfig:"FILE_EXTENSION" desc:"Extension of data files, such as .json.gz, like Firehose's FileExtension. Default: the extension of the format and compression."`

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	archive "archive/zip"
 	"bytes"
 	"compress/gzip"
 	bigendian "encoding/binary"
@@ -97,6 +98,16 @@ func decoded(encoding string, raw []byte) ([]byte, error) {
 			return nil, err
 		}
 		return io.ReadAll(z)
+	case "zip": // one entry
+		z, err := archive.NewReader(bytes.NewReader(raw), int64(len(raw)))
+		if err != nil || len(z.File) != 1 {
+			return nil, fmt.Errorf("%d entries, %w", len(z.File), err)
+		}
+		entry, err := z.File[0].Open()
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(entry)
 	case "snappy-java": // a header of 16 bytes, then blocks after their length (xerial/snappy-java, SnappyOutputStream)
 		if !bytes.HasPrefix(raw, []byte("\x82SNAPPY\x00")) || len(raw) < 16 {
 			return nil, errors.New("no header of snappy-java")
@@ -189,7 +200,7 @@ func TestImportFirehose_DeliversWhatTheDescriptionSays(t *testing.T) {
 		`{"id":"0","timestamp":1,"message":"first \"line\""},{"id":"1","timestamp":2,"message":"second"}]}`
 	rows := []wanted{
 		{"defaults.json", "", []string{`{"n":1}`, "no JSON\n", `{"n":2}`}, []object{{"YYYY/MM/DD/HH/*", "", `{"n":1}` + "no JSON\n" + `{"n":2}`}}, ""},
-		{"plain-destination.json", "", []string{`{"n":1}`, `{"n":2}`}, []object{{"legacyYYYY/MM/DD/HH/*.gz", "gzip", `{"n":1}{"n":2}`}}, ""},
+		{"plain-destination.json", "", []string{`{"n":1}`, `{"n":2}`}, []object{{"legacyYYYY/MM/DD/HH/*.zip", "zip", `{"n":1}{"n":2}`}}, ""},
 		{"time-zone.json", "", []string{`{"n":1}`}, []object{{"trips/dt=YYYY-MM-DD/hour=HH/*.json.gz", "gzip", `{"n":1}`}}, "Europe/Lisbon"},
 		{"error-prefix.json", "", []string{`{"n":1}`, ""}, []object{
 			{"in/YYYY/MM/DD/HH/*", "", `{"n":1}`},

@@ -37,7 +37,7 @@ func printDDL(ctx context.Context, args []string, out io.Writer) error {
 	named := f.String("table", "records", "name of the table, or database.table; in PostgreSQL, schema.table")
 	location := f.String("location", "", "location of the files, such as s3://bucket/data/ (required, except with -postgres)")
 	tables := formats.All.Names(func(k writers.Kind) bool { return k.Storage != "" })
-	format := f.String("format", parquet.Kind.Name, strings.Join(tables, " or "))
+	format := f.String("format", parquet.Kind.Name, strings.Join(tables, " or ")+"; Athena reads JSON Lines in any COMPRESSION but zip")
 	partitions := f.String("partitions", "year,month,day,hour", "partition columns of the default PREFIX to declare, or none")
 	from := f.Int("from-year", 2020, "first year of the partition projection")
 	iceberg := f.Bool("iceberg", false, "print an Iceberg table, without partition columns; TABLE_CREATE makes one without a statement")

@@ -46,7 +46,7 @@ func FuzzReader(f *testing.F) {
 
 // FuzzReader_Lines reads anything as a file: it ends with an error that is one of the file, or has the rows that were promised.
 func FuzzReader_Lines(f *testing.F) {
-	for _, c := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed} {
+	for _, c := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed, jsonl.Zip} {
 		data, _, _ := written(f, mustLines(f, c), numbered(3))
 		f.Add(data)
 		f.Add(data[:len(data)-2])

@@ -66,7 +66,7 @@ func drain(ctx context.Context, b rows.Bucket, f *checkpoint.File) (n int, err e
 // formats are a file of each, with the same records.
 func formats(tb testing.TB, count int) map[string][]byte {
 	files := map[string][]byte{}
-	for _, c := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed} {
+	for _, c := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed, jsonl.Zip} {
 		files[string(c)], _, _ = written(tb, mustLines(tb, c), numbered(count))
 	}
 	files["parquet"], _, _ = written(tb, numberedTable(tb), numbered(count))

@@ -98,7 +98,7 @@ func columns(t *testing.T) writers.Format {
 	return f
 }
 
-var compressions = []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed}
+var compressions = []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed, jsonl.Zip}
 
 // deliver cuts payloads into files of each format in turn.
 func (s *store) deliver(prefix string, payloads []string, formats ...writers.Format) {

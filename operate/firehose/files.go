@@ -8,7 +8,7 @@ import (
 )
 
 // compressions are the values of COMPRESSION for those of CompressionFormat (API reference, "ExtendedS3DestinationDescription").
-var compressions = map[string]string{"UNCOMPRESSED": "none", "GZIP": "gzip", "Snappy": "snappy", "HADOOP_SNAPPY": "hadoop-snappy"}
+var compressions = map[string]string{"UNCOMPRESSED": "none", "GZIP": "gzip", "ZIP": "zip", "Snappy": "snappy", "HADOOP_SNAPPY": "hadoop-snappy"}
 
 // files sets the format, compression and size of files.
 func (m *importer) files(destination *node, converts bool) {
@@ -40,10 +40,6 @@ func (m *importer) compression(destination *node) bool {
 	case known:
 		m.set("COMPRESSION", value, format.at, "")
 		return value != "none"
-	case format.value == "ZIP":
-		m.set("COMPRESSION", "gzip", format.at, "in place of ZIP")
-		m.leave(format, "the daemon writes no ZIP files: COMPRESSION=gzip compresses with the same method")
-		return true
 	case format.expression != "":
 		m.leave(format, "COMPRESSION is missing: "+format.unknown())
 	default:

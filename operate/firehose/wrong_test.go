@@ -90,7 +90,6 @@ func TestSettings_NameWhatIsLeft(t *testing.T) {
 	}
 	keys := `,"Prefix":"c=!{partitionKeyFromQuery:c}/","ErrorOutputPrefix":"e/!{firehose:error-output-type}/"`
 	for destination, want := range map[string]string{
-		`,"CompressionFormat":"ZIP"`:                   "no ZIP files",
 		`,"CloudWatchLoggingOptions":{"Enabled":true}`: "logs to stderr",
 		`,"S3BackupMode":"Enabled"`:                    "no copy of the source records",
 		`,"CustomTimeZone":"Mars/Olympus"`:             `"Mars/Olympus" is not a name`,

@@ -51,12 +51,16 @@ func (b *block) Encode() (writers.Encoded, error) {
 	if b.format.codec.encode == nil {
 		return writers.Encoded{Data: data, Rows: rows, Release: func() { putBuffer(data) }}, nil
 	}
+	var meta any
+	if b.format.codec.archive {
+		meta = plainPartOf(data)
+	}
 	out, err := b.format.codec.encode(data, getBuffer(len(data)))
 	putBuffer(data)
 	if err != nil {
 		return writers.Encoded{}, fmt.Errorf("compress block of %d rows: %w", rows, err)
 	}
-	return writers.Encoded{Data: out, Rows: rows, Release: func() { putBuffer(out) }}, nil
+	return writers.Encoded{Data: out, Rows: rows, Meta: meta, Release: func() { putBuffer(out) }}, nil
 }
 
 // Pooled buffers have capacities of 16 KiB, 32 KiB ... 4 MiB; larger ones are left to the garbage collector.

@@ -22,6 +22,8 @@ const (
 	HadoopSnappy Compression = "hadoop-snappy"
 	// SnappyFramed is Snappy in the framing that its authors published.
 	SnappyFramed Compression = "snappy-framed"
+	// Zip is a ZIP archive with one entry, as Amazon Data Firehose writes it. Athena, Hive and Spark do not read it.
+	Zip Compression = "zip"
 )
 
 // On JSON lines, the codecs' fastest levels come close to the library's best ratio at a multiple of its speed: from level
@@ -37,6 +39,8 @@ type codec struct {
 	// encode compresses a block. It appends to dst, which it may take from the pools and return to them.
 	encode func(src, dst []byte) ([]byte, error)
 	begin  string // the bytes before the first block
+	// archive means that a file needs the checksums of its blocks' plain bytes, and has an end.
+	archive bool
 
 	extension   string
 	contentType string
@@ -44,9 +48,10 @@ type codec struct {
 }
 
 // newCodec returns the codec of a compression. Content types and encodings are registered for gzip (RFC 6713) and
-// Zstandard (RFC 8878, section 7) and recommended for framed Snappy (framing_format.txt, section 2). The other two have
-// no content type; their extensions and encodings are those observed on Firehose's objects. Firehose's documentation
-// lists .hsnappy for Hadoop's, but readers expect .snappy.
+// Zstandard (RFC 8878, section 7), the type for ZIP (IANA, application/zip), and both are recommended for framed Snappy
+// (framing_format.txt, section 2). The other two have no content type; their extensions and encodings, and the encoding of
+// ZIP, are those observed on Firehose's objects. Firehose's documentation lists .hsnappy for Hadoop's, but readers expect
+// .snappy.
 func newCodec(c Compression) (codec, error) {
 	const unknown = "application/octet-stream"
 	var err error
@@ -66,8 +71,10 @@ func newCodec(c Compression) (codec, error) {
 		k = codec{encode: encodeHadoop, extension: ".snappy", contentType: unknown, encoding: "hadoop-snappy"}
 	case SnappyFramed:
 		k = codec{encode: encodeFramed, begin: framedHeader, extension: ".sz", contentType: "application/x-snappy-framed", encoding: "x-snappy-framed"}
+	case Zip:
+		k = codec{encode: deflateEncoder(), archive: true, extension: ".zip", contentType: "application/zip", encoding: "zip"}
 	default:
-		err = fmt.Errorf("compression %q: want none, gzip, zstd, snappy, hadoop-snappy or snappy-framed", c)
+		err = fmt.Errorf("compression %q: want none, gzip, zstd, snappy, hadoop-snappy, snappy-framed or zip", c)
 	}
 	return k, err
 }

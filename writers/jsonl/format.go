@@ -1,8 +1,8 @@
 // Package jsonl writes files of JSON lines, plain or compressed.
 //
 // A block is a sequence of whole lines. Compressed, each block is a separate gzip member (RFC 1952, section 2.2), a
-// Zstandard frame (RFC 8878, section 3) or a sequence of Snappy chunks. These can be concatenated in one file, and every
-// reader of the formats reads them as one stream. An open file therefore holds no codec state: hundreds of files can be
+// Zstandard frame (RFC 8878, section 3), a sequence of Snappy chunks, or a part of the deflate stream of a ZIP archive. These
+// can be concatenated in one file, and every reader of the formats reads them as one stream. An open file therefore holds no codec state: hundreds of files can be
 // open, blocks of one file can be compressed in parallel, and with a block size of a mebibyte the loss of compression
 // ratio is under one percent.
 //
@@ -101,8 +101,13 @@ func label(l Labels, k codec) (writers.Object, error) {
 // Object implements writers.Format.
 func (f *Format) Object() writers.Object { return f.object }
 
-// NewLayout implements writers.Format. A file consists of its blocks, after a header if the framing has one.
-func (f *Format) NewLayout() writers.Layout { return layout{f} }
+// NewLayout implements writers.Format. A file consists of its blocks, after a header if the framing has one, unless it is an archive.
+func (f *Format) NewLayout() writers.Layout {
+	if f.codec.archive {
+		return newArchive(f)
+	}
+	return layout{f}
+}
 
 type layout struct{ format *Format }
 

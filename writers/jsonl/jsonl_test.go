@@ -31,7 +31,7 @@ func newFormat(t testing.TB, c jsonl.Config) *jsonl.Format {
 }
 
 var compressions = []jsonl.Compression{
-	jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed,
+	jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed, jsonl.Zip,
 }
 
 // trip is one record of a taxi data set, about 1.2 KB.
@@ -98,6 +98,7 @@ func TestFormat_SaysWhatItsObjectsAre(t *testing.T) {
 		{jsonl.Config{Compression: jsonl.Snappy}, writers.Object{Extension: ".jsonl.snappy", ContentType: unknown}},
 		{jsonl.Config{Compression: jsonl.HadoopSnappy}, writers.Object{Extension: ".jsonl.snappy", ContentType: unknown}},
 		{jsonl.Config{Compression: jsonl.SnappyFramed}, writers.Object{Extension: ".jsonl.sz", ContentType: "application/x-snappy-framed"}},
+		{jsonl.Config{Compression: jsonl.Zip}, writers.Object{Extension: ".jsonl.zip", ContentType: "application/zip"}},
 
 		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.None}, writers.Object{Extension: ".jsonl", ContentType: lines}},
 		{jsonl.Config{Labels: jsonl.AsLines, Compression: jsonl.Gzip}, writers.Object{Extension: ".jsonl.gz", ContentType: lines, ContentEncoding: "gzip"}},
@@ -110,6 +111,7 @@ func TestFormat_SaysWhatItsObjectsAre(t *testing.T) {
 		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Gzip}, writers.Object{Extension: ".gz", ContentType: unknown, ContentEncoding: "gzip"}},
 		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Snappy}, writers.Object{Extension: ".snappy", ContentType: unknown, ContentEncoding: "snappy-java"}},
 		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.HadoopSnappy}, writers.Object{Extension: ".snappy", ContentType: unknown, ContentEncoding: "hadoop-snappy"}},
+		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Zip}, writers.Object{Extension: ".zip", ContentType: unknown, ContentEncoding: "zip"}},
 		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.Zstd}, writers.Object{Extension: ".zst", ContentType: unknown, ContentEncoding: "zstd"}},
 		{jsonl.Config{Labels: jsonl.AsFirehose, Compression: jsonl.SnappyFramed}, writers.Object{Extension: ".sz", ContentType: unknown, ContentEncoding: "x-snappy-framed"}},
 	}

@@ -10,7 +10,7 @@ import (
 // Kind is FORMAT=jsonl: one JSON object per line, with its event id.
 var Kind = writers.Kind{
 	Name: "jsonl", Meaning: "JSON Lines",
-	Compressions: []string{string(Gzip), string(None), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed)},
+	Compressions: []string{string(Gzip), string(None), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed), string(Zip)},
 	Storage:      schema.JSONLines,
 	Schema:       true, Labels: true, Rows: true,
 	Open: func(o writers.Options) (writers.Format, error) {
@@ -32,7 +32,7 @@ var Kind = writers.Kind{
 // FirehoseKind is FORMAT=firehose: unmodified payloads.
 var FirehoseKind = writers.Kind{
 	Name: "firehose", Meaning: "payloads are concatenated unchanged, with Firehose's headers and extensions",
-	Compressions: []string{string(None), string(Gzip), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed)},
+	Compressions: []string{string(None), string(Gzip), string(Zstd), string(Snappy), string(HadoopSnappy), string(SnappyFramed), string(Zip)},
 	Labels:       true, Delimiter: true,
 	Open: func(o writers.Options) (writers.Format, error) {
 		c := Config{Append: AppendPayload, Compression: Compression(o.Compression), Labels: AsFirehose}

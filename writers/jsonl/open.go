@@ -48,6 +48,8 @@ func Open(r io.Reader) (io.ReadCloser, error) {
 		return io.NopCloser(&snappyReader{in: in, next: nextXerial}), nil
 	case begins("\x00"):
 		return io.NopCloser(&snappyReader{in: in, next: nextHadoop}), nil
+	case begins(zipEntry):
+		return io.NopCloser(&zipReader{in: in}), nil
 	}
 	return io.NopCloser(in), nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -54,7 +55,11 @@ func samples(t testing.TB, compression jsonl.Compression) (file, plain []byte) {
 		encoded.Release()
 		block = layout.NewBlock()
 	}
-	return file, plain
+	end, err := layout.End()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(file, end...), plain
 }
 
 func open(file io.Reader) ([]byte, error) {
@@ -95,7 +100,7 @@ func TestOpen_TakesAnEmptyFileForPlain(t *testing.T) {
 func TestOpen_TellsACutOffFile(t *testing.T) {
 	for _, compression := range compressions[1:] {
 		file, plain := samples(t, compression)
-		for _, cut := range []int{1, 3, 5, 1000} {
+		for _, cut := range []int{1, 3, 5, 1000, len(file) / 2} {
 			got, err := open(bytes.NewReader(file[:len(file)-cut]))
 			if err == nil && len(got) != len(plain) {
 				t.Errorf("%s without its last %d bytes: %d bytes and no error", compression, cut, len(got))
@@ -116,6 +121,12 @@ func TestOpen_RefusesChunksThatAreTooLargeOrNotWhatTheySay(t *testing.T) {
 		"hadoop chunk of 4 GiB":          size(100) + size(1<<32-1),
 		"hadoop block too long":          size(10) + size(len(block(20))) + block(20) + size(1),
 		"hadoop block without chunks":    size(10),
+		"zip entry with a password":      "PK\x03\x04\x14\x00\x01\x00\x08\x00" + strings.Repeat("\x00", 20) + "\x03\x00",
+		"zip entry of another method":    "PK\x03\x04\x14\x00\x00\x00\x0c\x00" + strings.Repeat("\x00", 20) + "BZh9",
+		"zip entry of another checksum":  "PK\x03\x04\x14\x00\x00\x00\x08\x00" + "\x00\x00\x00\x00\x01" + strings.Repeat("\x00", 15) + "\x03\x00",
+		"zip entry without its sizes":    "PK\x03\x04\x14\x00\x08\x00\x08\x00" + strings.Repeat("\x00", 20) + "\x03\x00PK\x05\x06" + strings.Repeat("\x00", 18),
+		"zip header cut off":             "PK\x03\x04\x14\x00\x08\x00",
+		"zip with something after it":    "PK\x03\x04\x14\x00\x00\x00\x08\x00" + strings.Repeat("\x00", 20) + "\x03\x00more",
 	} {
 		if _, err := open(bytes.NewReader([]byte(file))); err == nil {
 			t.Errorf("%s: taken", name)

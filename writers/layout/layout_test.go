@@ -59,7 +59,7 @@ func TestParseFile_TakesApartWhatKeyMakes(t *testing.T) {
 // The names of data and error files in every format.
 func TestParseFile_TakesApartTheFilesOfEveryFormat(t *testing.T) {
 	formats := []writers.Format{&parquet.Format{}}
-	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed} {
+	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zstd, jsonl.Snappy, jsonl.HadoopSnappy, jsonl.SnappyFramed, jsonl.Zip} {
 		for _, labels := range []jsonl.Labels{jsonl.AsFiles, jsonl.AsLines, jsonl.AsFirehose} {
 			format, err := jsonl.New(jsonl.Config{Append: record.AppendJSONLine, Compression: compression, Labels: labels})
 			if err != nil {
