@@ -24,6 +24,7 @@ type Config struct {
 	MemoryConfig     `group:"Memory"`
 	CheckpointConfig `group:"Leases and checkpoints"`
 	PayloadConfig    `group:"Payloads"`
+	TransformConfig  `group:"Transforms"`
 	HTTPConfig       `group:"Status page"`
 	ProcessConfig    `group:"Shutdown and logs"`
 }
@@ -61,6 +62,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.PostgresConfig.check(f)
 	c.MemoryConfig.check(f)
 	c.CheckpointConfig.check(f)
+	c.TransformConfig.check(f)
 	c.HTTPConfig.check(f)
 
 	if most := maxBatchParts * c.PartSize; f.Sound("PART_SIZE") {

@@ -74,7 +74,7 @@ type Services struct {
 	Schema *schema.Schema
 	// SchemaRegistry has the schemas that payloads name; nil if payloads are not decoded by a registry.
 	SchemaRegistry registry.Service
-	// Transform changes records before they are routed; nil for none.
+	// Transform changes records before the query of the settings does; nil for none.
 	Transform transform.Stage
 	// Version is shown on the status page and with the heartbeat.
 	Version string
@@ -136,7 +136,7 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 // faultCodes are the codes of error records.
 func faultCodes() []string {
 	var codes []string
-	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes(), table.Codes()) {
+	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes(), table.Codes(), transform.Codes()) {
 		codes = append(codes, c.Name)
 	}
 	return codes
@@ -231,12 +231,16 @@ func (d *Daemon) wireEngine(svc Services) error {
 	if err != nil {
 		return err
 	}
+	stage, err := d.cfg.stage(svc.Transform)
+	if err != nil {
+		return err
+	}
 	d.shards = &shards{
 		log:      d.log,
 		metrics:  d.metrics,
 		keeper:   d.keeper,
 		pipeline: d.pipeline,
-		stage:    svc.Transform,
+		stage:    stage,
 		budget:   d.budget,
 		open:     make(map[string]*session),
 		source: source.New(source.Config{

@@ -117,7 +117,7 @@ func (l *lineWriter) null(name string) {
 
 func (l *lineWriter) text(name, value string) {
 	l.name(name)
-	l.b = appendJSONString(l.b, value)
+	l.b = AppendJSONString(l.b, value)
 }
 
 func (l *lineWriter) textOrNull(name, value string) {
@@ -156,8 +156,8 @@ func (l *lineWriter) table(t *CatalogTable) {
 	l.b = append(l.b, '}')
 }
 
-// appendJSONString appends s as a JSON string.
-func appendJSONString(dst []byte, s string) []byte {
+// AppendJSONString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+func AppendJSONString(dst []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for _, c := range s {

@@ -59,6 +59,19 @@ func CheckJSON(r *Record) *Fault {
 	return readObject(r.Data, start, nil)
 }
 
+// CheckJSONValue returns the Fault of a payload that is not a single JSON value, of any kind, or nil.
+func CheckJSONValue(payload []byte) *Fault {
+	start := jsonscan.Start(payload)
+	if start >= len(payload) {
+		return emptyPayload(payload)
+	}
+	end, p := jsonscan.Value(payload, start, 0)
+	if p != jsonscan.None {
+		return faultAt(p, end)
+	}
+	return nothingBehind(payload, end)
+}
+
 // findObject returns where the payload's object begins.
 func findObject(r *Record) (start int, f *Fault) {
 	if r.Fault != nil {
@@ -66,7 +79,7 @@ func findObject(r *Record) (start int, f *Fault) {
 	}
 	start = jsonscan.Start(r.Data)
 	if start >= len(r.Data) {
-		return 0, fault(CodeJSONEmpty, fmt.Sprintf("the payload is empty or white space; its size is %d bytes", len(r.Data)))
+		return 0, emptyPayload(r.Data)
 	}
 	if r.Data[start] != '{' {
 		return 0, notAnObject(r.Data, start)
@@ -86,6 +99,10 @@ func faultAt(p jsonscan.Problem, offset int) *Fault {
 	default:
 		return fault(CodeJSONMalformed, fmt.Sprintf("invalid JSON at byte %d", offset))
 	}
+}
+
+func emptyPayload(b []byte) *Fault {
+	return fault(CodeJSONEmpty, fmt.Sprintf("the payload is empty or white space; its size is %d bytes", len(b)))
 }
 
 // notAnObject distinguishes JSON values that are not objects from invalid JSON.

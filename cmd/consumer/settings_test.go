@@ -40,7 +40,7 @@ var changes = map[string][]string{
 	"file size":       {"FILE_SIZE=1KiB", "COMMIT_SIZE=1MiB", "COMMIT_INTERVAL=2s", "MAX_OPEN_FILES=2"},
 	"memory":          {"MEMORY_BUDGET=32MiB", "SPOOL_DIR=/tmp", "SPOOL_SIZE=1GiB"},
 	"reading": {"SCHEMA=testdata/any.schema.json", "OPEN_GZIP=true", "SCHEMA_REGISTRY=glue", "SPLIT_RECORDS=json", "SPLIT_LOG_EVENTS=event", "KPL_HASH_FILTER=true",
-		"KINESIS_PROTOCOL=json", "READ_INTERVAL=1s", "START_POSITION=LATEST"},
+		"KINESIS_PROTOCOL=json", "READ_INTERVAL=1s", "START_POSITION=LATEST", "TRANSFORM_QUERY=empty"},
 	"table": {"FORMAT=parquet", tableSetting, "TABLE_CREATE=false", "TABLE_PARTITION=", "TABLE_LOCATION=s3://bucket/tables", "TABLE_EVOLVE=false", "TABLE_WAREHOUSE=lake",
 		"TABLE_TOKEN=secret", "LOAD_INTERVAL=10s", "LOAD_BATCHES=1", "LOADER_HTTP_ADDRESS=127.0.0.1:0", "TABLE_SNAPSHOT_AGE=1h",
 		"TABLE_SNAPSHOTS=1"},
@@ -138,7 +138,7 @@ func TestConsumer_PublishesWhatWasCommittedUnderOtherSettings(t *testing.T) {
 }
 
 // crash has a worker commit everything in one batch, and kills it at its first attempt to publish.
-func (s *surroundings) crash() checkpoint.Batch {
+func (s *surroundings) crash(settings ...string) checkpoint.Batch {
 	s.t.Helper()
 	publishing := make(chan struct{})
 	var once sync.Once
@@ -156,7 +156,7 @@ func (s *surroundings) crash() checkpoint.Batch {
 		s.t.Fatal(err)
 	}
 	defer bucket.Close()
-	worker := s.start("AWS_ENDPOINT_URL_S3=" + bucket.URL())
+	worker := s.start(append(settings, "AWS_ENDPOINT_URL_S3="+bucket.URL())...)
 	select {
 	case <-publishing:
 	case <-time.After(patience):

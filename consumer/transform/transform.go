@@ -45,9 +45,10 @@ type Output struct {
 	Bytes int64
 }
 
-// Split numbers the records that a stage has made of one record, in their order. Their event ids are unique and depend
-// only on the record and on their number: a single record keeps the id, and several have "-n" after it.
-func Split(of *record.Record, made []record.Record) {
+// Split numbers the records that a stage has made of one record, in their order, which begin as copies of it. Their event ids
+// are unique and depend only on the record and on how many they are: a single record keeps the id, and several have "-n" after
+// it.
+func Split(made []record.Record) {
 	if len(made) < 2 {
 		return
 	}

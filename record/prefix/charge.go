@@ -51,11 +51,12 @@ var ordered = map[string]string{"tojson/0": "_tojson", "tostring/0": "_tostring"
 var overMembers = []string{"add/0", "flatten/0", "flatten/1", "join/1"}
 
 // charged returns a query that has the results of source and spends the work it does, and the strings in the query. A charge
-// is a function that returns its input, so that it may be part of a path.
-func charged(source string) (*gojq.Query, map[string]bool, error) {
-	c, q, err := chargeWith(source, false)
-	if err == nil && c.asked {
-		c, q, err = chargeWith(source, true)
+// is a function that returns its input, so that it may be part of a path. If ordered is set, the order of members in the
+// results is known, too.
+func charged(source string, ordered bool) (*gojq.Query, map[string]bool, error) {
+	c, q, err := chargeWith(source, ordered, ordered)
+	if err == nil && c.asked && !ordered {
+		c, q, err = chargeWith(source, true, false)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -76,14 +77,15 @@ func charged(source string) (*gojq.Query, map[string]bool, error) {
 	return &gojq.Query{FuncDefs: definitions, Term: parenthesized(q)}, c.written, nil
 }
 
-// chargeWith inserts charges into a query and, if it depends on the order of members, the calls that keep it.
-func chargeWith(source string, asks bool) (*charger, *gojq.Query, error) {
+// chargeWith inserts charges into a query and, if it depends on the order of members, the calls that keep it. ordered is set
+// if the order of the result's own members counts as well.
+func chargeWith(source string, asks, ordered bool) (*charger, *gojq.Query, error) {
 	q, err := gojq.Parse(source)
 	if err != nil {
 		return nil, nil, err
 	}
 	c := &charger{known: builtins(), written: make(map[string]bool), asks: asks}
-	if t, ok := soleTerm(q); ok && t.Type == gojq.TermTypeObject {
+	if t, ok := soleTerm(q); ok && t.Type == gojq.TermTypeObject && !ordered {
 		c.result = t.Object
 	}
 	q = c.query(q)

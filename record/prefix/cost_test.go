@@ -288,7 +288,7 @@ func TestQuery_RefusesADeepPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for levels, want := range map[int]string{maxDepth: "", maxDepth + 1: tooDeep} {
+	for levels, want := range map[int]string{maxDepth: "", maxDepth + 1: errTooDeep.Error()} {
 		payload := `{"b":"[[[[","a":` + strings.Repeat("[", levels-1) + strings.Repeat("]", levels-1) + `}`
 		_, fault := q.values([]byte(payload), nil)
 		if got := fault; (got == nil) != (want == "") || got != nil && got.Message != want {

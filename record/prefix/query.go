@@ -63,9 +63,23 @@ func compileQuery(source string, keys []string, options ...gojq.CompilerOption) 
 		}
 	}
 	q := &query{keys: keys, paths: compilePaths(parsed, keys)}
-	charged, written, err := charged(source)
+	if err := q.programs.compile(source, false, options...); err != nil {
+		return nil, err
+	}
+	return q, nil
+}
+
+// programs are the compiled copies of a query. One is kept for good, others as long as they are in use.
+type programs struct {
+	one    atomic.Pointer[program]
+	others sync.Pool
+}
+
+// compile compiles a query; ordered is that of charged.
+func (p *programs) compile(source string, ordered bool, options ...gojq.CompilerOption) error {
+	charged, written, err := charged(source, ordered)
 	if err != nil {
-		return nil, fmt.Errorf("want a jq program: %w", err)
+		return fmt.Errorf("want a jq program: %w", err)
 	}
 	compile := func() (*program, error) {
 		p := &program{}
@@ -76,20 +90,14 @@ func compileQuery(source string, keys []string, options ...gojq.CompilerOption) 
 	}
 	first, err := compile()
 	if err != nil {
-		return nil, fmt.Errorf("want a jq program: %w", err)
+		return fmt.Errorf("want a jq program: %w", err)
 	}
-	q.programs.others.New = func() any {
+	p.others.New = func() any {
 		p, _ := compile() // as it did before
 		return p
 	}
-	q.programs.put(first)
-	return q, nil
-}
-
-// programs are the compiled copies of a query. One is kept for good, others as long as they are in use.
-type programs struct {
-	one    atomic.Pointer[program]
-	others sync.Pool
+	p.put(first)
+	return nil
 }
 
 func (p *programs) get() *program {
@@ -154,8 +162,8 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 	if !record.NumbersBounded(input) {
 		return nil, record.NumberTooLarge()
 	}
-	if brackets := bytes.Count(payload, []byte("[")) + bytes.Count(payload, []byte("{")); brackets > maxDepth && isDeeper(input, maxDepth) {
-		return nil, extractionFault(tooDeep)
+	if tooDeep(payload, input) {
+		return nil, extractionFault(errTooDeep.Error())
 	}
 	object, fault := q.object(payload, input, freeWork+workPerByte*len(payload))
 	if fault != nil {
@@ -172,7 +180,13 @@ func (q *query) run(payload []byte) ([]value, *record.Fault) {
 	return values, nil
 }
 
-var tooDeep = fmt.Sprintf("the payload is nested deeper than %d levels", maxDepth)
+var errTooDeep = fmt.Errorf("the payload is nested deeper than %d levels", maxDepth)
+
+// tooDeep reports whether a payload is nested deeper than a query may walk.
+func tooDeep(payload []byte, input any) bool {
+	brackets := bytes.Count(payload, []byte("[")) + bytes.Count(payload, []byte("{"))
+	return brackets > maxDepth && isDeeper(input, maxDepth)
+}
 
 // isDeeper reports whether a value is nested deeper than the given number of levels.
 func isDeeper(v any, levels int) bool {
@@ -192,49 +206,70 @@ func isDeeper(v any, levels int) bool {
 	return false
 }
 
-// object runs the query, which must have one result, an object. It does not return the interpreter's own errors: their
-// texts show values.
+// object runs the query, which must have one result, an object.
 func (q *query) object(payload []byte, input any, units int) (object map[string]any, fault *record.Fault) {
-	// A payload on which the interpreter panics would take down one worker after another.
-	defer func() {
-		if v := recover(); v != nil {
-			object, fault = nil, record.Panicked(v)
+	err := q.programs.run(payload, input, units, func(_ *work, result any) error {
+		if object != nil {
+			return extractionFault("the query has more than one result")
 		}
-	}()
-	p := q.programs.get()
-	p.work.start(payload, input, units)
-	defer func() {
-		p.work = work{} // keeps no payload
-		q.programs.put(p)
-	}()
-	results := p.code.RunWithContext(&p.work, input)
-	result, ok := results.Next()
-	if !ok {
+		made, ok := result.(map[string]any)
+		if !ok {
+			return extractionFault("the query's result is not an object")
+		}
+		object = made
+		return nil
+	})
+	switch {
+	case err != nil:
+		return nil, queryFault(err)
+	case object == nil:
 		return nil, extractionFault("the query has no result")
-	}
-	if err, failed := result.(error); failed {
-		return nil, queryFault(err)
-	}
-	object, ok = result.(map[string]any)
-	if !ok {
-		return nil, extractionFault("the query's result is not an object")
-	}
-	switch more, ok := results.Next(); err := more.(type) {
-	case error:
-		return nil, queryFault(err)
-	default:
-		if ok {
-			return nil, extractionFault("the query has more than one result")
-		}
 	}
 	return object, nil
 }
 
-func queryFault(err error) *record.Fault {
-	if errors.Is(err, errTooExpensive) {
-		return faultOf(CodeQueryTooExpensive, "the query exceeds its work limit for this payload")
+// run runs the query on a payload and calls each with its results until that returns an error. The errors are that one,
+// errTooExpensive, errFailed, and the Fault of a payload on which the interpreter panics, which would take down one worker
+// after another. The interpreter's own errors stay here: their texts show values.
+func (p *programs) run(payload []byte, input any, units int, each func(w *work, result any) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = record.Panicked(v)
+		}
+	}()
+	program := p.get()
+	program.work.start(payload, input, units)
+	defer func() {
+		program.work = work{} // keeps no payload
+		p.put(program)
+	}()
+	for results := program.code.RunWithContext(&program.work, input); ; {
+		result, ok := results.Next()
+		if !ok {
+			return nil
+		}
+		if err, failed := result.(error); failed {
+			if errors.Is(err, errTooExpensive) {
+				return errTooExpensive
+			}
+			return errFailed
+		}
+		if err := each(&program.work, result); err != nil {
+			return err
+		}
 	}
-	return extractionFault("the query failed for this payload")
+}
+
+var errFailed = errors.New("the query failed for this payload")
+
+func queryFault(err error) *record.Fault {
+	if fault, ok := errors.AsType[*record.Fault](err); ok {
+		return fault
+	}
+	if errors.Is(err, errTooExpensive) {
+		return faultOf(CodeQueryTooExpensive, errTooExpensive.Error())
+	}
+	return extractionFault(errFailed.Error())
 }
 
 func extractionFault(message string) *record.Fault {

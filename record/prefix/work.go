@@ -27,7 +27,7 @@ const (
 	maxBits = record.MaxNumberDigits*10/3 + 64
 )
 
-var errTooExpensive = errors.New("too expensive")
+var errTooExpensive = errors.New("the query exceeds its work limit for this payload")
 
 // work is the work that a query may still do for a payload. It is a context that ends when nothing is left: the interpreter
 // checks it before each of its steps, and functions spend what their arguments cost before they are called. Unlike a time
