@@ -25,6 +25,7 @@ type Config struct {
 	CheckpointConfig `group:"Leases and checkpoints"`
 	PayloadConfig    `group:"Payloads"`
 	TransformConfig  `group:"Transforms"`
+	FunctionConfig   `group:"Lambda function"`
 	HTTPConfig       `group:"Status page"`
 	ProcessConfig    `group:"Shutdown and logs"`
 }
@@ -63,6 +64,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.MemoryConfig.check(f)
 	c.CheckpointConfig.check(f)
 	c.TransformConfig.check(f)
+	c.FunctionConfig.check(f)
 	c.HTTPConfig.check(f)
 
 	if most := maxBatchParts * c.PartSize; f.Sound("PART_SIZE") {
@@ -73,6 +75,9 @@ func (c *Config) check(f *settings.Faults) {
 	}
 	if f.Sound("TABLE") {
 		c.checkUnused(f)
+	}
+	if router, err := c.router(); err == nil && len(router.Given()) > 0 {
+		f.Check(c.Transform != "", "PREFIX", "no !{partitionKeyFromLambda:...} unless TRANSFORM is set")
 	}
 	if c.SpoolDir != "" && f.Sound("PART_SIZE") {
 		f.Check(c.SpoolSize >= c.PartSize, "SPOOL_SIZE", fmt.Sprintf("at least PART_SIZE, which is %s", c.PartSize))

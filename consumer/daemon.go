@@ -6,6 +6,7 @@
 package consumer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 	"aws-streaming-pipeline/consumer/shardmap"
 	"aws-streaming-pipeline/consumer/source"
 	"aws-streaming-pipeline/consumer/transform"
+	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
@@ -76,6 +78,8 @@ type Services struct {
 	SchemaRegistry registry.Service
 	// Transform changes records before the query of the settings does; nil for none.
 	Transform transform.Stage
+	// Function calls the function of TRANSFORM; nil without.
+	Function function.Client
 	// Version is shown on the status page and with the heartbeat.
 	Version string
 }
@@ -99,8 +103,9 @@ type Daemon struct {
 	shards   *shards
 	trouble  trouble
 	bucket   *bucketWatch
-	table    *tableWatch        // nil without an Iceberg table
-	schemas  *registry.Registry // nil without a schema registry
+	table    *tableWatch         // nil without an Iceberg table
+	schemas  *registry.Registry  // nil without a schema registry
+	function *function.Transform // nil without TRANSFORM
 
 	mu       sync.Mutex
 	stopping bool
@@ -136,7 +141,7 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 // faultCodes are the codes of error records.
 func faultCodes() []string {
 	var codes []string
-	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes(), table.Codes(), transform.Codes()) {
+	for _, c := range slices.Concat(schema.Codes(), record.Codes(), prefix.Codes(), table.Codes(), transform.Codes(), function.Codes()) {
 		codes = append(codes, c.Name)
 	}
 	return codes
@@ -231,6 +236,9 @@ func (d *Daemon) wireEngine(svc Services) error {
 	if err != nil {
 		return err
 	}
+	if d.function = d.cfg.function(svc, d.streamARN); d.function != nil {
+		svc.Transform = d.function
+	}
 	stage, err := d.cfg.stage(svc.Transform)
 	if err != nil {
 		return err
@@ -252,6 +260,9 @@ func (d *Daemon) wireEngine(svc Services) error {
 	d.engine = kcl.New(kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log, Panicked: d.panicked}, d.shards)
 	return nil
 }
+
+// streamARN returns the ARN of the stream; empty if it is neither set nor known yet.
+func (d *Daemon) streamARN() string { return cmp.Or(d.cfg.StreamARN, d.keeper.Snapshot().Stream.ARN) }
 
 // panicked records a panic of a shard's session.
 func (d *Daemon) panicked(shard, what string) {

@@ -15,6 +15,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/local"
+	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/version"
@@ -59,6 +60,9 @@ func Open(ctx context.Context, cfg Config, account Account, log *slog.Logger) (*
 		if svc.SchemaRegistry, err = registry.NewGlue(ctx, account.Config); err != nil {
 			return nil, err
 		}
+	}
+	if arn, ok := cfg.Function(); ok {
+		svc.Function = function.NewClient(account.Config, arn)
 	}
 	if svc.Store, err = OpenStore(ctx, cfg, account.Config, m, log); err != nil {
 		return nil, err

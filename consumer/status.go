@@ -150,6 +150,9 @@ func (d *Daemon) checks() []Check {
 	if d.schemas != nil {
 		checks = append(checks, Check{Name: "registry", Problem: problem(d.schemas.Health())})
 	}
+	if d.function != nil {
+		checks = append(checks, Check{Name: "transform", Problem: problem(d.function.Health())})
+	}
 	if d.table != nil {
 		checks = append(checks, Check{Name: "table", Problem: problem(d.table.health())})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/internal/test/lambdatest"
 	"aws-streaming-pipeline/operate/policy"
@@ -203,6 +204,8 @@ func TestPolicy_IsWhatTheDaemonCalls(t *testing.T) {
 	want = append(want, "glue:GetSchemaVersion")                 // record/registry
 	want = append(want, "glue:GetTable", "glue:GetTableVersion") // record/catalog
 	cfg.Stream, cfg.Bucket, cfg.Schema, cfg.SchemaRegistry = "trips", "out", "s3://deploy/schema/trips.json", "glue"
+	want = append(want, actionsOf("lambda", lambdaActions(methods(reflect.TypeFor[function.Client]())))...)
+	cfg.Transform = "lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask"
 	got := policy.Daemon(&cfg, policy.Place{}).Actions()
 	cfg.FanOutConsumer = "push"
 	for _, cfg.Schema = range []string{"glue://lake/trips", "glue://lake/trips?version=7"} {
@@ -218,6 +221,7 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 	const stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/streaming-pipeline-dev"
 	values := map[string]string{
 		"Project": "streaming-pipeline", "Stage": "dev", "ManifestPrefix": "manifests/", "FanOut": "ENABLED", "SchemaRegistry": "glue",
+		"Transform":                                  "lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask:live",
 		"streaming-pipeline-dev-StreamArn":           stream,
 		"streaming-pipeline-dev-OutputBucketArn":     "arn:aws:s3:::output",
 		"streaming-pipeline-dev-DeploymentBucketArn": "arn:aws:s3:::deployment",
@@ -251,6 +255,7 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 		cfg := consumer.Defaults()
 		cfg.Stream, cfg.Bucket, cfg.CheckpointTable, cfg.CheckpointCreate = "streaming-pipeline-dev", "output", "checkpoints", false
 		cfg.Schema, cfg.SchemaRegistry, cfg.TableConfig.Table, cfg.TableLocation = values["Schema"], "glue", table.uri, table.location
+		cfg.Transform = values["Transform"]
 		cfg.PostgresSecret, cfg.PostgresAuth, cfg.PostgresUser = values["PostgresSecret"], values["PostgresAuth"], values["PostgresUser"]
 		// The collector's, for awsemf (AWS Distro for OpenTelemetry, "Setting permissions").
 		want := []string{"logs:CreateLogStream", "logs:PutLogEvents"}
@@ -285,13 +290,13 @@ func TestConsumerRole_AllowsWhatItsProgramsCall(t *testing.T) {
 		sameActions(t, "ConsumerRole with table "+table.uri, role.Actions(), want)
 		others := []string{
 			"arn:aws:glue:eu-west-1:123456789012:table/lake/fares", "arn:aws:glue:eu-west-1:123456789012:table/raw/fares", "arn:aws:s3:::warehouse/lake/fares/metadata/v1.metadata.json",
-			"arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-1/loader",
+			"arn:aws:lambda:eu-west-1:123456789012:function:mask", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:other-AbCdEf", "arn:aws:rds-db:us-east-1:123456789012:dbuser:db-1/loader",
 		}
 		if table.user != "" {
 			others = append(others, "arn:aws:rds-db:eu-west-1:123456789012:dbuser:db-1/admin")
 		}
 		for _, other := range others {
-			for _, action := range []string{"glue:GetTable", "glue:UpdateTable", "s3:PutObject", "secretsmanager:GetSecretValue", "rds-db:connect"} {
+			for _, action := range []string{"glue:GetTable", "glue:UpdateTable", "s3:PutObject", "secretsmanager:GetSecretValue", "rds-db:connect", "lambda:InvokeFunction"} {
 				if role.Allows(iam.Need{Action: action, Resource: other}) {
 					t.Errorf("table %q: the role allows %s on %s", table.uri, action, other)
 				}
@@ -429,6 +434,10 @@ func resolve(t *testing.T, v any, values map[string]string) string {
 			return resolve(t, choice[1], values)
 		}
 		return resolve(t, choice[2], values)
+	case n["Fn::Join"] != nil:
+		arguments := list(n["Fn::Join"])
+		split := list(asNode(arguments[1])["Fn::Split"])
+		return strings.ReplaceAll(resolve(t, split[1], values), text(split[0]), text(arguments[0]))
 	case n["Fn::Select"] != nil:
 		arguments := list(n["Fn::Select"])
 		split := list(asNode(arguments[1])["Fn::Split"])
@@ -459,6 +468,15 @@ func TestTransactions_PutAndUpdateOnly(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(kinds)); !slices.Equal(got, []string{"Put", "Update"}) {
 		t.Errorf("transactions hold %v", got)
 	}
+}
+
+// lambdaActions returns the actions of calls (AWS Lambda API Reference, "Invoke": "This operation requires permission for the
+// lambda:InvokeFunction action").
+func lambdaActions(calls []string) (actions []string) {
+	for _, call := range calls {
+		actions = append(actions, call+"Function")
+	}
+	return actions
 }
 
 // s3Actions are the actions that calls need (Amazon S3 User Guide, "Required permissions for Amazon S3 API operations").

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"aws-streaming-pipeline/consumer/transform"
+	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/record"
@@ -17,7 +18,7 @@ import (
 
 // codes is the table of the codes of error records.
 func codes() string {
-	all := slices.Concat(record.Codes(), prefix.Codes(), schema.Codes(), table.Codes(), transform.Codes(), loader.Codes(), lambdas.FaultCodes())
+	all := slices.Concat(record.Codes(), prefix.Codes(), schema.Codes(), table.Codes(), transform.Codes(), function.Codes(), loader.Codes(), lambdas.FaultCodes())
 	slices.SortFunc(all, func(a, b record.Code) int { return cmp.Compare(a.Name, b.Name) })
 	var b strings.Builder
 	b.WriteString("| code | kind | meaning |\n|---|---|---|\n")

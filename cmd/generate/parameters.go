@@ -58,6 +58,11 @@ var inStack = map[string]ofStack{
 		constraint: "A path of the image, s3://bucket/key, glue://database/table of the account and region, or nothing.",
 		note:       "The daemon may read what is under schema/ of the deployment bucket, where the deploy script puts trips.json, and the table.",
 	},
+	"TRANSFORM": {
+		pattern:    `^(lambda:arn:[a-z-]+:lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]+(:[A-Za-z0-9$_-]+)?)?$`,
+		constraint: "lambda: and the ARN of a function, version or alias, or nothing.",
+		note:       "The task's role may call it.",
+	},
 	"MAX_OPEN_FILES": {max: "100000"},
 	"MEMORY_BUDGET":  {note: "A task needs it, 96 MiB, 128 MiB for the collector, and with a table 512 MiB for the loader."},
 	"SPOOL_SIZE":     {pattern: `^([1-9]|1[0-6])GiB$`, constraint: "1GiB to 16GiB.", note: "Fargate gives a task 20 GiB of disk."},

@@ -39,6 +39,9 @@ func policies() string {
 			c.FanOutConsumer = "arn:aws:kinesis:eu-west-1:123456789012:stream/taxi-trips/consumer/push:1767225600"
 		}},
 		{"`settings.schema=s3://config/trips.json`", func(c *consumer.Config, _ *policy.Place) { c.Schema = "s3://config/trips.json" }},
+		{"`settings.transform=lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask`", func(c *consumer.Config, _ *policy.Place) {
+			c.Transform = "lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask"
+		}},
 		{"`settings.s3Encryption=aws:kms`, `settings.s3KmsKeyId=alias/files`", func(c *consumer.Config, _ *policy.Place) {
 			c.Encryption, c.KMSKey = "aws:kms", "alias/files"
 		}},

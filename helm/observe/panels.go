@@ -197,6 +197,15 @@ var rows = []row{
 			queries: []query{
 				{`sum by (result) (rate(consumer_schema_lookups_total{$chosen}[5m]))`, "{{result}}"},
 			}},
+		{title: "Lambda: calls", unit: "reqps",
+			about: "With TRANSFORM. Failed, timeout, unreadable and too_large are the function's; after the retries its records go to the error prefix. " +
+				"Records wait while calls are throttled, refused or unavailable.",
+			queries: []query{
+				{`sum by (result) (rate(consumer_transform_calls_total{$chosen}[5m]))`, "{{result}}"},
+			}},
+		{title: "Lambda: calls at a time", unit: "short",
+			about:   "With TRANSFORM: seconds of answered calls per second, which is how many the function works on at a time.",
+			queries: []query{{`sum by (instance) (rate(consumer_transform_seconds_sum{$chosen}[5m]))`, "{{instance}}"}}},
 		{title: "S3: requests", unit: "reqps",
 			about: "By result, and the operations that were retried or failed.",
 			queries: []query{

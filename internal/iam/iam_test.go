@@ -174,6 +174,12 @@ func TestSite_KnowsWhatARequestNeeds(t *testing.T) {
 		{iam.Secrets, "POST /", nil, `{}`, ""},
 		{iam.Secrets, "POST /", target("secretsmanager.GetSecretValue"), `no JSON`, ""},
 
+		{iam.Lambda, "POST /2015-03-31/functions/arn%3Aaws%3Alambda%3Aeu-west-1%3A123456789012%3Afunction%3Amask%3Alive/invocations", nil, `{}`,
+			"lambda:InvokeFunction on arn:aws:lambda:eu-west-1:123456789012:function:mask:live"},
+		{iam.Lambda, "POST /2015-03-31/functions/mask/invocations", nil, `{}`, ""},
+		{iam.Lambda, "GET /2015-03-31/functions/arn:aws:lambda:eu-west-1:123456789012:function:mask/invocations", nil, ``, ""},
+		{iam.Lambda, "POST /2015-03-31/functions/arn:aws:lambda:eu-west-1:123456789012:function:mask/aliases", nil, ``, ""},
+
 		{iam.S3, "HEAD /b", nil, "", "s3:ListBucket on arn:aws:s3:::b"},
 		{iam.S3, "GET /b?list-type=2&prefix=x", nil, "", "s3:ListBucket on arn:aws:s3:::b"},
 		{iam.S3, "GET /b?versioning", nil, "", ""},

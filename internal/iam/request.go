@@ -22,6 +22,7 @@ const (
 	Glue     Service = "glue"
 	Firehose Service = "firehose"
 	Secrets  Service = "secretsmanager"
+	Lambda   Service = "lambda"
 )
 
 // Site describes to whom the resources of requests belong. Requests name most resources only in part.
@@ -48,6 +49,8 @@ func (s Site) Needs(service Service, r *http.Request, body []byte) ([]Need, erro
 		return s.firehose(r, body)
 	case Secrets:
 		return s.secrets(r, body)
+	case Lambda:
+		return s.lambda(r)
 	}
 	return nil, fmt.Errorf("service %q is not supported", service)
 }
@@ -236,6 +239,16 @@ func (s Site) secrets(r *http.Request, body []byte) ([]Need, error) {
 		return nil, fmt.Errorf("%s of %q is not supported", op, in.SecretID)
 	}
 	return []Need{{Action: "secretsmanager:" + op, Resource: in.SecretID}}, nil
+}
+
+// lambda is by "Actions, resources, and condition keys for AWS Lambda". Only an ARN names a function as policies do.
+func (s Site) lambda(r *http.Request) ([]Need, error) {
+	function, whole := strings.CutPrefix(r.URL.Path, "/2015-03-31/functions/")
+	function, invoked := strings.CutSuffix(function, "/invocations")
+	if r.Method != http.MethodPost || !whole || !invoked || !strings.HasPrefix(function, "arn:") {
+		return nil, fmt.Errorf("%s of %q is not supported", r.Method, r.URL.Path)
+	}
+	return []Need{{Action: "lambda:InvokeFunction", Resource: function}}, nil
 }
 
 // s3 is by "Required permissions for Amazon S3 API operations" (Amazon S3 User Guide). Requests name the bucket in their

@@ -140,7 +140,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
 		CheckOK: f.gaugeVec("consumer_check_ok",
-			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, and table with an Iceberg table in TABLE. /readyz fails on a 0.", "check"),
+			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, transform with TRANSFORM, and table with an Iceberg table in TABLE. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 
 		OpenFiles: f.gauge("consumer_open_files", "Files being written, one per partition."),
@@ -185,6 +185,7 @@ func New(reg prometheus.Registerer) *Metrics {
 	}
 	begin(m.GetRecords, "ok", "throttled", "expired", "error")
 	begin(m.Subscriptions, "ok", "in_use", "throttled", "error")
+	m.TransformSeconds.WithLabelValues()
 	begin(m.TransformCalls, "ok", "failed", "timeout", "unreadable", "too_large", "throttled", "refused", "unavailable")
 	begin(m.SchemaLookups, "ok", "unknown", "error")
 	begin(m.LeasesEnded, "shard_end", "handover", "shutdown", "lost", "restart")

@@ -18,6 +18,7 @@ func Daemon(cfg *consumer.Config, p Place) iam.Policy {
 	b.writeFiles()
 	b.readSchema()
 	b.lookUpSchemas()
+	b.callFunction()
 	b.keepCheckpoints()
 	return b.policy
 }
@@ -95,6 +96,14 @@ func (b *builder) glueTable(s catalog.Source) []string {
 func (b *builder) lookUpSchemas() {
 	if b.cfg.SchemaRegistry == "glue" {
 		b.allow("LookUpSchemas", []string{"*"}, "glue:GetSchemaVersion")
+	}
+}
+
+// callFunction allows the calls of consumer/transform/function. A version or an alias is a resource of its own ("Actions,
+// resources, and condition keys for AWS Lambda", InvokeFunction).
+func (b *builder) callFunction() {
+	if arn, ok := b.cfg.Function(); ok {
+		b.allow("TransformRecords", []string{arn.String()}, "lambda:InvokeFunction")
 	}
 }
 

@@ -2,7 +2,7 @@
 // Documentation, templates and tests use them.
 //
 // The permission that each call needs comes from the Service Authorization Reference: "Actions, resources, and condition
-// keys" for Amazon Kinesis Data Streams, Amazon DynamoDB, Amazon S3 and AWS Key Management Service.
+// keys" for Amazon Kinesis Data Streams, Amazon DynamoDB, Amazon S3, AWS Lambda and AWS Key Management Service.
 package policy
 
 import (

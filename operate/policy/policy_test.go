@@ -65,6 +65,10 @@ func TestDaemon_NamesTheNarrowestResources(t *testing.T) {
 		{"a key of the settings before that of the bucket", func(c *consumer.Config) { c.Encryption, c.KMSKey = "aws:kms", "arn:aws:kms:r:a:key/x" },
 			policy.Place{BucketKey: "alias/files"}, "EncryptFiles", "arn:aws:kms:r:a:key/x"},
 		{"a schema registry", func(c *consumer.Config) { c.SchemaRegistry = "glue" }, policy.Place{}, "LookUpSchemas", "*"},
+		{"a function", func(c *consumer.Config) {
+			c.Transform = "lambda:arn:aws:lambda:eu-west-2:210987654321:function:mask:live"
+		}, policy.Place{Region: "eu-west-1"},
+			"TransformRecords", "arn:aws:lambda:eu-west-2:210987654321:function:mask:live"},
 		{"a schema", func(c *consumer.Config) { c.Schema = "s3://config/a/trips.json" }, policy.Place{}, "ReadSchema", "arn:aws:s3:::config/a/trips.json"},
 		{"a schema of a Glue table", func(c *consumer.Config) { c.Schema = "glue://lake/trips" }, policy.Place{Region: "eu-west-1", Account: "123456789012"}, "ReadSchemaTable",
 			"arn:aws:glue:eu-west-1:123456789012:catalog, arn:aws:glue:eu-west-1:123456789012:database/lake, arn:aws:glue:eu-west-1:123456789012:table/lake/trips"},

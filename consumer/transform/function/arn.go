@@ -28,7 +28,7 @@ func ParseARN(text string) (ARN, error) {
 
 func (a ARN) String() string { return a.text }
 
-// of returns the ARN of a resource in the function's account and region.
-func (a ARN) of(service, resource string) string {
+// Of returns the ARN of a resource in the function's account and region.
+func (a ARN) Of(service, resource string) string {
 	return "arn:" + a.partition + ":" + service + ":" + a.Region + ":" + a.account + ":" + resource
 }

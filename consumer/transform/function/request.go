@@ -109,7 +109,7 @@ func (t *Transform) appendBeginning(b []byte) []byte {
 	b = append(b, `","sourceKinesisStreamArn":`...)
 	b = appendText(b, t.cfg.Stream())
 	b = append(b, `,"deliveryStreamArn":`...)
-	b = appendText(b, t.cfg.Function.of("firehose", "deliverystream/"+t.cfg.Application))
+	b = appendText(b, t.cfg.Function.Of("firehose", "deliverystream/"+t.cfg.Application))
 	b = append(b, `,"region":`...)
 	b = appendText(b, t.cfg.Function.Region)
 	return append(b, `,"records":[`...)
