@@ -181,6 +181,7 @@ func (s *session) Process(ctx context.Context) error {
 	in := batch.Intake{
 		Records: s.fetch.Records, Last: s.fetch.Last, FirstArrival: s.fetch.FirstArrival, LastArrival: s.fetch.LastArrival, End: s.fetch.End,
 	}
+	s.shards.metrics.Balance.Read(len(in.Records))
 	if s.shards.stage != nil && len(in.Records) > 0 {
 		records, release, err := s.transform(ctx)
 		if errors.Is(err, errHandedOver) {
@@ -207,6 +208,12 @@ var errHandedOver = errors.New("the shard is handed over")
 
 // transform returns what is to be delivered of the fetch. The memory that it takes up is accounted for until release.
 func (s *session) transform(ctx context.Context) (records []record.Record, release func(), err error) {
+	balance, got := s.shards.metrics.Balance, len(s.fetch.Records)
+	defer func() {
+		if release == nil { // an error, or a panic that the caller recovers from
+			balance.Returned(int64(got))
+		}
+	}()
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -222,8 +229,7 @@ func (s *session) transform(ctx context.Context) (records []record.Record, relea
 	if err != nil {
 		return nil, nil, cmp.Or(context.Cause(ctx), err)
 	}
-	s.shards.metrics.TransformDropped.Add(float64(out.Dropped))
-	s.shards.metrics.TransformAdded.Add(float64(out.Added))
+	balance.Transformed(out.Dropped, out.Added, got, len(out.Records))
 	held := out.Bytes + int64(cap(out.Records))*int64(unsafe.Sizeof(record.Record{}))
 	s.shards.budget.Add(budget.Received, held) // what was received is processed to the end, so it does not wait
 	return out.Records, func() { s.shards.budget.Release(budget.Received, held) }, nil

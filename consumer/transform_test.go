@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"aws-streaming-pipeline/consumer/transform"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/record"
@@ -53,7 +51,7 @@ func TestDaemon_CommitsWhatATransformDrops(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if n := testutil.ToFloat64(d.metrics.TransformDropped); n != 2 || st.files() != 0 {
+	if n := st.gauge(d, "consumer_transform_dropped_total"); n != 2 || st.files() != 0 {
 		t.Errorf("%v records dropped, %d files: want 2 and 0", n, st.files())
 	}
 	row, err := st.store.Lease(t.Context(), firstShard)
@@ -100,5 +98,63 @@ func TestDaemon_HandsAShardOverWhileATransformWaits(t *testing.T) {
 	}
 	if slices.Sort(keys); !slices.Equal(keys, []string{"first", "third", "waits"}) {
 		t.Errorf("delivered %q", keys)
+	}
+}
+
+// gauge is the value of a metric without labels.
+func (st *stage) gauge(d *Daemon, name string) float64 {
+	st.t.Helper()
+	families, err := d.registry.Gather()
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			m := f.GetMetric()[0]
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+		}
+	}
+	st.t.Fatalf("there is no metric %s", name)
+	return 0
+}
+
+// Every record that was read is accounted for. A stage that loses one, or makes one of nothing, is noticed.
+func TestDaemon_AccountsForEachRecord(t *testing.T) {
+	for name, test := range map[string]struct {
+		stage       stageFunc
+		unaccounted float64
+	}{
+		"a filter": {func(_ context.Context, in []record.Record) (transform.Output, error) {
+			return transform.Output{Records: in[1:], Dropped: 1}, nil
+		}, 0},
+		"twice": {func(_ context.Context, in []record.Record) (transform.Output, error) {
+			return transform.Output{Records: append(slices.Clone(in), in...), Added: len(in)}, nil
+		}, 0},
+		"control: loses one": {func(_ context.Context, in []record.Record) (transform.Output, error) {
+			return transform.Output{Records: in[1:]}, nil
+		}, 1},
+		"control: makes one": {func(_ context.Context, in []record.Record) (transform.Output, error) {
+			return transform.Output{Records: append(slices.Clone(in), in[0])}, nil
+		}, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			st := newStage(t, 1, localstream.Options{})
+			st.send("a") // in one fetch: the daemon does not run yet
+			st.send("b")
+			st.change = test.stage
+			d := st.daemon(quickly)
+			stop := st.run(d)
+			eventually(t, "what was read is published", func() bool { return st.files() == 1 && len(st.outbox()) == 0 })
+			if err := stop(); err != nil {
+				t.Error(err)
+			}
+			if n := st.gauge(d, "consumer_unaccounted_records"); n != test.unaccounted {
+				t.Errorf("%v records unaccounted for, want %v", n, test.unaccounted)
+			}
+			if read, left := st.gauge(d, "consumer_read_user_records_total"), st.gauge(d, "consumer_in_flight_records"); read != 2 || left != 0 {
+				t.Errorf("%v records read, %v in flight, want 2 and 0", read, left)
+			}
+		})
 	}
 }

@@ -33,6 +33,7 @@ type Cursor struct {
 //
 // Records of very many partitions are spread over several batches, to limit the files of each.
 func (c *Cursor) Append(ctx context.Context, in Intake) error {
+	defer func() { c.filler.metrics.Balance.Returned(int64(len(in.Records))) }() // none, unless it fails or panics
 	if c.progress.isDropped() {
 		return errRestart
 	}

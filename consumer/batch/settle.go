@@ -70,6 +70,7 @@ func (s *settler) settle(ctx context.Context, b *batch, reason string) (out chec
 	s.observe("seal", began)
 
 	began = s.now()
+	delivered, failed := countRows(out.Files)
 	out.Manifest = s.manifests.place(out)
 	if err := s.lists.write(b.ctx, &out); err != nil {
 		return out, dropped, err
@@ -77,12 +78,14 @@ func (s *settler) settle(ctx context.Context, b *batch, reason string) (out chec
 	done, err := s.commit(ctx, b.ctx, out)
 	switch {
 	case err != nil:
+		s.metrics.Balance.Returned(b.records.Load()) // or published by whoever finds it: this worker will not know
 		s.log.Error("fate of the batch unknown, left to whoever publishes it", logkey.Batch, b.id, logkey.Error, err)
 		return out, unknown, err
 	case !done:
 		return out, dropped, checkpoint.ErrConflict
 	}
 	s.observe("commit", began)
+	s.metrics.Balance.Committed(b.records.Load(), delivered, failed)
 	for _, c := range b.covered() {
 		c.progress.commit(c.Range)
 		s.panics.moved(c.Shard, c.End)
@@ -138,6 +141,7 @@ func (s *settler) bury(ctx context.Context, id string) (committed bool, err erro
 // noteDrop says that a batch is dropped, and has its records tried when they are read again if it was a panic.
 func (s *settler) noteDrop(b *batch, out checkpoint.Batch, cause error) {
 	s.metrics.Batches.WithLabelValues("dropped").Inc()
+	s.metrics.Balance.Returned(b.records.Load())
 	s.log.Warn("batch dropped, its shards start again from their checkpoints", logkey.Batch, b.id,
 		logkey.Reason, cause, logkey.Records, b.records.Load(), logkey.Shards, len(out.Ranges))
 	for _, r := range out.Ranges {
@@ -188,6 +192,18 @@ func sortRanges(r []checkpoint.Range) {
 
 func sortFiles(f []checkpoint.File) {
 	slices.SortFunc(f, func(a, b checkpoint.File) int { return cmp.Compare(a.Key, b.Key) })
+}
+
+// countRows returns how many rows data files and error files have.
+func countRows(files []checkpoint.File) (delivered, failed int64) {
+	for _, f := range files {
+		if f.Error {
+			failed += f.Rows
+		} else {
+			delivered += f.Rows
+		}
+	}
+	return delivered, failed
 }
 
 func totalBytes(files []checkpoint.File) (n int64) {

@@ -14,7 +14,8 @@ import (
 )
 
 // Three workers fight over four shards while calls of the store and the bucket fail, arrive late and lose their answers,
-// leases move between the workers at any time, and workers die and come back. At the end each record is there once.
+// leases move between the workers at any time, and workers die and come back. At the end each record is there once, and every
+// worker knows what has become of each record that it read.
 func TestPipeline_DeliversOnceUnderRandomFaults(t *testing.T) {
 	seeds := 20
 	if testing.Short() {
@@ -166,6 +167,9 @@ func (s *storm) lives(ctx context.Context) {
 		<-dies.Done()
 		stop() // before the readers know: a crash
 		readers.Wait()
+		if missing, inFlight := p.parts.Metrics.Balance.Unaccounted(); missing != 0 || inFlight != 0 {
+			s.t.Errorf("%s has ended: %d records unaccounted for, %d in flight", name, missing, inFlight)
+		}
 		kill()
 	}
 }
@@ -186,6 +190,7 @@ func (s *storm) read(ctx context.Context, p *Pipeline, worker, shard string) {
 			for i := range in.Records {
 				in.Records[i].Data = fmt.Appendf(nil, `{"shard":%q,"n":%d}`, shard, at+1+i)
 			}
+			p.parts.Metrics.Balance.Read(len(in.Records))
 			if c.Append(ctx, in) != nil {
 				break
 			}

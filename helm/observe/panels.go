@@ -73,6 +73,16 @@ var rows = []row{
 				{`sum(rate(consumer_transform_dropped_total{$chosen}[15m]))`, "dropped by a transform"},
 				{`sum(rate(consumer_transform_added_total{$chosen}[15m]))`, "added by a transform"},
 			}},
+		{title: "Records accounted for", unit: "short",
+			about: "In flight counts user records that were read and are not committed yet. Unaccounted is what was read and added, less what was dropped, committed, " +
+				"returned or is in flight: it must be 0. Returned records are read again.",
+			queries: []query{
+				{`sum(consumer_in_flight_records{$chosen})`, "in flight"},
+				{`sum(abs(consumer_unaccounted_records{$chosen}))`, "unaccounted"},
+				{`sum(increase(consumer_read_user_records_total{$chosen}[5m]))`, "read within 5 minutes"},
+				{`sum(increase(consumer_committed_records_total{$chosen}[5m]))`, "committed within 5 minutes"},
+				{`sum(increase(consumer_returned_records_total{$chosen}[5m]))`, "returned within 5 minutes"},
+			}},
 		{title: "Bytes", unit: "Bps",
 			about: "Read counts payloads, written counts compressed bytes in the bucket.",
 			queries: []query{

@@ -21,9 +21,10 @@ type Metrics struct {
 	// RecordsRepeated has no labels: it should stay at 0.
 	RecordsRepeated prometheus.Counter
 
+	// Balance accounts for user records.
+	Balance *Balance
+
 	// Transform
-	TransformDropped prometheus.Counter
-	TransformAdded   prometheus.Counter
 	TransformCalls   *prometheus.CounterVec   // result
 	TransformSeconds *prometheus.HistogramVec // no labels
 
@@ -108,9 +109,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		RecordsRepeated: f.counter("consumer_repeated_records_total",
 			"Kinesis records dropped because they were read again after an iterator was reopened."),
 
-		TransformDropped: f.counter("consumer_transform_dropped_total", "User records of which a transform delivers nothing."),
-		TransformAdded: f.counter("consumer_transform_added_total",
-			"Records that a transform made in addition to the first of each user record."),
+		Balance: register(f, newBalance()),
+
 		TransformCalls: f.counterVec("consumer_transform_calls_total",
 			"Calls of the function of TRANSFORM by result: ok, failed (the function failed), timeout, unreadable (no JSON), too_large, "+
 				"throttled, refused (no permission, no such function), unavailable (Firehose: ExecuteProcessing.Success).", "result"),
