@@ -12,17 +12,18 @@ import (
 
 // verdict is the result of the audit.
 type verdict struct {
-	sent      int
-	data      int // records found under the data prefix
-	errors    int // records found under the error prefix
-	lost      []string
-	double    []string
-	misplaced []string // delivered, but in the error prefix, or the other way round
-	strange   []string // found and never sent
-	faults    []string // of manifests and objects
-	files     int
-	batches   int
-	tabled    int // records that the table has to have
+	sent        int
+	data        int // records found under the data prefix
+	errors      int // records found under the error prefix
+	transformed int // records among data that a daemon has transformed
+	lost        []string
+	double      []string
+	misplaced   []string // delivered, but in the error prefix, or the other way round
+	strange     []string // found and never sent
+	faults      []string // of manifests and objects
+	files       int
+	batches     int
+	tabled      int // records that the table has to have
 
 	where map[string][]string // objects of each id
 }
@@ -157,11 +158,30 @@ func (v *verdict) take(prefix, key string, line []byte, accepted map[string]plac
 		v.errors++
 	} else {
 		v.data++
-		if !json.Valid(line) {
-			v.faults = append(v.faults, key+" has a line that is not JSON")
-		}
+		v.takeTransformed(key, line)
 	}
 	v.found(string(idPattern.Find(line)), found, key, accepted)
+}
+
+// transformQuery is the program of daemons that transform records. takeTransformed checks what it makes.
+const transformQuery = `.transformed = .id`
+
+// takeTransformed checks a line of a data file, which a daemon may have transformed.
+func (v *verdict) takeTransformed(key string, line []byte) {
+	var r struct {
+		ID          string `json:"id"`
+		Transformed string `json:"transformed"`
+	}
+	if err := json.Unmarshal(line, &r); err != nil {
+		v.faults = append(v.faults, key+" has a line that is not JSON")
+	}
+	switch r.Transformed {
+	case "":
+	case r.ID:
+		v.transformed++
+	default:
+		v.faults = append(v.faults, fmt.Sprintf("%s has record %s transformed as %s", key, r.ID, r.Transformed))
+	}
 }
 
 // found notes that a record is in an object.

@@ -187,6 +187,7 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 			"COMMIT_SIZE=" + pick("1MiB", "4MiB"),
 			"FILE_SIZE=" + pick("16KiB", "128KiB", "1MiB"),
 			"COMPRESSION=" + pick("none", "gzip", "zstd"),
+			"TRANSFORM_QUERY=" + pick("", transformQuery),
 			"KINESIS_PROTOCOL=" + pick("cbor", "json"), "FAN_OUT_CONSUMER=" + pick(ways...),
 			"PREFIX=" + dataPrefix + pick("", "!{timestamp:mm}/", "year=!{timestamp:yyyy}/month=!{timestamp:MM}/", "!{firehose:random-string}/"),
 		}

@@ -42,7 +42,7 @@ func (s *storm) report(v *verdict, caughtUp time.Duration) string {
 	line("files, manifests", "%d, %d", v.files, v.batches)
 	line("Kinesis records", "%d accepted, %d refused and sent again", s.load.entries, s.load.refused)
 	line("records sent", "%d", v.sent)
-	line("records delivered", "%d, of them %d as error records", v.data+v.errors, v.errors)
+	line("records delivered", "%d, of them %d as error records and %d transformed", v.data+v.errors, v.errors, v.transformed)
 	line("lost", "%d", len(v.lost))
 	line("double", "%d", len(v.double))
 	return b.String()

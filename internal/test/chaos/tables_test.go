@@ -108,7 +108,7 @@ func (s *surroundings) overTable(t *testing.T, l *lake.Lake, c config, name stri
 	uri = strings.Join(append([]string{uri}, others...), ",")
 	files := c.Settings
 	c.Settings = func(pick func(...string) string) []string {
-		return append(files(pick), "FORMAT=parquet", "TABLE="+uri, "TABLE_LOCATION="+location)
+		return append(files(pick), "TRANSFORM_QUERY=", "FORMAT=parquet", "TABLE="+uri, "TABLE_LOCATION="+location)
 	}
 	if c.Allow, err = publishedOverTable(s.bucket.Region, name, c.Buckets[0], uri, location); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,8 @@ import "testing"
 
 func FuzzCost_Scan(f *testing.F)             { fuzzCost(f, "Scan") }
 func FuzzCost_ScanMembers(f *testing.F)      { fuzzCost(f, "ScanMembers") }
+func FuzzCost_Transform(f *testing.F)        { fuzzCost(f, "Transform") }
+func FuzzCost_TransformSplit(f *testing.F)   { fuzzCost(f, "TransformSplit") }
 func FuzzCost_Columns(f *testing.F)          { fuzzCost(f, "Columns") }
 func FuzzCost_ColumnsMembers(f *testing.F)   { fuzzCost(f, "ColumnsMembers") }
 func FuzzCost_Rules(f *testing.F)            { fuzzCost(f, "Rules") }
@@ -47,6 +49,8 @@ func TestStages_EachHasAFuzzTarget(t *testing.T) {
 	targets := map[string]func(*testing.F){
 		"Scan":             FuzzCost_Scan,
 		"ScanMembers":      FuzzCost_ScanMembers,
+		"Transform":        FuzzCost_Transform,
+		"TransformSplit":   FuzzCost_TransformSplit,
 		"Columns":          FuzzCost_Columns,
 		"ColumnsMembers":   FuzzCost_ColumnsMembers,
 		"Rules":            FuzzCost_Rules,

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"aws-streaming-pipeline/consumer/transform"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/recordtest"
 	"aws-streaming-pipeline/record/schema"
@@ -27,6 +28,7 @@ import (
 type stage struct {
 	name    string
 	options record.DecoderOptions
+	query   string // TRANSFORM_QUERY; empty for none
 	format  func(t testing.TB) writers.Format
 	honest  func(size int) []byte
 	grammar grammar
@@ -50,6 +52,12 @@ func (s *stage) run(t testing.TB) func(payload []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var change transform.Stage
+	if s.query != "" {
+		if change, err = transform.NewQuery(s.query); err != nil {
+			t.Fatal(err)
+		}
+	}
 	good, bad := &file{format: s.format(t)}, &file{format: errorLines(t)}
 	return func(payload []byte) {
 		records, err := d.Append(context.Background(), nil, record.Record{
@@ -58,6 +66,13 @@ func (s *stage) run(t testing.TB) func(payload []byte) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if change != nil {
+			out, err := change.Apply(context.Background(), "", records)
+			if err != nil {
+				t.Fatal(err)
+			}
+			records = out.Records
 		}
 		for i := range records {
 			err := good.append(&records[i])
@@ -368,6 +383,17 @@ var stages = []stage{
 	}},
 	{name: "ScanMembers", format: lines(""), honest: order, grammar: objects("a", "a.b.c"), known: []worst{
 		filled("event_id again and again", "{", "}", `"event_id":0`),
+	}},
+	{name: "Transform", query: `.note="none"`, format: lines(""), honest: order, grammar: arrays("lines", "a"), known: []worst{
+		filled("one string of control characters", `{"a":"`, `"}`, `\u0000`),
+		filled("short numbers", `{"a":[`, "]}", "0"),
+		filled("empty objects", `{"a":[`, "]}", "{}"),
+		filled("members of short names", `{`, "}", `"#":0`),
+	}},
+	{name: "TransformSplit", query: `.lines[]`, format: lines(""), honest: order, grammar: arrays("lines"), known: []worst{
+		filled("empty objects", `{"lines":[`, "]}", "{}"),
+		filled("small objects", `{"lines":[`, "]}", `{"a":0}`),
+		filled("small objects and one that fails", `{"lines":[`, ",0]}", `{"a":0}`),
 	}},
 	{name: "Columns", format: lines(columnsDocument()), honest: order, grammar: arrays("lines", "id", "total", "maps", "a"), known: []worst{
 		filled("empty objects with 65 columns", `{"lines":[`, "]}", "{}"),
