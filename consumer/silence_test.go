@@ -30,6 +30,7 @@ import (
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localbucket"
@@ -45,6 +46,7 @@ type silence struct {
 	fanOut    bool          // the daemon reads by enhanced fan-out
 	framed    bool          // records name a schema of a registry
 	toTable   bool          // files are loaded into a table
+	changed   bool          // a function transforms records
 	from      phase         // when it begins
 	lasts     time.Duration // 2 minutes unless it says otherwise
 	health    string        // what a failing check says meanwhile
@@ -97,6 +99,9 @@ var silences = []silence{
 	{operation: "DynamoDB UpdateItem batch", toTable: true, health: "mark published", stops: "commits"},
 
 	{operation: "Glue GetSchemaVersion", framed: true, from: starting, health: "cannot be looked up"},
+
+	// A call may take as long as TRANSFORM_TIMEOUT, and then its records have failed: the function was called, for all one knows.
+	{operation: "Lambda Invoke", changed: true, health: "", stops: "reading"},
 
 	{operation: "S3 HeadBucket", health: `BUCKET="bucket"`},
 	{operation: "S3 CreateMultipartUpload", health: "CreateMultipartUpload", stops: "commits"},
@@ -195,7 +200,7 @@ func inBubble(t *testing.T, database, table string, s silence, run func(*trial))
 		run(&trial{
 			T: t, silence: s, table: table, folder: folder, stream: stream,
 			wire: &wire{services: map[string]func(*http.Request) (*http.Response, error){
-				"kinesis": inside(stream), "s3": inside(bucket), "dynamodb": beyond.do, "glue": inside(http.HandlerFunc(haveSchema)),
+				"kinesis": inside(stream), "s3": inside(bucket), "dynamodb": beyond.do, "glue": inside(http.HandlerFunc(haveSchema)), "lambda": inside(http.HandlerFunc(echo)),
 			}},
 		})
 	})
@@ -423,6 +428,9 @@ func (c *trial) daemon(store Store, adjust ...func(*Config)) *Daemon {
 	if c.toTable {
 		cfg.Format, cfg.TableConfig.Table = tableLines.Name, "glue://lake/trips"
 	}
+	if c.changed {
+		cfg.Transform, cfg.TransformTimeout = "lambda:arn:aws:lambda:us-east-1:123456789012:function:echo", 90*time.Second
+	}
 	for _, f := range adjust {
 		f(&cfg)
 	}
@@ -443,6 +451,11 @@ func (c *trial) daemon(store Store, adjust ...func(*Config)) *Daemon {
 		if services.SchemaRegistry, err = registry.NewGlue(c.Context(), at); err != nil {
 			c.Fatal(err)
 		}
+	}
+	if arn, ok := cfg.Function(); ok {
+		at := account
+		at.BaseEndpoint = aws.String("http://lambda")
+		services.Function = function.NewClient(at, arn)
 	}
 	d, err := New(cfg, services)
 	if err != nil {
@@ -593,6 +606,8 @@ func operationOf(r *http.Request, body []byte) string {
 		return "Kinesis " + target
 	case "glue":
 		return "Glue " + target
+	case "lambda":
+		return "Lambda Invoke"
 	case "dynamodb":
 		return "DynamoDB " + target + itemOf(target, body)
 	}
@@ -634,6 +649,25 @@ func itemOf(target string, body []byte) string {
 		return " application"
 	}
 	return " lease"
+}
+
+// echo is a function that changes nothing.
+func echo(w http.ResponseWriter, r *http.Request) {
+	var event struct {
+		Records []struct {
+			RecordID string `json:"recordId"`
+			Result   string `json:"result"`
+			Data     []byte `json:"data"`
+		} `json:"records"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	for i := range event.Records {
+		event.Records[i].Result = "Ok"
+	}
+	_ = json.NewEncoder(w).Encode(event) // the caller may have gone
 }
 
 // haveSchema is a registry that has the schema of all records.
