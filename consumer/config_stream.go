@@ -17,7 +17,7 @@ type StreamConfig struct {
 	StreamARN      string        `envconfig:"STREAM_ARN" desc:"ARN of the stream, for a stream in another account. STREAM_NAME must match it. Default: the stream of that name in the account and region of the credentials."`
 	Application    string        `envconfig:"APPLICATION_NAME" default:"streaming-pipeline" desc:"Name of this application. Workers with the same name share the stream's shards."`
 	StartPosition  StartPosition `envconfig:"START_POSITION" default:"TRIM_HORIZON" desc:"Where an application that has no checkpoints starts to read: TRIM_HORIZON (the oldest record), LATEST, or an RFC 3339 time such as 2026-01-31T00:00:00Z."`
-	ReadInterval   time.Duration `envconfig:"READ_INTERVAL" default:"250ms" min:"200ms" max:"1m" desc:"Shortest interval between two reads of a shard. Kinesis allows 5 reads per second per shard, shared by all applications."`
+	ReadInterval   time.Duration `envconfig:"READ_INTERVAL" default:"250ms" min:"200ms" max:"1m" desc:"Shortest interval between two reads of a shard. Kinesis allows 5 reads per second per shard, shared by all applications. With TRANSFORM, a longer interval means fewer calls."`
 	Protocol       string        `envconfig:"KINESIS_PROTOCOL" default:"cbor" oneof:"cbor,json" desc:"Encoding of records on the wire: cbor, which the AWS SDK for Java also uses and which takes the least CPU time, or json. The daemon falls back to json by itself where cbor is not supported."`
 	FanOutConsumer string        `envconfig:"FAN_OUT_CONSUMER" desc:"Reads by enhanced fan-out through the consumer of this name (registered if it does not exist) or ARN: 2 MB/s per shard for this application alone, billed separately. Default: none; records are fetched with GetRecords."`
 }

@@ -404,7 +404,7 @@ func TestImportFirehose_ExitCodeSaysWhatBecameOfIt(t *testing.T) {
 		{0, []string{"--file", firehoses + "defaults.json"}, "\nFILE_SIZE=5MiB\n"},
 		{0, []string{"--file", firehoses + "time-zone.json", "--as", "helm"}, "\n  timeZone: \"Europe/Lisbon\"\n"},
 		{3, []string{"--file", firehoses + "defaults.json", "--as", "ecs"}, "BUCKET=out has no parameter"},
-		{3, []string{"--file", firehoses + "lambda.json"}, "function:mask:$LATEST transforms the records"},
+		{3, []string{"--file", firehoses + "lambda.json"}, "\nTRANSFORM='lambda:arn:aws:lambda:eu-west-1:111122223333:function:mask:$LATEST'\n"},
 		{3, []string{"--file", firehoses + "refused-opensearch.json"}, "the destination is Amazon OpenSearch Service"},
 		{1, []string{"--file", broken}, "want JSON: unexpected EOF"},
 		{1, []string{"--file", broken + ".absent"}, "no such file"},

@@ -37,7 +37,10 @@ func (m *importer) keys(destination *node) {
 		m.query = nil
 	}
 	refused := make(map[prefix.Part]string)
-	_, err = prefix.New(taken)
+	router, err := prefix.New(taken)
+	if err == nil && len(router.Given()) > 0 && m.Value("TRANSFORM") == "" {
+		refused[prefix.DataPart] = "want a Lambda function that gives the keys"
+	}
 	for _, p := range prefix.Problems(err) {
 		refused[p.Part] = p.Err.Error()
 	}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+
+	"aws-streaming-pipeline/consumer/transform/function"
 )
 
 // processing sets how payloads are opened and split (API reference, "Processor" and "ProcessorParameter").
@@ -37,7 +40,7 @@ func (m *importer) processing(p *node) {
 		case "CloudWatchLogProcessing":
 			m.logEvents(processor, parameters["DataMessageExtraction"])
 		case "Lambda":
-			m.lambda(processor, parameters["LambdaArn"])
+			m.lambda(processor, parameters)
 		default:
 			m.leave(processor, fmt.Sprintf("the processor %q has no equal that this release of consumer knows", kind.text()))
 		}
@@ -112,12 +115,50 @@ func (m *importer) logEvents(processor, extraction *node) {
 	m.set("SPLIT_LOG_EVENTS", "message", processor.at, "messages that CloudWatch Logs sends as a test (CONTROL_MESSAGE) are delivered whole")
 }
 
-func (m *importer) lambda(processor, arn *node) {
-	text := arn.text()
-	if text == "" {
-		text = "a function"
+// lambda sets TRANSFORM and how the function is called. Firehose calls it by a role, the daemon by its own.
+func (m *importer) lambda(processor *node, parameters map[string]*node) {
+	arn := parameters["LambdaArn"]
+	if missing(m, arn, processor, "LambdaArn", "TRANSFORM") {
+		processor.skip()
+		return
 	}
-	m.leave(processor, fmt.Sprintf("%s transforms the records, and the daemon calls no function: records are delivered as producers sent them", text))
+	if _, err := function.ParseARN(arn.text()); err != nil {
+		m.wrong(arn, function.WantARN)
+		processor.skip()
+		return
+	}
+	m.set("TRANSFORM", "lambda:"+arn.text(), arn.at, "the daemon's role needs lambda:InvokeFunction; docs/transforms.md lists the differences")
+	parameters["RoleArn"].skip()
+	if size := parameters["BufferSizeInMBs"]; size != nil {
+		const low, high = 0.2, 3
+		mb, err := strconv.ParseFloat(size.text(), 64)
+		if !(err == nil && mb >= low && mb <= high) {
+			m.wrong(size, "a number from 0.2 to 3")
+		} else {
+			m.set("TRANSFORM_BUFFER_SIZE", size.text()+"MiB", size.at, "")
+		}
+	}
+	if retries := parameters["NumberOfRetries"]; retries != nil {
+		n := m.number(retries, 0, 100, 3)
+		m.set("TRANSFORM_RETRIES", strconv.Itoa(n), retries.at, "for calls with which the function fails; others are repeated until they reach it")
+	}
+	if interval := parameters["BufferIntervalInSeconds"]; interval != nil {
+		m.readInterval(interval, m.number(interval, 0, 900, 60))
+	}
+}
+
+// readInterval sets how long records of a shard wait for a call. A shard of 2 MB/s fills an answer of GetRecords, which holds
+// 10 MB, in 5 s: longer intervals would hold it back.
+func (m *importer) readInterval(interval *node, seconds int) {
+	const most = 5
+	if seconds == 0 {
+		return // the default is as soon as may be
+	}
+	note := ""
+	if seconds > most {
+		note = fmt.Sprintf("Firehose waits for up to %d s; more than %d s would hold back a busy shard", seconds, most)
+	}
+	m.set("READ_INTERVAL", fmt.Sprint(min(seconds, most), "s"), interval.at, note)
 }
 
 // first returns the first node that is there.

@@ -71,7 +71,7 @@ func (s *Settings) writeHelm(b *strings.Builder) {
 	b.WriteString("settings:\n")
 	for _, l := range s.Lines {
 		value := text(l.Value)
-		if l.Value == "true" || l.Value == "false" {
+		if l.Value == "true" || l.Value == "false" || l.Name == "TRANSFORM_RETRIES" { // a number in the chart's schema
 			value = l.Value
 		}
 		fmt.Fprintf(b, "%s  %s: %s\n", l.comment("  # "), valueName(l.Name), value)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,8 +68,11 @@ func TestWrite_HelmValuesAreThoseOfTheChart(t *testing.T) {
 
 func texts(values map[string]any) (list []string) {
 	for _, v := range values {
-		if s, ok := v.(string); ok {
-			list = append(list, s)
+		switch v := v.(type) {
+		case string:
+			list = append(list, v)
+		case int:
+			list = append(list, strconv.Itoa(v))
 		}
 	}
 	return list
