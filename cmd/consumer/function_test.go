@@ -17,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/internal/test/limits"
 )
 
 const functionARN = "arn:aws:lambda:eu-west-1:" + accountID + ":function:example:live"
@@ -48,8 +49,9 @@ func TestConsumer_TransformsEachRecordOnceWhenItIsKilled(t *testing.T) {
 		}
 	}))
 	defer front.Close()
+	_, endpoint := limits.Before(t, limits.Lambda, front.URL)
 	s := newSurroundings(t, 2)
-	settings := []string{"TRANSFORM=lambda:" + functionARN, "TRANSFORM_BUFFER_SIZE=200kB", "AWS_ENDPOINT_URL_LAMBDA=" + front.URL,
+	settings := []string{"TRANSFORM=lambda:" + functionARN, "TRANSFORM_BUFFER_SIZE=200kB", "AWS_ENDPOINT_URL_LAMBDA=" + endpoint,
 		"PREFIX=data/customer=!{partitionKeyFromLambda:customer}/", "TRANSFORM_RETRIES=100"}
 	for i := range int64(kills) {
 		sendCustomers(t, s, int(i)*each, each)

@@ -52,12 +52,15 @@ func (p *Proxy) identify(r *http.Request) (*call, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	if p.service == S3 {
+	switch p.service {
+	case S3:
 		c.operation = S3Operation(r)
 		if c.operation != completeUpload {
 			return c, nil
 		}
-	} else {
+	case Lambda:
+		c.operation = lambdaOperation(r)
+	default:
 		_, c.operation, _ = strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	}
 	body, err := io.ReadAll(r.Body)
@@ -68,7 +71,7 @@ func (p *Proxy) identify(r *http.Request) (*call, error) {
 		return nil, err
 	}
 	c.body = body
-	if p.service != S3 {
+	if p.service != S3 && p.service != Lambda {
 		// The service refuses what cannot be read.
 		c.in, _ = decode(r.Header, body)
 	}

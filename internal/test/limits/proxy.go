@@ -23,6 +23,7 @@ const (
 	Kinesis  Service = "Kinesis"
 	DynamoDB Service = "DynamoDB"
 	S3       Service = "S3"
+	Lambda   Service = "Lambda"
 )
 
 // rules are the limits of a service. One goroutine at a time calls their methods.
@@ -64,8 +65,10 @@ func New(service Service, endpoint string) (*Proxy, error) {
 		p.rules = newDynamoDBRules()
 	case S3:
 		p.rules = newS3Rules()
+	case Lambda:
+		p.rules = lambdaRules{}
 	default:
-		return nil, fmt.Errorf("limits: service %q: want %s, %s or %s", service, Kinesis, DynamoDB, S3)
+		return nil, fmt.Errorf("limits: service %q: want %s, %s, %s or %s", service, Kinesis, DynamoDB, S3, Lambda)
 	}
 	p.forward = &httputil.ReverseProxy{
 		Transport:     p,
