@@ -42,7 +42,9 @@ func newBorder(t *testing.T, table string) *border {
 	t.Helper()
 	b := &border{surroundings: newSurroundings(t, 2)}
 	site := iam.Site{Partition: "aws", Region: region, Account: accountID, Stream: streamName}
-	for service, backend := range map[iam.Service]string{iam.Kinesis: b.stream.URL(), iam.S3: b.bucket.URL(), iam.DynamoDB: table} {
+	function := httptest.NewServer(http.HandlerFunc(echo))
+	t.Cleanup(function.Close)
+	for service, backend := range map[iam.Service]string{iam.Kinesis: b.stream.URL(), iam.S3: b.bucket.URL(), iam.DynamoDB: table, iam.Lambda: function.URL} {
 		to, err := url.Parse(backend)
 		if err != nil {
 			t.Fatal(err)

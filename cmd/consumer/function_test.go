@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
@@ -119,6 +120,20 @@ func TestConsumer_TransformsEachRecordOnceWhenItIsKilled(t *testing.T) {
 			t.Errorf("record %d is %q, want %q", n, seen[n], want)
 		}
 	}
+}
+
+// echo is a function that changes nothing.
+func echo(w http.ResponseWriter, r *http.Request) {
+	var event events.KinesisFirehoseEvent
+	if err := json.NewDecoder(r.Body).Decode(&event); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	var out events.KinesisFirehoseResponse
+	for _, r := range event.Records {
+		out.Records = append(out.Records, events.KinesisFirehoseResponseRecord{RecordID: r.RecordID, Result: "Ok", Data: r.Data})
+	}
+	_ = json.NewEncoder(w).Encode(out) // the caller may have gone
 }
 
 // fateOf says how a record ends.

@@ -48,6 +48,7 @@ func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 		{name: "key by its ARN", env: []string{"S3_ENCRYPTION=aws:kms", "S3_KMS_KEY_ID=" + key}},
 		{name: "key by its alias", env: []string{"S3_ENCRYPTION=aws:kms", "S3_KMS_KEY_ID=alias/files"}},
 		{name: "key of AWS", env: []string{"S3_ENCRYPTION=aws:kms"}},
+		{name: "function", env: []string{"TRANSFORM=lambda:" + functionARN}},
 		{name: "schema in a bucket", env: []string{"FORMAT=parquet", "SCHEMA=" + schemaObject}, prepare: putSchema},
 		{name: "Firehose with prefixes like patterns", env: []string{
 			"FORMAT=firehose", "PREFIX=${a}?/*/!{timestamp:yyyy}/", "ERROR_PREFIX=${*}/!{firehose:error-output-type}/"}},
@@ -124,6 +125,7 @@ func TestPolicy_HasNothingToSpare(t *testing.T) {
 	for _, settings := range [][]string{
 		{"S3_ENCRYPTION=aws:kms", "S3_KMS_KEY_ID=files", "SCHEMA=" + schemaObject},
 		{"FAN_OUT_CONSUMER=files", "SCHEMA=" + schemaObject},
+		{"TRANSFORM=lambda:" + functionARN},
 	} {
 		for _, action := range newBorder(t, endpoint).print(append(settings, "CHECKPOINT_FILE=")).Actions() {
 			if tried[action] || action == "s3:DeleteObject" { // which only lists of files need
