@@ -27,7 +27,7 @@ type Config struct {
 	TransformConfig  `group:"Transforms"`
 	FunctionConfig   `group:"Lambda function"`
 	HTTPConfig       `group:"Status page"`
-	ProcessConfig    `group:"Shutdown and logs"`
+	ProcessConfig    `group:"Shutdown, logs and metrics"`
 }
 
 // LoadConfig reads the environment. Its error lists all faults: variable, value, and what would be valid.
@@ -66,6 +66,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.TransformConfig.check(f)
 	c.FunctionConfig.check(f)
 	c.HTTPConfig.check(f)
+	c.ProcessConfig.check(f)
 
 	if most := maxBatchParts * c.PartSize; f.Sound("PART_SIZE") {
 		f.Check(c.CommitSize <= most, "COMMIT_SIZE", fmt.Sprintf("at most %s, which is %d times PART_SIZE", most, maxBatchParts))

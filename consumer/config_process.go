@@ -4,6 +4,7 @@ import (
 	"net"
 	"time"
 
+	"aws-streaming-pipeline/internal/emf"
 	"aws-streaming-pipeline/internal/settings"
 )
 
@@ -29,9 +30,16 @@ func isAddress(text string) bool {
 	return err == nil
 }
 
-// ProcessConfig sets how the process shuts down and logs.
+// ProcessConfig sets how the process shuts down, logs, and reports metrics beyond /metrics.
 type ProcessConfig struct {
 	ShutdownGrace time.Duration `envconfig:"SHUTDOWN_GRACE" default:"30s" min:"1s" max:"1h" desc:"Time for the last commit after SIGTERM. Records that are not committed by then are read again."`
 	LogLevel      string        `envconfig:"LOG_LEVEL" default:"info" oneof:"debug,info,warn,error" desc:"Lowest level of the lines that are logged: debug, info, warn or error."`
 	LogFormat     string        `envconfig:"LOG_FORMAT" default:"json" oneof:"json,text" desc:"Format of log lines: json or text."`
+	CloudWatch    string        `envconfig:"CLOUDWATCH_NAMESPACE" desc:"Writes the metrics that Firehose has to standard output, once a minute in CloudWatch's embedded metric format, for this namespace, such as StreamingPipeline/Firehose. Default: none; nothing is written."`
+}
+
+func (c *ProcessConfig) check(f *settings.Faults) {
+	if c.CloudWatch != "" {
+		f.Add("CLOUDWATCH_NAMESPACE", emf.CheckNamespace(c.CloudWatch))
+	}
 }

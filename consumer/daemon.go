@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -30,6 +31,7 @@ import (
 	"aws-streaming-pipeline/consumer/transform"
 	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/emf"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/serve"
@@ -61,7 +63,7 @@ type Sink interface {
 	Health() error
 }
 
-// Services are the dependencies of a Daemon. All but Metrics, Schema, SchemaRegistry, Transform and Version are required.
+// Services are the dependencies of a Daemon. All but Metrics, Output, Schema, SchemaRegistry, Transform and Version are required.
 type Services struct {
 	Kinesis Kinesis
 	Store   Store
@@ -72,6 +74,8 @@ type Services struct {
 	Metrics  *metrics.Metrics
 	Registry prometheus.Gatherer
 	Log      *slog.Logger
+	// Output is where CLOUDWATCH_NAMESPACE writes; nil for standard output.
+	Output io.Writer
 	// Schema describes the records; nil for none.
 	Schema *schema.Schema
 	// SchemaRegistry has the schemas that payloads name; nil if payloads are not decoded by a registry.
@@ -106,6 +110,7 @@ type Daemon struct {
 	table    *tableWatch         // nil without an Iceberg table
 	schemas  *registry.Registry  // nil without a schema registry
 	function *function.Transform // nil without TRANSFORM
+	emf      *emf.Writer         // nil without a namespace in CloudWatch
 
 	mu       sync.Mutex
 	stopping bool
@@ -119,6 +124,13 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 		registry: svc.Registry, metrics: metrics.Or(svc.Metrics), budget: svc.Budget,
 	}
 	d.log = svc.Log.With(logkey.Worker, d.worker)
+	if cfg.CloudWatch != "" {
+		out := svc.Output
+		if out == nil {
+			out = os.Stdout
+		}
+		d.emf = emf.New(emf.Config{Namespace: cfg.CloudWatch, Application: cfg.Application, Worker: d.worker, Converts: cfg.kind().Columns}, d.registry, out, d.log)
+	}
 	d.bucket = newBucketWatch(cfg.Bucket, d.sink.Check, d.log)
 	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())
 	if cfg.TableConfig.Table != "" {
@@ -335,6 +347,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	rest.Go(func() { d.observe(pipelineCtx) })
 	if d.table != nil {
 		rest.Go(func() { d.table.run(pipelineCtx) })
+	}
+	if d.emf != nil {
+		rest.Go(func() { d.emf.Run(pipelineCtx) })
 	}
 	rest.Go(func() { d.announceStop(failed) })
 

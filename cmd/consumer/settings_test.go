@@ -52,7 +52,7 @@ var changes = map[string][]string{
 	"partitioned database": {databaseSetting, "FORMAT=parquet", "POSTGRES_DSN_FILE=/run/dsn", "POSTGRES_CA_FILE=/run/ca.pem", "POSTGRES_PARTITION=day"},
 	"table and database": {"FORMAT=parquet", tableSetting + ",postgres://db.example.com/lake/trips", "POSTGRES_AUTH=iam",
 		"POSTGRES_SECRET=arn:aws:secretsmanager:us-east-1:123456789012:secret:trips-AbCdEf"},
-	"operation": {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json"},
+	"operation": {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json", "CLOUDWATCH_NAMESPACE=Files"},
 }
 
 // fixed are the settings with which a worker belongs to another application, and why.

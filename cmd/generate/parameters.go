@@ -66,6 +66,10 @@ var inStack = map[string]ofStack{
 	"MAX_OPEN_FILES": {max: "100000"},
 	"MEMORY_BUDGET":  {note: "A task needs it, 96 MiB, 128 MiB for the collector, and with a table 512 MiB for the loader."},
 	"SPOOL_SIZE":     {pattern: `^([1-9]|1[0-6])GiB$`, constraint: "1GiB to 16GiB.", note: "Fargate gives a task 20 GiB of disk."},
+	"CLOUDWATCH_NAMESPACE": {
+		pattern: `^([0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,254})?$`, constraint: "A namespace of CloudWatch that does not begin with AWS/, or nothing.",
+		note: "CloudWatch bills each metric as a custom one.",
+	},
 	"SHUTDOWN_GRACE": {
 		pattern:    `^([1-9]|[1-3][0-9]|4[0-5])s$`,
 		constraint: "1s to 45s: the daemon takes up to twice as long and 30 seconds to stop, and Fargate kills it after 120.",
