@@ -208,6 +208,8 @@ func TestRun_WritesEachMinute(t *testing.T) {
 				w.S3Requests.WithLabelValues(operation, result).Add(n)
 			}
 		}
+		w.TransformCalls.WithLabelValues("ok").Add(4)
+		w.TransformCalls.WithLabelValues("timeout").Inc()
 		time.Sleep(time.Minute)
 		w.RecordsRead.WithLabelValues("a").Add(1)
 		w.RecordsRead.WithLabelValues("c").Add(2) // a shard that is new
@@ -220,7 +222,7 @@ func TestRun_WritesEachMinute(t *testing.T) {
 			{
 				"DataReadFromKinesisStream.Records": 5, "DataReadFromKinesisStream.Bytes": 500, "KinesisMillisBehindLatest": 1500, "ThrottledGetRecords": 1,
 				"DeliveryToS3.Records": 3, "DeliveryToS3.Bytes": 1234, "DeliveryToS3.ObjectCount": 2, "DeliveryToS3.DataFreshness": 42, "DeliveryToS3.Success": 0.75,
-				"SucceedConversion.Records": 3, "FailedConversion.Records": 1,
+				"ExecuteProcessing.Success": 0.8, "SucceedConversion.Records": 3, "FailedConversion.Records": 1,
 			},
 			{"DataReadFromKinesisStream.Records": 3, "DeliveryToS3.DataFreshness": 42},
 			{"DataReadFromKinesisStream.Records": 4, "DeliveryToS3.DataFreshness": 42},
@@ -236,7 +238,7 @@ func TestRun_WritesEachMinute(t *testing.T) {
 				t.Errorf("document %d is of %s %v", i, e.namespace, e.dimensions)
 			}
 			if i > 0 { // without a shard and a request there is nothing to say of them
-				for _, name := range []string{"KinesisMillisBehindLatest", "DeliveryToS3.Success"} {
+				for _, name := range []string{"KinesisMillisBehindLatest", "DeliveryToS3.Success", "ExecuteProcessing.Success"} {
 					if value, ok := e.values[name]; ok {
 						t.Errorf("document %d has %s=%v", i, name, value)
 					}

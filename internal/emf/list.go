@@ -34,6 +34,8 @@ var List = []Metric{
 		Meaning: "`consumer_data_freshness_seconds`: age of the oldest record that was read and is not yet visible, by its arrival in Kinesis, at the end of the minute", value: greatest("consumer_data_freshness_seconds", 1)},
 	{Name: "DeliveryToS3.Success", Unit: "None", Statistic: "Average",
 		Meaning: "`consumer_s3_requests_total`: share of the attempts to write to S3 that succeeded. Missing in a minute without one", value: putSuccess},
+	{Name: "ExecuteProcessing.Success", Unit: "None", Statistic: "Average",
+		Meaning: "`consumer_transform_calls_total`: share of the calls of a transforming function that succeeded. Missing in a minute without one", value: callSuccess},
 	{Name: "SucceedConversion.Records", Unit: "Count", Statistic: "Sum", converts: true,
 		Meaning: "with `FORMAT=parquet`, the same as `DeliveryToS3.Records`", value: grown("consumer_records_total", "result", is("delivered"))},
 	{Name: "FailedConversion.Records", Unit: "Count", Statistic: "Sum", converts: true,
@@ -60,7 +62,9 @@ func greatest(name string, times float64) func(*samples) (float64, bool) {
 var puts = map[string]bool{"CreateMultipartUpload": true, "UploadPart": true, "CompleteMultipartUpload": true, "PutObject": true}
 
 func putSuccess(s *samples) (float64, bool) {
-	all := s.grown("consumer_s3_requests_total", "operation", func(operation string) bool { return puts[operation] })
-	failed := s.grownOf("consumer_s3_requests_total", func(labels map[string]string) bool { return puts[labels["operation"]] && labels["result"] != "ok" })
-	return (all - failed) / all, all > 0
+	return s.success("consumer_s3_requests_total", func(labels map[string]string) bool { return puts[labels["operation"]] })
+}
+
+func callSuccess(s *samples) (float64, bool) {
+	return s.success("consumer_transform_calls_total", func(map[string]string) bool { return true })
 }

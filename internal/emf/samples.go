@@ -72,6 +72,13 @@ func (s *samples) grownOf(name string, keep func(labels map[string]string) bool)
 	return sum
 }
 
+// success returns the share of the result ok in how much a count has grown; ok is false if it has not.
+func (s *samples) success(name string, keep func(labels map[string]string) bool) (share float64, ok bool) {
+	all := s.grownOf(name, keep)
+	worked := s.grownOf(name, func(labels map[string]string) bool { return keep(labels) && labels["result"] == "ok" })
+	return worked / all, all > 0
+}
+
 // greatest returns the largest value of a gauge's series.
 func (s *samples) greatest(name string) (value float64, ok bool) {
 	for _, m := range s.families[name].GetMetric() {
