@@ -19,6 +19,7 @@ type Config struct {
 	KeyConfig        `group:"Keys and partitions"`
 	FormatConfig     `group:"Format and schema"`
 	BatchConfig      `group:"Files and batches"`
+	CompleteConfig   `group:"Complete up to"`
 	TableConfig      `group:"Tables"`
 	PostgresConfig   `group:"PostgreSQL"`
 	MemoryConfig     `group:"Memory"`
@@ -59,6 +60,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.KeyConfig.check(f)
 	c.FormatConfig.check(f)
 	c.BatchConfig.check(f)
+	c.CompleteConfig.check(f)
 	c.TableConfig.check(f)
 	c.PostgresConfig.check(f)
 	c.MemoryConfig.check(f)
@@ -68,6 +70,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.HTTPConfig.check(f)
 	c.ProcessConfig.check(f)
 
+	c.checkComplete(f)
 	if most := maxBatchParts * c.PartSize; f.Sound("PART_SIZE") {
 		f.Check(c.CommitSize <= most, "COMMIT_SIZE", fmt.Sprintf("at most %s, which is %d times PART_SIZE", most, maxBatchParts))
 	}

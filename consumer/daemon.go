@@ -60,6 +60,7 @@ type Store interface {
 // Sink makes files durable. Health returns an error if its recent requests failed.
 type Sink interface {
 	writers.Sink
+	writers.Versions
 	Health() error
 }
 
@@ -107,6 +108,7 @@ type Daemon struct {
 	shards   *shards
 	trouble  trouble
 	bucket   *bucketWatch
+	announce *announcer          // nil without COMPLETE_PREFIX
 	table    *tableWatch         // nil without an Iceberg table
 	schemas  *registry.Registry  // nil without a schema registry
 	function *function.Transform // nil without TRANSFORM
@@ -146,6 +148,10 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 		if err := wire(svc); err != nil {
 			return nil, err
 		}
+	}
+	var err error
+	if d.announce, err = newAnnouncer(&cfg, svc.Store, d.sink, d.metrics, d.log); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -351,6 +357,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.emf != nil {
 		rest.Go(func() { d.emf.Run(pipelineCtx) })
 	}
+	if d.announce != nil {
+		rest.Go(func() { d.announce.run(pipelineCtx, d.lead) })
+	}
 	rest.Go(func() { d.announceStop(failed) })
 
 	keeperErr := d.keeper.Run(failed)
@@ -396,7 +405,15 @@ func (d *Daemon) scanned(s lease.Scan) {
 	d.mu.Lock()
 	d.scan = s
 	d.mu.Unlock()
+	d.metrics.Complete.Set(seconds(s.Snapshot.Complete.UpTo))
 	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
+}
+
+// lead reports whether this worker is the one that does what one worker is enough for, and the leases, as of the last scan.
+func (d *Daemon) lead() (bool, []checkpoint.Lease) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.scan.Live) > 0 && d.scan.Live[0] == d.worker, d.scan.Snapshot.Leases
 }
 
 // watchBucket checks the bucket until stop is called.

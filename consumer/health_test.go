@@ -6,11 +6,10 @@ import (
 	"testing"
 
 	"aws-streaming-pipeline/internal/localstream"
-	"aws-streaming-pipeline/writers"
 )
 
 // ailing is a sink whose requests fail.
-type ailing struct{ writers.Sink }
+type ailing struct{ Sink }
 
 func (ailing) Health() error { return errors.New("planted") }
 

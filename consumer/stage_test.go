@@ -19,8 +19,8 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
-	"aws-streaming-pipeline/writers"
 	"aws-streaming-pipeline/writers/s3sink"
+	"aws-streaming-pipeline/writers/writerstest"
 )
 
 // stage is a stream, a bucket and a store in this process, for any number of daemons.
@@ -109,7 +109,7 @@ func (st *stage) daemon(adjust func(*Config)) *Daemon {
 }
 
 // healthy is a sink that is always well.
-type healthy struct{ writers.Sink }
+type healthy struct{ *writerstest.Memory }
 
 func (healthy) Health() error { return nil }
 

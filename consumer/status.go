@@ -49,6 +49,7 @@ type Status struct {
 	MemoryBudget     int64          `json:"memory_budget"`
 	BufferedBytes    int64          `json:"buffered_bytes"`
 	FreshnessSeconds float64        `json:"freshness_seconds"`
+	Complete         CompleteStatus `json:"complete"`
 	// LateSeconds is from when on a published batch waits too long for a table, as the alert ConsumerTableLate has it.
 	LateSeconds float64 `json:"table_late_seconds,omitempty"`
 }
@@ -57,6 +58,14 @@ type Status struct {
 type Check struct {
 	Name    string `json:"name"`
 	Problem string `json:"problem,omitempty"` // empty if healthy
+}
+
+// CompleteStatus is up to when the application's data is complete, as of the last scan.
+type CompleteStatus struct {
+	UpTo      time.Time     `json:"up_to,omitzero"` // left out until it is known
+	At        time.Time     `json:"at,omitzero"`    // when that was concluded
+	Shards    int           `json:"shards"`         // unfinished at that time
+	Announced *Announcement `json:"announced,omitempty"`
 }
 
 // ShardStatus is one shard of the application.
@@ -90,6 +99,10 @@ func (d *Daemon) Status() Status {
 		BufferedBytes: d.budget.Used(), FreshnessSeconds: d.pipeline.Freshness().Seconds(),
 		Shards: []ShardStatus{}, Workers: []WorkerStatus{},
 	}
+	if c := scan.Snapshot.Complete; !c.UpTo.IsZero() {
+		s.Complete = CompleteStatus{UpTo: c.UpTo, At: c.At, Shards: c.Shards}
+	}
+	s.Complete.Announced = d.announce.shown()
 	if d.table != nil {
 		s.Table = d.table.status()
 	}

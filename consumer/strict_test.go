@@ -81,7 +81,7 @@ func auditKeys(t *testing.T, st *stage, adjust func(*Config)) {
 	bucket := objects.Bucket{API: client, Name: "bucket"}
 	report := func() *audit.Report {
 		r, err := audit.Run(t.Context(), audit.Config{
-			Bucket: bucket, ManifestPrefix: cfg.ManifestPrefix, Prefixes: []string{layout.Fixed(cfg.Prefix), layout.Fixed(cfg.ErrorPrefix)},
+			Bucket: bucket, ManifestPrefix: cfg.ManifestPrefix, Prefixes: []string{layout.Fixed(cfg.Prefix), layout.Fixed(cfg.ErrorPrefix)}, Beside: cfg.Announces,
 			Now: func() time.Time { return time.Now().Add(time.Minute) },
 		})
 		if err != nil {
@@ -129,6 +129,12 @@ func auditKeys(t *testing.T, st *stage, adjust func(*Config)) {
 		remove(t, client, key)
 	}
 	wantNone(layout.OutboxKey(cfg.ManifestPrefix, layout.NewBatchID()))
+	announced := layout.Fixed(cfg.Prefix) + "/hour=10/_SUCCESS"
+	wantWarning(t, client, announced, audit.Unknown, report)
+	cfg.CompletePrefix, cfg.CompleteMarker = layout.Fixed(cfg.Prefix)+"/_complete/", "_SUCCESS"
+	wantNone(announced)
+	wantNone(layout.StatementKey(cfg.CompletePrefix, cfg.Application))
+	wantWarning(t, client, announced+".json", audit.Unknown, report)
 }
 
 // wantWarning plants an object and wants it named under its kind, and nothing else.

@@ -57,7 +57,7 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	}
 	report, err := audit.Run(ctx, audit.Config{
 		Bucket: objects.Bucket{API: bucketClient(account, cfg), Name: o.bucket}, ManifestPrefix: o.manifests,
-		From: o.from.Time, To: o.to.Time, Prefixes: prefixes, Deep: o.deep,
+		From: o.from.Time, To: o.to.Time, Prefixes: prefixes, Beside: cfg.Announces, Deep: o.deep,
 	})
 	if err != nil {
 		err = fmt.Errorf("audit did not finish: %w", err)

@@ -52,6 +52,7 @@ var changes = map[string][]string{
 	"partitioned database": {databaseSetting, "FORMAT=parquet", "POSTGRES_DSN_FILE=/run/dsn", "POSTGRES_CA_FILE=/run/ca.pem", "POSTGRES_PARTITION=day"},
 	"table and database": {"FORMAT=parquet", tableSetting + ",postgres://db.example.com/lake/trips", "POSTGRES_AUTH=iam",
 		"POSTGRES_SECRET=arn:aws:secretsmanager:us-east-1:123456789012:secret:trips-AbCdEf"},
+	"complete":  {"COMPLETE_PREFIX=_complete/", "COMPLETE_MARKER=_SUCCESS"},
 	"operation": {"FAILOVER_TIME=2s", "MAX_LEASES=1", "HTTP_ADDRESS=127.0.0.1:0", "SHUTDOWN_GRACE=10s", "LOG_LEVEL=debug", "LOG_FORMAT=json", "CLOUDWATCH_NAMESPACE=Files"},
 }
 
@@ -258,7 +259,8 @@ func (s *surroundings) everything() (objects []string) {
 	root := os.DirFS(filepath.Join(s.dir, "bucket"))
 	for _, bucket := range []string{bucketName, "other"} {
 		err := fs.WalkDir(root, bucket, func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && !entry.IsDir() {
+			beside := strings.HasPrefix(path, bucket+"/_complete/") || entry.Name() == "_SUCCESS" // by COMPLETE_PREFIX and COMPLETE_MARKER
+			if err == nil && !entry.IsDir() && !beside {
 				objects = append(objects, path)
 			}
 			return err

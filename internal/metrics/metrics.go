@@ -45,6 +45,9 @@ type Metrics struct {
 	// Daemon
 	CheckOK        *prometheus.GaugeVec // check
 	CommitInterval prometheus.Gauge
+	// Complete is that of the application, CompleteAnnounced what its object in the bucket says.
+	Complete          prometheus.Gauge
+	CompleteAnnounced prometheus.Gauge
 
 	// Batches and files
 	OpenFiles       prometheus.Gauge
@@ -142,6 +145,10 @@ func New(reg prometheus.Registerer) *Metrics {
 		CheckOK: f.gaugeVec("consumer_check_ok",
 			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, transform with TRANSFORM, and table with an Iceberg table in TABLE. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
+		Complete: f.gauge("consumer_complete_timestamp_seconds",
+			"Unix time before which no more records can arrive that are not in the bucket, of all workers, as of the last scan; 0 until it is known."),
+		CompleteAnnounced: f.gauge("consumer_complete_announced_timestamp_seconds",
+			"The same time as the object under COMPLETE_PREFIX states it; 0 for workers that leave it to another, and without COMPLETE_PREFIX."),
 
 		OpenFiles: f.gauge("consumer_open_files", "Files being written, one per partition."),
 		BufferedBytes: f.gaugeVec("consumer_buffered_bytes",

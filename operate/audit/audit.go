@@ -45,6 +45,9 @@ type Config struct {
 	// Prefixes are the fixed beginnings of the keys of data and error files. Objects under them that no manifest names
 	// are warnings: orphans of the pipeline if they have the key of a file, foreign objects otherwise.
 	Prefixes []string
+	// Beside reports whether a key under a prefix is that of an object which the daemon writes beside the files, such as a
+	// marker of a complete folder; nil means that there are none.
+	Beside func(key string) bool
 	// Deep also reads the content of the files.
 	Deep bool
 	// Now returns the current time; nil means time.Now.

@@ -19,7 +19,7 @@ func (a *auditor) unnamed(ctx context.Context) ([]Finding, error) {
 				return nil, err
 			}
 			key := *o.Key
-			if layout.IsBookkeeping(a.ManifestPrefix, key) {
+			if layout.IsBookkeeping(a.ManifestPrefix, key) || a.Beside != nil && a.Beside(key) {
 				continue
 			}
 			a.report.Listed++

@@ -16,6 +16,7 @@ func Daemon(cfg *consumer.Config, p Place) iam.Policy {
 	b := newBuilder(cfg, p)
 	b.readStream()
 	b.writeFiles()
+	b.stateCompleteness()
 	b.readSchema()
 	b.lookUpSchemas()
 	b.callFunction()
@@ -53,6 +54,14 @@ func (b *builder) writeFiles() {
 	b.allow("KeepLists", b.objects(layout.OutboxFolder(b.cfg.ManifestPrefix)), "s3:DeleteObject", "s3:GetObject", "s3:PutObject")
 	b.allow("SeeBucket", []string{b.bucket()}, "s3:ListBucket")
 	b.encryptFiles()
+}
+
+// stateCompleteness allows the calls of the announcer in package consumer. Markers are among the files.
+func (b *builder) stateCompleteness() {
+	if b.cfg.CompletePrefix != "" {
+		key := layout.StatementKey(b.cfg.CompletePrefix, b.cfg.Application)
+		b.allow("StateCompleteness", []string{b.bucket() + "/" + iam.Literal(key)}, "s3:GetObject", "s3:PutObject")
+	}
 }
 
 // encryptFiles allows what writing objects to the bucket and reading them needs: a data key for each object, and joining parts

@@ -128,7 +128,8 @@ func TestOrphans_AreWhatNoSnapshotNeeds(t *testing.T) {
 	young := filepath.Join(f.dir, "data", "young.parquet")
 	waits := filepath.Join(f.dir, layout.File{Name: "data/trips", Clock: time.Now(), Batch: idAt(time.Now(), 1), Extension: ".parquet"}.Key())
 	old := time.Now().Add(-100 * time.Hour)
-	for _, path := range []string{stray, young, waits} {
+	must(t, os.MkdirAll(filepath.Join(f.dir, "_complete"), 0o700))
+	for _, path := range []string{stray, young, waits, filepath.Join(f.dir, "data", "_SUCCESS"), filepath.Join(f.dir, "_complete", "app.json")} {
 		must(t, os.WriteFile(path, []byte("stray"), 0o600))
 	}
 	must(t, filepath.Walk(f.dir, func(path string, info os.FileInfo, err error) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/apache/iceberg-go/table"
@@ -18,7 +19,8 @@ const leastOrphanAge = 24 * time.Hour
 
 // Orphans finds the files under the table's location that no snapshot and no metadata file of the table needs: what
 // commits left that failed, and what only expired snapshots needed. The daemon's files are never among them, wherever they
-// are: one that no snapshot has may wait to be loaded. Unneeded finds those.
+// are: one that no snapshot has may wait to be loaded. Unneeded finds those. Nor are files with hidden names, such as markers of
+// complete folders.
 func Orphans(ctx context.Context, t *table.Table, olderThan time.Duration) ([]table.OrphanFile, error) {
 	if olderThan < leastOrphanAge {
 		return nil, fmt.Errorf("orphans older than %s: want at least %s, because files of a commit under way are not named yet", olderThan, leastOrphanAge)
@@ -30,8 +32,27 @@ func Orphans(ctx context.Context, t *table.Table, olderThan time.Duration) ([]ta
 	}
 	return slices.DeleteFunc(plan.OrphanFiles(), func(f table.OrphanFile) bool {
 		_, ours := layout.ParseFile(f.Path)
-		return ours
+		return ours || hidden(f.Path, t.Location())
 	}), nil
+}
+
+// hidden reports whether a file, or a folder between it and the table's location, has a name that begins with _ or . and is not
+// that of a partition. Apache Iceberg's own remove_orphan_files leaves such files alone, too (HiddenPathFilter,
+// PartitionAwareHiddenPathFilter).
+func hidden(path, location string) bool {
+	for name := range strings.SplitSeq(strings.TrimPrefix(withoutScheme(path), withoutScheme(location)), "/") {
+		if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") && !strings.Contains(name, "=") {
+			return true
+		}
+	}
+	return false
+}
+
+func withoutScheme(path string) string {
+	if _, after, ok := strings.Cut(path, "://"); ok {
+		return after
+	}
+	return path
 }
 
 // Remove deletes files that find has found, unless it does not find them again: the table may have changed since so that it
