@@ -24,6 +24,7 @@ var program = command.Program{
 		{Name: "import", About: "take over from another consumer: print the settings for a Firehose stream, or import the positions of a KCL application", Run: imports},
 		{Name: "compare", About: "compare the files of another consumer of the stream with those of the daemon, record by record", Run: compareDeliveries},
 		{Name: "check", About: "send a record to each shard and wait for the files that hold them", Run: checkDelivery},
+		{Name: "wait", About: "wait until the data is complete up to a time, in the bucket or in a table", Run: waitUntilComplete},
 		{Name: "redrive", About: "send error records back to a stream", Run: redriveErrors},
 		{Name: "policy", About: "print the minimal IAM policy for the daemon with these settings, or with --operator for these commands", Run: printPolicy},
 		{Name: "probe", About: "check that the daemon with these settings is alive on this host", Run: probe},
