@@ -14,6 +14,7 @@ package loader
 import (
 	"context"
 	"errors"
+	"time"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/record/table"
@@ -78,6 +79,16 @@ type Refuser interface {
 	Refused(batch string) int64
 }
 
+// Stater is implemented by a State of a table that shows its readers up to when it is complete. A write shows that anyway, if its
+// Addition says so.
+type Stater interface {
+	// CompleteUpTo is what the table shows; zero if nothing.
+	CompleteUpTo() time.Time
+	// StateComplete shows a time without adding anything, in an atomic write, provided that nothing was added since the state was
+	// read. A request that arrives late may set it back to an earlier time.
+	StateComplete(ctx context.Context, upTo time.Time) error
+}
+
 // Bounded is implemented by a Destination that bounds the files of one write.
 type Bounded interface {
 	// MaxBytes is the size of the files of one write. A batch that exceeds it by itself is written alone.
@@ -96,6 +107,9 @@ type Addition struct {
 	Batches []checkpoint.Batch
 	// Keep are ids of earlier batches that stay in the ledger. The new ledger is Keep and the ids of Batches.
 	Keep []string
+	// CompleteUpTo is the arrival time up to which the table is complete with the batches; zero if that is not known. It is
+	// for readers of the table, and need not be kept.
+	CompleteUpTo time.Time
 	// Progress is to be called whenever a write that takes long has got on. A write that does not get on for some minutes is
 	// ended. May be nil.
 	Progress func()

@@ -22,6 +22,8 @@ type Metrics struct {
 	Refused     prometheus.Gauge
 	Snapshots   prometheus.Gauge
 	Metadata    prometheus.Gauge
+	// Complete is that of the table.
+	Complete prometheus.Gauge
 }
 
 // Results of a write to the table.
@@ -64,7 +66,9 @@ func newMetrics(reg prometheus.Registerer, age func() float64) *Metrics {
 			"Commits that the table no longer has, as after a standby without them was promoted, or a backup restored."),
 		Refused:   gauge("consumer_load_refused_columns", "Members of records that got no column of the table since this loader started; their values stay in _extra."),
 		Snapshots: gauge("consumer_load_snapshots", "Snapshots of the table."),
-		Metadata:  gauge("consumer_load_metadata_bytes", "Size of the file that describes the table, which each commit writes anew."),
+		Complete: gauge("consumer_load_complete_timestamp_seconds",
+			"Unix time before which no more records can arrive that are not in the table, as this loader knows it; 0 if it is not elected or that is not known."),
+		Metadata: gauge("consumer_load_metadata_bytes", "Size of the file that describes the table, which each commit writes anew."),
 	}
 	for _, r := range Reasons {
 		m.Stuck.WithLabelValues(string(r))

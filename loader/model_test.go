@@ -57,7 +57,7 @@ func TestModel_LoadsEveryBatchExactlyOnce(t *testing.T) {
 	t.Logf("0 of %d runs break a promise: %v", *modelRuns, total)
 	for _, name := range []string{"crash", "lost request", "lost answer", "late request", "repeated request", "conflict", "append refused late",
 		"append applied, unanswered", "foreign append", "compaction", "expiry", "mark refused", "batch of both tables", "several batches appended",
-		"batch forgotten", "id pruned", "promotion", "commit lost", "batch held back"} {
+		"batch forgotten", "id pruned", "promotion", "commit lost", "batch held back", "table complete"} {
 		if total[name] == 0 {
 			t.Errorf("the runs had no %s: they prove little", name)
 		}
@@ -81,6 +81,7 @@ func TestModel_NeedsEveryPart(t *testing.T) {
 		"marks before standbys have it":     {unheld: true},
 		"marks by what was read once":       {heldByState: true},
 		"states that are only counted":      {countedStates: true},
+		"the outbox before the statement":   {lateClaim: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for i := range uint64(20_000) {
@@ -115,6 +116,7 @@ type rules struct {
 
 	unheld        bool // a batch is marked as soon as the database's ledger names it
 	heldByState   bool // whether standbys have a batch is concluded from the ledger as it was read, however long ago
+	lateClaim     bool // the statement is read after the outbox
 	countedStates bool // a promoted standby may get to a state of the same name as one that was lost
 }
 
@@ -137,20 +139,23 @@ type events map[string]int
 
 // world is one run. Everything in it happens in one goroutine at a time, in an order that the seed decides.
 type world struct {
-	rng      *rand.Rand
-	rules    rules
-	tables   []*modelTable
-	outbox   map[string]checkpoint.Batch // the store
-	past     []map[string]checkpoint.Batch
-	inflight []*message
-	actors   []*actor
-	starts   int
-	states   int // of tables so far
-	step     int
-	calm     bool
-	broken   *violation
-	events   events
-	log      func(format string, args ...any)
+	rng    *rand.Rand
+	rules  rules
+	tables []*modelTable
+	outbox map[string]checkpoint.Batch // the store
+	// published are the batches in the order in which they were published: the bucket is complete up to second n when the first
+	// n are.
+	published []string
+	past      []map[string]checkpoint.Batch
+	inflight  []*message
+	actors    []*actor
+	starts    int
+	stateIDs  int // of tables so far
+	step      int
+	calm      bool
+	broken    *violation
+	events    events
+	log       func(format string, args ...any)
 }
 
 // modelTable is a table whose snapshots are appends.
@@ -209,7 +214,7 @@ func (w *world) play() error {
 		if w.broken != nil {
 			return w.broken
 		}
-		if len(w.outbox) == 0 && len(w.inflight) == 0 && w.published() {
+		if len(w.outbox) == 0 && len(w.inflight) == 0 && w.allPublished() {
 			return w.check()
 		}
 		w.next()
@@ -217,8 +222,8 @@ func (w *world) play() error {
 	return fmt.Errorf("not finished after %d steps without faults: outbox %v", calmSteps, slices.Sorted(maps.Keys(w.outbox)))
 }
 
-// published says whether all workers are done.
-func (w *world) published() bool {
+// allPublished says whether all workers are done.
+func (w *world) allPublished() bool {
 	return !slices.ContainsFunc(w.actors, func(a *actor) bool { return a.table == nil && !a.ended })
 }
 
@@ -346,10 +351,10 @@ func (t *modelTable) keep(step int) {
 }
 
 func (w *world) commit(t *modelTable, batches []string) {
-	w.states++
+	w.stateIDs++
 	t.head++
 	if !w.rules.countedStates {
-		t.head = w.states
+		t.head = w.stateIDs
 	}
 	t.snapshots = append(t.snapshots, modelSnapshot{t.head, batches})
 }
@@ -466,6 +471,7 @@ func (w *world) startLoader(t *modelTable) *actor {
 		for {
 			a.pause()
 			_ = l.round(context.Background()) // the next round begins with a look
+			w.states(t, l.Status().CompleteUpTo)
 		}
 	})
 }
@@ -508,6 +514,7 @@ func (w *world) markPublished(id string) error {
 		b = checkpoint.Batch{ID: id, Tables: tablesOf(n), Files: modelFiles(id)}
 	}
 	if b.PublishedAt.IsZero() {
+		w.published = append(w.published, id)
 		b.PublishedAt = time.Unix(int64(w.step), 0)
 	}
 	w.outbox[id] = b
@@ -555,10 +562,41 @@ func (a *actor) Outbox(context.Context) ([]checkpoint.Batch, []checkpoint.Unknow
 		}
 		return maps.Clone(w.outbox), nil
 	})
-	if a.w.rules.outboxFirst {
+	if a.w.rules.outboxFirst || a.w.rules.lateClaim {
 		batches = a.seen
 	}
 	return slices.SortedFunc(maps.Values(batches), func(x, y checkpoint.Batch) int { return cmp.Compare(x.ID, y.ID) }), nil, err
+}
+
+// Complete implements Store.
+func (a *actor) Complete(context.Context) (checkpoint.Complete, error) {
+	if a.w.rules.lateClaim {
+		seen, err := call(a, "Outbox", func(bool) (map[string]checkpoint.Batch, error) { return maps.Clone(a.w.outbox), nil })
+		if err != nil {
+			return checkpoint.Complete{}, err
+		}
+		a.seen = seen
+	}
+	return call(a, "Complete", func(bool) (c checkpoint.Complete, err error) {
+		if n := len(a.w.published); n > 0 {
+			c.UpTo = time.Unix(int64(n), 0)
+		}
+		return c, nil
+	})
+}
+
+// states checks a statement that a table is complete.
+func (w *world) states(t *modelTable, upTo time.Time) {
+	if upTo.IsZero() {
+		return
+	}
+	w.events["table complete"]++
+	for _, id := range w.published[:upTo.Unix()] {
+		n, _ := strconv.Atoi(id[len("batch"):])
+		if slices.Contains(tablesOf(n), t.name) && !t.everNamed[id] {
+			w.violate("table %s is said to be complete up to %d, and has never had %s", t.name, upTo.Unix(), id)
+		}
+	}
 }
 
 // MarkPublished implements Store. Loaders do not call it.
@@ -767,6 +805,7 @@ func (a *actor) apply(add Addition) {
 		}
 	}
 	t.ledger = append(ledger, ids...)
+	a.w.states(t, add.CompleteUpTo)
 	a.w.commit(t, ids)
 	a.w.log("%d: table %s has snapshot %d with %v and ledger %v", a.w.step, t.name, t.head, ids, t.ledger)
 }

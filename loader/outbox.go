@@ -13,6 +13,8 @@ import (
 type Store interface {
 	checkpoint.Tables
 	checkpoint.Batches
+	// Complete reads up to when the data is complete in the bucket, with strong consistency.
+	Complete(ctx context.Context) (checkpoint.Complete, error)
 	// Forget removes a batch from the outbox. It is not an error if there is none.
 	Forget(ctx context.Context, id string) error
 }
@@ -35,6 +37,8 @@ type outbox struct {
 	// keep are the ids in the ledger that must stay in it: their batches are in the outbox and were not marked when it was
 	// read, or may be, since this release does not know their kind.
 	keep []string
+	// unknown is the number of batches of kinds that this release does not know. They may be for the table.
+	unknown int
 }
 
 func sortOut(name string, ledger []string, batches []checkpoint.Batch, unknown []checkpoint.UnknownBatch) outbox {
@@ -42,7 +46,7 @@ func sortOut(name string, ledger []string, batches []checkpoint.Batch, unknown [
 	for _, id := range ledger {
 		inLedger[id] = true
 	}
-	var o outbox
+	o := outbox{unknown: len(unknown)}
 	for _, b := range batches {
 		if !slices.Contains(b.Tables, name) {
 			continue

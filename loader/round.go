@@ -42,10 +42,20 @@ func (l *Loader) watched(ctx context.Context, still time.Duration, f func(ctx co
 	})
 }
 
-// view is the table as it was read, and then the outbox.
+// view is the table as it was read, then up to when the bucket is complete, and then the outbox.
 type view struct {
-	state  State
-	outbox outbox
+	state    State
+	complete time.Time // zero if that is not known
+	outbox   outbox
+}
+
+// completeWith returns up to when the table is complete once it has a number of the batches that wait; zero if that is not known. All
+// batches that the statement covers were in the outbox afterwards, or in the table.
+func (v *view) completeWith(written int) time.Time {
+	if written < len(v.outbox.waiting) || v.outbox.unknown > 0 {
+		return time.Time{}
+	}
+	return v.complete
 }
 
 // round loads what waits: one write, or as many as the bounds on a write require. It ends after the first error; the next
@@ -84,6 +94,9 @@ func (l *Loader) look(ctx context.Context) (v view, err error) {
 	if err := l.define(ctx, term, previous, v.state.Definition()); err != nil {
 		return view{}, err
 	}
+	if v.complete, err = l.completeUpTo(ctx); err != nil {
+		return view{}, err
+	}
 	type read struct {
 		batches []checkpoint.Batch
 		unknown []checkpoint.UnknownBatch
@@ -98,7 +111,18 @@ func (l *Loader) look(ctx context.Context) (v view, err error) {
 	l.counted(v.state)
 	v.outbox = sortOut(l.name, v.state.Ledger(), r.batches, r.unknown)
 	l.looked(v)
+	l.complete(v.completeWith(0))
 	return v, nil
+}
+
+// completeUpTo reads up to when the bucket is complete. Read after the outbox, it could cover a batch that was published in between,
+// which the table does not have.
+func (l *Loader) completeUpTo(ctx context.Context) (time.Time, error) {
+	c, err := bounded(ctx, storeBound, l.store.Complete)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read up to when the bucket is complete: %w", err)
+	}
+	return c.UpTo, nil
 }
 
 // define checks that the table is the one that it was, and writes its definition for the workers.
@@ -204,12 +228,13 @@ func (l *Loader) write(ctx context.Context, v view) (again, more bool, err error
 		return changed, true, err
 	}
 	if len(a.batches) == 0 {
-		return false, false, nil
+		return false, false, l.state(ctx, v)
 	}
 	l.sent = totalsOf(a.batches)
 	began := time.Now()
+	complete := v.completeWith(len(a.batches))
 	err = l.watched(ctx, tableBound, func(ctx context.Context, progress func()) error {
-		return v.state.Append(ctx, Addition{Batches: a.batches, Keep: v.outbox.keep, Progress: progress})
+		return v.state.Append(ctx, Addition{Batches: a.batches, Keep: v.outbox.keep, CompleteUpTo: complete, Progress: progress})
 	})
 	l.wrote(a, time.Since(began), err)
 	if p, ok := errors.AsType[*Problem](err); ok && p.Batch != "" {
@@ -219,7 +244,25 @@ func (l *Loader) write(ctx context.Context, v view) (again, more bool, err error
 	if err != nil {
 		return false, false, fmt.Errorf("append %d batches to table %s: %w", len(a.batches), l.name, err)
 	}
+	l.complete(complete)
 	return true, a.cut, nil
+}
+
+// stateEvery is the time between two writes that only show up to when the table is complete: each writes its metadata anew.
+const stateEvery = 5 * time.Minute
+
+// state has the table show up to when it is complete, if no write has done so for a while because no data came.
+func (l *Loader) state(ctx context.Context, v view) error {
+	to, ok := v.state.(Stater)
+	complete := v.completeWith(0)
+	if !ok || complete.Sub(to.CompleteUpTo()) < stateEvery || time.Since(l.stated) < stateEvery {
+		return nil
+	}
+	l.stated = time.Now()
+	if err := boundedCall(ctx, tableBound, func(ctx context.Context) error { return to.StateComplete(ctx, complete) }); err != nil {
+		return fmt.Errorf("state up to when table %s is complete: %w", l.name, err)
+	}
+	return nil
 }
 
 // setApart notes a batch whose files cannot be written. In the next rounds it is written alone, after the others.

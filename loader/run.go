@@ -54,6 +54,7 @@ type Loader struct {
 	refused     columns
 	evolveAfter time.Time
 	cared       time.Time
+	stated      time.Time         // when the table was last to show up to when it is complete, apart from data
 	sent        map[string]totals // batches of the last write, until the ledger is read
 	unwritten   map[string]bool   // batches because of which writes of this round have failed
 

@@ -24,13 +24,15 @@ type Status struct {
 
 	// The rest is of the last time that this loader was elected.
 
-	LastLook   time.Time      `json:"last_look,omitzero"`
-	LastCommit time.Time      `json:"last_commit,omitzero"`
-	Waiting    int            `json:"waiting"`
-	Oldest     time.Time      `json:"oldest,omitzero"` // when the oldest batch that waits was published
-	Stuck      []Stuck        `json:"stuck"`
-	Refused    []table.Column `json:"refused"`
-	Loaded     int64          `json:"loaded"` // batches since the start
+	LastLook   time.Time `json:"last_look,omitzero"`
+	LastCommit time.Time `json:"last_commit,omitzero"`
+	// CompleteUpTo is the arrival time up to which the table is complete; zero if that is not known.
+	CompleteUpTo time.Time      `json:"complete_up_to,omitzero"`
+	Waiting      int            `json:"waiting"`
+	Oldest       time.Time      `json:"oldest,omitzero"` // when the oldest batch that waits was published
+	Stuck        []Stuck        `json:"stuck"`
+	Refused      []table.Column `json:"refused"`
+	Loaded       int64          `json:"loaded"` // batches since the start
 	// RefusedRows are rows of those batches that the table did not take.
 	RefusedRows int64 `json:"refused_rows,omitempty"`
 	Size        Size  `json:"size"`
@@ -107,6 +109,7 @@ func (l *Loader) elected(held bool, loader string) {
 	}
 	l.metrics.Elected.Set(0)
 	l.metrics.Waiting.Set(0)
+	l.metrics.Complete.Set(0)
 	l.metrics.Stuck.Reset()
 	for _, r := range Reasons {
 		l.metrics.Stuck.WithLabelValues(string(r))
@@ -126,6 +129,15 @@ func (l *Loader) looked(v view) {
 	l.change(func(s *Status) {
 		s.LastLook, s.Waiting, s.Oldest, s.Size = time.Now(), len(v.outbox.waiting), v.outbox.oldest(), size
 	})
+}
+
+// complete notes up to when the table is complete; the zero time changes nothing.
+func (l *Loader) complete(upTo time.Time) {
+	if upTo.IsZero() {
+		return
+	}
+	l.metrics.Complete.Set(float64(upTo.UnixMilli()) / 1000)
+	l.change(func(s *Status) { s.CompleteUpTo = upTo })
 }
 
 // tried notes which batches are stuck.

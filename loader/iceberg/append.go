@@ -203,13 +203,11 @@ func (s *state) append(ctx context.Context, a loader.Addition) (commit, error) {
 	if err != nil {
 		return commit{}, err
 	}
-	var head *int64
-	retention := icebergtable.SnapshotRef{}
-	for name, ref := range s.table.Metadata().Refs() {
-		if name == icebergtable.MainBranch {
-			head, retention = &ref.SnapshotID, ref
-		}
+	set := iceberg.Properties{ledgerKey(application): ledger}
+	if !a.CompleteUpTo.IsZero() {
+		set[completeKey(application)] = a.CompleteUpTo.UTC().Format(time.RFC3339Nano)
 	}
+	head, retention := s.head()
 	return commit{
 		requirements: []icebergtable.Requirement{icebergtable.AssertRefSnapshotID(icebergtable.MainBranch, head)},
 		updates: []icebergtable.Update{
@@ -217,9 +215,39 @@ func (s *state) append(ctx context.Context, a loader.Addition) (commit, error) {
 			// It replaces the branch's own rules for expiry, too.
 			icebergtable.NewSetSnapshotRefUpdate(icebergtable.MainBranch, snapshot.SnapshotID, icebergtable.BranchRef,
 				value(retention.MaxRefAgeMs), value(retention.MaxSnapshotAgeMs), value(retention.MinSnapshotsToKeep)),
-			icebergtable.NewSetPropertiesUpdate(iceberg.Properties{ledgerKey(application): ledger}),
+			icebergtable.NewSetPropertiesUpdate(set),
 		},
 	}, nil
+}
+
+// head returns the snapshot of main, nil if there is none, and the branch's rules for expiry.
+func (s *state) head() (head *int64, retention icebergtable.SnapshotRef) {
+	for name, ref := range s.table.Metadata().Refs() {
+		if name == icebergtable.MainBranch {
+			head, retention = &ref.SnapshotID, ref
+		}
+	}
+	return head, retention
+}
+
+// CompleteUpTo implements loader.Stater.
+func (s *state) CompleteUpTo() time.Time {
+	t, err := time.Parse(time.RFC3339, s.table.Metadata().Properties()[completeKey(s.destination.Application)])
+	if err != nil {
+		return time.Time{} // it is missing, or somebody else has written it
+	}
+	return t
+}
+
+// StateComplete implements loader.Stater.
+func (s *state) StateComplete(ctx context.Context, upTo time.Time) error {
+	head, _ := s.head()
+	return s.commit(ctx, commit{
+		requirements: []icebergtable.Requirement{icebergtable.AssertRefSnapshotID(icebergtable.MainBranch, head)},
+		updates: []icebergtable.Update{icebergtable.NewSetPropertiesUpdate(iceberg.Properties{
+			completeKey(s.destination.Application): upTo.UTC().Format(time.RFC3339Nano),
+		})},
+	})
 }
 
 func value[T cmp.Ordered](p *T) (v T) {

@@ -17,6 +17,11 @@ const maxLedger = 512 << 10
 // ledgerKey names the property, apart for each application that loads the table.
 func ledgerKey(application string) string { return "aws-streaming-pipeline.ledger." + application }
 
+// completeKey names the property that says up to which arrival time the table is complete, set in the same commit as the data.
+func completeKey(application string) string {
+	return "aws-streaming-pipeline.complete-up-to." + application
+}
+
 // summaryKey names the property of a snapshot that lists the batches that it added, for audits.
 func summaryKey(application string) string { return "aws-streaming-pipeline.batches." + application }
 

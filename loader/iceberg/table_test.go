@@ -67,6 +67,34 @@ func TestTable_DoublesWithoutTheRule(t *testing.T) {
 	}
 }
 
+// The table shows up to when it is complete, with the data and without, and keeps its ledger.
+func TestTable_ShowsUpToWhenItIsComplete(t *testing.T) {
+	s := newSite(t)
+	r := s.table()
+	shows := func(want time.Time) loader.Stater {
+		t.Helper()
+		var state loader.Stater = r.load()
+		if got := state.CompleteUpTo(); !got.Equal(want) {
+			t.Errorf("the table shows %s, want %s", got, want)
+		}
+		return state
+	}
+	first := time.Date(2026, 11, 28, 10, 0, 0, 123e6, time.UTC)
+	before := shows(time.Time{})
+	must(t, r.load().Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{r.batch("one", 1)}, CompleteUpTo: first}))
+	state := shows(first)
+	if err := before.StateComplete(t.Context(), first.Add(time.Hour)); !errors.Is(err, loader.ErrConflict) {
+		t.Errorf("a statement on the state before: %v, want a conflict", err)
+	}
+	must(t, state.StateComplete(t.Context(), first.Add(time.Hour)))
+	shows(first.Add(time.Hour))
+	must(t, r.load().Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{r.batch("two", 1)}, Keep: []string{"one"}}))
+	shows(first.Add(time.Hour))
+	if ids := r.load().Ledger(); !slices.Equal(ids, []string{"one", "two"}) {
+		t.Errorf("the ledger names %v", ids)
+	}
+}
+
 func TestTable_TellsErrorsApart(t *testing.T) {
 	s := newSite(t)
 	r := s.table()

@@ -147,11 +147,13 @@ func TestWaiter_GivesUpAfterTheTimeout(t *testing.T) {
 		waits(t, func(c *waiting) { // what is complete at the last moment counts
 			c.store.c.UpTo = waitedFor.Add(-1)
 			c.start(c.Context(), "", timeout)
-			if timeout > 0 {
-				c.after(timeout-time.Second, false)
+			if timeout == 0 {
+				c.after(0, true)
+				return
 			}
+			c.after(timeout-time.Second, false)
 			c.store.change(func() { c.store.c.UpTo = waitedFor })
-			if w := c.after(time.Second, true); w.Complete != (timeout > 0) {
+			if w := c.after(time.Second, true); !w.Complete {
 				t.Errorf("timeout %v: found %+v", timeout, w)
 			}
 		})
