@@ -101,6 +101,7 @@ type Daemon struct {
 	budget   *budget.Budget
 	sink     Sink
 	store    Store
+	stream   *shardmap.Lister
 
 	keeper   *lease.Keeper
 	pipeline *batch.Pipeline
@@ -220,10 +221,12 @@ func (d *Daemon) wirePipeline(svc Services) error {
 
 func (d *Daemon) wireKeeper(svc Services) error {
 	var err error
+	d.stream = shardmap.NewLister(svc.Kinesis, d.cfg.StreamID())
 	d.keeper, err = lease.New(lease.Config{
 		Worker: d.worker, Address: d.cfg.HTTPAddress, Version: d.version, Application: d.cfg.Application,
 		Initial: d.cfg.StartPosition.Position(), Failover: d.cfg.Failover, MaxLeases: d.cfg.MaxLeases, Grace: d.cfg.ShutdownGrace,
-	}, svc.Store, shardmap.NewLister(svc.Kinesis, d.cfg.StreamID()), svc.Log, d.metrics)
+		Stop: d.cfg.StopPosition.Time,
+	}, svc.Store, d.stream, svc.Log, d.metrics)
 	if err != nil {
 		return err
 	}
@@ -273,6 +276,7 @@ func (d *Daemon) wireEngine(svc Services) error {
 			Stream: d.cfg.StreamID(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: streams.ConsumerID(d.cfg.FanOutConsumer), Budget: d.budget, Trouble: d.trouble.kinesis,
 			Decoder: func(shard string) (source.Decoder, error) { return d.decoder(decoder, shard) },
 			Closed:  d.keeper.Closed,
+			Until:   d.cfg.StopPosition.Time,
 		}, svc.Kinesis, d.log, d.metrics),
 	}
 	d.engine = kcl.New(kcl.Config{Application: d.cfg.Application, Stream: d.cfg.Stream, Worker: d.worker, Logger: d.log, Panicked: d.panicked}, d.shards)
@@ -313,6 +317,9 @@ func (d *Daemon) Store() Store { return d.store }
 // Run delivers records until ctx ends. Then it stops reading, commits and publishes what was read, releases its leases, and
 // returns nil if it did all of this within the grace period. Records that are not committed by then are read again by the
 // next owners of the leases.
+//
+// With STOP_POSITION it ends by itself when everything before that is delivered, by whichever worker, and returns nil.
+// If ctx ends earlier, it returns ErrInterrupted.
 func (d *Daemon) Run(ctx context.Context) error {
 	stop, err := d.serve()
 	if err != nil {
@@ -320,6 +327,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	defer stop()
 	defer d.watchBucket(ctx)()
+	if err := d.checkRange(ctx); err != nil {
+		return err
+	}
 	err = Patiently(ctx, d.log, "bind the table to the stream", func() error {
 		_, err := d.keeper.Bind(ctx)
 		return err
@@ -329,7 +339,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.table != nil && !d.table.await(ctx) {
 		d.log.Info("consumer stopped, nothing was read")
-		return nil
+		return d.outcome()
 	}
 	d.log.Info("consumer started", logkey.Stream, d.cfg.Stream, logkey.Bucket, d.cfg.Bucket, logkey.Application, d.cfg.Application)
 
@@ -371,10 +381,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 	pipeline.Wait()
 	rest.Wait()
 	err = errors.Join(keeperErr, engineErr, publishedErr)
-	if err == nil {
-		d.log.Info("consumer stopped, everything read is committed")
+	if err != nil {
+		return err
 	}
-	return err
+	d.log.Info("consumer stopped, everything read is committed")
+	return d.outcome()
 }
 
 // StopsWithin returns the longest time that Run takes after its context has ended, even if no service responds: the grace

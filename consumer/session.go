@@ -26,6 +26,9 @@ import (
 // errDrained ends a session whose shard is handed over: everything read is committed.
 var errDrained = errors.New("everything read is committed, the shard is handed over")
 
+// errPassed ends a session whose shard has passed STOP_POSITION: everything before it is committed.
+var errPassed = errors.New("everything before the stop position is committed")
+
 // shards drives the engine: it opens a session for each shard whose lease is held.
 type shards struct {
 	log      *slog.Logger
@@ -36,6 +39,7 @@ type shards struct {
 	stage    transform.Stage // nil without a transform
 	budget   *budget.Budget
 
+	gaps   atomic.Int64 // times that records may have been lost to the retention time
 	ticked atomic.Int64 // when the engine last called Shards, in Unix nanoseconds; 0 before the first call
 
 	mu   sync.Mutex
@@ -110,9 +114,10 @@ type session struct {
 	reader *source.Reader
 	cursor *batch.Cursor
 
-	fetch source.Fetch // result of Next
-	ended bool         // the shard's end was read and appended
-	since time.Time    // arrival of the last record committed before the session; zero once a record was read
+	fetch  source.Fetch // result of Next
+	ended  bool         // the shard's end was read and appended
+	passed bool         // everything before the stop position was read and appended
+	since  time.Time    // arrival of the last record committed before the session; zero once a record was read
 
 	mu     sync.Mutex
 	behind time.Duration
@@ -128,6 +133,9 @@ func (s *session) Next(ctx context.Context) error {
 	}
 	if s.ended {
 		return s.finish(ctx, kcl.ErrShardEnd)
+	}
+	if s.passed {
+		return s.pass(ctx)
 	}
 	ctx, cancel := within(ctx, s.hold.Context())
 	defer cancel()
@@ -151,6 +159,7 @@ func (s *session) checkRetention() {
 	}
 	retention := s.shards.keeper.Snapshot().Stream.Retention
 	if gap := first.Sub(s.since); retention > 0 && gap > retention {
+		s.shards.gaps.Add(1)
 		s.shards.metrics.RetentionGaps.Inc()
 		s.shards.log.Error("records may have been lost to the retention time", logkey.Shard, s.hold.Lease().Shard,
 			"last_committed_arrival", s.since, "first_arrival_read", first, "retention", retention.String())
@@ -167,6 +176,18 @@ func (s *session) finish(ctx context.Context, done error) error {
 	// The commit of a shard's end ends the hold, and with it the context.
 	if err == nil || s.cursor.Drained() {
 		return done
+	}
+	return err
+}
+
+// pass waits until everything appended is committed, and notes that the shard has passed the stop position.
+func (s *session) pass(ctx context.Context) error {
+	err := s.finish(ctx, errPassed)
+	if !errors.Is(err, errPassed) {
+		return err
+	}
+	if stopErr := s.hold.Stop(ctx); stopErr != nil {
+		return stopErr
 	}
 	return err
 }
@@ -198,7 +219,7 @@ func (s *session) Process(ctx context.Context) error {
 		s.hold.Restart(err.Error())
 		return fmt.Errorf("append records: %w", err)
 	}
-	s.ended = s.fetch.End
+	s.ended, s.passed = s.fetch.End, s.fetch.Stop
 	return nil
 }
 

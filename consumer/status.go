@@ -36,6 +36,7 @@ type Status struct {
 	Stream           string         `json:"stream"`
 	Bucket           string         `json:"bucket"`
 	Table            *TableStatus   `json:"table,omitempty"` // nil without an Iceberg table
+	Stop             *StopStatus    `json:"stop,omitempty"`  // nil without STOP_POSITION
 	Worker           string         `json:"worker"`
 	Version          string         `json:"version"`
 	Started          time.Time      `json:"started"`
@@ -103,6 +104,7 @@ func (d *Daemon) Status() Status {
 		s.Complete = CompleteStatus{UpTo: c.UpTo, At: c.At, Shards: c.Shards}
 	}
 	s.Complete.Announced = d.announce.shown()
+	s.Stop = d.stopStatus()
 	if d.table != nil {
 		s.Table = d.table.status()
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/command"
 )
 
 func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
@@ -26,8 +27,16 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, daemon.Close()) }()
-	return daemon.Run(ctx)
+	err = daemon.Run(ctx)
+	if errors.Is(err, consumer.ErrIncomplete) {
+		return &command.ExitError{Code: exitIncomplete, Err: err}
+	}
+	return err
 }
+
+// exitIncomplete is the exit code of a run with STOP_POSITION that has come to its end without all records: another
+// start would not deliver them. Every other failure has exit code 1.
+const exitIncomplete = 3
 
 // settings lists the environment variables by subject.
 func settings(_ context.Context, args []string, out io.Writer) error {

@@ -125,7 +125,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		LeasesTotal: f.gauge("consumer_leases", "Shards in the lease table that are not at their end."),
 		LeasesTaken: f.counter("consumer_leases_taken_total", "Leases taken by this worker."),
 		LeasesEnded: f.counterVec("consumer_leases_ended_total",
-			"Leases that this worker no longer holds, by reason: shard_end, handover, shutdown, lost, restart.", "reason"),
+			"Leases that this worker no longer holds, by reason: shard_end, stopped, handover, shutdown, lost, restart.", "reason"),
 		Workers: f.gauge("consumer_workers", "Workers with an advancing heartbeat, including this one."),
 		LeasesFree: f.gauge("consumer_leases_free",
 			"Leases ready to be worked on that no live worker held at the last scan."),
