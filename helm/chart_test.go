@@ -175,6 +175,7 @@ func TestChart_HoldsToTheSchemasOfThreeReleasesOfKubernetes(t *testing.T) {
 		nil,
 		everything,
 		append(slices.Clone(everything), "autoscaling.type=keda", "autoscaling.keda.serverAddress=http://prometheus:9090", "monitor.kind=ServiceMonitor", "topologySpread=require"),
+		append(slices.Clone(everything), "settings.stopPosition=2026-11-24T11:00:00Z"),
 	} {
 		text, err := template(t, sets...)
 		if err != nil {
@@ -190,7 +191,7 @@ func TestChart_HoldsToTheSchemasOfThreeReleasesOfKubernetes(t *testing.T) {
 			}
 		}
 	}
-	for _, field := range []string{"maxSurge", "unhealthyPodEvictionPolicy", "backoffLimit", "stabilizationWindowSeconds", "podMetricsEndpoints", "maxReplicaCount", "publishNotReadyAddresses"} {
+	for _, field := range []string{"maxSurge", "unhealthyPodEvictionPolicy", "backoffLimit", "stabilizationWindowSeconds", "podMetricsEndpoints", "maxReplicaCount", "publishNotReadyAddresses", "podFailurePolicy"} {
 		broken := bytes.ReplaceAll(all, []byte(field), []byte(field+"X"))
 		if bytes.Equal(broken, all) {
 			t.Errorf("%s is nowhere rendered", field)
@@ -780,6 +781,72 @@ func TestSelectors_FindTheDaemonAlone(t *testing.T) {
 	if policy := at(t, all["NetworkPolicy"], "spec", "podSelector", "matchLabels"); !matches(policy, labels(all["Deployment"])) || !matches(policy, labels(all["Job"])) {
 		t.Errorf("the network policy selects by %v", policy)
 	}
+}
+
+// STOP_POSITION makes the daemon a Job: a Deployment would start it again and again. Its pods are a work queue, so that all
+// of them end with success, or none.
+func TestReplay_IsAJobByOneValue(t *testing.T) {
+	const stop = "settings.stopPosition=2026-11-24T11:00:00Z"
+	all := render(t, stop, "replicas=3", "autoscaling.enabled=true", "autoscaling.shards=8", "monitor.enabled=true")
+	for _, kind := range []string{"Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget", "Pod"} {
+		if all[kind] != nil {
+			t.Errorf("there is a %s: %v", kind, at(t, all[kind], "metadata", "name"))
+		}
+	}
+	job, deployment := all["Job"], render(t, "replicas=3")["Deployment"]
+	if at(t, job, "spec", "parallelism") != 3 || at(t, job, "spec", "completions") != nil || podSpec(t, job)["restartPolicy"] != "Never" {
+		t.Errorf("the Job is %v", at(t, job, "spec"))
+	}
+	if rule := at(t, job, "spec", "podFailurePolicy", "rules", 0).(node); rule["action"] != "FailJob" || at(t, rule, "onExitCodes", "values", 0) != 3 {
+		t.Errorf("records that are lost do not fail the Job: %v", rule)
+	}
+	ours, theirs := container(t, job), container(t, deployment)
+	if got := environment(ours)["STOP_POSITION"]; got != "2026-11-24T11:00:00Z" || environment(theirs)["STOP_POSITION"] != "" {
+		t.Errorf("STOP_POSITION is %q", got)
+	}
+	delete(ours, "env")
+	delete(theirs, "env")
+	if !reflect.DeepEqual(ours, theirs) {
+		t.Errorf("the container is\n%v, that of the Deployment\n%v", ours, theirs)
+	}
+	if service := at(t, all["Service"], "spec", "selector"); component(t, service) != component(t, at(t, job, "spec", "template", "metadata", "labels")) {
+		t.Errorf("the service does not select the Job's pods, but %v", service)
+	}
+
+	name := func(sets ...string) any { return at(t, render(t, append(sets, stop)...)["Job"], "metadata", "name") }
+	first := name()
+	for _, change := range []string{"settings.startPosition=2026-11-24T10:00:00Z", "settings.prefix=again/", "image.tag=v2", "resources.requests.cpu=500m"} {
+		if name(change) == first {
+			t.Errorf("%s changes a Job that is there", change)
+		}
+	}
+}
+
+// The last batches of a replay are loaded after its daemons have ended, so the loader is not in their pods.
+func TestReplay_HasItsLoaderApart(t *testing.T) {
+	table := []string{"table.uri=s3://lake/trips", "settings.format=parquet"}
+	all := render(t, append(table, "settings.stopPosition=2026-11-24T11:00:00Z")...)
+	if n := len(containers(t, all["Job"])); n != 1 {
+		t.Errorf("the Job has %d containers, and ends with the last", n)
+	}
+	loader := container(t, all["Deployment"])
+	want := containers(t, render(t, table...)["Deployment"])[1]
+	delete(loader, "env")
+	delete(want, "env")
+	if !reflect.DeepEqual(loader, want) {
+		t.Errorf("the loader is\n%v, want\n%v", loader, want)
+	}
+	selector := at(t, all["Deployment"], "spec", "selector", "matchLabels")
+	for kind, want := range map[string]string{"Deployment": "loader", "Job": "daemon"} {
+		if got := component(t, at(t, all[kind], "spec", "template", "metadata", "labels")); got != want || component(t, selector) != "loader" {
+			t.Errorf("the pods of the %s are a %v, and the loader's Deployment selects %v", kind, got, selector)
+		}
+	}
+}
+
+func component(t *testing.T, labels any) any {
+	t.Helper()
+	return at(t, labels, "app.kubernetes.io/component")
 }
 
 // A Job is immutable, so its name depends on what it sends. A failed Job must not send again.

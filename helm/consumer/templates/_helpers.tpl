@@ -282,3 +282,38 @@ sum(rate(consumer_read_bytes_total{{ include "consumer.series" . }}[15m]))
 {{- define "consumer.lagQuery" -}}
 max(consumer_shard_behind_latest_seconds{{ include "consumer.series" . }} + (time() - consumer_shard_read_timestamp_seconds{{ include "consumer.series" . }}))
 {{- end }}
+
+{{/* The container of the loader. */}}
+{{- define "consumer.loader" -}}
+# Loads what the daemons of all pods have delivered. Any number may run: one of them works, and the others take over if it stops.
+- name: loader
+  image: {{ include "consumer.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  securityContext: {{ toYaml .Values.securityContext | nindent 4 }}
+  command: [/usr/local/bin/loader]
+  env: {{ include "consumer.env" . | nindent 4 }}
+    {{- include "consumer.loaderSecrets" . | nindent 4 }}
+  {{- with .Values.extraEnvFrom }}
+  envFrom: {{ toYaml . | nindent 4 }}
+  {{- end }}
+  ports:
+    - {name: loader, containerPort: {{ include "consumer.loaderPort" . }}, protocol: TCP}
+  startupProbe:
+    httpGet: {path: /healthz, port: loader}
+    periodSeconds: 2
+    failureThreshold: 150
+    timeoutSeconds: 2
+  livenessProbe:
+    httpGet: {path: /healthz, port: loader}
+    periodSeconds: 20
+    failureThreshold: 3
+    timeoutSeconds: 5
+  # There is no readiness probe: a catalog or database that is out must not make the daemon's pod unready, nor stop its rollout.
+  resources: {{ toYaml .Values.table.resources | nindent 4 }}
+  volumeMounts:
+    - {name: tmp, mountPath: /tmp}
+    {{- if include "consumer.postgresFiles" . }}
+    - {name: postgres, mountPath: /etc/postgres, readOnly: true}
+    {{- end }}
+    {{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 4 }}{{ end }}
+{{- end }}
