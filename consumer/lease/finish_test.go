@@ -169,6 +169,27 @@ func TestFinish_StoppedParentsStandForTheirChildren(t *testing.T) {
 	})
 }
 
+// A stream that is split and merged again and again has as many ways from a shard to its ancestors as there are numbers.
+func TestFinish_LooksAtEachAncestorOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		defer f.end()
+		whole := 0
+		for n := range 60 {
+			f.stream.reshard([]int{whole}, 3*n+1, 3*n+2)
+			f.stream.reshard([]int{3*n + 1, 3*n + 2}, 3*n+3)
+			whole = 3*n + 3
+		}
+		a := f.prepare("a", stopping)
+		a.deliver = func(h *lease.Hold) { _ = h.Stop(context.Background()) }
+		f.run(a)
+		time.Sleep(time.Minute)
+		if !a.isFinished(t) {
+			t.Error("not finished")
+		}
+	})
+}
+
 // The end of a run must not hang on a shard that cannot be read any more, and says that it was lost.
 func TestFinish_CountsShardsThatLeftTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -12,11 +12,12 @@ import (
 type gate struct {
 	rows   map[string]checkpoint.Lease
 	shards *shardmap.Map
-	stop   time.Time // zero: none
+	stop   time.Time       // zero: none
+	known  map[string]bool // answers of stopped by shard: merged shards share their ancestors
 }
 
 func newGate(rows []checkpoint.Lease, shards *shardmap.Map, stop time.Time) gate {
-	g := gate{rows: make(map[string]checkpoint.Lease, len(rows)), shards: shards, stop: stop}
+	g := gate{rows: make(map[string]checkpoint.Lease, len(rows)), shards: shards, stop: stop, known: make(map[string]bool)}
 	for _, row := range rows {
 		g.rows[row.Shard] = row
 	}
@@ -45,13 +46,16 @@ func (g gate) stopped(row checkpoint.Lease) bool {
 	if g.stop.IsZero() {
 		return false
 	}
-	if row.Checkpoint != checkpoint.ShardEnd && row.Passed(g.stop) {
-		return true
+	stopped, known := g.known[row.Shard]
+	if !known {
+		stopped = row.Checkpoint != checkpoint.ShardEnd && row.Passed(g.stop) ||
+			slices.ContainsFunc(g.parents(row), func(parent string) bool {
+				p, ok := g.rows[parent]
+				return ok && g.stopped(p)
+			})
+		g.known[row.Shard] = stopped
 	}
-	return slices.ContainsFunc(g.parents(row), func(parent string) bool {
-		p, known := g.rows[parent]
-		return known && g.stopped(p)
-	})
+	return stopped
 }
 
 // parents are those in the row, or in the listing for rows that were not written by this program.
