@@ -88,8 +88,8 @@ func (c *Config) checkRetention(about shardmap.Stream) error {
 // checkpoints, wherever those are.
 func (c *Config) checkBeginning(initial string) error {
 	if want := c.StartPosition.Position(); want != lease.Latest && string(want) != initial {
-		return fmt.Errorf("START_POSITION is %s, but application %s began at %s and goes on from its checkpoints: want the same, or an APPLICATION_NAME of its own for this run",
-			want, c.Application, initial)
+		return fmt.Errorf("START_POSITION: application %s began at %s and goes on from its checkpoints, not at %s: want the same, or an APPLICATION_NAME of its own for this run",
+			c.Application, initial, want)
 	}
 	return nil
 }
