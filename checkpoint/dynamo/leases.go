@@ -107,9 +107,9 @@ func (s *Store) Release(ctx context.Context, l checkpoint.Lease) error {
 func (s *Store) Stop(ctx context.Context, l checkpoint.Lease, until time.Time) (checkpoint.Lease, error) {
 	var e expression
 	e.owned(l.Owner, l.Counter)
-	e.equal(attrCheckpoint, str(string(l.Checkpoint)))
 	e.set(attrStopUntil, instant(until))
 	e.set(attrStopAfter, str(string(l.Checkpoint)))
+	e.equal(attrCheckpoint, str(string(l.Checkpoint)))
 	return s.updateLease(ctx, "stop", l, e, func(checkpoint.Lease) bool { return false })
 }
 
