@@ -38,11 +38,12 @@ func TestConsumer_ReplaysAnHourIntoAnotherPrefix(t *testing.T) {
 	s.stream.Close()
 	s.stream = stream // which the surroundings close
 	s.kinesis = kinesis.New(s.kinesis.Options(), func(o *kinesis.Options) { o.BaseEndpoint = aws.String(stream.URL()) })
-	ago.Store(int64(5 * time.Hour))
+	ago.Store(int64(7 * time.Hour)) // before all that follows
 	if err := stream.CreateStream(streamName, 3); err != nil {
 		t.Fatal(err)
 	}
-	hour := func(n int) time.Time { return time.Now().UTC().Truncate(time.Hour).Add(time.Duration(n-5) * time.Hour) }
+	first := time.Now().UTC().Truncate(time.Hour).Add(-5 * time.Hour)
+	hour := func(n int) time.Time { return first.Add(time.Duration(n) * time.Hour) }
 	for n := range 4 {
 		ago.Store(int64(time.Since(hour(n).Add(30 * time.Minute))))
 		for i := range 50 {
