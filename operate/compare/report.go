@@ -168,13 +168,17 @@ func newExample(h Hash, c count, s side) Example {
 	return e
 }
 
-// keep keeps the examples that come first by their first positions, so the report does not depend on the order of hashes.
+// keep keeps the examples that come first by their first positions, so the report does not depend on the order of hashes. It may keep more
+// of them until first is called.
 func (f *Finding) keep(e Example, most int) {
-	at, _ := slices.BinarySearchFunc(f.Examples, e, func(a, b Example) int { return cmp.Compare(a.Positions[0].place, b.Positions[0].place) })
-	if at >= most {
-		return
+	if f.Examples = append(f.Examples, e); len(f.Examples) >= 2*most+100 {
+		f.first(most)
 	}
-	f.Examples = slices.Insert(f.Examples, at, e)
+}
+
+// first drops all examples but the first.
+func (f *Finding) first(most int) {
+	slices.SortFunc(f.Examples, func(a, b Example) int { return cmp.Compare(a.Positions[0].place, b.Positions[0].place) })
 	f.Examples = f.Examples[:min(len(f.Examples), most)]
 }
 
@@ -188,6 +192,7 @@ func (m *comparison) finish(ctx context.Context, f *findings) error {
 		if finding.Records == 0 {
 			continue
 		}
+		finding.first(f.most)
 		r.Findings = append(r.Findings, *finding)
 		for i := range finding.Examples {
 			e := &finding.Examples[i]
