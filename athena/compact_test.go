@@ -148,3 +148,31 @@ func TestCompactPage_SpeaksAnothersGrammarOfAthena(t *testing.T) {
 		t.Errorf("the statements are understood as %q", understood)
 	}
 }
+
+// The view of the guide has each event once, although both have delivered a part of them: the function the older ones, and the daemon the newer.
+func moveByEventID(t *testing.T, folder string) {
+	text, err := os.ReadFile("../docs/migrate-from-firehose.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)```sql\n(CREATE VIEW.*?);\n").FindStringSubmatch(string(text))
+	if m == nil {
+		t.Fatal("the guide has no view")
+	}
+	file := filepath.Join(t.TempDir(), "view.sql")
+	view := strings.NewReplacer("2026-03-14", "2026-01-31", "month = 3", "month = 1", "BETWEEN 14 AND 15", "= 31").Replace(m[1])
+	if err := os.WriteFile(file, []byte(view), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	spoken := make(map[string]string)
+	grammar(t, "duckdb", []string{file}, &spoken)
+	rows := askCases(t, folder, map[string][]string{"": {
+		"DELETE FROM trips_lambda WHERE taxi_id % 3 = 0", "DELETE FROM trips_daemon WHERE taxi_id % 3 = 1", spoken[file],
+	}}, map[string]string{
+		"view": "SELECT count(*), count(DISTINCT event_id) FROM trips_all",
+		"both": "SELECT count(*) > 100 FROM trips_daemon JOIN trips_lambda USING (event_id)",
+	})[""]
+	if got := fmt.Sprint(rows["view"], rows["both"]); got != fmt.Sprintf("[[%d %[1]d]] [[true]]", trips) {
+		t.Errorf("the view has %s", got)
+	}
+}

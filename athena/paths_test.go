@@ -97,6 +97,7 @@ func TestQueries_AgreeOverRealOutputOfAllPaths(t *testing.T) {
 	t.Run("Parquet tells the same", func(t *testing.T) { sameTaxis(t, rows["taxis-by-call"]) })
 	t.Run("what a query scans", func(t *testing.T) { compareBytes(t, folder) })
 	t.Run("small files of the past are compacted", func(t *testing.T) { compact(t, folder) })
+	t.Run("a view of the daemon and a function has each event once", func(t *testing.T) { moveByEventID(t, folder) })
 	t.Run("compact-days copies a day, and stops where it does not agree", func(t *testing.T) { compactDays(t, folder) })
 	t.Run("a loss and a double are found", func(t *testing.T) {
 		plant(t, folder)
