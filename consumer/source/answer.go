@@ -26,6 +26,7 @@ type answer struct {
 	filled   bool      // the answer was read to its end
 	listed   bool      // the answer has a list of records, however short
 	behind   int64
+	told     bool   // the answer says how far it is behind
 	next     string // NextShardIterator or ContinuationSequenceNumber; empty at the shard's end
 	children []string
 }

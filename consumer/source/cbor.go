@@ -276,7 +276,7 @@ func decodeCBOR(a *answer) error {
 		case "NextShardIterator":
 			a.next = r.textOrNull("NextShardIterator")
 		case "MillisBehindLatest":
-			a.behind = r.integer("MillisBehindLatest")
+			a.behind, a.told = r.integer("MillisBehindLatest"), true
 		case "ChildShards":
 			if r.null() {
 				continue

@@ -234,7 +234,7 @@ func decodeJSON(a *answer) error {
 		case "ContinuationSequenceNumber":
 			a.next = r.textOrNull("ContinuationSequenceNumber")
 		case "MillisBehindLatest":
-			a.behind = r.integer("MillisBehindLatest")
+			a.behind, a.told = r.integer("MillisBehindLatest"), true
 		case "ChildShards":
 			if r.null() {
 				continue

@@ -41,7 +41,10 @@ func (p *place) prepare() error {
 func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, err error) {
 	f := &in.fetch
 	// Kinesis documents MillisBehindLatest as optional.
-	f.Behind, f.Tip = time.Duration(a.behind)*time.Millisecond, a.behind == 0
+	f.Behind, f.Tip, f.AsOf = time.Duration(a.behind)*time.Millisecond, a.behind == 0, time.Time{}
+	if f.Tip && a.told {
+		f.AsOf = in.asked
+	}
 	f.End, f.Children = a.next == "" && len(a.children) > 0, a.children
 	if in.records == nil {
 		in.records = records.get(len(a.entries.s))
@@ -74,6 +77,9 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 			return charged, err
 		}
 		in.apart += inflated(taken[n:], len(raw.Data))
+	}
+	if p.stop != nil && p.stop.looking {
+		f.AsOf = time.Time{} // records were left out
 	}
 	p.count = len(a.entries.s)
 	a.free()

@@ -25,6 +25,9 @@ type Fetch struct {
 	Behind time.Duration
 	// Tip means that this read reached the tip of the shard. A tick is not a read: Behind may be 0 without Tip.
 	Tip bool
+	// AsOf is the service's time when this read reached the tip of the shard, or an earlier one: every record that the
+	// service had accepted by then is in this Fetch or one before. It is zero without Tip, and if the service did not say.
+	AsOf time.Time
 	// End means that the shard is closed and these are its last records.
 	End bool
 	// Stop means that Config.Until is passed: no record after these arrived before it. Later calls of Next repeat it. It never
