@@ -416,7 +416,6 @@ func (d *Daemon) scanned(s lease.Scan) {
 	d.mu.Lock()
 	d.scan = s
 	d.mu.Unlock()
-	d.metrics.Complete.Set(seconds(s.Snapshot.Complete.UpTo))
 	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
 }
 

@@ -82,6 +82,9 @@ func (c *trial) share() {
 	text := ""
 	requests.Range(func(operation, n any) bool {
 		text += fmt.Sprintf(" %s %d", operation, n.(*atomic.Int64).Load())
+		if n := n.(*atomic.Int64).Load(); operation == "raise complete" && n <= 2 {
+			return true // one worker's
+		}
 		if operation != "scan" && operation != "heartbeat" {
 			c.Errorf("%d calls of %s in ten seconds at rest", n.(*atomic.Int64).Load(), operation)
 		}

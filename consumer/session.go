@@ -219,6 +219,7 @@ func (s *session) Process(ctx context.Context) error {
 		s.hold.Restart(err.Error())
 		return fmt.Errorf("append records: %w", err)
 	}
+	s.hold.CaughtUp(s.cursor.Position(), s.fetch.AsOf)
 	s.ended, s.passed = s.fetch.End, s.fetch.Stop
 	return nil
 }

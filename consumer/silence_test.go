@@ -86,11 +86,13 @@ var silences = []silence{
 	{operation: "DynamoDB PutItem tombstone", health: "bury", stops: "commits"},
 	{operation: "DynamoDB Scan", health: "no reading of the lease table", stops: "children"},
 	{operation: "DynamoDB UpdateItem lease", health: "acquire"},
+	{operation: "DynamoDB UpdateItem complete", health: "raise complete"},
 	{operation: "DynamoDB TransactWriteItems", health: "commit", stops: "commits"},
 	{operation: "DynamoDB DeleteItem batch", health: "forget", stops: "commits"},
 	{operation: "DynamoDB DeleteItem worker", from: stopping},
 	{operation: "DynamoDB DeleteItem lease", rare: "a shard has to be gone from the stream for an hour"},
 	{operation: "DynamoDB GetItem lease", rare: "a scan that hides a row asks for it"},
+	{operation: "DynamoDB GetItem complete", rare: "another worker has just stated as much, or positions were moved"},
 	{operation: "DynamoDB GetItem batch", rare: "a dead worker's batch is read by its heir"},
 	{operation: "DynamoDB UpdateItem batch", rare: "visible files are noted where publishing takes more than 5 seconds"},
 
@@ -645,6 +647,8 @@ func itemOf(target string, body []byte) string {
 		return " worker"
 	case strings.HasPrefix(key, "#table/"):
 		return " table"
+	case key == "#complete":
+		return " complete"
 	case strings.HasPrefix(key, "#"):
 		return " application"
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"aws-streaming-pipeline/checkpoint"
@@ -67,6 +68,15 @@ func (s *Store) RaiseComplete(ctx context.Context, c checkpoint.Complete) (check
 		return checkpoint.Complete{}, fmt.Errorf("raise complete: %w", err)
 	}
 	return c, nil
+}
+
+// retract takes the statement back where positions are moved one by one.
+func (s *Store) retract(ctx context.Context) error {
+	in := &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Update: s.takeBack()}}}
+	return s.call(ctx, "import", func() error {
+		_, err := s.db.TransactWriteItems(ctx, in)
+		return err
+	})
 }
 
 // takeBack is the part of a transaction that takes the statement back.

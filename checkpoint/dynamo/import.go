@@ -105,6 +105,9 @@ func (s *Store) write(ctx context.Context, app checkpoint.Application, from Sour
 		}
 		return err
 	}
+	if err := s.retract(ctx); err != nil {
+		return fmt.Errorf("take back the statement of completeness: %w; workers refuse the table until the import has been repeated", err)
+	}
 	for _, l := range leases {
 		if err := s.importLease(ctx, l, ours); err != nil {
 			return fmt.Errorf("shard %s: %w; workers refuse the table until the import has been repeated", l.Shard, err)

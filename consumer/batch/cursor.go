@@ -104,6 +104,9 @@ func (c *Cursor) take(ctx context.Context, in Intake) (rest Intake, err error) {
 	return rest, nil
 }
 
+// Position returns the end of what was appended.
+func (c *Cursor) Position() checkpoint.Position { return c.position }
+
 // Drain requests a commit of everything appended, and returns when it is committed.
 func (c *Cursor) Drain(ctx context.Context) error {
 	for {

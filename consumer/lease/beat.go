@@ -20,8 +20,10 @@ func (k *Keeper) beat(life context.Context) {
 	defer cancel()
 	k.beats++
 	began := time.Now()
+	complete, leases := k.claim()
 	err := k.store.Heartbeat(ctx, checkpoint.Worker{
 		ID: k.cfg.Worker, Beat: k.beats, Address: k.cfg.Address, Version: k.cfg.Version,
+		Complete: complete, Leases: leases,
 	})
 	if err == nil {
 		k.done(beaten, began)

@@ -332,13 +332,22 @@ func (s *faultyStore) do(ctx context.Context, operation string, f func() error) 
 }
 
 func (s *faultyStore) Scan(ctx context.Context) (snap checkpoint.Snapshot, err error) {
-	err = s.do(ctx, "scan", func() error { snap, err = s.Store.Scan(ctx); return err })
+	err = s.do(ctx, "scan", func() error { snap, err = s.Store.ScanConsistently(ctx); return err })
 	s.mu.Lock()
 	took := s.scanTime
 	snap.Application.Importing = s.imports
 	s.mu.Unlock()
 	time.Sleep(took)
 	return snap, err
+}
+
+func (s *faultyStore) ScanConsistently(ctx context.Context) (snap checkpoint.Snapshot, err error) {
+	return s.Scan(ctx)
+}
+
+func (s *faultyStore) RaiseComplete(ctx context.Context, c checkpoint.Complete) (raised checkpoint.Complete, err error) {
+	err = s.do(ctx, "raise", func() error { raised, err = s.Store.RaiseComplete(ctx, c); return err })
+	return raised, err
 }
 
 func (s *faultyStore) Heartbeat(ctx context.Context, w checkpoint.Worker) error {
@@ -421,23 +430,23 @@ func newStream(shards int) *stream {
 	return s
 }
 
-func (s *stream) ListShards(ctx context.Context) ([]shardmap.Shard, error) {
+func (s *stream) ListShards(ctx context.Context) (shardmap.Listing, error) {
 	if err := s.answers(ctx, "list"); err != nil {
-		return nil, err
+		return shardmap.Listing{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists++
 	if s.err != nil {
-		return nil, s.err
+		return shardmap.Listing{}, s.err
 	}
-	var listed []shardmap.Shard
+	listed := shardmap.Listing{AsOf: time.Now()}
 	for _, id := range slices.Sorted(maps.Keys(s.shards)) {
 		if s.omitted[id] > 0 {
 			s.omitted[id]--
 			continue
 		}
-		listed = append(listed, s.shards[id])
+		listed.Shards = append(listed.Shards, s.shards[id])
 	}
 	return listed, nil
 }

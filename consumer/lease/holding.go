@@ -20,8 +20,10 @@ type holding struct {
 	draining chan struct{}
 
 	row      checkpoint.Lease
-	since    time.Time // time of the acquisition
-	tip      time.Time // when the reader last found nothing more to read
+	since    time.Time           // time of the acquisition
+	tip      time.Time           // when the reader last found nothing more to read
+	readTo   checkpoint.Position // every record that had been accepted by asOf is at this position or before it
+	asOf     time.Time           // by the service's clock; zero at first
 	taken    bool
 	drained  bool
 	handed   bool  // Release was called

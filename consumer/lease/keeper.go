@@ -28,7 +28,7 @@ import (
 
 // Stream is the stream whose shards are shared; shardmap.Lister is one.
 type Stream interface {
-	ListShards(ctx context.Context) ([]shardmap.Shard, error)
+	ListShards(ctx context.Context) (shardmap.Listing, error)
 	Describe(ctx context.Context) (shardmap.Stream, error)
 }
 
@@ -46,6 +46,8 @@ type Keeper struct {
 	listNow chan struct{} // requests an early listing
 	freed   chan struct{} // a hold has ended
 
+	stateNow chan struct{} // there is a statement to be written
+
 	mu         sync.Mutex
 	app        checkpoint.Application
 	about      shardmap.Stream
@@ -61,17 +63,21 @@ type Keeper struct {
 	listedFrom time.Time       // when the last successful listing began
 	snapshot   Snapshot
 	complete   checkpoint.Complete // as of the last scan
+	listing    shardmap.Listing    // the latest
+	stated     checkpoint.Complete // the latest that this worker has concluded
 
 	stop context.CancelCauseFunc // ends Run
 
 	beats int64 // written or attempted; owned by the goroutine that beats
 
 	// The fields below are owned by the goroutine that scans.
-	watch  watch
-	chores chores
-	finish finish
-	scans  int // completed
-	unmet  int // scans in a row after which this worker was below its share
+	watch     watch
+	chores    chores
+	finish    finish
+	statement statement
+	leading   bool // as of the last scan
+	scans     int  // completed
+	unmet     int  // scans in a row after which this worker was below its share
 }
 
 // New makes a Keeper. It does nothing until Bind or Run. The metrics may be nil.
@@ -86,6 +92,7 @@ func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m 
 		scanNow:  make(chan struct{}, 1),
 		listNow:  make(chan struct{}, 1),
 		freed:    make(chan struct{}, 1),
+		stateNow: make(chan struct{}, 1),
 		holds:    make(map[string]*holding),
 		released: make(map[string]int64),
 		ended:    make(map[string]bool),
@@ -172,6 +179,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 	k.list(ctx)
 	wg.Go(func() { k.listUntil(life) })
 	wg.Go(func() { k.describeUntil(life, stop) })
+	wg.Go(func() { k.stateUntil(life) })
 
 	k.scanUntil(ctx, life)
 	k.log.Info("worker stopping", logkey.Reason, context.Cause(ctx).Error())

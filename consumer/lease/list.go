@@ -92,7 +92,7 @@ func (k *Keeper) list(ctx context.Context) {
 	k.mu.Unlock()
 	defer close(this.done)
 	began := time.Now()
-	shards, err := k.stream.ListShards(ctx)
+	listing, err := k.stream.ListShards(ctx)
 	if err != nil {
 		this.err = err
 		if !errors.Is(ctx.Err(), context.Canceled) {
@@ -100,11 +100,11 @@ func (k *Keeper) list(ctx context.Context) {
 		}
 		return
 	}
-	if k.shards.Update(time.Now(), shards) {
+	if k.shards.Update(time.Now(), listing.Shards) {
 		signal(k.scanNow)
 	}
 	k.done(listed, time.Now())
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.listedFrom = began
+	k.listing, k.listedFrom = listing, began
 }

@@ -40,7 +40,8 @@ func (k *Keeper) scanUntil(ctx, life context.Context) {
 // scan. It acquires new leases only if asked to, and only as long as ctx lasts.
 func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	began := time.Now()
-	snap, err := k.read(ctx)
+	consistent := k.leading
+	snap, err := k.read(ctx, consistent)
 	if err != nil {
 		k.log.Warn("lease table could not be read", logkey.Error, err.Error())
 		return jitter(k.cfg.ScanEvery)
@@ -53,6 +54,10 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	k.findLost(life, snap.Leases)
 	live := k.watch.live(k.cfg.Worker)
 	leading := live[0] == k.cfg.Worker
+	k.leading = leading
+	if consistent {
+		k.conclude(snap)
+	}
 
 	// The first scan may show a fleet that is just starting: another worker may be about to acquire what is free in it.
 	settled := k.scans > 1
@@ -81,11 +86,16 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	return k.next(settled, unmet+k.finish.waiting())
 }
 
-func (k *Keeper) read(ctx context.Context) (checkpoint.Snapshot, error) {
+// read reads the table. The leading worker reads it consistently, because it makes the statement of completeness.
+func (k *Keeper) read(ctx context.Context, consistently bool) (checkpoint.Snapshot, error) {
 	// A table of many pages may take a while; only a scan that hangs is abandoned.
 	ctx, cancel := context.WithTimeout(ctx, max(6*k.cfg.Failover, time.Minute))
 	defer cancel()
-	snap, err := k.store.Scan(ctx)
+	read := k.store.Scan
+	if consistently {
+		read = k.store.ScanConsistently
+	}
+	snap, err := read(ctx)
 	if err != nil {
 		return checkpoint.Snapshot{}, err
 	}

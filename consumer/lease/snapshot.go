@@ -106,11 +106,20 @@ func (k *Keeper) report(scan Scan, g gate, leading bool) {
 	k.metrics.ShardsTrimmed.Set(float64(trimmed))
 	k.metrics.RetentionUsed.Set(used)
 	k.metrics.Workers.Set(float64(len(scan.Live)))
+	k.metrics.Complete.Set(unixSeconds(scan.Snapshot.Complete.UpTo))
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.metrics.Retention.Set(k.about.Retention.Seconds())
 	k.snapshot, k.complete = s, scan.Snapshot.Complete
+}
+
+// unixSeconds is a time as a metric shows it; 0 for none.
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 func (k *Keeper) leaseStatus(now time.Time, g gate) []RowStatus {
@@ -123,7 +132,7 @@ func (k *Keeper) leaseStatus(now time.Time, g gate) []RowStatus {
 		if h != nil {
 			l.Lease = newer(l.Lease, h.row)
 		}
-		l.State = k.state(l.Lease, h, g)
+		l.State = k.stateOf(l.Lease, h, g)
 		l.Age = age(now, l.Lease, h)
 		if k.about.Retention > 0 {
 			l.RetentionUsed = l.Age.Seconds() / k.about.Retention.Seconds()
@@ -143,7 +152,7 @@ func newer(scanned, held checkpoint.Lease) checkpoint.Lease {
 	return held
 }
 
-func (k *Keeper) state(row checkpoint.Lease, h *holding, g gate) State {
+func (k *Keeper) stateOf(row checkpoint.Lease, h *holding, g gate) State {
 	switch {
 	case h != nil && h.cause != nil:
 		return Ending

@@ -365,12 +365,12 @@ func (f *fleet) takeOver(other takeover.Table, start checkpoint.Position, contro
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	shards, err := f.stream.ListShards(context.Background())
+	listing, err := f.stream.ListShards(context.Background())
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	listed := make(map[string][]string)
-	for _, s := range shards {
+	for _, s := range listing.Shards {
 		listed[s.ID] = s.Parents
 	}
 	plan, err := other.Plan(listed, app.Initial)

@@ -45,42 +45,50 @@ func NewLister(api API, stream streams.ID) *Lister { return &Lister{api: api, st
 
 // ListShards returns all shards of the stream, including those closed within the retention period. It returns a
 // complete listing or an error.
-func (l *Lister) ListShards(ctx context.Context) ([]Shard, error) {
+func (l *Lister) ListShards(ctx context.Context) (Listing, error) {
 	var err error
 	for range listAttempts {
-		var shards []Shard
-		shards, err = l.list(ctx)
+		var listing Listing
+		listing, err = l.list(ctx)
 		if err == nil {
-			return shards, nil
+			return listing, nil
 		}
 		if _, expired := errors.AsType[*types.ExpiredNextTokenException](err); !expired {
 			break
 		}
 	}
-	return nil, fmt.Errorf("list shards of %s: %w", l.stream, err)
+	return Listing{}, fmt.Errorf("list shards of %s: %w", l.stream, err)
 }
 
-func (l *Lister) list(ctx context.Context) ([]Shard, error) {
-	var shards []Shard
+func (l *Lister) list(ctx context.Context) (Listing, error) {
+	var listing Listing
+	began := time.Now()
 	// A token already names the stream; a name next to it is refused, an ARN is not.
 	in := &kinesis.ListShardsInput{StreamName: l.stream.ByName(), StreamARN: l.stream.ByARN()}
 	for {
 		out, err := l.page(ctx, in)
 		if err != nil {
-			return nil, err
+			return Listing{}, err
+		}
+		if len(listing.Shards) == 0 {
+			// The service answered after it was asked: subtracting the time in between leaves the time when it was asked, or
+			// an earlier one. The host's clock plays no part.
+			if served, ok := awsmiddleware.GetServerTime(out.ResultMetadata); ok && !served.IsZero() {
+				listing.AsOf = served.Add(-time.Since(began))
+			}
 		}
 		for _, s := range out.Shards {
-			shards = append(shards, fromAPI(s))
+			listing.Shards = append(listing.Shards, fromAPI(s))
 		}
 		if aws.ToString(out.NextToken) == "" {
 			break
 		}
 		in = &kinesis.ListShardsInput{NextToken: out.NextToken, StreamARN: l.stream.ByARN()}
 	}
-	if len(shards) == 0 {
-		return nil, errors.New("the answer has no shards, but every stream has at least one")
+	if len(listing.Shards) == 0 {
+		return Listing{}, errors.New("the answer has no shards, but every stream has at least one")
 	}
-	return shards, nil
+	return listing, nil
 }
 
 // page requests one page, more slowly if the stream is throttled: starting over would cost the pages already read.

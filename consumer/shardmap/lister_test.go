@@ -72,7 +72,7 @@ func TestLister_ReadsAllPages(t *testing.T) {
 				{ID: "shardId-000000000002", Parents: []string{"shardId-000000000000", "shardId-000000000001"},
 					HashStart: "0", HashEnd: "19", StartingSequence: "30"},
 			}
-			if !reflect.DeepEqual(got, want) {
+			if !reflect.DeepEqual(got.Shards, want) {
 				t.Errorf("shards = %+v\nwant %+v", got, want)
 			}
 			wantAsked := []map[string]any{{"StreamName": "trips"}, {"NextToken": "more"}}
@@ -104,6 +104,27 @@ func TestLister_DescribesTheStreamWithTheServicesTime(t *testing.T) {
 	got.Created, got.ServerTime = want.Created, want.ServerTime
 	if got != want {
 		t.Errorf("stream = %+v, want %+v", got, want)
+	}
+}
+
+// A listing is as old as its beginning, by the service's clock, however long its pages took.
+func TestLister_KnowsWhenItsListingBegan(t *testing.T) {
+	served := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC) // not the local time
+	const slow = 300 * time.Millisecond
+	api := endpoint(t, func(w http.ResponseWriter, _ string, in map[string]any) {
+		time.Sleep(slow)
+		if in["NextToken"] == nil {
+			w.Header().Set("Date", served.Format(http.TimeFormat))
+			fmt.Fprint(w, `{"NextToken":"more","Shards":[{"ShardId":"shardId-000000000000"}]}`)
+			return
+		}
+		w.Header().Set("Date", served.Add(time.Hour).Format(http.TimeFormat))
+		fmt.Fprint(w, `{"Shards":[{"ShardId":"shardId-000000000001"}]}`)
+	})
+	began := time.Now()
+	got, err := NewLister(api, "trips").ListShards(t.Context())
+	if before := served.Sub(got.AsOf); err != nil || len(got.Shards) != 2 || before < slow || before > time.Since(began) {
+		t.Errorf("%d shards as of %v, %v, want %v to %v before the first answer's date", len(got.Shards), got.AsOf, err, slow, time.Since(began))
 	}
 }
 
@@ -170,8 +191,8 @@ func TestLister_ListingsAreCompleteOrAnError(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				api := &script{answers: test.answers}
 				got, err := NewLister(api, "trips").ListShards(t.Context())
-				if len(got) != test.want || (err == nil) != (test.want > 0) {
-					t.Errorf("ListShards() = %d shards, %v; want %d", len(got), err, test.want)
+				if len(got.Shards) != test.want || (err == nil) != (test.want > 0) {
+					t.Errorf("ListShards() = %d shards, %v; want %d", len(got.Shards), err, test.want)
 				}
 				if !reflect.DeepEqual(api.asked, test.asked) || len(api.answers) != 0 {
 					t.Errorf("tokens asked for = %q, want %q; answers left: %d", api.asked, test.asked, len(api.answers))

@@ -20,6 +20,14 @@ type Shard struct {
 	Closed bool
 }
 
+// Listing is a complete listing of a stream's shards.
+type Listing struct {
+	Shards []Shard
+	// AsOf is the service's time when the listing began, or a little earlier: a shard that is not listed is younger, or has
+	// left the stream. It is zero if the service did not say.
+	AsOf time.Time
+}
+
 // Stream is what DescribeStreamSummary returns.
 type Stream struct {
 	Name string

@@ -235,9 +235,9 @@ func TestReader_FindsTheEndOfAShardThatAnEmulatorHasSplit(t *testing.T) {
 				quick(c)
 				c.Stream = streams.ID(stream)
 				c.Closed = func(ctx context.Context, shard string) (bool, error) {
-					shards, err := lister.ListShards(ctx)
-					i := slices.IndexFunc(shards, func(s shardmap.Shard) bool { return s.ID == shard })
-					return i >= 0 && shards[i].Closed, err
+					listing, err := lister.ListShards(ctx)
+					i := slices.IndexFunc(listing.Shards, func(s shardmap.Shard) bool { return s.ID == shard })
+					return i >= 0 && listing.Shards[i].Closed, err
 				}
 			}).Open(parent, checkpoint.TrimHorizon)
 			defer r.Close()

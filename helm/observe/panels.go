@@ -54,10 +54,11 @@ var rows = []row{
 	}},
 	{title: "Delivery", width: 12, height: 8, panels: []panel{
 		{title: "Freshness", unit: "s",
-			about: "Visible: age of the oldest record that is not visible in the bucket, by its arrival. Committed: time for which the oldest uncommitted record has been held. Both rise up to the commit interval and then fall. If they keep rising, something is stuck.",
+			about: "Visible: age of the oldest record that is not visible in the bucket, by its arrival. Committed: time for which the oldest uncommitted record has been held. Both rise up to the commit interval and then fall. If they keep rising, something is stuck. Complete: age of the arrival time up to which the data is complete; it is shown once that is known.",
 			queries: []query{
 				{`max by (application) (consumer_data_freshness_seconds{$chosen})`, "{{application}} visible"},
 				{`max by (application) (consumer_oldest_unwritten_seconds{$chosen})`, "{{application}} committed"},
+				{`time() - (max by (application) (consumer_complete_timestamp_seconds{$chosen}) > 0)`, "{{application}} complete"},
 			}},
 		{title: "Lag per shard", unit: "s",
 			about:   "The twenty worst shards. The lag grows while a shard cannot be read.",

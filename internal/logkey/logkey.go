@@ -29,5 +29,6 @@ const (
 	Stream      = "stream"
 	Table       = "table"
 	Took        = "took"   // duration
+	UpTo        = "up_to"  // arrival time up to which the data is complete
 	Worker      = "worker" // id of a worker process
 )

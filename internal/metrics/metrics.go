@@ -34,6 +34,7 @@ type Metrics struct {
 	LeasesTaken   prometheus.Counter
 	LeasesEnded   *prometheus.CounterVec // reason
 	Workers       prometheus.Gauge
+	Complete      prometheus.Gauge // of the application
 	LeasesFree    prometheus.Gauge
 	ShardsTrimmed prometheus.Gauge
 	RetentionUsed prometheus.Gauge
@@ -45,8 +46,7 @@ type Metrics struct {
 	// Daemon
 	CheckOK        *prometheus.GaugeVec // check
 	CommitInterval prometheus.Gauge
-	// Complete is that of the application, CompleteAnnounced what its object in the bucket says.
-	Complete          prometheus.Gauge
+	// CompleteAnnounced is what the application's object in the bucket says.
 	CompleteAnnounced prometheus.Gauge
 
 	// Batches and files
@@ -127,6 +127,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		LeasesEnded: f.counterVec("consumer_leases_ended_total",
 			"Leases that this worker no longer holds, by reason: shard_end, stopped, handover, shutdown, lost, restart.", "reason"),
 		Workers: f.gauge("consumer_workers", "Workers with an advancing heartbeat, including this one."),
+		Complete: f.gauge("consumer_complete_timestamp_seconds",
+			"Unix time up to which the application's data is complete, as of the last scan: no record that arrived earlier will appear; 0 until it is known."),
 		LeasesFree: f.gauge("consumer_leases_free",
 			"Leases ready to be worked on that no live worker held at the last scan."),
 		ShardsTrimmed: f.gauge("consumer_trimmed_shards",
@@ -145,8 +147,6 @@ func New(reg prometheus.Registerer) *Metrics {
 		CheckOK: f.gaugeVec("consumer_check_ok",
 			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, transform with TRANSFORM, and table with an Iceberg table in TABLE. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
-		Complete: f.gauge("consumer_complete_timestamp_seconds",
-			"Unix time before which no more records can arrive that are not in the bucket, of all workers, as of the last scan; 0 until it is known."),
 		CompleteAnnounced: f.gauge("consumer_complete_announced_timestamp_seconds",
 			"The same time as the object under COMPLETE_PREFIX states it; 0 for workers that leave it to another, and without COMPLETE_PREFIX."),
 

@@ -101,12 +101,12 @@ func Run(ctx context.Context, c Config) ([]Record, error) {
 
 // send puts a record into each open shard.
 func send(ctx context.Context, c Config) ([]Record, error) {
-	shards, err := shardmap.NewLister(c.Kinesis, c.Stream).ListShards(ctx)
+	listing, err := shardmap.NewLister(c.Kinesis, c.Stream).ListShards(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var sent []Record
-	for _, shard := range shards {
+	for _, shard := range listing.Shards {
 		if shard.Closed {
 			continue
 		}

@@ -52,9 +52,9 @@ func (t Takeover) Run(ctx context.Context) (takeover.Plan, checkpoint.Position, 
 
 // parents returns the shards of a stream with their parents.
 func parents(ctx context.Context, lister *shardmap.Lister) (map[string][]string, error) {
-	shards, err := lister.ListShards(ctx)
-	listed := make(map[string][]string, len(shards))
-	for _, s := range shards {
+	listing, err := lister.ListShards(ctx)
+	listed := make(map[string][]string, len(listing.Shards))
+	for _, s := range listing.Shards {
 		listed[s.ID] = s.Parents
 	}
 	return listed, err
