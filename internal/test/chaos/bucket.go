@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -46,6 +47,23 @@ func (b buckets) list(ctx context.Context, prefix string) (map[string]int64, err
 		}
 	}
 	return sizes, nil
+}
+
+// modified adds the times at which objects became visible.
+func (b buckets) modified(ctx context.Context, prefix string, into map[string]time.Time) error {
+	for _, name := range b.names {
+		pages := s3.NewListObjectsV2Paginator(b.client, &s3.ListObjectsV2Input{Bucket: &name, Prefix: &prefix})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil {
+				return fmt.Errorf("list %s of %s: %w", prefix, name, err)
+			}
+			for _, object := range page.Contents {
+				into[name+"/"+aws.ToString(object.Key)] = aws.ToTime(object.LastModified)
+			}
+		}
+	}
+	return nil
 }
 
 func (b buckets) get(ctx context.Context, object string) (content []byte, err error) {
@@ -95,6 +113,9 @@ type manifest struct {
 		Start   string `json:"start"`
 		End     string `json:"end"`
 		Records int64  `json:"records"`
+
+		FirstArrival time.Time `json:"first_arrival"`
+		LastArrival  time.Time `json:"last_arrival"`
 	} `json:"ranges"`
 	Tables []string `json:"tables"`
 	Files  []struct {

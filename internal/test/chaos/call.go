@@ -40,6 +40,7 @@ const (
 	Append    = "updateTable"        // of a catalog: a commit
 	Loaded    = "UpdateItem loaded"
 	Seat      = "PutItem table"
+	State     = "UpdateItem complete"
 )
 
 // call is a request from a daemon.
@@ -151,6 +152,8 @@ func purpose(operation, key string, attributes []string) string {
 		return "worker"
 	case strings.HasPrefix(key, "#table/"):
 		return "table"
+	case key == "#complete":
+		return "complete"
 	case strings.HasPrefix(key, "#"):
 		return "application"
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -68,6 +69,10 @@ func TestStorm(t *testing.T) {
 		s.control(t, "stock", s.stock, config{
 			Tidy: true, Strikes: strikes, Steps: []string{Put, "PutItem lease"}, Actions: actions,
 		})
+	})
+	t.Run("a statement of completeness that is early is noticed", func(t *testing.T) {
+		t.Parallel()
+		s.overstate(t)
 	})
 	t.Run("commits without their conditions do not", func(t *testing.T) {
 		t.Parallel()
@@ -270,11 +275,13 @@ func (s *surroundings) deliver(t *testing.T) {
 	c = s.fill(t, c, "trips", s.daemon)
 	c.Allow = published(s.bucket.Region, c.Stream, c.Buckets)
 	st := s.begin(t, c)
+	said := s.listen(t, "trips")
 	st.blow(t.Context())
 	took, err := st.catchUp(t.Context(), buckets{s.s3, c.Buckets}, calmBound)
 	if err != nil {
 		t.Error(err)
 	}
+	s.checkStatements(t, said, c.Buckets)
 	if err := st.stop(); err != nil {
 		t.Error(err)
 	}
@@ -300,6 +307,89 @@ func (s *surroundings) deliver(t *testing.T) {
 	s.checkTable(t, "trips")
 	st.checkWeather(t)
 	checkLogs(t, st.cfg.Dir)
+}
+
+// listen begins to note what the daemons state to be complete.
+func (s *surroundings) listen(t *testing.T, name string) *statements {
+	t.Helper()
+	var store *dynamo.Store
+	said := &statements{read: func(ctx context.Context) (c checkpoint.Complete, err error) {
+		if store == nil {
+			if store, err = dynamo.Open(ctx, dynamo.Config{AWS: s.table(), Table: name}); err != nil {
+				return c, err
+			}
+		}
+		return store.Complete(ctx)
+	}}
+	ctx, stop := context.WithCancel(t.Context())
+	var listening sync.WaitGroup
+	listening.Go(func() { said.watch(ctx) })
+	t.Cleanup(func() {
+		stop()
+		listening.Wait()
+	})
+	return said
+}
+
+// checkStatements checks that the daemons' statements of completeness rose, come to cover everything, and that nothing appeared
+// that they had covered.
+func (s *surroundings) checkStatements(t *testing.T, said *statements, names []string) {
+	t.Helper()
+	batches, err := buckets{s.s3, names}.appearances(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	during := len(said.all())
+	var last time.Time
+	for _, b := range batches {
+		if b.lastOfArrivals.After(last) {
+			last = b.lastOfArrivals
+		}
+	}
+	took, err := said.passes(t.Context(), last, calmBound)
+	if err != nil {
+		t.Error(err)
+	}
+	seen := said.all()
+	if faults := early(batches, seen); len(faults) > 0 {
+		t.Errorf("%d batches appeared in what was said to be complete, such as: %s", len(faults), faults[0])
+	}
+	if least := 20; len(seen) < 2 || long() && during < least {
+		t.Errorf("%d statements of completeness, %d of them in the storm, want at least two, or %d in a long storm", len(seen), during, least)
+	}
+	for i := 1; i < len(seen); i++ {
+		if !seen[i].upTo.After(seen[i-1].upTo) {
+			t.Errorf("a statement of %v is followed by one of %v", seen[i-1].upTo, seen[i].upTo)
+		}
+	}
+	t.Logf("%d statements of completeness in the storm; %v after it, all %d batches were covered", during, took.Round(time.Second), len(batches))
+}
+
+// overstate runs a storm in which statements of completeness are early. The check must notice that.
+func (s *surroundings) overstate(t *testing.T) {
+	const name = "hasty"
+	c := config{
+		Duration: 12 * time.Second, Workers: 1, Rate: 30, Traps: 1, Quiet: true, Tidy: true, Rewrite: hasty,
+		Times: times{Strike: time.Hour, Outage: time.Hour},
+	}
+	st := s.begin(t, s.fill(t, c, name, s.daemon))
+	said := s.listen(t, name)
+	for attempt := 1; ; attempt++ {
+		st.blow(t.Context())
+		batches, err := buckets{s.s3, []string{name}}.appearances(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := said.all()
+		if faults := early(batches, seen); len(faults) > 0 {
+			t.Logf("%d of %d batches appeared after %d statements had covered them, such as: %s", len(faults), len(batches), len(seen), faults[0])
+			return
+		}
+		if attempt == 4 {
+			t.Fatalf("none of %d batches appeared after one of %d early statements", len(batches), len(seen))
+		}
+		st.weather.stir()
+	}
 }
 
 // checkLogs looks for lines that no daemon should ever log. Lost records are an alarm for people; in a storm after which all
@@ -341,13 +431,15 @@ func (s *surroundings) checkTable(t *testing.T, name string) {
 	t.Logf("%d tombstones, %d shards", len(snapshot.Tombstones), len(snapshot.Leases))
 }
 
+// table leads to the checkpoint tables, past the proxies.
+func (s *surroundings) table() aws.Config {
+	return aws.Config{Region: s.bucket.Region, Credentials: s.credentials(), BaseEndpoint: aws.String(s.backends[DynamoDB])}
+}
+
 // snapshot reads the checkpoint table.
 func (s *surroundings) snapshot(t *testing.T, name string) checkpoint.Snapshot {
 	t.Helper()
-	store, err := dynamo.Open(t.Context(), dynamo.Config{
-		AWS:   aws.Config{Region: s.bucket.Region, Credentials: s.credentials(), BaseEndpoint: aws.String(s.backends[DynamoDB])},
-		Table: name,
-	})
+	store, err := dynamo.Open(t.Context(), dynamo.Config{AWS: s.table(), Table: name})
 	if err != nil {
 		t.Fatal(err)
 	}
