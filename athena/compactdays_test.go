@@ -110,12 +110,16 @@ func compactDays(t *testing.T, folder string) {
 	}
 	agreed := fmt.Sprintf("2026-01-31 lambda: %d rows, %[1]d copied; 0 missing, 0 foreign, 0 double, 0 without event_id\n", trips)
 
-	e.fail = "OPTIMIZE"
+	set := func(fail string, done ...string) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.fail, e.done = fail, append(e.done, done...)
+	}
+	set("OPTIMIZE")
 	if out, err := run("2026-01-31"); err == nil || !strings.HasPrefix(out, agreed) || !strings.Contains(out, "compact-optimize of 2026-01-31: query 2: FAILED\tsaid the test") {
 		t.Errorf("with an error in the last step: %v\n%s", err, out)
 	}
-	e.fail = ""
-	e.done = append(e.done, "DELETE FROM trips_compact WHERE taxi_id % 2 = 0", "CREATE TABLE kept AS FROM trips_compact; INSERT INTO trips_compact SELECT * FROM kept LIMIT 5")
+	set("", "DELETE FROM trips_compact WHERE taxi_id % 2 = 0", "CREATE TABLE kept AS FROM trips_compact; INSERT INTO trips_compact SELECT * FROM kept LIMIT 5")
 	// It begins anew: half of the day is copied again, and what is there twice stops it.
 	if out, err := run("2026-01-31", "2026-02-01"); err == nil || !strings.Contains(out, "; 0 missing, 0 foreign, 5 double") || !strings.Contains(out, "2026-01-31 does not agree") || strings.Contains(out, "2026-02-01") {
 		t.Errorf("with doubles: %v\n%s", err, out)
