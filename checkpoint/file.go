@@ -25,11 +25,15 @@ type File struct {
 	ETag      string // known after the file is published
 	Partition string
 	Error     bool   // holds error records, not data
+	Backup    bool   // holds Kinesis records as they came, which are in data and error files, too
 	Reason    string // why the file was closed: size, interval, ...
 	// Table describes the file to the loaders of tables: a JSON object, or empty for a file that is in no table. Package
 	// record/table defines it.
 	Table json.RawMessage
 }
+
+// Data reports whether the file holds data: what tables are loaded from.
+func (f *File) Data() bool { return !f.Error && !f.Backup }
 
 // fileMembers are the members of a File's object, without those of Staged.
 type fileMembers struct {
@@ -40,6 +44,7 @@ type fileMembers struct {
 	ETag      string `json:"etag,omitempty"`
 	Partition string `json:"partition"`
 	Error     bool   `json:"error,omitempty"`
+	Backup    bool   `json:"backup,omitempty"`
 	Reason    string `json:"reason,omitempty"`
 
 	Table json.RawMessage `json:"table,omitempty"`
@@ -50,7 +55,7 @@ var afterStaged = []byte(`,"rows":`)
 
 // MarshalJSON implements json.Marshaler.
 func (f File) MarshalJSON() ([]byte, error) {
-	text, err := json.Marshal(fileMembers{f.Bucket, f.Key, f.Rows, f.Bytes, f.ETag, f.Partition, f.Error, f.Reason, f.Table})
+	text, err := json.Marshal(fileMembers{f.Bucket, f.Key, f.Rows, f.Bytes, f.ETag, f.Partition, f.Error, f.Backup, f.Reason, f.Table})
 	staged := bytes.TrimSpace(f.Staged)
 	if err != nil || len(staged) == 0 {
 		return text, err
@@ -124,6 +129,8 @@ func (f *File) field(name []byte) any {
 		return &f.Partition
 	case `"error"`:
 		return &f.Error
+	case `"backup"`:
+		return &f.Backup
 	case `"reason"`:
 		return &f.Reason
 	case `"table"`:

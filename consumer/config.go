@@ -18,6 +18,7 @@ type Config struct {
 	BucketConfig     `group:"Bucket and uploads"`
 	KeyConfig        `group:"Keys and partitions"`
 	FormatConfig     `group:"Format and schema"`
+	BackupConfig     `group:"Backup"`
 	BatchConfig      `group:"Files and batches"`
 	CompleteConfig   `group:"Complete up to"`
 	TableConfig      `group:"Tables"`
@@ -59,6 +60,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.BucketConfig.check(f)
 	c.KeyConfig.check(f)
 	c.FormatConfig.check(f)
+	c.BackupConfig.check(f, &c.KeyConfig)
 	c.BatchConfig.check(f)
 	c.CompleteConfig.check(f)
 	c.TableConfig.check(f)

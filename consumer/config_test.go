@@ -55,6 +55,10 @@ func TestConfig_TakesNamesOfOtherAccountsAndStores(t *testing.T) {
 		},
 		func(c *Config) { c.TablePartition = "" },
 		func(c *Config) {
+			c.BackupPrefix, c.BackupFormat, c.BackupCompression = "!{firehose:random-string}/backup/", "jsonl", "zstd"
+		},
+		func(c *Config) { c.Prefix, c.ErrorPrefix, c.BackupPrefix = "", "", "!{timestamp:yyyy}/" },
+		func(c *Config) {
 			c.TableConfig.Table, c.PostgresDSN, c.PostgresUser = "postgres://db.example.com/lake/trips", " host = 10.0.0.7 user=loader", "loader"
 		},
 		func(c *Config) {

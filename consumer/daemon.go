@@ -192,12 +192,16 @@ func (d *Daemon) wirePipeline(svc Services) error {
 	if err != nil {
 		return err
 	}
+	backup, err := d.cfg.backup()
+	if err != nil {
+		return err
+	}
 	shared, err := writers.NewShared(d.budget, 0)
 	if err != nil {
 		return err
 	}
 	parts := batch.Parts{
-		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Router: router, Log: d.log, Metrics: d.metrics,
+		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Backup: backup, Router: router, Log: d.log, Metrics: d.metrics,
 	}
 	var iceberg string
 	var databases []string
@@ -273,7 +277,7 @@ func (d *Daemon) wireEngine(svc Services) error {
 		budget:   d.budget,
 		open:     make(map[string]*session),
 		source: source.New(source.Config{
-			Stream: d.cfg.StreamID(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: streams.ConsumerID(d.cfg.FanOutConsumer), Budget: d.budget, Trouble: d.trouble.kinesis,
+			Stream: d.cfg.StreamID(), JSON: d.cfg.Protocol == "json", MinInterval: d.cfg.ReadInterval, Consumer: streams.ConsumerID(d.cfg.FanOutConsumer), Raw: d.cfg.BackupPrefix != "", Budget: d.budget, Trouble: d.trouble.kinesis,
 			Decoder: func(shard string) (source.Decoder, error) { return d.decoder(decoder, shard) },
 			Closed:  d.keeper.Closed,
 			Until:   d.cfg.StopPosition.Time,

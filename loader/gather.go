@@ -107,7 +107,7 @@ func (l *Loader) read(ctx context.Context, state State, header checkpoint.Batch)
 	case err != nil:
 		return load{}, fmt.Errorf("read batch %s: %w", header.ID, err)
 	}
-	b.Files = slices.DeleteFunc(b.Files, func(f checkpoint.File) bool { return f.Error })
+	b.Files = slices.DeleteFunc(b.Files, func(f checkpoint.File) bool { return !f.Data() })
 	one := load{batches: []checkpoint.Batch{b}, files: len(b.Files)}
 	if len(b.Files) == 0 {
 		return load{}, &Problem{Reason: BadDescription, Err: errors.New("the batch has no data files")}

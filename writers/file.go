@@ -31,9 +31,10 @@ type FileSpec struct {
 	BatchID string
 	// Metadata is stored with the object in addition to the batch's id.
 	Metadata map[string]string
-	// Partition and Error are copied to the checkpoint.File.
+	// Partition, Error and Backup are copied to the checkpoint.File.
 	Partition string
 	Error     bool
+	Backup    bool
 	// Tuple is the partition tuple of the file in its table, if it is for one.
 	Tuple [][]byte
 }
@@ -479,6 +480,7 @@ func (f *File) describe(c checkpoint.File) checkpoint.File {
 	c.Rows = f.rows.Load()
 	c.Partition = f.spec.Partition
 	c.Error = f.spec.Error
+	c.Backup = f.spec.Backup
 	return c
 }
 

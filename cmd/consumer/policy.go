@@ -24,7 +24,7 @@ Prints the minimal IAM policy for the settings in the environment: it allows the
 the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint,
 compare, import and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
-After a change of BUCKET, PREFIX, ERROR_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
+After a change of BUCKET, PREFIX, ERROR_PREFIX, BACKUP_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
 workers have the new settings and the outbox is empty: a batch is published where it was started.`
 
 func printPolicy(ctx context.Context, args []string, out io.Writer) error {

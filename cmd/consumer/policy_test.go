@@ -51,7 +51,7 @@ func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 		{name: "function", env: []string{"TRANSFORM=lambda:" + functionARN}},
 		{name: "schema in a bucket", env: []string{"FORMAT=parquet", "SCHEMA=" + schemaObject}, prepare: putSchema},
 		{name: "Firehose with prefixes like patterns", env: []string{
-			"FORMAT=firehose", "PREFIX=${a}?/*/!{timestamp:yyyy}/", "ERROR_PREFIX=${*}/!{firehose:error-output-type}/"}},
+			"BACKUP_PREFIX=kept*/!{timestamp:yyyy}/", "FORMAT=firehose", "PREFIX=${a}?/*/!{timestamp:yyyy}/", "ERROR_PREFIX=${*}/!{firehose:error-output-type}/"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -34,6 +34,7 @@ var changes = map[string][]string{
 	"format":          {"FORMAT=parquet", "ROW_GROUP_SIZE=1MiB", "PARQUET_ENCODING=plain", "BLOOM_COLUMNS=event_id"},
 	"another format":  {"FORMAT=firehose", "APPEND_DELIMITER=true", "FILE_EXTENSION=.txt"},
 	"compression":     {"COMPRESSION=zstd", "CONTENT_ENCODING=true"},
+	"backup":          {"BACKUP_PREFIX=kept/", "BACKUP_FORMAT=jsonl", "BACKUP_COMPRESSION=zstd"},
 	"part size":       {"PART_SIZE=16MiB", "UPLOAD_CONCURRENCY=1"},
 	"stream ARN":      {"STREAM_ARN=" + streamARN},
 	"fan-out":         {"FAN_OUT_CONSUMER=files"},

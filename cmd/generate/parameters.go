@@ -30,6 +30,11 @@ var inStack = map[string]ofStack{
 	"COMPLETE_PREFIX": {pattern: `^[A-Za-z0-9_=/.-]{0,256}$`, constraint: "A prefix of letters, digits and the signs _ = / . and hyphen, or nothing."},
 	"COMPLETE_MARKER": {pattern: `^([_.][A-Za-z0-9_.-]{1,62})?$`, constraint: "A name such as _SUCCESS, or nothing."},
 	"TIME_ZONE":       {pattern: `^[A-Za-z][A-Za-z0-9/_+-]{0,49}$`, constraint: "A name of the time zone database, such as UTC or Europe/Lisbon."},
+	"ERROR_PREFIX":       {pattern: `^.{1,512}$`, constraint: "A prefix of 1 to 512 characters."},
+	"BACKUP_PREFIX":      {pattern: `^.{0,512}$`, constraint: "A prefix of at most 512 characters, or nothing."},
+	"BACKUP_COMPRESSION": {pattern: `^[a-z0-9-]{0,16}$`, constraint: "A compression that the daemon knows, such as none, gzip or zstd, or nothing."},
+	"MANIFEST_PREFIX":    {pattern: `^[A-Za-z0-9_=/.-]{1,256}$`, constraint: "A prefix of letters, digits and the signs _ = / . and hyphen."},
+	"TIME_ZONE":          {pattern: `^[A-Za-z][A-Za-z0-9/_+-]{0,49}$`, constraint: "A name of the time zone database, such as UTC or Europe/Lisbon."},
 	"FORMAT": {
 		note: "For Parquet also set Prefix to parquet/year=..., which the tables of the Athena stack expect.",
 	},

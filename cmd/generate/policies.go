@@ -45,6 +45,7 @@ func policies() string {
 		{"`settings.s3Encryption=aws:kms`, `settings.s3KmsKeyId=alias/files`", func(c *consumer.Config, _ *policy.Place) {
 			c.Encryption, c.KMSKey = "aws:kms", "alias/files"
 		}},
+		{"`settings.backupPrefix=backup/`", func(c *consumer.Config, _ *policy.Place) { c.BackupPrefix = "backup/" }},
 		{"a bucket encrypted with a key of yours: `--bucket-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.BucketKey = "KEY" }},
 		{"a stream encrypted with a key of yours: `--stream-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.StreamKey = "KEY" }},
 	} {

@@ -36,6 +36,7 @@ type batch struct {
 	finished sync.WaitGroup // files being finished
 	done     []checkpoint.File
 	started  int // files begun, numbers their keys
+	backups  int // those of a backup
 	ranges   map[string]*coverage
 	oldest   time.Time // earliest arrival of its records
 }
@@ -142,6 +143,9 @@ func (b *batch) find(id fileID) (f *openFile, surplus found) {
 	if !ok {
 		f = &openFile{file: b.files.begin(b.ctx, b.id, b.opened, id, b.started)}
 		b.started++
+		if id.backup {
+			b.backups++
+		}
 		b.described.Add(describedOpen(id))
 		b.open[id] = f
 		if most := b.files.most; most > 0 && len(b.open) > most {
@@ -268,12 +272,17 @@ func (b *batch) room() bool {
 	return len(b.ranges) < checkpoint.MaxRanges
 }
 
-// idle reports whether the batch has files and none is open: committing it then cuts no file short. One that covers only
-// records of which nothing is delivered waits for others.
+// idle reports whether the batch has files and none is open: committing it then cuts no file short, but for backups, which
+// follow the others. One that covers only records of which nothing is delivered waits for others.
 func (b *batch) idle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.open) == 0 && b.started > 0
+	for id := range b.open {
+		if !id.backup {
+			return false
+		}
+	}
+	return b.started > b.backups
 }
 
 // drop marks the batch's records as dropped in the progress of each shard.

@@ -45,12 +45,15 @@ func (b *board) published(now time.Time, done checkpoint.Batch) {
 	for _, f := range done.Files {
 		b.totals.Files++
 		b.totals.Bytes += f.Bytes
-		if f.Error {
+		switch {
+		case f.Backup:
+			b.totals.BackupRecords += f.Rows
+		case f.Error:
 			b.totals.ErrorRecords += f.Rows
-		} else {
+		default:
 			b.totals.Records += f.Rows
 		}
-		b.files = remember(b.files, PublishedFile{At: now, Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, Reason: f.Reason, Error: f.Error})
+		b.files = remember(b.files, PublishedFile{At: now, Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, Reason: f.Reason, Error: f.Error, Backup: f.Backup})
 	}
 }
 

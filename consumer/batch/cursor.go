@@ -84,6 +84,11 @@ func (c *Cursor) take(ctx context.Context, in Intake) (rest Intake, err error) {
 	if rest.none() {
 		rest = later
 	}
+	if err := c.filler.appendRaw(b, shard, in.Raw); err != nil {
+		cause = err
+		c.panics.suspect(b.id, shard, in.Last, c.progress.checkpoint(), err)
+		return Intake{}, err
+	}
 	end := checkpoint.Position(in.Last)
 	if in.End {
 		end = checkpoint.ShardEnd

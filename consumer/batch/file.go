@@ -25,7 +25,8 @@ const (
 // fileID tells the open files of a batch apart.
 type fileID struct {
 	partition string
-	err       record.OutputType // empty for data
+	err       record.OutputType // empty for data and backups
+	backup    bool
 
 	// Of data that is loaded into a table:
 	table *Table // nil for none
@@ -73,6 +74,7 @@ type files struct {
 	router Router
 	data   writers.Format
 	errors writers.Format
+	backup *Backup // nil for none
 	sink   writers.Sink
 	shared *writers.Shared
 
@@ -86,7 +88,7 @@ type files struct {
 func newFiles(cfg Config, parts Parts) *files {
 	return &files{
 		stream: cfg.Stream, table: cfg.Table, copied: cfg.Databases, zone: cfg.Zone, router: parts.Router, data: parts.Data, errors: parts.Errors,
-		sink: parts.Sink, shared: parts.Shared,
+		backup: parts.Backup, sink: parts.Sink, shared: parts.Shared,
 		roll: cfg.Limits.FileBytes, most: cfg.Limits.OpenFiles, crowd: maxDescribed, finishers: make(chan struct{}, finishing),
 	}
 }
@@ -94,6 +96,8 @@ func newFiles(cfg Config, parts Parts) *files {
 // formatOf returns the format of the files of id.
 func (fs *files) formatOf(id fileID) writers.Format {
 	switch {
+	case id.backup:
+		return fs.backup.Format
 	case id.err != "":
 		return fs.errors
 	case id.table != nil:
@@ -115,13 +119,14 @@ func (fs *files) begin(ctx context.Context, batch string, opened time.Time, id f
 		BatchID:   batch,
 		Partition: id.partition,
 		Error:     id.err != "",
+		Backup:    id.backup,
 		Tuple:     id.values(),
 	}, fs.shared)
 }
 
 // tablesOf returns the sorted names of the tables that a batch of these files is to be loaded into.
 func (fs *files) tablesOf(done []checkpoint.File) (names []string) {
-	if slices.ContainsFunc(done, func(f checkpoint.File) bool { return !f.Error }) {
+	if slices.ContainsFunc(done, func(f checkpoint.File) bool { return f.Data() }) {
 		names = slices.Clone(fs.copied)
 	}
 	if slices.ContainsFunc(done, func(f checkpoint.File) bool { return len(f.Table) > 0 }) {

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 // yield no record: what was read is covered all the same.
 type Intake struct {
 	Records []record.Record
+	// Raw are those Kinesis records as they came, of which each is written to the backup; none without one. They include records
+	// that yield nothing.
+	Raw []record.Record
 	// Last is the sequence number of the last Kinesis record that was read; empty if there is none.
 	Last string
 	// FirstArrival and LastArrival are the arrival times of the first and the last Kinesis record that were read.
@@ -29,7 +33,13 @@ func (in Intake) split(n int) (head, rest Intake) {
 	}
 	before, after := &in.Records[n-1], &in.Records[n]
 	head = Intake{Records: in.Records[:n], Last: strings.Clone(before.SequenceNumber), FirstArrival: in.FirstArrival, LastArrival: before.Arrival}
-	return head, Intake{Records: in.Records[n:], Last: in.Last, FirstArrival: after.Arrival, LastArrival: in.LastArrival, End: in.End}
+	rest = Intake{Records: in.Records[n:], Last: in.Last, FirstArrival: after.Arrival, LastArrival: in.LastArrival, End: in.End}
+	raw := slices.IndexFunc(in.Raw, func(r record.Record) bool { return record.CompareSequence(r.SequenceNumber, head.Last) > 0 })
+	if raw < 0 {
+		raw = len(in.Raw)
+	}
+	head.Raw, rest.Raw = in.Raw[:raw], in.Raw[raw:]
+	return head, rest
 }
 
 // some is the intake as far as it is tried at a time, and the rest. Both begin with a Kinesis record.

@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -174,14 +175,16 @@ func TestPipeline_SurvivesRecordsThatMakeTheProgramPanic(t *testing.T) {
 					one := intake(partition, n, n)
 					in.Records, in.Last = append(in.Records, one.Records...), one.Last
 				}
-				crashed, crash := w.worker("crashes", test.plant)
-				first := Intake{Records: slices.Clone(in.Records), Last: in.Last}
+				in = withRaw(in)
+				crashed, crash := w.worker("crashes", backedUp(t), test.plant)
+				first := in
+				first.Records = slices.Clone(in.Records)
 				if err := crashed.Open(w.acquire("shard-0", "crashes")).Append(context.Background(), first); err == nil {
 					time.Sleep(2 * w.limits.Interval)
 				}
 				crash() // what it has learned is gone
 
-				p, stop := w.worker("one", test.plant)
+				p, stop := w.worker("one", backedUp(t), test.plant)
 				var neighbour sync.WaitGroup
 				neighbour.Go(func() { w.read(p, "shard-1", intake("a", 11, 12)) })
 				want(t, "readings of the shard again", w.read(p, "shard-0", in), 1)
@@ -196,6 +199,7 @@ func TestPipeline_SurvivesRecordsThatMakeTheProgramPanic(t *testing.T) {
 				want(t, "records delivered", len(lines), 8-test.errors)
 				slices.Sort(lines)
 				want(t, "records delivered once", len(slices.Compact(lines)), 8-test.errors)
+				want(t, "kept", fmt.Sprint(w.kept(w.bucket.keys("backup/"))), "[100001 100002 100003 100004 100005 100006]")
 				faults := w.bucket.lines("errors/")
 				want(t, "error records", len(faults), test.errors)
 				for _, line := range faults {
@@ -251,7 +255,7 @@ func TestPipeline_TriesManySuspectsInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		largest := 0
-		p, stop := w.worker("one", func(p *Parts) {
+		p, stop := w.worker("one", backedUp(t), func(p *Parts) {
 			p.Data = bombedFormat{p.Data, bombs{encode: func(sequences []string) {
 				largest = max(largest, len(sequences))
 				at("100007")(sequences)
@@ -262,6 +266,7 @@ func TestPipeline_TriesManySuspectsInParts(t *testing.T) {
 		for i := range in.Records {
 			in.Records[i].Data = []byte(`{"n":1}`)
 		}
+		in = withRaw(in)
 		in.End = true
 		w.read(p, "shard-0", in)
 		if err := p.AwaitPublished(context.Background()); err != nil {
@@ -270,6 +275,7 @@ func TestPipeline_TriesManySuspectsInParts(t *testing.T) {
 		stop()
 		want(t, "records delivered", len(w.bucket.lines("data/")), 2498)
 		want(t, "error records", len(w.bucket.lines("errors/")), 2)
+		want(t, "records kept", len(w.kept(w.bucket.keys("backup/"))), 2500)
 		want(t, "checkpoint", w.checkpoint("shard-0"), checkpoint.ShardEnd)
 		want(t, "records of the block that was not tried", largest, 2500)
 	})

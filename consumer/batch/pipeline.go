@@ -92,7 +92,9 @@ type Parts struct {
 	Data   writers.Format  // of data files; not used with a table
 	Errors writers.Format  // takes the lines of error records
 	// Table returns the table that data files are loaded into, as it is now; nil without a table.
-	Table  func() *Table
+	Table func() *Table
+	// Backup takes the Kinesis records as they came; nil for none.
+	Backup *Backup
 	Router Router
 	Log    *slog.Logger
 	// Metrics may be nil.

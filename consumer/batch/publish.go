@@ -234,14 +234,19 @@ func (p *publisher) last(ctx context.Context, what string, call func(context.Con
 func (p *publisher) count(b checkpoint.Batch) {
 	m := p.metrics
 	for _, f := range b.Files {
-		kind, fate := "data", "delivered"
-		if f.Error {
-			kind, fate = "error", "error"
+		kind, records := "data", m.Records.WithLabelValues("delivered")
+		switch {
+		case f.Backup:
+			kind, records = "backup", m.BackupRecords
+		case f.Error:
+			kind, records = "error", m.Records.WithLabelValues("error")
 		}
 		m.Files.WithLabelValues(kind, f.Reason).Inc()
 		m.FileBytes.WithLabelValues(kind).Observe(float64(f.Bytes))
-		m.Records.WithLabelValues(fate).Add(float64(f.Rows))
-		m.BytesWritten.Add(float64(f.Bytes))
+		records.Add(float64(f.Rows))
+		if !f.Backup {
+			m.BytesWritten.Add(float64(f.Bytes))
+		}
 	}
 	p.board.published(p.now(), b)
 }

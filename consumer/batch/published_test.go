@@ -274,7 +274,7 @@ type lakeStorm struct {
 
 func newLakeStorm(t *testing.T, seed uint64) *lakeStorm {
 	s := &lakeStorm{storm: newStorm(t, seed), ledger: make(map[string]bool), files: make(map[string]int)}
-	s.table, s.plants = lake, []func(*Parts){ofLake(t)}
+	s.table, s.plants = lake, append(s.plants, ofLake(t))
 	s.given = echoing{s.store}
 	return s
 }
@@ -349,7 +349,7 @@ func (s *lakeStorm) load(ctx context.Context) error {
 			}
 			ledger[b.ID] = true
 			for _, f := range b.Files {
-				if !f.Error {
+				if f.Data() {
 					keys = append(keys, f.Key)
 				}
 			}
@@ -397,7 +397,7 @@ func (s *lakeStorm) wrong() (missing, double int) {
 		}
 		for _, f := range m.Files {
 			switch n := s.files[f.Key]; {
-			case f.Error:
+			case !f.Data():
 			case n == 0:
 				missing++
 			case n > 1:

@@ -197,9 +197,10 @@ func sortFiles(f []checkpoint.File) {
 // countRows returns how many rows data files and error files have.
 func countRows(files []checkpoint.File) (delivered, failed int64) {
 	for _, f := range files {
-		if f.Error {
+		switch {
+		case f.Error:
 			failed += f.Rows
-		} else {
+		case f.Data():
 			delivered += f.Rows
 		}
 	}

@@ -33,7 +33,9 @@ type Totals struct {
 	Files        int64 `json:"files"`
 	Records      int64 `json:"records"`
 	ErrorRecords int64 `json:"error_records"`
-	Bytes        int64 `json:"bytes"`
+	// BackupRecords are Kinesis records in backups.
+	BackupRecords int64 `json:"backup_records,omitempty"`
+	Bytes         int64 `json:"bytes"`
 }
 
 // OpenFile is a file that is being written.
@@ -43,6 +45,7 @@ type OpenFile struct {
 	Bytes     int64     `json:"bytes"`
 	Since     time.Time `json:"since"`
 	Error     bool      `json:"error,omitempty"`
+	Backup    bool      `json:"backup,omitempty"`
 }
 
 // PublishedFile is an object that has become visible.
@@ -54,6 +57,7 @@ type PublishedFile struct {
 	Bytes  int64     `json:"bytes"`
 	Reason string    `json:"reason"`
 	Error  bool      `json:"error,omitempty"`
+	Backup bool      `json:"backup,omitempty"`
 }
 
 // FaultSeen is a record that went to the error prefix.
@@ -70,7 +74,7 @@ func (p *Pipeline) Status() Status {
 	s := p.board.status()
 	for _, b := range p.uncommitted() {
 		for id, f := range b.openFiles() {
-			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != ""})
+			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != "", Backup: id.backup})
 		}
 	}
 	slices.SortFunc(s.Open, func(a, b OpenFile) int { return int(b.Bytes - a.Bytes) })

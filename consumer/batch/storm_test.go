@@ -30,6 +30,9 @@ func TestPipeline_DeliversOnceUnderRandomFaults(t *testing.T) {
 					t.Errorf("lost %d, double %d of %d; all shards at their end and published: %v; faults %v",
 						lost, double, stormShards*s.sent, s.finished(), s.hits)
 				}
+				if lost, double := s.keptTwiceOrNot(); lost+double > 0 {
+					t.Errorf("of the backup, lost %d, double %d of %d; faults %v", lost, double, stormShards*s.sent, s.hits)
+				}
 				if len(s.hits) < 8 {
 					t.Errorf("only these faults were hit: %v", s.hits)
 				}
@@ -92,6 +95,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		s.crowd = 1500 // of two or three files
 	}
 	s.limits = Limits{FileBytes: 2000, Bytes: 8000, Interval: 10 * time.Second}
+	s.plants = append(s.plants, backedUp(t))
 	s.faults(s.strike)
 	s.bucket.plant(func(operation, _ string, applied bool) error { return s.strike(operation, applied) })
 	return s
@@ -191,6 +195,10 @@ func (s *storm) read(ctx context.Context, p *Pipeline, worker, shard string) {
 				in.Records[i].Data = fmt.Appendf(nil, `{"shard":%q,"n":%d}`, shard, at+1+i)
 			}
 			p.parts.Metrics.Balance.Read(len(in.Records))
+			in = withRaw(in)
+			for i := range in.Raw {
+				in.Raw[i].Shard = shard
+			}
 			if c.Append(ctx, in) != nil {
 				break
 			}
@@ -262,6 +270,11 @@ func (s *storm) count() (lost, double int) {
 		}
 		seen[fmt.Sprint(r.Shard, "/", r.N)]++
 	}
+	return s.tally(seen)
+}
+
+// tally returns how many records were not seen, and how many more than once.
+func (s *storm) tally(seen map[string]int) (lost, double int) {
 	for shard := range stormShards {
 		for n := range s.sent {
 			switch seen[fmt.Sprint("shard-", shard, "/", n+1)] {

@@ -19,8 +19,9 @@ type fetched struct {
 	fetch   Fetch
 	answers []*answer
 	records *slab[record.Record]
-	held    int64 // bytes taken from the budget
-	apart   int   // bytes of records outside the answers
+	raw     *slab[record.Record] // nil unless Config.Raw is set
+	held    int64                // bytes taken from the budget
+	apart   int                  // bytes of records outside the answers
 	// asked is when the service was asked for what was read last, at the latest, by its own clock; zero if it did not say.
 	asked time.Time
 }
@@ -50,8 +51,10 @@ func (in *fetched) memory() int64 {
 	for _, a := range in.answers {
 		n += a.memory()
 	}
-	if in.records != nil {
-		n += cap(in.records.s) * recordBytes
+	for _, s := range []*slab[record.Record]{in.records, in.raw} {
+		if s != nil {
+			n += cap(s.s) * recordBytes
+		}
 	}
 	return int64(n)
 }
@@ -62,11 +65,13 @@ func (in *fetched) release(b *budget.Budget) {
 		a.release()
 	}
 	in.answers = nil
-	if in.records != nil {
-		clear(in.records.s)
-		records.put(in.records)
-		in.records = nil
+	for _, s := range []*slab[record.Record]{in.records, in.raw} {
+		if s != nil {
+			clear(s.s)
+			records.put(s)
+		}
 	}
+	in.records, in.raw = nil, nil
 	if in.held > 0 {
 		b.Release(budget.Received, in.held)
 		in.held = 0

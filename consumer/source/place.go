@@ -48,6 +48,9 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 	f.End, f.Children = a.next == "" && len(a.children) > 0, a.children
 	if in.records == nil {
 		in.records = records.get(len(a.entries.s))
+		if p.source.cfg.Raw {
+			in.raw = records.get(len(a.entries.s))
+		}
 	}
 	taken := in.records.s
 	repeated := 0
@@ -71,6 +74,10 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 		f.LastArrival = raw.Arrival
 		f.Count++
 		f.Bytes += len(raw.Data)
+		if in.raw != nil {
+			in.raw.s = append(in.raw.s, raw)
+			in.raw.s[len(in.raw.s)-1].Shard = p.id
+		}
 		n := len(taken)
 		taken, err = p.decode(ctx, taken, raw)
 		if err != nil {
@@ -84,6 +91,9 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 	p.count = len(a.entries.s)
 	a.free()
 	in.records.s, f.Records = taken, taken
+	if in.raw != nil {
+		f.Raw = in.raw.s
+	}
 	if last != p.last {
 		p.last = strings.Clone(last) // it outlives the answer
 	}

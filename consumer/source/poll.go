@@ -202,8 +202,12 @@ func (p *poll) estimate(now time.Time) int64 {
 		bytes = min(bytes, seconds*writeBytesPerSecond)
 		count = min(count, seconds*writeRecordsPerSecond)
 	}
-	if p.source.format.request() == wireJSON {
-		return int64(bytes*4/3 + count*jsonRecord)
+	perRecord := 0.0
+	if p.source.cfg.Raw {
+		perRecord = float64(recordBytes)
 	}
-	return int64(bytes + count*cborRecord)
+	if p.source.format.request() == wireJSON {
+		return int64(bytes*4/3 + count*(jsonRecord+perRecord))
+	}
+	return int64(bytes + count*(cborRecord+perRecord))
 }

@@ -13,6 +13,8 @@ type Fetch struct {
 	// Records are the user records of whole Kinesis records, in shard order. They and their data belong to the reader:
 	// they are valid until the next call of Next or Close.
 	Records []record.Record
+	// Raw are the Kinesis records as they came, with their shard, if Config.Raw is set. They are valid as long as Records.
+	Raw []record.Record
 	// Last is the sequence number of the last Kinesis record; empty if there is none.
 	Last string
 	// Count and Bytes are the Kinesis records and the bytes of their payloads.

@@ -77,6 +77,8 @@ type Config struct {
 	// Decoder makes the decoder of a shard. A reader calls it before its first read; while it fails, nothing is read,
 	// and it is called again as after a failed call.
 	Decoder func(shard string) (Decoder, error)
+	// Raw also returns the Kinesis records as they came, in Fetch.Raw.
+	Raw bool
 	// Closed reports whether the shard accepts no more records, according to a listing that began after the call. It is
 	// called if an answer looks like the end of the shard but does not name the child shards, and before a shard is
 	// stopped at its tip. If it is nil, such an answer never counts as the end, and such a shard counts as open.

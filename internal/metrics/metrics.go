@@ -66,7 +66,8 @@ type Metrics struct {
 	Files           *prometheus.CounterVec   // kind, reason
 	FileBytes       *prometheus.HistogramVec // kind
 	Records         *prometheus.CounterVec   // result
-	Faults          *prometheus.CounterVec   // code
+	BackupRecords   prometheus.Counter
+	Faults          *prometheus.CounterVec // code
 	NumbersRounded  prometheus.Counter
 	TableMisfits    prometheus.Counter
 	BytesWritten    prometheus.Counter
@@ -171,18 +172,19 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Batches that this worker failed to publish, by reason: refused (by the bucket), foreign (another object has a file's key), "+
 				"gone (neither upload nor object exists), unavailable; or leaves to others: unknown (a later release committed it). The status page names them.", "reason"),
 		Files: f.counterVec("consumer_files_total",
-			"Files published by kind (data, error) and by what closed them (Firehose: DeliveryToS3.ObjectCount).", "kind", "reason"),
+			"Files published by kind (data, error, backup) and by what closed them (Firehose: DeliveryToS3.ObjectCount).", "kind", "reason"),
 		FileBytes: f.histogramVec("consumer_file_bytes", "Sizes of published files.",
 			prometheus.ExponentialBuckets(1<<12, 4, 12), "kind"),
 		Records: f.counterVec("consumer_records_total",
 			"User records by fate: delivered, error (Firehose: DeliveryToS3.Records, FailedConversion.Records).", "result"),
-		Faults: f.counterVec("consumer_record_faults_total", "Records sent to the error prefix, by code.", "code"),
+		BackupRecords: f.counter("consumer_backup_records_total", "Kinesis records in published backups (Firehose: BackupToS3.Records)."),
+		Faults:        f.counterVec("consumer_record_faults_total", "Records sent to the error prefix, by code.", "code"),
 		NumbersRounded: f.counter("consumer_rounded_numbers_total",
 			"Numbers rounded to the nearest double in columns declared as number, which cannot be restored exactly. Inferred columns round none."),
 		TableMisfits: f.counter("consumer_table_misfits_total",
 			"Values kept in the column _extra because the column of the table is of another type. The table's schema and the records disagree."),
 		BytesWritten: f.counter("consumer_written_bytes_total",
-			"Bytes of published files (Firehose: DeliveryToS3.Bytes)."),
+			"Bytes of published data and error files (Firehose: DeliveryToS3.Bytes). Those of backups are in consumer_file_bytes."),
 		Freshness: f.gauge("consumer_data_freshness_seconds",
 			"Age of the oldest record read and not yet published, by its arrival in Kinesis (Firehose: DeliveryToS3.DataFreshness)."),
 		S3Requests: f.counterVec("consumer_s3_requests_total", "S3 requests by operation and result: ok, retried, error.", "operation", "result"),

@@ -108,13 +108,17 @@ func (b *builder) objects(prefixes ...string) []string {
 	return list
 }
 
-// files returns the fixed beginnings of the keys of data and error files.
+// files returns the fixed beginnings of the keys of data, error and backup files.
 func (b *builder) files() []string {
 	errors := b.cfg.ErrorPrefix
 	if errors == "" {
 		errors = b.cfg.Prefix // error files are stored under it by default
 	}
-	return []string{layout.Fixed(b.cfg.Prefix), layout.Fixed(errors)}
+	prefixes := []string{layout.Fixed(b.cfg.Prefix), layout.Fixed(errors)}
+	if b.cfg.BackupPrefix != "" {
+		prefixes = append(prefixes, layout.Fixed(b.cfg.BackupPrefix))
+	}
+	return prefixes
 }
 
 // key allows actions on a KMS key. A policy names keys by id; a key known only by its alias is matched by a condition

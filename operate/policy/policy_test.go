@@ -55,6 +55,8 @@ func TestDaemon_NamesTheNarrowestResources(t *testing.T) {
 			"MakeTable", "arn:aws:dynamodb:us-east-1:210987654321:table/trips"},
 		{"prefixes", nil, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/data/year=*, arn:aws:s3:::files/errors/*"},
 		{"errors under the data", func(c *consumer.Config) { c.Prefix, c.ErrorPrefix = "all/", "" }, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/all/*"},
+		{"a backup", func(c *consumer.Config) { c.BackupPrefix = "backup/!{timestamp:yyyy}/" }, policy.Place{}, "WriteFiles",
+			"arn:aws:s3:::files/backup/*, arn:aws:s3:::files/data/year=*, arn:aws:s3:::files/errors/*"},
 		{"a prefix without a beginning", func(c *consumer.Config) { c.Prefix = "!{timestamp:yyyy}/" }, policy.Place{}, "WriteFiles", "arn:aws:s3:::files/*"},
 		{"manifests", nil, policy.Place{}, "WriteManifests", "arn:aws:s3:::files/manifests/*"},
 		{"lists", nil, policy.Place{}, "KeepLists", "arn:aws:s3:::files/manifests/outbox/*"},

@@ -30,6 +30,7 @@ type ManifestFile struct {
 	ETag      string `json:"etag,omitempty"` // empty if the object was moved before its ETag was seen
 	Partition string `json:"partition"`
 	Error     bool   `json:"error,omitempty"`  // holds error records, not data
+	Backup    bool   `json:"backup,omitempty"` // holds Kinesis records as they came, which are in data and error files, too
 	Reason    string `json:"reason,omitempty"` // why the file was closed: size, interval, ...
 	// Table describes the file to loaders of tables (record/table.Description). With it, a file can be loaded into a table
 	// again, or into another, when the batch is long forgotten.
@@ -56,7 +57,7 @@ func EncodeManifest(b checkpoint.Batch) ([]byte, error) {
 	separator := `"files": [`
 	for _, f := range b.Files {
 		text, err := json.MarshalIndent(ManifestFile{
-			Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, ETag: f.ETag, Partition: f.Partition, Error: f.Error, Reason: f.Reason,
+			Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, ETag: f.ETag, Partition: f.Partition, Error: f.Error, Backup: f.Backup, Reason: f.Reason,
 		}, "    ", "  ")
 		if err != nil {
 			return nil, err

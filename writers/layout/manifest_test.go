@@ -91,7 +91,7 @@ func TestDecodeManifest_GivesWhatWasEncoded(t *testing.T) {
 		want := layout.Manifest{Batch: b.ID, Worker: b.Worker, Created: b.Created, Ranges: b.Ranges}
 		for _, f := range files {
 			want.Files = append(want.Files, layout.ManifestFile{
-				Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, ETag: f.ETag, Partition: f.Partition, Error: f.Error, Reason: f.Reason,
+				Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, ETag: f.ETag, Partition: f.Partition, Error: f.Error, Backup: f.Backup, Reason: f.Reason,
 			})
 		}
 		body, err := layout.EncodeManifest(b)

@@ -11,6 +11,13 @@ func Fixed(prefix string) string {
 	return before
 }
 
+// Apart reports whether no key can begin with both of two prefixes, by their fixed parts. Prefixes that begin with an expression
+// are apart from others.
+func Apart(a, b string) bool {
+	a, b = Fixed(a), Fixed(b)
+	return a == "" || b == "" || !strings.HasPrefix(a, b) && !strings.HasPrefix(b, a)
+}
+
 // Disjoint removes duplicates and prefixes that others cover.
 func Disjoint(prefixes []string) []string {
 	sorted := slices.Compact(slices.Sorted(slices.Values(prefixes)))

@@ -39,7 +39,7 @@ type batch struct {
 func newBatch(m layout.Manifest) *batch {
 	b := &batch{id: m.Batch, sealed: m.Created, ranges: m.Ranges}
 	for _, f := range m.Files {
-		if !f.Error {
+		if !f.Error && !f.Backup {
 			b.files = append(b.files, checkpoint.File{Bucket: f.Bucket, Key: f.Key, Rows: f.Rows, Bytes: f.Bytes, ETag: f.ETag, Partition: f.Partition, Table: f.Table})
 		}
 	}
