@@ -26,6 +26,7 @@ type auditOptions struct {
 	deep, json, strict    bool
 	bucket                string
 	manifests, data, errs string
+	backup                string
 }
 
 func auditBucket(ctx context.Context, args []string, out io.Writer) error {
@@ -41,6 +42,7 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	f.StringVar(&o.manifests, "manifest-prefix", cfg.ManifestPrefix, "`prefix` of the manifests (MANIFEST_PREFIX)")
 	f.StringVar(&o.data, "prefix", layout.Fixed(cfg.Prefix), "`prefix` to search for files that no manifest lists (from PREFIX)")
 	f.StringVar(&o.errs, "error-prefix", layout.Fixed(cfg.ErrorPrefix), "the same for error files (from ERROR_PREFIX)")
+	f.StringVar(&o.backup, "backup-prefix", layout.Fixed(cfg.BackupPrefix), "the same for backup files (from BACKUP_PREFIX)")
 	if err := command.Parse(f, args); err != nil {
 		return command.Undone(command.UnlessHelp(err))
 	}
@@ -54,6 +56,9 @@ func auditBucket(ctx context.Context, args []string, out io.Writer) error {
 	prefixes := []string{o.data}
 	if cfg.ErrorPrefix != "" || o.errs != "" { // otherwise error files are under the data prefix
 		prefixes = append(prefixes, o.errs)
+	}
+	if cfg.BackupPrefix != "" || o.backup != "" {
+		prefixes = append(prefixes, o.backup)
 	}
 	report, err := audit.Run(ctx, audit.Config{
 		Bucket: objects.Bucket{API: bucketClient(account, cfg), Name: o.bucket}, ManifestPrefix: o.manifests,

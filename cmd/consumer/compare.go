@@ -47,7 +47,7 @@ func compareDeliveries(ctx context.Context, args []string, out io.Writer) error 
 	f.Var(&to, "to", "compare objects stored before this `time`; with --from, the default is now less the margin")
 	f.DurationVar(&c.Window.Margin, "margin", defaultMargin, "`duration` before and after the window in which counterparts are looked for")
 	f.Var(&exclude, "exclude", "`prefix` of keys to leave out on both sides, such as that of the other consumer's error objects; may be repeated. "+
-		"Left out in any case: ERROR_PREFIX and MANIFEST_PREFIX on our side, and folders with the name of an error type such as processing-failed, names that begin with _ or a period, and empty objects on both")
+		"Left out in any case: ERROR_PREFIX, BACKUP_PREFIX and MANIFEST_PREFIX on our side, and folders with the name of an error type such as processing-failed, names that begin with _ or a period, and empty objects on both")
 	f.Var(&ignore, "ignore", "`name` of a member of the records to set aside, such as one that a transformation adds; may be repeated")
 	f.BoolVar(&c.Rules.FoldNames, "ignore-case", false, "ignore the case of members' names, which the columns of a Glue table do not keep")
 	f.BoolVar(&c.Raw, "raw", false, "compare records that are not JSON byte by byte, up to a line feed, instead of failing")
@@ -75,7 +75,7 @@ func compareDeliveries(ctx context.Context, args []string, out io.Writer) error 
 		*d.into = compare.Delivery{Bucket: objects.Bucket{API: api, Name: bucket}, Prefix: prefix, Aside: exclude}
 	}
 	c.Ours.Pipeline, c.Ours.ManifestPrefix = true, cfg.ManifestPrefix
-	c.Ours.Aside = append(c.Ours.Aside[:len(exclude):len(exclude)], layout.Fixed(cfg.ErrorPrefix))
+	c.Ours.Aside = append(c.Ours.Aside[:len(exclude):len(exclude)], layout.Fixed(cfg.ErrorPrefix), layout.Fixed(cfg.BackupPrefix))
 	if c.Window.From, c.Window.To = from.Time, to.Time; !from.IsZero() && to.IsZero() {
 		c.Window.To = time.Now().Add(-c.Window.Margin)
 	}

@@ -3,7 +3,7 @@
 // Each batch leaves a manifest that lists its files and, for each shard, the range of sequence numbers it holds. If every
 // range of a shard begins where the previous one ended, no record was left out and none was delivered by two batches. If
 // every file exists with the size and the ETag that S3 reported when it was completed, the delivered records are still
-// there. A deep audit also reads the files: it checks that they have as many rows as the ranges have records, that no
+// there. A deep audit also reads the files but backups, which have no event ids: it checks that they have as many rows as the ranges have records, that no
 // event id occurs twice in a batch, and that each id belongs to a range of its batch. Since ranges do not overlap, an id
 // that is unique in its batch is unique everywhere. If shards count their sequence numbers independently, as in some
 // emulators, an id may occur once per shard.
@@ -42,7 +42,7 @@ type Config struct {
 	// From (inclusive) and To (exclusive) bound the time at which batches were sealed. A zero From means from the first
 	// manifest; a zero To means now.
 	From, To time.Time
-	// Prefixes are the fixed beginnings of the keys of data and error files. Objects under them that no manifest names
+	// Prefixes are the fixed beginnings of the keys of data, error and backup files. Objects under them that no manifest names
 	// are warnings: orphans of the pipeline if they have the key of a file, foreign objects otherwise.
 	Prefixes []string
 	// Beside reports whether a key under a prefix is that of an object which the daemon writes beside the files, such as a
@@ -301,9 +301,14 @@ func (a *auditor) join(m *manifest) {
 		}
 		records += r.Records
 	}
+	var backups int64
 	for _, f := range m.Files {
 		a.named[a.hash(f.Key)] = struct{}{}
-		rows += f.Rows
+		if f.Backup {
+			backups++
+		} else {
+			rows += f.Rows
+		}
 		if m.inWindow {
 			a.report.Bytes += f.Bytes
 		}
@@ -317,6 +322,7 @@ func (a *auditor) join(m *manifest) {
 	}
 	a.report.Batches++
 	a.report.Files += int64(len(m.Files))
+	a.report.Backups += backups
 	a.report.Records += records
 }
 

@@ -74,6 +74,7 @@ type Report struct {
 
 	Batches  int64 `json:"batches"`
 	Files    int64 `json:"files"`
+	Backups  int64 `json:"backups,omitempty"` // of the files
 	Bytes    int64 `json:"bytes"`
 	Records  int64 `json:"records"` // data and error records, by the ranges of the manifests
 	RowsRead int64 `json:"rows_read,omitempty"`
@@ -143,7 +144,11 @@ func (r *Report) WriteText(out io.Writer) error {
 	if r.Deep {
 		how = fmt.Sprintf("%d rows read", r.RowsRead)
 	}
-	fmt.Fprintf(&b, "\n%d batches, %d files, %d bytes, %d records; %s\n", r.Batches, r.Files, r.Bytes, r.Records, how)
+	backups := ""
+	if r.Backups > 0 {
+		backups = fmt.Sprintf(" (%d of them backups)", r.Backups)
+	}
+	fmt.Fprintf(&b, "\n%d batches, %d files%s, %d bytes, %d records; %s\n", r.Batches, r.Files, backups, r.Bytes, r.Records, how)
 	verdict := "sound: no gap, no overlap, every file is there"
 	switch {
 	case findings > 0:

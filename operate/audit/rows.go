@@ -29,6 +29,13 @@ var idsAtOnce int64 = 4 << 20
 func (a *auditor) readBatch(ctx context.Context, m *manifest) error {
 	var rows int64
 	for _, f := range m.Files {
+		if f.Backup {
+			info, err := a.Bucket.Head(ctx, f.Key)
+			if err := a.checkInfo(m.Batch, f, info, err); err != nil {
+				return err
+			}
+			continue
+		}
 		rows += f.Rows
 	}
 	ids := newIDs(m.Ranges, uint64(rows/idsAtOnce)+1)
@@ -37,7 +44,9 @@ func (a *auditor) readBatch(ctx context.Context, m *manifest) error {
 		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(downloads)
 		for _, f := range m.Files {
-			g.Go(func() error { return a.readFile(gctx, m.Batch, f, ids) })
+			if !f.Backup {
+				g.Go(func() error { return a.readFile(gctx, m.Batch, f, ids) })
+			}
 		}
 		if err := g.Wait(); err != nil {
 			return err

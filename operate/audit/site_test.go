@@ -47,6 +47,7 @@ type site struct {
 	store  *local.Store
 	sink   writers.Sink
 	format writers.Format
+	backup bool // Kinesis records are kept as they came, too
 
 	mu      sync.Mutex
 	now     time.Time
@@ -138,6 +139,15 @@ func (s *site) worker(name string) (p *batch.Pipeline, stop func()) {
 		return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: 1, Ended: begin}), nil
 	}})
 	must(s.t, err)
+	parts := batch.Parts{
+		Store: s.store, Sink: s.sink, Shared: shared, Data: s.format, Errors: faults, Router: router{},
+		Log: slog.New(slog.DiscardHandler), Metrics: m,
+	}
+	if s.backup {
+		kept, err := jsonl.New(jsonl.Config{Append: func(dst []byte, r *record.Record) ([]byte, error) { return record.AppendBackupLine(dst, r), nil }})
+		must(s.t, err)
+		parts.Backup = &batch.Backup{Format: kept, Partition: func(time.Time) string { return "backup/" }}
+	}
 	p = batch.New(batch.Config{
 		Worker: name, Stream: "trips", ManifestPrefix: "manifests/", Now: s.clock,
 		Limits: batch.Limits{FileBytes: 64 << 20, Bytes: 256 << 20, Interval: 1000 * time.Hour},
@@ -147,10 +157,7 @@ func (s *site) worker(name string) (p *batch.Pipeline, stop func()) {
 			s.batches++
 			return batchID(s.now, s.batches)
 		},
-	}, batch.Parts{
-		Store: s.store, Sink: s.sink, Shared: shared, Data: s.format, Errors: faults, Router: router{},
-		Log: slog.New(slog.DiscardHandler), Metrics: m,
-	})
+	}, parts)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) })
@@ -196,6 +203,9 @@ func (s *site) intake(partition string, first, last int) batch.Intake {
 			Data: fmt.Appendf(nil, `{"n":%d}`, n),
 		}
 		in.Last, in.LastArrival = r.SequenceNumber, r.Arrival
+		if s.backup {
+			in.Raw = append(in.Raw, r)
+		}
 		if n == first {
 			in.FirstArrival = r.Arrival
 		}
@@ -234,6 +244,13 @@ func (s *site) deliver(c *batch.Cursor, in batch.Intake) {
 func goodSite(t *testing.T, format writers.Format) *site {
 	t.Helper()
 	s := newSite(t, format)
+	s.fill()
+	return s
+}
+
+func (s *site) fill() {
+	t := s.t
+	t.Helper()
 	a, stopA := s.worker("a")
 	one, two := s.open(a, "shard-1", "a"), s.open(a, "shard-2", "a")
 	must(t, two.Append(t.Context(), s.intake("x", 5000, 5020)))
@@ -251,7 +268,6 @@ func goodSite(t *testing.T, format writers.Format) *site {
 	s.advance(40 * time.Minute)
 	s.deliver(one, s.intake("z", 91, 120)) // batch 4
 	s.advance(time.Minute)
-	return s
 }
 
 func (s *site) config() audit.Config {

@@ -172,6 +172,9 @@ func (w *wait) find(ctx context.Context, m layout.Manifest, sent []Record) error
 	}
 	unnamed := false
 	for _, f := range m.Files {
+		if f.Backup {
+			continue
+		}
 		err := audit.EachID(ctx, w.Bucket, f, func(id []byte) {
 			unnamed = unnamed || len(id) == 0
 			sequence, _, _ := bytes.Cut(id, []byte{'-'}) // of a record that was split
