@@ -22,6 +22,9 @@ Payloads are not changed. A record from an aggregate or from a split payload is 
 Lines of records that only the database has refused (Postgres.Refused) are sent if --code names that code: the records are
 in data files, and will be there twice.
 
+With --backup it sends the lines of a backup instead, which has whole Kinesis records (BACKUP_FORMAT=jsonl): KPL aggregates and
+compressed payloads as they came. The stream should be another one than that of the backup, whose consumers would get the records twice.
+
 Each line is sent at most once, however often redrive is run or interrupted: markers under --marker-prefix record what
 was sent. Lines are in doubt when a call got no answer or the run was killed, because Kinesis cannot say whether it
 accepted them. Each such event leaves at most 500 lines in doubt. They are listed and left alone until you decide with
@@ -39,7 +42,8 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	f := newFlags("redrive", redriveUsage, out)
 	f.StringVar((*string)(&c.Stream), "stream", "", "`name` or ARN of the stream to send to (required)")
 	f.StringVar(&c.Bucket, "bucket", cfg.Bucket, "`name` of the bucket (BUCKET)")
-	f.StringVar(&c.Prefix, "prefix", layout.Fixed(cfg.ErrorPrefix), "`prefix` of the error objects (from ERROR_PREFIX)")
+	f.StringVar(&c.Prefix, "prefix", "", "`prefix` of the error objects; default: from ERROR_PREFIX")
+	f.BoolVar(&c.Backup, "backup", false, "send the lines of a backup; the default of --prefix is then from BACKUP_PREFIX")
 	f.StringVar(&c.MarkerPrefix, "marker-prefix", layout.RedriveFolder, "`prefix` of the markers; use the same one in every run")
 	f.Var(&codes, "code", "only lines with this error `code`; may be repeated")
 	f.Var(&from, "from", "only records that arrived at this `time` or later: "+command.MomentForms)
@@ -53,7 +57,13 @@ func redriveErrors(ctx context.Context, args []string, out io.Writer) error {
 	}
 	c.Codes, c.From, c.To, c.InDoubt = codes, from.Time, to.Time, redrive.Decision(inDoubt)
 	if c.Prefix == "" {
-		return command.Undone(errors.New("redrive: error objects need a prefix of their own: set ERROR_PREFIX or --prefix"))
+		setting, prefix := "ERROR_PREFIX", cfg.ErrorPrefix
+		if c.Backup {
+			setting, prefix = "BACKUP_PREFIX", cfg.BackupPrefix
+		}
+		if c.Prefix = layout.Fixed(prefix); c.Prefix == "" {
+			return command.Undone(fmt.Errorf("redrive: the objects need a prefix of their own: set %s or --prefix", setting))
+		}
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {

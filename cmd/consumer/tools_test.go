@@ -194,6 +194,7 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 		{"only flags", []string{"import", "kcl", "other", "third"}},
 		{"unknown source", []string{"import", "flume"}},
 		{"no stream", []string{"redrive"}},
+		{"set BACKUP_PREFIX or --prefix", []string{"redrive", "--stream", "s", "--backup"}},
 		{"leave, send or skip", []string{"redrive", "--stream", "s", "--in-doubt", "maybe"}},
 		{"only flags", []string{"audit", "today"}},
 		{"as 36h", []string{"audit", "--from", "yesterday"}},

@@ -5,6 +5,9 @@
 // readers of the stream see what the producer sent. A record that was part of an aggregate, or was split off a payload,
 // is put as a record of its own.
 //
+// It also puts the lines of a backup (BACKUP_FORMAT=jsonl) into a stream: whole Kinesis records under their partition key, a
+// KPL aggregate under the hash key of its first user record.
+//
 // # At most once
 //
 // Kinesis has no idempotent put, so lines cannot be sent exactly once. Redrive guarantees the following, despite crashes
@@ -66,7 +69,9 @@ const (
 // Config says which lines to send, and where.
 type Config struct {
 	Bucket string
-	Prefix string // of the error objects
+	Prefix string // of the objects
+	// Backup means that the objects are those of a backup. Codes must be empty.
+	Backup bool
 	// MarkerPrefix is the prefix of the markers: <MarkerPrefix><stream>/<key of the error object>/<first line>.json. It
 	// must be the same in all runs. Lines that were sent to one stream can still be sent to another.
 	MarkerPrefix string
@@ -114,6 +119,7 @@ func (c *Config) fill() error {
 	check(c.Stream != "", "no stream to send to: name it with --stream")
 	check(c.Run != "", "no run id")
 	check(c.MarkerPrefix != "", "no prefix for markers")
+	check(!c.Backup || len(c.Codes) == 0, "error codes %q: a backup has none", c.Codes)
 	check(c.Rate >= 0, "rate %d: want 0 or more", c.Rate)
 	check(slices.Contains([]Decision{Leave, Send, Skip}, c.InDoubt), "lines in doubt %q: want leave, send or skip", c.InDoubt)
 	if len(faults) > 0 {
@@ -169,11 +175,15 @@ func (r *run) all(ctx context.Context) error {
 	return nil
 }
 
-// line is an error record that the run selects.
+// line is a record that the run selects.
 type line struct {
 	number int // in its object, from 0
 	record record.Record
+	code   string // of its fault; backupCode for a line of a backup
 }
+
+// backupCode is the code under which the lines of a backup are counted.
+const backupCode = "backup"
 
 // object processes an error object chunk by chunk. Chunk boundaries depend only on lines and bytes, so every run has the
 // same chunks, whichever lines it selects.
@@ -220,21 +230,45 @@ func (r *run) parse(key string, n int, text []byte) (line, bool) {
 	if len(text) == 0 {
 		return line{}, false
 	}
-	e, err := record.ParseErrorLine(text)
+	l, err := parseError(text)
+	if r.Backup {
+		l, err = parseBackup(text)
+	}
 	if err != nil {
 		r.report.unreadable(key, n, err)
 		return line{}, false
 	}
-	rec := e.Record
-	if len(r.Codes) == 0 && rec.Fault.Type == record.PostgresFailed {
+	l.number = n
+	if len(r.Codes) == 0 && l.record.Fault != nil && l.record.Fault.Type == record.PostgresFailed {
 		r.report.InFiles++
 		return line{}, false
 	}
-	if len(r.Codes) > 0 && !slices.Contains(r.Codes, rec.Fault.Code) ||
-		rec.Arrival.Before(r.From) || !r.To.IsZero() && !rec.Arrival.Before(r.To) {
+	if len(r.Codes) > 0 && !slices.Contains(r.Codes, l.code) ||
+		l.record.Arrival.Before(r.From) || !r.To.IsZero() && !l.record.Arrival.Before(r.To) {
 		return line{}, false
 	}
-	return line{number: n, record: rec}, true
+	return l, true
+}
+
+func parseError(text []byte) (line, error) {
+	e, err := record.ParseErrorLine(text)
+	if err != nil {
+		return line{}, err
+	}
+	return line{record: e.Record, code: e.Record.Fault.Code}, nil
+}
+
+// parseBackup gives an aggregate the hash key that leads to the shard of its first user record: producers send aggregates with
+// one, which Kinesis does not return.
+func parseBackup(text []byte) (line, error) {
+	rec, err := record.ParseBackupLine(text)
+	if err != nil {
+		return line{}, err
+	}
+	if key, aggregate := rec.FirstHashKey(); aggregate {
+		rec.ExplicitHashKey = key
+	}
+	return line{record: rec, code: backupCode}, nil
 }
 
 // chunk is a sequence of lines of an object.
@@ -346,7 +380,7 @@ const lastWord = 15 * time.Second
 func (r *run) count(m *marker, c chunk, todo []line, done outcome) {
 	fresh := numbers(todo)
 	for _, l := range c.lines {
-		count := r.report.code(l.record.Fault.Code)
+		count := r.report.code(l.code)
 		count.Lines++
 		count.Bytes += int64(len(l.record.Data))
 		switch {
