@@ -31,6 +31,7 @@ func (d *Description) Settings(schema string) (Settings, error) {
 		m.processing(destination.get("ProcessingConfiguration"))
 	}
 	m.keys(destination)
+	m.backup(destination)
 	m.rest(d.root, destination)
 	return m.Settings, errors.Join(m.invalid...)
 }
@@ -186,11 +187,6 @@ func (m *importer) rest(root, destination *node) {
 	case l.get("Enabled") == nil || l.get("Enabled").read:
 		l.skip()
 	}
-	backup := destination.get("S3BackupDescription")
-	if mode := destination.get("S3BackupMode"); mode.is("Enabled") {
-		m.leave(mode, "the daemon keeps no copy of the source records beside the data files")
-	}
-	backup.skip()
 	if p := destination.get("DynamicPartitioningConfiguration"); p != nil && !off(p) {
 		p.get("Enabled").text()
 		if d := p.get("RetryOptions", "DurationInSeconds"); d != nil && m.known(d) {

@@ -89,12 +89,17 @@ func TestSettings_NameWhatIsLeft(t *testing.T) {
 		return `,"DataFormatConversionConfiguration":{"OutputFormatConfiguration":{"Serializer":{"ParquetSerDe":{` + text + `}}}}`
 	}
 	keys := `,"Prefix":"c=!{partitionKeyFromQuery:c}/","ErrorOutputPrefix":"e/!{firehose:error-output-type}/"`
+	backup := func(text string) string { return `,"S3BackupMode":"Enabled","S3BackupDescription":{` + text + `}` }
 	for destination, want := range map[string]string{
-		`,"CloudWatchLoggingOptions":{"Enabled":true}`: "logs to stderr",
-		`,"S3BackupMode":"Enabled"`:                    "no copy of the source records",
-		`,"CustomTimeZone":"Mars/Olympus"`:             `"Mars/Olympus" is not a name`,
-		`,"Prefix":"!{timestamp:yyyy}/"`:               "ErrorOutputPrefix: it is not set",
-		keys:                                           "needs a query that makes its keys",
+		`,"CloudWatchLoggingOptions":{"Enabled":true}`:                                                      "logs to stderr",
+		`,"S3BackupMode":"Enabled"`:                                                                         "does not say where the backup is",
+		backup(`"BucketARN":"arn:aws:s3:::kept"`):                                                           "S3BackupDescription.BucketARN: it is another than that of the data files",
+		backup(`"EncryptionConfiguration":{"KMSEncryptionConfig":{"AWSKMSKeyARN":"k"}}`):                    "EncryptionConfiguration: it is another than that",
+		backup(`"CompressionFormat":"LZ4"`):                                                                 "BACKUP_COMPRESSION has no LZ4",
+		backup(`"Prefix":"b/!{partitionKeyFromQuery:c}/"`):                                                  "no expressions but !{timestamp:...} and",
+		`,"CustomTimeZone":"Mars/Olympus"`:                                                                  `"Mars/Olympus" is not a name`,
+		`,"Prefix":"!{timestamp:yyyy}/"`:                                                                    "ErrorOutputPrefix: it is not set",
+		keys:                                                                                                "needs a query that makes its keys",
 		keys + parameter("MetadataExtraction", "MetadataExtractionQuery", "{d:.d}"):                         `want the partition key "c"`,
 		keys + parameter("MetadataExtraction", "MetadataExtractionQuery", "{c:.c|nosuch}"):                  `"{c:.c|nosuch}": want a jq program`,
 		parameter("AppendDelimiterToRecord", "Delimiter", "|"):                                              `the delimiter is "|"`,
