@@ -25,7 +25,8 @@ type verdict struct {
 	batches     int
 	tabled      int // records that the table has to have
 
-	where map[string][]string // objects of each id
+	where map[string][]string // objects of each id, but backups
+	kept  map[string]int      // times that each id is in backups
 }
 
 // ok reports whether every record is there once and the manifests agree.
@@ -35,10 +36,10 @@ func (v *verdict) ok() bool {
 
 // inspect reads all buckets and looks for every record that was accepted.
 func inspect(ctx context.Context, b buckets, accepted map[string]place, manifested bool) (*verdict, error) {
-	v := &verdict{sent: len(accepted), where: map[string][]string{}}
+	v := &verdict{sent: len(accepted), where: map[string][]string{}, kept: map[string]int{}}
 	sizes := map[string]int64{}
 	rows := map[string]int64{}
-	for _, prefix := range []string{dataPrefix, errorPrefix} {
+	for _, prefix := range []string{dataPrefix, errorPrefix, backupPrefix} {
 		if err := v.read(ctx, b, prefix, accepted, sizes, rows); err != nil {
 			return nil, err
 		}
@@ -55,7 +56,7 @@ func inspect(ctx context.Context, b buckets, accepted map[string]place, manifest
 // inspectTable looks for every record that was accepted in the data files, whose ids are known by object, and in the error
 // prefix; and then for those of batches with a table among the ids of the table's rows.
 func inspectTable(ctx context.Context, b buckets, accepted map[string]place, files map[string][]string, table []string) (*verdict, error) {
-	v := &verdict{sent: len(accepted), where: map[string][]string{}}
+	v := &verdict{sent: len(accepted), where: map[string][]string{}, kept: map[string]int{}}
 	rows := map[string]int64{}
 	sizes, err := b.list(ctx, dataPrefix)
 	if err != nil {
@@ -68,8 +69,10 @@ func inspectTable(ctx context.Context, b buckets, accepted map[string]place, fil
 			v.found(id, inData, object, accepted)
 		}
 	}
-	if err := v.read(ctx, b, errorPrefix, accepted, sizes, rows); err != nil {
-		return nil, err
+	for _, prefix := range []string{errorPrefix, backupPrefix} {
+		if err := v.read(ctx, b, prefix, accepted, sizes, rows); err != nil {
+			return nil, err
+		}
 	}
 	v.files = len(sizes)
 	v.count(accepted)
@@ -140,7 +143,7 @@ func (v *verdict) read(ctx context.Context, b buckets, prefix string, accepted m
 // take counts the record in a line of an object.
 func (v *verdict) take(prefix, key string, line []byte, accepted map[string]place) {
 	found := inData
-	if prefix == errorPrefix {
+	if prefix != dataPrefix {
 		found = inError
 		var e struct {
 			RawData string `json:"rawData"`
@@ -151,12 +154,20 @@ func (v *verdict) take(prefix, key string, line []byte, accepted map[string]plac
 			raw, err = base64.StdEncoding.DecodeString(e.RawData)
 		}
 		if err != nil {
-			v.faults = append(v.faults, fmt.Sprintf("%s has a line that is not an error record: %v", key, err))
+			v.faults = append(v.faults, fmt.Sprintf("%s has a line that is not a record in base64: %v", key, err))
 			return
 		}
 		line = raw
+	}
+	switch prefix {
+	case backupPrefix:
+		for _, id := range idPattern.FindAll(line, -1) {
+			v.kept[string(id)]++
+		}
+		return
+	case errorPrefix:
 		v.errors++
-	} else {
+	default:
 		v.data++
 		v.takeTransformed(key, line)
 	}
@@ -209,6 +220,28 @@ func (v *verdict) count(accepted map[string]place) {
 	slices.Sort(v.double)
 }
 
+// keptOnce checks that every accepted record is in the backups once, and nothing else is.
+func (v *verdict) keptOnce(accepted map[string]place) {
+	for id := range accepted {
+		if n := v.kept[id]; n != 1 {
+			v.faults = append(v.faults, fmt.Sprintf("%s is in backups %d times", id, n))
+		}
+	}
+	if len(v.kept) != len(accepted) {
+		v.faults = append(v.faults, fmt.Sprintf("the backups have %d records, of %d that were sent", len(v.kept), len(accepted)))
+	}
+}
+
+// keptTwice returns how many records are in backups more than once.
+func (v *verdict) keptTwice() (n int) {
+	for _, times := range v.kept {
+		if times > 1 {
+			n++
+		}
+	}
+	return n
+}
+
 // compare checks that the manifests and the bucket list the same objects.
 func (v *verdict) compare(manifests map[string]manifest, sizes, rows map[string]int64) {
 	named := map[string]bool{}
@@ -220,7 +253,9 @@ func (v *verdict) compare(manifests map[string]manifest, sizes, rows map[string]
 				v.faults = append(v.faults, object+" is in two manifests")
 			}
 			named[object] = true
-			inFiles += f.Rows
+			if !f.Backup {
+				inFiles += f.Rows
+			}
 			if sizes[object] != f.Bytes || rows[object] != f.Rows {
 				v.faults = append(v.faults, fmt.Sprintf("%s has %d bytes and %d rows, batch %s says %d and %d",
 					object, sizes[object], rows[object], m.Batch, f.Bytes, f.Rows))

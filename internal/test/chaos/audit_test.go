@@ -20,8 +20,8 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 	manifests := func() map[string]manifest {
 		var first, second manifest
 		for text, m := range map[string]*manifest{
-			`{"batch":"x","ranges":[{"shard":"s","start":"TRIM_HORIZON","end":"5","records":2}],"files":[{"bucket":"b","key":"data/a","rows":1,"bytes":10},{"bucket":"b","key":"errors/b","rows":1,"bytes":20}]}`: &first,
-			`{"batch":"y","ranges":[{"shard":"s","start":"5","end":"SHARD_END","records":1}],"files":[{"bucket":"b","key":"data/c","rows":1,"bytes":30}]}`:                                                        &second,
+			`{"batch":"x","ranges":[{"shard":"s","start":"TRIM_HORIZON","end":"5","records":2}],"files":[{"bucket":"b","key":"data/a","rows":1,"bytes":10},{"bucket":"b","key":"errors/b","rows":1,"bytes":20},{"bucket":"b","key":"backup/d","rows":2,"bytes":40,"backup":true}]}`: &first,
+			`{"batch":"y","ranges":[{"shard":"s","start":"5","end":"SHARD_END","records":1}],"files":[{"bucket":"b","key":"data/c","rows":1,"bytes":30}]}`:                                                                                                                          &second,
 		} {
 			if err := json.Unmarshal([]byte(text), m); err != nil {
 				t.Fatal(err)
@@ -58,17 +58,22 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 		{"a range is missing", func(s *store) { delete(s.manifests, "x") }, "0 of 1 ranges join"},
 		{"two ranges begin at one place", func(s *store) { s.manifests["y"].Ranges[0].Start = "TRIM_HORIZON" }, "two ranges begin at TRIM_HORIZON"},
 		{"a range ends where none begins", func(s *store) { s.manifests["x"].Ranges[0].End = "4" }, "1 of 2 ranges join, the chain breaks at 4"},
+		{"a record is in no backup", func(s *store) { s.lines["b/backup/d"] = s.lines["b/backup/d"][:1] }, bad + " is in backups 0 times"},
+		{"a record is in two backups", func(s *store) { s.lines["b/backup/d"][1] = broken(bad + two) }, two + " is in backups 2 times"},
+		{"a record was never sent and is in a backup", func(s *store) { s.lines["b/backup/d"][1] = broken(bad + "chaos-000000009") }, "the backups have 4 records, of 3"},
 		{"rows and ranges differ", func(s *store) { s.manifests["y"].Ranges[0].Records = 7 }, "1 rows in its files and 7 records in its ranges"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := store{
-				lines:     map[string][][]byte{"b/data/a": {data(one)}, "b/data/c": {data(two)}, "b/errors/b": {broken(bad)}},
-				sizes:     map[string]int64{"b/data/a": 10, "b/errors/b": 20, "b/data/c": 30},
+				lines: map[string][][]byte{
+					"b/data/a": {data(one)}, "b/data/c": {data(two)}, "b/errors/b": {broken(bad)}, "b/backup/d": {broken(one + two), broken(bad)},
+				},
+				sizes:     map[string]int64{"b/data/a": 10, "b/errors/b": 20, "b/data/c": 30, "b/backup/d": 40},
 				manifests: manifests(),
 			}
 			tt.change(&s)
-			v := &verdict{where: map[string][]string{}}
+			v := &verdict{where: map[string][]string{}, kept: map[string]int{}}
 			rows := map[string]int64{}
 			for key, lines := range s.lines {
 				prefix, _, _ := strings.Cut(strings.TrimPrefix(key, "b/"), "/")
@@ -78,6 +83,7 @@ func TestAudit_FindsWhatIsWrong(t *testing.T) {
 				rows[key] = int64(len(lines))
 			}
 			v.count(accepted)
+			v.keptOnce(accepted)
 			v.compare(s.manifests, s.sizes, rows)
 			v.join(s.manifests)
 			if v.ok() != (tt.want == "") || !strings.Contains(v.evidence(), tt.want) {

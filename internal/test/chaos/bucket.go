@@ -21,6 +21,7 @@ import (
 const (
 	dataPrefix     = "data/"
 	errorPrefix    = "errors/"
+	backupPrefix   = "backup/"
 	manifestPrefix = "manifests/"
 )
 
@@ -123,6 +124,7 @@ type manifest struct {
 		Key    string `json:"key"`
 		Rows   int64  `json:"rows"`
 		Bytes  int64  `json:"bytes"`
+		Backup bool   `json:"backup"`
 	} `json:"files"`
 }
 

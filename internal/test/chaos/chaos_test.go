@@ -187,6 +187,7 @@ func (s *surroundings) fill(t *testing.T, c config, name, binary string) config 
 			"S3_PATH_STYLE=true", "HTTP_ADDRESS=", "LOG_FORMAT=text", "MEMORY_BUDGET=32MiB",
 			"FAILOVER_TIME=2s", "SHUTDOWN_GRACE=10s", "READ_INTERVAL=250ms",
 			"ERROR_PREFIX=" + errorPrefix + "!{firehose:error-output-type}/", "MANIFEST_PREFIX=" + manifestPrefix,
+			"BACKUP_PREFIX=" + backupPrefix + "!{timestamp:mm}/", "BACKUP_FORMAT=jsonl", "BACKUP_COMPRESSION=" + pick("none", "gzip", "zstd"),
 			// Settings may change between two starts, whatever the process before has left.
 			"COMMIT_INTERVAL=" + pick("1s", "1500ms", "2s"),
 			"COMMIT_SIZE=" + pick("1MiB", "4MiB"),
@@ -292,6 +293,7 @@ func (s *surroundings) deliver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	v.keptOnce(st.load.ledger())
 	t.Logf("\n%s", st.report(v, took))
 	for service, p := range limited {
 		if refused := p.Refused(); len(refused) > 0 {
@@ -485,7 +487,10 @@ func (s *surroundings) control(t *testing.T, name, binary string, c config) {
 		}
 		if len(v.double) > 0 {
 			faults, _ := st.weather.faults()
-			t.Logf("after %d faults: %d records sent, %d of them duplicated", faults, v.sent, len(v.double))
+			t.Logf("after %d faults: %d records sent, %d of them duplicated, %d in backups", faults, v.sent, len(v.double), v.keptTwice())
+			if len(v.kept) > 0 && v.keptTwice() == 0 {
+				t.Error("no record is duplicated in the backups of duplicated batches")
+			}
 			return
 		}
 		if attempt == attempts {
@@ -508,7 +513,9 @@ func (s *storm) catchUp(ctx context.Context, b buckets, within time.Duration) (t
 		var rows int64
 		for _, m := range known {
 			for _, f := range m.Files {
-				rows += f.Rows
+				if !f.Backup {
+					rows += f.Rows
+				}
 			}
 		}
 		if int(rows) >= s.load.size() {

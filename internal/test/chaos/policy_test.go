@@ -19,7 +19,7 @@ func published(region, name string, names []string) func(Service, *http.Request,
 		for _, fanOut := range []string{"", "files"} {
 			cfg := consumer.Defaults()
 			cfg.Stream, cfg.Application, cfg.CheckpointTable, cfg.FanOutConsumer, cfg.Bucket = name, name, name, fanOut, bucket
-			cfg.Prefix, cfg.ErrorPrefix, cfg.ManifestPrefix = dataPrefix, errorPrefix, manifestPrefix
+			cfg.Prefix, cfg.ErrorPrefix, cfg.BackupPrefix, cfg.ManifestPrefix = dataPrefix, errorPrefix, backupPrefix, manifestPrefix
 			policies = append(policies, policy.Daemon(&cfg, policy.Place{Region: region, Account: account}))
 		}
 	}
@@ -30,7 +30,7 @@ func published(region, name string, names []string) func(Service, *http.Request,
 func publishedOverTable(region, name, bucket, uri, location string) (func(Service, *http.Request, []byte) bool, error) {
 	cfg := consumer.Defaults()
 	cfg.Stream, cfg.Application, cfg.CheckpointTable, cfg.Bucket = name, name, name, bucket
-	cfg.Prefix, cfg.ErrorPrefix, cfg.ManifestPrefix = dataPrefix, errorPrefix, manifestPrefix
+	cfg.Prefix, cfg.ErrorPrefix, cfg.BackupPrefix, cfg.ManifestPrefix = dataPrefix, errorPrefix, backupPrefix, manifestPrefix
 	cfg.Format, cfg.TableConfig.Table, cfg.TableLocation = "parquet", uri, location
 	place := policy.Place{Region: region, Account: account}
 	loader, err := policy.Loader(&cfg, place)

@@ -43,6 +43,7 @@ func (s *storm) report(v *verdict, caughtUp time.Duration) string {
 	line("Kinesis records", "%d accepted, %d refused and sent again", s.load.entries, s.load.refused)
 	line("records sent", "%d", v.sent)
 	line("records delivered", "%d, of them %d as error records and %d transformed", v.data+v.errors, v.errors, v.transformed)
+	line("records in backups", "%d, %d of them more than once", len(v.kept), v.keptTwice())
 	line("lost", "%d", len(v.lost))
 	line("double", "%d", len(v.double))
 	return b.String()

@@ -182,6 +182,9 @@ func (s *surroundings) loadTable(t *testing.T, l *lake.Lake) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if *earlier == "" { // which keeps none
+		v.keptOnce(st.load.ledger())
+	}
 	t.Logf("\n%s", st.report(v, took+left))
 	manifests, metadata := table.Size(t)
 	t.Logf("table: %d rows of the stream, %d of its owner (%s); %d snapshots, %d manifests, %d bytes of metadata",
