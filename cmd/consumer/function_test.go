@@ -30,7 +30,7 @@ func TestConsumer_TransformsEachRecordOnceWhenItIsKilled(t *testing.T) {
 	t.Parallel()
 	const kills, each = 4, 600
 	const records = (kills + 1) * each
-	function := &lambdatest.Front{Function: lambdatest.Start(t, lambdatest.Build(t, "aws-streaming-pipeline/consumer/transform/function/example"), nil), Timeout: time.Minute}
+	function := &lambdatest.Front{Function: lambdatest.Start(t, lambdatest.Build(t, "aws-streaming-pipeline/cmd/transform-example"), nil), Timeout: time.Minute}
 	var calls, planted atomic.Int64
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch n := calls.Add(1); {

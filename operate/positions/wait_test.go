@@ -164,7 +164,9 @@ func TestWaiter_WaitsForTheBatchesOfTheTableThatTheStatementCovers(t *testing.T)
 	waits(t, func(c *waiting) {
 		c.store.published(waitedTable, "a", "b")
 		c.store.published("postgres://db/lake/trips", "another table's")
-		c.store.change(func() { c.store.batches["unpublished"] = checkpoint.Batch{ID: "unpublished", Tables: []string{waitedTable}} })
+		c.store.change(func() {
+			c.store.batches["unpublished"] = checkpoint.Batch{ID: "unpublished", Tables: []string{waitedTable}}
+		})
 		c.start(c.Context(), waitedTable, -1)
 		c.after(time.Minute, false)
 		c.store.published(waitedTable, "c") // before the statement

@@ -1,4 +1,4 @@
-// Command example is a Lambda function that transforms records for Amazon Data Firehose, and so for TRANSFORM: a beginning
+// Command transform-example is a Lambda function that transforms records for Amazon Data Firehose, and so for TRANSFORM: a beginning
 // for your own. It drops test records, masks e-mail addresses and names the partition of each record.
 package main
 
