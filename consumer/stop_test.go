@@ -204,6 +204,9 @@ func (c *trial) replayers(store checkpoint.Store, began, until time.Time, n int)
 	if n == 3 && died.Load() == 0 {
 		c.Error("no daemon has died")
 	}
+	if complete, err := store.Complete(c.Context()); err != nil || !complete.UpTo.Equal(until) {
+		c.Errorf("at the end the data is complete up to %+v, want %v; %v", complete, until, err)
+	}
 }
 
 // A run that is told to stop before its end is not complete, and goes on at the next start.

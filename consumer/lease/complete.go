@@ -279,9 +279,23 @@ func (k *Keeper) conclude(snap checkpoint.Snapshot) {
 	if !ok || c.UpTo.Sub(snap.Complete.UpTo) < k.cfg.ScanEvery {
 		return
 	}
-	c.At = k.listing.AsOf.Add(time.Since(k.listedFrom))
+	c.At = k.serviceTimeLocked()
 	k.stated = c
 	signal(k.stateNow)
+}
+
+// serviceTime returns what the service's clock shows now; zero if that is not known.
+func (k *Keeper) serviceTime() time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.serviceTimeLocked()
+}
+
+func (k *Keeper) serviceTimeLocked() time.Time {
+	if k.listing.AsOf.IsZero() {
+		return time.Time{}
+	}
+	return k.listing.AsOf.Add(time.Since(k.listedFrom))
 }
 
 // stateUntil writes statements. They stay true, so it does not matter how long that takes.

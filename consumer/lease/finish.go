@@ -18,16 +18,23 @@ var errFinished = errors.New("everything before the stop position is delivered")
 // end when all rows say so, no shard is without a row, and no batch of theirs is unpublished. Each of the three is read
 // after the one before: an ended shard shows its children only to a listing that begins later, and no shard that has
 // passed the stop commits another batch.
+//
+// Then the data is complete up to the stop, which each worker states before it ends: nobody would do so later. For that the rows
+// are read consistently, and the rewinds before the rows.
 type finish struct {
-	since time.Time // from when on all rows have passed; zero if they have not
-	done  bool
+	since   time.Time // from when on all rows have passed; zero if they have not
+	rewinds int64     // as the scan showed it that began then
+	done    bool
 }
 
+// near reports whether all rows have passed.
+func (f *finish) near() bool { return !f.since.IsZero() }
+
 // waiting counts the steps that a sooner scan would bring.
-func (f *finish) waiting() int { return count(!f.since.IsZero() && !f.done) }
+func (f *finish) waiting() int { return count(f.near() && !f.done) }
 
 // checkFinish looks at the rows of a scan, and reports whether the run is at its end.
-func (k *Keeper) checkFinish(life context.Context, g gate) bool {
+func (k *Keeper) checkFinish(life context.Context, snap checkpoint.Snapshot, g gate) bool {
 	f := &k.finish
 	if k.cfg.Stop.IsZero() || f.done {
 		return f.done
@@ -37,14 +44,16 @@ func (k *Keeper) checkFinish(life context.Context, g gate) bool {
 		f.since = time.Time{}
 		return false
 	}
-	if f.since.IsZero() {
-		f.since = time.Now()
+	if !f.near() {
+		f.since, f.rewinds = time.Now(), snap.Complete.Rewinds
+		signal(k.listNow)
+		return false
 	}
 	if !k.listingBegan().After(f.since) {
 		signal(k.listNow)
 		return false
 	}
-	f.done = k.allPublished(life)
+	f.done = k.allPublished(life) && (lost > 0 || k.stateFinish(life, g))
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.finished, k.lost = f.done, lost
@@ -89,6 +98,28 @@ func (k *Keeper) allPublished(life context.Context) bool {
 		k.log.Info("all shards have passed the stop position, batches are still to be published", logkey.Count, left)
 	}
 	return left == 0
+}
+
+// stateFinish states that all is complete up to the stop, and reports whether that was done.
+func (k *Keeper) stateFinish(life context.Context, g gate) bool {
+	at, shards := k.serviceTime(), 0
+	if at.IsZero() {
+		return true // such a service has no statements
+	}
+	for _, row := range g.rows {
+		shards += count(row.Checkpoint != checkpoint.ShardEnd)
+	}
+	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
+	defer cancel()
+	c := checkpoint.Complete{UpTo: k.cfg.Stop, At: at, Shards: shards, Rewinds: k.finish.rewinds}
+	_, err := k.store.RaiseComplete(ctx, c)
+	if errors.Is(err, checkpoint.ErrConflict) {
+		k.finish.since = time.Time{} // what was moved is to be read again
+	}
+	if err != nil {
+		k.log.Warn("statement of completeness could not be written; retrying after the next scan", logkey.UpTo, c.UpTo, logkey.Error, err.Error())
+	}
+	return err == nil
 }
 
 // listingBegan returns when the last successful listing began.

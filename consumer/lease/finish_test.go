@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,6 +208,83 @@ func TestFinish_CountsShardsThatLeftTheStream(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		if _, lost := a.Finished(); !a.isFinished(t) || lost != 1 {
 			t.Errorf("finished %v with %d shards lost, want 1", a.isFinished(t), lost)
+		}
+		if c, _ := f.table.Complete(t.Context()); !c.UpTo.Before(stop) {
+			t.Errorf("with a shard lost it is stated that all is complete up to %v", c.UpTo)
+		}
+	})
+}
+
+// Whoever waits for the range must not wait for ever: after the run nobody makes another statement. What is stated names the
+// rewinds that were known before the rows were read, so a rewind has the shard read again before the worker ends.
+func TestFinish_StatesThatTheRangeIsComplete(t *testing.T) {
+	for name, moves := range map[string]bool{"nothing is moved": false, "a shard is moved back at the last moment": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 3)
+				defer f.end()
+				until := time.Now().Add(time.Minute)
+				var moved sync.Once
+				rewind := func() {
+					for _, row := range f.rows() {
+						if !row.Passed(until) {
+							return
+						}
+					}
+					moved.Do(func() {
+						if _, err := f.table.Rewind(t.Context(), f.rows()[shardID(1)], checkpoint.TrimHorizon); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				w := f.prepare("a", func(c *lease.Config) { c.Stop = until })
+				f.through(w)
+				w.store.fail(func(operation string) error {
+					if moves && operation == "raise" {
+						rewind()
+					}
+					return nil
+				})
+				f.run(w)
+				for range 20 {
+					time.Sleep(10 * time.Second)
+					f.publish()
+				}
+				if !w.isFinished(t) {
+					t.Error("not finished")
+				}
+				c, err := f.table.Complete(t.Context())
+				if err != nil || !c.UpTo.Equal(until) || c.Shards != 3 || c.At.IsZero() || c.Rewinds > 0 != moves {
+					t.Errorf("at the end all is complete up to %+v, want %v; %v", c, until, err)
+				}
+				for shard, row := range f.rows() {
+					if !row.Passed(until) {
+						t.Errorf("at the end %s is %+v", shard, row)
+					}
+				}
+			})
+		})
+	}
+}
+
+// The leading worker may be dead, which nobody knows yet.
+func TestFinish_EachWorkerStatesThatTheRangeIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 3)
+		defer f.end()
+		for _, id := range []string{"a", "b"} {
+			w := f.prepare(id, stopping)
+			f.through(w)
+			f.run(w)
+		}
+		time.Sleep(time.Minute) // a batch keeps both
+		a, b := f.workers[0], f.workers[1]
+		a.kill()
+		f.publish()
+		time.Sleep(7 * time.Second) // less than the failover time
+		c, err := f.table.Complete(t.Context())
+		if !b.isFinished(t) || err != nil || !c.UpTo.Equal(stop) {
+			t.Errorf("finished %v, all is complete up to %+v, want %v; %v", b.isFinished(t), c, stop, err)
 		}
 	})
 }

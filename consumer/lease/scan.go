@@ -40,8 +40,8 @@ func (k *Keeper) scanUntil(ctx, life context.Context) {
 // scan. It acquires new leases only if asked to, and only as long as ctx lasts.
 func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	began := time.Now()
-	consistent := k.leading
-	snap, err := k.read(ctx, consistent)
+	led := k.leading
+	snap, err := k.read(ctx, led || k.finish.near())
 	if err != nil {
 		k.log.Warn("lease table could not be read", logkey.Error, err.Error())
 		return jitter(k.cfg.ScanEvery)
@@ -55,7 +55,7 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	live := k.watch.live(k.cfg.Worker)
 	leading := live[0] == k.cfg.Worker
 	k.leading = leading
-	if consistent {
+	if led {
 		k.conclude(snap)
 	}
 
@@ -80,13 +80,13 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	for _, f := range k.onScan {
 		f(scan)
 	}
-	if acquire && settled && k.checkFinish(life, g) {
+	if acquire && settled && k.checkFinish(life, snap, g) {
 		k.stop(errFinished)
 	}
 	return k.next(settled, unmet+k.finish.waiting())
 }
 
-// read reads the table. The leading worker reads it consistently, because it makes the statement of completeness.
+// read reads the table: consistently, if a statement of completeness is made of it.
 func (k *Keeper) read(ctx context.Context, consistently bool) (checkpoint.Snapshot, error) {
 	// A table of many pages may take a while; only a scan that hangs is abandoned.
 	ctx, cancel := context.WithTimeout(ctx, max(6*k.cfg.Failover, time.Minute))
