@@ -90,10 +90,22 @@ func newAnnouncer(cfg *Config, store checkpoint.Completeness, bucket board, m *m
 }
 
 // run announces until ctx ends, and once more then. Lead reports whether this worker is to do it, and the leases as they are.
-func (a *announcer) run(ctx context.Context, lead func() (bool, []checkpoint.Lease)) {
+// Finished reports whether the run of all workers is at its end: nobody will announce later what is left now.
+func (a *announcer) run(ctx context.Context, lead func() (bool, []checkpoint.Lease), finished func() bool) {
 	for backoff.Sleep(ctx, a.turn(ctx, announceTimeout, lead)) == nil {
 	}
-	a.turn(context.WithoutCancel(ctx), lastAnnouncement, lead)
+	ctx = context.WithoutCancel(ctx)
+	if !finished() {
+		a.turn(ctx, lastAnnouncement, lead)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, announceTimeout)
+	defer cancel()
+	for a.turn(ctx, announceTimeout, lead) == 0 || a.shown().Problem != "" {
+		if backoff.Sleep(ctx, leadEvery) != nil {
+			return
+		}
+	}
 }
 
 // turn does a round if it is this worker's, and returns how long to wait for the next.

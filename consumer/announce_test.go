@@ -314,7 +314,7 @@ func TestAnnouncer_TakesTurnsAndAnnouncesOnceMoreAtTheEnd(t *testing.T) {
 		leads := false
 		var running sync.WaitGroup
 		running.Go(func() {
-			a.run(ctx, func() (bool, []checkpoint.Lease) { mu.Lock(); defer mu.Unlock(); return leads, c.leases })
+			a.run(ctx, func() (bool, []checkpoint.Lease) { mu.Lock(); defer mu.Unlock(); return leads, c.leases }, func() bool { return false })
 		})
 		c.store.say("10:00:00")
 		time.Sleep(time.Hour)
@@ -336,6 +336,34 @@ func TestAnnouncer_TakesTurnsAndAnnouncesOnceMoreAtTheEnd(t *testing.T) {
 			t.Errorf("at the end the object says %+v, hours %q have a marker", c.statement(), c.hours())
 		}
 	})
+}
+
+// Nobody announces after a run that has finished. So the last turn of a worker takes its time there, and only there.
+func TestAnnouncer_LeavesNothingOutAtTheEndOfARun(t *testing.T) {
+	for _, finished := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newAnnouncing(t)
+			a := c.worker(func(cfg *Config) { cfg.Prefix = "data/!{timestamp:yyyy/MM/dd/HH/mm}/" })
+			c.store.say("08:40:00")
+			c.turn(a)
+			c.store.say("20:30:00") // more than a round has room for
+			faults := 3
+			c.bucket.Fault = func(string, string) error {
+				if faults--; faults >= 0 {
+					return errors.New("planted")
+				}
+				return nil
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			stop()
+			a.run(ctx, c.lead, func() bool { return finished })
+			if all := len(c.bucket.Keys())-1 == 12*60; all != finished {
+				t.Errorf("finished %v: there are %d markers, and the object says %+v", finished, len(c.bucket.Keys())-1, c.statement())
+			}
+			faults = 1 << 30
+			a.run(ctx, c.lead, func() bool { return finished }) // ends, whatever fails
+		})
+	}
 }
 
 func TestBeginning_IsWhereAllThatArrivedIsRead(t *testing.T) {

@@ -372,7 +372,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 		rest.Go(func() { d.emf.Run(pipelineCtx) })
 	}
 	if d.announce != nil {
-		rest.Go(func() { d.announce.run(pipelineCtx, d.lead) })
+		rest.Go(func() { d.announce.run(pipelineCtx, d.lead, d.finished) })
 	}
 	rest.Go(func() { d.announceStop(failed) })
 
@@ -423,11 +423,19 @@ func (d *Daemon) scanned(s lease.Scan) {
 	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
 }
 
-// lead reports whether this worker is the one that does what one worker is enough for, and the leases, as of the last scan.
+// lead reports whether this worker is the one that does what one worker is enough for, and the leases, as of the last scan. When
+// the run is at its end, each does it: the others may be gone.
 func (d *Daemon) lead() (bool, []checkpoint.Lease) {
+	finished := d.finished()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.scan.Live) > 0 && d.scan.Live[0] == d.worker, d.scan.Snapshot.Leases
+	return finished || len(d.scan.Live) > 0 && d.scan.Live[0] == d.worker, d.scan.Snapshot.Leases
+}
+
+// finished reports whether everything before STOP_POSITION is delivered.
+func (d *Daemon) finished() bool {
+	finished, _ := d.keeper.Finished()
+	return finished
 }
 
 // watchBucket checks the bucket until stop is called.
