@@ -56,13 +56,14 @@ func (p *progress) look() (committed checkpoint.Position, dropped bool, moved <-
 	return p.committed, p.dropped != "", p.moved
 }
 
-// commit notes that the checkpoint has moved.
+// commit notes that the checkpoint has moved, here and in the hold at once: whoever waits for it asks the hold next, and
+// the end of the hold, with a shard's end, must not be taken for an end before the commit.
 func (p *progress) commit(r checkpoint.Range) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.committed = r.End
-	p.notify()
-	p.mu.Unlock()
 	p.hold.Committed(r.End, r.LastArrival)
+	p.notify()
 }
 
 // drop notes that records were dropped.
