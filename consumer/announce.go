@@ -89,9 +89,9 @@ func newAnnouncer(cfg *Config, store checkpoint.Completeness, bucket board, m *m
 	return a, err
 }
 
-// run announces until ctx ends, and once more then. Lead reports whether this worker is to do it, and the leases as they are.
+// run announces until ctx ends, and once more then. Lead reports whether this worker is to do it, and the table as it is.
 // Finished reports whether the run of all workers is at its end: nobody will announce later what is left now.
-func (a *announcer) run(ctx context.Context, lead func() (bool, []checkpoint.Lease), finished func() bool) {
+func (a *announcer) run(ctx context.Context, lead func() (bool, checkpoint.Snapshot), finished func() bool) {
 	for backoff.Sleep(ctx, a.turn(ctx, announceTimeout, lead)) == nil {
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -109,8 +109,8 @@ func (a *announcer) run(ctx context.Context, lead func() (bool, []checkpoint.Lea
 }
 
 // turn does a round if it is this worker's, and returns how long to wait for the next.
-func (a *announcer) turn(ctx context.Context, timeout time.Duration, lead func() (bool, []checkpoint.Lease)) (wait time.Duration) {
-	mine, leases := lead()
+func (a *announcer) turn(ctx context.Context, timeout time.Duration, lead func() (bool, checkpoint.Snapshot)) (wait time.Duration) {
+	mine, snap := lead()
 	if !mine {
 		a.known = false
 		a.note(false, nil)
@@ -118,9 +118,9 @@ func (a *announcer) turn(ctx context.Context, timeout time.Duration, lead func()
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	more, err := a.round(ctx, leases)
+	more, err := a.round(ctx, snap)
 	if errors.Is(err, writers.ErrReplaced) { // by another worker, or by this one with its answer lost
-		more, err = a.round(ctx, leases)
+		more, err = a.round(ctx, snap)
 	}
 	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return announceEvery // the daemon ends
@@ -133,7 +133,7 @@ func (a *announcer) turn(ctx context.Context, timeout time.Duration, lead func()
 }
 
 // round announces what has become complete.
-func (a *announcer) round(ctx context.Context, leases []checkpoint.Lease) (more bool, err error) {
+func (a *announcer) round(ctx context.Context, snap checkpoint.Snapshot) (more bool, err error) {
 	if err := a.read(ctx); err != nil {
 		return false, err
 	}
@@ -148,7 +148,7 @@ func (a *announcer) round(ctx context.Context, leases []checkpoint.Lease) (more 
 	}
 	var unmarked error
 	if a.marker != "" && !c.UpTo.IsZero() {
-		more, unmarked = a.mark(ctx, &next, leases)
+		more, unmarked = a.mark(ctx, &next, snap)
 	}
 	if next == a.last || a.version == "" && c.UpTo.IsZero() {
 		return more, unmarked
@@ -190,9 +190,10 @@ func (a *announcer) write(ctx context.Context, s layout.Statement) error {
 }
 
 // mark puts a marker into each folder whose period has ended since the last time, in the order of their ends.
-func (a *announcer) mark(ctx context.Context, s *layout.Statement, leases []checkpoint.Lease) (more bool, err error) {
-	if s.Marker != a.marker {
-		s.Marker, s.MarkersFrom = a.marker, beginning(leases, s.At)
+func (a *announcer) mark(ctx context.Context, s *layout.Statement, snap checkpoint.Snapshot) (more bool, err error) {
+	start := string(snap.Application.Initial)
+	if s.Marker != a.marker || s.Start != start { // with another start it is another application of the same name
+		s.Marker, s.Start, s.MarkersFrom = a.marker, start, beginning(snap.Leases, s.At)
 		s.MarkersUpTo = s.MarkersFrom
 	}
 	if s.MarkersUpTo.After(s.CompleteUpTo) { // positions were moved back

@@ -61,11 +61,19 @@ type announcing struct {
 	*testing.T
 	store  said
 	bucket *writerstest.Memory
-	leases []checkpoint.Lease
+	table  checkpoint.Snapshot
 }
 
 func newAnnouncing(t *testing.T) *announcing {
-	return &announcing{T: t, bucket: writerstest.NewMemory(), leases: []checkpoint.Lease{{Shard: "a", Begin: checkpoint.AtTimestamp(at("08:30:00"))}}}
+	c := &announcing{T: t, bucket: writerstest.NewMemory()}
+	c.begin("08:30:00")
+	return c
+}
+
+// begin has the application's table begin at a time.
+func (c *announcing) begin(clock string) {
+	start := checkpoint.AtTimestamp(at(clock))
+	c.table = checkpoint.Snapshot{Application: checkpoint.Application{Initial: start}, Leases: []checkpoint.Lease{{Shard: "a", Begin: start}}}
 }
 
 // worker returns the announcer of a worker.
@@ -86,7 +94,7 @@ func (c *announcing) worker(adjust func(*Config)) *announcer {
 	return a
 }
 
-func (c *announcing) lead() (bool, []checkpoint.Lease) { return true, c.leases }
+func (c *announcing) lead() (bool, checkpoint.Snapshot) { return true, c.table }
 
 // turn does turns until nothing is left to do.
 func (c *announcing) turn(a *announcer) {
@@ -217,6 +225,25 @@ func TestAnnouncer_NeverReplacesALaterStatement(t *testing.T) {
 	}
 }
 
+// An application is run again under its name with a new table, as for another replay. The object is that of the run before.
+func TestAnnouncer_MarksWhatThisRunHasRead(t *testing.T) {
+	for _, run := range []struct{ from, to, hours string }{
+		{"16:00:00", "18:30:00", "12 13 16 17"}, // later
+		{"08:30:00", "11:00:00", "09 10 12 13"}, // earlier
+	} {
+		c := newAnnouncing(t)
+		c.begin("12:00:00")
+		c.store.say("14:00:00")
+		c.turn(c.worker(nil))
+		c.begin(run.from)
+		c.store.say(run.to)
+		c.turn(c.worker(nil))
+		if c.hours() != run.hours {
+			t.Errorf("after a run from %s to %s hours %q have a marker, want %q; the object says %+v", run.from, run.to, c.hours(), run.hours, c.statement())
+		}
+	}
+}
+
 // Workers with other settings, as during an update, take turns, and calls fail before and after they are applied. At the end each
 // folder has its marker; no folder ever has one before the statement in the store says so; and the object says at no time more
 // than the store did.
@@ -314,7 +341,7 @@ func TestAnnouncer_TakesTurnsAndAnnouncesOnceMoreAtTheEnd(t *testing.T) {
 		leads := false
 		var running sync.WaitGroup
 		running.Go(func() {
-			a.run(ctx, func() (bool, []checkpoint.Lease) { mu.Lock(); defer mu.Unlock(); return leads, c.leases }, func() bool { return false })
+			a.run(ctx, func() (bool, checkpoint.Snapshot) { mu.Lock(); defer mu.Unlock(); return leads, c.table }, func() bool { return false })
 		})
 		c.store.say("10:00:00")
 		time.Sleep(time.Hour)

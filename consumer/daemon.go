@@ -423,13 +423,13 @@ func (d *Daemon) scanned(s lease.Scan) {
 	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
 }
 
-// lead reports whether this worker is the one that does what one worker is enough for, and the leases, as of the last scan. When
+// lead reports whether this worker is the one that does what one worker is enough for, and the table, as of the last scan. When
 // the run is at its end, each does it: the others may be gone.
-func (d *Daemon) lead() (bool, []checkpoint.Lease) {
+func (d *Daemon) lead() (bool, checkpoint.Snapshot) {
 	finished := d.finished()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return finished || len(d.scan.Live) > 0 && d.scan.Live[0] == d.worker, d.scan.Snapshot.Leases
+	return finished || len(d.scan.Live) > 0 && d.scan.Live[0] == d.worker, d.scan.Snapshot
 }
 
 // finished reports whether everything before STOP_POSITION is delivered.

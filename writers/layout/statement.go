@@ -19,7 +19,9 @@ type Statement struct {
 	Shards int `json:"shards"`
 	// Marker is the name of the markers of complete folders; empty if none were ever written. Every folder whose period began
 	// at MarkersFrom or later and ended until MarkersUpTo has one.
-	Marker      string    `json:"marker,omitempty"`
+	Marker string `json:"marker,omitempty"`
+	// Start is the position at which the application began whose markers these are.
+	Start       string    `json:"start,omitempty"`
 	MarkersFrom time.Time `json:"markers_from,omitzero"`
 	MarkersUpTo time.Time `json:"markers_up_to,omitzero"`
 }
