@@ -42,7 +42,7 @@ func (d *Daemon) stopStatus() *StopStatus {
 }
 
 // checkRange refuses a run with STOP_POSITION that could not deliver what it is to deliver: records of it have reached the
-// retention time, or the application has begun elsewhere. It does so before anything is written.
+// retention time, the application has begun elsewhere, or the end would not be noticed. It does so before anything is written.
 func (d *Daemon) checkRange(ctx context.Context) error {
 	if d.cfg.StopPosition.Time.IsZero() {
 		return nil
@@ -57,9 +57,13 @@ func (d *Daemon) checkRange(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if snap.Application.Application == "" {
+		switch {
+		case about.ServerTime.IsZero():
+			refused = fmt.Errorf("STOP_POSITION=%q: the service's answer for stream %s has no date, by which a shard without later records is known to have passed it",
+				d.cfg.StopPosition.Time.Format(time.RFC3339), about.Name)
+		case snap.Application.Application == "":
 			refused = d.cfg.checkRetention(about)
-		} else {
+		default:
 			refused = d.cfg.checkBeginning(string(snap.Application.Initial))
 		}
 		return nil
@@ -70,7 +74,7 @@ func (d *Daemon) checkRange(ctx context.Context) error {
 // checkRetention checks that the stream still has the records between START_POSITION and STOP_POSITION.
 func (c *Config) checkRetention(about shardmap.Stream) error {
 	oldest := about.ServerTime.Add(-about.Retention)
-	if about.ServerTime.IsZero() || about.Retention == 0 || !about.Created.Before(oldest) {
+	if about.Retention == 0 || !about.Created.Before(oldest) {
 		return nil
 	}
 	has := fmt.Sprintf("stream %s keeps records for %v and has none from before %s", about.Name, about.Retention, oldest.Format(time.RFC3339))

@@ -241,6 +241,28 @@ func TestDaemon_ThatIsInterruptedSaysSo(t *testing.T) {
 	})
 }
 
+// Without the service's time nothing would tell when a shard without later records has passed the end.
+func TestDaemon_RefusesAnEndThatItWouldNotNotice(t *testing.T) {
+	inBubble(t, "http://unused", "", silence{}, func(c *trial) {
+		memory := local.OpenMemory()
+		defer memory.Close()
+		do := c.wire.services["kinesis"]
+		c.wire.services["kinesis"] = func(r *http.Request) (*http.Response, error) {
+			answer, err := do(r)
+			if err == nil {
+				answer.Header.Del("Date")
+			}
+			return answer, err
+		}
+		ctx, stop := context.WithTimeout(c.Context(), time.Hour)
+		defer stop()
+		err := c.daemon(healthyStore{memory}, func(cfg *Config) { cfg.StopPosition.Time = time.Now().Add(time.Minute) }).Run(ctx)
+		if err == nil || !strings.Contains(err.Error(), "STOP_POSITION") || !strings.Contains(err.Error(), "has no date") {
+			c.Errorf("it ended with %v", err)
+		}
+	})
+}
+
 func TestConfig_RefusesARangeThatTheStreamNoLongerHas(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	ago := func(h int) time.Time { return now.Add(time.Duration(-h) * time.Hour) }
