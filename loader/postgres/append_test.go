@@ -271,7 +271,7 @@ func TestTable_KeepsAMemberNamedLikeItsOwnColumn(t *testing.T) {
 func TestSequence_OrdersRecords(t *testing.T) {
 	for id, want := range map[string]string{
 		"49590338271490256608559692538361571095921575989136588898": "49590338271490256608559692538361571095921575989136588898",
-		"7-3": "7.0000000003", "7-3-12": "7.00000000030000000012", "": "", "abc": "", "7-x": "", "7--1": "", "7-1-2-3": "",
+		"7-3": "7.0000000003", "7-3-12": "7.00000000030000000012", "": "", "abc": "", "7-x": "", "7--1": "", "7-3-12-4": "7.000000000300000000120000000004", "7-1-2-3-4": "",
 	} {
 		if got := string(appendSequence(nil, []byte(id))); got != want {
 			t.Errorf("%q: got %q, want %q", id, got, want)

@@ -127,14 +127,14 @@ func text(kind rows.Kind, b []byte) rows.Value {
 // eventID is the decoded id of a record.
 type eventID struct {
 	sequence string
-	numbers  []int // of the record in an aggregate, and of the part that was split off a payload
+	numbers  []int // of the record in an aggregate, of the part of a payload that was split, and of the piece that a transform made
 }
 
 // parseEventID decodes an id; ok is false if the pipeline does not make such ids.
 func parseEventID(id []byte) (e eventID, ok bool) {
 	parts := strings.Split(string(id), "-")
 	e.sequence = parts[0]
-	if e.sequence == "" || len(parts) > 3 || strings.Trim(e.sequence, "0123456789") != "" {
+	if e.sequence == "" || len(parts) > 4 || strings.Trim(e.sequence, "0123456789") != "" {
 		return eventID{}, false
 	}
 	for _, part := range parts[1:] {

@@ -97,6 +97,9 @@ func (r *recorder) append(f input, refused refused, row *rows.Row) {
 		if len(id.numbers) > 1 {
 			rec.Split, rec.Part = true, id.numbers[1]
 		}
+		if len(id.numbers) > 2 {
+			rec.Pieces, rec.Piece = true, id.numbers[2]
+		}
 		for _, shard := range b.Ranges {
 			if shard.Contains(rec.SequenceNumber) {
 				rec.Shard = shard.Shard

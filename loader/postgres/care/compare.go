@@ -244,9 +244,10 @@ func toRowsOf(row pgx.CollectableRow) (r rowsOf, err error) {
 }
 
 // order is the number by which the newest of the rows with the same key is known: the sequence number, and behind the point ten digits each
-// of the sub-sequence number and of the number of the part. An id that the pipeline does not make has none.
-const order = `CASE WHEN e.id ~ '^[0-9]+(-[0-9]+){0,2}$' THEN (split_part(e.id, '-', 1) || CASE WHEN split_part(e.id, '-', 2) <> '' THEN
-	'.' || lpad(split_part(e.id, '-', 2), 10, '0') || CASE WHEN split_part(e.id, '-', 3) <> '' THEN lpad(split_part(e.id, '-', 3), 10, '0') ELSE '' END ELSE '' END)::numeric END`
+// of the numbers that follow it in the id: see pgddl.SequenceColumn. An id that the pipeline does not make has none.
+const order = `CASE WHEN e.id ~ '^[0-9]+(-[0-9]+){0,3}$' THEN (split_part(e.id, '-', 1) || CASE WHEN split_part(e.id, '-', 2) <> '' THEN
+	'.' || lpad(split_part(e.id, '-', 2), 10, '0') || CASE WHEN split_part(e.id, '-', 3) <> '' THEN lpad(split_part(e.id, '-', 3), 10, '0') ELSE '' END
+	|| CASE WHEN split_part(e.id, '-', 4) <> '' THEN lpad(split_part(e.id, '-', 4), 10, '0') ELSE '' END ELSE '' END)::numeric END`
 
 // countStale counts, by batch, the keys for which the table has neither the row of the greatest sequence number in the files nor a later one.
 func (c *comparer) countStale(ctx context.Context) error {

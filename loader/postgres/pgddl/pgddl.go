@@ -15,7 +15,7 @@ const (
 	// RecordColumn has the whole record where there is no SCHEMA.
 	RecordColumn = "record"
 	// SequenceColumn orders the records of a table with a key: the sequence number, and behind the point ten digits each of the
-	// sub-sequence number and of the number of the part.
+	// sub-sequence number, the number of the part and that of the piece, as far as the event id has them.
 	SequenceColumn = "_sequence"
 )
 
