@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/service/lambda"
 	"golang.org/x/sync/errgroup"
@@ -127,6 +128,21 @@ type result struct {
 	fault *record.Fault
 }
 
+// keysBytes is what the smallest map takes up, and keyBytes each place in it, of which up to half are free.
+const keysBytes, keyBytes = 320, 2 * int64(unsafe.Sizeof([2]string{}))
+
+// held returns the bytes that the result takes up besides the fault.
+func (r *result) held() int64 {
+	n := int64(len(r.data))
+	if len(r.keys) > 0 {
+		n += keysBytes + keyBytes*int64(len(r.keys))
+	}
+	for name, value := range r.keys {
+		n += int64(len(name) + len(value))
+	}
+	return n
+}
+
 type fate int
 
 const (
@@ -144,7 +160,7 @@ func output(in []record.Record, results []result) transform.Output {
 		switch got := &results[i]; got.fate {
 		case changed:
 			r.Data, r.Keys = got.data, got.keys
-			out.Bytes += int64(len(got.data))
+			out.Bytes += got.held()
 		case dropped:
 			out.Dropped++
 			continue

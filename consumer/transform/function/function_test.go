@@ -497,6 +497,32 @@ func TestApply_EndsWithItsContext(t *testing.T) {
 	}
 }
 
+// What an answer has made of records counts with its partition keys, which may be larger than the payload.
+func TestApply_CountsPartitionKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		keys := ""
+		f := &front{t: t, answer: func(_ int, w http.ResponseWriter, text []byte) {
+			e, err := event(text)
+			if err != nil {
+				t.Error(err)
+			}
+			fmt.Fprintf(w, `{"records":[{"recordId":%q,"result":"Ok","data":"bm8=","metadata":{"partitionKeys":{%s}}}]}`, e.Records[0].RecordID, keys)
+		}}
+		stage, stop := f.start()
+		defer stop()
+		for _, c := range []struct {
+			keys  string
+			least int64
+		}{{"", 2}, {`"a":"x"`, 300}, {fmt.Sprintf(`"a":%q,%q:"x"`, strings.Repeat("x", 1<<20), strings.Repeat("y", 1<<20)), 2 << 20}} {
+			keys = c.keys
+			out, err := stage.Apply(t.Context(), shard, trips(1))
+			if err != nil || out.Bytes < c.least || out.Bytes > c.least+1000 {
+				t.Errorf("keys of %d bytes hold %d, want at least %d; %v", len(c.keys), out.Bytes, c.least, err)
+			}
+		}
+	})
+}
+
 // panicking is a client with a bug.
 type panicking struct{}
 

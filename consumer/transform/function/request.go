@@ -70,10 +70,10 @@ func (c *call) fail(code string, attempts int, function ARN) {
 	c.settle(attempts, function)
 }
 
-// held returns the bytes that the new payloads take up.
+// held returns the bytes that the new payloads and partition keys take up.
 func (c *call) held() (n int64) {
 	for _, r := range c.results {
-		n += int64(len(r.data))
+		n += r.held()
 	}
 	return n
 }
