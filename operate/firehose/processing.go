@@ -16,11 +16,18 @@ func (m *importer) processing(p *node) {
 		return
 	}
 	p.get("Enabled").text()
+	seen := make(map[string]bool)
 	for _, processor := range p.get("Processors").list() {
 		if !m.known(processor) {
 			continue
 		}
 		kind := processor.get("Type")
+		if seen[kind.text()] {
+			m.leave(processor, fmt.Sprintf("it is another processor %q, and the daemon has one of each", kind.text()))
+			processor.skip()
+			continue
+		}
+		seen[kind.text()] = true
 		parameters := make(map[string]*node)
 		for _, parameter := range processor.get("Parameters").list() {
 			name := parameter.get("ParameterName").text()

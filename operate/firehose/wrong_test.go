@@ -90,7 +90,11 @@ func TestSettings_NameWhatIsLeft(t *testing.T) {
 	}
 	keys := `,"Prefix":"c=!{partitionKeyFromQuery:c}/","ErrorOutputPrefix":"e/!{firehose:error-output-type}/"`
 	backup := func(text string) string { return `,"S3BackupMode":"Enabled","S3BackupDescription":{` + text + `}` }
+	lambda := func(name string) string {
+		return fmt.Sprintf(`{"Type":"Lambda","Parameters":[{"ParameterName":"LambdaArn","ParameterValue":"arn:aws:lambda:eu-west-1:111122223333:function:%s"}]}`, name)
+	}
 	for destination, want := range map[string]string{
+		processor(lambda("first") + "," + lambda("second")):                                                 `Processors[1]: it is another processor "Lambda"`,
 		`,"CloudWatchLoggingOptions":{"Enabled":true}`:                                                      "logs to stderr",
 		`,"S3BackupMode":"Enabled"`:                                                                         "does not say where the backup is",
 		backup(`"BucketARN":"arn:aws:s3:::kept"`):                                                           "S3BackupDescription.BucketARN: it is another than that of the data files",
