@@ -28,7 +28,7 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	cfg := toolSettings()
 	f := newFlags("check", checkUsage, out)
 	within := f.Duration("within", cfg.CommitInterval+time.Minute, "`time` to wait; default: COMMIT_INTERVAL plus a minute")
-	payload := f.String("payload", "", "JSON `object` to send, needed if records must match a schema; default: an object with an id")
+	payload := f.String("payload", "", "JSON `object` to send, needed if records must match a schema or a transform drops others; default: an object with an id")
 	if err := command.Parse(f, args); err != nil {
 		return command.Undone(command.UnlessHelp(err))
 	}
@@ -50,7 +50,7 @@ func checkDelivery(ctx context.Context, args []string, out io.Writer) error {
 	wait, cancel := context.WithTimeoutCause(ctx, *within, late)
 	defer cancel()
 	records, err := check.Run(wait, check.Config{
-		Kinesis: kinesis.NewFromConfig(account), Stream: stream, Payload: []byte(*payload),
+		Kinesis: kinesis.NewFromConfig(account), Stream: stream, Payload: []byte(*payload), Transforms: cfg.Transform != "" || cfg.TransformQuery != "",
 		Bucket: objects.Bucket{API: bucketClient(account, cfg), Name: cfg.Bucket}, ManifestPrefix: cfg.ManifestPrefix,
 		Sent: func(sent []check.Record) { fmt.Fprintf(out, "sent a record to each of %d shards\n", len(sent)) },
 	})

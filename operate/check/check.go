@@ -36,6 +36,8 @@ type Config struct {
 	Stream  streams.ID
 	// Payload is the content of each record.
 	Payload []byte
+	// Transforms is set if the daemon transforms records, and therefore may drop them.
+	Transforms bool
 
 	Bucket objects.Bucket
 	// ManifestPrefix is the MANIFEST_PREFIX of the daemon.
@@ -187,6 +189,10 @@ func (w *wait) find(ctx context.Context, m layout.Manifest, sent []Record) error
 			return err
 		}
 	}
+	why := ""
+	if w.Transforms {
+		why = ": if the transform has dropped it, send a payload that it keeps"
+	}
 	var faults []error
 	for _, same := range covered {
 		for _, r := range same {
@@ -194,7 +200,7 @@ func (w *wait) find(ctx context.Context, m layout.Manifest, sent []Record) error
 				continue
 			}
 			if r.Unnamed = unnamed; !unnamed {
-				faults = append(faults, fmt.Errorf("it covers record %s of shard %s, but none of its files contains it", r.Sequence, r.Shard))
+				faults = append(faults, fmt.Errorf("it covers record %s of shard %s, but none of its files contains it%s", r.Sequence, r.Shard, why))
 			}
 		}
 	}
