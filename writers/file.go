@@ -70,7 +70,8 @@ type File struct {
 	queue   []*sealed // in the order of the file
 	placing bool      // a placer is running
 
-	upload Upload // created and used by the placer, and after it has ended by Finish and Abandon
+	begun  bool   // what is before the first block is written
+	upload Upload // nil before the first bytes; created and used by the placer, and after it has ended by Finish and Abandon
 }
 
 // sealed is a block between sealing and placing.
@@ -344,11 +345,21 @@ func (f *File) lay(s *sealed) error {
 	return f.write(p)
 }
 
-// begin starts the upload before the first block.
+// begin writes what is before the first block.
 func (f *File) begin() error {
-	if f.upload != nil {
+	if f.begun {
 		return nil
 	}
+	f.begun = true
+	head, err := guard(func() ([]byte, error) { return f.layout.Begin(), nil })
+	if err != nil {
+		return fmt.Errorf("begin %s: %w", f.spec.Key, err)
+	}
+	return f.write(head)
+}
+
+// open starts the upload before the first bytes.
+func (f *File) open() error {
 	metadata := map[string]string{MetadataBatchID: f.spec.BatchID}
 	maps.Copy(metadata, f.spec.Metadata)
 	u, err := f.spec.Sink.Begin(f.ctx, ObjectSpec{
@@ -361,16 +372,17 @@ func (f *File) begin() error {
 		return err
 	}
 	f.upload = u
-	head, err := guard(func() ([]byte, error) { return f.layout.Begin(), nil })
-	if err != nil {
-		return fmt.Errorf("begin %s: %w", f.spec.Key, err)
-	}
-	return f.write(head)
+	return nil
 }
 
 func (f *File) write(p []byte) error {
 	if len(p) == 0 {
 		return nil
+	}
+	if f.upload == nil {
+		if err := f.open(); err != nil {
+			return err
+		}
 	}
 	n, err := f.upload.Write(p)
 	f.placed.Add(int64(n))
@@ -388,8 +400,8 @@ func (f *File) discard(s *sealed) {
 }
 
 // Finish ends the file. If it returns no error, every byte is durable in S3 as a part of the upload, which is still
-// invisible. If the file has no records, only Key, Partition and Error are set, and there is no upload. After an error,
-// the caller calls Abandon.
+// invisible. If the file has no bytes, because it has no records, or is a backup of empty ones, nothing is staged, and there is
+// no upload. After an error, the caller calls Abandon.
 func (f *File) Finish(ctx context.Context) (checkpoint.File, error) {
 	stop := context.AfterFunc(ctx, func() { f.cancel(context.Cause(ctx)) })
 	defer stop()
@@ -421,7 +433,7 @@ func (f *File) close() error {
 
 // stage writes the end of the file and makes all of it durable.
 func (f *File) stage() (checkpoint.File, error) {
-	if f.upload == nil {
+	if !f.begun {
 		return f.describe(checkpoint.File{}), nil
 	}
 	end, err := guard(f.layout.End)
@@ -430,6 +442,13 @@ func (f *File) stage() (checkpoint.File, error) {
 	}
 	if err := f.write(end); err != nil {
 		return checkpoint.File{}, err
+	}
+	switch {
+	case f.upload != nil:
+	case f.spec.Backup:
+		return f.describe(checkpoint.File{}), nil
+	default: // its rows are counted
+		return checkpoint.File{}, fmt.Errorf("end %s: its %d records have no bytes", f.spec.Key, f.rows.Load())
 	}
 	staged, err := f.upload.Finish(f.ctx)
 	if err != nil {

@@ -278,6 +278,39 @@ func TestBackup_KeepsWhatIsNotDelivered(t *testing.T) {
 	})
 }
 
+// Kinesis takes empty payloads, of which nothing is in a backup of payloads alone. Their shard goes on.
+func TestBackup_OfEmptyPayloadsHoldsNobodyUp(t *testing.T) {
+	for _, compression := range []jsonl.Compression{jsonl.None, jsonl.Gzip, jsonl.Zip, jsonl.Snappy, jsonl.HadoopSnappy} {
+		t.Run(string(compression), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				format, err := jsonl.New(jsonl.Config{
+					Append: func(dst []byte, r *record.Record) ([]byte, error) { return record.AppendPayloads(dst, r), nil }, Compression: compression, Labels: jsonl.AsFirehose,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				p, stop := w.worker("a", func(p *Parts) { backedUp(t)(p); p.Backup.Format = format })
+				defer stop()
+				c := p.Open(w.acquire("shard-1", "a"))
+				in := withRaw(intake("x", 1, 2))
+				for i := range in.Raw {
+					in.Raw[i].Data, in.Records[i].Data = nil, nil
+				}
+				w.append(c, in)
+				time.Sleep(w.limits.Interval)
+				synctest.Wait()
+				want(t, "checkpoint", w.checkpoint("shard-1"), "100002")
+				want(t, "error files", len(w.bucket.keys("errors/")), 1)
+				want(t, "uploads that nobody ends", w.bucket.pending(), 0)
+				if files := len(w.bucket.keys("backup/")); compression == jsonl.None && files > 0 {
+					t.Errorf("%d backup files without a byte", files)
+				}
+			})
+		})
+	}
+}
+
 // The work of a shard with and without a backup, in memory and without compression.
 func BenchmarkBackup(b *testing.B) {
 	raw, err := jsonl.New(jsonl.Config{Append: func(dst []byte, r *record.Record) ([]byte, error) { return record.AppendPayloads(dst, r), nil }, Labels: jsonl.AsFirehose})

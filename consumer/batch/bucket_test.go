@@ -206,7 +206,12 @@ func (u *upload) Write(p []byte) (int, error) {
 }
 
 func (u *upload) Finish(ctx context.Context) (checkpoint.File, error) {
-	err := u.bucket.call("finish", u.key, func() error { return ctx.Err() })
+	err := u.bucket.call("finish", u.key, func() error {
+		if u.bytes == 0 {
+			return errors.New("nothing was written to the upload") // as S3, which completes no upload without parts
+		}
+		return ctx.Err()
+	})
 	return u.file(), err
 }
 
