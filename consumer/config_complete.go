@@ -38,7 +38,7 @@ func (c *Config) checkComplete(f *settings.Faults) {
 	}
 	if c.CompleteMarker != "" && f.Sound("PREFIX", "ERROR_PREFIX", "PARTITION_QUERY", "TIME_ZONE") {
 		if _, err := c.calendar(); err != nil {
-			f.Add("COMPLETE_MARKER", fmt.Errorf("want nothing: PREFIX has no folders for periods: %w", err))
+			f.Add("COMPLETE_MARKER", fmt.Errorf("want nothing unless PREFIX has a folder for each period, such as !{timestamp:yyyy/MM/dd/}: %w", err))
 		}
 	}
 }

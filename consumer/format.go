@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func (c *FormatConfig) checkFormat(f *settings.Faults) {
 		return
 	}
 	kind := c.kind()
-	f.OneOf("COMPRESSION", c.compression(), kind.Compressions...)
+	f.Check(slices.Contains(kind.Compressions, c.compression()), "COMPRESSION", settings.Either(kind.Compressions)+" with FORMAT="+c.Format)
 	unless := func(ok bool, setting, want string, takes func(writers.Kind) bool) {
 		f.Check(ok || takes(kind), setting, want+" unless FORMAT="+strings.Join(formats.All.Names(takes), " or "))
 	}

@@ -25,6 +25,9 @@ Exit code: 0 complete, 1 not complete within the timeout, 2 could not be found o
 // waitEvery is the time between two looks.
 const waitEvery = 5 * time.Second
 
+// openTimeout is the least time for opening the table of checkpoints, which a single look needs, too.
+const openTimeout = 10 * time.Second
+
 func waitUntilComplete(ctx context.Context, args []string, out io.Writer) (err error) {
 	f := newFlags("wait", waitUsage, out)
 	var until time.Time
@@ -44,7 +47,7 @@ func waitUntilComplete(ctx context.Context, args []string, out io.Writer) (err e
 	f.Visit(func(f *flag.Flag) { bounded = bounded || f.Name == "timeout" })
 	switch {
 	case until.IsZero():
-		return command.Undone(errors.New("wait: say with --until up to when"))
+		return command.Undone(errors.New("wait: --until is missing: want the time up to which the data must be complete, such as 2026-01-31T00:00:00Z"))
 	case *timeout < 0:
 		return command.Undone(fmt.Errorf("--timeout %v: want 0s or more", *timeout))
 	}
@@ -52,11 +55,19 @@ func waitUntilComplete(ctx context.Context, args []string, out io.Writer) (err e
 	if *uri != "" {
 		parsed, err := table.ParseURI(*uri)
 		if err != nil {
-			return command.Undone(fmt.Errorf("--table: %w", err))
+			return command.Undone(fmt.Errorf("--table=%q: %w", *uri, err))
 		}
 		w.Table = parsed.String()
 	}
-	store, err := openTable(ctx, toolSettings())
+	opening := ctx
+	if bounded {
+		w.Deadline = time.Now().Add(*timeout)
+		within := max(*timeout, openTimeout)
+		bound, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the table of checkpoints could not be opened within %v", within))
+		defer cancel()
+		opening = bound
+	}
+	store, err := openTable(opening, toolSettings())
 	if err != nil {
 		return command.Undone(err)
 	}
@@ -64,9 +75,6 @@ func waitUntilComplete(ctx context.Context, args []string, out io.Writer) (err e
 	w.Store = store
 	if err := w.Check(ctx); err != nil {
 		return command.Undone(err)
-	}
-	if bounded {
-		w.Deadline = time.Now().Add(*timeout)
 	}
 	found := w.Wait(ctx)
 	if err := command.Print(out, *asJSON, found, func(out io.Writer) error { return writeWaited(out, found) }); err != nil {

@@ -39,11 +39,11 @@ func TestWait_EndsWithTheCodeThatSaysWhatItFound(t *testing.T) {
 		{0, "table glue://lake/trips: complete", "--until 2026-11-28T10:00:00Z --table glue://lake/trips"},
 		{1, "wait: the data is not complete up to 2026-11-28T10:00:01Z yet\n", "--until 2026-11-28T10:00:01Z --timeout 0s"},
 		{1, "wait: not complete within 1s", "--until 2026-11-28T10:00:01Z --timeout 1s"},
-		{2, "say with --until up to when", ""},
+		{2, "--until is missing", ""},
 		{2, "want an RFC 3339 time", "--until 10:00"},
 		{2, "--timeout -1s: want 0s or more", "--until 2026-11-28T10:00:01Z --timeout -1s"},
 		{2, "glue://lake/tripps: no loader of this application has ever loaded it", "--until 2026-11-28T10:00:00Z --table glue://lake/tripps"},
-		{2, "--table: ", "--until 2026-11-28T10:00:00Z --table trips"},
+		{2, `--table="trips": want `, "--until 2026-11-28T10:00:00Z --table trips"},
 		{2, "takes only flags", "--until 2026-11-28T10:00:00Z trips"},
 	} {
 		out, code := s.tool(environment, append([]string{"wait"}, strings.Fields(c.args)...)...)
@@ -58,5 +58,19 @@ func TestWait_EndsWithTheCodeThatSaysWhatItFound(t *testing.T) {
 	}
 	if out, code := s.tool([]string{"CHECKPOINT_FILE=/nowhere/at/all"}, "wait", "--until", "2026-11-28T10:00:00Z"); code != 2 {
 		t.Errorf("without a table: exit code %d: %s", code, out)
+	}
+}
+
+// The timeout counts from the start: a table that does not exist, or a service that does not answer, holds up nobody for longer.
+func TestWait_GivesUpOnATableThatCannotBeOpened(t *testing.T) {
+	t.Parallel()
+	s := &surroundings{t: t}
+	environment := []string{
+		"APPLICATION_NAME=trips", "AWS_REGION=eu-west-1", "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b",
+		"AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:1", // nothing listens
+	}
+	out, code := s.tool(environment, "wait", "--until", "2026-11-28T10:00:00Z", "--timeout", "1s")
+	if code != 2 || !strings.Contains(out, "the table of checkpoints could not be opened within 10s") {
+		t.Errorf("exit code %d: %s", code, out)
 	}
 }

@@ -98,7 +98,7 @@ func (f *Faults) AtDefault(part any, names []string, unless string) {
 
 // OneOf checks that the value of a variable is one of those allowed.
 func (f *Faults) OneOf(name, value string, allowed ...string) {
-	f.Check(slices.Contains(allowed, value), name, either(allowed))
+	f.Check(slices.Contains(allowed, value), name, Either(allowed))
 }
 
 // Add adds an error in the value of a variable; it ignores nil, and a second fault of the same variable. It panics if there

@@ -108,7 +108,7 @@ func Camel(name string) string {
 // want describes the valid values for an error: "a duration from 1s to 24h, such as 5m".
 func (s Setting) want(field reflect.Value) string {
 	if len(s.OneOf) > 0 {
-		return either(s.OneOf)
+		return Either(s.OneOf)
 	}
 	want, unit := kindOf(field)
 	if bounds := s.Bounds(); s.Min != "" && s.Max != "" {
@@ -140,8 +140,8 @@ func kindOf(field reflect.Value) (kind string, unit bool) {
 	return "a text", false
 }
 
-// either lists alternatives: none, json or lines.
-func either(values []string) string {
+// Either lists alternatives: none, json or lines.
+func Either(values []string) string {
 	if len(values) == 1 {
 		return values[0]
 	}

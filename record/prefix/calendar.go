@@ -120,9 +120,9 @@ func periodOf(fields []timeField) (unit, error) {
 	case finest == noUnit:
 		return noUnit, errors.New("it has no folder for a time before its first key or random string")
 	case u == noUnit:
-		return noUnit, errors.New("its folders recur each year: they do not tell the year")
+		return noUnit, errors.New("its folders recur, because their names lack the year")
 	case finest < u:
-		return noUnit, fmt.Errorf("its folders recur: they tell a part of the %s without all that is between the two", u)
+		return noUnit, fmt.Errorf("its folders recur, because their names have a part of the %s but not all that is between the two", u)
 	}
 	return u, nil
 }
