@@ -320,6 +320,7 @@ func (k *Keeper) state(life context.Context) {
 	switch _, err := k.store.RaiseComplete(ctx, c); {
 	case errors.Is(err, checkpoint.ErrConflict):
 		k.log.Info("statement of completeness dropped: positions were moved", logkey.UpTo, c.UpTo)
+	case life.Err() != nil: // the worker ends; a later statement covers this one
 	case err != nil:
 		k.log.Warn("statement of completeness could not be written", logkey.UpTo, c.UpTo, logkey.Error, err.Error())
 	default:
