@@ -29,7 +29,7 @@ var namespace = regexp.MustCompile(`^[0-9A-Za-z._/#-][0-9A-Za-z._/#:-]{0,254}$`)
 // CheckNamespace returns what is wrong with a namespace, or nil.
 func CheckNamespace(text string) error {
 	if !namespace.MatchString(text) || strings.HasPrefix(strings.ToUpper(text), "AWS/") {
-		return errors.New("want at most 255 of A-Z a-z 0-9 . _ - / # : that begin neither with : nor with AWS/, which is for Amazon's services")
+		return errors.New("want at most 255 characters of A-Z a-z 0-9 . _ - / # : that begin neither with : nor with AWS/, which is for Amazon's services")
 	}
 	return nil
 }
