@@ -128,6 +128,8 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 		case "POSTGRES_AUTH", "POSTGRES_TLS", "POSTGRES_UNIQUE", "POSTGRES_PARTITION":
 			t.Setenv("FORMAT", "jsonl")
 			t.Setenv("TABLE", "postgres://db.example.com/lake/trips")
+		case "BACKUP_FORMAT":
+			t.Setenv("BACKUP_PREFIX", "backup/")
 		case "APPEND_DELIMITER":
 			t.Setenv("FORMAT", "firehose")
 		case "PARQUET_ENCODING":
@@ -146,6 +148,7 @@ func TestConsumerTask_TakesNoSettingThatTheProgramRefuses(t *testing.T) {
 		}
 		t.Setenv(name, tpl.parameters[parameter]["Default"].(string))
 		t.Setenv("TABLE", "")
+		t.Setenv("BACKUP_PREFIX", "")
 	}
 }
 
