@@ -38,6 +38,7 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/record/registry"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // silence is an operation that is accepted and not answered for a while.
@@ -47,6 +48,7 @@ type silence struct {
 	framed    bool          // records name a schema of a registry
 	toTable   bool          // files are loaded into a table
 	changed   bool          // a function transforms records
+	announced bool          // the bucket shows up to when the data is complete
 	from      phase         // when it begins
 	lasts     time.Duration // 2 minutes unless it says otherwise
 	health    string        // what a failing check says meanwhile
@@ -92,7 +94,6 @@ var silences = []silence{
 	{operation: "DynamoDB DeleteItem worker", from: stopping},
 	{operation: "DynamoDB DeleteItem lease", rare: "a shard has to be gone from the stream for an hour"},
 	{operation: "DynamoDB GetItem lease", rare: "a scan that hides a row asks for it"},
-	{operation: "DynamoDB GetItem complete", rare: "another worker has just stated as much, or positions were moved"},
 	{operation: "DynamoDB GetItem batch", rare: "a dead worker's batch is read by its heir"},
 	{operation: "DynamoDB UpdateItem batch", rare: "visible files are noted where publishing takes more than 5 seconds"},
 
@@ -112,6 +113,11 @@ var silences = []silence{
 	{operation: "S3 HeadObject", health: "HeadObject", stops: "commits"},
 	{operation: "S3 PutObject", health: "PutObject", stops: "commits"},
 	{operation: "S3 AbortMultipartUpload", health: "AbortMultipartUpload", stops: "commits"},
+
+	{operation: "DynamoDB GetItem complete", announced: true, lasts: 3 * time.Minute, health: "read the statement"},
+	{operation: "S3 GetObject statement", announced: true, from: starting, lasts: 3 * time.Minute, health: "_complete/"},
+	{operation: "S3 PutObject statement", announced: true, lasts: 3 * time.Minute, health: "_complete/"},
+	{operation: "S3 PutObject marker", announced: true, lasts: 3 * time.Minute, health: "mark folder"},
 }
 
 // Each operation in turn is accepted and not answered while records come, a lease is stolen and a shard is split. The rest
@@ -406,6 +412,9 @@ func (c *trial) problems(d *Daemon) string {
 			said = append(said, check.Name+": "+check.Problem)
 		}
 	}
+	if a := d.announce.shown(); a != nil && a.Problem != "" { // which health leaves to the status page
+		said = append(said, "announcement: "+a.Problem)
+	}
 	return strings.Join(said, "; ")
 }
 
@@ -429,6 +438,10 @@ func (c *trial) daemon(store Store, adjust ...func(*Config)) *Daemon {
 	}
 	if c.toTable {
 		cfg.Format, cfg.TableConfig.Table = tableLines.Name, "glue://lake/trips"
+	}
+	if c.announced {
+		cfg.StartPosition = StartPosition{Time: time.Now()}
+		cfg.Prefix, cfg.CompletePrefix, cfg.CompleteMarker = "data/!{timestamp:yyyy/MM/dd/HH/mm}/", "_complete/", "_SUCCESS"
 	}
 	if c.changed {
 		cfg.Transform, cfg.TransformTimeout = "lambda:arn:aws:lambda:us-east-1:123456789012:function:echo", 90*time.Second
@@ -496,7 +509,7 @@ func (c *trial) records() map[int]int {
 	c.Helper()
 	got := make(map[int]int)
 	err := filepath.WalkDir(filepath.Join(c.folder, "bucket", "data"), func(path string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) || err == nil && entry.IsDir() {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (entry.IsDir() || entry.Name() == "_SUCCESS") {
 			return nil
 		}
 		if err != nil {
@@ -600,7 +613,7 @@ func (w *wire) Do(r *http.Request) (*http.Response, error) {
 	return w.services[r.URL.Host](r)
 }
 
-// operationOf names a request, for DynamoDB with what its item is.
+// operationOf names a request: for DynamoDB with what its item is, for S3 with what its object is unless that holds records.
 func operationOf(r *http.Request, body []byte) string {
 	_, target, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	switch r.URL.Host {
@@ -623,6 +636,12 @@ func operationOf(r *http.Request, body []byte) string {
 		name = "CreateMultipartUpload"
 	case q.Has("uploadId"):
 		name = map[string]string{"PUT": "UploadPart", "POST": "CompleteMultipartUpload", "DELETE": "AbortMultipartUpload", "GET": "ListParts"}[r.Method]
+	}
+	switch {
+	case strings.HasPrefix(key, "_complete/"):
+		name += " statement"
+	case layout.IsCompleteMarker("_SUCCESS", key):
+		name += " marker"
 	}
 	return "S3 " + name
 }

@@ -36,6 +36,7 @@ func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 		env     []string
 		flags   []string
 		prepare func(b *border, env []string) (more []string)
+		shows   string // key of an object that these settings have the daemon write besides its files
 		idle    string // a permission that these settings need only in an emergency, which is not made here
 	}{
 		{name: "defaults"},
@@ -49,6 +50,7 @@ func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 		{name: "key by its alias", env: []string{"S3_ENCRYPTION=aws:kms", "S3_KMS_KEY_ID=alias/files"}},
 		{name: "key of AWS", env: []string{"S3_ENCRYPTION=aws:kms"}},
 		{name: "function", env: []string{"TRANSFORM=lambda:" + functionARN}},
+		{name: "completeness", env: []string{"COMPLETE_PREFIX=c*mplete/?/", "COMPLETE_MARKER=_SUCCESS"}, shows: "c*mplete/?/completeness.json"},
 		{name: "schema in a bucket", env: []string{"FORMAT=parquet", "SCHEMA=" + schemaObject}, prepare: putSchema},
 		{name: "Firehose with prefixes like patterns", env: []string{
 			"BACKUP_PREFIX=kept*/!{timestamp:yyyy}/", "FORMAT=firehose", "PREFIX=${a}?/*/!{timestamp:yyyy}/", "ERROR_PREFIX=${*}/!{firehose:error-output-type}/"}},
@@ -66,6 +68,9 @@ func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 			b.send(`{"n":1}`, `{"n":2}`, `{"n":3}`, "")
 			eventually(t, "all records are delivered", func() bool { return b.delivered() == 4 || len(b.refusals()) > 0 })
 			eventually(t, "the daemon is ready", func() bool { return ready(address) || len(b.refusals()) > 0 })
+			if test.shows != "" {
+				eventually(t, test.shows+" is written", func() bool { return b.exists(test.shows) || len(b.refusals()) > 0 })
+			}
 			if err := p.terminate(); err != nil {
 				t.Errorf("exit: %v\n%s", err, p.log)
 			}
@@ -79,6 +84,12 @@ func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
 			}
 		})
 	}
+}
+
+// exists reports whether the bucket has an object.
+func (b *border) exists(key string) bool {
+	_, err := b.s3.HeadObject(b.t.Context(), &s3.HeadObjectInput{Bucket: aws.String(bucketName), Key: &key})
+	return err == nil
 }
 
 // makeTable has a daemon make the table that may.
