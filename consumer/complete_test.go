@@ -1,14 +1,20 @@
 package consumer
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/local"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -72,4 +78,137 @@ func TestDaemon_ShowsUpToWhenTheDataIsComplete(t *testing.T) {
 			t.Errorf("%s has a marker: %t; complete up to %s", folder, marked, s.CompleteUpTo)
 		}
 	}
+}
+
+// Records come to one of three shards for a while, and then to none. At no time does the bucket say that it is complete up to a time
+// before which a record is missing, no folder gets a file after its marker, and the statement keeps up without new records. The
+// control is a statement that runs ahead.
+func TestDaemon_StatesCompletenessOfWhatItDelivers(t *testing.T) {
+	for name, ahead := range map[string]time.Duration{"as it is": 0, "a statement that runs ahead": 4 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, "http://unused", "", silence{announced: true}, func(c *trial) {
+				faults := c.complete(ahead)
+				if wrong := len(faults) > 0; wrong != (ahead > 0) {
+					c.Errorf("%d statements were wrong: %q", len(faults), faults)
+				}
+			})
+		})
+	}
+}
+
+// complete runs a daemon, and returns what was wrong with what the bucket said. After a minute the
+// statement is raised by so much too far.
+func (c *trial) complete(ahead time.Duration) (faults []string) {
+	const sends, idles = 4 * time.Minute, 5 * time.Minute
+	memory := local.OpenMemory()
+	defer memory.Close()
+	ctx, stop := context.WithCancel(c.Context())
+	defer stop()
+	var running sync.WaitGroup
+	d := c.daemon(healthyStore{memory})
+	running.Go(func() {
+		if err := d.Run(ctx); err != nil {
+			c.Errorf("run: %v", err)
+		}
+	})
+	began := time.Now()
+	var arrivals []time.Time
+	files := make(map[string]int) // in folders, when they had their marker
+	fault := func(format string, args ...any) {
+		faults = append(faults, time.Since(began).String()+": "+fmt.Sprintf(format, args...))
+	}
+	look := func() {
+		upTo := c.statement()
+		delivered := c.records()
+		for n, at := range arrivals {
+			if at.Before(upTo) && delivered[n] != 1 {
+				fault("complete up to %s, and record %d is there %d times", upTo.Sub(began), n, delivered[n])
+			}
+		}
+		for folder, now := range c.folders() {
+			if before, marked := files[folder]; marked && before != now.files {
+				fault("folder %s had %d files when it was marked, and has %d", folder, before, now.files)
+			}
+			if now.marked {
+				files[folder] = now.files
+			}
+		}
+	}
+	for time.Since(began) < sends+idles {
+		if ahead > 0 && time.Since(began) == time.Minute {
+			if _, err := memory.RaiseComplete(c.Context(), checkpoint.Complete{UpTo: time.Now().Add(ahead), At: time.Now(), Shards: 3}); err != nil {
+				c.Fatal(err)
+			}
+		}
+		if time.Since(began) < sends {
+			if _, _, err := c.stream.Put("stream", localstream.Entry{PartitionKey: "always the same", Data: fmt.Appendf(nil, `{"n":%d}`, len(arrivals))}); err != nil {
+				c.Fatal(err)
+			}
+			arrivals = append(arrivals, time.Now())
+		}
+		time.Sleep(3 * time.Second)
+		look()
+	}
+	if lag := time.Since(c.statement()); lag > 2*time.Minute {
+		c.Errorf("without new records the statement is %v old", lag)
+	}
+	stop()
+	running.Wait()
+	look()
+	folders, upTo := c.folders(), c.statement()
+	for minute := began.UTC(); minute.Before(began.Add(sends + idles)); minute = minute.Add(time.Minute) {
+		folder := minute.Format("2006/01/02/15/04")
+		if ended := !minute.Add(time.Minute).After(upTo); folders[folder].marked != ended {
+			fault("at the end it is complete up to %s, and folder %s has a marker: %t", upTo.Sub(began), folder, folders[folder].marked)
+		}
+	}
+	if len(arrivals) != len(c.records()) || len(files) < int((sends+idles)/time.Minute)-3 {
+		c.Errorf("%d of %d records were delivered, and %d folders marked", len(c.records()), len(arrivals), len(files))
+	}
+	return faults
+}
+
+// statement is the time that the object in the bucket says; zero if there is none.
+func (c *trial) statement() time.Time {
+	c.Helper()
+	body, err := os.ReadFile(filepath.Join(c.folder, "bucket/_complete/streaming-pipeline.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}
+	}
+	s, err2 := layout.DecodeStatement(body, "streaming-pipeline")
+	if err := errors.Join(err, err2); err != nil {
+		c.Fatal(err)
+	}
+	return s.CompleteUpTo
+}
+
+// folder is one that has files or a marker.
+type folder struct {
+	files  int
+	marked bool
+}
+
+// folders are those of the data.
+func (c *trial) folders() map[string]folder {
+	c.Helper()
+	found := make(map[string]folder)
+	data := filepath.Join(c.folder, "bucket", "data")
+	err := filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && entry.IsDir() {
+			return nil
+		}
+		name, _ := filepath.Rel(data, filepath.Dir(path))
+		f := found[name]
+		if entry.Name() == "_SUCCESS" {
+			f.marked = true
+		} else {
+			f.files++
+		}
+		found[name] = f
+		return err
+	})
+	if err != nil {
+		c.Fatal(err)
+	}
+	return found
 }
