@@ -263,6 +263,74 @@ func TestDaemon_RefusesAnEndThatItWouldNotNotice(t *testing.T) {
 	})
 }
 
+// A run that stands still until records before its end, or a whole shard, reach the retention time delivers the rest, and says
+// that it is incomplete. The control stands still for less.
+func TestDaemon_ThatLostRecordsToRetentionSaysSo(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		down   time.Duration
+		splits bool // a shard, before the run is stopped
+		want   error
+	}{
+		{"records", 49 * time.Hour, false, ErrIncomplete},
+		{"a shard", 49 * time.Hour, true, ErrIncomplete},
+		{"nothing", 12 * time.Hour, false, nil},
+		{"nothing of a shard that has ended", 12 * time.Hour, true, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, "http://unused", "", silence{}, func(c *trial) { c.outliveRetention(test.down, test.splits, test.want) })
+		})
+	}
+}
+
+func (c *trial) outliveRetention(down time.Duration, splits bool, want error) {
+	memory := local.OpenMemory()
+	defer memory.Close()
+	until := time.Now().Add(down + 5*time.Minute)
+	run := func(ctx context.Context) error {
+		return c.daemon(healthyStore{memory}, func(cfg *Config) { cfg.StopPosition.Time = until }).Run(ctx)
+	}
+	sent := 0
+	send := func() {
+		for range 30 { // some to each shard
+			if _, _, err := c.stream.Put("stream", localstream.Entry{PartitionKey: fmt.Sprint(sent), Data: fmt.Appendf(nil, `{"n":%d}`, sent)}); err != nil {
+				c.Fatal(err)
+			}
+			sent++
+		}
+	}
+	send()
+	ctx, stop := context.WithTimeout(c.Context(), time.Minute)
+	defer stop()
+	if err := run(ctx); !errors.Is(err, ErrInterrupted) {
+		c.Fatalf("the first run ended with %v", err)
+	}
+	send() // which the stream loses unless the next run is soon
+	if splits {
+		client := kinesis.NewFromConfig(c.account(&wire{services: c.wire.services}), endpoint("kinesis"))
+		if _, err := client.SplitShard(c.Context(), &kinesis.SplitShardInput{
+			StreamName: aws.String("stream"), ShardToSplit: aws.String("shardId-000000000001"), NewStartingHashKey: aws.String("170141183460469231731687303715884105728"),
+		}); err != nil {
+			c.Fatal(err)
+		}
+	}
+	time.Sleep(down)
+	send()
+	if err := run(c.Context()); !errors.Is(err, want) {
+		c.Errorf("it ended with %v, want %v", err, want)
+	}
+	delivered := c.records()
+	for n := range sent {
+		times, lost := 1, want != nil && n >= 30 && n < 60
+		if lost {
+			times = 0
+		}
+		if delivered[n] != times {
+			c.Errorf("record %d was delivered %d times, want %d", n, delivered[n], times)
+		}
+	}
+}
+
 func TestConfig_RefusesARangeThatTheStreamNoLongerHas(t *testing.T) {
 	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 	ago := func(h int) time.Time { return now.Add(time.Duration(-h) * time.Hour) }

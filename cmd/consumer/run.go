@@ -27,7 +27,11 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, daemon.Close()) }()
-	err = daemon.Run(ctx)
+	return exitWith(daemon.Run(ctx))
+}
+
+// exitWith gives an error of the daemon its exit code.
+func exitWith(err error) error {
 	if errors.Is(err, consumer.ErrIncomplete) {
 		return &command.ExitError{Code: exitIncomplete, Err: err}
 	}
