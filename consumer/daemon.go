@@ -132,7 +132,7 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 		if out == nil {
 			out = os.Stdout
 		}
-		d.emf = emf.New(emf.Config{Namespace: cfg.CloudWatch, Application: cfg.Application, Worker: d.worker, Converts: cfg.kind().Columns}, d.registry, out, d.log)
+		d.emf = emf.New(emf.Config{Namespace: cfg.CloudWatch, Application: cfg.Application, Worker: d.worker, Converts: cfg.kind().Columns, Backs: cfg.BackupPrefix != ""}, d.registry, out, d.log)
 	}
 	d.bucket = newBucketWatch(cfg.Bucket, d.sink.Check, d.log)
 	d.metrics.CommitInterval.Set(cfg.CommitInterval.Seconds())

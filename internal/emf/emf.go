@@ -41,6 +41,8 @@ type Config struct {
 	Worker      string // member of each document, and not a dimension
 	// Converts is set if files have columns.
 	Converts bool
+	// Backs is set if records are backed up as they came.
+	Backs bool
 }
 
 // Writer writes a document for each minute. Create it with New.
@@ -104,7 +106,7 @@ func (w *Writer) write(minute time.Time) error {
 	d := directive{Namespace: w.config.Namespace, Dimensions: [][]string{{Dimension}}}
 	root := map[string]any{Dimension: w.config.Application, logkey.Worker: w.config.Worker}
 	for _, m := range List {
-		if m.converts && !w.config.Converts {
+		if m.converts && !w.config.Converts || m.backs && !w.config.Backs {
 			continue
 		}
 		if value, ok := m.value(s); ok {

@@ -156,8 +156,8 @@ type worker struct {
 	stop func()
 }
 
-// start starts a Writer in a bubble.
-func start(t *testing.T, converts bool, out func(*worker) io.Writer) *worker {
+// start starts a Writer in a bubble, of all metrics or of those that each daemon has.
+func start(t *testing.T, all bool, out func(*worker) io.Writer) *worker {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	w := &worker{Metrics: metrics.New(metrics.ForApplication(registry, "trips"))}
@@ -165,7 +165,7 @@ func start(t *testing.T, converts bool, out func(*worker) io.Writer) *worker {
 	if out != nil {
 		to = out(w)
 	}
-	writer := emf.New(emf.Config{Namespace: "Files", Application: "trips", Worker: "w", Converts: converts}, registry, to, slog.New(slog.DiscardHandler))
+	writer := emf.New(emf.Config{Namespace: "Files", Application: "trips", Worker: "w", Converts: all, Backs: all}, registry, to, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -200,6 +200,8 @@ func TestRun_WritesEachMinute(t *testing.T) {
 		w.FileBytes.WithLabelValues("data").Observe(1000)
 		w.FileBytes.WithLabelValues("data").Observe(234)
 		w.FileBytes.WithLabelValues("error").Observe(99)
+		w.FileBytes.WithLabelValues("backup").Observe(77)
+		w.BackupRecords.Add(6)
 		w.Freshness.Set(42)
 		for operation, results := range map[string]map[string]float64{
 			"UploadPart": {"ok": 2, "retried": 1}, "PutObject": {"ok": 1}, "HeadBucket": {"error": 5},
@@ -222,10 +224,10 @@ func TestRun_WritesEachMinute(t *testing.T) {
 			{
 				"DataReadFromKinesisStream.Records": 5, "DataReadFromKinesisStream.Bytes": 500, "KinesisMillisBehindLatest": 1500, "ThrottledGetRecords": 1,
 				"DeliveryToS3.Records": 3, "DeliveryToS3.Bytes": 1234, "DeliveryToS3.ObjectCount": 2, "DeliveryToS3.DataFreshness": 42, "DeliveryToS3.Success": 0.75,
-				"ExecuteProcessing.Success": 0.8, "SucceedConversion.Records": 3, "FailedConversion.Records": 1,
+				"BackupToS3.Records": 6, "BackupToS3.Bytes": 77, "BackupToS3.DataFreshness": 42, "ExecuteProcessing.Success": 0.8, "SucceedConversion.Records": 3, "FailedConversion.Records": 1,
 			},
-			{"DataReadFromKinesisStream.Records": 3, "DeliveryToS3.DataFreshness": 42},
-			{"DataReadFromKinesisStream.Records": 4, "DeliveryToS3.DataFreshness": 42},
+			{"DataReadFromKinesisStream.Records": 3, "DeliveryToS3.DataFreshness": 42, "BackupToS3.DataFreshness": 42},
+			{"DataReadFromKinesisStream.Records": 4, "DeliveryToS3.DataFreshness": 42, "BackupToS3.DataFreshness": 42},
 		}
 		if len(all) != len(want) {
 			t.Fatalf("%d documents\n%s", len(all), w.out.String())

@@ -10,6 +10,7 @@ type Metric struct {
 	// Meaning says how the value is made, for the documentation.
 	Meaning  string
 	converts bool // only where files have columns
+	backs    bool // only with a source backup
 	value    func(*samples) (float64, bool)
 }
 
@@ -34,6 +35,12 @@ var List = []Metric{
 		Meaning: "`consumer_data_freshness_seconds`: age of the oldest record that was read and is not yet visible, by its arrival in Kinesis, at the end of the minute", value: greatest("consumer_data_freshness_seconds", 1)},
 	{Name: "DeliveryToS3.Success", Unit: "None", Statistic: "Average",
 		Meaning: "`consumer_s3_requests_total`: share of the attempts to write to S3 that succeeded. Missing in a minute without one", value: putSuccess},
+	{Name: "BackupToS3.Records", Unit: "Count", Statistic: "Sum", backs: true,
+		Meaning: "with `BACKUP_PREFIX`, `consumer_backup_records_total`: Kinesis records in backup files that became visible, an aggregate counted once", value: grown("consumer_backup_records_total", "", nil)},
+	{Name: "BackupToS3.Bytes", Unit: "Bytes", Statistic: "Sum", backs: true,
+		Meaning: "with `BACKUP_PREFIX`, `consumer_file_bytes_sum{kind=\"backup\"}`: bytes of these files, after compression", value: grown("consumer_file_bytes", "kind", is("backup"))},
+	{Name: "BackupToS3.DataFreshness", Unit: "Seconds", Statistic: "Maximum", backs: true,
+		Meaning: "with `BACKUP_PREFIX`, the same as `DeliveryToS3.DataFreshness`: a backup becomes visible with the data of its batch", value: greatest("consumer_data_freshness_seconds", 1)},
 	{Name: "ExecuteProcessing.Success", Unit: "None", Statistic: "Average",
 		Meaning: "`consumer_transform_calls_total`: share of the calls of a transforming function that succeeded. Missing in a minute without one", value: callSuccess},
 	{Name: "SucceedConversion.Records", Unit: "Count", Statistic: "Sum", converts: true,
