@@ -38,7 +38,7 @@ kind-demo: ## run the chart on your kind or minikube: image, stand-in for AWS, 2
 	$(GO) run ./helm/demo
 
 test: fetch ## run all tests, with emulators and readers fetched into .cache/
-	$(GO) test -race -timeout 15m $(PKGS)
+	$(GO) test -race -timeout 30m $(PKGS)
 
 chaos: fetch ## run daemons under injected faults for DURATION=10m and check that every record is delivered once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)

@@ -129,9 +129,9 @@ func auditKeys(t *testing.T, st *stage, adjust func(*Config)) {
 		remove(t, client, key)
 	}
 	wantNone(layout.OutboxKey(cfg.ManifestPrefix, layout.NewBatchID()))
-	announced := layout.Fixed(cfg.Prefix) + "/hour=10/_SUCCESS"
+	announced := layout.Fixed(cfg.Prefix) + "hour=10/_SUCCESS"
 	wantWarning(t, client, announced, audit.Unknown, report)
-	cfg.CompletePrefix, cfg.CompleteMarker = layout.Fixed(cfg.Prefix)+"/_complete/", "_SUCCESS"
+	cfg.CompletePrefix, cfg.CompleteMarker = layout.Fixed(cfg.Prefix)+"_complete/", "_SUCCESS"
 	wantNone(announced)
 	wantNone(layout.StatementKey(cfg.CompletePrefix, cfg.Application))
 	wantWarning(t, client, announced+".json", audit.Unknown, report)
