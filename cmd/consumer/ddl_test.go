@@ -129,6 +129,7 @@ func TestDDL_PrintsStatementsThatPostgreSQLRuns(t *testing.T) {
 		}
 		for _, own := range []string{
 			"INSERT INTO sales.pipeline_tables VALUES ('a', 'sales.orders0', gen_random_uuid(), gen_random_uuid(), 0)",
+			"INSERT INTO sales.pipeline_complete VALUES ('a', 'sales.orders0', now())",
 			"INSERT INTO sales.pipeline_ledger VALUES ('a', 'sales.orders0', 'b', now(), 1, 0)",
 			`INSERT INTO sales.pipeline_refused VALUES ('a', 'sales.orders0', 'b', 's3://b/k', 0, '1', now(), '22003', '\x00')`,
 		} {

@@ -165,10 +165,14 @@ func (w *write) last() []string {
 	}
 	ledger, refused := w.d.relation(pgddl.Ledger), w.d.relation(pgddl.Refused)
 	others := fmt.Sprintf("%s AND batch <> ALL (ARRAY[%s]::text[])", w.mine(), strings.Join(ids, ","))
-	return []string{
+	statements := []string{
 		w.advance(),
 		"DELETE FROM " + ledger + " WHERE " + others,
 		"DELETE FROM " + refused + " WHERE " + others,
 		"INSERT INTO " + ledger + " (application, relation, batch, loaded_at, rows, refused) VALUES " + strings.Join(values, ",\n"),
 	}
+	if w.complete.usable && !w.addition.CompleteUpTo.IsZero() {
+		statements = append(statements, w.shows(w.addition.CompleteUpTo))
+	}
+	return statements
 }

@@ -31,8 +31,7 @@ func (s *session) create(ctx context.Context) error {
 	if !namespace {
 		statements = slices.Insert(statements, 0, "CREATE SCHEMA IF NOT EXISTS "+pgddl.Quote(s.d.ddl.Namespace))
 	}
-	const one = "SELECT pg_catalog.pg_advisory_xact_lock(7368124516302957)" // any number that nobody else takes
-	statements = slices.Concat([]string{"BEGIN", s.settings(lockTimeout), one}, statements, []string{"COMMIT"})
+	statements = slices.Concat([]string{"BEGIN", s.settings(lockTimeout), createOne}, statements, []string{"COMMIT"})
 	_, err = s.run(ctx, statements...)
 	if isCode(err, insufficientPrivilege) {
 		return fmt.Errorf("create it: %w: \"consumer ddl --postgres\" prints the statements for a role that may", err)
@@ -42,6 +41,9 @@ func (s *session) create(ctx context.Context) error {
 	}
 	return nil
 }
+
+// createOne has loaders create their tables one after the other. Its number is any that nobody else takes.
+const createOne = "SELECT pg_catalog.pg_advisory_xact_lock(7368124516302957)"
 
 const insufficientPrivilege = "42501"
 

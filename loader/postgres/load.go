@@ -22,6 +22,7 @@ type state struct {
 
 	relation
 	ledger     []ledgerRow
+	complete   completeness
 	definition *table.Definition
 }
 
@@ -129,6 +130,10 @@ func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, e
 			made = session.create(ctx)
 		case errors.Is(err, errUnclaimed):
 			made = session.claim(ctx)
+		case err == nil && s.complete.lacks && d.Create:
+			if session.createComplete(ctx) != nil { // the table is loaded without it, and the next load tries again
+				return s, nil
+			}
 		default:
 			return s, err
 		}
@@ -181,6 +186,9 @@ func (s *session) readAll(ctx context.Context, previous *table.Definition) (*sta
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", pgddl.Ledger, err)
+	}
+	if err := s.readComplete(ctx, st); err != nil {
+		return nil, err
 	}
 	st.definition = d
 	st.define(previous)

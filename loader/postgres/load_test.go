@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/record/table"
 )
 
@@ -89,7 +93,7 @@ func TestTable_NeedsFewRights(t *testing.T) {
 				s.exec(statement)
 			}
 			role := "weak_" + s.to.URI.Namespace[0]
-			s.exec("CREATE ROLE " + role + " LOGIN; GRANT INSERT ON trips TO " + role + "; GRANT SELECT, INSERT, UPDATE ON pipeline_tables TO " + role + "; GRANT SELECT, INSERT, DELETE ON pipeline_ledger, pipeline_refused TO " + role)
+			s.exec("CREATE ROLE " + role + " LOGIN; GRANT INSERT ON trips TO " + role + "; GRANT SELECT, INSERT, UPDATE ON pipeline_tables, pipeline_complete TO " + role + "; GRANT SELECT, INSERT, DELETE ON pipeline_ledger, pipeline_refused TO " + role)
 			if key != "" {
 				s.exec("GRANT SELECT, UPDATE ON trips TO " + role)
 			}
@@ -123,4 +127,59 @@ func TestState_TellsHowManyRowsWereRefused(t *testing.T) {
 	if none, two, unknown := st.Refused(fair.ID), st.Refused(foul.ID), st.Refused("another"); none != 0 || two != 2 || unknown != 0 {
 		t.Errorf("refused are %d, %d and %d rows, want 0, 2 and 0", none, two, unknown)
 	}
+}
+
+// The table shows up to when it is complete, with the data and without, whether or not an earlier release has set the database up.
+func TestTable_ShowsUpToWhenItIsComplete(t *testing.T) {
+	eachServer(t, func(t *testing.T, server *emulator.PostgreSQLServer) {
+		s := newStage(t, server, nil)
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.load(nil)
+		shows := func(want string) loader.Stater {
+			t.Helper()
+			s.expect("SELECT application, complete_up_to = '"+want+"' AS same FROM pipeline_complete WHERE relation = 'trips'::regclass", `{"application":"test","same":true}`)
+			var state loader.Stater = s.load(nil)
+			if got := state.CompleteUpTo().UTC().Format(time.RFC3339Nano); got != want {
+				t.Errorf("the table shows %s, want %s", got, want)
+			}
+			return state
+		}
+		at := func(text string) time.Time {
+			parsed, err := time.Parse(time.RFC3339Nano, text)
+			must(err)
+			return parsed
+		}
+		const first, second, third = "2026-11-28T10:00:00.123Z", "2026-11-28T11:00:00Z", "2026-11-28T09:00:00Z"
+		s.exec("DROP TABLE pipeline_complete") // as after an update
+		s.to.Create = false
+		old := s.load(nil)
+		must(old.StateComplete(t.Context(), at(first)))
+		must(old.Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{s.batch([]string{`{"n":1}`})}, CompleteUpTo: at(first)}))
+		s.to.Create = true
+		if state := s.load(nil); !state.CompleteUpTo().IsZero() {
+			t.Errorf("before anything is known the table shows %s", state.CompleteUpTo())
+		}
+		s.expect("SELECT count(*) FROM pipeline_complete", `{"count":0}`)
+
+		before := s.load(nil)
+		keep := before.Ledger()
+		must(s.load(nil).Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{s.batch([]string{`{"n":2}`})}, Keep: keep, CompleteUpTo: at(first)}))
+		state := shows(first)
+		if err := before.StateComplete(t.Context(), at(second)); !errors.Is(err, loader.ErrConflict) {
+			t.Errorf("a statement on the state before: %v, want a conflict", err)
+		}
+		shows(first)
+		must(state.StateComplete(t.Context(), at(second)))
+		must(state.StateComplete(t.Context(), at(third))) // positions were moved back
+		kept := shows(third)
+		must(kept.StateComplete(t.Context(), at(second)))
+		must(s.load(nil).Append(t.Context(), loader.Addition{Batches: []checkpoint.Batch{s.batch([]string{`{"n":3}`})}, Keep: s.load(nil).Ledger()}))
+		shows(second)
+		s.expect("SELECT count(*) FROM pipeline_ledger", `{"count":3}`)
+	})
 }

@@ -151,6 +151,12 @@ func (s *state) advance() string {
 		s.d.relation(pgddl.Tables), s.mine(), pgddl.Literal(s.definition.UUID), pgddl.Literal(s.id), pgddl.Literal(s.d.relation(s.d.ddl.Name)))
 }
 
+// unchanged fails as advance does, and changes nothing. Until the end of the transaction nobody else changes the state.
+func (s *state) unchanged() string {
+	return fmt.Sprintf("WITH same AS (SELECT FROM %s WHERE %s AND uuid = %s AND state = %s FOR UPDATE) SELECT 1 / pg_catalog.count(*) FROM same",
+		s.d.relation(pgddl.Tables), s.mine(), pgddl.Literal(s.definition.UUID), pgddl.Literal(s.id))
+}
+
 // mine is the condition for the rows of the loader's own tables that belong to the application and the table.
 func (s *state) mine() string {
 	return fmt.Sprintf("application = %s AND relation = %d::pg_catalog.oid", pgddl.Literal(s.d.Application), s.oid)

@@ -27,6 +27,8 @@ const (
 	Ledger = "pipeline_ledger"
 	// Refused has the rows of those batches that the database has refused.
 	Refused = "pipeline_refused"
+	// Complete says up to which arrival time a table is complete.
+	Complete = "pipeline_complete"
 )
 
 // Quote quotes an identifier (PostgreSQL manual, "Identifiers and Key Words").
@@ -199,7 +201,18 @@ func (t Table) LedgerTables() []string {
 	line bytea NOT NULL
 )`,
 		"CREATE INDEX IF NOT EXISTS " + Quote(Refused+"_batch") + " ON " + t.Relation(Refused) + " (application, relation, batch)",
+		t.CompleteTable(),
 	}
+}
+
+// CompleteTable returns the statement of LedgerTables that databases of earlier releases lack.
+func (t Table) CompleteTable() string {
+	return "CREATE TABLE IF NOT EXISTS " + t.Relation(Complete) + ` (
+	application text NOT NULL,
+	relation regclass NOT NULL,
+	complete_up_to timestamptz NOT NULL,
+	PRIMARY KEY (application, relation)
+)`
 }
 
 func list(names []string) string {
