@@ -80,7 +80,7 @@ func newSite(t *testing.T) *site {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
 		"AWS_REGION=us-east-1", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_EC2_METADATA_DISABLED=true",
 		"AWS_ENDPOINT_URL_KINESIS=" + stream.URL(), "AWS_ENDPOINT_URL_S3=" + bucket.URL(), "AWS_ENDPOINT_URL_DYNAMODB=" + table.URL,
-		"S3_PATH_STYLE=true", "TABLE=postgres://db.example.com/lake/trips", "STREAM_NAME=trips", "BUCKET=out", "APPLICATION_NAME=trips", "FAILOVER_TIME=3s", "COMMIT_INTERVAL=3s",
+		"S3_PATH_STYLE=true", "TABLE=postgres://db.example.com/lake/trips", "STREAM_NAME=trips", "BUCKET=out", "APPLICATION_NAME=trips", "FAILOVER_TIME=3s", "COMMIT_INTERVAL=3s", "COMPLETE_PREFIX=_complete/",
 	}
 	return s
 }

@@ -54,11 +54,12 @@ var rows = []row{
 	}},
 	{title: "Delivery", width: 12, height: 8, panels: []panel{
 		{title: "Freshness", unit: "s",
-			about: "Visible: age of the oldest record that is not visible in the bucket, by its arrival. Committed: time for which the oldest uncommitted record has been held. Both rise up to the commit interval and then fall. If they keep rising, something is stuck. Complete: age of the arrival time up to which the data is complete; it is shown once that is known.",
+			about: "Visible: age of the oldest record that is not visible in the bucket, by its arrival. Committed: time for which the oldest uncommitted record has been held. Both rise up to the commit interval and then fall. If they keep rising, something is stuck. Complete: age of the arrival time up to which the data is complete; it is shown once that is known. Announced: the same by the object of COMPLETE_PREFIX, which follows within a minute.",
 			queries: []query{
 				{`max by (application) (consumer_data_freshness_seconds{$chosen})`, "{{application}} visible"},
 				{`max by (application) (consumer_oldest_unwritten_seconds{$chosen})`, "{{application}} committed"},
 				{`time() - (max by (application) (consumer_complete_timestamp_seconds{$chosen}) > 0)`, "{{application}} complete"},
+				{`time() - (max by (application) (consumer_complete_announced_timestamp_seconds{$chosen}) > 0)`, "{{application}} announced"},
 			}},
 		{title: "Lag per shard", unit: "s",
 			about:   "The twenty worst shards. The lag grows while a shard cannot be read.",
@@ -151,6 +152,9 @@ var rows = []row{
 		{title: "Time since the table was read", unit: "s",
 			about:   "By any loader. It grows while the catalog or the database cannot be reached.",
 			queries: []query{{`time() - (max by (application, table) (consumer_load_look_timestamp_seconds{$chosen}) > 0)`, "{{application}} {{table}}"}}},
+		{title: "Table complete", unit: "s",
+			about:   "Age of the arrival time up to which the table is complete. It follows Complete under Freshness by up to LOAD_INTERVAL, and stands still while a batch is stuck.",
+			queries: []query{{`time() - (max by (application, table) (consumer_load_complete_timestamp_seconds{$chosen}) > 0)`, "{{application}} {{table}}"}}},
 		{title: "Commits that a table lost", unit: "short",
 			about:   "Within six hours: a standby without them was promoted, or a backup restored. Batches in the outbox are loaded again.",
 			queries: []query{{`sum by (application, table) (increase(consumer_load_lost_commits_total{$chosen}[6h]))`, "{{application}} {{table}}"}}},
