@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 )
 
 // Source is a table of the AWS Glue Data Catalog, as SCHEMA names it.
@@ -34,18 +35,23 @@ const Form = "glue://database/table, perhaps with ?catalog=123456789012&region=e
 
 var (
 	// AWS Glue allows more (AWS Glue API Reference, NameString), and folds names to lower case.
-	name    = regexp.MustCompile(`^[^/?#\s\pC]{1,255}$`)
+	name    = regexp.MustCompile(`^[^/?#\s\pC]+$`) // with a repetition of 255 it would take 10 MB
 	account = regexp.MustCompile(`^[0-9]{12}$`)
 	region  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
 	version = regexp.MustCompile(`^[0-9]{1,19}$`)
 )
+
+// maxName is the maximum length of a name in characters (AWS Glue API Reference, NameString).
+const maxName = 255
+
+func isName(s string) bool { return utf8.RuneCountInString(s) <= maxName && name.MatchString(s) }
 
 // ParseSource parses the value of SCHEMA for a table. Its error does not repeat the text.
 func ParseSource(text string) (Source, error) {
 	rest, _ := strings.CutPrefix(text, scheme)
 	path, query, _ := strings.Cut(rest, "?")
 	database, table, _ := strings.Cut(path, "/")
-	if !IsSource(text) || !name.MatchString(database) || !name.MatchString(table) {
+	if !IsSource(text) || !isName(database) || !isName(table) {
 		return Source{}, errors.New("want " + Form)
 	}
 	s := Source{Database: strings.ToLower(database), Table: strings.ToLower(table)}
