@@ -3,6 +3,7 @@ package lake_test
 import (
 	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -33,6 +34,8 @@ func TestPipeline_LoadsTwoTables(t *testing.T) {
 	p.loaded()
 	p.until("all rides are in the database", func() bool { return p.rows(server) >= p.sent })
 
+	time.Sleep(time.Millisecond)
+	middle, before := time.Now().UTC().Truncate(time.Millisecond), p.sent
 	must(t, server.Kill())
 	p.put(100, ride)
 	p.loaded() // into the lake
@@ -74,6 +77,51 @@ func TestPipeline_LoadsTwoTables(t *testing.T) {
 	if rows != p.sent || rides != p.sent || events != p.sent || arrivals != p.sent || tips != 240 || fares != 1.25*float64(p.sent) {
 		t.Errorf("the database has %d rows of %d rides and %d events, %d arrivals, %d tips, fares %v; want %d of each, 240 tips",
 			rows, rides, events, arrivals, tips, fares, p.sent)
+	}
+	p.replay(loader, server, middle, before)
+}
+
+// replay delivers what arrived before a time again, into tables of its own, and waits for them as an operator does.
+func (p *pipeline) replay(loader string, server *emulator.PostgreSQLServer, until time.Time, want int) {
+	p.t.Helper()
+	tables := []string{"rest+http://" + strings.TrimPrefix(p.catalog, "http://") + "/taxi.again", "postgres://" + server.Address + "/postgres/again"}
+	p.env = append(p.env, "APPLICATION_NAME=again", "CHECKPOINT_TABLE=again", "PREFIX=again/", "MANIFEST_PREFIX=manifests-again/",
+		"TABLE="+strings.Join(tables, ","), "STOP_POSITION="+until.Format(time.RFC3339Nano))
+	running := p.start(loader)
+	daemon := p.start(p.daemon)
+	select {
+	case err := <-daemon.exited:
+		if daemon.exited <- err; err != nil {
+			p.t.Errorf("the replay ended with %v", err)
+		}
+	case <-time.After(patience):
+		p.t.Fatalf("the replay has not ended within %v", patience)
+	}
+	for _, uri := range tables {
+		cmd := exec.Command(p.daemon, "wait", "--until", until.Format(time.RFC3339Nano), "--table", uri, "--timeout", patience.String())
+		cmd.Env = p.env
+		if out, err := cmd.CombinedOutput(); err != nil {
+			p.t.Errorf("wait for %s: %v\n%s", uri, err, out)
+		}
+	}
+	cmd := exec.Command(p.daemon, "wait", "--until", until.Add(time.Minute).Format(time.RFC3339Nano), "--table", tables[1], "--timeout", "0s")
+	cmd.Env = p.env
+	if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 1 {
+		p.t.Errorf("wait for more than was replayed: %v\n%s", err, out)
+	}
+	p.stop(running)
+
+	row := p.lake.Table("taxi.again").Query(p.t, "SELECT count(*) AS rows, count(DISTINCT event_id) AS events FROM t")[0]
+	if all := fmt.Sprintf("map[events:%d rows:%[1]d]", want); fmt.Sprint(row) != all {
+		p.t.Errorf("the replay has %v in the lake, want %s", row, all)
+	}
+	const query = `SELECT count(*), count(DISTINCT again.event_id), count(rides.event_id) FROM again LEFT JOIN rides USING (event_id, ride, fare)`
+	var rows, events, same int
+	if err := server.Connect(p.t, "postgres").QueryRow(p.t.Context(), query).Scan(&rows, &events, &same); err != nil {
+		p.t.Fatal(err)
+	}
+	if rows != want || events != want || same != want {
+		p.t.Errorf("the replay has %d rows of %d events in the database, %d of them as in the original; want %d", rows, events, same, want)
 	}
 }
 
