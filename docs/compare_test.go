@@ -70,8 +70,8 @@ func TestComparison_NamesASourceForEachClaim(t *testing.T) {
 			t.Errorf("there is no page %s", m[1])
 		}
 	}
-	if !regexp.MustCompile(`read in [A-Z][a-z]+ 20\d\d`).Match(text) {
-		t.Error("the page does not say when its sources were read")
+	if !regexp.MustCompile(`in [A-Z][a-z]+ 20\d\d`).Match(text) {
+		t.Error("the page does not say as of when it is")
 	}
 
 	const sound = "| | this | other |\n|---|---|---|\n| a | yes: [x](x.md) | [no][s] |\n\n[s]: https://example.org/ \"Example: s\"\n"
