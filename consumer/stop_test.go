@@ -56,9 +56,14 @@ const (
 
 func (c *trial) replay(starts, unorder time.Duration) {
 	began := time.Now()
-	arrivals := make(map[int]time.Duration) // since began
+	var mu sync.Mutex
+	arrivals := make(map[int]time.Duration) // since began; under mu until all is produced
 	if unorder > 0 {
-		c.wire.services["kinesis"] = unordered(c.wire.services["kinesis"], func(n int) time.Time { return began.Add(arrivals[n]) })
+		c.wire.services["kinesis"] = unordered(c.wire.services["kinesis"], func(n int) time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return began.Add(arrivals[n])
+		})
 	}
 	produced := make(chan struct{})
 	go func() {
@@ -70,10 +75,12 @@ func (c *trial) replay(starts, unorder time.Duration) {
 			if near := at - replayTo; unorder > 0 && near.Abs() < 2*unorder {
 				at += time.Duration(rnd.Int64N(int64(unorder))) - unorder/2
 			}
+			mu.Lock()
+			arrivals[n] = at
+			mu.Unlock()
 			if _, _, err := c.stream.Put("stream", localstream.Entry{PartitionKey: fmt.Sprint(n), Data: fmt.Appendf(nil, `{"n":%d}`, n)}); err != nil {
 				c.Error(err)
 			}
-			arrivals[n] = at
 		}
 	}()
 	go func() {

@@ -167,9 +167,12 @@ func (p *puppet) beat(life context.Context) {
 }
 
 func (p *puppet) look(life context.Context) {
-	for sleep(life, time.Second) {
+	for n := 1; sleep(life, time.Second); n++ {
 		p.call(life, DynamoDB, "Scan")
 		p.call(life, Kinesis, "ListShards")
+		if p.number == 0 && n%5 == 0 { // one worker of the fleet states what is complete
+			p.call(life, DynamoDB, State)
+		}
 	}
 }
 
