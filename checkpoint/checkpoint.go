@@ -2,9 +2,9 @@
 // commit, which atomically moves the positions of many shards and records the uploads to be made visible.
 //
 // A Store keeps these kinds of items: the application (which stream the table belongs to), one lease per shard, one
-// heartbeat per worker, the outbox (batches that are committed but not yet published, and tombstones of batches
-// that can no longer be committed), tables to load, and the statement of up to when the data is complete. Safety rests only on the conditions of Commit and Bury; leases only decide who does
-// the work.
+// heartbeat per worker, the outbox (batches that are committed but not yet published, and tombstones of batches that can
+// no longer be committed), tables to load, and the statement of up to when the data is complete. Safety rests only on the
+// conditions of Commit and Bury; leases only decide who does the work.
 package checkpoint
 
 import (
