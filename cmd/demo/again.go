@@ -17,13 +17,13 @@ import (
 func again(ctx context.Context, args []string, out, errs io.Writer) (err error) {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return errors.New("-table: this program does not say from which package it was built: start it with go run ./cmd/demo")
+		return errors.New("--table: this program does not say from which package it was built: start it with go run ./cmd/demo")
 	}
 	if _, err := exec.LookPath("go"); err != nil {
-		return fmt.Errorf("-table builds the demo again with Apache Iceberg, which needs the go command: %w", err)
+		return fmt.Errorf("--table builds the demo again with Apache Iceberg, which needs the go command: %w", err)
 	}
 	if found, err := exec.CommandContext(ctx, "go", "list", info.Path).CombinedOutput(); err != nil {
-		return fmt.Errorf("-table builds the demo again with Apache Iceberg: start it in the repository: %s", found)
+		return fmt.Errorf("--table builds the demo again with Apache Iceberg: start it in the repository: %s", found)
 	}
 	dir, err := os.MkdirTemp("", "demo-")
 	if err != nil {

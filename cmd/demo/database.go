@@ -56,7 +56,7 @@ func openDatabase(ctx context.Context, st *stage, cfg consumer.Config, store con
 	}
 	conn, err := connector.Connect(ctx) // what is wrong with the connection is better said before anything is sent
 	if err != nil {
-		return nil, fmt.Errorf("-postgres: %w", err)
+		return nil, fmt.Errorf("--postgres: %w", err)
 	}
 	if err := conn.Close(ctx); err != nil {
 		return nil, err

@@ -72,8 +72,8 @@ func TestParse_ChecksTheDatabaseWithoutShowingIt(t *testing.T) {
 	for args, want := range map[string]string{
 		"-postgres postgres://me:hunter2@localhost/lake":        "",
 		"-postgres postgres://me:hunter2@localhost":             "it names no database",
-		"-postgres postgres://me:hunter2@localhost/la-ke":       "-postgres: want postgres://host/database/table",
-		"-postgres postgres://me:hunter2@localhost/lake -table": "only one of -table and -postgres",
+		"-postgres postgres://me:hunter2@localhost/la-ke":       "--postgres: want postgres://host/database/table",
+		"-postgres postgres://me:hunter2@localhost/lake -table": "only one of --table and --postgres",
 		"-postgres me:hunter2":                                  "want keyword=value pairs",
 	} {
 		_, err := parse(strings.Fields(args), io.Discard)

@@ -99,12 +99,9 @@ func startLoading(ctx context.Context, l lake) loading {
 	})}
 }
 
-// finish waits until all batches are loaded, stops loading and reads the table.
-func (l loading) finish(ctx context.Context, store consumer.Store) (holdings, error) {
+// loaded waits until all batches are loaded, and reads the table.
+func (l loading) loaded(ctx context.Context, store consumer.Store) (holdings, error) {
 	if err := l.await(ctx, store); err != nil {
-		return nil, err
-	}
-	if err := l.stop(); err != nil {
 		return nil, err
 	}
 	return l.contents(ctx)
@@ -120,7 +117,7 @@ func (l loading) await(ctx context.Context, store consumer.Store) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%d batches are not in the table after %v: %s", len(batches), patience, cmp.Or(l.problem(), "see its log with -verbose"))
+			return fmt.Errorf("%d batches are not in the table after %v: %s", len(batches), patience, cmp.Or(l.problem(), "see its log with --verbose"))
 		}
 		select {
 		case <-tick.C:
@@ -170,13 +167,4 @@ func (c contents) verdict(out io.Writer, delivered int64, files int) error {
 		faults = append(faults, errors.New("files are in the table more than once"))
 	}
 	return errors.Join(faults...)
-}
-
-// printLive says how to read the table while the demo runs.
-func printLive(out io.Writer, st *stage) {
-	fmt.Fprintf(out, `Files are loaded into the table within seconds. Read it with pyiceberg (pip install "pyiceberg[pyarrow]"):
-
-  python3 -c 'from pyiceberg.table import StaticTable; print(StaticTable.from_metadata("%s", {"s3.endpoint": "%s", "s3.access-key-id": "demo", "s3.secret-access-key": "demo", "s3.region": "%s"}).scan().count())'
-
-`, tableURI, st.bucket.URL(), st.aws.Region)
 }

@@ -24,6 +24,7 @@ import (
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/producer"
+	"aws-streaming-pipeline/writers/jsonl"
 )
 
 const (
@@ -44,14 +45,19 @@ type stage struct {
 
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if _, err := os.Stat(o.out); err == nil {
-		return fmt.Errorf("-out=%s: folder exists: want a new one", o.out)
+		return fmt.Errorf("--out=%s: folder exists: want a new one", o.out)
 	}
-	st, err := setStage(ctx, o)
+	st := &stage{}
+	st.at(o)
+	cfg, err := st.settings(o)
 	if err != nil {
 		return err
 	}
 	defer st.close()
-	d, cfg, err := st.daemon(ctx, o)
+	if err := st.set(ctx, o, "127.0.0.1:0", localbucket.Options{}); err != nil {
+		return err
+	}
+	d, err := consumer.Open(ctx, cfg, consumer.Account{Config: st.aws, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}, o.log())
 	if err != nil {
 		return err
 	}
@@ -67,7 +73,7 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 			return err
 		}
 		table = startLoading(ctx, l)
-		defer func() { _ = table.stop() }() // finish reports its error
+		defer func() { err = errors.Join(err, table.stop()) }()
 	}
 
 	began := time.Now()
@@ -77,20 +83,43 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	var daemonErr error
 	running.Go(func() { daemonErr = d.Run(daemonCtx) })
 
+	check := func(ctx context.Context) error {
+		sent, err := st.held()
+		if err != nil {
+			return err
+		}
+		r := result{sent: sent, took: time.Since(began), resent: sent != o.records}
+		if err := r.inspect(st.folder, o); err != nil {
+			return err
+		}
+		r.print(out)
+		if table.lake == nil {
+			printQuery(out, o, st.folder)
+			return r.verdict(out)
+		}
+		held, err := table.loaded(ctx, d.Store())
+		if err != nil {
+			return err
+		}
+		held.print(out, st.folder)
+		return errors.Join(r.verdict(out), held.verdict(out, r.delivered, len(r.sizes)))
+	}
+
 	sent, err := st.send(ctx, o, out)
 	if err == nil {
-		err = awaitIntake(ctx, d, sent.Records)
+		err = await(ctx, "read", sent.Records, d.Taken)
 	}
-	if o.keepRunning && err == nil {
-		fmt.Fprintf(out, "\n%d trips sent and read. Running until interrupted: look at http://%s/\n", sent.Records, address)
-		switch uri, ok := cfg.PostgresTable(); {
-		case o.table:
-			printLive(out, st)
-		case ok:
-			fmt.Fprintf(out, "Records are loaded within seconds: SELECT count(*) FROM %s\n", uri.Table)
+	if err == nil && o.keepRunning {
+		err = await(ctx, "delivered", sent.Records, func() int64 { t := d.Status().Pipeline.Totals; return t.Records + t.ErrorRecords })
+		if err == nil {
+			err = check(ctx)
 		}
-		<-ctx.Done()
-		ctx = context.WithoutCancel(ctx)
+		if err == nil {
+			printLive(out, o, st, cfg)
+			<-ctx.Done()
+			ctx = context.WithoutCancel(ctx)
+			fmt.Fprint(out, "\nstopping, and checking everything that is in the stream by now\n")
+		}
 	}
 	stopDaemon() // the daemon commits and publishes what it has read
 	running.Wait()
@@ -100,54 +129,40 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := errors.Join(err, daemonErr); err != nil {
 		return err
 	}
-	result, err := inspect(st.folder, o.data())
-	if err != nil {
-		return err
-	}
-	result.sent, result.took = sent.Records, time.Since(began)
-	result.print(out)
-	if table.lake == nil {
-		printQuery(out, o, st.folder)
-		return result.verdict(out)
-	}
-	held, err := table.finish(ctx, d.Store())
-	if err != nil {
-		return err
-	}
-	held.print(out, st.folder)
-	return errors.Join(result.verdict(out), held.verdict(out, result.delivered, len(result.sizes)))
+	return check(ctx)
 }
 
-// setStage starts the stream and the bucket, and writes the schema of the trips.
-func setStage(ctx context.Context, o options) (st *stage, err error) {
-	st = &stage{folder: filepath.Join(o.out, "bucket", bucketName), schema: filepath.Join(o.out, "trips.json")}
-	defer func() {
-		if err != nil {
-			st.close()
-		}
-	}()
-	if err := os.MkdirAll(o.out, 0o755); err != nil {
-		return st, err
+// at notes where the bucket's folder and the schema are.
+func (st *stage) at(o options) {
+	st.folder, st.schema = filepath.Join(o.out, "bucket", bucketName), filepath.Join(o.out, "trips.json")
+}
+
+// set starts the stream, and the bucket at an address, and writes the schema of the trips. The stage must be closed afterwards, after
+// an error, too.
+func (st *stage) set(ctx context.Context, o options, address string, served localbucket.Options) error {
+	err := os.MkdirAll(o.out, 0o755)
+	if err != nil {
+		return err
 	}
 	if st.stream, err = localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 4 << 30}); err != nil {
-		return st, err
+		return err
 	}
-	if st.bucket, err = localbucket.Start("127.0.0.1:0", filepath.Join(o.out, "bucket")); err != nil {
-		return st, err
+	if st.bucket, err = localbucket.StartWith(address, filepath.Join(o.out, "bucket"), served); err != nil {
+		return err
 	}
 	if err = os.WriteFile(st.schema, athena.TripsSchema, 0o644); err != nil {
-		return st, err
+		return err
 	}
 	st.aws = aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("demo", "demo", ""), HTTPClient: awshttp.Client(nil)}
 	if _, err = st.s3().CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucketName)}); err != nil {
-		return st, fmt.Errorf("create bucket %s: %w", bucketName, err)
+		return fmt.Errorf("create bucket %s: %w", bucketName, err)
 	}
 	if _, err = st.kinesis().CreateStream(ctx, &kinesis.CreateStreamInput{
 		StreamName: aws.String(streamName), ShardCount: aws.Int32(int32(o.shards)),
 	}); err != nil {
-		return st, fmt.Errorf("create stream %s: %w", streamName, err)
+		return fmt.Errorf("create stream %s: %w", streamName, err)
 	}
-	return st, nil
+	return nil
 }
 
 func (st *stage) close() {
@@ -170,12 +185,12 @@ func (st *stage) s3() *s3.Client {
 	})
 }
 
-// daemon opens the consumer with production settings, except for what the options change.
-func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, cfg consumer.Config, err error) {
-	cfg = consumer.Defaults()
+// settings returns those of production, except for what the options change.
+func (st *stage) settings(o options) (consumer.Config, error) {
+	cfg := consumer.Defaults()
 	address, err := freeAddress(o.address)
 	if err != nil {
-		return nil, cfg, err
+		return cfg, err
 	}
 	cfg.Stream, cfg.Bucket, cfg.HTTPAddress, cfg.Application = streamName, bucketName, address, "demo"
 	cfg.Format, cfg.Compression, cfg.CheckpointFile = o.format, o.compression, filepath.Join(o.out, "checkpoints.db")
@@ -188,19 +203,18 @@ func (st *stage) daemon(ctx context.Context, o options) (d *consumer.Daemon, cfg
 	if o.postgres != "" {
 		o.setDatabase(&cfg)
 	}
-	if o.destination() != nil {
-		// Whoever looks at the table while the demo runs sees it grow.
+	if o.format == jsonl.FirehoseKind.Name {
+		cfg.Schema, cfg.AppendDelimiter = "", true // a trip a line, so that they can be counted
+	}
+	if o.destination() != nil || o.keepRunning {
+		// Whoever looks at the bucket or the table while the demo runs sees it grow.
 		cfg.CommitInterval, cfg.LoadInterval = 10*time.Second, time.Second
 	}
 	sizeErr := cfg.FileSize.Decode(o.fileSize)
 	if sizeErr != nil {
-		sizeErr = fmt.Errorf("-file-size=%s: %w", o.fileSize, sizeErr)
+		sizeErr = fmt.Errorf("--file-size=%s: %w", o.fileSize, sizeErr)
 	}
-	if err := errors.Join(sizeErr, cfg.Validate()); err != nil {
-		return nil, cfg, err
-	}
-	d, err = consumer.Open(ctx, cfg, consumer.Account{Config: st.aws, KinesisEndpoint: st.stream.URL(), S3Endpoint: st.bucket.URL()}, o.log())
-	return d, cfg, err
+	return cfg, errors.Join(sizeErr, cfg.Validate())
 }
 
 func (o options) log() *slog.Logger {
@@ -223,7 +237,7 @@ func (o options) data() string {
 func freeAddress(wanted string) (string, error) {
 	host, _, err := net.SplitHostPort(wanted)
 	if err != nil {
-		return "", fmt.Errorf("-http=%s: want host:port", wanted)
+		return "", fmt.Errorf("--http=%s: want host:port", wanted)
 	}
 	for _, address := range []string{wanted, net.JoinHostPort(host, "0")} {
 		l, err := net.Listen("tcp", address)
@@ -233,7 +247,33 @@ func freeAddress(wanted string) (string, error) {
 		address = l.Addr().String()
 		return address, l.Close()
 	}
-	return "", fmt.Errorf("-http=%s: cannot listen on this host", wanted)
+	return "", fmt.Errorf("--http=%s: cannot listen on this host", wanted)
+}
+
+// held returns how many records are in the stream, of which the producer of another terminal may have sent some.
+func (st *stage) held() (sent int64, err error) {
+	shards, err := st.stream.Shards(streamName)
+	for _, s := range shards {
+		sent += s.Put
+	}
+	return sent, err
+}
+
+// printLive says what can be done while the demo runs.
+func printLive(out io.Writer, o options, st *stage, cfg consumer.Config) {
+	fmt.Fprintf(out, "\nRunning until interrupted, with a commit every %s. Look at http://%s/, and send more from another terminal:\n\n", cfg.CommitInterval, cfg.HTTPAddress)
+	fmt.Fprintf(out, "  AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo go run ./cmd/producer --region %s --endpoint-url %s --stream %s --generate 5000 --seed 2\n\n",
+		st.aws.Region, st.stream.URL(), streamName)
+	switch uri, ok := cfg.PostgresTable(); {
+	case o.table:
+		fmt.Fprintf(out, `Files are loaded into the table within seconds. Read it with pyiceberg (pip install "pyiceberg[pyarrow]"):
+
+  python3 -c 'from pyiceberg.table import StaticTable; print(StaticTable.from_metadata("%s", {"s3.endpoint": "%s", "s3.access-key-id": "demo", "s3.secret-access-key": "demo", "s3.region": "%s"}).scan().count())'
+
+`, tableURI, st.bucket.URL(), st.aws.Region)
+	case ok:
+		fmt.Fprintf(out, "Records are loaded within seconds: SELECT count(*) FROM %s\n", uri.Table)
+	}
 }
 
 // send generates the trips and sends them.
@@ -270,14 +310,14 @@ func printProgress(out io.Writer, terminal bool, p producer.Progress, total int6
 	fmt.Fprintln(out, line)
 }
 
-// awaitIntake waits until the daemon has read as many records as were sent.
-func awaitIntake(ctx context.Context, d *consumer.Daemon, sent int64) error {
+// await waits until the daemon has done with as many records as were sent what the word says.
+func await(ctx context.Context, done string, sent int64, count func() int64) error {
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	for d.Taken() < sent {
+	for count() < sent {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("the daemon has read %d of %d records within %v", d.Taken(), sent, patience)
+			return fmt.Errorf("the daemon has %s %d of %d records within %v", done, count(), sent, patience)
 		}
 		select {
 		case <-tick.C:

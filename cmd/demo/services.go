@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"aws-streaming-pipeline/internal/localbucket"
+)
+
+// servicesAddress is where the stream and the bucket are if nothing else listens there.
+const servicesAddress = "127.0.0.1:4566"
+
+// serve runs the stream and the bucket alone, both at one address, and says how to start a daemon and a producer by hand.
+func serve(ctx context.Context, o options, out io.Writer) error {
+	if _, err := os.Stat(o.out); err == nil {
+		return fmt.Errorf("--out=%s: folder exists: want a new one", o.out)
+	}
+	address, err := freeAddress(servicesAddress)
+	if err != nil {
+		return err
+	}
+	st := &stage{}
+	st.at(o)
+	var bucket http.Handler
+	wrap := func(h http.Handler) http.Handler {
+		bucket = h
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch target := r.Header.Get("X-Amz-Target"); {
+			case strings.HasPrefix(target, "Kinesis_"):
+				st.stream.Kinesis.ServeHTTP(w, r)
+			case target != "" || r.Method == http.MethodPost && r.URL.Path == "/":
+				http.Error(w, "only Kinesis and S3 are served here", http.StatusNotImplemented)
+			default:
+				bucket.ServeHTTP(w, r)
+			}
+		})
+	}
+	defer st.close()
+	if err := st.set(ctx, o, address, localbucket.Options{Wrap: wrap}); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, `The stream %[1]s with %[2]d shards and the bucket %[3]s, which is the folder %[4]s, are at %[5]s
+until you press Ctrl-C. In two other terminals:
+
+  export AWS_ENDPOINT_URL=%[5]s AWS_REGION=%[6]s AWS_ACCESS_KEY_ID=demo AWS_SECRET_ACCESS_KEY=demo
+  export STREAM_NAME=%[1]s BUCKET=%[3]s S3_PATH_STYLE=true COMMIT_INTERVAL=10s CHECKPOINT_FILE=%[7]s
+
+  go run ./cmd/consumer
+  go run ./cmd/producer --stream %[1]s --generate %[8]d
+
+Then prove what was delivered:
+
+  go run ./cmd/consumer audit --deep
+`, streamName, o.shards, bucketName, st.folder, st.bucket.URL(), st.aws.Region, filepath.Join(o.out, "checkpoints.db"), o.records)
+	<-ctx.Done()
+	return nil
+}
