@@ -1,14 +1,14 @@
 package consumer
 
-import (
-	"regexp"
-
-	"aws-streaming-pipeline/internal/settings"
-)
+import "aws-streaming-pipeline/internal/settings"
 
 // BucketConfig sets where files go, and how they are uploaded.
+//
+// The pattern of BUCKET rejects URLs and paths, the usual mistakes; further rules are left to the store: Ceph's buckets are named
+// tenant:bucket (Ceph Object Gateway, "RGW Multi-tenancy"). The ARN of an access point is valid as a bucket (Amazon S3 User
+// Guide, "Access points").
 type BucketConfig struct {
-	Bucket            string `envconfig:"BUCKET" required:"true" desc:"Name of the S3 bucket to write to."`
+	Bucket            string `envconfig:"BUCKET" required:"true" pattern:"^[^/\\s]+$|^arn:[^/]+[:/].+$" form:"the name of a bucket, without s3:// and without a key" desc:"Name of the S3 bucket to write to."`
 	Encryption        string `envconfig:"S3_ENCRYPTION" default:"none" oneof:"none,AES256,aws:kms" desc:"Server-side encryption to request: none (the bucket's default applies), AES256 or aws:kms."`
 	KMSKey            string `envconfig:"S3_KMS_KEY_ID" desc:"KMS key for S3_ENCRYPTION=aws:kms. Default: the account's default key for S3."`
 	PathStyle         bool   `envconfig:"S3_PATH_STYLE" default:"false" desc:"Addresses the bucket by path rather than by host name, for S3-compatible stores."`
@@ -16,13 +16,7 @@ type BucketConfig struct {
 	UploadConcurrency int    `envconfig:"UPLOAD_CONCURRENCY" default:"8" min:"1" max:"256" desc:"Number of parts uploaded at the same time."`
 }
 
-// bucketName rejects URLs and paths, the usual mistakes; further rules are left to the store: Ceph's buckets are named
-// tenant:bucket (Ceph Object Gateway, "RGW Multi-tenancy"). The ARN of an access point is valid as a bucket (Amazon S3 User
-// Guide, "Access points").
-var bucketName = regexp.MustCompile(`^[^/\s]+$|^arn:[^/]+[:/].+$`)
-
 func (c *BucketConfig) check(f *settings.Faults) {
-	f.Check(bucketName.MatchString(c.Bucket), "BUCKET", "the name of a bucket, without s3:// and without a key")
 	if f.Sound("S3_ENCRYPTION") {
 		f.Check(c.KMSKey == "" || c.Encryption == "aws:kms", "S3_KMS_KEY_ID", "nothing unless S3_ENCRYPTION=aws:kms")
 	}

@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"aws-streaming-pipeline/internal/settings"
@@ -12,19 +11,18 @@ import (
 
 // CompleteConfig sets how the bucket shows up to which arrival time its data is complete (docs/complete.md). Whatever it says, the
 // table of checkpoints knows that time, and so do the status page and the metrics.
+//
+// The name of a marker begins with a character by which query engines know files that they do not read: Hive and Spark those that begin
+// with _ or . (Hadoop, FileInputFormat.hiddenFileFilter), and so does Athena (Amazon Athena User Guide, "Specify a table location").
 type CompleteConfig struct {
 	CompletePrefix string `envconfig:"COMPLETE_PREFIX" desc:"Key prefix of the object that states up to which arrival time the data is complete, such as _complete/. Its name is APPLICATION_NAME and .json. Default: none is written."`
-	CompleteMarker string `envconfig:"COMPLETE_MARKER" desc:"Name of an empty object, such as _SUCCESS, that is written to each folder of PREFIX for a period, such as a day or an hour, when the folder is complete. It needs COMPLETE_PREFIX. Default: none is written."`
+	CompleteMarker string `envconfig:"COMPLETE_MARKER" pattern:"^[_.][A-Za-z0-9_.-]{1,62}$" form:"a name of 2 to 63 letters, digits, _ . and - that begins with _ or ., such as _SUCCESS" desc:"Name of an empty object, such as _SUCCESS, that is written to each folder of PREFIX for a period, such as a day or an hour, when the folder is complete. It needs COMPLETE_PREFIX. Default: none is written."`
 }
-
-// markerName begins with a character by which query engines know files that they do not read: Hive and Spark those that begin with
-// _ or . (Hadoop, FileInputFormat.hiddenFileFilter), and so does Athena (Amazon Athena User Guide, "Specify a table location").
-var markerName = regexp.MustCompile(`^[_.][A-Za-z0-9_.-]{1,62}$`)
 
 func (c *CompleteConfig) check(f *settings.Faults) {
 	f.Check(!strings.Contains(c.CompletePrefix, "!{"), "COMPLETE_PREFIX", "a prefix without expressions")
 	if c.CompleteMarker != "" {
-		f.Check(markerName.MatchString(c.CompleteMarker) && strings.Trim(c.CompleteMarker, ".") != "", "COMPLETE_MARKER", "a name of 2 to 63 letters, digits, _ . and - that begins with _ or ., such as _SUCCESS")
+		f.Check(strings.Trim(c.CompleteMarker, ".") != "", "COMPLETE_MARKER", "a name of 2 to 63 letters, digits, _ . and - that begins with _ or ., such as _SUCCESS")
 		f.Check(c.CompletePrefix != "", "COMPLETE_MARKER", "nothing unless COMPLETE_PREFIX is set: the object there says which folders have a marker")
 	}
 }

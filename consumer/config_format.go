@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"slices"
 	"strings"
 
 	"aws-streaming-pipeline/internal/settings"
@@ -20,7 +19,7 @@ type FormatConfig struct {
 	Schema          string `envconfig:"SCHEMA" desc:"JSON Schema file, a path or s3://bucket/key, or glue://database/table for the columns of a table in the AWS Glue Data Catalog, read at the start. Records that violate it go to the error prefix, and Parquet takes its columns from it. Default: none; Parquet infers its columns."`
 	RowGroupSize    Bytes  `envconfig:"ROW_GROUP_SIZE" default:"64MiB" min:"1MiB" max:"1GiB" desc:"Memory that the records of a Parquet row group take before they are encoded."`
 	ParquetEncoding string `envconfig:"PARQUET_ENCODING" default:"compact" oneof:"compact,plain" desc:"Encoding of Parquet integers and timestamps without a dictionary: compact (DELTA_BINARY_PACKED), or plain for readers that decode the former wrongly, such as fastparquet."`
-	BloomColumns    string `envconfig:"BLOOM_COLUMNS" desc:"Parquet columns that get a Bloom filter, separated by commas. It speeds up queries for single values, such as those of event_id. Default: none."`
+	BloomColumns    string `envconfig:"BLOOM_COLUMNS" pattern:"^[^,]+(,[^,]+)*$" form:"names separated by single commas" desc:"Parquet columns that get a Bloom filter, separated by commas. It speeds up queries for single values, such as those of event_id. Default: none."`
 }
 
 func (c *FormatConfig) check(f *settings.Faults) {
@@ -28,7 +27,6 @@ func (c *FormatConfig) check(f *settings.Faults) {
 	f.Add("FILE_EXTENSION", prefix.ValidateExtension(c.FileExtension))
 	f.Check(!layout.IsFileEnding(c.FileExtension), "FILE_EXTENSION", "an extension without the time and the id of a batch, which keys have")
 	f.Check(!layout.File{Extension: c.FileExtension}.IsRefused(), "FILE_EXTENSION", "another extension, because this one is of files with rows that PostgreSQL refuses")
-	f.Check(c.BloomColumns == "" || !slices.Contains(c.bloomColumns(), ""), "BLOOM_COLUMNS", "names separated by single commas")
 	if location, remote := strings.CutPrefix(c.Schema, "s3://"); remote {
 		bucket, key, _ := strings.Cut(location, "/")
 		f.Check(bucket != "" && key != "", "SCHEMA", "a path, s3://bucket/key or glue://database/table")

@@ -15,7 +15,7 @@ type TableConfig struct {
 	Table            string        `envconfig:"TABLE" desc:"Table that batches are loaded into. Apache Iceberg: glue://database/table, s3://bucket/prefix/table (a catalog of its own, which needs no service), rest://host/path/namespace.table (an Iceberg REST catalog by HTTPS; rest+http:// by HTTP) or the ARN of an S3 table bucket followed by /namespace/table; it needs FORMAT=parquet. PostgreSQL: postgres://host/database/schema.table; it needs FORMAT=parquet or jsonl. One of each, separated by a comma, is possible. Default: none."`
 	TableCreate      bool          `envconfig:"TABLE_CREATE" default:"true" desc:"Creates the table if it does not exist, with the columns of SCHEMA."`
 	TablePartition   string        `envconfig:"TABLE_PARTITION" default:"day(_arrived_at)" desc:"Partition of a table that is created: transforms of columns, separated by commas, such as day(_arrived_at),bucket(16,customer): identity, year, month, day, hour, bucket and truncate. An empty value means none."`
-	TableLocation    string        `envconfig:"TABLE_LOCATION" desc:"Location of a table that is created, s3://bucket/prefix. Default: that of its database or namespace, or tables/ in BUCKET."`
+	TableLocation    string        `envconfig:"TABLE_LOCATION" pattern:"^s3://[^/\\s]+(/[^/\\s]+)+/?$" form:"s3://bucket/prefix" desc:"Location of a table that is created, s3://bucket/prefix. Default: that of its database or namespace, or tables/ in BUCKET."`
 	TableEvolve      bool          `envconfig:"TABLE_EVOLVE" default:"true" desc:"Adds a column for each new member of the records, and widens int to long and float to double. Otherwise such values stay in the column _extra."`
 	TableWarehouse   string        `envconfig:"TABLE_WAREHOUSE" desc:"Warehouse to ask an Iceberg REST catalog for. Default: the catalog's own."`
 	TableSigning     string        `envconfig:"TABLE_SIGNING" default:"none" oneof:"none,glue,s3tables,execute-api" desc:"Service for which requests to an Iceberg REST catalog are signed with AWS Signature Version 4, or none."`
@@ -26,11 +26,8 @@ type TableConfig struct {
 	TableSnapshots   int           `envconfig:"TABLE_SNAPSHOTS" default:"20" min:"1" desc:"Number of newest snapshots of the table that never expire."`
 }
 
-var (
-	// By RFC 6750, section 2.1.
-	bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
-	location    = regexp.MustCompile(`^s3://[^/\s]+(/[^/\s]+)+/?$`)
-)
+// bearerToken is by RFC 6750, section 2.1.
+var bearerToken = regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`)
 
 func (c *TableConfig) check(f *settings.Faults) {
 	_, err := table.ParseURIs(c.Table)
@@ -42,7 +39,6 @@ func (c *TableConfig) check(f *settings.Faults) {
 	}
 	_, err = table.ParsePartition(c.TablePartition)
 	f.Add("TABLE_PARTITION", err)
-	f.Check(c.TableLocation == "" || location.MatchString(c.TableLocation), "TABLE_LOCATION", "s3://bucket/prefix")
 	f.Check(c.TableToken == "" || bearerToken.MatchString(c.TableToken), "TABLE_TOKEN", "letters, digits and - . _ ~ + / with = at the end, without the word Bearer")
 	if !f.Sound("TABLE") {
 		return

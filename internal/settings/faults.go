@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -37,9 +38,11 @@ func (f *Faults) checkRules(s Setting, value reflect.Value) {
 	case s.Required && value.IsZero(): // a variable that is set to nothing is missing, too
 		f.faults[s.Name] = fmt.Errorf("%s is required: %s", s.Name, s.brief())
 	case len(s.OneOf) > 0:
-		f.Check(optional && value.IsZero() || slices.Contains(s.OneOf, value.String()), s.Name, s.want(value))
+		f.Check(optional && value.IsZero() || slices.Contains(s.OneOf, value.String()), s.Name, s.Want())
 	case s.Min != "" && less(value, mustParse(s.Name, value.Type(), s.Min)), s.Max != "" && less(mustParse(s.Name, value.Type(), s.Max), value):
-		f.Check(false, s.Name, s.want(value))
+		f.Check(false, s.Name, s.Want())
+	case s.Pattern != "":
+		f.Check(optional && value.IsZero() || regexp.MustCompile(s.Pattern).MatchString(value.String()), s.Name, s.Want())
 	}
 }
 

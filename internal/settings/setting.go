@@ -16,8 +16,10 @@ type Setting struct {
 	// OneOf are the values allowed, and Min and Max the bounds, both included. All may be empty.
 	OneOf    []string
 	Min, Max string
-	Secret   bool // the value must not be shown
-	Type     reflect.Type
+	// Pattern is a regular expression of valid texts, which Form describes. Both may be empty.
+	Pattern, Form string
+	Secret        bool // the value must not be shown
+	Type          reflect.Type
 }
 
 // Group is the settings of one subject.
@@ -30,7 +32,8 @@ func describe(field reflect.StructField) Setting {
 	tag := field.Tag
 	s := Setting{
 		Name: tag.Get("envconfig"), Required: tag.Get("required") == "true", Default: tag.Get("default"), Meaning: tag.Get("desc"),
-		Min: tag.Get("min"), Max: tag.Get("max"), Secret: tag.Get("secret") == "true", Type: field.Type,
+		Min: tag.Get("min"), Max: tag.Get("max"), Pattern: tag.Get("pattern"), Form: tag.Get("form"),
+		Secret: tag.Get("secret") == "true", Type: field.Type,
 	}
 	if list := tag.Get("oneof"); list != "" {
 		s.OneOf = strings.Split(list, ",")
@@ -105,12 +108,15 @@ func Camel(name string) string {
 	return b.String()
 }
 
-// want describes the valid values for an error: "a duration from 1s to 24h, such as 5m".
-func (s Setting) want(field reflect.Value) string {
+// Want describes the valid values for an error: "a duration from 1s to 24h, such as 5m".
+func (s Setting) Want() string {
 	if len(s.OneOf) > 0 {
 		return Either(s.OneOf)
 	}
-	want, unit := kindOf(field)
+	if s.Form != "" {
+		return s.Form
+	}
+	want, unit := kindOf(reflect.New(s.Type).Elem())
 	if bounds := s.Bounds(); s.Min != "" && s.Max != "" {
 		want += " from " + bounds
 	} else if bounds != "" {

@@ -9,6 +9,7 @@
 //		Bucket   string        `envconfig:"BUCKET" required:"true" desc:"Name of the S3 bucket."`
 //		Interval time.Duration `envconfig:"COMMIT_INTERVAL" default:"5m" min:"1s" max:"24h" desc:"Longest wait for a commit."`
 //		Split    string        `envconfig:"SPLIT_RECORDS" default:"none" oneof:"none,json,lines" desc:"..."`
+//		Stream   string        `envconfig:"STREAM_NAME" pattern:"^[a-z]+$" form:"a name of letters" desc:"..."` // form describes pattern
 //		Token    string        `envconfig:"TOKEN" secret:"true" desc:"..."` // errors do not show its value
 //	}
 //
@@ -37,7 +38,7 @@ func Read(into any) *Faults {
 		err := envconfig.Process("", one.Interface())
 		if parse, ok := errors.AsType[*envconfig.ParseError](err); ok {
 			f.written[s.Name] = parse.Value
-			f.Check(false, s.Name, s.want(value))
+			f.Check(false, s.Name, s.Want())
 			setDefault(s, value)
 			return
 		}

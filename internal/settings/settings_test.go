@@ -111,6 +111,22 @@ func TestOf_NamesVariableValueAndWhatIsRight(t *testing.T) {
 	}
 }
 
+func TestOf_ChecksTextsByTheirPattern(t *testing.T) {
+	type config struct {
+		Stream string `envconfig:"T_STREAM" required:"true" pattern:"^[a-z]{1,8}$" form:"1 to 8 letters"`
+		Table  string `envconfig:"T_TABLE" pattern:"^[a-z]{3}$" form:"3 letters"`
+	}
+	for _, right := range []config{{Stream: "trips"}, {Stream: "trips", Table: "abc"}} {
+		if err := settings.Of(&right).Err(); err != nil {
+			t.Errorf("%+v: %v", right, err)
+		}
+	}
+	want := "T_STREAM=\"Trips\": want 1 to 8 letters\nT_TABLE=\"ab\": want 3 letters"
+	if err := settings.Of(&config{Stream: "Trips", Table: "ab"}).Err(); err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}
+
 func TestFaults_NameVariablesThatAreNotAtTheirDefaults(t *testing.T) {
 	c := struct {
 		rules
