@@ -16,7 +16,7 @@ func TestExitWith_TellsALossFromOtherErrors(t *testing.T) {
 		want int
 	}{
 		{fmt.Errorf("%w: 1 shard", consumer.ErrIncomplete), 3},
-		{consumer.ErrInterrupted, 1},
+		{consumer.ErrInterrupted, 130},
 		{errors.New("another"), 1},
 	} {
 		if got := command.ExitCode(exitWith(c.err)); got != c.want {

@@ -10,28 +10,38 @@ import (
 	"strings"
 	"time"
 
-	"aws-streaming-pipeline/consumer"
+	"github.com/spf13/cobra"
+
+	"aws-streaming-pipeline/internal/command"
 )
 
 // probeBound is how long a daemon that is alive may take to say so.
 const probeBound = 5 * time.Second
 
-// probe checks that the daemon with the same settings on this host is alive. It is meant for schedulers that run a command
-// in a container without a shell, such as ECS. It fails when the daemon needs a restart, see /healthz.
-func probe(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) > 0 {
-		return fmt.Errorf("probe takes no arguments, got %q", args)
+func probeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "probe", Short: "check that the daemon with these settings is alive on this host",
+		Long: `Asks the daemon with the same settings on this host whether it is alive. It is meant for schedulers that run a command in a container
+without a shell, such as ECS. It makes no AWS calls.
+
+Exit code: 0 alive; 1 no answer within 5 s, or the daemon needs a restart (see /healthz); 2 the settings are wrong.`,
+		Example: "consumer probe",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return probe(cmd.Context(), cmd.OutOrStdout()) },
 	}
-	cfg, err := consumer.LoadConfig()
+}
+
+// probe checks that the daemon with the same settings on this host is alive.
+func probe(ctx context.Context, out io.Writer) error {
+	cfg, err := loadSettings()
 	if err != nil {
-		return fmt.Errorf("invalid settings:\n%w", err)
+		return err
 	}
 	if cfg.HTTPAddress == "" {
-		return errors.New("HTTP_ADDRESS is empty, so the daemon cannot be probed")
+		return command.Undone(errors.New("HTTP_ADDRESS is empty, so the daemon cannot be probed"))
 	}
 	host, port, err := net.SplitHostPort(cfg.HTTPAddress)
 	if err != nil {
-		return fmt.Errorf("HTTP_ADDRESS=%q: %w", cfg.HTTPAddress, err)
+		return command.Undone(fmt.Errorf("HTTP_ADDRESS=%q: %w", cfg.HTTPAddress, err))
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"

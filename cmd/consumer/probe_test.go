@@ -2,11 +2,20 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"aws-streaming-pipeline/internal/command"
 )
+
+// dispatch runs a command of the program.
+func dispatch(ctx context.Context, out io.Writer, args ...string) error {
+	return command.Execute(ctx, root(), args, out, io.Discard)
+}
 
 func TestProbe_SaysWhetherTheDaemonIsAlive(t *testing.T) {
 	code, asked := http.StatusOK, ""
@@ -23,20 +32,20 @@ func TestProbe_SaysWhetherTheDaemonIsAlive(t *testing.T) {
 		t.Setenv("HTTP_ADDRESS", address)
 		var out bytes.Buffer
 		code, asked = http.StatusOK, ""
-		if err := program.Dispatch(t.Context(), []string{"probe"}, &out); err != nil || asked != "GET /healthz" || !strings.Contains(out.String(), "as it is") {
+		if err := dispatch(t.Context(), &out, "probe"); err != nil || asked != "GET /healthz" || !strings.Contains(out.String(), "as it is") {
 			t.Errorf("%s: asked %q, says %q: %v", address, asked, &out, err)
 		}
 		code = http.StatusServiceUnavailable
-		if err := program.Dispatch(t.Context(), []string{"probe"}, &out); err == nil || !strings.Contains(err.Error(), `503 Service Unavailable: {"status":"as it is"}`) {
+		if err := dispatch(t.Context(), &out, "probe"); err == nil || !strings.Contains(err.Error(), `503 Service Unavailable: {"status":"as it is"}`) {
 			t.Errorf("%s: a daemon that is not alive: %v", address, err)
 		}
 	}
 	daemon.Close()
-	if err := program.Dispatch(t.Context(), []string{"probe"}, new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "ask the daemon") {
+	if err := dispatch(t.Context(), io.Discard, "probe"); err == nil || !strings.Contains(err.Error(), "ask the daemon") {
 		t.Errorf("nobody answers: %v", err)
 	}
 	t.Setenv("HTTP_ADDRESS", "")
-	if err := program.Dispatch(t.Context(), []string{"probe"}, new(bytes.Buffer)); err == nil {
+	if err := dispatch(t.Context(), io.Discard, "probe"); err == nil {
 		t.Error("there is no address, and no error")
 	}
 }

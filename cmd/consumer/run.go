@@ -1,20 +1,35 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
-	"io"
+
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
 )
 
-func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
-	cfg, err := consumer.LoadConfig()
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "deliver records until SIGTERM; the default",
+		Long: `Delivers the records of STREAM_NAME to BUCKET until SIGTERM or SIGINT: then it writes what it holds, commits it and ends. A second
+signal ends it at once, which loses nothing either: the next start delivers what was not committed. Any number of workers may run;
+they share the shards. "consumer policy" prints the permissions that it needs.
+
+Exit code: 0 stopped, or STOP_POSITION is reached; 1 failed; 2 the settings are wrong; 3 STOP_POSITION is reached, but records are
+missing that the stream no longer held; 130 stopped before STOP_POSITION was reached.`,
+		Example: "STREAM_NAME=trips BUCKET=my-bucket consumer run",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return profiled(func() error { return runDaemon(cmd.Context()) })
+		},
+	}
+}
+
+func runDaemon(ctx context.Context) (err error) {
+	cfg, err := loadSettings()
 	if err != nil {
-		return fmt.Errorf("invalid settings:\n%w", err)
+		return err
 	}
 	log := consumer.NewLogger(cfg)
 	limitMemory(cfg, log)
@@ -32,28 +47,11 @@ func runDaemon(ctx context.Context, _ []string, _ io.Writer) (err error) {
 
 // exitWith gives an error of the daemon its exit code.
 func exitWith(err error) error {
-	if errors.Is(err, consumer.ErrIncomplete) {
-		return &command.ExitError{Code: exitIncomplete, Err: err}
+	switch {
+	case errors.Is(err, consumer.ErrIncomplete): // another start would not deliver what is missing
+		return &command.ExitError{Code: command.ExitIncomplete, Err: err}
+	case errors.Is(err, consumer.ErrInterrupted):
+		return &command.ExitError{Code: command.ExitInterrupted, Err: err}
 	}
 	return err
-}
-
-// exitIncomplete is the exit code of a run with STOP_POSITION that has come to its end without all records: another
-// start would not deliver them. Every other failure has exit code 1.
-const exitIncomplete = 3
-
-// settings lists the environment variables by subject.
-func settings(_ context.Context, args []string, out io.Writer) error {
-	if len(args) > 0 {
-		return fmt.Errorf("settings takes no arguments, got %q", args[0])
-	}
-	w := bufio.NewWriter(out)
-	for _, g := range consumer.SettingGroups() {
-		fmt.Fprintf(w, "%s\n", g.Title)
-		for _, s := range g.Settings {
-			fmt.Fprintf(w, "  %s\n      %s\n", s.Name, s.Help())
-		}
-		fmt.Fprintln(w)
-	}
-	return w.Flush()
 }

@@ -22,6 +22,15 @@ func toolSettings() consumer.Config {
 	return c
 }
 
+// loadSettings returns the daemon's settings, which must be valid.
+func loadSettings() (consumer.Config, error) {
+	cfg, err := consumer.LoadConfig()
+	if err != nil {
+		return cfg, command.InvalidSettings(err)
+	}
+	return cfg, nil
+}
+
 func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
 	return command.Flags("consumer", name, usage, out)
 }

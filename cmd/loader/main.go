@@ -6,32 +6,35 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"io"
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/internal/command"
-	"aws-streaming-pipeline/internal/version"
 )
 
-var program = command.Program{
-	Name:  "loader",
-	About: "Loads the files that the daemon has delivered into the tables that TABLE names, every batch exactly once.",
-	Environment: "The settings are the daemon's: \"consumer settings\" lists them. AWS credentials, region and endpoints come from the standard\n" +
-		"variables (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, ...).",
-	Commands: []command.Command{
-		{Name: "run", About: "load batches until SIGTERM; the default", Run: runLoader},
-		{Name: "audit", About: "prove that what was delivered is in the table exactly once", Run: auditTable},
-		{Name: "compact", About: "Iceberg: merge the small files of quiet partitions", Run: compactTable},
-		{Name: "expire", About: "Iceberg: expire snapshots", Run: expireSnapshots},
-		{Name: "orphans", About: "Iceberg: find and remove files that no snapshot needs", Run: removeOrphans},
-		{Name: "reload", About: "load again what a rollback or a restored backup took out of the table", Run: reloadBatches},
-		{Name: "rebind", About: "accept a table that was dropped and created again under the same name", Run: rebindTable},
-		{Name: "version", About: "print the version", Run: func(_ context.Context, _ []string, out io.Writer) error {
-			_, err := fmt.Fprintln(out, version.String())
-			return err
-		}},
-	},
-}
+func main() { command.Main(root()) }
 
-func main() { program.Main() }
+// root returns the program's commands. Without a command it runs the loader.
+func root() *cobra.Command {
+	run := runCommand()
+	root := &cobra.Command{
+		Use:   "loader",
+		Short: "load the files that the daemon has delivered into tables",
+		Long: "Loads the files that the daemon has delivered into the tables that TABLE names, every batch exactly once.\n\n" +
+			"Without a command it runs the loader: \"loader\" is \"loader run\".",
+		RunE: run.RunE,
+		Annotations: map[string]string{command.Environment: "The settings are the daemon's: \"consumer settings\" lists them. AWS credentials, region and " +
+			"endpoints come from the standard variables (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, ...)."},
+	}
+	command.Group(root, "Load", run)
+	command.Group(root, "Check what was loaded", command.Old("audit", "prove that what was delivered is in the table exactly once", auditTable))
+	command.Group(root, "Take care of an Iceberg table",
+		command.Old("compact", "merge the small files of quiet partitions", compactTable),
+		command.Old("expire", "expire snapshots", expireSnapshots),
+		command.Old("orphans", "find and remove files that no snapshot needs", removeOrphans),
+	)
+	command.Group(root, "Mend",
+		command.Old("reload", "load again what a rollback or a restored backup took out of the table", reloadBatches),
+		command.Old("rebind", "accept a table that was dropped and created again under the same name", rebindTable),
+	)
+	return root
+}

@@ -3,9 +3,17 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
 	"testing"
+
+	"aws-streaming-pipeline/internal/command"
 )
+
+// dispatch runs a command of the program.
+func dispatch(ctx context.Context, out io.Writer, args ...string) error {
+	return command.Execute(ctx, root(), args, out, io.Discard)
+}
 
 func TestDispatch_SaysWhatItRuns(t *testing.T) {
 	t.Setenv("STREAM_NAME", "stream")
@@ -16,12 +24,12 @@ func TestDispatch_SaysWhatItRuns(t *testing.T) {
 		args       []string
 		out, fails string
 	}{
-		{args: []string{"help"}, out: "  run        load batches until SIGTERM; the default"},
-		{args: []string{"--help"}, out: "usage: loader [command]"},
+		{args: []string{"help"}, out: "  run         load batches until SIGTERM; the default"},
+		{args: []string{"--help"}, out: "Usage:\n  loader [flags]\n  loader COMMAND [flags]\n"},
 		{args: []string{"version"}, out: "\n"},
-		{args: []string{"run", "--help"}, out: "usage: loader run"},
+		{args: []string{"run", "--help"}, out: "Usage:\n  loader run [flags]\n"},
 		{args: []string{"run", "now"}, fails: `run takes only flags, got "now"`},
-		{args: []string{"fly"}, fails: `unknown command "fly"; loader help lists the commands`},
+		{args: []string{"fly"}, fails: `unknown command "fly"`},
 		{args: []string{"audit"}, fails: `TABLE="": want the table to load`},
 		{args: []string{"compact", "--target", "big"}, fails: `invalid value "big" for flag -target`},
 		{args: []string{"reload"}, fails: "name where to begin"},
@@ -34,7 +42,7 @@ func TestDispatch_SaysWhatItRuns(t *testing.T) {
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			var out bytes.Buffer
-			err := program.Dispatch(context.Background(), c.args, &out)
+			err := dispatch(t.Context(), &out, c.args...)
 			if !strings.Contains(out.String(), c.out) || (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("it prints %q and ends with %v, want %q and %q", out.String(), err, c.out, c.fails)
 			}

@@ -160,7 +160,7 @@ func (p *pair) get(path string) string {
 // loader runs a command, and returns what it prints with its error.
 func (p *pair) loader(command string) (string, error) {
 	var out bytes.Buffer
-	err := program.Dispatch(p.t.Context(), strings.Fields(command), &out)
+	err := dispatch(p.t.Context(), &out, strings.Fields(command)...)
 	return out.String(), err
 }
 

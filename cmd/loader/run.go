@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,9 +17,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/serve"
@@ -28,15 +27,20 @@ import (
 	"aws-streaming-pipeline/loader"
 )
 
-const runUsage = `run
+func runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "run", Short: "load batches until SIGTERM; the default",
+		Long: `Loads published batches into the tables of TABLE, a commit each LOAD_INTERVAL, until SIGTERM. A table that is down does not hold the
+other one up. Any number of loaders may run: they elect one for each table. "consumer policy --loader" prints the permissions
+that it needs.
 
-Loads published batches into the tables of TABLE, a commit each LOAD_INTERVAL, until SIGTERM. A table that is down does not hold the
-other one up. Any number of loaders may run: they elect one for each table.`
-
-func runLoader(ctx context.Context, args []string, out io.Writer) (err error) {
-	if err := command.Parse(newFlags("run", runUsage, out), args); err != nil {
-		return command.UnlessHelp(err)
+Exit code: 0 stopped, 1 failed, 2 the settings are wrong.`,
+		Example: "STREAM_NAME=trips BUCKET=my-bucket FORMAT=parquet SCHEMA=trips.schema.json TABLE=glue://lake/trips loader run",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runLoader(cmd.Context()) },
 	}
+}
+
+func runLoader(ctx context.Context) (err error) {
 	cfg, err := loadSettings()
 	if err != nil {
 		return err

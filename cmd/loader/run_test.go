@@ -87,7 +87,7 @@ func TestRun_CreatesTheTableAndLoadsABatch(t *testing.T) {
 		{"rebind --yes", "the loader describes the new table in its next round"},
 	} {
 		var out bytes.Buffer
-		if err := program.Dispatch(t.Context(), strings.Fields(c.command), &out); err != nil || !strings.Contains(out.String(), c.says) {
+		if err := dispatch(t.Context(), &out, strings.Fields(c.command)...); err != nil || !strings.Contains(out.String(), c.says) {
 			t.Errorf("%s prints\n%s\nand ends with %v, want %q", c.command, out.String(), err, c.says)
 		}
 	}
@@ -103,7 +103,7 @@ func runUntil(t *testing.T, done func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- program.Dispatch(ctx, nil, io.Discard) }()
+	go func() { ended <- dispatch(ctx, io.Discard) }()
 	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Error("it takes too long")

@@ -31,10 +31,10 @@ func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
 func loadSettings() (consumer.Config, error) {
 	cfg, err := consumer.LoadConfig()
 	if err != nil {
-		return cfg, fmt.Errorf("invalid settings:\n%w", err)
+		return cfg, command.InvalidSettings(err)
 	}
 	if cfg.TableConfig.Table == "" {
-		return cfg, errors.New(`TABLE="": want the table to load, such as glue://database/table`)
+		return cfg, command.InvalidSettings(errors.New(`TABLE="": want the table to load, such as glue://database/table`))
 	}
 	return cfg, nil
 }
@@ -77,7 +77,7 @@ func (s *site) window(uri table.URI, from, to command.Moment) manifests.Window {
 func withSite(ctx context.Context, run func(*site) error) (err error) {
 	cfg, err := loadSettings()
 	if err != nil {
-		return command.Undone(err)
+		return err
 	}
 	cfg.CheckpointCreate = false // what does not exist has nothing to be looked at
 	s, err := openSite(ctx, cfg)

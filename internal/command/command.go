@@ -1,5 +1,18 @@
-// Package command is what the programs with subcommands have in common: dispatch and help, flags, exit codes, questions to
-// the operator.
+// Package command is what the command lines of all programs have in common: help, version and completion, flags, errors, exit codes,
+// signals, questions to the operator. The commands themselves are those of cobra.
+//
+// A program builds its tree of commands with a function, and ends with Main:
+//
+//	func root() *cobra.Command {
+//		root := &cobra.Command{Use: "consumer", Short: "Delivers a stream."}
+//		command.Group(root, "Before you start", policyCommand(), ddlCommand())
+//		return root
+//	}
+//
+//	func main() { command.Main(root()) }
+//
+// A command says in Use which arguments it takes, in capitals: "infer FILE", "settings [NAME]...". Everything else is refused. One
+// with subcommands and without RunE is a group, which does nothing by itself.
 package command
 
 import (
@@ -12,56 +25,168 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"aws-streaming-pipeline/internal/version"
 )
 
-// Command is a subcommand.
-type Command struct {
-	Name, About string
-	Run         func(ctx context.Context, args []string, out io.Writer) error
-}
-
-// Program has subcommands. The first is run if none is named.
-type Program struct {
-	Name, About string
-	Commands    []Command
-	// Environment is the last paragraph of the help.
-	Environment string
-}
-
 // Main runs the command that the process's arguments name, and ends the process.
-func (p Program) Main() {
+func Main(root *cobra.Command) {
 	ctx, stop := untilSignal()
-	err := p.Dispatch(ctx, os.Args[1:], os.Stdout)
+	err := Execute(ctx, root, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", p.Name, err)
-		os.Exit(ExitCode(err))
-	}
+	os.Exit(Report(os.Stderr, root.Name(), err))
 }
 
-// Dispatch runs the command that the arguments name.
-func (p Program) Dispatch(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 0 {
-		return p.Commands[0].Run(ctx, nil, out)
+// Execute runs the command of a program that the arguments name. The tree is used up: build another one to run another command.
+func Execute(ctx context.Context, root *cobra.Command, args []string, out, errs io.Writer) error {
+	root.SetOut(out)
+	root.SetErr(errs)
+	complete(root, args)
+	args, err := resolve(root, args)
+	if err != nil {
+		return err
 	}
-	for _, c := range p.Commands {
-		if c.Name == args[0] {
-			return c.Run(ctx, args[1:], out)
+	if args == nil {
+		args = []string{} // cobra takes nil for the arguments of the process
+	}
+	root.SetArgs(args)
+	err = root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))) {
+		return &ExitError{ExitInterrupted, err}
+	}
+	return err
+}
+
+// Report prints the error that a program ends with, and returns its exit code.
+func Report(errs io.Writer, program string, err error) int {
+	if exit, ok := errors.AsType[*ExitError](err); err == nil || ok && exit.Err == nil {
+		return ExitCode(err)
+	}
+	fmt.Fprintf(errs, "%s: %v\n", program, err)
+	if usage, ok := errors.AsType[*UsageError](err); ok && usage.Hint != "" {
+		fmt.Fprintln(errs, usage.Hint)
+	}
+	return ExitCode(err)
+}
+
+// complete gives a program's commands what all programs have.
+func complete(root *cobra.Command, args []string) {
+	root.SilenceErrors, root.SilenceUsage = true, true // Report prints
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(versionCommand())
+	root.SetHelpCommand(helpCommand())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd(args...)
+	completion(root)
+	if len(root.Groups()) > 0 {
+		root.AddGroup(&cobra.Group{ID: others, Title: others})
+		for _, name := range builtIn {
+			child(root, name).GroupID = others
 		}
 	}
-	if args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
-		return p.usage(out)
+	printVersion := root.Flags().Bool("version", false, "print the version")
+	each(root, func(cmd *cobra.Command) {
+		cmd.Flags().SortFlags = false
+		cmd.Flags().BoolP("help", "h", false, "show this help")
+		if run := cmd.RunE; run != nil {
+			cmd.RunE = func(cmd *cobra.Command, args []string) error { return withHint(cmd, run(cmd, args)) }
+		} else if cmd.Run == nil {
+			cmd.RunE = runGroup
+		}
+		cmd.Args = takes(cmd.Use)
+	})
+	run := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if *printVersion {
+			return writeVersion(cmd.OutOrStdout())
+		}
+		return run(cmd, args)
 	}
-	return fmt.Errorf("unknown command %q; %s help lists the commands", args[0], p.Name)
 }
 
-func (p Program) usage(out io.Writer) error {
-	fmt.Fprintf(out, "%s\n\nusage: %s [command]\n\n", p.About, p.Name)
-	for _, c := range p.Commands {
-		fmt.Fprintf(out, "  %-10s %s\n", c.Name, c.About)
+// each calls f for a command and all below it.
+func each(cmd *cobra.Command, f func(*cobra.Command)) {
+	f(cmd)
+	for _, sub := range cmd.Commands() {
+		each(sub, f)
 	}
-	_, err := fmt.Fprintf(out, "\n%s\n", p.Environment)
+}
+
+// builtIn are the commands that all programs have, and others is their group where there are groups.
+var builtIn = []string{"help", "version", "completion"}
+
+const others = "Other commands"
+
+// Commands are listed in the order in which the program adds them.
+func init() { cobra.EnableCommandSorting = false }
+
+// completion says in our words what the commands print that cobra adds.
+func completion(root *cobra.Command) {
+	all := child(root, "completion")
+	all.Short = "print a completion script for bash, zsh, fish or powershell"
+	all.Long = "Prints a script that makes a shell complete commands, flags and values of " + root.Name() + "."
+	for _, shell := range all.Commands() {
+		shell.Short = "print the completion script for " + shell.Name()
+		shell.Example = fmt.Sprintf("%s completion %s > completion.%s", root.Name(), shell.Name(), shell.Name())
+	}
+}
+
+// Group adds commands to a program under a title in its help.
+func Group(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = title
+	}
+	root.AddCommand(commands...)
+}
+
+// runGroup is what a command does that only has subcommands.
+func runGroup(cmd *cobra.Command, _ []string) error {
+	writeHelp(cmd.ErrOrStderr(), cmd)
+	return &ExitError{Code: ExitUsage}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "print the version", RunE: func(cmd *cobra.Command, _ []string) error {
+		return writeVersion(cmd.OutOrStdout())
+	}}
+}
+
+func writeVersion(out io.Writer) error {
+	_, err := fmt.Fprintln(out, version.String())
 	return err
+}
+
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]...", Short: "show the help of the program, or of a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about := cmd.Root()
+			for _, name := range args {
+				sub := child(about, name)
+				if sub == nil {
+					return unknown(about, name)
+				}
+				about = sub
+			}
+			return about.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) (names []string, _ cobra.ShellCompDirective) {
+			about := cmd.Root()
+			for _, name := range args {
+				if about = child(about, name); about == nil {
+					return nil, cobra.ShellCompDirectiveNoFileComp
+				}
+			}
+			for _, sub := range about.Commands() {
+				names = append(names, cobra.CompletionWithDesc(sub.Name(), sub.Short))
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // untilSignal returns a context that the first SIGTERM or SIGINT cancels. The second ends the process at once.
@@ -73,7 +198,7 @@ func untilSignal() (context.Context, context.CancelFunc) {
 		s := <-signals
 		cancel(fmt.Errorf("got %v", s))
 		<-signals
-		os.Exit(130)
+		os.Exit(ExitInterrupted)
 	}()
 	return ctx, func() { cancel(nil) }
 }

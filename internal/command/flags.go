@@ -3,45 +3,10 @@ package command
 import (
 	"encoding/json"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"strings"
 	"time"
 )
-
-// Flags returns the flags of a command of a program. The usage begins with the command's name.
-func Flags(program, name, usage string, out io.Writer) *flag.FlagSet {
-	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(out)
-	f.Usage = func() {
-		fmt.Fprintf(out, "usage: %s %s\n\n", program, usage)
-		f.PrintDefaults()
-	}
-	return f
-}
-
-// ErrHelp means that help was requested and has been printed.
-var ErrHelp = flag.ErrHelp
-
-// Parse reads flags and rejects other arguments.
-func Parse(f *flag.FlagSet, args []string) error {
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	if f.NArg() > 0 {
-		return fmt.Errorf("%s takes only flags, got %q", f.Name(), f.Arg(0))
-	}
-	return nil
-}
-
-// UnlessHelp turns ErrHelp into success.
-func UnlessHelp(err error) error {
-	if errors.Is(err, ErrHelp) {
-		return nil
-	}
-	return err
-}
 
 // Moment is a flag for a time: RFC 3339, a UTC day, or a duration before now.
 type Moment struct{ time.Time }
@@ -56,11 +21,14 @@ func (m *Moment) String() string {
 	return m.Format(time.RFC3339)
 }
 
-// Set implements flag.Value.
+// Set implements pflag.Value.
 func (m *Moment) Set(text string) (err error) {
 	m.Time, err = ParseMoment(text, time.Now())
 	return err
 }
+
+// Type implements pflag.Value.
+func (m *Moment) Type() string { return "time" }
 
 // ParseMoment parses a Moment.
 func ParseMoment(text string, now time.Time) (time.Time, error) {
@@ -80,7 +48,10 @@ type List []string
 
 func (l *List) String() string { return strings.Join(*l, ",") }
 
-// Set implements flag.Value.
+// Type implements pflag.Value.
+func (l *List) Type() string { return "text" }
+
+// Set implements pflag.Value.
 func (l *List) Set(text string) error {
 	*l = append(*l, text)
 	return nil
