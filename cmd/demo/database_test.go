@@ -13,7 +13,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// The command of the README with -postgres loads every trip once and proves it. The server then runs the query that it prints.
+// The command of the README with --postgres loads every trip once and proves it. The server then runs the query that it prints.
 func TestDemo_LoadsADatabase(t *testing.T) {
 	server := emulator.PostgreSQL(t, 18)
 	folder := filepath.Join(t.TempDir(), "out")
@@ -70,13 +70,13 @@ func TestRowsHeld_VerdictFindsWhatIsMissingOrTwice(t *testing.T) {
 
 func TestParse_ChecksTheDatabaseWithoutShowingIt(t *testing.T) {
 	for args, want := range map[string]string{
-		"-postgres postgres://me:hunter2@localhost/lake":        "",
-		"-postgres postgres://me:hunter2@localhost":             "it names no database",
-		"-postgres postgres://me:hunter2@localhost/la-ke":       "--postgres: want postgres://host/database/table",
-		"-postgres postgres://me:hunter2@localhost/lake -table": "only one of --table and --postgres",
-		"-postgres me:hunter2":                                  "want keyword=value pairs",
+		"--postgres postgres://me:hunter2@localhost/lake":         "",
+		"--postgres postgres://me:hunter2@localhost":              "it names no database",
+		"--postgres postgres://me:hunter2@localhost/la-ke":        "--postgres: want postgres://host/database/table",
+		"--postgres postgres://me:hunter2@localhost/lake --table": "only one of --table and --postgres",
+		"--postgres me:hunter2":                                   "want keyword=value pairs",
 	} {
-		_, err := parse(strings.Fields(args), io.Discard)
+		_, err := parse(args)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2")) {
 			t.Errorf("%s: %v, want %q", args, err, want)
 		}

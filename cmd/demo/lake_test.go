@@ -11,12 +11,14 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/spf13/pflag"
+
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
-// The command of the README with -table builds itself again, loads every file once and proves it. DuckDB then runs the query that
+// The command of the README with --table builds itself again, loads every file once and proves it. DuckDB then runs the query that
 // it prints.
 func TestDemo_LoadsATableThatDuckDBReads(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "out")
@@ -100,9 +102,19 @@ func TestLoading_SaysWhatIsNotInTheTable(t *testing.T) {
 	})
 }
 
+// parse reads a command line as root does.
+func parse(args string) (o options, err error) {
+	f := pflag.NewFlagSet("demo", pflag.ContinueOnError)
+	o.add(f)
+	if err := f.Parse(strings.Fields(args)); err != nil {
+		return o, err
+	}
+	return o, o.check(f.Changed)
+}
+
 func TestParse_TableMeansParquet(t *testing.T) {
-	for args, want := range map[string]string{"": "jsonl", "-table": "parquet", "-table -format parquet": "parquet", "-table -format jsonl": ""} {
-		o, err := parse(strings.Fields(args), io.Discard)
+	for args, want := range map[string]string{"": "jsonl", "--table": "parquet", "--table --format parquet": "parquet", "--table --format jsonl": ""} {
+		o, err := parse(args)
 		if (err == nil) != (want != "") || err == nil && o.format != want {
 			t.Errorf("%s: format %s, %v", args, o.format, err)
 		}

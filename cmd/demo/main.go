@@ -7,20 +7,19 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/settings"
 	"aws-streaming-pipeline/loader/postgres"
 	"aws-streaming-pipeline/writers/jsonl"
@@ -44,57 +43,59 @@ type options struct {
 	verbose     bool
 }
 
-func main() {
-	o, err := parse(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
+func main() { command.Main(root()) }
+
+func root() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use: "demo", Short: "run the whole pipeline on this machine",
+		Long: `Runs the whole pipeline in one process on this machine: an embedded Kinesis stream, the producer, the consumer daemon and a bucket that
+is a folder. It then checks that each record was delivered once. It needs no AWS account.`,
+		Example: "go run ./cmd/demo\ngo run ./cmd/demo --format parquet --shards 16\ngo run ./cmd/demo --postgres postgres://postgres:demo@localhost/postgres\ngo run ./cmd/demo --services",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd.Flags().Changed); err != nil {
+				return command.Usage(err)
+			}
+			if o.services {
+				return serve(cmd.Context(), o, cmd.OutOrStdout())
+			}
+			if o.table && openLake == nil {
+				return saidWhy(again(cmd.Context(), os.Args[1:], cmd.OutOrStdout(), cmd.ErrOrStderr()))
+			}
+			return run(cmd.Context(), o, cmd.OutOrStdout())
+		},
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	start := func() error { return run(ctx, o, os.Stdout) }
-	if o.services {
-		start = func() error { return serve(ctx, o, os.Stdout) }
-	}
-	if o.table && openLake == nil {
-		start = func() error { return again(ctx, os.Args[1:], os.Stdout, os.Stderr) }
-	}
-	err = start()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() > 0 {
-		os.Exit(exit.ExitCode()) // it has said why
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
+	o.add(cmd.Flags())
+	return cmd
 }
 
-func parse(args []string, usage io.Writer) (options, error) {
-	var o options
-	given := make(map[string]bool)
-	f := flag.NewFlagSet("demo", flag.ContinueOnError)
-	f.SetOutput(usage)
+// saidWhy gives the error of a program that was run and has failed that program's exit code: it has said why.
+func saidWhy(err error) error {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
+		return &command.ExitError{Code: exit.ExitCode()}
+	}
+	return err
+}
+
+func (o *options) add(f *pflag.FlagSet) {
 	f.Int64Var(&o.records, "records", 20_000, "trips to send")
 	f.IntVar(&o.shards, "shards", 2, "shards of the stream, 1 to 100")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of the generated trips")
 	f.StringVar(&o.format, "format", "jsonl", "file format: jsonl, parquet or firehose")
 	f.StringVar(&o.compression, "compression", "", "none, gzip or zstd; for Parquet also snappy; default: gzip for jsonl, zstd for parquet, none for firehose")
-	f.StringVar(&o.fileSize, "file-size", "128MiB", "encoded size at which a file is closed")
-	f.StringVar(&o.out, "out", filepath.Join("demo-output", time.Now().Format("2006-01-02-150405")), "folder for the bucket and the checkpoints; must not exist yet")
-	f.StringVar(&o.address, "http", "127.0.0.1:8080", "address of the status page; another port is used if this one is taken")
+	f.StringVar(&o.fileSize, "file-size", "128MiB", "encoded `size` at which a file is closed")
+	f.StringVar(&o.out, "out", filepath.Join("demo-output", time.Now().Format("2006-01-02-150405")), "`folder` for the bucket and the checkpoints; must not exist yet")
+	f.StringVar(&o.address, "http", "127.0.0.1:8080", "`address` of the status page; another port is used if this one is taken")
 	f.BoolVar(&o.table, "table", false, "also load the files, which are Parquet then, into an Apache Iceberg table in the bucket")
 	f.StringVar(&o.postgres, "postgres", "", "also load the records into a new table of the PostgreSQL database with this `connection string`, such as postgres://user:password@localhost/database")
 	f.BoolVar(&o.keepRunning, "keep-running", false, "check, then keep the daemon running until interrupted, to look at the status page and send more, and check again")
 	f.BoolVar(&o.services, "services", false, "run only the stream and the bucket, for a daemon and a producer that you start by hand with the commands that are printed")
 	f.BoolVar(&o.verbose, "verbose", false, "show the daemon's log")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	f.Visit(func(set *flag.Flag) { given[set.Name] = true })
-	if o.table && !given["format"] {
+}
+
+// check completes the options, and returns what is wrong with them. given says whether the command line has a flag.
+func (o *options) check(given func(name string) bool) error {
+	if o.table && !given("format") {
 		o.format = "parquet"
 	}
 	var faults []error
@@ -103,7 +104,6 @@ func parse(args []string, usage io.Writer) (options, error) {
 			faults = append(faults, fmt.Errorf("--%s=%v: want %s", name, value, want))
 		}
 	}
-	check(f.NArg() == 0, "", f.Args(), "only flags")
 	check(!o.table || o.format == "parquet", "format", o.format, "parquet with --table")
 	check(!o.table || o.postgres == "", "table", o.table, "only one of --table and --postgres")
 	if o.postgres != "" {
@@ -113,18 +113,18 @@ func parse(args []string, usage io.Writer) (options, error) {
 		}
 	}
 	check(o.records >= 1 && o.records <= 1_000_000, "records", o.records, "1 to 1000000: the embedded stream is held in memory")
-	checkFiles(o, check)
+	o.checkFiles(check)
 	if o.services {
 		for _, other := range []string{"table", "postgres", "keep-running", "format", "compression", "file-size", "http", "verbose"} {
-			check(!given[other], other, "...", "only --out, --shards and --records with --services: the settings of the daemon are yours")
+			check(!given(other), other, "...", "only --out, --shards and --records with --services: the settings of the daemon are yours")
 		}
 	}
 	check(o.shards >= 1 && o.shards <= 100, "shards", o.shards, "1 to 100")
-	return o, errors.Join(faults...)
+	return errors.Join(faults...)
 }
 
 // checkFiles checks the options that say what files are like: the demo writes only what it can read back.
-func checkFiles(o options, check func(ok bool, name string, value any, want string)) {
+func (o *options) checkFiles(check func(ok bool, name string, value any, want string)) {
 	compressions := []string{"none", "gzip", "zstd"}
 	switch o.format {
 	case parquet.Kind.Name:
