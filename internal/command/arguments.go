@@ -104,20 +104,25 @@ func child(cmd *cobra.Command, name string) *cobra.Command {
 // unknown is the error for a subcommand that does not exist.
 func unknown(cmd *cobra.Command, name string) error {
 	var names []string
-	own := cmd.HasParent() // it has commands that not all programs have
 	for _, sub := range cmd.Commands() {
 		if sub.IsAvailableCommand() || sub.Name() == "help" {
 			names = append(names, sub.Name())
-			own = own || !slices.Contains(builtIn, sub.Name())
 		}
 	}
 	if meant := nearest.To(name, names); meant != "" {
 		return withListHint(cmd, Usagef("unknown command %q; did you mean %q?", path(cmd, " ")+name, path(cmd, " ")+meant))
 	}
-	if !own {
+	if !hasOwn(cmd) {
 		return withHint(cmd, Usagef("takes only flags, got %q", name))
 	}
 	return withListHint(cmd, Usagef("unknown command %q", path(cmd, " ")+name))
+}
+
+// hasOwn reports whether a command has subcommands other than those that all programs have.
+func hasOwn(cmd *cobra.Command) bool {
+	return slices.ContainsFunc(cmd.Commands(), func(sub *cobra.Command) bool {
+		return cmd.HasParent() || !slices.Contains(builtIn, sub.Name())
+	})
 }
 
 // path is the path of a command after the program's name, with what ends it; "" for the program itself.

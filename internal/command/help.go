@@ -33,8 +33,13 @@ func writeHelp(out io.Writer, cmd *cobra.Command) {
 			text.lines("  %s", strings.TrimSpace(line))
 		}
 	}
-	text.commands(cmd)
-	text.flags(cmd)
+	if hasOwn(cmd) {
+		text.commands(cmd)
+		text.flags(cmd)
+	} else {
+		text.flags(cmd)
+		text.commands(cmd)
+	}
 	if !cmd.HasParent() {
 		for _, more := range []string{cmd.Annotations[Environment], exitCodes} {
 			if more != "" {
@@ -42,7 +47,7 @@ func writeHelp(out io.Writer, cmd *cobra.Command) {
 			}
 		}
 	}
-	if cmd.HasSubCommands() {
+	if hasOwn(cmd) {
 		text.lines("\n%s COMMAND --help shows the flags of a command and examples.", cmd.CommandPath())
 	}
 	io.WriteString(out, text.String()) // who asks for help has nothing to do about an error
