@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -108,6 +109,7 @@ type Daemon struct {
 	engine   *kcl.Engine
 	shards   *shards
 	trouble  trouble
+	history  history
 	bucket   *bucketWatch
 	announce *announcer          // nil without COMPLETE_PREFIX
 	table    *tableWatch         // nil without an Iceberg table
@@ -227,7 +229,7 @@ func (d *Daemon) wireKeeper(svc Services) error {
 	var err error
 	d.stream = shardmap.NewLister(svc.Kinesis, d.cfg.StreamID())
 	d.keeper, err = lease.New(lease.Config{
-		Worker: d.worker, Address: d.cfg.HTTPAddress, Version: d.version, Application: d.cfg.Application,
+		Worker: d.worker, Address: advertised(d.cfg.HTTPAddress, net.InterfaceAddrs), Version: d.version, Application: d.cfg.Application,
 		Initial: d.cfg.StartPosition.Position(), Failover: d.cfg.Failover, MaxLeases: d.cfg.MaxLeases, Grace: d.cfg.ShutdownGrace,
 		Stop: d.cfg.StopPosition.Time,
 	}, svc.Store, d.stream, svc.Log, d.metrics)
@@ -449,7 +451,7 @@ func (d *Daemon) watchBucket(ctx context.Context) (stop func()) {
 	}
 }
 
-// observe keeps the time-dependent gauges up to date.
+// observe keeps the time-dependent gauges and the history of the status page up to date.
 func (d *Daemon) observe(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -457,6 +459,7 @@ func (d *Daemon) observe(ctx context.Context) {
 		select {
 		case <-tick.C:
 			d.pipeline.Observe()
+			d.history.take(d.sample)
 		case <-ctx.Done():
 			return
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"aws-streaming-pipeline/consumer/batch"
+	"aws-streaming-pipeline/internal/metrics"
 )
 
 //go:embed status.html
@@ -39,6 +40,7 @@ type Status struct {
 	Stop             *StopStatus    `json:"stop,omitempty"`  // nil without STOP_POSITION
 	Worker           string         `json:"worker"`
 	Version          string         `json:"version"`
+	Now              time.Time      `json:"now"`
 	Started          time.Time      `json:"started"`
 	State            string         `json:"state"` // starting, running, stopping
 	Ready            bool           `json:"ready"`
@@ -46,9 +48,14 @@ type Status struct {
 	Shards           []ShardStatus  `json:"shards"`
 	Workers          []WorkerStatus `json:"workers"`
 	Pipeline         batch.Status   `json:"pipeline"`
+	Counts           Counts         `json:"counts"`
+	History          []Sample       `json:"history"` // of the last ten minutes, oldest first
+	RetentionUsed    float64        `json:"retention_used"`
+	RetentionSeconds float64        `json:"retention_seconds"` // 0 until it is known
 	FileSize         int64          `json:"file_size"`
 	MemoryBudget     int64          `json:"memory_budget"`
 	BufferedBytes    int64          `json:"buffered_bytes"`
+	ProcessBytes     int64          `json:"process_bytes"`
 	FreshnessSeconds float64        `json:"freshness_seconds"`
 	Complete         CompleteStatus `json:"complete"`
 	// LateSeconds is from when on a published batch waits too long for a table, as the alert ConsumerTableLate has it.
@@ -75,16 +82,20 @@ type ShardStatus struct {
 	Owner         string    `json:"owner"`
 	Mine          bool      `json:"mine"`
 	Position      string    `json:"position"`
-	Arrival       time.Time `json:"arrival"` // of the last committed record
-	BehindSeconds float64   `json:"behind_seconds"`
+	Arrival       time.Time `json:"arrival"`        // of the last committed record
+	BehindSeconds float64   `json:"behind_seconds"` // known if it is mine
+	RetentionUsed float64   `json:"retention_used"`
+	State         string    `json:"state"` // a lease.State
 }
 
 // WorkerStatus is one worker of the application.
 type WorkerStatus struct {
-	ID      string `json:"id"`
-	Alive   bool   `json:"alive"`
-	Shards  int    `json:"shards"`
-	Address string `json:"address"`
+	ID       string    `json:"id"`
+	Alive    bool      `json:"alive"`
+	Shards   int       `json:"shards"`
+	Address  string    `json:"address"` // of its status page
+	Version  string    `json:"version"`
+	Complete time.Time `json:"complete,omitzero"` // before which every record of its shards is committed, if it says so
 }
 
 // Status returns what the daemon is doing.
@@ -95,9 +106,11 @@ func (d *Daemon) Status() Status {
 	checks, stopping, ready := d.readiness()
 	s := Status{
 		Application: d.cfg.Application, Stream: d.cfg.Stream, Bucket: d.cfg.Bucket, Worker: d.worker, Version: d.version,
-		Started: d.started, Checks: checks, Ready: ready, State: state(ready, stopping),
+		Now: time.Now(), Started: d.started, Checks: checks, Ready: ready, State: state(ready, stopping),
 		Pipeline: d.pipeline.Status(), FileSize: int64(d.cfg.FileSize), MemoryBudget: d.budget.Limit(),
 		BufferedBytes: d.budget.Used(), FreshnessSeconds: d.pipeline.Freshness().Seconds(),
+		Counts: d.counts(), History: d.history.samples(), ProcessBytes: metrics.ResidentBytes(),
+		RetentionUsed: metrics.Total(d.metrics.RetentionUsed), RetentionSeconds: metrics.Total(d.metrics.Retention),
 		Shards: []ShardStatus{}, Workers: []WorkerStatus{},
 	}
 	if c := scan.Snapshot.Complete; !c.UpTo.IsZero() {
@@ -113,17 +126,19 @@ func (d *Daemon) Status() Status {
 	}
 	owned := make(map[string]int)
 	lag := d.shards.behind()
-	for _, l := range scan.Snapshot.Leases {
+	for _, l := range d.keeper.Snapshot().Leases {
 		behind, mine := lag[l.Shard]
 		owned[l.Owner]++
 		s.Shards = append(s.Shards, ShardStatus{
 			Shard: l.Shard, Owner: l.Owner, Mine: mine, Position: string(l.Checkpoint), Arrival: l.Arrival, BehindSeconds: behind.Seconds(),
+			RetentionUsed: l.RetentionUsed, State: string(l.State),
 		})
 	}
 	for _, w := range scan.Snapshot.Workers {
-		s.Workers = append(s.Workers, WorkerStatus{ID: w.ID, Alive: slices.Contains(scan.Live, w.ID), Shards: owned[w.ID], Address: w.Address})
+		s.Workers = append(s.Workers, WorkerStatus{
+			ID: w.ID, Alive: slices.Contains(scan.Live, w.ID), Shards: owned[w.ID], Address: w.Address, Version: w.Version, Complete: w.Complete,
+		})
 	}
-	slices.SortFunc(s.Shards, func(a, b ShardStatus) int { return strings.Compare(a.Shard, b.Shard) })
 	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int { return strings.Compare(a.ID, b.ID) })
 	return s
 }
@@ -201,10 +216,7 @@ func (d *Daemon) observeChecks() {
 // Handler serves the status page, its data, the metrics and the probes.
 func (d *Daemon) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Write(page)
-	})
+	mux.HandleFunc("GET /{$}", servePage)
 	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.Status()) })
 	metrics := promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
@@ -214,6 +226,11 @@ func (d *Daemon) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", d.healthz)
 	mux.HandleFunc("GET /readyz", d.readyz)
 	return guarded(mux)
+}
+
+func servePage(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Write(page)
 }
 
 // policy lets the page use only its own script, style and server. No page may frame it.

@@ -28,6 +28,8 @@ type board struct {
 	failed map[string]UnpublishedBatch
 	kinds  map[string]int // batches of unknown kinds that were in the outbox at the last scan; 0 if they are gone
 	tables []TableToLoad  // as of the last scan
+	// pending are the ids of the batches that waited for each table then.
+	pending map[string]map[string]bool
 }
 
 // newBoard returns the board of a Pipeline whose batches name the tables.
@@ -162,8 +164,20 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 func (b *board) waiting(now time.Time, named []string, batches []checkpoint.Batch, m *metrics.Metrics) (unnamed []TableToLoad) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := b.tables
+	before, pending := b.tables, pendingOf(batches)
 	b.tables = toLoad(now, named, batches)
+	for i := range b.tables {
+		t := &b.tables[i]
+		if j := slices.IndexFunc(before, t.same); j >= 0 {
+			t.Loaded = before[j].Loaded
+		}
+		for id := range b.pending[t.Table] {
+			if !pending[t.Table][id] {
+				t.Loaded = now
+			}
+		}
+	}
+	b.pending = pending
 	for _, t := range before {
 		if !slices.ContainsFunc(b.tables, t.same) {
 			m.TableBatches.DeleteLabelValues(t.Table)
@@ -212,6 +226,23 @@ func toLoad(now time.Time, named []string, batches []checkpoint.Batch) []TableTo
 		sorted = append(sorted, *tables[name])
 	}
 	return sorted
+}
+
+// pendingOf returns the ids of the batches that wait for each table.
+func pendingOf(batches []checkpoint.Batch) map[string]map[string]bool {
+	pending := make(map[string]map[string]bool)
+	for _, b := range batches {
+		for _, table := range b.Tables {
+			if slices.Contains(b.Loaded, table) {
+				continue
+			}
+			if pending[table] == nil {
+				pending[table] = make(map[string]bool)
+			}
+			pending[table][b.ID] = true
+		}
+	}
+	return pending
 }
 
 func (t TableToLoad) same(other TableToLoad) bool { return t.Table == other.Table }

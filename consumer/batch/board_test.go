@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/metrics"
 )
 
 func reading(t *testing.T, g prometheus.Gauge) time.Duration {
@@ -159,4 +160,72 @@ func TestFreshness_ForgetsABatchThatWasTakenOutBetweenTwoScans(t *testing.T) {
 		want(t, "unpublished after two scans", len(p.Status().Unpublished), 0)
 		want(t, "freshness", reading(t, p.parts.Metrics.Freshness), 0)
 	})
+}
+
+// The status says when the open batch is committed, and why.
+func TestStatus_SaysWhenTheNextCommitIsAndWhy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, stop := w.worker("a")
+		defer stop()
+		c := p.Open(w.acquire("shard-1", "a"))
+		if next := p.Status().Next; next != nil {
+			t.Errorf("before the first record: %+v", next)
+		}
+		began := time.Now()
+		w.append(c, intake("x", 1, 5))
+		time.Sleep(time.Second)
+		next := p.Status().Next
+		if next == nil || !next.Due.Equal(began.Add(p.cfg.Limits.Interval)) || !next.Opened.Equal(began) || next.Bytes == 0 || next.Limit != p.cfg.Limits.Bytes || next.Reason != "" {
+			t.Fatalf("a batch begun at %v: %+v", began, next)
+		}
+		w.faults(func(string, bool) error { return errPlanted }) // holds the commit up
+		time.Sleep(time.Until(next.Due) + time.Second)
+		w.append(c, intake("x", 6, 10))
+		l := p.allLanes()[0]
+		l.seal(l.batch(), "memory")
+		if next := p.Status().Next; next == nil || next.Reason != "memory" {
+			t.Errorf("while the batch before is committed: %+v", next)
+		}
+		w.faults(nil)
+		time.Sleep(time.Minute)
+		if next := p.Status().Next; next != nil {
+			t.Errorf("after the commit: %+v", next)
+		}
+	})
+}
+
+// A table was loaded when a batch no longer waits for it, whatever else waits.
+func TestStatus_SaysWhenATableWasLoaded(t *testing.T) {
+	const rides, fares = "iceberg://lake/rides", "postgres://db/fares"
+	m := metrics.New(prometheus.NewRegistry())
+	b := newBoard([]string{rides, fares}, m)
+	begin := time.Date(2026, 3, 14, 9, 0, 0, 0, time.UTC)
+	waiting := func(id string, loaded ...string) checkpoint.Batch {
+		return checkpoint.Batch{ID: id, Tables: []string{rides, fares}, Loaded: loaded, PublishedAt: begin}
+	}
+	for minute, c := range []struct {
+		batches      []checkpoint.Batch
+		rides, fares int // minutes at which a load was last seen; 0 for none
+	}{
+		{},
+		{batches: []checkpoint.Batch{waiting("1")}},
+		{batches: []checkpoint.Batch{waiting("1"), waiting("2")}},
+		{batches: []checkpoint.Batch{waiting("1", rides), waiting("2")}, rides: 3},
+		{batches: []checkpoint.Batch{waiting("2")}, rides: 3, fares: 4},
+		{batches: []checkpoint.Batch{waiting("2"), waiting("3")}, rides: 3, fares: 4},
+		{batches: []checkpoint.Batch{waiting("3")}, rides: 6, fares: 6},
+	} {
+		b.waiting(begin.Add(time.Duration(minute)*time.Minute), []string{rides, fares}, c.batches, m)
+		for _, table := range b.status().Tables {
+			minutes := map[string]int{rides: c.rides, fares: c.fares}[table.Table]
+			want := begin.Add(time.Duration(minutes) * time.Minute)
+			if minutes == 0 {
+				want = time.Time{}
+			}
+			if !table.Loaded.Equal(want) {
+				t.Errorf("minute %d: %s was loaded at %v, want %v", minute, table.Table, table.Loaded, want)
+			}
+		}
+	}
 }

@@ -11,11 +11,24 @@ type Status struct {
 	Published []PublishedFile `json:"published_files"` // newest first
 	Faults    []FaultSeen     `json:"faults"`          // newest first
 	Totals    Totals          `json:"totals"`
-	Outbox    int             `json:"outbox"`
+	// Next is the open batch that is committed first; nil if none is open.
+	Next   *NextCommit `json:"next_commit,omitempty"`
+	Outbox int         `json:"outbox"`
 	// Tables are those that batches are loaded into, sorted.
 	Tables []TableToLoad `json:"tables,omitempty"`
 	// Unpublished are the batches that this worker has tried to publish and could not, the oldest first.
 	Unpublished []UnpublishedBatch `json:"unpublished_batches"`
+}
+
+// NextCommit describes when and why an open batch will be committed: when it is due or has the limit's bytes, whichever
+// comes first.
+type NextCommit struct {
+	Opened time.Time `json:"opened"` // when its first record was taken in
+	Due    time.Time `json:"due"`    // by the commit interval
+	Bytes  int64     `json:"bytes"`  // encoded, estimated where not yet encoded
+	Limit  int64     `json:"limit"`
+	// Reason is why it is being committed already, such as drain or files; empty if it is not.
+	Reason string `json:"reason,omitempty"`
 }
 
 // TableToLoad is a table with the published batches, of all workers, that are still to be loaded into it.
@@ -23,6 +36,8 @@ type TableToLoad struct {
 	Table   string  `json:"table"`
 	Batches int     `json:"batches"`
 	Age     float64 `json:"oldest_seconds"` // of the oldest, since it was published
+	// Loaded is when this worker last saw that a batch no longer waits; zero if it has not yet.
+	Loaded time.Time `json:"last_loaded,omitzero"`
 	// Unnamed means that only batches name the table: TABLE does not, or no longer.
 	Unnamed bool `json:"unnamed,omitempty"`
 }
@@ -77,8 +92,24 @@ func (p *Pipeline) Status() Status {
 			s.Open = append(s.Open, OpenFile{Partition: id.partition, Rows: f.file.Rows(), Bytes: f.file.Size(), Since: b.opened, Error: id.err != "", Backup: id.backup})
 		}
 	}
+	s.Next = p.next()
 	slices.SortFunc(s.Open, func(a, b OpenFile) int { return int(b.Bytes - a.Bytes) })
 	return s
+}
+
+// next returns the open batch that is due first.
+func (p *Pipeline) next() (next *NextCommit) {
+	for _, l := range p.allLanes() {
+		b := l.batch()
+		if b == nil || next != nil && !b.opened.Before(next.Opened) {
+			continue
+		}
+		next = &NextCommit{Opened: b.opened, Due: b.opened.Add(p.cfg.Limits.Interval), Bytes: b.encoded.Load(), Limit: p.cfg.Limits.Bytes}
+		if reason := b.due.Load(); reason != nil {
+			next.Reason = *reason
+		}
+	}
+	return next
 }
 
 // Observe brings the gauges up to date.
