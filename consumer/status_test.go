@@ -146,7 +146,7 @@ func TestHandler_GuardsEachAnswer(t *testing.T) {
 			t.Errorf("the policy %q lacks %s", policy, want)
 		}
 	}
-	if m := regexp.MustCompile(`\s(on[a-z]+|style|src|href)=`).Find(page); m != nil {
+	if m := regexp.MustCompile(`\s(on[a-z]+|style|src)=|<link|href="[^"]*:`).Find(page); m != nil {
 		t.Errorf("the page has an attribute that the policy forbids: %s", m)
 	}
 }
