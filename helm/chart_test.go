@@ -874,7 +874,7 @@ func TestFiles_AreServed(t *testing.T) {
 	if err := yaml.Unmarshal(read(t, "consumer/files/alerts.yaml"), &file); err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(at(t, all["PrometheusRule"], "spec", "groups"), file["groups"]) {
+	if !reflect.DeepEqual(at(t, all["PrometheusRule"], "spec", "groups"), file["groups"]) { // so its addresses of runbooks are the default
 		t.Error("the PrometheusRule is not what the file says")
 	}
 	if at(t, all["ConfigMap"], "data", "consumer.json") != string(read(t, "consumer/files/dashboard.json")) {

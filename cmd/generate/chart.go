@@ -6,7 +6,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -15,7 +14,7 @@ import (
 )
 
 // The chart's values.yaml has the settings of the program, each under its name in camel case, and values of its own.
-// values.schema.json and the README's table follow from it.
+// values.schema.json and the README's table follow from it. The rules of the settings are in files/settings.json: see chartrules.go.
 const valuesFile = "helm/consumer/values.yaml"
 
 // ownDefaults are settings whose default in the chart is not the program's, with the reason.
@@ -118,11 +117,6 @@ func entries(mapping *yaml.Node, at string) ([]value, error) {
 	return list, nil
 }
 
-const (
-	sizeForm     = `^[0-9]+(\.[0-9]+)? *([KMGT]iB|[kKMGT]?B)?$`
-	durationForm = `^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$`
-)
-
 // chartSchema is values.schema.json.
 func chartSchema([]byte) ([]byte, error) {
 	list, err := values()
@@ -133,6 +127,15 @@ func chartSchema([]byte) ([]byte, error) {
 	for _, v := range list {
 		properties[v.path] = v.describe()
 	}
+	known, err := valueNames()
+	if err != nil {
+		return nil, err
+	}
+	others, err := hints(known)
+	if err != nil {
+		return nil, err
+	}
+	allowHints(properties, others)
 	text, err := json.MarshalIndent(map[string]any{
 		"$schema": "http://json-schema.org/draft-07/schema#", "title": "Values of the chart consumer",
 		"type": "object", "properties": properties, "additionalProperties": false,
@@ -155,9 +158,13 @@ func (v value) describe() map[string]any {
 			properties[below.key()] = below.describe()
 		}
 		s["properties"] = properties
+		if v.path == "settings" {
+			s["patternProperties"] = map[string]any{"^[A-Z][A-Z0-9_]*$": map[string]any{"description": "Refused: settings are named in camel case here."}}
+		}
 		// Kubernetes's own objects have more members than the chart sets.
 		s["additionalProperties"] = strings.HasSuffix(v.path, "ecurityContext") || strings.Contains(v.path, "esources") ||
-			strings.Contains(v.path, "ecurityContext.") || strings.Contains(v.path, ".behavior") || v.path == "dashboard.labels"
+			strings.Contains(v.path, "ecurityContext.") || strings.Contains(v.path, ".behavior") || v.path == "dashboard.labels" ||
+			strings.HasPrefix(v.path, "strategy")
 	case n.Kind == yaml.MappingNode:
 		s["type"] = "object"
 	case n.Kind == yaml.SequenceNode:
@@ -186,10 +193,14 @@ func (v value) describeSetting(s map[string]any) {
 			continue
 		}
 		switch known.Type {
-		case reflect.TypeFor[time.Duration]():
-			s["pattern"] = durationForm
 		case reflect.TypeFor[consumer.Bytes]():
-			s["pattern"], types = sizeForm, append(types, "integer")
+			types = append(types, "integer")
+		case reflect.TypeFor[int]():
+			for rule, bound := range map[string]string{"minimum": known.Min, "maximum": known.Max} {
+				if bound != "" {
+					s[rule] = json.Number(bound)
+				}
+			}
 		}
 		if len(known.OneOf) > 0 {
 			allowed := []any{nil}

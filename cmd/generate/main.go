@@ -28,6 +28,7 @@ var files = []file{
 	{"README.md", func(present []byte) ([]byte, error) { return fill(present, "settings", firstSettings()) }},
 	{"helm/consumer/values.yaml", chartValues},
 	{"helm/consumer/values.schema.json", chartSchema},
+	{"helm/consumer/files/settings.json", chartRules},
 	{"helm/consumer/README.md", chartReadme},
 	{"infra/consumer-ecs.yml", template},
 }

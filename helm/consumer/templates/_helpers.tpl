@@ -1,20 +1,48 @@
 {{/* Names and labels. */}}
 {{- define "consumer.fullname" -}}
+{{- $name := include "consumer.name" . }}
 {{- if .Values.fullnameOverride }}{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
-{{- else if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
-{{- else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else }}{{ printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" }}
 {{- end }}
+{{- end }}
+
+{{- define "consumer.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* The labels of all pods of the release, and nothing that an upgrade may change. */}}
+{{- define "consumer.instance" -}}
+app.kubernetes.io/name: {{ include "consumer.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "consumer.selector" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "consumer.instance" . }}
 app.kubernetes.io/component: daemon
 {{- end }}
 
+{{/* The labels of a resource: (list root component labels...). A later one overrides an earlier one, but none overrides the chart's own. */}}
 {{- define "consumer.labels" -}}
-app.kubernetes.io/name: {{ .Chart.Name }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{- $root := index . 0 }}
+{{- $own := include "consumer.ownLabels" $root | fromYaml }}
+{{- with index . 1 }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end }}
+{{- $all := $root.Values.commonLabels | default dict }}
+{{- range rest (rest .) }}{{ $all = merge dict (. | default dict) $all }}{{ end }}
+{{- toYaml (merge dict $own $all) }}
+{{- end }}
+
+{{/* The annotations of a resource, with more of its own: (list root annotations...). Empty if there are none. */}}
+{{- define "consumer.annotations" -}}
+{{- $all := (first .).Values.commonAnnotations | default dict }}
+{{- range rest . }}{{ $all = merge dict (. | default dict) $all }}{{ end }}
+{{- with $all -}}
+annotations: {{ toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "consumer.ownLabels" -}}
+{{ include "consumer.instance" . }}
 app.kubernetes.io/version: {{ .Values.image.tag | default .Chart.AppVersion | trunc 63 | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 }}
@@ -50,6 +78,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 
 {{/* Seconds of a duration such as 1m30s, rounded up. */}}
 {{- define "consumer.seconds" -}}
+{{- include "consumer.exactSeconds" . | float64 | ceil | int64 }}
+{{- end }}
+
+{{- define "consumer.exactSeconds" -}}
 {{- $text := toString . }}
 {{- if not (regexMatch "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" $text) }}{{ fail (printf "%q: want a duration such as 90s or 1m30s" $text) }}{{ end }}
 {{- $factors := dict "ms" 0.001 "s" 1 "m" 60 "h" 3600 }}
@@ -58,7 +90,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $unit := regexFind "[a-z]+$" . }}
 {{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get $factors $unit)) }}
 {{- end }}
-{{- ceil $sum | int64 }}
+{{- $sum }}
 {{- end }}
 
 {{/* Mebibytes below which the daemon itself warns that its container is too small: 33/32 of the budget plus 32 MiB for the Go
@@ -72,7 +104,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- mulf (addf (mulf (divf (include "consumer.bytes" .Values.settings.memoryBudget | float64) 1048576) 1.1) 72) 1.1 | ceil | int64 }}
 {{- end }}
 
-{{/* Resources. Memory is derived from the budget unless it is given. */}}
+{{/* Bytes of the spool's volume: a tenth more than the daemon ever writes, for the file system. */}}
+{{- define "consumer.spoolBytes" -}}
+{{- mulf (include "consumer.bytes" .Values.settings.spoolSize | float64) 1.1 | ceil | int64 }}
+{{- end }}
+
+{{/* Mebibytes of the node's disk: the spool, if it is on the node, and 128 MiB for logs. */}}
+{{- define "consumer.diskNeeded" -}}
+{{- $spool := 0 }}
+{{- if and .Values.settings.spoolDir (eq .Values.spool.type "emptyDir") }}{{ $spool = include "consumer.spoolBytes" . | float64 }}{{ end }}
+{{- addf (divf $spool 1048576) 128 | ceil | int64 }}
+{{- end }}
+
+{{/* Resources. Memory is derived from the budget, and the disk from the spool, unless they are given. */}}
 {{- define "consumer.resources" -}}
 {{- $needed := include "consumer.memoryNeeded" . | int64 }}
 {{- $limits := .Values.resources.limits | default dict }}
@@ -82,13 +126,27 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if lt (include "consumer.bytes" $limit | int64) (mul $needed 1048576) }}
 {{- fail (printf "resources.limits.memory is %v, too little for settings.memoryBudget (%v) and the process: the pod would be killed under load. Want %dMi or more, or unset to derive it" $limit .Values.settings.memoryBudget $needed) }}
 {{- end }}
-{{- $all := dict "limits" (merge (dict "memory" $limit) $limits) "requests" (merge (dict "memory" ($requests.memory | default $limit)) $requests) }}
-{{- toYaml $all }}
+{{- $diskNeeded := include "consumer.diskNeeded" . | int64 }}
+{{- $disk := index $limits "ephemeral-storage" }}
+{{- if $disk }}
+{{- if lt (include "consumer.bytes" $disk | int64) (mul $diskNeeded 1048576) }}
+{{- fail (printf "resources.limits.ephemeral-storage is %v, too little for settings.spoolSize (%v): the pod would be evicted when the spool fills. Want %dMi or more, or unset to derive it" $disk .Values.settings.spoolSize $diskNeeded) }}
+{{- end }}
+{{- else }}
+{{- /* The limit is of all that the pod writes: also what tools put into /tmp. */}}
+{{- $disk = printf "%dMi" (add $diskNeeded (divf (include "consumer.bytes" .Values.tmpSize | float64) 1048576 | ceil | int64)) }}
+{{- end }}
+{{- $derivedRequests := dict "memory" ($requests.memory | default $limit) "ephemeral-storage" (index $requests "ephemeral-storage" | default (printf "%dMi" $diskNeeded)) }}
+{{- toYaml (dict "limits" (merge (dict "memory" $limit "ephemeral-storage" $disk) $limits) "requests" (merge $derivedRequests $requests)) }}
 {{- end }}
 
 {{/* Seconds between SIGTERM and SIGKILL: the longest that the daemon can take. Handing over takes at most SHUTDOWN_GRACE,
      publishing the same time again, releasing leases and signing off FAILOVER_TIME each; then the status page closes. */}}
 {{- define "consumer.grace" -}}
+{{- .Values.terminationGracePeriodSeconds | default (include "consumer.graceNeeded" .) | int }}
+{{- end }}
+
+{{- define "consumer.graceNeeded" -}}
 {{- add (mul 2 (include "consumer.seconds" .Values.settings.shutdownGrace | int64)) (mul 2 (include "consumer.seconds" .Values.settings.failoverTime | int64)) 10 }}
 {{- end }}
 
@@ -163,59 +221,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
-{{/* Rejects wrong tables, and a PostgreSQL database that the loader could not reach. Messages never repeat a password. */}}
-{{- define "consumer.validateTables" -}}
-{{- $s := .Values.settings }}
-{{- $names := splitList "," .Values.table.uri }}
-{{- $postgres := include "consumer.postgresTable" . }}
-{{- $iceberg := include "consumer.icebergTable" . }}
-{{- range $names }}
-{{- if contains "@" . }}{{ fail "table.uri holds a user or password: it goes into a secret, which table.tokenSecret or postgres.existingSecret names" }}{{ end }}
-{{- end }}
-{{- if and .Values.table.uri (ne (len $names) (add (empty $postgres | ternary 0 1) (empty $iceberg | ternary 0 1) | int)) }}{{ fail "table.uri names several tables: want at most one Apache Iceberg table and one PostgreSQL table" }}{{ end }}
-{{- if and $iceberg (ne (toString $s.format) "parquet") }}{{ fail (printf "table.uri with an Apache Iceberg table needs settings.format=parquet, which is %v" $s.format) }}{{ end }}
-{{- if and $postgres (eq (toString $s.format) "firehose") }}{{ fail "table.uri with a PostgreSQL table needs settings.format=jsonl or parquet, which is firehose" }}{{ end }}
-{{- if and .Values.table.tokenSecret (not $iceberg) }}{{ fail "table.tokenSecret is for the catalog of table.uri, which has no Apache Iceberg table" }}{{ end }}
-{{- with .Values.postgres }}
-{{- $set := or .existingSecret .secretArn .ca.configMap .ca.secret }}
-{{- if and $set (not $postgres) }}{{ fail "postgres is for the database of table.uri, which has no PostgreSQL table" }}{{ end }}
-{{- if and .existingSecret .secretArn }}{{ fail "postgres.existingSecret and postgres.secretArn are set: want one of them" }}{{ end }}
-{{- if and .ca.configMap .ca.secret }}{{ fail "postgres.ca.configMap and postgres.ca.secret are set: want one of them" }}{{ end }}
-{{- if and $postgres (not .existingSecret) (not .secretArn) }}
-{{- if ne (toString $s.postgresAuth) "iam" }}{{ fail "table.uri has a PostgreSQL table: want its credentials from postgres.existingSecret or postgres.secretArn, or settings.postgresAuth=iam" }}{{ end }}
-{{- if not $s.postgresUser }}{{ fail "settings.postgresAuth=iam: want settings.postgresUser, or a connection string with a user in postgres.existingSecret" }}{{ end }}
-{{- end }}
-{{- end }}
-{{- end }}
-
-{{/* Rejects wrong values before anything is installed. */}}
-{{- define "consumer.validate" -}}
-{{- $s := .Values.settings }}
-{{- $_ := required "settings.streamName is required: the name of the Kinesis stream" $s.streamName }}
-{{- $_ := required "settings.bucket is required: the S3 bucket for the files" $s.bucket }}
-{{- $_ := include "consumer.image" . }}
-{{- $_ := include "consumer.validateTables" . }}
-{{- if $s.checkpointFile }}{{ fail "settings.checkpointFile is for a single worker on its own disk: pods keep leases and checkpoints in DynamoDB (settings.checkpointTable)" }}{{ end }}
-{{- range .Values.extraEnv }}
-{{- $name := .name }}
-{{- range $variable, $value := dict "TABLE" "table.uri" "TABLE_TOKEN" "table.tokenSecret" "POSTGRES_DSN" "postgres.existingSecret" "POSTGRES_DSN_FILE" "postgres.existingSecret" "POSTGRES_SECRET" "postgres.secretArn" "POSTGRES_CA_FILE" "postgres.ca" }}
-{{- if eq $variable $name }}{{ fail (printf "extraEnv sets %s: set %s instead" $name $value) }}{{ end }}
-{{- end }}
-{{- range $key, $_ := $s }}
-{{- if eq (include "consumer.variable" $key) $name }}{{ fail (printf "extraEnv sets %s: set settings.%s instead" $name $key) }}{{ end }}
-{{- end }}
-{{- end }}
-{{- with .Values.autoscaling }}
-{{- if .enabled }}
-{{- $shards := .shards | int }}
-{{- if lt $shards 1 }}{{ fail "autoscaling.shards is required: the number of open shards of the stream. More workers than shards are of no use" }}{{ end }}
-{{- if gt (.maxReplicas | default 1 | int) $shards }}{{ fail (printf "autoscaling.maxReplicas is %d, more than autoscaling.shards (%d): more workers than shards are of no use" (int .maxReplicas) $shards) }}{{ end }}
-{{- if gt (.minReplicas | int) (.maxReplicas | default $shards | int) }}{{ fail (printf "autoscaling.minReplicas is %d, more than the maximum (%d)" (int .minReplicas) (.maxReplicas | default $shards | int)) }}{{ end }}
-{{- if and (eq .type "keda") (not .keda.serverAddress) }}{{ fail "autoscaling.keda.serverAddress is required: the address of Prometheus, such as http://prometheus.monitoring:9090" }}{{ end }}
-{{- end }}
-{{- end }}
-{{- end }}
-
 {{/* The environment variable of a setting: COMMIT_INTERVAL for commitInterval. */}}
 {{- define "consumer.variable" -}}
 {{- regexReplaceAll "([a-z0-9])([A-Z])" . "${1}_${2}" | upper }}
@@ -232,14 +237,44 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- end }}
 {{- end }}
 
+{{/* The volume, the mount and the checksum of the records' schema, which daemon, loader and tests read. */}}
+{{- define "consumer.schemaVolume" -}}
+{{- with .Values.schema }}
+{{- if or .document .existingConfigMap }}
+- name: schema
+  configMap:
+    name: {{ .existingConfigMap | default (printf "%s-schema" (include "consumer.fullname" $)) }}
+    items: [{key: {{ .key }}, path: schema.json}]
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "consumer.schemaMount" -}}
+{{- if or .Values.schema.document .Values.schema.existingConfigMap }}
+- {name: schema, mountPath: /etc/consumer, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{/* What the pods read when they start: a change of it replaces them. */}}
+{{- define "consumer.checksums" -}}
+{{- with .Values.schema.document }}
+checksum/schema: {{ sha256sum . }}
+{{- end }}
+{{- end }}
+
 {{/* Settings, which daemon and loader share. */}}
 {{- define "consumer.env" -}}
+{{- $schema := or .Values.schema.document .Values.schema.existingConfigMap }}
 {{- with .Values.table.uri }}
 - name: TABLE
   value: {{ . | quote }}
 {{- end }}
+{{- if $schema }}
+- name: SCHEMA
+  value: /etc/consumer/schema.json
+{{- end }}
 {{- range $key, $value := .Values.settings }}
-{{- if not (kindIs "invalid" $value) }}
+{{- if not (or (kindIs "invalid" $value) (and $schema (eq $key "schema"))) }}
 - name: {{ include "consumer.variable" $key }}
   value: {{ include "consumer.text" $value | quote }}
 {{- end }}
@@ -256,8 +291,15 @@ enableServiceLinks: false
 imagePullSecrets: {{ toYaml . | nindent 2 }}
 {{- end }}
 securityContext: {{ toYaml .Values.podSecurityContext | nindent 2 }}
-{{- with .Values.priorityClassName }}
-priorityClassName: {{ . }}
+{{- range $key := list "priorityClassName" "runtimeClassName" "schedulerName" "dnsPolicy" }}
+{{- with get $.Values $key }}
+{{ $key }}: {{ . }}
+{{- end }}
+{{- end }}
+{{- range $key := list "hostAliases" "dnsConfig" }}
+{{- with get $.Values $key }}
+{{ $key }}: {{ toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{ toYaml . | nindent 2 }}
@@ -315,5 +357,6 @@ max(consumer_shard_behind_latest_seconds{{ include "consumer.series" . }} + (tim
     {{- if include "consumer.postgresFiles" . }}
     - {name: postgres, mountPath: /etc/postgres, readOnly: true}
     {{- end }}
+    {{- with include "consumer.schemaMount" . }}{{ . | nindent 4 }}{{ end }}
     {{- with .Values.extraVolumeMounts }}{{ toYaml . | nindent 4 }}{{ end }}
 {{- end }}
