@@ -178,38 +178,23 @@ func workerID() string {
 }
 
 func (d *Daemon) wirePipeline(svc Services) error {
-	router, err := d.cfg.router()
-	if err != nil {
-		return err
-	}
 	zone, err := prefix.LoadZone(d.cfg.TimeZone)
 	if err != nil {
 		return err
 	}
-	data, err := d.cfg.dataFormat(svc.Schema, svc.Version, d.metrics)
+	parts, err := d.cfg.filling(svc.Schema, svc.Version, d.budget, d.metrics)
 	if err != nil {
 		return err
 	}
-	errorLines, err := d.cfg.errorFormat()
-	if err != nil {
+	if parts.Backup, err = d.cfg.backup(); err != nil {
 		return err
 	}
-	backup, err := d.cfg.backup()
-	if err != nil {
-		return err
-	}
-	shared, err := writers.NewShared(d.budget, 0)
-	if err != nil {
-		return err
-	}
-	parts := batch.Parts{
-		Store: svc.Store, Sink: d.sink, Shared: shared, Data: data, Errors: errorLines, Backup: backup, Router: router, Log: d.log, Metrics: d.metrics,
-	}
+	parts.Store, parts.Sink, parts.Log = svc.Store, d.sink, d.log
 	var iceberg string
 	var databases []string
 	if uri, ok := d.cfg.IcebergTable(); ok {
 		iceberg = uri.String()
-		d.table = newTableWatch(iceberg, svc.Store.Table, opener(data, svc.Schema), d.log)
+		d.table = newTableWatch(iceberg, svc.Store.Table, opener(parts.Data, svc.Schema), d.log)
 		parts.Table = d.table.current.Load
 	}
 	if uri, ok := d.cfg.PostgresTable(); ok {
@@ -223,6 +208,22 @@ func (d *Daemon) wirePipeline(svc Services) error {
 		NewID: layout.NewBatchID,
 	}, parts)
 	return nil
+}
+
+// filling returns the parts of a pipeline that decide in which file a record is stored: router and formats. The schema may be nil.
+func (c *Config) filling(s *schema.Schema, version string, memory *budget.Budget, m *metrics.Metrics) (parts batch.Parts, err error) {
+	parts.Metrics = m
+	if parts.Router, err = c.router(); err != nil {
+		return parts, err
+	}
+	if parts.Data, err = c.dataFormat(s, version, m); err != nil {
+		return parts, err
+	}
+	if parts.Errors, err = c.errorFormat(); err != nil {
+		return parts, err
+	}
+	parts.Shared, err = writers.NewShared(memory, 0)
+	return parts, err
 }
 
 func (d *Daemon) wireKeeper(svc Services) error {
@@ -252,9 +253,7 @@ func (p StartPosition) Position() checkpoint.Position {
 }
 
 func (d *Daemon) wireEngine(svc Services) error {
-	options := record.DecoderOptions{
-		Inflate: d.cfg.OpenGzip, Split: record.SplitMode(d.cfg.SplitRecords), LogEvents: record.LogEventMode(d.cfg.SplitLogEvents),
-	}
+	options := d.cfg.decoderOptions()
 	if svc.SchemaRegistry != nil {
 		d.schemas = registry.New(svc.SchemaRegistry, d.log, func(result string) { d.metrics.SchemaLookups.WithLabelValues(result).Inc() })
 		options.Frames = d.schemas

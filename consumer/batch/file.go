@@ -106,6 +106,9 @@ func (fs *files) formatOf(id fileID) writers.Format {
 	return fs.data
 }
 
+// name returns what the keys of files with a key prefix begin with.
+func (fs *files) name(keyPrefix string) string { return keyPrefix + fs.stream }
+
 // begin begins the n-th file of a batch. It ends with ctx.
 func (fs *files) begin(ctx context.Context, batch string, opened time.Time, id fileID, n int) *writers.File {
 	format := fs.formatOf(id)
@@ -113,7 +116,7 @@ func (fs *files) begin(ctx context.Context, batch string, opened time.Time, id f
 		Format: format,
 		Sink:   fs.sink,
 		Key: layout.File{
-			Name: fs.router.KeyPrefix(id.partition) + fs.stream, Clock: opened.In(fs.zone), Batch: batch, Number: n,
+			Name: fs.name(fs.router.KeyPrefix(id.partition)), Clock: opened.In(fs.zone), Batch: batch, Number: n,
 			Extension: format.Object().Extension,
 		}.Key(),
 		BatchID:   batch,

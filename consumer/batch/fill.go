@@ -137,9 +137,14 @@ func (f *filler) appendMisfits(b *batch, shard string, misfits misfits) error {
 	return nil
 }
 
+// errorFile returns the file of the error record of an undeliverable record.
+func (f *filler) errorFile(r *record.Record, fault *record.Fault) fileID {
+	return fileID{partition: f.router.ErrorPartition(fault.Type, r.Arrival), err: fault.Type}
+}
+
 // appendFault writes the error record of an undeliverable record.
 func (f *filler) appendFault(b *batch, shard string, r *record.Record, fault *record.Fault) error {
-	id := fileID{partition: f.router.ErrorPartition(fault.Type, r.Arrival), err: fault.Type}
+	id := f.errorFile(r, fault)
 	failed := *r
 	failed.Fault, failed.Shard = fault, shard
 	f.metrics.Faults.WithLabelValues(fault.Code).Inc()

@@ -93,6 +93,7 @@ package prefix
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -212,19 +213,9 @@ func (r *Router) Partition(rec *record.Record) (string, error) {
 		return f.texts[0], nil
 	}
 	var few [8]value
-	values := few[:0]
-	if r.query != nil {
-		var fault *record.Fault
-		if values, fault = r.query.values(rec.Data, values); fault != nil {
-			return "", fault
-		}
-	}
-	for _, name := range r.data.given {
-		text := rec.Keys[name]
-		if text == "" {
-			return "", extractionFault(fmt.Sprintf("the function gives the record no partition key %s", name))
-		}
-		values = append(values, value{text: text})
+	values, fault := r.values(rec, few[:0])
+	if fault != nil {
+		return "", fault
 	}
 	var room [2 * maxBytes]byte
 	name := r.data.fill(room[:0], f.texts, values, rec.Data)
@@ -232,6 +223,42 @@ func (r *Router) Partition(rec *record.Record) (string, error) {
 		return "", faultOf(CodePrefixTooLong, fmt.Sprintf("the evaluated prefix has more than %d characters or %d bytes", maxCharacters, maxBytes))
 	}
 	return r.names.string(name), nil
+}
+
+// values returns the values of the keys that the data prefix uses: the query's, then the function's. It uses room if its capacity
+// suffices.
+func (r *Router) values(rec *record.Record, room []value) ([]value, *record.Fault) {
+	values := room
+	if r.query != nil {
+		var fault *record.Fault
+		if values, fault = r.query.values(rec.Data, values); fault != nil {
+			return nil, fault
+		}
+	}
+	for _, name := range r.data.given {
+		text := rec.Keys[name]
+		if text == "" {
+			return nil, extractionFault(fmt.Sprintf("the function gives the record no partition key %s", name))
+		}
+		values = append(values, value{text: text})
+	}
+	return values, nil
+}
+
+// Key is a partition key with its value as it is in object keys.
+type Key struct{ Name, Value string }
+
+// Keys returns the partition keys that Partition takes from a record, or its *record.Fault.
+func (r *Router) Keys(rec *record.Record) ([]Key, error) {
+	values, fault := r.values(rec, nil)
+	if fault != nil {
+		return nil, fault
+	}
+	keys := make([]Key, 0, len(values))
+	for i, name := range slices.Concat(r.data.keys, r.data.given) {
+		keys = append(keys, Key{name, string(values[i].appendTo(nil, rec.Data))})
+	}
+	return keys, nil
 }
 
 // Given returns the names of the partition keys that the prefix expects of a Lambda function. The caller must not change them.

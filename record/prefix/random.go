@@ -23,6 +23,9 @@ func (r *Router) KeyPrefixOf(partition, seed string) string {
 	return drawRandom(partition, rand.New(rand.NewChaCha8(sha256.Sum256([]byte(seed+"\x00"+partition)))).IntN)
 }
 
+// Undrawn returns a partition for people to read, with {random} where random strings are to be drawn.
+func Undrawn(partition string) string { return strings.ReplaceAll(partition, randomMark, "{random}") }
+
 // drawRandom draws the random strings of a partition. intN returns a random number below its argument.
 func drawRandom(partition string, intN func(int) int) string {
 	before, after, found := strings.Cut(partition, randomMark)

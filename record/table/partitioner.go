@@ -28,6 +28,7 @@ type Partitioner struct {
 
 // partition computes one value of a tuple.
 type partition struct {
+	name      string // of the field
 	transform Transform
 	typ       Type // of the source
 	from      source
@@ -51,6 +52,7 @@ func NewPartitioner(v *View) (*Partitioner, error) {
 	p.cursors.New = func() any { return new(cursor) }
 	for _, f := range v.Spec.Fields {
 		field, err := newPartition(v, f)
+		field.name = f.Name
 		if err != nil {
 			return nil, fmt.Errorf("partition field %s: %w", f.Name, err)
 		}

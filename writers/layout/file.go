@@ -49,7 +49,17 @@ var fileKey = regexp.MustCompile(`(?s)^(.*)` + ending)
 
 // Key returns the object's key.
 func (f File) Key() string {
-	return fmt.Sprintf("%s-1-%s-%s-%03d%s", f.Name, f.Clock.Format(clockForm), f.Batch, f.Number, f.Extension)
+	return joinKey(f.Name, f.Clock.Format(clockForm), f.Batch, fmt.Sprintf("%03d", f.Number), f.Extension)
+}
+
+// KeyForm shows people how the keys of files with this name and extension look. What a file gets when it is begun is in braces: the
+// time, the batch's id and the number.
+func KeyForm(name, extension string) string {
+	return joinKey(name, "{time}", "{batch}", "{number}", extension)
+}
+
+func joinKey(name, clock, batch, number, extension string) string {
+	return name + "-1-" + clock + "-" + batch + "-" + number + extension
 }
 
 // ParseFile parses a key; false if it is not one that File.Key makes.
