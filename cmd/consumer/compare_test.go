@@ -115,7 +115,7 @@ func TestCompare_SaysWhatCouldNotBeChecked(t *testing.T) {
 		s.wantTool(2, []string{test.says}, test.args...)
 	}
 	s.wantTool(1, []string{"missing-in-ours", "ours      s3://out/data/year=: 0 objects"}, theirs...)
-	s.wantTool(0, []string{"usage: consumer compare"}, "compare", "--help")
+	s.wantTool(0, []string{"Usage:\n  consumer compare"}, "compare", "--help")
 }
 
 // The policy for operators is enough to compare files of another bucket, and each part of it is needed.

@@ -28,8 +28,8 @@ func TestDDL_PrintsAnIcebergTable(t *testing.T) {
 	for flags, want := range map[string]string{
 		"--iceberg --partition-by day(at),bucket(16,customer)": "PARTITIONED BY (day(at), bucket(16, customer))\n",
 		"--iceberg":                       "'table_type' = 'ICEBERG'",
-		"--partition-by day(at)":          "-iceberg",
-		"--iceberg --partition-by day(":   `-partition-by="day("`,
+		"--partition-by day(at)":          "--iceberg",
+		"--iceberg --partition-by day(":   `--partition-by="day("`,
 		"--iceberg --partition-by day(x)": `partition by "x"`,
 	} {
 		out, err := exec.Command(path, append(base, strings.Fields(flags)...)...).CombinedOutput()
@@ -52,9 +52,9 @@ func TestDDL_PrintsATableInPostgreSQL(t *testing.T) {
 		"--postgres --table sales.orders --schema " + file + " --key customer": "CREATE TABLE IF NOT EXISTS \"sales\".\"orders\" (\n\t\"customer\" text,\n\t\"at\" timestamptz,",
 		"--postgres --table orders --daily --unique":                           `ON "public"."orders" ("event_id", "_arrived_at")`,
 		"--postgres":                                     `"record" jsonb`,
-		"--postgres --table a.b.c":                       `-table="a.b.c"`,
+		"--postgres --table a.b.c":                       `--table="a.b.c"`,
 		"--postgres --key customer":                      "POSTGRES_KEY names the column customer",
-		"--unique --location s3://b/d/ --schema " + file: "-postgres, too",
+		"--unique --location s3://b/d/ --schema " + file: "--postgres, too",
 	} {
 		out, err := exec.Command(path, append([]string{"ddl"}, strings.Fields(flags)...)...).CombinedOutput()
 		if good := strings.Contains(string(out), "CREATE TABLE"); !strings.Contains(string(out), want) || (err == nil) != good {

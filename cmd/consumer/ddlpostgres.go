@@ -2,11 +2,12 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"regexp"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"aws-streaming-pipeline/loader/postgres/pgddl"
 	"aws-streaming-pipeline/record/schema"
@@ -18,20 +19,20 @@ type postgresFlags struct {
 	key                  string
 }
 
-func (p *postgresFlags) add(f *flag.FlagSet) {
+func (p *postgresFlags) add(f *pflag.FlagSet) {
 	f.BoolVar(&p.print, "postgres", false, "print the table and the loader's own tables for PostgreSQL; TABLE_CREATE makes them without a statement")
-	f.BoolVar(&p.unique, "unique", false, "with -postgres: a unique index on event_id, as POSTGRES_UNIQUE makes")
-	f.StringVar(&p.key, "key", "", "with -postgres: columns that identify a row, separated by commas, as in POSTGRES_KEY")
-	f.BoolVar(&p.daily, "daily", false, "with -postgres: a partition for each day of the arrival, as with POSTGRES_PARTITION=day")
+	f.BoolVar(&p.unique, "unique", false, "with --postgres: a unique index on event_id, as POSTGRES_UNIQUE makes")
+	f.StringVar(&p.key, "key", "", "with --postgres: columns that identify a row, separated by commas, as in POSTGRES_KEY")
+	f.BoolVar(&p.daily, "daily", false, "with --postgres: a partition for each day of the arrival, as with POSTGRES_PARTITION=day")
 }
 
 // check returns what is wrong with the flags.
 func (p *postgresFlags) check(name string) error {
 	switch {
 	case !p.print && (p.unique || p.daily || p.key != ""):
-		return errors.New("-unique, -key and -daily: want -postgres, too")
+		return errors.New("--unique, --key and --daily: want --postgres, too")
 	case p.print && !postgresTable.MatchString(name):
-		return fmt.Errorf("-table=%q: want table or schema.table, with names of at most 63 of A-Z a-z 0-9 _ $", name)
+		return fmt.Errorf("--table=%q: want table or schema.table, with names of at most 63 of A-Z a-z 0-9 _ $", name)
 	}
 	return nil
 }

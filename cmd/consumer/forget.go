@@ -5,18 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
 )
 
-const forgetUsage = `checkpoint forget --batch ID [--missing delivered|lost] [--yes]
-
-Removes a batch from the outbox that can no longer be published, because some of its files have neither an upload nor an
+func forgetCommand() *cobra.Command {
+	var id, missing string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "forget", Short: "remove a batch from the outbox that can no longer be published",
+		Long: `Removes a batch from the outbox that can no longer be published, because some of its files have neither an upload nor an
 object. Without --missing it prints the state of each file, and how to find out what happened to the missing ones:
 
   --missing delivered  They were published, and readers have moved or deleted them since. The command writes the batch's
@@ -26,24 +30,27 @@ object. Without --missing it prints the state of each file, and how to find out 
                        still holds them.
 
 The wrong choice duplicates or loses records. Do not use this command when the bucket cannot be reached or written: workers
-publish the batch once the bucket is back.`
+publish the batch once the bucket is back.`,
+		Example: "consumer checkpoint forget --batch ID\nconsumer checkpoint forget --batch ID --missing delivered",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return forgetBatch(cmd.Context(), id, positions.Fate(missing), asker(cmd, yes), cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&id, "batch", "", "`id` of the batch (required)")
+	f.StringVar(&missing, "missing", "", "`what` happened to the missing files: delivered or lost")
+	f.BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	return cmd
+}
 
-func forgetBatch(ctx context.Context, args []string, out io.Writer) (err error) {
-	cfg := toolSettings()
-	f := newFlags("checkpoint forget", forgetUsage, out)
-	id := f.String("batch", "", "`id` of the batch (required)")
-	missing := f.String("missing", "", "what happened to the missing files: delivered or lost")
-	yes := f.Bool("yes", false, "do not ask for confirmation")
-	if err := command.Parse(f, args); err != nil {
-		return err
+func forgetBatch(ctx context.Context, id string, fate positions.Fate, ask io.Reader, out io.Writer) (err error) {
+	if id == "" {
+		return command.Usagef("--batch is missing: name the batch")
 	}
-	if *id == "" {
-		return errors.New("name the batch with --batch")
-	}
-	fate := positions.Fate(*missing)
 	if fate != positions.Unknown && fate != positions.Delivered && fate != positions.Lost {
-		return fmt.Errorf("--missing=%q: want delivered or lost", *missing)
+		return command.Usagef("--missing=%q: want delivered or lost", fate)
 	}
+	cfg := toolSettings()
 	account, err := loadAccount(ctx)
 	if err != nil {
 		return err
@@ -54,11 +61,7 @@ func forgetBatch(ctx context.Context, args []string, out io.Writer) (err error) 
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	outbox := positions.Outbox{Store: store, API: bucketClient(account, cfg), Bucket: cfg.Bucket, ManifestPrefix: cfg.ManifestPrefix}
-	var ask io.Reader
-	if !*yes {
-		ask = os.Stdin
-	}
-	return runForget(ctx, outbox, *id, fate, ask, out)
+	return runForget(ctx, outbox, id, fate, ask, out)
 }
 
 // runForget prints the state of a batch's files, asks for confirmation, and removes the batch. A nil ask means yes.

@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
@@ -18,90 +17,72 @@ import (
 	"aws-streaming-pipeline/operate/positions"
 )
 
-const importUsage = `usage: consumer import <source> [flags]
-
-  firehose  print the settings that deliver what a Firehose stream delivers
-  kcl       continue where vmware-go-kcl or the Java KCL stopped, from its lease table
-
-See "consumer import <source> --help".
-`
-
-// imports runs the command "import".
-func imports(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
-		_, err := io.WriteString(out, importUsage)
-		return err
+func importCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "import", Short: "take over from another consumer",
+		Long: "Takes over from another consumer of the stream: prints the settings for a Firehose stream, or imports the positions of a KCL application.",
 	}
-	switch args[0] {
-	case "firehose":
-		return command.UnlessHelp(importFirehose(ctx, args[1:], out))
-	case "kcl":
-		return command.Undone(command.UnlessHelp(importKCL(ctx, args[1:], out)))
-	}
-	return command.Undone(fmt.Errorf("unknown source %q\n%s", args[0], importUsage))
+	cmd.AddCommand(importFirehoseCommand(), importKCLCommand())
+	return cmd
 }
 
-const importKCLUsage = `import kcl TABLE [--reread-aggregates]
-
-Takes over the positions of another consumer of the same stream, from a lease table of vmware-go-kcl's own checkpointer or
+const importKCLHelp = `Takes over the positions of another consumer of the same stream, from a lease table of vmware-go-kcl's own checkpointer or
 of the Kinesis Client Library for Java, version 2 or 3. Stop that consumer for good first, and run no daemon. Set the
 daemon's final settings: the table is bound to STREAM_NAME, and shards without progress in the other table begin at
 START_POSITION. The command reads the record at each checkpoint of the Java library, since it may be an unfinished KPL
 aggregate. It lists the stream and writes a row for every shard, including finished shards and the children of shards
-that the other consumer had started. See docs/operations.md.
+that the other consumer had started. See docs/operations.md. "consumer policy --operator --import-table TABLE" prints the
+permissions that it needs.
 
 Nothing is written if a shard in this table already has progress. If the command fails or is killed while it writes, daemons
-refuse the table; run it again. "consumer checkpoint import --from TABLE" does the same.`
+refuse the table; run it again. `
 
 const rereadMeaning = "if the other consumer stopped inside a KPL aggregate, begin at the aggregate's arrival time: records that it had processed are delivered twice"
 
-func importKCL(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("import kcl", importKCLUsage, out)
-	reread := f.Bool("reread-aggregates", false, rereadMeaning)
-	from, err := parseNamed(f, args)
-	if err != nil {
-		return err
+func importKCLCommand() *cobra.Command {
+	var reread bool
+	cmd := &cobra.Command{
+		Use: "kcl TABLE", Short: "continue where vmware-go-kcl or the Java KCL stopped, from its lease table",
+		Long:    importKCLHelp + `"consumer checkpoint import --from TABLE" does the same.`,
+		Example: "consumer import kcl old-application",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return importTable(cmd.Context(), args[0], reread, cmd.OutOrStdout())
+		},
 	}
-	if from == "" {
-		return errors.New("import kcl: name the table to import")
-	}
-	return importTable(ctx, from, *reread, out)
+	cmd.Flags().BoolVar(&reread, "reread-aggregates", false, rereadMeaning)
+	return cmd
 }
 
-// importCheckpoints is the command "checkpoint import".
-func importCheckpoints(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("checkpoint import", strings.Replace(importKCLUsage, "import kcl TABLE", "checkpoint import --from TABLE", 1), out)
-	from := f.String("from", "", "`name` of the other consumer's table (required)")
-	reread := f.Bool("reread-aggregates", false, rereadMeaning)
-	if err := command.Parse(f, args); err != nil {
-		return err
+func checkpointImportCommand() *cobra.Command {
+	var from string
+	var reread bool
+	cmd := &cobra.Command{
+		Use: "import", Short: "the same as \"consumer import kcl\"",
+		Long:    importKCLHelp + `"consumer import kcl TABLE" does the same.`,
+		Example: "consumer checkpoint import --from old-application",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if from == "" {
+				return command.Usagef("--from is missing: name the table to import")
+			}
+			return importTable(cmd.Context(), from, reread, cmd.OutOrStdout())
+		},
 	}
-	if *from == "" {
-		return errors.New("--from is required: name the table to import")
-	}
-	return importTable(ctx, *from, *reread, out)
-}
-
-// parseNamed reads flags and at most one name, before, between or after them.
-func parseNamed(f *flag.FlagSet, args []string) (name string, err error) {
-	if err := f.Parse(args); err != nil || f.NArg() == 0 {
-		return "", err
-	}
-	name = f.Arg(0)
-	return name, command.Parse(f, f.Args()[1:])
+	cmd.Flags().StringVar(&from, "from", "", "`name` of the other consumer's table (required)")
+	cmd.Flags().BoolVar(&reread, "reread-aggregates", false, rereadMeaning)
+	return cmd
 }
 
 // importTable takes over the positions in a table.
 func importTable(ctx context.Context, from string, reread bool, out io.Writer) error {
 	if toolSettings().CheckpointFile != "" {
-		return errors.New("import writes to a DynamoDB table, but CHECKPOINT_FILE is set")
+		return command.Undone(errors.New("import writes to a DynamoDB table, but CHECKPOINT_FILE is set"))
 	}
-	cfg, err := consumer.LoadConfig()
+	cfg, err := loadSettings()
 	if err != nil {
-		return fmt.Errorf("invalid settings:\n%w", err)
+		return err
 	}
 	if from == cfg.Table() {
-		return fmt.Errorf("table %q is the table to import into: set CHECKPOINT_TABLE to another", from)
+		return command.Usagef("table %q is the table to import into: set CHECKPOINT_TABLE to another", from)
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {

@@ -25,20 +25,20 @@ func root() *cobra.Command {
 	command.Group(root, "Deliver", run, probeCommand())
 	command.Group(root, "Before you start",
 		settingsCommand(),
-		command.Old("policy", "print the minimal IAM policy for the daemon with these settings, or with --operator for these commands", printPolicy),
-		command.Old("schema", "propose a schema from samples (schema infer FILE), or fetch one from a registry (schema from-registry) or from a Glue table (schema from-table)", schemaTools),
-		command.Old("ddl", "print the Athena table of a schema, or a table in PostgreSQL", printDDL),
-		command.Old("import", "take over from another consumer: print the settings for a Firehose stream, or import the positions of a KCL application", imports),
+		policyCommand(),
+		schemaCommand(),
+		ddlCommand(),
+		importCommand(),
 	)
 	command.Group(root, "Check what was delivered",
-		command.Old("check", "send a record to each shard and wait for the files that hold them", checkDelivery),
-		command.Old("wait", "wait until the data is complete up to a time, in the bucket or in a table", waitUntilComplete),
-		command.Old("audit", "prove from the manifests and the bucket that every record was delivered once", auditBucket),
-		command.Old("compare", "compare the files of another consumer of the stream with those of the daemon, record by record", compareDeliveries),
+		checkCommand(),
+		waitCommand(),
+		auditCommand(),
+		compareCommand(),
 	)
 	command.Group(root, "Look at positions, move them, deliver again",
-		command.Old("checkpoint", "show the lease table, or move positions", checkpoints),
-		command.Old("redrive", "send error records back to a stream", redriveErrors),
+		checkpointCommand(),
+		redriveCommand(),
 	)
 	return root
 }

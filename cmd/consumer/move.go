@@ -11,6 +11,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
@@ -18,9 +20,10 @@ import (
 
 const positionForms = "TRIM_HORIZON, SHARD_END, an RFC 3339 time such as 2026-01-31T00:00:00Z, how long ago, such as 36h, or the sequence number of the last record to treat as delivered"
 
-const rewindUsage = `checkpoint rewind --shard S|--all --to POSITION [--yes]
-
-Moves shards back. Every record after the new position that the stream still holds is read and DELIVERED AGAIN, to new
+func rewindCommand() *cobra.Command {
+	return moveCommand(&cobra.Command{
+		Use: "rewind", Short: "move shards back to an earlier position: the records after it are delivered again",
+		Long: `Moves shards back. Every record after the new position that the stream still holds is read and DELIVERED AGAIN, to new
 files; existing files stay. The lease is taken from its holder and its counter is raised, so no earlier commit can
 succeed late; workers pick the shard up again by themselves.
 
@@ -28,70 +31,75 @@ A shard that has not passed the position does not move. A shard at SHARD_END is 
 Meanwhile children that are being read continue, so records of parent and child may arrive out of order; children that
 have not started wait for it. Children without a row begin at the same time, or at their oldest record.
 
-Before a position moves, a note is written next to the manifests, so that an audit can tell the rewind from a fault.`
+Before a position moves, a note is written next to the manifests, so that an audit can tell the rewind from a fault.`,
+		Example: "consumer checkpoint rewind --all --to 2h\nconsumer checkpoint rewind --shard shardId-000000000003 --to 2026-01-31T00:00:00Z --reason 'files deleted'",
+	}, false)
+}
 
-const setUsage = `checkpoint set --shard S|--all --to POSITION [--yes]
-
-Moves shards to any position. Moving ahead means LOSS: the records between the old position and the new one are never
+func setCommand() *cobra.Command {
+	return moveCommand(&cobra.Command{
+		Use: "set", Short: "move shards to any position; moving ahead skips the records in between, and the bucket never gets them",
+		Long: `Moves shards to any position. Moving ahead means LOSS: the records between the old position and the new one are never
 delivered to the bucket, unless you rewind the shard while the stream still holds them. SHARD_END skips the rest of a
 shard, including records that an open shard has yet to receive, and lets its children begin. Otherwise it works like
-rewind.`
-
-func rewindShards(ctx context.Context, args []string, out io.Writer) error {
-	return moveShards(ctx, "rewind", rewindUsage, args, out)
+rewind.`,
+		Example: "consumer checkpoint set --shard shardId-000000000003 --to 2026-01-31T00:00:00Z --reason 'the records before are not wanted'",
+	}, true)
 }
 
-func setShards(ctx context.Context, args []string, out io.Writer) error {
-	return moveShards(ctx, "set", setUsage, args, out)
+// moveOptions are the flags of the commands that move shards.
+type moveOptions struct {
+	shards           command.List
+	to, reason       string
+	all, yes, noNote bool
 }
 
-func moveShards(ctx context.Context, name, usage string, args []string, out io.Writer) (err error) {
-	cfg := toolSettings()
-	m := positions.Mover{Ahead: name == "set"}
-	var shards command.List
-	var to string
-	f := newFlags("checkpoint "+name, usage, out)
-	f.Var(&shards, "shard", "`id` of a shard; may be repeated")
-	all := f.Bool("all", false, "all shards of the table")
-	f.StringVar(&to, "to", "", "`position`: "+positionForms)
-	yes := f.Bool("yes", false, "do not ask for confirmation")
-	reason := f.String("reason", "", "`text` for the note")
-	bucket := f.String("bucket", cfg.Bucket, "`name` of the bucket for the note (BUCKET)")
-	manifests := f.String("manifest-prefix", cfg.ManifestPrefix, "`prefix` of the manifests (MANIFEST_PREFIX)")
-	noNote := f.Bool("no-note", false, "write no note; audits will report the move as a fault")
-	if err := command.Parse(f, args); err != nil {
-		return err
-	}
-	if m.To, err = parsePosition(to, time.Now()); err != nil {
-		return fmt.Errorf("--to=%q: %w", to, err)
+// moveCommand completes a command that moves shards: ahead as well, or only back.
+func moveCommand(cmd *cobra.Command, ahead bool) *cobra.Command {
+	var o moveOptions
+	f := cmd.Flags()
+	f.Var(&o.shards, "shard", "`id` of a shard; may be repeated")
+	f.BoolVar(&o.all, "all", false, "all shards of the table")
+	f.StringVar(&o.to, "to", "", "`position`: "+positionForms)
+	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
+	f.StringVar(&o.reason, "reason", "", "`text` for the note")
+	f.String("bucket", "", "`name` of the bucket for the note; default: BUCKET")
+	f.String("manifest-prefix", "", "`prefix` of the manifests; default: MANIFEST_PREFIX")
+	f.BoolVar(&o.noNote, "no-note", false, "write no note; audits will report the move as a fault")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return moveShards(cmd, o, ahead) }
+	return cmd
+}
+
+func moveShards(cmd *cobra.Command, o moveOptions, ahead bool) (err error) {
+	ctx, cfg := cmd.Context(), toolSettings()
+	bucket, manifests := flagOr(cmd, "bucket", cfg.Bucket), flagOr(cmd, "manifest-prefix", cfg.ManifestPrefix)
+	m := positions.Mover{Ahead: ahead}
+	if m.To, err = parsePosition(o.to, time.Now()); err != nil {
+		return command.Usagef("--to=%q: %w", o.to, err)
 	}
 	_, sequence := m.To.SequenceNumber()
 	switch {
-	case *all == (len(shards) > 0):
-		return errors.New("want either --shard or --all")
-	case *all && sequence:
-		return errors.New("a sequence number belongs to one shard: name it with --shard")
-	case *bucket == "" && !*noNote:
-		return errors.New("the note needs a bucket: set BUCKET or --bucket, or write none with --no-note")
+	case o.all == (len(o.shards) > 0):
+		return command.Usagef("want either --shard or --all")
+	case o.all && sequence:
+		return command.Usagef("a sequence number belongs to one shard: name it with --shard")
+	case bucket == "" && !o.noNote:
+		return command.Usagef("the note needs a bucket: set BUCKET or --bucket, or write none with --no-note")
 	}
-	if !*noNote {
+	if !o.noNote {
 		account, err := loadAccount(ctx)
 		if err != nil {
 			return err
 		}
 		m.Notes = positions.Notes{
-			API: bucketClient(account, cfg), Bucket: *bucket, ManifestPrefix: *manifests, By: operator(), Reason: *reason,
+			API: bucketClient(account, cfg), Bucket: bucket, ManifestPrefix: manifests, By: operator(), Reason: o.reason,
 		}
 	}
 	if m.Store, err = openTable(ctx, cfg); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Store.Close()) }()
-	var ask io.Reader
-	if !*yes {
-		ask = os.Stdin
-	}
-	return runMoves(ctx, m, shards, ask, out)
+	return runMoves(ctx, m, o.shards, asker(cmd, o.yes), cmd.OutOrStdout())
 }
 
 // parsePosition reads a position in any of the forms that positionForms lists.

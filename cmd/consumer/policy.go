@@ -1,72 +1,88 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/spf13/cobra"
 
-	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/iam"
 	"aws-streaming-pipeline/operate/compare"
 	"aws-streaming-pipeline/operate/policy"
 )
 
-const policyUsage = `policy [--account ID] [--region NAME] [--stream-key KEY] [--bucket-key KEY] [--operator | --loader] ...
-
-Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
+func policyCommand() *cobra.Command {
+	var o policyOptions
+	cmd := &cobra.Command{
+		Use: "policy", Short: "print the minimal IAM policy for the daemon with these settings, or for these commands",
+		Long: `Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
 the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint,
-compare, import and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
+compare, import and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs
+TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
 After a change of BUCKET, PREFIX, ERROR_PREFIX, BACKUP_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
-workers have the new settings and the outbox is empty: a batch is published where it was started.`
+workers have the new settings and the outbox is empty: a batch is published where it was started.`,
+		Example: "STREAM_NAME=trips BUCKET=my-bucket consumer policy --account 123456789012 --region eu-west-1\nconsumer policy --operator",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return printPolicy(cmd, o) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.place.Account, "account", "", "`id` of the account that owns the stream, table and keys; default: the placeholder ACCOUNT")
+	f.StringVar(&o.place.Region, "region", "", "`name` of the region; default: AWS_REGION, the profile's region, or the placeholder REGION")
+	f.StringVar(&o.place.Partition, "partition", "", "`name` of the partition; default: that of the region, or aws without a region")
+	f.StringVar(&o.place.StreamKey, "stream-key", "", "customer managed KMS `key` (ARN, id or alias) that encrypts the stream")
+	f.StringVar(&o.place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
+	f.BoolVar(&o.operator, "operator", false, "print the policy for the operators' commands")
+	f.BoolVar(&o.loader, "loader", false, "print the policy for the loader, which shares the daemon's role where both run in one pod or task")
+	f.StringVar(&o.from.KCLTable, "import-table", "", "with --operator: `name` of the table that import kcl reads")
+	f.StringVar(&o.from.Firehose, "import-firehose", "", "with --operator: `name` of the stream that import firehose reads")
+	f.StringVar(&o.from.GlueTable, "import-glue-table", "", "with --operator: `database.table` that import firehose --glue-schema reads")
+	f.StringVar(&o.theirs, "theirs", "", "with --operator: `URL` of the files of another consumer that compare reads: s3://bucket/prefix/")
+	return cmd
+}
 
-func printPolicy(ctx context.Context, args []string, out io.Writer) error {
-	var place policy.Place
-	f := newFlags("policy", policyUsage, out)
-	f.StringVar(&place.Account, "account", "", "`id` of the account that owns the stream, table and keys; default: the placeholder ACCOUNT")
-	f.StringVar(&place.Region, "region", "", "`name` of the region; default: AWS_REGION, the profile's region, or the placeholder REGION")
-	f.StringVar(&place.Partition, "partition", "", "`name` of the partition; default: that of the region, or aws without a region")
-	f.StringVar(&place.StreamKey, "stream-key", "", "customer managed KMS `key` (ARN, id or alias) that encrypts the stream")
-	f.StringVar(&place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
-	operator := f.Bool("operator", false, "print the policy for the operators' commands")
-	loader := f.Bool("loader", false, "print the policy for the loader, which shares the daemon's role where both run in one pod or task")
-	var from policy.Imports
-	f.StringVar(&from.KCLTable, "import-table", "", "with --operator: `name` of the table that import kcl reads")
-	f.StringVar(&from.Firehose, "import-firehose", "", "with --operator: `name` of the stream that import firehose reads")
-	f.StringVar(&from.GlueTable, "import-glue-table", "", "with --operator: `database.table` that import firehose --glue-schema reads")
-	theirs := f.String("theirs", "", "with --operator: `URL` of the files of another consumer that compare reads: s3://bucket/prefix/")
-	if err := command.Parse(f, args); err != nil {
-		return command.UnlessHelp(err)
-	}
-	cfg, err := consumer.LoadConfig()
-	if err != nil {
-		return fmt.Errorf("invalid settings:\n%w", err)
-	}
-	if *operator && *loader {
-		return errors.New("--operator and --loader: want one of them")
-	}
-	if *loader && cfg.TableConfig.Table == "" {
-		return errors.New("--loader: want TABLE, which names the table to load")
+// policyOptions are the flags of policy.
+type policyOptions struct {
+	place            policy.Place
+	operator, loader bool
+	from             policy.Imports
+	theirs           string
+}
+
+func (o policyOptions) check() error {
+	if o.operator && o.loader {
+		return command.Usagef("--operator and --loader: want one of them")
 	}
 	for name, value := range map[string]string{
-		"--import-table": from.KCLTable, "--import-firehose": from.Firehose, "--import-glue-table": from.GlueTable, "--theirs": *theirs,
+		"--import-table": o.from.KCLTable, "--import-firehose": o.from.Firehose, "--import-glue-table": o.from.GlueTable, "--theirs": o.theirs,
 	} {
-		if value != "" && !*operator {
-			return fmt.Errorf("%s=%q: want --operator as well", name, value)
+		if value != "" && !o.operator {
+			return command.Usagef("%s=%q: want --operator as well", name, value)
 		}
 	}
-	if from.GlueTable != "" && strings.Count(from.GlueTable, ".") != 1 {
-		return fmt.Errorf("--import-glue-table=%q: want database.table", from.GlueTable)
+	if o.from.GlueTable != "" && strings.Count(o.from.GlueTable, ".") != 1 {
+		return command.Usagef("--import-glue-table=%q: want database.table", o.from.GlueTable)
 	}
+	return nil
+}
+
+func printPolicy(cmd *cobra.Command, o policyOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	cfg, err := loadSettings()
+	if err != nil {
+		return err
+	}
+	if o.loader && cfg.TableConfig.Table == "" {
+		return command.Undone(errors.New("--loader: want TABLE, which names the table to load"))
+	}
+	place := o.place
 	if place.Region == "" {
-		account, err := awsconfig.LoadDefaultConfig(ctx)
+		account, err := awsconfig.LoadDefaultConfig(cmd.Context())
 		if err != nil {
 			return fmt.Errorf("load AWS configuration: %w", err)
 		}
@@ -74,16 +90,16 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	}
 	var p iam.Policy
 	switch {
-	case *operator:
-		p = policy.Operator(&cfg, place, from)
-		if *theirs != "" {
-			bucket, prefix, err := compare.ParseURL(*theirs)
+	case o.operator:
+		p = policy.Operator(&cfg, place, o.from)
+		if o.theirs != "" {
+			bucket, prefix, err := compare.ParseURL(o.theirs)
 			if err != nil {
-				return fmt.Errorf("--theirs=%w", err)
+				return command.Usagef("--theirs=%w", err)
 			}
 			p = policy.WithTheirs(p, place, bucket, prefix)
 		}
-	case *loader:
+	case o.loader:
 		if p, err = policy.Loader(&cfg, place); err != nil {
 			return err
 		}
@@ -94,16 +110,16 @@ func printPolicy(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(out, "%s\n", document); err != nil {
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", document); err != nil {
 		return err
 	}
 	for placeholder, flag := range map[string]string{policy.Region: "--region", policy.Account: "--account"} {
 		if strings.Contains(string(document), ":"+placeholder+":") {
-			fmt.Fprintf(os.Stderr, "%s is a placeholder: set %s, or replace it in the policy\n", placeholder, flag)
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is a placeholder: set %s, or replace it in the policy\n", placeholder, flag)
 		}
 	}
 	if strings.Contains(string(document), ":dbuser:*/") {
-		fmt.Fprintln(os.Stderr, "dbuser:*/ allows all databases of the account and region that have such a user: put the resource id of yours, such as db-ABCDEFGHIJKL01234, in place of the *")
+		fmt.Fprintln(cmd.ErrOrStderr(), "dbuser:*/ allows all databases of the account and region that have such a user: put the resource id of yours, such as db-ABCDEFGHIJKL01234, in place of the *")
 	}
 	return nil
 }

@@ -80,7 +80,7 @@ func TestConsumer_ReplaysAnHourIntoAnotherPrefix(t *testing.T) {
 	other := append(replay[:4:4], "APPLICATION_NAME=other", "CHECKPOINT_FILE="+filepath.Join(s.dir, "other.db"))
 	p := s.start(append(other, "STOP_POSITION=2100-01-01T00:00:00Z")...)
 	eventually(t, "records are delivered", func() bool { return len(s.lines("again/")) > 50 })
-	if exit, ok := p.terminate().(*exec.ExitError); !ok || exit.ExitCode() != 1 || !strings.Contains(p.log.String(), "stopped before everything up to STOP_POSITION was delivered") {
+	if exit, ok := p.terminate().(*exec.ExitError); !ok || exit.ExitCode() != 130 || !strings.Contains(p.log.String(), "stopped before everything up to STOP_POSITION was delivered") {
 		t.Errorf("told to stop, it exited with %v\n%s", exit, p.log)
 	}
 	p = s.start(append(replay[:4:4], "APPLICATION_NAME=old", "CHECKPOINT_FILE="+filepath.Join(s.dir, "old.db"),

@@ -17,7 +17,7 @@ func TestSchemaFromRegistry_PrintsADocument(t *testing.T) {
 	}
 	print := func(args ...string) (string, error) {
 		var out strings.Builder
-		err := schemaTools(t.Context(), append([]string{"from-registry"}, args...), &out)
+		err := dispatch(t.Context(), &out, append([]string{"schema", "from-registry"}, args...)...)
 		return out.String(), err
 	}
 	for _, test := range []struct {

@@ -5,39 +5,47 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
 )
 
-const skipUsage = `checkpoint skip --batch ID --table NAME --reason TEXT [--yes]
-
-Has a table go without a batch that is published and waits to be loaded into it, for example because the table was dropped
+func skipCommand() *cobra.Command {
+	var id, table, reason string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "skip", Short: "have a table go without a published batch: it is never loaded",
+		Long: `Has a table go without a batch that is published and waits to be loaded into it, for example because the table was dropped
 or cannot take its files. THE TABLE NEVER GETS ITS RECORDS. Its files stay in the bucket. A note with the reason is written next to
 the manifests. "checkpoint show" lists the batches that wait, and for which tables.
 
-Do not use this command when the catalog cannot be reached: loaders load the batch once the catalog is back.`
-
-func skipBatch(ctx context.Context, args []string, out io.Writer) (err error) {
-	cfg := toolSettings()
-	f := newFlags("checkpoint skip", skipUsage, out)
-	id := f.String("batch", "", "`id` of the batch (required)")
-	table := f.String("table", "", "`name` of the table, as \"checkpoint show\" prints it (required)")
-	reason := f.String("reason", "", "`text` for the note (required)")
-	yes := f.Bool("yes", false, "do not ask for confirmation")
-	if err := command.Parse(f, args); err != nil {
-		return err
+Do not use this command when the catalog cannot be reached: loaders load the batch once the catalog is back.`,
+		Example: "consumer checkpoint skip --batch ID --table glue://lake/trips --reason 'the table was dropped'",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return skipBatch(cmd.Context(), id, table, reason, asker(cmd, yes), cmd.OutOrStdout())
+		},
 	}
+	f := cmd.Flags()
+	f.StringVar(&id, "batch", "", "`id` of the batch (required)")
+	f.StringVar(&table, "table", "", "`name` of the table, as \"checkpoint show\" prints it (required)")
+	f.StringVar(&reason, "reason", "", "`text` for the note (required)")
+	f.BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	return cmd
+}
+
+func skipBatch(ctx context.Context, id, table, reason string, ask io.Reader, out io.Writer) (err error) {
+	cfg := toolSettings()
 	switch {
-	case *id == "":
-		return errors.New("name the batch with --batch")
-	case *table == "":
-		return errors.New("name the table with --table")
-	case *reason == "":
-		return errors.New("say with --reason why the table goes without the batch")
+	case id == "":
+		return command.Usagef("--batch is missing: name the batch")
+	case table == "":
+		return command.Usagef("--table is missing: name the table")
+	case reason == "":
+		return command.Usagef("--reason is missing: say why the table goes without the batch")
 	case cfg.Bucket == "":
-		return errors.New("the note needs a bucket: set BUCKET")
+		return command.Undone(errors.New("the note needs a bucket: set BUCKET"))
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
@@ -49,13 +57,9 @@ func skipBatch(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	skipper := positions.Skipper{Store: store, Notes: positions.Notes{
-		API: bucketClient(account, cfg), Bucket: cfg.Bucket, ManifestPrefix: cfg.ManifestPrefix, By: operator(), Reason: *reason,
+		API: bucketClient(account, cfg), Bucket: cfg.Bucket, ManifestPrefix: cfg.ManifestPrefix, By: operator(), Reason: reason,
 	}}
-	var ask io.Reader
-	if !*yes {
-		ask = os.Stdin
-	}
-	return runSkip(ctx, skipper, *id, *table, ask, out)
+	return runSkip(ctx, skipper, id, table, ask, out)
 }
 
 // runSkip prints what the table loses, asks for confirmation, and skips the batch. A nil ask means yes.

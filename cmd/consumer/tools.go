@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"flag"
 	"io"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/awshttp"
@@ -31,8 +31,20 @@ func loadSettings() (consumer.Config, error) {
 	return cfg, nil
 }
 
-func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
-	return command.Flags("consumer", name, usage, out)
+// flagOr returns the value of a flag, or without the flag that of the setting it stands for.
+func flagOr(cmd *cobra.Command, name, setting string) string {
+	if f := cmd.Flags().Lookup(name); f.Changed {
+		return f.Value.String()
+	}
+	return setting
+}
+
+// asker returns where a command asks for confirmation; nil if the answer is yes.
+func asker(cmd *cobra.Command, yes bool) io.Reader {
+	if yes {
+		return nil
+	}
+	return cmd.InOrStdin()
 }
 
 // loadAccount loads the AWS configuration of the daemon and the tools.

@@ -134,7 +134,7 @@ func TestTools_OnWhatTheDaemonHasDelivered(t *testing.T) {
 	}
 
 	// A rewind delivers again, and the audit knows why.
-	s.wantTool(2, []string{"nothing was moved"}, "checkpoint", "rewind", "--all", "--to", "TRIM_HORIZON") // no answer on stdin
+	s.wantTool(1, []string{"nothing was moved"}, "checkpoint", "rewind", "--all", "--to", "TRIM_HORIZON") // no answer on stdin
 	s.wantTool(0, []string{"AGAIN", "moved shardId-000000000000"}, "checkpoint", "rewind", "--all", "--to", "TRIM_HORIZON", "--yes", "--reason", "test")
 	s.deliver(200, 6)
 	s.wantTool(0, []string{"sound", "206 records", "delivered again", "moved "}, "audit", "--deep")
@@ -181,7 +181,6 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 		says string
 		args []string
 	}{
-		{"checkpoints.db", []string{"checkpoint", "show"}}, // which is not there, and must not be made
 		{"unknown command", []string{"checkpoint", "lose"}},
 		{"--batch", []string{"checkpoint", "forget"}},
 		{"--shard", []string{"checkpoint", "rewind", "--to", "TRIM_HORIZON"}},
@@ -190,9 +189,11 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 		{"belongs to one shard", []string{"checkpoint", "rewind", "--all", "--to", "123"}},
 		{"CHECKPOINT_FILE", []string{"checkpoint", "import", "--from", "other"}},
 		{"CHECKPOINT_FILE", []string{"import", "kcl", "--reread-aggregates", "other"}},
-		{"name the table", []string{"import", "kcl"}},
-		{"only flags", []string{"import", "kcl", "other", "third"}},
-		{"unknown source", []string{"import", "flume"}},
+		{"TABLE is missing", []string{"import", "kcl"}},
+		{`unexpected argument "third"`, []string{"import", "kcl", "other", "third"}},
+		{`unknown command "import flume"`, []string{"import", "flume"}},
+		{"consumer import COMMAND", []string{"import"}},
+		{"consumer checkpoint COMMAND", []string{"checkpoint"}},
 		{"no stream", []string{"redrive"}},
 		{"set BACKUP_PREFIX or --prefix", []string{"redrive", "--stream", "s", "--backup"}},
 		{"leave, send or skip", []string{"redrive", "--stream", "s", "--in-doubt", "maybe"}},
@@ -201,11 +202,12 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 	} {
 		s.wantTool(2, []string{test.says}, test.args...)
 	}
+	s.wantTool(1, []string{"checkpoints.db"}, "checkpoint", "show") // which is not there, and must not be made
 	if _, err := os.Stat(table); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s was made: %v", table, err)
 	}
-	for _, args := range [][]string{{"audit", "--help"}, {"redrive", "-h"}, {"checkpoint"}, {"import"}, {"import", "kcl", "--help"}, {"checkpoint", "rewind", "--help"}, {"checkpoint", "set", "-h"}} {
-		s.wantTool(0, []string{"usage: consumer " + args[0]}, args...)
+	for _, args := range [][]string{{"audit", "--help"}, {"redrive", "-h"}, {"checkpoint", "--help"}, {"import", "help"}, {"import", "kcl", "--help"}, {"checkpoint", "rewind", "--help"}, {"checkpoint", "set", "-h"}} {
+		s.wantTool(0, []string{"Usage:\n  consumer " + args[0]}, args...)
 	}
 }
 

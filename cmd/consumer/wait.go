@@ -3,24 +3,53 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
 	"aws-streaming-pipeline/record/table"
 )
 
-const waitUsage = `wait --until T [--timeout D] [--table URI] [--json]
-
-Waits until every record that arrived in the stream before T is in the bucket, or with --table in that table. It reads the
+func waitCommand() *cobra.Command {
+	var o waitOptions
+	cmd := &cobra.Command{
+		Use: "wait", Short: "wait until the data is complete up to a time, in the bucket or in a table",
+		Long: `Waits until every record that arrived in the stream before T is in the bucket, or with --table in that table. It reads the
 table of checkpoints (CHECKPOINT_TABLE, default: APPLICATION_NAME), and says on stderr what it waits for. T is a time of arrival:
 docs/complete.md describes what that means for the times in your records.
 
-Exit code: 0 complete, 1 not complete within the timeout, 2 could not be found out.`
+Exit code: 0 complete, 1 not complete within the timeout, 2 could not be found out, 130 interrupted.`,
+		Example: "consumer wait --until 2026-01-31T00:00:00Z --timeout 30m\nconsumer wait --until 2026-01-31T00:00:00Z --table glue://lake/trips --timeout 0s --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o.bounded = cmd.Flags().Changed("timeout")
+			return waitUntilComplete(cmd, o)
+		},
+	}
+	f := cmd.Flags()
+	f.Func("until", "the `time` of arrival, an RFC 3339 time such as 2026-01-31T00:00:00Z (required)", func(text string) (err error) {
+		if o.until, err = time.Parse(time.RFC3339, text); err != nil {
+			return errors.New("want an RFC 3339 time such as 2026-01-31T00:00:00Z")
+		}
+		return nil
+	})
+	f.DurationVar(&o.timeout, "timeout", 0, "give up after this `duration`; 0s looks once; default: wait for as long as it takes")
+	f.StringVar(&o.table, "table", "", "`URI` of the table that must have the data, one of TABLE; default: the bucket alone")
+	f.BoolVar(&o.json, "json", false, "print the result as JSON")
+	return cmd
+}
+
+// waitOptions are the flags of wait. It waits for as long as it takes unless it is bounded.
+type waitOptions struct {
+	until   time.Time
+	timeout time.Duration
+	bounded bool
+	table   string
+	json    bool
+}
 
 // waitEvery is the time between two looks.
 const waitEvery = 5 * time.Second
@@ -28,41 +57,26 @@ const waitEvery = 5 * time.Second
 // openTimeout is the least time for opening the table of checkpoints, which a single look needs, too.
 const openTimeout = 10 * time.Second
 
-func waitUntilComplete(ctx context.Context, args []string, out io.Writer) (err error) {
-	f := newFlags("wait", waitUsage, out)
-	var until time.Time
-	f.Func("until", "the `time` of arrival, an RFC 3339 time such as 2026-01-31T00:00:00Z (required)", func(text string) (err error) {
-		if until, err = time.Parse(time.RFC3339, text); err != nil {
-			return errors.New("want an RFC 3339 time such as 2026-01-31T00:00:00Z")
-		}
-		return nil
-	})
-	timeout := f.Duration("timeout", 0, "give up after this `duration`; 0s looks once; default: wait for as long as it takes")
-	uri := f.String("table", "", "`URI` of the table that must have the data, one of TABLE; default: the bucket alone")
-	asJSON := f.Bool("json", false, "print the result as JSON")
-	if err := command.Parse(f, args); err != nil {
-		return command.Undone(command.UnlessHelp(err))
-	}
-	bounded := false
-	f.Visit(func(f *flag.Flag) { bounded = bounded || f.Name == "timeout" })
+func waitUntilComplete(cmd *cobra.Command, o waitOptions) (err error) {
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
 	switch {
-	case until.IsZero():
-		return command.Undone(errors.New("wait: --until is missing: want the time up to which the data must be complete, such as 2026-01-31T00:00:00Z"))
-	case *timeout < 0:
-		return command.Undone(fmt.Errorf("--timeout %v: want 0s or more", *timeout))
+	case o.until.IsZero():
+		return command.Usagef("wait: --until is missing: want the time up to which the data must be complete, such as 2026-01-31T00:00:00Z")
+	case o.timeout < 0:
+		return command.Usagef("--timeout %v: want 0s or more", o.timeout)
 	}
-	w := positions.Waiter{Until: until.UTC(), Every: waitEvery, Tell: func(text string) { fmt.Fprintf(os.Stderr, "wait: %s\n", text) }}
-	if *uri != "" {
-		parsed, err := table.ParseURI(*uri)
+	w := positions.Waiter{Until: o.until.UTC(), Every: waitEvery, Tell: func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "wait: %s\n", text) }}
+	if o.table != "" {
+		parsed, err := table.ParseURI(o.table)
 		if err != nil {
-			return command.Undone(fmt.Errorf("--table=%q: %w", *uri, err))
+			return command.Usagef("--table=%q: %w", o.table, err)
 		}
 		w.Table = parsed.String()
 	}
 	opening := ctx
-	if bounded {
-		w.Deadline = time.Now().Add(*timeout)
-		within := max(*timeout, openTimeout)
+	if o.bounded {
+		w.Deadline = time.Now().Add(o.timeout)
+		within := max(o.timeout, openTimeout)
 		bound, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("the table of checkpoints could not be opened within %v", within))
 		defer cancel()
 		opening = bound
@@ -77,7 +91,7 @@ func waitUntilComplete(ctx context.Context, args []string, out io.Writer) (err e
 		return command.Undone(err)
 	}
 	found := w.Wait(ctx)
-	if err := command.Print(out, *asJSON, found, func(out io.Writer) error { return writeWaited(out, found) }); err != nil {
+	if err := command.Print(out, o.json, found, func(out io.Writer) error { return writeWaited(out, found) }); err != nil {
 		return command.Undone(err)
 	}
 	switch {
@@ -86,7 +100,7 @@ func waitUntilComplete(ctx context.Context, args []string, out io.Writer) (err e
 	case ctx.Err() != nil:
 		return command.Undone(fmt.Errorf("wait: %w", context.Cause(ctx)))
 	}
-	return &command.ExitError{Code: command.ExitFindings, Err: fmt.Errorf("wait: not complete within %v", *timeout)}
+	return &command.ExitError{Code: command.ExitFindings, Err: fmt.Errorf("wait: not complete within %v", o.timeout)}
 }
 
 func writeWaited(out io.Writer, w positions.Waited) error {
