@@ -10,7 +10,6 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
-	"aws-streaming-pipeline/internal/nearest"
 	environment "aws-streaming-pipeline/internal/settings"
 )
 
@@ -52,7 +51,7 @@ func namedSettings(groups []environment.Group, names []string) (found []environm
 	all := settingNames(groups)
 	for _, name := range names {
 		if !slices.Contains(all, name) {
-			if meant := nearest.To(name, all); meant != "" {
+			if meant := command.Meant(name, all); meant != "" {
 				return nil, command.Usagef("there is no setting %s; did you mean %s?", name, meant)
 			}
 			return nil, command.Usagef("there is no setting %s; consumer settings lists them", name)

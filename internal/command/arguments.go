@@ -7,8 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"aws-streaming-pipeline/internal/nearest"
 )
 
 // takes checks that a command gets the arguments that its use names in capitals: FILE is required, [FILE] is not, and [FILE]... may
@@ -109,7 +107,7 @@ func unknown(cmd *cobra.Command, name string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	if meant := nearest.To(name, names); meant != "" {
+	if meant := Meant(name, names); meant != "" {
 		return withListHint(cmd, Usagef("unknown command %q; did you mean %q?", path(cmd, " ")+name, path(cmd, " ")+meant))
 	}
 	if !hasOwn(cmd) {
@@ -165,7 +163,7 @@ func unknownFlag(cmd *cobra.Command, arg string) error {
 		}
 	})
 	name, _ := flagName(arg)
-	if meant := nearest.To(name, names); meant != "" {
+	if meant := Meant(name, names); meant != "" {
 		return Usagef("unknown flag %s; did you mean --%s?", arg, meant)
 	}
 	return Usagef("unknown flag %s", arg)
