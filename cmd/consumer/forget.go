@@ -33,7 +33,7 @@ The wrong choice duplicates or loses records. Do not use this command when the b
 publish the batch once the bucket is back.`,
 		Example: "consumer checkpoint forget --batch ID\nconsumer checkpoint forget --batch ID --missing delivered",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return forgetBatch(cmd.Context(), id, positions.Fate(missing), asker(cmd, yes), cmd.OutOrStdout())
+			return forgetBatch(cmd.Context(), id, positions.Fate(missing), command.Asker(cmd, yes), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()

@@ -99,7 +99,7 @@ func moveShards(cmd *cobra.Command, o moveOptions, ahead bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, m.Store.Close()) }()
-	return runMoves(ctx, m, o.shards, asker(cmd, o.yes), cmd.OutOrStdout())
+	return runMoves(ctx, m, o.shards, command.Asker(cmd, o.yes), cmd.OutOrStdout())
 }
 
 // parsePosition reads a position in any of the forms that positionForms lists.

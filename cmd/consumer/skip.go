@@ -24,7 +24,7 @@ the manifests. "checkpoint show" lists the batches that wait, and for which tabl
 Do not use this command when the catalog cannot be reached: loaders load the batch once the catalog is back.`,
 		Example: "consumer checkpoint skip --batch ID --table glue://lake/trips --reason 'the table was dropped'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return skipBatch(cmd.Context(), id, table, reason, asker(cmd, yes), cmd.OutOrStdout())
+			return skipBatch(cmd.Context(), id, table, reason, command.Asker(cmd, yes), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()

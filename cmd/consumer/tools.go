@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"io"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -37,14 +36,6 @@ func flagOr(cmd *cobra.Command, name, setting string) string {
 		return f.Value.String()
 	}
 	return setting
-}
-
-// asker returns where a command asks for confirmation; nil if the answer is yes.
-func asker(cmd *cobra.Command, yes bool) io.Reader {
-	if yes {
-		return nil
-	}
-	return cmd.InOrStdin()
 }
 
 // loadAccount loads the AWS configuration of the daemon and the tools.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/loader/iceberg/care"
 	database "aws-streaming-pipeline/loader/postgres/care"
@@ -15,54 +17,64 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-const auditUsage = `audit [--table URI] [--from T] [--to T] [--json] [--strict]
-
-Proves that TABLE has what was delivered for it, once. Of an Apache Iceberg table it proves, from the manifests in the bucket
+func auditCommand() *cobra.Command {
+	var o auditOptions
+	cmd := &cobra.Command{
+		Use: "audit", Short: "prove that what was delivered is in the table exactly once",
+		Long: `Proves that TABLE has what was delivered for it, once. Of an Apache Iceberg table it proves, from the manifests in the bucket
 and the table's own history, that each file of a loaded batch was added exactly once, and that the table has no other file of
 the pipeline from that time; files that a compaction has replaced count as loaded. Of a table in PostgreSQL it reads the files,
 and proves that each of their rows is in the table once, unless the database has refused it; with POSTGRES_KEY, that the table
 has the newest row of each key. Where TABLE names two tables, each is audited, and --json prints one report after the other.
 "consumer audit" proves that the files themselves hold each record once.
 
-Exit code: 0 sound, 1 findings, 2 could not be checked.`
+Exit code: 0 sound, 1 findings, 2 could not be checked.`,
+		Example: "loader audit --from 24h\nloader audit --table glue://lake/trips --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return auditTable(cmd.Context(), o, cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.table, "table", "", tableUsage)
+	f.Var(&o.from, "from", "audit batches sealed at this `time` or later: "+command.MomentForms+"; default: from the first manifest")
+	f.Var(&o.to, "to", "audit batches sealed before this `time`; default: now")
+	f.BoolVar(&o.json, "json", false, "print the report as JSON")
+	f.BoolVar(&o.strict, "strict", false, "treat warnings as findings")
+	return cmd
+}
 
-func auditTable(ctx context.Context, args []string, out io.Writer) error {
-	var from, to command.Moment
-	f := newFlags("audit", auditUsage, out)
-	name := f.String("table", "", tableUsage)
-	f.Var(&from, "from", "audit batches sealed at this `time` or later: "+command.MomentForms+"; default: from the first manifest")
-	f.Var(&to, "to", "audit batches sealed before this `time`; default: now")
-	asJSON := f.Bool("json", false, "print the report as JSON")
-	strict := f.Bool("strict", false, "treat warnings as findings")
-	if err := command.Parse(f, args); err != nil {
-		return command.Undone(command.UnlessHelp(err))
+// auditOptions are the flags of audit.
+type auditOptions struct {
+	table        string
+	from, to     command.Moment
+	json, strict bool
+}
+
+func auditTable(ctx context.Context, o auditOptions, out io.Writer) error {
+	if o.to.IsZero() {
+		o.to.Time = time.Now()
 	}
-	if to.IsZero() {
-		to.Time = time.Now()
-	}
-	return withSite(ctx, func(s *site) error {
-		tables, err := s.choose(*name)
+	return command.Undone(withSite(ctx, func(s *site) error {
+		tables, err := s.choose(o.table)
 		if err != nil {
-			return command.Undone(err)
+			return err
 		}
 		var found, undone error
 		for _, uri := range tables {
-			r, err := s.audit(ctx, uri, from, to)
+			r, err := s.audit(ctx, uri, o.from, o.to)
 			if err == nil {
-				err = command.Print(out, *asJSON, r.report, r.text)
+				err = command.Print(out, o.json, r.report, r.text)
 			}
 			switch {
 			case err != nil:
 				undone = errors.Join(undone, fmt.Errorf("audit of table %s did not finish: %w", uri, err))
-			case !r.sound || *strict && r.warnings > 0:
+			case !r.sound || o.strict && r.warnings > 0:
 				found = &command.ExitError{Code: command.ExitFindings, Err: errors.New("audit: there are findings")}
 			}
 		}
 		if undone != nil {
-			return command.Undone(undone)
+			return undone
 		}
 		return found
-	})
+	}))
 }
 
 // audited is the result of an audit.

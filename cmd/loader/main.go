@@ -26,15 +26,15 @@ func root() *cobra.Command {
 			"endpoints come from the standard variables (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, ...)."},
 	}
 	command.Group(root, "Load", run)
-	command.Group(root, "Check what was loaded", command.Old("audit", "prove that what was delivered is in the table exactly once", auditTable))
+	command.Group(root, "Check what was loaded", auditCommand())
 	command.Group(root, "Take care of an Iceberg table",
-		command.Old("compact", "merge the small files of quiet partitions", compactTable),
-		command.Old("expire", "expire snapshots", expireSnapshots),
-		command.Old("orphans", "find and remove files that no snapshot needs", removeOrphans),
+		compactCommand(),
+		expireCommand(),
+		orphansCommand(),
 	)
 	command.Group(root, "Mend",
-		command.Old("reload", "load again what a rollback or a restored backup took out of the table", reloadBatches),
-		command.Old("rebind", "accept a table that was dropped and created again under the same name", rebindTable),
+		reloadCommand(),
+		rebindCommand(),
 	)
 	return root
 }

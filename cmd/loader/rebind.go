@@ -7,26 +7,33 @@ import (
 	"io"
 
 	"github.com/apache/iceberg-go/catalog"
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/record/table"
 )
 
-const rebindUsage = `rebind [--table URI] [--yes]
-
-Accepts that the table is another one than before, because it was dropped and created again under the same name. The loader
+func rebindCommand() *cobra.Command {
+	var name string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "rebind", Short: "accept a table that was dropped and created again under the same name",
+		Long: `Accepts that the table is another one than before, because it was dropped and created again under the same name. The loader
 describes the new table to the workers. Batches whose files were written for an old Iceberg table are not loaded: they wait
-until "consumer checkpoint skip" lets each go. Those that wait for a table in PostgreSQL are loaded.`
-
-func rebindTable(ctx context.Context, args []string, out io.Writer) error {
-	f := newFlags("rebind", rebindUsage, out)
-	name := f.String("table", "", tableUsage)
-	yes := f.Bool("yes", false, "do not ask for confirmation")
-	if err := command.Parse(f, args); err != nil {
-		return command.UnlessHelp(err)
+until "consumer checkpoint skip" lets each go. Those that wait for a table in PostgreSQL are loaded.`,
+		Example: "loader rebind\nloader rebind --table glue://lake/trips --yes",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return rebindTable(cmd.Context(), name, command.Asker(cmd, yes), cmd.OutOrStdout())
+		},
 	}
+	cmd.Flags().StringVar(&name, "table", "", tableUsage)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask for confirmation")
+	return cmd
+}
+
+func rebindTable(ctx context.Context, name string, ask io.Reader, out io.Writer) error {
 	return withSite(ctx, func(s *site) error {
-		uri, err := s.chooseOne(*name)
+		uri, err := s.chooseOne(name)
 		if err != nil {
 			return err
 		}
@@ -39,12 +46,12 @@ func rebindTable(ctx context.Context, args []string, out io.Writer) error {
 		default:
 			return err
 		}
-		return s.rebind(ctx, uri, *yes, out)
+		return s.rebind(ctx, uri, ask, out)
 	})
 }
 
 // rebind makes the store forget the table's definition.
-func (s *site) rebind(ctx context.Context, uri table.URI, yes bool, out io.Writer) error {
+func (s *site) rebind(ctx context.Context, uri table.URI, ask io.Reader, out io.Writer) error {
 	item, err := s.item(ctx, uri.String())
 	if err != nil {
 		return err
@@ -53,7 +60,7 @@ func (s *site) rebind(ctx context.Context, uri table.URI, yes bool, out io.Write
 		_, err := fmt.Fprintln(out, "no loader has described a table yet: there is nothing to rebind")
 		return err
 	}
-	if err := confirm(yes, out); err != nil {
+	if err := confirm(ask, out); err != nil {
 		return err
 	}
 	item.Definition = nil

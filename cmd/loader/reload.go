@@ -3,10 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/loader"
@@ -16,43 +17,54 @@ import (
 	"aws-streaming-pipeline/writers/layout"
 )
 
-const reloadUsage = `reload (--from-batch ID | --from T) [--table URI] [--apply]
-
-Loads again what a table has lost and the outbox no longer has: of an Apache Iceberg table, files that no snapshot in its
+func reloadCommand() *cobra.Command {
+	var o reloadOptions
+	cmd := &cobra.Command{
+		Use: "reload", Short: "load again what a rollback or a restored backup took out of the table",
+		Long: `Loads again what a table has lost and the outbox no longer has: of an Apache Iceberg table, files that no snapshot in its
 history has, which a rollback took out; of a table in PostgreSQL, batches of which it has no row, as after a backup was
 restored, or a standby promoted that lacked more than POSTGRES_FAILOVER_WINDOW. A batch whose rows you have all deleted looks
 like a lost one. It begins with the batch, or with the first sealed at the time. Without --apply it shows what it would load. It
-may be repeated, and may run beside a loader.`
-
-func reloadBatches(ctx context.Context, args []string, out io.Writer) error {
-	var from command.Moment
-	f := newFlags("reload", reloadUsage, out)
-	batch := f.String("from-batch", "", "`id` of the first batch")
-	f.Var(&from, "from", "`time`: "+command.MomentForms)
-	name := f.String("table", "", tableUsage)
-	apply := f.Bool("apply", false, "do it")
-	if err := command.Parse(f, args); err != nil {
-		return command.UnlessHelp(err)
+may be repeated, and may run beside a loader.`,
+		Example: "loader reload --from 24h\nloader reload --from-batch ID --apply",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return reloadBatches(cmd.Context(), o, cmd.OutOrStdout()) },
 	}
-	if *batch != "" {
-		began, ok := layout.BatchTime(*batch)
+	f := cmd.Flags()
+	f.StringVar(&o.batch, "from-batch", "", "`id` of the first batch")
+	f.Var(&o.from, "from", "`time`: "+command.MomentForms)
+	f.StringVar(&o.table, "table", "", tableUsage)
+	f.BoolVar(&o.apply, "apply", false, "do it")
+	return cmd
+}
+
+// reloadOptions are the flags of reload.
+type reloadOptions struct {
+	batch, table string
+	from         command.Moment
+	apply        bool
+}
+
+func reloadBatches(ctx context.Context, o reloadOptions, out io.Writer) error {
+	from := o.from
+	if o.batch != "" {
+		began, ok := layout.BatchTime(o.batch)
 		if !ok {
-			return fmt.Errorf("--from-batch %q: want the id of a batch, as manifests have it", *batch)
+			return command.Usagef("--from-batch %q: want the id of a batch, as manifests have it", o.batch)
 		}
 		from.Time = began // it was sealed later
 	}
 	if from.IsZero() {
-		return errors.New("name where to begin, with --from-batch or --from")
+		return command.Usagef("name where to begin, with --from-batch or --from")
 	}
 	return withSite(ctx, func(s *site) error {
-		uri, err := s.chooseOne(*name)
+		uri, err := s.chooseOne(o.table)
 		if err != nil {
 			return err
 		}
 		if uri.Iceberg() {
-			return s.reloadIceberg(ctx, uri, from, *apply, out)
+			return s.reloadIceberg(ctx, uri, from, o.apply, out)
 		}
-		return s.reloadPostgres(ctx, uri, from, *apply, out)
+		return s.reloadPostgres(ctx, uri, from, o.apply, out)
 	})
 }
 

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -22,10 +20,6 @@ import (
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/record/table"
 )
-
-func newFlags(name, usage string, out io.Writer) *flag.FlagSet {
-	return command.Flags("loader", name, usage, out)
-}
 
 // loadSettings returns the daemon's settings, which must be valid and name a table.
 func loadSettings() (consumer.Config, error) {
@@ -82,7 +76,7 @@ func withSite(ctx context.Context, run func(*site) error) (err error) {
 	cfg.CheckpointCreate = false // what does not exist has nothing to be looked at
 	s, err := openSite(ctx, cfg)
 	if err != nil {
-		return command.Undone(err)
+		return err
 	}
 	defer func() { err = errors.Join(err, s.store.Close()) }()
 	return run(s)
@@ -93,11 +87,11 @@ func withIceberg(ctx context.Context, name string, run func(*site, *iceberg.Tabl
 	return withSite(ctx, func(s *site) error {
 		uri, ok := s.cfg.IcebergTable()
 		if !ok {
-			return fmt.Errorf("TABLE=%q: loader %s is for Apache Iceberg tables; PostgreSQL takes care of its tables itself", s.cfg.TableConfig.Table, name)
+			return command.Undone(fmt.Errorf("TABLE=%q: loader %s is for Apache Iceberg tables; PostgreSQL takes care of its tables itself", s.cfg.TableConfig.Table, name))
 		}
 		to, err := s.openIceberg(ctx, uri)
 		if err != nil {
-			return command.Undone(err)
+			return err
 		}
 		return run(s, to)
 	})
@@ -114,14 +108,14 @@ func (s *site) choose(name string) ([]table.URI, error) {
 	}
 	named, err := table.ParseURI(name)
 	if err != nil {
-		return nil, fmt.Errorf("--table: %w", err)
+		return nil, command.Usagef("--table: %w", err)
 	}
 	for _, uri := range all {
 		if uri.String() == named.String() {
 			return []table.URI{uri}, nil
 		}
 	}
-	return nil, fmt.Errorf("--table %s: want one of those in TABLE=%q", named, s.cfg.TableConfig.Table)
+	return nil, command.Usagef("--table %s: want one of those in TABLE=%q", named, s.cfg.TableConfig.Table)
 }
 
 // chooseOne is choose for a command that works on one table.
@@ -132,7 +126,7 @@ func (s *site) chooseOne(name string) (table.URI, error) {
 		for i, uri := range chosen {
 			names[i] = uri.String()
 		}
-		err = errors.New("TABLE names several tables: choose one with --table, " + strings.Join(names, " or "))
+		err = command.Usagef("TABLE names several tables: choose one with --table, %s", strings.Join(names, " or "))
 	}
 	if err != nil {
 		return table.URI{}, err
@@ -149,9 +143,9 @@ func (s *site) item(ctx context.Context, name string) (checkpoint.Table, error) 
 	return item, err
 }
 
-// confirm asks the operator, unless yes is set.
-func confirm(yes bool, out io.Writer) error {
-	if yes || command.Confirmed(os.Stdin, out) {
+// confirm asks the operator. A nil ask means yes.
+func confirm(ask io.Reader, out io.Writer) error {
+	if ask == nil || command.Confirmed(ask, out) {
 		return nil
 	}
 	return errors.New("nothing was changed")

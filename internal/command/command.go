@@ -203,6 +203,14 @@ func untilSignal() (context.Context, context.CancelFunc) {
 	return ctx, func() { cancel(nil) }
 }
 
+// Asker is where a command asks for confirmation; nil if the answer is yes.
+func Asker(cmd *cobra.Command, yes bool) io.Reader {
+	if yes {
+		return nil
+	}
+	return cmd.InOrStdin()
+}
+
 // Confirmed asks for confirmation. Only "yes" confirms.
 func Confirmed(in io.Reader, out io.Writer) bool {
 	fmt.Fprint(out, "\nType yes to continue: ")
