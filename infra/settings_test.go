@@ -177,7 +177,7 @@ func TestConsumerTask_IsAskedWhetherItIsAlive(t *testing.T) {
 	if want := []any{"CMD", "/usr/local/bin/consumer", "probe"}; !reflect.DeepEqual(check["Command"], want) {
 		t.Errorf("the health check runs %v, want %v", check["Command"], want)
 	}
-	if !slices.Contains(literals(t, "../cmd/consumer/main.go"), "probe") {
+	if !slices.Contains(literals(t, "../cmd/consumer/probe.go"), "probe") {
 		t.Error("the program has no command probe")
 	}
 }

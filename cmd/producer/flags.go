@@ -2,28 +2,16 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
-// flags is a flag.FlagSet that continues after an invalid value, so that all faults are reported at once.
+// flags are flags that take invalid values, so that all faults are reported at once.
 type flags struct {
-	set     *flag.FlagSet
-	entries []entry // in the order of the help text
-	faults  []error
-}
-
-// entry is a line of the help text.
-type entry struct{ name, argument, standard, usage string }
-
-func newFlags(name string) *flags {
-	f := &flags{set: flag.NewFlagSet(name, flag.ContinueOnError)}
-	f.set.SetOutput(io.Discard)
-	f.set.Usage = func() {}
-	return f
+	set    *pflag.FlagSet
+	faults []error
 }
 
 // fault notes that the value of a flag cannot be used.
@@ -40,8 +28,7 @@ type kind[T any] struct {
 
 // add defines a flag that sets *to, whose current value is the default.
 func add[T any](f *flags, to *T, name string, k kind[T], usage string) {
-	v := &value{text: fmt.Sprint(*to)}
-	_, v.boolean = any(*to).(bool)
+	v := &value{text: fmt.Sprint(*to), argument: k.argument}
 	v.set = func(text string) {
 		got, err := k.parse(text)
 		if err != nil {
@@ -50,53 +37,26 @@ func add[T any](f *flags, to *T, name string, k kind[T], usage string) {
 		}
 		*to = got
 	}
-	f.entries = append(f.entries, entry{name, k.argument, v.text, usage})
-	f.set.Var(v, name, usage)
+	flag := f.set.VarPF(v, name, "", usage)
+	if _, ok := any(*to).(bool); ok {
+		v.argument, flag.NoOptDefVal = "bool", "true"
+	}
 }
 
-// value is a flag.Value whose Set never fails.
+// value is a pflag.Value whose Set never fails.
 type value struct {
-	text    string
-	boolean bool
-	set     func(string)
+	text     string
+	argument string // its name in the help text
+	set      func(string)
 }
 
-func (v *value) String() string   { return v.text }
-func (v *value) IsBoolFlag() bool { return v.boolean }
+func (v *value) String() string { return v.text }
+func (v *value) Type() string   { return v.argument }
 func (v *value) Set(text string) error {
 	v.text = text
 	v.set(text)
 	return nil
 }
-
-// parse reads the command line and records faults. The error is flag.ErrHelp if help was requested.
-func (f *flags) parse(args []string) error {
-	err := f.set.Parse(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return err
-	}
-	if err != nil {
-		f.faults = append(f.faults, fmt.Errorf("%w; --help lists the flags", err))
-	} else if f.set.NArg() > 0 {
-		f.faults = append(f.faults, fmt.Errorf("%q: want only flags", strings.Join(f.set.Args(), " ")))
-	}
-	return nil
-}
-
-// help lists the flags.
-func (f *flags) help(w io.Writer) {
-	for _, e := range f.entries {
-		head := "--" + e.name + " " + e.argument
-		usage := strings.ReplaceAll(e.usage, "\n", "\n"+strings.Repeat(" ", helpColumn))
-		fmt.Fprintf(w, "  %-*s%s", helpColumn-2, head, usage)
-		if e.standard != "" && e.standard != "0" && e.standard != "false" {
-			fmt.Fprintf(w, " (default %s)", e.standard)
-		}
-		fmt.Fprintln(w)
-	}
-}
-
-const helpColumn = 28
 
 func positiveTime(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)

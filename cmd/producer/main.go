@@ -4,54 +4,53 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/producer"
 )
 
-// Exit statuses; the help text explains them.
-const (
-	exitSent        = 0
-	exitFailed      = 1
-	exitSettings    = 2
-	exitBadRows     = 3
-	exitInterrupted = 130
-)
+func main() { command.Main(root()) }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal then ends the process
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+func root() *cobra.Command {
+	s := newSettings()
+	cmd := &cobra.Command{
+		Use: "producer", Short: "send the rows of a CSV, or generated taxi trips, to a Kinesis data stream", Long: help,
+		Example: "producer --stream trips --csv train.csv\nproducer --stream trips --generate 100000 --seed 1 --rate 500\nproducer --generate 300 --write-csv trips.csv",
+		Annotations: map[string]string{command.Environment: "AWS credentials, region and profile come from the environment or the shared files, as with every AWS SDK: " +
+			"AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE. An emulator accepts any credentials."},
+	}
+	f := &flags{set: cmd.Flags()}
+	s.add(f)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		s.complete(f)
+		return run(cmd, *s, errors.Join(f.faults...))
+	}
+	return cmd
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) (status int) {
-	s, err := parseSettings(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitSent
+// run does what the settings say, unless they have faults.
+func run(cmd *cobra.Command, s settings, faults error) error {
+	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	if faults == nil && s.writeCSV != "" {
+		return writeCSV(ctx, s, stdout)
 	}
-	if err == nil && s.writeCSV != "" {
-		err := writeCSV(ctx, s, stdout)
-		if err != nil {
-			fmt.Fprintln(stderr, "producer:", err)
-		}
-		return statusOf(ctx, producer.Summary{}, err)
+	client, err := newClient(ctx, s)
+	if err := errors.Join(faults, err); err != nil {
+		return command.Usagef("invalid settings:\n%w", err)
 	}
-	client, clientErr := newClient(ctx, s)
-	if err := errors.Join(err, clientErr); err != nil {
-		fmt.Fprintf(stderr, "producer: invalid settings:\n%v\n", err)
-		return exitSettings
+	status, err := send(ctx, s, client, stdout, stderr)
+	if err == nil && status != 0 {
+		err = &command.ExitError{Code: status} // the report says why
 	}
-	return send(ctx, s, client, stdout, stderr)
+	return err
 }
 
 // newClient returns a client of the service.
@@ -71,7 +70,7 @@ func newClient(ctx context.Context, s settings) (*kinesis.Client, error) {
 }
 
 // send runs the producer and prints the report.
-func send(ctx context.Context, s settings, client producer.Client, stdout, stderr io.Writer) (status int) {
+func send(ctx context.Context, s settings, client producer.Client, stdout, stderr io.Writer) (status int, err error) {
 	screen := newScreen(stderr)
 	rows := newSource(s)
 	bad := badRows{file: s.csv, out: screen}
@@ -89,8 +88,7 @@ func send(ctx context.Context, s settings, client producer.Client, stdout, stder
 
 	p, err := producer.New(c, client)
 	if err != nil {
-		fmt.Fprintln(stderr, "producer:", err)
-		return exitSettings
+		return 0, command.Usage(err)
 	}
 	interrupted := context.AfterFunc(ctx, func() {
 		fmt.Fprintf(screen, "interrupted, waiting up to %s for calls in flight\n", c.DrainFor)
@@ -101,7 +99,7 @@ func send(ctx context.Context, s settings, client producer.Client, stdout, stder
 	status = statusOf(ctx, summary, err)
 	report(stdout, summary)
 	reportEnd(stderr, s, summary, err, status)
-	return status
+	return status, nil
 }
 
 // statusOf returns the exit status of a run that ended with err.
@@ -109,13 +107,13 @@ func statusOf(ctx context.Context, summary producer.Summary, err error) int {
 	var fault producer.Fault
 	switch {
 	case errors.As(err, &fault):
-		return exitSettings
+		return command.ExitUsage
 	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
-		return exitInterrupted
+		return command.ExitInterrupted
 	case err != nil:
-		return exitFailed
+		return command.ExitFailed
 	case summary.BadRows > 0:
-		return exitBadRows
+		return command.ExitIncomplete
 	}
-	return exitSent
+	return 0
 }

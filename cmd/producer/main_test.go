@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/localstream"
 )
 
@@ -32,8 +33,8 @@ type program struct {
 	stdout, stderr bytes.Buffer
 }
 
-// command prepares a producer with an environment that has credentials and, unless region is empty, a region.
-func command(t *testing.T, region string, args ...string) *program {
+// prepare prepares a producer with an environment that has credentials and, unless region is empty, a region.
+func prepare(t *testing.T, region string, args ...string) *program {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -174,7 +175,7 @@ func TestProgram_ExitStatusTellsWhatBecameOfTheRows(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			server := startStream(t)
 			args := append([]string{"--endpoint-url", server.URL(), "--stream=trips"}, test.args...)
-			p := command(t, "us-east-1", args...)
+			p := prepare(t, "us-east-1", args...)
 			p.wants(t, p.run(t), test.status, test.says...)
 			wantOnce(t, server, test.rows)
 		})
@@ -182,13 +183,15 @@ func TestProgram_ExitStatusTellsWhatBecameOfTheRows(t *testing.T) {
 }
 
 func TestProgram_TellsEveryFaultOfTheSettingsAtOnce(t *testing.T) {
-	p := command(t, "", "--csv", t.TempDir(), "--seed=-1", "--repeat=-1", "--skip=-1", "--on-bad-row=ask", "--stream=a b",
+	p := prepare(t, "", "--csv", t.TempDir(), "--seed=-1", "--repeat=-1", "--skip=-1", "--on-bad-row=ask", "--stream=a b",
 		"--rate=-5", "--pace=perhaps", "--max-record-kib=20000", "--in-flight=0", "--give-up-after=soon", "--drain-for=0s",
-		"--endpoint-url=localhost:4567", "more")
-	p.wants(t, p.run(t), exitSettings,
+		"--endpoint-url=localhost:4567")
+	p.wants(t, p.run(t), command.ExitUsage,
 		"--csv=", "--seed=", "--repeat=", "--skip=", "--on-bad-row=", "--stream=", "--rate=", "--pace=",
 		"--max-record-kib=", "--in-flight=", "--give-up-after=", "--drain-for=", "--endpoint-url=", "--region=",
-		`"more"`)
+		"producer --help shows the flags")
+	more := prepare(t, "", "--generate=5", "more")
+	more.wants(t, more.run(t), command.ExitUsage, `takes only flags, got "more"`)
 }
 
 func TestProgram_InterruptedItGoesOnWhereItStopped(t *testing.T) {
@@ -196,7 +199,7 @@ func TestProgram_InterruptedItGoesOnWhereItStopped(t *testing.T) {
 		t.Run(signal.String(), func(t *testing.T) {
 			server := startStream(t)
 			args := []string{"--endpoint-url", server.URL(), "--stream=trips", "--generate=1000", "--rate=400"}
-			p := command(t, "us-east-1", args...)
+			p := prepare(t, "us-east-1", args...)
 			if err := p.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -204,7 +207,7 @@ func TestProgram_InterruptedItGoesOnWhereItStopped(t *testing.T) {
 			if err := p.Process.Signal(signal); err != nil {
 				t.Fatal(err)
 			}
-			p.wants(t, p.status(t), exitInterrupted, "producer: interrupted")
+			p.wants(t, p.status(t), command.ExitInterrupted, "producer: interrupted")
 			hint := regexp.MustCompile(`--skip (\d+)`).FindStringSubmatch(p.stderr.String())
 			if hint == nil {
 				t.Fatalf("no word of how to go on: %s", &p.stderr)
@@ -214,8 +217,8 @@ func TestProgram_InterruptedItGoesOnWhereItStopped(t *testing.T) {
 				t.Errorf("%s rows in the stream, --skip %s", sent, hint[1])
 			}
 
-			rest := command(t, "us-east-1", append(args, "--rate=0", "--skip="+hint[1])...)
-			rest.wants(t, rest.run(t), exitSent)
+			rest := prepare(t, "us-east-1", append(args, "--rate=0", "--skip="+hint[1])...)
+			rest.wants(t, rest.run(t), 0)
 			wantOnce(t, server, 1000)
 		})
 	}
@@ -223,7 +226,7 @@ func TestProgram_InterruptedItGoesOnWhereItStopped(t *testing.T) {
 
 func TestProgram_ReadsStandardInputAndSendsWhatHasCome(t *testing.T) {
 	server := startStream(t)
-	p := command(t, "us-east-1", "--endpoint-url", server.URL(), "--stream=trips", "--csv=-", "--partition-key=id")
+	p := prepare(t, "us-east-1", "--endpoint-url", server.URL(), "--stream=trips", "--csv=-", "--partition-key=id")
 	in, err := p.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -238,7 +241,7 @@ func TestProgram_ReadsStandardInputAndSendsWhatHasCome(t *testing.T) {
 	if err := p.Process.Signal(os.Interrupt); err != nil { // while it waits for input
 		t.Fatal(err)
 	}
-	p.wants(t, p.status(t), exitInterrupted, "--skip 2")
+	p.wants(t, p.status(t), command.ExitInterrupted, "--skip 2")
 }
 
 func TestProgram_WritesTripsToAFile(t *testing.T) {
@@ -247,19 +250,19 @@ func TestProgram_WritesTripsToAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "trips.csv")
-	p := command(t, "", "--generate=300", "--write-csv", path)
-	p.wants(t, p.run(t), exitSent)
+	p := prepare(t, "", "--generate=300", "--write-csv", path)
+	p.wants(t, p.run(t), 0)
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the file is not the sample: %v", err)
 	}
-	toStdout := command(t, "", "--generate=300", "--write-csv=-")
-	if status := toStdout.run(t); status != exitSent || !bytes.Equal(toStdout.stdout.Bytes(), want) {
+	toStdout := prepare(t, "", "--generate=300", "--write-csv=-")
+	if status := toStdout.run(t); status != 0 || !bytes.Equal(toStdout.stdout.Bytes(), want) {
 		t.Errorf("standard output is not the sample, exit status %d", status)
 	}
-	lost := command(t, "", "--generate=300", "--write-csv", filepath.Join(path, "below"))
-	lost.wants(t, lost.run(t), exitFailed)
+	lost := prepare(t, "", "--generate=300", "--write-csv", filepath.Join(path, "below"))
+	lost.wants(t, lost.run(t), command.ExitFailed)
 	long := filepath.Join(t.TempDir(), "long.csv")
-	endless := command(t, "", "--generate=10000000000", "--write-csv", long)
+	endless := prepare(t, "", "--generate=10000000000", "--write-csv", long)
 	if err := endless.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -270,9 +273,9 @@ func TestProgram_WritesTripsToAFile(t *testing.T) {
 	if err := endless.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	endless.wants(t, endless.status(t), exitInterrupted)
-	alone := command(t, "", "--write-csv=-")
-	alone.wants(t, alone.run(t), exitSettings, "--generate")
+	endless.wants(t, endless.status(t), command.ExitInterrupted)
+	alone := prepare(t, "", "--write-csv=-")
+	alone.wants(t, alone.run(t), command.ExitUsage, "--generate")
 }
 
 // waitFor polls what another process brings about.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/producer"
 )
 
@@ -65,7 +66,7 @@ func reportEnd(w io.Writer, s settings, summary producer.Summary, err error, sta
 	var bad *producer.BadRow
 	var fault producer.Fault
 	switch {
-	case status == exitInterrupted:
+	case status == command.ExitInterrupted:
 		fmt.Fprintln(w, "producer: interrupted")
 	case errors.As(err, &fault):
 		fmt.Fprintln(w, "producer:", errors.Join(inFlags(errors.Join(fault))...))

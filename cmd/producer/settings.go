@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"strconv"
@@ -23,6 +22,10 @@ type settings struct {
 	region      string
 	verbose     bool
 
+	repeat, maxRecordKiB int
+	pace                 bool
+	onBadRow             string
+
 	producer producer.Config
 }
 
@@ -31,21 +34,11 @@ var flagOf = map[string]string{
 	"Stream": "stream", "Skip": "skip", "PartitionKey": "partition-key", "Rate": "rate", "InFlight": "in-flight",
 }
 
-const helpHead = `producer sends the rows of a CSV, or generated taxi trips, to a Kinesis data stream, one JSON object per row.
-
-  producer --stream trips --csv train.csv
-  producer --stream trips --generate 100000 --seed 1 --rate 500
-  producer --generate 300 --write-csv trips.csv
+const help = `Sends the rows of a CSV, or generated taxi trips, to a Kinesis data stream, one JSON object per row.
 
 All values are sent as strings, with the CSV's header as names. Rows may arrive out of order, and a row may be sent twice
 if a response from Kinesis is lost: a unique column, such as TRIP_ID, identifies duplicates.
 
-Flags:
-`
-
-const helpTail = `
-AWS credentials, region and profile come from the environment or the shared files, as with every AWS SDK:
-AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE. An emulator accepts any credentials.
 Permissions: kinesis:PutRecords, and kinesis:ListShards unless --pace=false.
 
 Exit status:
@@ -54,8 +47,7 @@ Exit status:
   2    invalid settings, nothing was sent
   3    every row was sent except bad ones, which were reported and skipped
   130  interrupted (SIGINT, SIGTERM), some rows were not sent; a second signal ends the program at once
-After 1 and 130 the report shows the --skip to continue with.
-`
+After 1 and 130 the report shows the --skip to continue with.`
 
 var (
 	toggle   = kind[bool]{"", "true or false", strconv.ParseBool}
@@ -71,57 +63,56 @@ func name(argument string) kind[string] {
 	return kind[string]{argument: argument, parse: func(s string) (string, error) { return s, nil }}
 }
 
-// parseSettings reads the command line. If help is requested, it writes the help text to help and returns flag.ErrHelp; any
-// other error joins all faults.
-func parseSettings(args []string, help io.Writer) (settings, error) {
-	s := settings{seed: 1}
+func newSettings() *settings {
+	s := &settings{seed: 1, repeat: 1, maxRecordKiB: producer.DefaultMaxRecordBytes >> 10, pace: true, onBadRow: "skip"}
 	c := &s.producer
 	c.PartitionKey, c.InFlight, c.GiveUpAfter, c.DrainFor = "TRIP_ID", producer.DefaultInFlight, producer.DefaultGiveUpAfter, producer.DefaultDrainFor
-	repeat, maxRecordKiB, pace, onBadRow := 1, producer.DefaultMaxRecordBytes>>10, true, "skip"
+	return s
+}
 
-	f := newFlags("producer")
+// add defines the flags.
+func (s *settings) add(f *flags) {
+	c := &s.producer
 	add(f, &s.csv, "csv", name("FILE"), "CSV file with a header to send; - reads standard input")
 	add(f, &s.generate, "generate", whole, "generate N taxi trips instead; N and --seed determine them")
 	add(f, &s.seed, "seed", seed, "seed of the generated trips")
-	add(f, &s.writeCSV, "write-csv", name("FILE"), "write the generated trips to a CSV file and send nothing;\n- writes to standard output")
-	add(f, &repeat, "repeat", count, "send the rows N times, 0 for no end")
-	add(f, &c.Skip, "skip", whole, "start after the first N rows, counting bad rows and the rows\nof every repetition")
-	add(f, &onBadRow, "on-bad-row", name("skip|fail"), "report and skip rows that cannot be sent (wrong number of\ncells, faulty quotes, too large), or stop at the first one")
+	add(f, &s.writeCSV, "write-csv", name("FILE"), "write the generated trips to a CSV file and send nothing; - writes to standard output")
+	add(f, &s.repeat, "repeat", count, "send the rows N times, 0 for no end")
+	add(f, &c.Skip, "skip", whole, "start after the first N rows, counting bad rows and the rows of every repetition")
+	add(f, &s.onBadRow, "on-bad-row", name("skip|fail"), "report and skip rows that cannot be sent (wrong number of cells, faulty quotes, too large), or stop at the first one")
 	add(f, (*string)(&c.Stream), "stream", name("NAME"), "name or ARN of the stream")
-	add(f, &c.PartitionKey, "partition-key", name("COLUMN"), "column whose value is the partition key; empty for the row's\nnumber")
+	add(f, &c.PartitionKey, "partition-key", name("COLUMN"), "column whose value is the partition key; empty for the row's number")
 	add(f, &c.Rate, "rate", fraction, "rows per second, 0 for as many as the stream accepts")
-	add(f, &pace, "pace", toggle, "keep within each shard's limits of 1 MiB and 1,000 records\nper second; --pace=false sends as fast as Kinesis responds")
-	add(f, &maxRecordKiB, "max-record-kib", count, "largest record, data and key; up to 10240 if the stream's\nlimit was raised (UpdateMaxRecordSize)")
+	add(f, &s.pace, "pace", toggle, "keep within each shard's limits of 1 MiB and 1,000 records per second; --pace=false sends as fast as Kinesis responds")
+	add(f, &s.maxRecordKiB, "max-record-kib", count, "largest record, data and key; up to 10240 if the stream's limit was raised (UpdateMaxRecordSize)")
 	add(f, &c.InFlight, "in-flight", count, "concurrent calls")
-	add(f, &c.GiveUpAfter, "give-up-after", span, "stop when the stream has accepted no record of a call for\nthis long")
+	add(f, &c.GiveUpAfter, "give-up-after", span, "stop when the stream has accepted no record of a call for this long")
 	add(f, &c.DrainFor, "drain-for", span, "time that calls in flight get after an interruption")
 	add(f, &s.endpointURL, "endpoint-url", name("URL"), "Kinesis endpoint to use instead of the region's")
 	add(f, &s.region, "region", name("REGION"), "AWS region; default: that of the environment or profile")
 	add(f, &s.verbose, "verbose", toggle, "log every call with rejected records")
+}
 
-	if err := f.parse(args); err != nil {
-		fmt.Fprint(help, helpHead)
-		f.help(help)
-		fmt.Fprint(help, helpTail)
-		return s, err
-	}
-	c.Repeat = repeat
-	if repeat == 0 {
+// complete sets what follows from the flags, and records all their faults.
+func (s *settings) complete(f *flags) {
+	c := &s.producer
+	c.Repeat = s.repeat
+	if s.repeat == 0 {
 		c.Repeat = producer.Forever
 	}
-	c.MaxRecordBytes = maxRecordKiB << 10
-	c.Unpaced = !pace
-	c.FailOnBadRow = onBadRow == "fail"
+	c.MaxRecordBytes = s.maxRecordKiB << 10
+	c.Unpaced = !s.pace
+	c.FailOnBadRow = s.onBadRow == "fail"
 
 	s.checkSource(f)
-	if repeat < 0 {
-		f.fault("repeat", strconv.Itoa(repeat), "a number of times, 0 for no end")
+	if s.repeat < 0 {
+		f.fault("repeat", strconv.Itoa(s.repeat), "a number of times, 0 for no end")
 	}
-	if onBadRow != "skip" && onBadRow != "fail" {
-		f.fault("on-bad-row", onBadRow, "skip or fail")
+	if s.onBadRow != "skip" && s.onBadRow != "fail" {
+		f.fault("on-bad-row", s.onBadRow, "skip or fail")
 	}
-	if maxRecordKiB < 1 || maxRecordKiB > 10240 {
-		f.fault("max-record-kib", strconv.Itoa(maxRecordKiB), "1 to 10240")
+	if s.maxRecordKiB < 1 || s.maxRecordKiB > 10240 {
+		f.fault("max-record-kib", strconv.Itoa(s.maxRecordKiB), "1 to 10240")
 	}
 	if c.InFlight == 0 {
 		f.fault("in-flight", "0", "at least 1 call")
@@ -132,7 +123,6 @@ func parseSettings(args []string, help io.Writer) (settings, error) {
 	if s.writeCSV == "" {
 		s.checkProducer(f)
 	}
-	return s, errors.Join(f.faults...)
 }
 
 // checkSource records the faults of the settings that select the rows.

@@ -41,10 +41,11 @@ func writeHelp(out io.Writer, cmd *cobra.Command) {
 		text.commands(cmd)
 	}
 	if !cmd.HasParent() {
-		for _, more := range []string{cmd.Annotations[Environment], exitCodes} {
-			if more != "" {
-				text.lines("\n%s", wrapped(more, "", helpWidth))
-			}
+		if environment := cmd.Annotations[Environment]; environment != "" {
+			text.lines("\n%s", wrapped(environment, "", helpWidth))
+		}
+		if !strings.Contains(about, "\nExit ") { // codes of its own
+			text.lines("\n%s", wrapped(exitCodes, "", helpWidth))
 		}
 	}
 	if hasOwn(cmd) {
@@ -60,7 +61,7 @@ func usageLines(cmd *cobra.Command) (lines []string) {
 			lines = append(lines, line)
 		}
 	}
-	if cmd.HasSubCommands() {
+	if hasOwn(cmd) {
 		lines = append(lines, cmd.CommandPath()+" COMMAND [flags]")
 	}
 	return lines
