@@ -9,69 +9,68 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strconv"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"aws-streaming-pipeline/internal/command"
 )
 
-func main() {
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return
-		}
-		fmt.Fprintln(os.Stderr, "cost:", err)
-		os.Exit(2)
+func main() { command.Main(root()) }
+
+func root() *cobra.Command {
+	s, err := open()
+	if err != nil {
+		panic(err) // the files are part of the program
 	}
+	o := options{prices: s.prices}
+	cmd := &cobra.Command{
+		Use: "cost", Short: "estimate what delivering a stream to S3 costs per month, in US dollars",
+		Long: "Estimates what delivering your stream to S3 costs per month, in US dollars: with the daemon, and with the AWS services for it.\n\n" +
+			"Prices are list prices of " + s.prices.Region + "; set your own where your Region or discount differs.\nSee docs/cost.md for all prices, with dates and links.",
+		Example: "go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(); err != nil {
+				return command.Usage(err)
+			}
+			s.prices = o.prices
+			text := s.answer(o.stream)
+			if o.page {
+				text = s.page()
+			}
+			_, err := io.WriteString(cmd.OutOrStdout(), text)
+			return err
+		},
+	}
+	o.add(cmd.Flags())
+	return cmd
 }
 
 // options are the command line.
 type options struct {
 	stream stream
+	prices prices // those of the program, unless the command line names others
 	page   bool
 }
 
-func run(args []string, out, usage io.Writer) error {
-	s, err := open()
-	if err != nil {
-		return err
-	}
-	o, err := parse(args, usage, &s.prices)
-	if err != nil {
-		return err
-	}
-	text := s.answer(o.stream)
-	if o.page {
-		text = s.page()
-	}
-	_, err = io.WriteString(out, text)
-	return err
+func (o *options) add(f *pflag.FlagSet) {
+	p := &o.prices
+	f.Float64Var(&o.stream.recordsPerSecond, "records-per-second", 1000, "`records` put into the stream per second, averaged over the month")
+	f.Float64Var(&o.stream.recordBytes, "bytes", 1000, "average payload of a record, in `bytes`")
+	f.IntVar(&o.stream.shards, "shards", 2, "`shards` of the stream")
+	f.StringVar(&o.stream.format, "format", "jsonl", "file `format`: jsonl (JSON Lines, gzip) or parquet (Parquet, zstd)")
+	f.IntVar(&o.stream.workers, "workers", 2, "minimum `number` of workers; two, so that one may fail")
+	f.Float64Var(&p.FirehoseIcebergGB, "firehose-iceberg-per-gb", p.FirehoseIcebergGB, "`price` of Firehose to Iceberg, in US dollars per GB; depends on source and Region")
+	f.Float64Var(&p.ChannelGB, "channel-per-gb", p.ChannelGB, "`price` of a Kinesis channel, in US dollars per GB; 0: unknown, left out")
+	f.BoolVar(&o.page, "page", false, "print docs/cost.md")
 }
 
-// parse reads the command line; prices that it names replace those of p.
-func parse(args []string, usage io.Writer, p *prices) (options, error) {
-	var o options
-	f := flag.NewFlagSet("cost", flag.ContinueOnError)
-	f.SetOutput(usage)
-	f.Usage = func() {
-		fmt.Fprint(usage, "cost estimates what delivering your stream to S3 costs per month, in US dollars.\n\n"+
-			"  go run ./cmd/cost --records-per-second 1000 --bytes 500 --shards 2\n\n")
-		f.PrintDefaults()
-		fmt.Fprintf(usage, "\nPrices are list prices of %s; set your own where your Region or discount differs.\nSee docs/cost.md for all prices, with dates and links.\n", p.Region)
-	}
-	f.Float64Var(&o.stream.recordsPerSecond, "records-per-second", 1000, "records put into the stream per second, averaged over the month")
-	f.Float64Var(&o.stream.recordBytes, "bytes", 1000, "average payload of a record, in bytes")
-	f.IntVar(&o.stream.shards, "shards", 2, "shards of the stream")
-	f.StringVar(&o.stream.format, "format", "jsonl", "file format: jsonl (JSON Lines, gzip) or parquet (Parquet, zstd)")
-	f.IntVar(&o.stream.workers, "workers", 2, "minimum number of workers; two, so that one may fail")
-	f.Float64Var(&p.FirehoseIcebergGB, "firehose-iceberg-per-gb", p.FirehoseIcebergGB, "price of Firehose to Iceberg, in US dollars per GB; depends on source and Region")
-	f.Float64Var(&p.ChannelGB, "channel-per-gb", p.ChannelGB, "price of a Kinesis channel, in US dollars per GB; 0: unknown, left out")
-	f.BoolVar(&o.page, "page", false, "print docs/cost.md")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
+// check returns what is wrong with the command line.
+func (o *options) check() error {
 	var faults []error
 	check := func(ok bool, name string, value any, want string) {
 		if !ok {
@@ -79,17 +78,14 @@ func parse(args []string, usage io.Writer, p *prices) (options, error) {
 		}
 	}
 	between := func(n, least, most float64) bool { return n >= least && n <= most } // false for NaN
-	if f.NArg() > 0 {
-		faults = append(faults, fmt.Errorf("argument %q: want flags only", f.Arg(0)))
-	}
 	check(between(o.stream.recordsPerSecond, 0.001, 1e9), "records-per-second", plain(o.stream.recordsPerSecond), "0.001 to 1000000000")
 	check(between(o.stream.recordBytes, 1, 10<<20), "bytes", plain(o.stream.recordBytes), "1 to 10485760, the largest record of Kinesis")
 	check(between(float64(o.stream.shards), 1, 100_000), "shards", o.stream.shards, "1 to 100000")
 	check(between(float64(o.stream.workers), 1, 10_000), "workers", o.stream.workers, "1 to 10000")
 	check(formats[o.stream.format] != "", "format", o.stream.format, "jsonl or parquet")
-	check(between(p.FirehoseIcebergGB, 0, math.MaxFloat64), "firehose-iceberg-per-gb", p.FirehoseIcebergGB, "US dollars")
-	check(between(p.ChannelGB, 0, math.MaxFloat64), "channel-per-gb", p.ChannelGB, "US dollars")
-	return o, errors.Join(faults...)
+	check(between(o.prices.FirehoseIcebergGB, 0, math.MaxFloat64), "firehose-iceberg-per-gb", o.prices.FirehoseIcebergGB, "US dollars")
+	check(between(o.prices.ChannelGB, 0, math.MaxFloat64), "channel-per-gb", o.prices.ChannelGB, "US dollars")
+	return errors.Join(faults...)
 }
 
 // plain formats a number without an exponent.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"math"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"aws-streaming-pipeline/cmd/cost/measured"
+	"aws-streaming-pipeline/internal/command"
 )
 
 func sheetOf(t *testing.T) *sheet {
@@ -22,9 +24,14 @@ func sheetOf(t *testing.T) *sheet {
 
 func near(got, want, within float64) bool { return math.Abs(got-want) <= within }
 
+// run runs the program.
+func run(out io.Writer, args ...string) error {
+	return command.Execute(context.Background(), root(), args, out, io.Discard)
+}
+
 func TestPage_IsWhatTheProgramPrints(t *testing.T) {
 	var want bytes.Buffer
-	if err := run([]string{"--page"}, &want, io.Discard); err != nil {
+	if err := run(&want, "--page"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile("../../docs/cost.md")
@@ -128,7 +135,7 @@ func TestLoad_LiesBetweenTheMeasuredSizes(t *testing.T) {
 
 func TestRun_AnswersForOnesOwnNumbers(t *testing.T) {
 	var out bytes.Buffer
-	if err := run([]string{"--records-per-second", "1000", "--bytes", "500", "--shards", "2"}, &out, io.Discard); err != nil {
+	if err := run(&out, "--records-per-second", "1000", "--bytes", "500", "--shards", "2"); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"1,000 records/s of 500 B on 2 shards", "0.5 MB/s, 1,314 GB", "Firehose to S3", "Firehose to Iceberg", "unknown"} {
@@ -137,7 +144,7 @@ func TestRun_AnswersForOnesOwnNumbers(t *testing.T) {
 		}
 	}
 	out.Reset()
-	if err := run([]string{"--channel-per-gb", "0.03"}, &out, io.Discard); err != nil || strings.Contains(out.String(), "unknown") {
+	if err := run(&out, "--channel-per-gb", "0.03"); err != nil || strings.Contains(out.String(), "unknown") {
 		t.Errorf("with a channel's price: %v\n%s", err, out.String())
 	}
 }
@@ -147,12 +154,12 @@ func TestRun_RefusesWhatMakesNoSense(t *testing.T) {
 		{"records-per-second", "0"}, {"records-per-second", "NaN"}, {"bytes", "0"}, {"bytes", "10485761"}, {"shards", "0"}, {"workers", "-1"},
 		{"format", "orc"}, {"firehose-iceberg-per-gb", "-1"}, {"channel-per-gb", "-1"},
 	} {
-		err := run([]string{"--" + c.flag, c.value}, io.Discard, io.Discard)
+		err := run(io.Discard, "--"+c.flag, c.value)
 		if err == nil || !strings.Contains(err.Error(), "--"+c.flag+"="+c.value+": want ") {
 			t.Errorf("--%s %s: %v", c.flag, c.value, err)
 		}
 	}
-	if err := run([]string{"1000"}, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), `"1000"`) {
+	if err := run(io.Discard, "1000"); err == nil || !strings.Contains(err.Error(), `"1000"`) {
 		t.Errorf("an argument: %v", err)
 	}
 }
