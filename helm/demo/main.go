@@ -8,13 +8,11 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"regexp"
 	"strings"
 	"time"
@@ -23,8 +21,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/internal/awshttp"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
@@ -48,23 +48,29 @@ type demo struct {
 	kinesis, s3 string // URLs of the stand-ins
 }
 
-func main() {
+func main() { command.Main(root()) }
+
+func root() *cobra.Command {
 	var d demo
-	flag.StringVar(&d.context, "context", "", "kubectl context; default: the current one, if it belongs to kind or minikube")
-	flag.StringVar(&d.namespace, "namespace", "streaming-demo", "namespace, which is created and deleted")
-	flag.StringVar(&d.image, "image", "localhost/streaming-pipeline:demo", "image of the daemon")
-	flag.StringVar(&d.standin, "standin", "localhost/streaming-pipeline-standin:demo", "image of the stand-in for Kinesis and S3")
-	flag.BoolVar(&d.build, "build", true, "build the images with docker and load them into the cluster")
-	flag.StringVar(&d.dynamodb, "dynamodb", "", "URL of a DynamoDB that pods can reach; default: DynamoDB Local in the cluster")
-	flag.IntVar(&d.records, "records", 20_000, "trips to send")
-	flag.BoolVar(&d.keep, "keep", false, "keep everything after the demo")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := d.run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
+	cmd := &cobra.Command{
+		Use: "demo", Short: "install the chart on a local Kubernetes cluster and deliver trips",
+		Long: `Installs the chart on a local Kubernetes cluster, such as kind or minikube: it builds the images, starts stand-ins for AWS, installs the
+chart, lets the producer's Job send trips, and reads the files back.
+
+Exit code: 0 each trip was delivered once, 1 a trip is missing or duplicated, or the demo failed, 2 the command line is wrong.`,
+		Example: "go run ./helm/demo\ngo run ./helm/demo --context kind-kind --records 100000 --keep",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
 	}
+	f := cmd.Flags()
+	f.StringVar(&d.context, "context", "", "kubectl `context`; default: the current one, if it belongs to kind or minikube")
+	f.StringVar(&d.namespace, "namespace", "streaming-demo", "`namespace`, which is created and deleted")
+	f.StringVar(&d.image, "image", "localhost/streaming-pipeline:demo", "`image` of the daemon")
+	f.StringVar(&d.standin, "standin", "localhost/streaming-pipeline-standin:demo", "`image` of the stand-in for Kinesis and S3")
+	f.BoolVar(&d.build, "build", true, "build the images with docker and load them into the cluster")
+	f.StringVar(&d.dynamodb, "dynamodb", "", "`URL` of a DynamoDB that pods can reach; default: DynamoDB Local in the cluster")
+	f.IntVar(&d.records, "records", 20_000, "`trips` to send")
+	f.BoolVar(&d.keep, "keep", false, "keep everything after the demo")
+	return cmd
 }
 
 func (d *demo) run(ctx context.Context) (err error) {
