@@ -1,56 +1,67 @@
 // Command package-functions builds the deployment packages of the Lambda functions, dist/<function>-<architecture>.zip, and
 // prints the SHA-256 of each. The same sources produce the same packages.
 //
-//	go run ./cmd/package-functions -out dist -arch arm64 -add athena/trips.schema.json
+//	go run ./cmd/package-functions --out dist --arch arm64 --add athena/trips.schema.json
 package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
+	"github.com/spf13/cobra"
+
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/lambdas/bundle"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "package-functions:", err)
-		os.Exit(1)
+func main() { command.Main(root()) }
+
+func root() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use: "package-functions", Short: "build the deployment packages of the Lambda functions",
+		Long: `Builds the deployment packages of the Lambda functions, <function>-<architecture>.zip, and prints the SHA-256 of each. The same sources
+produce the same packages.`,
+		Example: "go run ./cmd/package-functions --out dist --arch arm64 --add athena/trips.schema.json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o, cmd.OutOrStdout()) },
 	}
+	f := cmd.Flags()
+	f.StringVar(&o.dir, "out", "dist", "output `folder` of the packages")
+	f.StringVar(&o.architectures, "arch", strings.Join(bundle.Architectures, ","), "`architectures`, separated by commas")
+	f.StringVar(&o.functions, "functions", strings.Join(bundle.Functions, ","), "`functions`, separated by commas")
+	f.Var(&o.add, "add", "`file` to pack with the binary, such as the schema for SCHEMA; may be repeated")
+	return cmd
 }
 
-func run(ctx context.Context, args []string, out io.Writer) error {
-	flags := flag.NewFlagSet("package-functions", flag.ContinueOnError)
-	dir := flags.String("out", "dist", "output folder of the packages")
-	architectures := flags.String("arch", strings.Join(bundle.Architectures, ","), "architectures, separated by commas")
-	functions := flags.String("functions", strings.Join(bundle.Functions, ","), "functions, separated by commas")
+// options are the command line.
+type options struct {
+	dir, architectures, functions string
+	add                           command.List
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
 	var more []bundle.File
-	flags.Func("add", "file to pack with the binary, such as the schema for SCHEMA; may be repeated", func(path string) error {
+	for _, path := range o.add {
 		data, err := os.ReadFile(path)
+		if err != nil {
+			return command.Usagef("--add=%q: %w", path, err)
+		}
 		more = append(more, bundle.File{Name: filepath.Base(path), Data: data})
-		return err
-	})
-	if err := flags.Parse(args); err != nil {
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(*dir, 0o755); err != nil {
-		return err
-	}
-	for _, function := range strings.Split(*functions, ",") {
-		for _, architecture := range strings.Split(*architectures, ",") {
+	for _, function := range strings.Split(o.functions, ",") {
+		for _, architecture := range strings.Split(o.architectures, ",") {
 			data, err := bundle.Build(ctx, function, architecture, more...)
 			if err != nil {
 				return err
 			}
-			path := filepath.Join(*dir, function+"-"+architecture+".zip")
+			path := filepath.Join(o.dir, function+"-"+architecture+".zip")
 			if err := os.WriteFile(path, data, 0o644); err != nil {
 				return err
 			}

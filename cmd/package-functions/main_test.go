@@ -2,13 +2,20 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/lambdas/bundle"
 )
+
+// dispatch runs the program.
+func dispatch(t *testing.T, out io.Writer, args ...string) error {
+	return command.Execute(t.Context(), root(), args, out, io.Discard)
+}
 
 func TestRun_WritesPackagesAndPrintsTheirHashes(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "dist")
@@ -17,7 +24,7 @@ func TestRun_WritesPackagesAndPrintsTheirHashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"-out", dir, "-functions", "init", "-arch", "amd64,arm64", "-add", schema}, &out); err != nil {
+	if err := dispatch(t, &out, "--out", dir, "--functions", "init", "--arch", "amd64,arm64", "--add", schema); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"init-amd64.zip", "init-arm64.zip"} {
@@ -33,9 +40,9 @@ func TestRun_WritesPackagesAndPrintsTheirHashes(t *testing.T) {
 
 func TestRun_RefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, args := range [][]string{
-		{"-functions", "consumer"}, {"-arch", "386"}, {"-add", "absent.json"}, {"-wrong"},
+		{"--functions", "consumer"}, {"--arch", "386"}, {"--add", "absent.json"}, {"--wrong"},
 	} {
-		if err := run(t.Context(), append(args, "-out", t.TempDir()), new(bytes.Buffer)); err == nil {
+		if err := dispatch(t, io.Discard, append(args, "--out", t.TempDir())...); err == nil {
 			t.Errorf("%q: no error", args)
 		}
 	}
