@@ -20,7 +20,7 @@ const helpWidth = 120
 func writeHelp(out io.Writer, cmd *cobra.Command) {
 	text := &helpText{}
 	about := cmd.Long
-	if about == "" {
+	if about == "" && cmd.Short != "" {
 		about = strings.ToUpper(cmd.Short[:1]) + cmd.Short[1:] + "."
 	}
 	text.lines("%s\n\nUsage:", about)
