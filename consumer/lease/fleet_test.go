@@ -276,6 +276,7 @@ type faultyStore struct {
 	frozen   chan struct{}
 	rewrite  func(rows []checkpoint.Lease) // changes the rows to be created
 	imports  string                        // the table whose import a scan shows
+	emptied  bool                          // a scan shows a table that was made again
 	scanTime time.Duration                 // from the reading of the rows to the answer
 	lastBeat time.Time
 }
@@ -290,6 +291,12 @@ func (s *faultyStore) loseAnswers(after func(string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.after = after
+}
+
+func (s *faultyStore) empty(is bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.emptied = is
 }
 
 func (s *faultyStore) counts() map[string]int {
@@ -336,6 +343,9 @@ func (s *faultyStore) Scan(ctx context.Context) (snap checkpoint.Snapshot, err e
 	s.mu.Lock()
 	took := s.scanTime
 	snap.Application.Importing = s.imports
+	if s.emptied {
+		snap = checkpoint.Snapshot{Workers: snap.Workers}
+	}
 	s.mu.Unlock()
 	time.Sleep(took)
 	return snap, err

@@ -3,6 +3,7 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,6 +35,32 @@ func TestKeeper_LatestIsNotTakenAnewByALaterStart(t *testing.T) {
 		if app := b.Snapshot().Application; app.Initial != first {
 			t.Errorf("the application begins at %s after its second start, want %s", app.Initial, first)
 		}
+	})
+}
+
+// The table was lost and made again, under a running worker. To begin anew in it would deliver everything again.
+func TestKeeper_MakesNoRowsInATableThatWasMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 1)
+		defer f.end()
+		a := f.start("a")
+		time.Sleep(time.Minute)
+		f.reads(a, 0)
+		before := a.store.counts()
+		a.store.empty(true)
+		f.stream.reshard(nil, 5)
+		time.Sleep(20 * time.Minute) // also the stream is described again
+		after := a.store.counts()
+		if after["create"] != before["create"] || after["acquire"] != before["acquire"] {
+			t.Errorf("it made %v of the calls, before %v", after, before)
+		}
+		if err := a.Health(); err == nil || !strings.Contains(err.Error(), "lease table") {
+			t.Errorf("its health is %v", err)
+		}
+		f.reads(a, 0)
+		a.store.empty(false) // the control
+		time.Sleep(time.Minute)
+		f.reads(a, 0, 5)
 	})
 }
 

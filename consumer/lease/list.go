@@ -72,7 +72,7 @@ func (k *Keeper) describeUntil(life context.Context, stop context.CancelCauseFun
 			return
 		}
 		next = describeEvery
-		if _, err := k.Bind(life); errors.Is(err, checkpoint.ErrForeignTable) {
+		if err := k.describe(life); errors.Is(err, checkpoint.ErrForeignTable) {
 			k.log.Error("the stream was deleted and recreated: the worker stops", logkey.Error, err.Error())
 			stop(err)
 		} else if err != nil && life.Err() == nil {
@@ -80,6 +80,33 @@ func (k *Keeper) describeUntil(life context.Context, stop context.CancelCauseFun
 			k.log.Warn("stream could not be described", logkey.Error, err.Error())
 		}
 	}
+}
+
+// describe compares the stream with the one that the table was bound to. It does not look at the table: a table that was
+// lost and made again would be bound anew, without its positions.
+func (k *Keeper) describe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.streamTimeout())
+	defer cancel()
+	about, err := k.stream.Describe(ctx)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	bound := k.app
+	k.mu.Unlock()
+	now := bound
+	now.Stream, now.StreamARN, now.StreamCreated = about.Name, about.ARN, about.Created
+	if now, err = now.Normalized(); err == nil {
+		err = bound.Accept(now)
+	}
+	if err != nil {
+		return err
+	}
+	k.done(described, time.Now())
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.about = about
+	return nil
 }
 
 // list adds one complete listing to the map, if there is an answer.

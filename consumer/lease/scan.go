@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sync/atomic"
@@ -96,8 +97,16 @@ func (k *Keeper) read(ctx context.Context, consistently bool) (checkpoint.Snapsh
 		read = k.store.ScanConsistently
 	}
 	snap, err := read(ctx)
+	if err == nil && snap.Application.Application == "" {
+		snap, err = k.store.ScanConsistently(ctx) // it may have been bound a moment ago
+	}
 	if err != nil {
 		return checkpoint.Snapshot{}, err
+	}
+	// A table that was lost and made again is empty, but this worker was started on one with positions: to begin at the
+	// first position now would deliver everything again.
+	if snap.Application.Application == "" {
+		return checkpoint.Snapshot{}, fmt.Errorf("%w: it has lost the item that says which application it serves, and its positions: see \"consumer checkpoint restore\"", checkpoint.ErrForeignTable)
 	}
 	k.done(scanned, time.Now())
 	return snap, nil
