@@ -85,8 +85,8 @@ type Application struct {
 	Initial Position
 	// SchemaVersion is the layout version of the items.
 	SchemaVersion int
-	// Importing is the table of another consumer whose import into this one has begun but not finished. While it is
-	// set, rows may be missing or at the wrong position, and no worker may use them.
+	// Importing names what is being imported into this table: the table of another consumer, or the manifests from which
+	// positions are restored. While it is set, rows may be missing or at the wrong position, and no worker may use them.
 	Importing string
 }
 

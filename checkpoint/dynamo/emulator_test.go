@@ -45,6 +45,8 @@ var cases = []struct {
 	{"Import_AsksForThePositionBeforeAnAggregate", testImport_AsksForThePositionBeforeAnAggregate},
 	{"Import_KeepsWorkersOutUntilItHasFinished", testImport_KeepsWorkersOutUntilItHasFinished},
 	{"Import_RefusesWhileAWorkerRuns", testImport_RefusesWhileAWorkerRuns},
+	{"Restore_WritesRowsWhateverTheirPositions", testRestore_WritesRowsWhateverTheirPositions},
+	{"Restore_KeepsWorkersOutUntilItHasFinished", testRestore_KeepsWorkersOutUntilItHasFinished},
 	{"Faults_LeaseCallsWithALostAnswer", testFaults_LeaseCallsWithALostAnswer},
 	{"Faults_DeleteLeaseWithALostAnswer", testFaults_DeleteLeaseWithALostAnswer},
 	{"Faults_CommitIsDecidedOnce", testFaults_CommitIsDecidedOnce},

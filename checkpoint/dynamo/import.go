@@ -69,7 +69,7 @@ func (s *Store) importFrom(ctx context.Context, from Source) (takeover.Plan, err
 		return takeover.Plan{}, fmt.Errorf("read the application: %w", err)
 	}
 	if app.Importing != "" && app.Importing != from.Table {
-		return takeover.Plan{}, fmt.Errorf("an import from table %s was not finished: finish it, or use a new table", app.Importing)
+		return takeover.Plan{}, fmt.Errorf("an import from %s was not finished: finish it, or use a new table", app.Importing)
 	}
 	table, err := s.foreignTable(ctx, from)
 	if err != nil {
@@ -89,31 +89,36 @@ func (s *Store) importFrom(ctx context.Context, from Source) (takeover.Plan, err
 				l.Shard, own.Checkpoint, own.Owner, l.Checkpoint)
 		}
 	}
-	return plan, s.write(ctx, app, from, plan.Leases, ours)
+	return plan, s.write(ctx, app, from.Table, from.Failover, func() error {
+		for _, l := range plan.Leases {
+			if err := s.importLease(ctx, l, ours); err != nil {
+				return fmt.Errorf("shard %s: %w", l.Shard, err)
+			}
+		}
+		return nil
+	})
 }
 
-// write writes the rows while workers are kept off the table.
-func (s *Store) write(ctx context.Context, app checkpoint.Application, from Source, leases []checkpoint.Lease, ours map[string]checkpoint.Lease) error {
+// write writes rows while workers are kept off the table. The source is the mark that keeps them off.
+func (s *Store) write(ctx context.Context, app checkpoint.Application, source string, failover time.Duration, rows func() error) error {
 	if app.Importing == "" {
-		if err := s.mark(ctx, "", from.Table); err != nil {
+		if err := s.mark(ctx, "", source); err != nil {
 			return fmt.Errorf("mark the import as begun: %w; repeat it", err)
 		}
 	}
-	if err := s.nobodyWorks(ctx, from.Failover); err != nil {
+	if err := s.nobodyWorks(ctx, failover); err != nil {
 		if app.Importing == "" {
-			err = errors.Join(err, s.mark(ctx, from.Table, ""))
+			err = errors.Join(err, s.mark(ctx, source, ""))
 		}
 		return err
 	}
 	if err := s.retract(ctx); err != nil {
 		return fmt.Errorf("take back the statement of completeness: %w; workers refuse the table until the import has been repeated", err)
 	}
-	for _, l := range leases {
-		if err := s.importLease(ctx, l, ours); err != nil {
-			return fmt.Errorf("shard %s: %w; workers refuse the table until the import has been repeated", l.Shard, err)
-		}
+	if err := rows(); err != nil {
+		return fmt.Errorf("%w; workers refuse the table until the import has been repeated", err)
 	}
-	if err := s.mark(ctx, from.Table, ""); err != nil {
+	if err := s.mark(ctx, source, ""); err != nil {
 		return fmt.Errorf("mark the import as finished: %w; repeat it", err)
 	}
 	return nil
@@ -140,10 +145,11 @@ func (s *Store) mark(ctx context.Context, before, after string) error {
 	return err
 }
 
-// nobodyWorks fails if a heartbeat moves. Dead workers' heartbeats may stay in the table for long.
+// nobodyWorks fails if a heartbeat moves or appears. Dead workers' heartbeats may stay in the table for long, and workers
+// that wait for a table have none in it yet.
 func (s *Store) nobodyWorks(ctx context.Context, failover time.Duration) error {
 	before, err := s.heartbeats(ctx)
-	if err != nil || len(before) == 0 {
+	if err != nil {
 		return err
 	}
 	if err := backoff.Sleep(ctx, failover); err != nil {

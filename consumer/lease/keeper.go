@@ -144,7 +144,7 @@ func (k *Keeper) Bind(ctx context.Context) (checkpoint.Application, error) {
 		return checkpoint.Application{}, err
 	}
 	if app.Importing != "" {
-		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: the import from table %s is not finished: if it is no longer running, repeat it",
+		return checkpoint.Application{}, fmt.Errorf("bind table to stream %s: the import from %s is not finished: if it is no longer running, repeat it",
 			about.Name, app.Importing)
 	}
 	k.done(described, time.Now())

@@ -390,8 +390,11 @@ func (a *auditor) finishChains() []Finding {
 }
 
 func (a *auditor) listShards() {
-	a.report.Shards = []Shard{}
+	a.report.Shards, a.report.ends = []Shard{}, make(map[string]End, len(a.chains))
 	for _, shard := range slices.Sorted(maps.Keys(a.chains)) {
+		if end := a.chains[shard].end(); len(end.Segments) > 0 {
+			a.report.ends[shard] = end
+		}
 		if c := a.chains[shard]; c.Ranges > 0 || c.Findings > 0 {
 			a.report.Shards = append(a.report.Shards, c.Shard)
 		}

@@ -21,6 +21,8 @@ type chain struct {
 	// counter of a range selects its epoch.
 	epochs []epoch
 	recent []mark // the last ranges, to name in findings
+	// counter is the highest lease counter of a range.
+	counter int64
 }
 
 // rememberedRanges is how many ranges a chain remembers, to name them in findings.
@@ -67,6 +69,7 @@ func (c *chain) add(r checkpoint.Range, batch string, inWindow bool) []Finding {
 		c.count(r)
 	}
 	e := edge{batch, r.LeaseCounter, inWindow}
+	c.counter = max(c.counter, r.LeaseCounter)
 	n := 0
 	for _, counter := range counters(c.moves) {
 		if counter <= r.LeaseCounter {

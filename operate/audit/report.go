@@ -87,6 +87,8 @@ type Report struct {
 	Warnings []Finding     `json:"warnings"`
 	// Counts counts findings and warnings by kind, including those that are not listed because there are too many.
 	Counts map[Kind]int64 `json:"counts"`
+
+	ends map[string]End
 }
 
 // maxListed is how many findings of one kind are listed. Further ones are only counted.

@@ -105,7 +105,7 @@ func (t Table) WriteText(out io.Writer) error {
 	a := t.Application
 	fmt.Fprintf(out, "application %s, stream %s created %s, first position %s\n\n", a.Name, a.Stream, a.StreamCreated.UTC().Format(time.RFC3339), a.Initial)
 	if a.Importing != "" {
-		fmt.Fprintf(out, "the import from table %s is not finished: daemons wait for it\n\n", a.Importing)
+		fmt.Fprintf(out, "the import from %s is not finished: daemons wait for it\n\n", a.Importing)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SHARD\tOWNER\tCOUNTER\tAGE\tCHECKPOINT")

@@ -27,7 +27,7 @@ func TestTable_IsSortedAndGivesAges(t *testing.T) {
 	must(t, table.WriteText(&text))
 	const want = `application trips, stream stream created 2026-01-01T12:00:00Z, first position TRIM_HORIZON
 
-the import from table theirs is not finished: daemons wait for it
+the import from theirs is not finished: daemons wait for it
 
 SHARD    OWNER     COUNTER  AGE    CHECKPOINT
 shard-1  -         4        -      SHARD_END
