@@ -25,7 +25,7 @@ func checkpointCommand() *cobra.Command {
 CHECKPOINT_FILE, which only one process at a time can open: stop the daemon first. "consumer policy --operator" prints the
 permissions that the commands need.`,
 	}
-	cmd.AddCommand(showCommand(), rewindCommand(), setCommand(), forgetCommand(), skipCommand(), checkpointImportCommand())
+	cmd.AddCommand(showCommand(), rewindCommand(), setCommand(), forgetCommand(), skipCommand(), restoreCommand(), checkpointImportCommand())
 	return cmd
 }
 

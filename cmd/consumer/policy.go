@@ -40,6 +40,7 @@ workers have the new settings and the outbox is empty: a batch is published wher
 	f.StringVar(&o.from.KCLTable, "import-table", "", "with --operator: `name` of the table that import kcl reads")
 	f.StringVar(&o.from.Firehose, "import-firehose", "", "with --operator: `name` of the stream that import firehose reads")
 	f.StringVar(&o.from.GlueTable, "import-glue-table", "", "with --operator: `database.table` that import firehose --glue-schema reads")
+	f.BoolVar(&o.from.Manifests, "restore", false, "with --operator: allow checkpoint restore, too")
 	f.StringVar(&o.theirs, "theirs", "", "with --operator: `URL` of the files of another consumer that compare reads: s3://bucket/prefix/")
 	return cmd
 }
@@ -62,6 +63,9 @@ func (o policyOptions) check() error {
 		if value != "" && !o.operator {
 			return command.Usagef("%s=%q: want --operator as well", name, value)
 		}
+	}
+	if o.from.Manifests && !o.operator {
+		return command.Usagef("--restore: want --operator as well")
 	}
 	if o.from.GlueTable != "" && strings.Count(o.from.GlueTable, ".") != 1 {
 		return command.Usagef("--import-glue-table=%q: want database.table", o.from.GlueTable)

@@ -220,6 +220,15 @@ func TestPolicy_IsEnoughForOperators(t *testing.T) {
 	tool(append(slices.Clone(environment), "CHECKPOINT_TABLE=imported"), "checkpoint", "import", "--from", old, "--reread-aggregates")
 	wantNone()
 	still := b.idle()
+
+	b.enforce(b.print(append(env, "CHECKPOINT_TABLE=restored"), "--operator", "--restore"))
+	tool(append(slices.Clone(environment), "CHECKPOINT_TABLE=restored"), "checkpoint", "restore", "--yes")
+	wantNone()
+	for _, permission := range b.idle() {
+		if strings.HasPrefix(permission, "RestorePositions ") || strings.HasPrefix(permission, "DescribeStream ") || strings.HasPrefix(permission, "MakeTable ") {
+			t.Errorf("%s is allowed, and a restore does not need it", permission)
+		}
+	}
 	// checkpoint forget needs these, of a batch that is stuck.
 	forget := []string{"MovePositions dynamodb:DeleteItem", "SeeUploads s3:ListMultipartUploadParts"}
 	for _, permission := range idle {

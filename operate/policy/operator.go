@@ -14,6 +14,8 @@ type Imports struct {
 	KCLTable  string // table of positions
 	Firehose  string // name of a Firehose stream
 	GlueTable string // database.table of the AWS Glue Data Catalog, whose columns are the schema
+	// Manifests allows checkpoint restore, which reads the manifests and writes a table.
+	Manifests bool
 }
 
 // Operator returns the policy for the operator commands audit, check, checkpoint, import, redrive and, of our files, compare, and with TABLE for the
@@ -36,6 +38,13 @@ func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 			b.allow("ImportPositions", table, "dynamodb:PutItem")
 			b.makeTable()
 			b.allow("FindPositions", stream, "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator")
+		}
+		if from.Manifests {
+			b.allow("RestorePositions", table, "dynamodb:PutItem")
+			if from.KCLTable == "" {
+				b.makeTable()
+			}
+			b.allow("DescribeStream", stream, "kinesis:DescribeStreamSummary")
 		}
 	}
 	b.readFirehose(from)
