@@ -86,7 +86,7 @@ func (a *account) run(script string, args ...string) (string, bool) {
 
 func (a *account) deploy(args ...string) (string, bool) {
 	a.t.Helper()
-	return a.run("deploy", append([]string{"--stage", "dev", "--region", region, "--no-build", "--dist", a.dist}, args...)...)
+	return a.run("deploy", append([]string{"--stage", "dev", "--new-stage", "--region", region, "--no-build", "--dist", a.dist}, args...)...)
 }
 
 // want fails unless the value at a path of an answer, such as a[0].b, prints like the wanted value.
@@ -139,14 +139,45 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 			t.FailNow() // what follows builds on it
 		}
 	}
-	step("a dry run of nothing shows the first stack and makes none", func(t *testing.T) {
-		out, ok := a.deploy("--dry-run")
+	step("a dry run of nothing shows all stacks and makes none", func(t *testing.T) {
+		out, ok := a.deploy("--dry-run", "--with-consumer", "--image", image, "--set", "RetentionHours=48")
 		if !ok {
 			t.Fatal(out)
 		}
-		has(t, out, "Add      AWS::S3::Bucket", "OutputBucketPolicy", "can only be shown once this one exists")
+		has(t, out, "stage dev of streaming-pipeline does not exist in account 123456789012, region eu-west-1. Its stages there: none")
+		part := out
+		for _, kind := range []string{"data-sources", "stream", "athena", "consumer"} {
+			_, part, _ = strings.Cut(part, "stack streaming-pipeline-dev-"+kind+", which is new\n")
+			if part == "" {
+				t.Fatalf("there is no stack %s after the others in\n%s", kind, out)
+			}
+			tpl := load(t, strings.Replace(kind, "consumer", "consumer-ecs", 1))
+			own, _, _ := strings.Cut(part, "\nstack ")
+			for id, r := range tpl.resources {
+				if !regexp.MustCompile(`(?m)^  Add +` + r.kind + ` +` + id + `( \(if ` + r.condition + `\))?$`).MatchString(own) {
+					t.Errorf("stack %s does not show %s %s", kind, r.kind, id)
+				}
+			}
+			if shown := strings.Count(own, "  Add "); shown != len(tpl.resources) {
+				t.Errorf("stack %s shows %d resources of %d", kind, shown, len(tpl.resources))
+			}
+		}
+		has(t, out, "  RetentionHours is 48\n", "  Image is "+image+"\n", "  VpcId is vpc-", "it uses outputs of the stacks before it: AlarmTopicArn", "other parameters have their defaults")
+		if strings.Contains(out, "is required") {
+			t.Errorf("something is required:\n%s", out)
+		}
 		if left := at(a.aws("cloudformation", "describe-stacks"), "Stacks"); len(list(left)) != 0 {
 			t.Errorf("the dry run leaves %v", left)
+		}
+	})
+	step("a stage that does not exist is not created by mistake", func(t *testing.T) {
+		out, ok := a.run("deploy", "--stage", "dve", "--region", region, "--no-build", "--dist", a.dist)
+		if ok {
+			t.Fatalf("succeeds:\n%s", out)
+		}
+		has(t, out, "stage dve of streaming-pipeline does not exist", "--new-stage creates it")
+		if left := at(a.aws("cloudformation", "describe-stacks"), "Stacks"); len(list(left)) != 0 {
+			t.Errorf("there are %v", left)
 		}
 	})
 	step("without the placeholder the stream stack is not tried", func(t *testing.T) {
@@ -217,6 +248,23 @@ func TestStage_IsDeployedChangedAndDeleted(t *testing.T) {
 		}
 		if hours := parameter(parameters, "RetentionHours"); hours != "48" {
 			t.Errorf("the retention is %s", hours)
+		}
+	})
+	step("a mistyped stage, or another account, changes nothing", func(t *testing.T) {
+		for _, script := range []string{"deploy", "destroy"} {
+			out, ok := a.run(script, "--stage", "devv", "--region", region)
+			if ok {
+				t.Fatalf("succeeds:\n%s", out)
+			}
+			has(t, out, "in account 123456789012, region eu-west-1. Its stages there: dev")
+			out, ok = a.run(script, "--stage", "dev", "--region", region, "--account", "210987654321")
+			if ok {
+				t.Fatalf("succeeds:\n%s", out)
+			}
+			has(t, out, "--account 210987654321: the credentials are those of account 123456789012")
+		}
+		if count := len(list(at(a.aws("cloudformation", "describe-stacks"), "Stacks"))); count != 4 {
+			t.Errorf("there are %d stacks", count)
 		}
 	})
 	step("data stops a deletion", func(t *testing.T) {
@@ -612,6 +660,15 @@ func TestScripts_RefuseWhatTheyDoNotKnow(t *testing.T) {
 		{"deploy", []string{"--stage", "dev", "--set", "Stage=prod"}, "--set Stage: use --stage"},
 		{"deploy", []string{"--stage", "dev", "--set", "MaxTasks=3"}, "no template of data-sources stream athena has this parameter"},
 		{"deploy", []string{"--stag", "dev"}, "--stag is not known"},
+		{"deploy", []string{"--stage", "dev", "--region", "Ireland"}, "--region Ireland: want a region such as eu-west-1"},
+		{"deploy", []string{"--stage", "dev", "--account", "1234"}, "--account 1234: want the 12 digits of an account"},
+		{"deploy", []string{"--stage", "dev", "--image", "owner/consumer:1"}, "--image owner/consumer:1: want --with-consumer as well"},
+		{"deploy", []string{"--stage", "dev", "--vpc", "vpc-1"}, "want --with-consumer as well"},
+		{"deploy", []string{"--stage", "dev", "--with-consumer", "--image", "localhost:5000/consumer"}, "--image localhost:5000/consumer: want a tag or a digest"},
+		{"deploy", []string{"--stage", "dev", "--with-consumer", "--set", "Image=consumer"}, "--image consumer: want a tag or a digest"},
+		{"deploy", []string{"--stage", "dev", "--with-consumer", "--vpc", "default"}, "--vpc default: want the id of a VPC"},
+		{"deploy", []string{"--stage", "dev", "--with-consumer", "--subnets", "subnet-1 subnet-2"}, "want ids of subnets with commas between them"},
+		{"destroy", []string{"--stage", "dev", "--region", "eu-west"}, "--region eu-west: want a region"},
 		{"destroy", []string{"--stage", "prod"}, "nothing is deleted without --yes-really"},
 		{"destroy", []string{"--stage", "prod", "--yes-really", "--empty-buckets"}, "in prod the buckets stay"},
 		{"destroy", []string{"--stage", "dev", "--all"}, "--all is not known"},

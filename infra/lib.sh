@@ -1,4 +1,4 @@
-# Functions for infra/deploy and infra/destroy. The caller sets stage, project and region.
+# Functions for infra/deploy and infra/destroy. The caller sets stage, project, region, and expected, the account that it wants or nothing.
 # shellcheck shell=bash
 
 fail() {
@@ -27,6 +27,8 @@ check_names() {
 	[[ -n $stage ]] || fail "--stage is required"
 	[[ $stage =~ ^[a-z][a-z0-9]{1,7}$ ]] || fail "--stage $stage: want 2 to 8 lower-case letters and digits, starting with a letter"
 	[[ $project =~ ^[a-z][a-z0-9-]{1,16}[a-z0-9]$ ]] || fail "--project $project: want 3 to 18 lower-case letters, digits and hyphens"
+	[[ -z $region || $region =~ ^[a-z]{2,3}(-[a-z]+)+-[0-9]$ ]] || fail "--region $region: want a region such as eu-west-1"
+	[[ -z $expected || $expected =~ ^[0-9]{12}$ ]] || fail "--account $expected: want the 12 digits of an account"
 }
 
 # connect finds out and prints the account of the AWS CLI's credentials, and creates the temporary folder work.
@@ -34,15 +36,22 @@ connect() {
 	command -v aws >/dev/null || fail "the AWS CLI is missing: see https://docs.aws.amazon.com/cli/"
 	if [[ -n $region ]]; then export AWS_REGION=$region AWS_DEFAULT_REGION=$region; fi
 	export AWS_PAGER=''
-	local arn
-	arn=$(aws sts get-caller-identity --query Arn --output text) || fail "there are no AWS credentials"
-	# shellcheck disable=SC2034 # infra/deploy needs them
+	work=$(mktemp -d)
+	trap 'rm -rf "$work"' EXIT
+	local arn refused
+	if ! arn=$(aws sts get-caller-identity --query Arn --output text 2>"$work/refused"); then
+		refused=$(<"$work/refused")
+		case $refused in
+		*"Could not connect to the endpoint"*) fail "AWS is out of reach in region ${region:-of the profile}: is there a region of that name, and a network? $refused" ;;
+		*) fail "AWS does not accept the credentials, or there are none: $refused" ;;
+		esac
+	fi
+	# shellcheck disable=SC2034 # infra/deploy needs the partition
 	partition=$(cut -d: -f2 <<<"$arn") account=$(cut -d: -f5 <<<"$arn")
 	region=${region:-$(aws configure get region || true)}
 	[[ -n $region ]] || fail "--region is required: neither AWS_REGION nor the profile has one"
+	[[ -z $expected || $expected == "$account" ]] || fail "--account $expected: the credentials are those of account $account ($arn)"
 	say "account $account, region $region, stage $stage of $project"
-	work=$(mktemp -d)
-	trap 'rm -rf "$work"' EXIT
 }
 
 cfn() { aws cloudformation "$@"; }
@@ -74,6 +83,15 @@ output() { stack_field "$1" output | awk -F '\t' -v name="$2" '$1 == name {print
 
 # stack_exists succeeds if there is a stack that is more than a change set that was never executed.
 stack_exists() { [[ $(stack_status "$1") != '' && $(stack_status "$1") != REVIEW_IN_PROGRESS ]]; }
+
+# stages prints the stages of the project that have a stack, or none.
+stages() {
+	local found
+	found=$(cfn describe-stacks --query "Stacks[?StackStatus!='REVIEW_IN_PROGRESS'].StackName" --output text | tr '\t' '\n' |
+		sed -nE "s/^$project-([a-z][a-z0-9]{1,7})-(data-sources|stream|athena|consumer)$/\1/p" | sort -u | tr '\n' ' ')
+	found=${found% }
+	echo "${found:-none}"
+}
 
 pause() { sleep "${DEPLOY_POLL_SECONDS:-3}"; }
 
