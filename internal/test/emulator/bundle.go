@@ -132,7 +132,7 @@ var (
 func Bundles() []Bundle {
 	return []Bundle{
 		npmBundle, pythonBundle, enginesBundle, encodersBundle, tablesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
-		parquetJavaBundle, icebergJavaBundle, postgresqlBundle, goBundle, prometheusBundle, kubernetesBundle,
+		parquetJavaBundle, icebergJavaBundle, postgresqlBundle, goBundle, prometheusBundle, kubernetesBundle, gitopsBundle,
 	}
 }
 

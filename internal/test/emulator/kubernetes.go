@@ -17,6 +17,9 @@ const (
 	validateModule = "sigs.k8s.io/kubectl-validate@v0.0.4"
 	operatorModule = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 	kedaModule     = "github.com/kedacore/keda/v2@v2.21.0"
+	argoModule     = "github.com/argoproj/argo-cd/v3@v3.2.0"
+	fluxHelmModule = "github.com/fluxcd/helm-controller@v1.4.0"
+	fluxRepoModule = "github.com/fluxcd/source-controller@v1.7.0"
 )
 
 // kubernetesModules are the releases of Kubernetes whose schemas are fetched.
@@ -27,6 +30,20 @@ var kubernetesBundle = Bundle{
 	tool:    "go",
 	pinned:  strings.Join(append([]string{helmModule, validateModule, operatorModule, kedaModule}, kubernetesModules...), " "),
 	install: installKubernetes,
+}
+
+// gitopsBundle has the custom resources by which Argo CD and Flux install a chart. The chart does not create them: its examples have them.
+var gitopsBundle = Bundle{
+	Name:   "gitops",
+	tool:   "go",
+	pinned: strings.Join([]string{argoModule, fluxHelmModule, fluxRepoModule}, " "),
+	install: func(ctx context.Context, dir string) error {
+		return copyCRDs(ctx, dir, map[string]string{
+			argoModule:     "manifests/crds/application-crd.yaml",
+			fluxHelmModule: "config/crd/bases/helm.toolkit.fluxcd.io_*.yaml",
+			fluxRepoModule: "config/crd/bases/source.toolkit.fluxcd.io_ocirepositories.yaml",
+		})
+	},
 }
 
 // installKubernetes builds helm and kubectl-validate, and extracts the schemas of Kubernetes's own resources, and of the custom
@@ -48,10 +65,15 @@ func installKubernetes(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	for module, pattern := range map[string]string{
+	return copyCRDs(ctx, dir, map[string]string{
 		operatorModule: "example/prometheus-operator-crd/monitoring.coreos.com_*.yaml",
 		kedaModule:     "config/crd/bases/keda.sh_*.yaml",
-	} {
+	})
+}
+
+// copyCRDs copies files of modules, by their patterns, to the folder crds.
+func copyCRDs(ctx context.Context, dir string, patterns map[string]string) error {
+	for module, pattern := range patterns {
 		from, err := download(ctx, dir, module)
 		if err != nil {
 			return err
@@ -140,9 +162,18 @@ func (k Kubernetes) Helm(tb testing.TB, args ...string) *exec.Cmd {
 // Validate returns a command that validates a file of manifests against the schemas of one of Versions. Unknown fields are
 // faults.
 func (k Kubernetes) Validate(tb testing.TB, version, file string) *exec.Cmd {
+	return k.validate(tb, version, filepath.Join(k.dir, "crds"), file)
+}
+
+// ValidateGitOps does the same with the custom resources of Argo CD and Flux. Without their schemas the test is skipped.
+func (k Kubernetes) ValidateGitOps(tb testing.TB, version, file string) *exec.Cmd {
+	return k.validate(tb, version, filepath.Join(fetched(tb, gitopsBundle, "the resources of Argo CD and Flux", "go"), "crds"), file)
+}
+
+func (k Kubernetes) validate(tb testing.TB, version, crds, file string) *exec.Cmd {
 	// The flag names the newest version that the tool includes; our schemas replace it.
 	cmd := exec.CommandContext(tb.Context(), filepath.Join(k.dir, "kubectl-validate"), "--version", "1.30",
-		"--local-schemas", filepath.Join(k.dir, "schemas", version), "--local-crds", filepath.Join(k.dir, "crds"), file)
+		"--local-schemas", filepath.Join(k.dir, "schemas", version), "--local-crds", crds, file)
 	cmd.Env = append(os.Environ(), "KUBECONFIG=/dev/null")
 	return cmd
 }
