@@ -27,7 +27,7 @@ app.kubernetes.io/component: daemon
 {{- $root := index . 0 }}
 {{- $own := include "consumer.ownLabels" $root | fromYaml }}
 {{- with index . 1 }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end }}
-{{- $all := $root.Values.commonLabels | default dict }}
+{{- $all := omit ($root.Values.commonLabels | default dict) "app.kubernetes.io/component" }}
 {{- range rest (rest .) }}{{ $all = merge dict (. | default dict) $all }}{{ end }}
 {{- toYaml (merge dict $own $all) }}
 {{- end }}

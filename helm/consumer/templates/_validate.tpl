@@ -5,6 +5,9 @@
 
 {{/* The faults of the values, one on a line. */}}
 {{- define "consumer.faults" -}}
+{{- range list "schema" "spool" "strategy" }}
+{{- if not (hasKey $.Values .) }}{{ fail (printf "%s is missing: these are the values of an older chart, which --reuse-values keeps. Use --reset-then-reuse-values (UPGRADING.md)" .) }}{{ end }}
+{{- end }}
 {{- $rules := .Files.Get "files/settings.json" | required "files/settings.json is missing from the chart" | fromJson }}
 {{- $f := dict }}
 {{- include "consumer.checkNames" (list . $rules $f) }}
