@@ -104,9 +104,9 @@ revisionHistoryLimit: 2
 table: {uri: "postgres://db.example.com/lake/trips"}
 postgres: {existingSecret: db}
 networkPolicy: {enabled: true}
-monitor: {enabled: true}
+monitor: {enabled: true, scrapeTimeout: 10s, relabelings: [{action: drop, sourceLabels: [a]}], metricRelabelings: [{action: keep, sourceLabels: [b]}]}
 prometheusRule: {enabled: true, runbookUrl: "https://wiki.example.com/{alert}.html"}
-dashboard: {enabled: true}
+dashboard: {enabled: true, annotations: {grafana_folder: Streams}}
 producer: {enabled: true}
 autoscaling: {enabled: true, shards: 8}
 schema: {document: '{"type":"object"}'}
@@ -182,6 +182,8 @@ func TestConventions_PodsTakeWhatOtherChartsTake(t *testing.T) {
 		"revisionHistoryLimit":          {at(t, deployment, "spec", "revisionHistoryLimit"), 2},
 		"the daemon's selector":         {at(t, spec, "topologySpreadConstraints", 0, "labelSelector", "matchLabels"), ours},
 		"a selector of its own":         {at(t, spec, "topologySpreadConstraints", 1, "labelSelector", "matchLabels"), node{"rack": "left"}},
+		"relabelings":                   {at(t, all["PodMonitor"], "spec", "podMetricsEndpoints", 1, "relabelings", 0, "action"), "drop"},
+		"metricRelabelings":             {at(t, all["PodMonitor"], "spec", "podMetricsEndpoints", 0, "metricRelabelings", 0, "action"), "keep"},
 		"extraObjects":                  {at(t, all["Secret"], "metadata", "name"), "trips-more"},
 		"extraObjects as text":          {at(t, all["LimitRange"], "metadata", "name"), "trips-deliver"},
 	} {
@@ -213,7 +215,7 @@ func TestConventions_PodsTakeWhatOtherChartsTake(t *testing.T) {
 func TestSpool_HasTheDiskThatItTakes(t *testing.T) {
 	disk := func(sets ...string) [2]any {
 		r := container(t, render(t, sets...)["Deployment"])["resources"]
-		return [2]any{at(t, r, "requests", "ephemeral-storage"), at(t, r, "limits", "ephemeral-storage")}
+		return [2]any{fmt.Sprint(at(t, r, "requests", "ephemeral-storage")), at(t, r, "limits", "ephemeral-storage")}
 	}
 	for set, want := range map[string][2]any{
 		"settings.spoolSize=4GiB":              {"4634Mi", "5658Mi"}, // 1.1 * 4096 and 128, then 1024 for /tmp
@@ -221,6 +223,7 @@ func TestSpool_HasTheDiskThatItTakes(t *testing.T) {
 		"settings.spoolDir=":                   {"128Mi", "1152Mi"},
 		"spool.type=claim":                     {"128Mi", "1152Mi"},
 		"resources.requests.ephemeral-storage=1Gi,resources.limits.ephemeral-storage=20Gi": {"1Gi", "20Gi"},
+		`resources.requests.ephemeral-storage=0`:                                           {"0", "5658Mi"},
 	} {
 		if got := disk(set); got != want {
 			t.Errorf("%s: request and limit are %v, want %v", set, got, want)
@@ -413,5 +416,34 @@ func TestNotes_TellTheNextSteps(t *testing.T) {
 	}
 	if text := notes("settings.stopPosition=2026-11-24T11:00:00Z"); !strings.Contains(text, "by a Job that then ends") || strings.Contains(text, "helm test") {
 		t.Errorf("the notes of a replay are\n%s", text)
+	}
+}
+
+// A chart that has this one as a dependency passes it more than its own values: what is global, and whether it is on.
+func TestChart_IsADependencyOfAnother(t *testing.T) {
+	parent := t.TempDir()
+	if err := os.CopyFS(filepath.Join(parent, "charts", "consumer"), os.DirFS("consumer")); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		"Chart.yaml":  "{apiVersion: v2, name: parent, version: 1.0.0, dependencies: [{name: consumer, version: 0.0.0, alias: trips, condition: trips.enabled}, {name: consumer, version: 0.0.0, alias: clicks}]}",
+		"values.yaml": "global: {imageRegistry: x}\ntrips: &own {enabled: true, settings: {streamName: trips, bucket: out}, image: {repository: r}}\nclicks: *own\n",
+	} {
+		if err := os.WriteFile(filepath.Join(parent, path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := helm(t, "template", "all", parent, "--kube-version", "1.37.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	selectors := make(map[string]bool)
+	for _, n := range documents(t, text) {
+		if n["kind"] == "Deployment" {
+			selectors[fmt.Sprint(at(t, n, "metadata", "name"), at(t, n, "spec", "selector"))] = true
+		}
+	}
+	if len(selectors) != 2 {
+		t.Errorf("the daemons of both are %v", selectors)
 	}
 }

@@ -123,7 +123,11 @@ func chartSchema([]byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	properties := map[string]any{"global": map[string]any{"type": "object"}}
+	properties := map[string]any{
+		"global": map[string]any{"type": "object"},
+		// A chart that has this one as a dependency turns it on by such a value (Helm, "Tags and Condition fields in dependencies").
+		"enabled": map[string]any{"type": "boolean", "description": "For the condition of a chart that depends on this one. Nothing else reads it."},
+	}
 	for _, v := range list {
 		properties[v.path] = v.describe()
 	}

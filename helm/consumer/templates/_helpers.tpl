@@ -136,8 +136,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- /* The limit is of all that the pod writes: also what tools put into /tmp. */}}
 {{- $disk = printf "%dMi" (add $diskNeeded (divf (include "consumer.bytes" .Values.tmpSize | float64) 1048576 | ceil | int64)) }}
 {{- end }}
-{{- $derivedRequests := dict "memory" ($requests.memory | default $limit) "ephemeral-storage" (index $requests "ephemeral-storage" | default (printf "%dMi" $diskNeeded)) }}
-{{- toYaml (dict "limits" (merge (dict "memory" $limit "ephemeral-storage" $disk) $limits) "requests" (merge $derivedRequests $requests)) }}
+{{- $derivedRequests := dict "memory" ($requests.memory | default $limit) "ephemeral-storage" (hasKey $requests "ephemeral-storage" | ternary (index $requests "ephemeral-storage") (printf "%dMi" $diskNeeded)) }}
+{{- toYaml (dict "limits" (merge (dict "memory" $limit "ephemeral-storage" $disk) $limits) "requests" (mergeOverwrite $derivedRequests $requests)) }}
 {{- end }}
 
 {{/* Seconds between SIGTERM and SIGKILL: the longest that the daemon can take. Handing over takes at most SHUTDOWN_GRACE,
