@@ -34,8 +34,15 @@
 {{- define "consumer.wantDefaults" -}}
 {{- $f := index . 0 }}{{ $t := index . 1 }}{{ $rules := index . 2 }}{{ $unless := index . 4 }}
 {{- range $key := index . 3 }}
-{{- $default := get (get $rules.settings $key) "default" }}
-{{- if ne (get $t $key) $default }}{{ include "consumer.want" (list $f $t $key (printf "%s %s" ($default | default "nothing") $unless)) }}{{ end }}
+{{- $rule := get $rules.settings $key }}
+{{- $default := $rule.default }}
+{{- $text := get $t $key }}
+{{- $same := eq $text $default }}
+{{- if and (not $same) $rule.kind }}{{ if regexMatch $rule.pattern $text }}
+{{- if eq $rule.kind "duration" }}{{ $same = eq (include "consumer.exactSeconds" $text) (include "consumer.exactSeconds" $default) }}
+{{- else }}{{ $same = eq (include "consumer.bytes" $text) (include "consumer.bytes" $default) }}{{ end }}
+{{- end }}{{ end }}
+{{- if not $same }}{{ include "consumer.want" (list $f $t $key (printf "%s %s" ($default | default "nothing") $unless)) }}{{ end }}
 {{- end }}
 {{- end }}
 
@@ -201,7 +208,7 @@
 {{- end }}
 {{- if and (hasPrefix "s3://" $t.schema) (not (regexMatch "^s3://[^/]+/." $t.schema)) }}{{ include "consumer.want" (list $f $t "schema" "a path, s3://bucket/key or glue://database/table") }}{{ end }}
 {{- if and (hasPrefix "glue://" $t.schema) (not (regexMatch "^glue://[^/?]+/[^/?]+(\\?(catalog=[0-9]{12}|region=[^&]+|version=[0-9]+|case=exact)(&(catalog=[0-9]{12}|region=[^&]+|version=[0-9]+|case=exact))*)?$" $t.schema)) }}{{ include "consumer.want" (list $f $t "schema" "glue://database/table, perhaps with ?catalog=123456789012&region=eu-west-1&version=7&case=exact") }}{{ end }}
-{{- if hasPrefix ".postgres-failed" $t.fileExtension }}{{ include "consumer.want" (list $f $t "fileExtension" "another extension, because this one is of files with rows that PostgreSQL refuses") }}{{ end }}
+{{- if eq $t.fileExtension ".postgres-failed.gz" }}{{ include "consumer.want" (list $f $t "fileExtension" "another extension, because this one is of files with rows that PostgreSQL refuses") }}{{ end }}
 {{- end }}
 
 {{/* Sizes that depend on each other: (list texts faults). */}}
@@ -211,13 +218,13 @@
 {{- range $key := list "partSize" "fileSize" "commitSize" "spoolSize" }}
 {{- if not (hasKey $f (printf "settings.%s" $key)) }}{{ $_ := set $sizes $key (include "consumer.bytes" (get $t $key) | int64) }}{{ end }}
 {{- end }}
-{{- if and $sizes.commitSize $sizes.fileSize }}
+{{- if and (hasKey $sizes "commitSize") (hasKey $sizes "fileSize") }}
 {{- if lt $sizes.commitSize $sizes.fileSize }}{{ include "consumer.want" (list $f $t "commitSize" (printf "at least settings.fileSize, which is %s" $t.fileSize)) }}{{ end }}
 {{- end }}
-{{- if and $sizes.commitSize $sizes.partSize }}
+{{- if and (hasKey $sizes "commitSize") (hasKey $sizes "partSize") }}
 {{- if gt $sizes.commitSize (mul 80000 $sizes.partSize) }}{{ include "consumer.want" (list $f $t "commitSize" (printf "at most 80000 times settings.partSize, which is %s" $t.partSize)) }}{{ end }}
 {{- end }}
-{{- if and $t.spoolDir $sizes.spoolSize $sizes.partSize }}
+{{- if and $t.spoolDir (hasKey $sizes "spoolSize") (hasKey $sizes "partSize") }}
 {{- if lt $sizes.spoolSize $sizes.partSize }}{{ include "consumer.want" (list $f $t "spoolSize" (printf "at least settings.partSize, which is %s" $t.partSize)) }}{{ end }}
 {{- end }}
 {{- end }}
