@@ -386,6 +386,9 @@ func TestQueries_ShowARunningDaemon(t *testing.T) {
 		}
 		return delivered == trips+wrong
 	})
+	eventually(t, "the announcement of what is complete is scraped", func() bool {
+		return len(ask(t, base, "/api/v1/query", url.Values{"query": {"consumer_complete_announced_timestamp_seconds > 0"}})) > 0
+	})
 	t.Logf("%.1f MB read with %.1f s of CPU, start and idling included", bytes/1e6, cpu)
 	time.Sleep(3 * time.Second) // some scrapes see the end
 	ended := time.Now()
@@ -460,7 +463,7 @@ func judge(t *testing.T, q asked, got []sample) (least, most float64) {
 		}
 	}
 	// Trips are seconds old, files have at least some kilobytes, and some thousand trips arrive per second.
-	bounds := map[string]float64{"s": 60, "percentunit": 1, "bytes": 2 << 30, "rps": 1e5, "Bps": 1e9, "reqps": 1e4, "short": 2 * trips}
+	bounds := map[string]float64{"s": 60, "percentunit": 1, "bytes": 2 << 30, "recps": 1e5, "rowsps": 1e5, "binBps": 1e9, "reqps": 1e4, "short": 2 * trips}
 	bound, ok := bounds[q.unit]
 	if !ok {
 		t.Errorf("%s: unit %q is not judged", q.where, q.unit)
