@@ -886,6 +886,35 @@ func TestFiles_AreServed(t *testing.T) {
 	}
 }
 
+// The dashboard's panels link to the runbooks that the alerts name, wherever these are.
+func TestDashboard_LinksToTheRunbooksOfTheValues(t *testing.T) {
+	for value, want := range map[string]string{
+		"https://wiki.example.com/{alert}.html?v=1": "https://wiki.example.com/ConsumerNotReady.html?v=1",
+		"https://wiki.example.com/runbooks/":        "https://wiki.example.com/runbooks/ConsumerNotReady",
+		"":                                          "",
+	} {
+		text := at(t, render(t, "dashboard.enabled=true", "prometheusRule.runbookUrl="+value)["ConfigMap"], "data", "consumer.json").(string)
+		var dashboard struct {
+			Panels []struct{ Links []struct{ Title, URL string } }
+		}
+		if err := json.Unmarshal([]byte(text), &dashboard); err != nil {
+			t.Fatal(err)
+		}
+		links := 0
+		for _, p := range dashboard.Panels {
+			for _, l := range p.Links {
+				links++
+				if l.Title == "Runbook ConsumerNotReady" && l.URL != want {
+					t.Errorf("%q: the link is %s, want %s", value, l.URL, want)
+				}
+			}
+		}
+		if (links > 0) != (want != "") || len(dashboard.Panels) < 30 {
+			t.Errorf("%q: %d links in %d panels", value, links, len(dashboard.Panels))
+		}
+	}
+}
+
 // The demo's DynamoDB is of the version that the tests run.
 func TestDemo_StartsTheDynamoDBThatIsTested(t *testing.T) {
 	pinned := regexp.MustCompile(`<artifactId>DynamoDBLocal</artifactId>\s*<version>([^<]+)</version>`).FindSubmatch(read(t, "../internal/test/emulator/java/pom.xml"))

@@ -118,18 +118,21 @@ func (p panel) object() object {
 	defaults := object{"unit": p.unit, "color": object{"mode": "palette-classic"}, "min": 0}
 	o := object{
 		"title": p.title, "description": p.about, "datasource": datasource, "targets": targets,
-		"fieldConfig": object{"defaults": defaults, "overrides": []any{}},
+		"fieldConfig": object{"defaults": defaults, "overrides": []any{}}, "links": p.links(),
 	}
 	if p.stat {
 		o["type"] = "stat"
-		o["options"] = object{"colorMode": "value", "graphMode": "area", "reduceOptions": object{"calcs": []string{"lastNotNull"}}}
+		o["options"] = object{
+			"colorMode": "value", "graphMode": "area", "reduceOptions": object{"calcs": []string{"lastNotNull"}}, "justifyMode": "auto", "textMode": "auto",
+			"wideLayout": true, "orientation": "auto", "showPercentChange": false, "percentChangeColorMode": "standard",
+		}
 		defaults["color"] = object{"mode": "thresholds"}
 		defaults["thresholds"] = object{"mode": "absolute", "steps": p.limits.steps()}
 		return o
 	}
 	o["type"] = "timeseries"
 	o["options"] = object{
-		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+		"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}},
 		"tooltip": object{"mode": "multi", "sort": "desc"},
 	}
 	custom := object{"lineWidth": 1, "fillOpacity": 10, "showPoints": "auto", "spanNulls": false}
@@ -138,6 +141,21 @@ func (p panel) object() object {
 	}
 	defaults["custom"] = custom
 	return o
+}
+
+// runbook is the address of an alert's runbook. The chart puts that of its values in its place.
+const runbook = "https://github.com/OWNER/aws-streaming-pipeline/blob/HEAD/docs/runbooks/%s.md"
+
+// links are the runbooks of the panel's alerts.
+func (p panel) links() []object {
+	links := []object{}
+	for _, alert := range p.alerts {
+		links = append(links, object{
+			"title": "Runbook " + alert, "type": "link", "url": fmt.Sprintf(runbook, alert), "targetBlank": true,
+			"icon": "", "tooltip": "", "tags": []string{}, "asDropdown": false, "includeVars": false, "keepTime": false,
+		})
+	}
+	return links
 }
 
 // limits colour a figure: green below warn, red from alarm on. Falling reverses them.
