@@ -58,8 +58,9 @@ func pageFixtures() map[string]Status {
 		wide.Workers = append(wide.Workers, WorkerStatus{ID: workerOf(i), Alive: true, Shards: 10, Address: fmt.Sprintf("10.0.1.%d:8080", 10+i), Version: "1.8.0", Complete: seenAt(-time.Duration(60+i) * time.Second)})
 	}
 	starting := Status{
-		Application: "trips", Stream: "trips", Bucket: "trips-lake", Version: "1.8.0", Started: time.Now().Add(-3 * time.Minute), State: "starting", Shards: []ShardStatus{}, Workers: []WorkerStatus{},
-		Checks: []Check{{Name: "start", Problem: "waiting to open table consumer-trips for 3m0s: operation error DynamoDB: DescribeTable, connect to dynamodb.eu-central-1.amazonaws.com: connection refused. " +
+		Application: "trips", Stream: "trips", Bucket: "trips-lake", Version: "1.8.0", Started: time.Now().Add(-3 * time.Minute), Shards: []ShardStatus{}, Workers: []WorkerStatus{},
+		State: "starting: waiting to open table consumer-trips",
+		Checks: []Check{{Name: "start", Problem: "operation error DynamoDB: DescribeTable, connect to dynamodb.eu-central-1.amazonaws.com: connection refused. " +
 			"Check the network, and AWS_ENDPOINT_URL_DYNAMODB if it is set."}},
 	}
 	return map[string]Status{"running": usual(), "idle": idle, "trouble": trouble, "starting": starting, "stopping": stopping, "wide": wide}
