@@ -59,6 +59,13 @@ func TestRunbooks_NameWhatIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		for _, m := range regexp.MustCompile(`grep -[EF] '?([a-z][^'|\n]*(?:\|[a-z][^'|\n]*)*)'? *\|`).FindAllStringSubmatch(string(text), -1) {
+			for said := range strings.SplitSeq(m[1], "|") {
+				if lines++; line.MatchString(said) && !strings.Contains(code, `"`+said) {
+					t.Errorf("%s: the daemon logs no line %q", page, said)
+				}
+			}
+		}
 		joined := strings.Join(strings.Fields(string(text)), " ")
 		for _, m := range quoted.FindAllStringSubmatch(joined, -1) {
 			switch word := m[1]; {
