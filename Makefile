@@ -4,6 +4,8 @@ PKGS   ?= ./...
 CACHE  := .cache
 
 DURATION ?= 10m
+# arguments of make gameday: -run TestGameDay/ConsumerAbsent
+GAMEDAY ?=
 # arguments of make mutants: -run lease, -rotate 6, -list
 MUTANTS ?=
 # arguments of make hostile: -hostile.seed 7, -hostile.steps 500
@@ -11,7 +13,7 @@ HOSTILE ?=
 # arguments of make fuzz: -run Cost, -rotate 2, -for 10s, -list
 FUZZ ?=
 
-.PHONY: help build generate functions demo image sbom kind-demo test chaos spark mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
+.PHONY: help build generate functions demo image sbom kind-demo test chaos gameday spark mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -42,6 +44,9 @@ test: fetch ## run all tests, with emulators and readers fetched into .cache/
 
 chaos: fetch ## run daemons under injected faults for DURATION=10m and check that every record is delivered once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
+
+gameday: fetch ## plant a fault for each alert, follow its runbook word for word, and note how long that takes
+	$(GO) test -count=1 -parallel 3 -timeout 2h -v $(GAMEDAY) ./internal/test/gameday -args -gameday
 
 spark: fetch ## read and compact tables with Apache Spark, which takes 573 MB in .cache/
 	$(GO) test -run 'Spark|Pipeline' -count=1 -v ./internal/test/lake -args -spark
