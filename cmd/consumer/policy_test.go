@@ -191,6 +191,7 @@ func TestPolicy_IsEnoughForOperators(t *testing.T) {
 	}
 	tool(environment, "audit", "--deep")
 	tool(environment, "check")
+	tool(environment, "route", "--last", "1")
 	tool(environment, "redrive", "--stream", streamName)
 	tool(environment, "checkpoint", "show")
 	tool(environment, "checkpoint", "rewind", "--shard", "shardId-000000000000", "--to", "TRIM_HORIZON", "--yes")

@@ -18,7 +18,7 @@ type Imports struct {
 	Manifests bool
 }
 
-// Operator returns the policy for the operator commands audit, check, checkpoint, import, redrive and, of our files, compare, and with TABLE for the
+// Operator returns the policy for the operator commands audit, check, checkpoint, import, redrive, route and, of our files, compare, and with TABLE for the
 // loader's, which take care of the table. Redrive sends to the daemon's own stream.
 func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 	b := newBuilder(cfg, p)
@@ -30,6 +30,7 @@ func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 	b.allow("SeeUploads", b.objects(b.files()...), "s3:ListMultipartUploadParts")
 	b.allow("MarkRedrives", b.objects(layout.RedriveFolder), "s3:PutObject")
 	b.allow("SendRecords", stream, "kinesis:ListShards", "kinesis:PutRecord", "kinesis:PutRecords")
+	b.tryRecords(stream)
 	if cfg.CheckpointFile == "" {
 		table := []string{b.table(b.cfg.Table())}
 		b.allow("MovePositions", table, "dynamodb:DeleteItem", "dynamodb:DescribeTable", "dynamodb:GetItem", "dynamodb:Scan", "dynamodb:UpdateItem")
@@ -37,7 +38,7 @@ func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 			b.allow("ReadOldTable", []string{b.table(from.KCLTable)}, "dynamodb:DescribeTable", "dynamodb:Scan")
 			b.allow("ImportPositions", table, "dynamodb:PutItem")
 			b.makeTable()
-			b.allow("FindPositions", stream, "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator")
+			b.allow("FindPositions", stream, "kinesis:DescribeStreamSummary")
 		}
 		if from.Manifests {
 			b.allow("RestorePositions", table, "dynamodb:PutItem")
@@ -57,6 +58,14 @@ func Operator(cfg *consumer.Config, p Place, from Imports) iam.Policy {
 	b.bindTable()
 	b.keys()
 	return b.policy
+}
+
+// tryRecords allows what route does to records of the stream. So does the search for positions in a stream, of import kcl.
+func (b *builder) tryRecords(stream []string) {
+	b.allow("ReadShards", stream, "kinesis:GetRecords", "kinesis:GetShardIterator")
+	b.readSchema()
+	b.lookUpSchemas()
+	b.callFunction()
 }
 
 // readFirehose allows reading the description of a Firehose stream and its table ("Actions, resources, and condition keys for
