@@ -1,12 +1,16 @@
 package consumer
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
 	"aws-streaming-pipeline/internal/settings"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/prefix"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // KeyConfig sets the keys of files.
@@ -55,4 +59,32 @@ func (c *KeyConfig) ErrorPrefixes() (of func(batch string, t record.OutputType, 
 	return func(batch string, t record.OutputType, arrival time.Time) string {
 		return router.KeyPrefixOf(router.ErrorPartition(t, arrival), batch)
 	}, zone, nil
+}
+
+// OtherFolders returns, by setting, key prefixes of the files that are not data: of those that are written when records arrive at a time.
+// An error names the prefix that is wrong.
+func (c *Config) OtherFolders(at time.Time) (map[string][]string, error) {
+	router, err := c.router()
+	if err != nil {
+		var named []error
+		for _, p := range prefix.Problems(err) {
+			named = append(named, fmt.Errorf("%s: %w", settingOf[p.Part], p.Err))
+		}
+		return nil, cmp.Or(errors.Join(named...), err)
+	}
+	folders := map[string][]string{"MANIFEST_PREFIX": {layout.ManifestFolder(c.ManifestPrefix, at)}}
+	for _, t := range []record.OutputType{record.ProcessingFailed, record.FormatConversionFailed} {
+		folders["ERROR_PREFIX"] = append(folders["ERROR_PREFIX"], router.ErrorPartition(t, at))
+	}
+	if c.BackupPrefix != "" {
+		backup, err := c.partitions(&c.KeyConfig)
+		if err != nil {
+			return nil, fmt.Errorf("BACKUP_PREFIX=%q: %w", c.BackupPrefix, err)
+		}
+		folders["BACKUP_PREFIX"] = []string{backup.Partition(at)}
+	}
+	if c.CompletePrefix != "" {
+		folders["COMPLETE_PREFIX"] = []string{c.CompletePrefix}
+	}
+	return folders, nil
 }

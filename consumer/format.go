@@ -150,3 +150,6 @@ func appendErrorLine(dst []byte, r *record.Record) ([]byte, error) {
 	}
 	return record.AppendErrorLine(dst, r, r.Fault, record.Attempt{Count: attempts, Ended: time.Now()}), nil
 }
+
+// DataFiles returns the kind of data files and their compression.
+func (c *FormatConfig) DataFiles() (writers.Kind, string) { return c.kind(), c.compression() }
