@@ -109,11 +109,12 @@ const atOnce = 500
 // Run reports what happens to samples. Its error is the end of ctx, with what is waited for, or a bug.
 func Run(ctx context.Context, t Trial, samples []Sample, o Options) (Report, error) {
 	r := Report{Sent: []Sent{}, Summary: Summary{Folders: map[string]int{}, Codes: map[string]int{}}}
+	waited := watch(ctx, t)
 	for len(samples) > 0 {
 		n := together(samples)
 		sent, err := runSome(ctx, t, samples[:n], o)
 		if err != nil {
-			return r, errors.Join(fmt.Errorf("route: %w", err), t.Waiting())
+			return r, errors.Join(fmt.Errorf("route: %w", err), waited())
 		}
 		for i := range sent {
 			r.Summary.add(&sent[i])
@@ -121,7 +122,38 @@ func Run(ctx context.Context, t Trial, samples []Sample, o Options) (Report, err
 		r.Sent = append(r.Sent, sent...)
 		samples = samples[n:]
 	}
+	waited()
 	return r, nil
+}
+
+// watchEvery is the time between two looks at what a Trial waits for.
+const watchEvery = 500 * time.Millisecond
+
+// watch looks what a Trial waits for, until waited is called. That returns what it was when ctx ended, which the Trial itself has forgotten
+// by then.
+func watch(ctx context.Context, t Trial) (waited func() error) {
+	stop := make(chan struct{})
+	last := make(chan error, 1)
+	go func() {
+		var seen error
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if now := t.Waiting(); ctx.Err() == nil {
+					seen = now
+				}
+			case <-stop:
+				last <- seen
+				return
+			}
+		}
+	}()
+	return func() error {
+		close(stop)
+		return <-last
+	}
 }
 
 // together returns how many of the samples are worked on together: records of one shard that differ in their sequence numbers.

@@ -3,6 +3,7 @@ package route_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -11,13 +12,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/operate/route"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/recordtest"
+	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/record/schema"
+	"aws-streaming-pipeline/record/table"
 )
 
 var noon = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -175,6 +179,94 @@ func TestRun_TellsEqualLinesApart(t *testing.T) {
 	r := routed(t, made, slices.Concat(backupLine("7", []byte(`{"a":1}`)), backupLine("7", []byte(`{"a":1}`))), route.AsBackup, route.Options{})
 	if len(r.Sent) != 2 || len(r.Sent[0].Records) != 2 || len(r.Sent[1].Records) != 2 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// definition is a table that is partitioned by the hour of the arrival and the region.
+func definition(t *testing.T, s *schema.Schema) *table.Definition {
+	t.Helper()
+	columns := table.ColumnsOf(s)
+	for i := range columns {
+		columns[i].ID = i + 1
+	}
+	terms, err := table.ParsePartition("hour(_arrived_at),identity(region)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := table.NewSpec(terms, columns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &table.Definition{UUID: "u", Columns: columns, Spec: spec}
+}
+
+func TestRun_ShowsThePartitionOfTheTable(t *testing.T) {
+	s, err := schema.Parse("s", []byte(`{"properties":{"region":{"type":"string"},"fare":{"type":"number"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := trial(t, func(c *consumer.Config) { c.Format, c.TableConfig.Table = "parquet", "glue://lake/trips" }, consumer.TrialServices{Schema: s, Table: definition(t, s)})
+	r := routed(t, made, []byte(`{"region":"eu","fare":1}`+"\n"+`{"region":"`+strings.Repeat("x", 2000)+`"}`), route.AsAuto, route.Options{})
+	got := text(t, r)
+	for _, want := range []string{"table partition _arrived_at_hour=2026-01-31-12\n", "table partition region=eu\n", "line 2: error " + table.CodeTupleTooLong} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+}
+
+// outage is a schema registry that does not answer.
+type outage struct{}
+
+func (outage) SchemaVersion(context.Context, string) (registry.Definition, error) {
+	return registry.Definition{}, errors.New("planted outage")
+}
+
+// unknown is a schema registry without schemas.
+type unknown struct{}
+
+func (unknown) SchemaVersion(context.Context, string) (registry.Definition, error) {
+	return registry.Definition{}, registry.ErrUnknown
+}
+
+func TestRun_WaitsForNothingLongerThanItsContext(t *testing.T) {
+	framed := append(append([]byte{3, 0}, make([]byte, 16)...), `{"a":1}`...) // by record/registry
+	use := func(c *consumer.Config) { c.SchemaRegistry = "glue" }
+	r := routed(t, trial(t, use, consumer.TrialServices{SchemaRegistry: unknown{}}), framed, route.AsPayload, route.Options{Explain: true})
+	if got := text(t, r); r.Summary.Codes[record.CodeRegistrySchemaUnknown] != 1 || !strings.Contains(got, "SCHEMA_REGISTRY=glue: failed for 1 payload") {
+		t.Errorf("%s", got)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		made := trial(t, use, consumer.TrialServices{SchemaRegistry: outage{}})
+		samples, _, err := route.Read(bytes.NewReader(framed), route.AsPayload, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errors.New("not done within 1m"))
+		defer cancel()
+		_, err = route.Run(ctx, made, samples, route.Options{})
+		if err == nil || !strings.Contains(err.Error(), "planted outage") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestRun_DropsAggregatesOfAnotherShard(t *testing.T) {
+	aggregate := recordtest.AppendAggregate(nil, []record.Record{{PartitionKey: "x", Data: []byte(`{"a":1}`)}})
+	point := record.HashKeyOf("x")
+	for name, c := range map[string]struct {
+		hashes *record.HashRange
+		want   route.Outcome
+	}{
+		"its own shard":  {&record.HashRange{First: point, Last: point}, route.ToFile},
+		"another shard":  {&record.HashRange{First: record.HashKeyOf("y"), Last: record.HashKeyOf("y")}, route.Dropped},
+		"unknown as yet": {nil, route.ToFile},
+	} {
+		made := trial(t, func(c *consumer.Config) { c.KPLHashFilter = true }, consumer.TrialServices{})
+		r, err := route.Run(t.Context(), made, []route.Sample{{Hashes: c.hashes, Record: record.Record{SequenceNumber: "1", Arrival: noon, Data: aggregate}}}, route.Options{})
+		if err != nil || len(r.Sent) != 1 || len(r.Sent[0].Records) != 1 || r.Sent[0].Records[0].Outcome != c.want {
+			t.Errorf("%s: %+v, %v", name, r.Sent, err)
+		}
 	}
 }
 
