@@ -66,6 +66,15 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Table == "" {
 		return nil, errors.New("open checkpoint table: it has no name")
 	}
+	s := newStore(cfg)
+	if err := s.openTable(ctx, cfg.Create); err != nil {
+		return nil, fmt.Errorf("open checkpoint table %s: %w", cfg.Table, err)
+	}
+	return s, nil
+}
+
+// newStore returns a store that has made no calls.
+func newStore(cfg Config) *Store {
 	s := &Store{
 		db:      newClient(cfg),
 		table:   aws.String(cfg.Table),
@@ -76,10 +85,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if err := s.openTable(ctx, cfg.Create); err != nil {
-		return nil, fmt.Errorf("open checkpoint table %s: %w", cfg.Table, err)
-	}
-	return s, nil
+	return s
 }
 
 // Close implements checkpoint.Store. There is nothing to close: connections belong to the AWS configuration.
