@@ -86,16 +86,24 @@ func (d *Table) Load(ctx context.Context, previous *table.Definition) (loader.St
 
 // first creates a table that was never there. missing is the error without it.
 func (d *Table) first(ctx context.Context, previous *table.Definition, missing error) (*state, error) {
-	switch {
-	case previous != nil:
-		return nil, fmt.Errorf("%w; it was there before, with UUID %s: restore it or, to go on with another one, see \"loader rebind\"", missing, previous.UUID)
-	case !d.Create:
-		return nil, missing
+	if err := d.creatable(previous, missing); err != nil {
+		return nil, err
 	}
 	if err := d.create(ctx); err != nil {
 		return nil, err
 	}
 	return d.load(ctx, nil)
+}
+
+// creatable returns why a missing table must not be created, or nil.
+func (d *Table) creatable(previous *table.Definition, missing error) error {
+	switch {
+	case previous != nil:
+		return fmt.Errorf("%w; it was there before, with UUID %s: restore it or, to go on with another one, see \"loader rebind\"", missing, previous.UUID)
+	case !d.Create:
+		return missing
+	}
+	return nil
 }
 
 func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, error) {

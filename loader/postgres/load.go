@@ -119,13 +119,9 @@ func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, e
 		s, err := session.read(ctx, previous)
 		made := err
 		switch {
-		case errors.Is(err, errNoTable) && previous != nil:
-			return nil, fmt.Errorf("%w; it was there before, with UUID %s: restore it or, to go on with another one, see \"loader rebind\"", err, previous.UUID)
-		case errors.Is(err, errNoLedger) && previous != nil: // an empty ledger would have batches loaded again that are there
-			return nil, fmt.Errorf("%w; they were there before: restore %s, %s and %s or, to go on without them, see \"loader rebind\"", err, pgddl.Tables, pgddl.Ledger, pgddl.Refused)
 		case errors.Is(err, errNoTable), errors.Is(err, errNoLedger):
-			if !d.Create {
-				return nil, fmt.Errorf("%w, and TABLE_CREATE=false: \"consumer ddl --postgres\" prints the statements that create them", err)
+			if err := d.creatable(previous, err); err != nil {
+				return nil, err
 			}
 			made = session.create(ctx)
 		case errors.Is(err, errUnclaimed):
@@ -141,6 +137,19 @@ func (d *Table) load(ctx context.Context, previous *table.Definition) (*state, e
 			return nil, made
 		}
 	}
+}
+
+// creatable returns why what is missing must not be created, or nil.
+func (d *Table) creatable(previous *table.Definition, missing error) error {
+	switch {
+	case errors.Is(missing, errNoTable) && previous != nil:
+		return fmt.Errorf("%w; it was there before, with UUID %s: restore it or, to go on with another one, see \"loader rebind\"", missing, previous.UUID)
+	case previous != nil: // an empty ledger would have batches loaded again that are there
+		return fmt.Errorf("%w; they were there before: restore %s, %s and %s or, to go on without them, see \"loader rebind\"", missing, pgddl.Tables, pgddl.Ledger, pgddl.Refused)
+	case !d.Create:
+		return fmt.Errorf("%w, and TABLE_CREATE=false: \"consumer ddl --postgres\" prints the statements that create them", missing)
+	}
+	return nil
 }
 
 // oldest is the number of the oldest server that is supported, 14.
