@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/record/schema"
 )
@@ -97,4 +98,13 @@ func (c *Config) fits(s *schema.Schema) error {
 		return fmt.Errorf("SCHEMA=%q: want a schema that does not ignore the case of members, such as glue://database/table?case=exact, or FORMAT=parquet: members of lines fill the columns of a PostgreSQL table by their exact names", c.Schema)
 	}
 	return nil
+}
+
+// Fits returns why files of the settings cannot be written with a schema, which may be nil. The settings must be valid.
+func (c *Config) Fits(s *schema.Schema) error {
+	if err := c.fits(s); err != nil {
+		return err
+	}
+	_, err := c.dataFormat(s, "", metrics.Or(nil))
+	return err
 }

@@ -25,6 +25,7 @@ func root() *cobra.Command {
 	command.Group(root, "Deliver", run, probeCommand())
 	command.Group(root, "Before you start",
 		settingsCommand(),
+		validateCommand(),
 		routeCommand(),
 		policyCommand(),
 		schemaCommand(),
