@@ -26,6 +26,7 @@ func root() *cobra.Command {
 			"endpoints come from the standard variables (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL_S3, ...)."},
 	}
 	command.Group(root, "Load", run)
+	command.Group(root, "Before you start", validateCommand())
 	command.Group(root, "Check what was loaded", auditCommand())
 	command.Group(root, "Take care of an Iceberg table",
 		compactCommand(),
