@@ -486,9 +486,9 @@ func (c *cluster) sound() {
 // testsThatFail asserts that helm test fails if nothing delivers, and if the bucket is wrong.
 func (c *cluster) testsThatFail(sets []string) {
 	c.t.Helper()
-	for _, fail := range []struct{ set, says string }{
-		{"replicas=0", "records have not arrived in any file: waited for 8s"},
-		{"settings.bucket=elsewhere", "NoSuchBucket"},
+	for _, fail := range []struct{ set, pod, says string }{
+		{"replicas=0", "check", "records have not arrived in any file: waited for 8s"},
+		{"settings.bucket=elsewhere", "validate", "bucket elsewhere does not exist"},
 	} {
 		args := []string{"upgrade", release, "consumer", "--values", c.values, "--set", "check.within=8s", "--set", fail.set}
 		for _, set := range sets {
@@ -501,12 +501,12 @@ func (c *cluster) testsThatFail(sets []string) {
 		if out, err := c.helm("test", release, "--timeout", "1m"); err == nil {
 			c.t.Errorf("helm test passes with %s: %s", fail.set, out)
 		}
-		if logs, _ := c.kubectl("logs", release+"-consumer-check"); !strings.Contains(logs, fail.says) {
+		if logs, _ := c.kubectl("logs", release+"-consumer-"+fail.pod); !strings.Contains(logs, fail.says) {
 			c.t.Errorf("the log of helm test with %s does not say %q: %s", fail.set, fail.says, logs)
 		}
 	}
-	// The pod remains for its log.
-	c.must(c.kubectl("delete", "pod", release+"-consumer-check"))
+	// The pods remain for their logs.
+	c.must(c.kubectl("delete", "pod", release+"-consumer-check", release+"-consumer-validate"))
 }
 
 // uninstall asserts that nothing of the release is left.
