@@ -45,7 +45,9 @@ func TestValidate_PassesBesideADaemon(t *testing.T) {
 		if err := json.Unmarshal([]byte(out), &report); err != nil || code != test.code || report.Passed || report.Program != "consumer" {
 			t.Errorf("with %s: exit code %d, %v\n%s", test.setting, code, err, out)
 		}
-		failed := slices.ContainsFunc(report.Checks, func(c struct{ Check, Outcome, Text, Advice string }) bool { return c.Check == test.check && c.Outcome == "fail" })
+		failed := slices.ContainsFunc(report.Checks, func(c struct{ Check, Outcome, Text, Advice string }) bool {
+			return c.Check == test.check && c.Outcome == "fail"
+		})
 		if !failed {
 			t.Errorf("with %s: no line says that %s failed\n%s", test.setting, test.check, out)
 		}

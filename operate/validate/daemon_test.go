@@ -304,7 +304,7 @@ func (s *site) testInterrupted(t *testing.T) {
 	}
 }
 
-// The JSON has the names that docs/validate.md states, and the exit code tells what is wrong.
+// The JSON has the names that docs/validate.md states, and the exit code shows whether the settings are wrong.
 func TestPrint_WritesJSON(t *testing.T) {
 	failing := func(name string) validate.Check {
 		return validate.Check{Name: name, Try: func(_ context.Context, r *validate.Result) { r.Fail("BUCKET", `BUCKET="": want a name`, "set it") }}
