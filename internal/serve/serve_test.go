@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -49,8 +50,6 @@ func (p *pipes) Close() error {
 }
 
 func (p *pipes) Addr() net.Addr { return &net.TCPAddr{} }
-
-const exchange = 30 * time.Second
 
 // Each client holds a connection as long as it can: one byte per second of a header or of a body, an answer of a megabyte that
 // is not read, no second request. A server without bounds, the control, still has all of them after an hour.
@@ -241,4 +240,53 @@ func ofHTTP(e ast.Expr, names ...string) bool {
 	}
 	from, ok := s.X.(*ast.Ident)
 	return ok && from.Name == "http" && slices.Contains(names, s.Sel.Name)
+}
+
+// TestPort_ShowsWhatIsShownLast asks a port over its life.
+func TestPort_ShowsWhatIsShownLast(t *testing.T) {
+	says := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) })
+	}
+	log := slog.New(slog.DiscardHandler)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	if p, err := Open(address, says("first"), log); err == nil {
+		p.Close()
+		t.Error("a port that is taken was opened")
+	}
+	free.Close()
+	p, err := Open(address, says("first"), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := func() string {
+		answer, err := http.Get("http://" + address)
+		if err != nil {
+			return err.Error()
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body)
+		return string(text)
+	}
+	if got := get(); got != "first" {
+		t.Errorf("got %q", got)
+	}
+	p.Show(says("second"))
+	if got := get(); got != "second" {
+		t.Errorf("got %q", got)
+	}
+	p.Close()
+	p.Close()
+	if got := get(); !strings.Contains(got, "refused") {
+		t.Errorf("a closed port answers %q", got)
+	}
+	none, err := Open("", nil, log)
+	none.Show(says("nobody"))
+	none.Close()
+	if none != nil || err != nil {
+		t.Errorf("no address gives %v, %v", none, err)
+	}
 }
