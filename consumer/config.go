@@ -1,11 +1,13 @@
 package consumer
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"aws-streaming-pipeline/internal/settings"
 	"aws-streaming-pipeline/writers/formats"
+	"aws-streaming-pipeline/writers/layout"
 )
 
 // Config holds the daemon's settings. Each field is one environment variable; its tags define name, default, bounds and
@@ -32,12 +34,40 @@ type Config struct {
 	ProcessConfig    `group:"Shutdown, logs and metrics"`
 }
 
-// LoadConfig reads the environment. Its error lists all faults: variable, value, and what would be valid.
+// LoadConfig reads the environment. Its error lists all faults: variable, value, and what would be valid, and then what seems to be
+// misspelt.
 func LoadConfig() (Config, error) {
 	var c Config
 	f := settings.Read(&c)
 	c.check(f)
-	return c, f.Err()
+	err := f.Err()
+	if err != nil {
+		for _, warning := range misspelt() {
+			err = errors.Join(err, errors.New(warning))
+		}
+	}
+	return c, err
+}
+
+// Warnings returns what is odd about the environment and the settings, though they are valid.
+func (c *Config) Warnings() []string {
+	warnings := misspelt()
+	for _, p := range []struct{ setting, value string }{
+		{"PREFIX", c.Prefix}, {"ERROR_PREFIX", c.ErrorPrefix}, {"BACKUP_PREFIX", c.BackupPrefix}, {"MANIFEST_PREFIX", c.ManifestPrefix}, {"COMPLETE_PREFIX", c.CompletePrefix},
+	} {
+		if strings.HasPrefix(p.value, "/") {
+			warnings = append(warnings, fmt.Sprintf("%s=%q: keys begin with a folder without a name: a prefix usually does not begin with /", p.setting, p.value))
+		}
+	}
+	return warnings
+}
+
+func misspelt() []string {
+	var names []string
+	for _, s := range Settings() {
+		names = append(names, s.Name)
+	}
+	return settings.Misspelt(names)
 }
 
 // Defaults returns the settings with no variable set. The required ones are missing.
@@ -73,6 +103,7 @@ func (c *Config) check(f *settings.Faults) {
 	c.ProcessConfig.check(f)
 
 	c.checkComplete(f)
+	c.checkManifests(f)
 	if most := maxBatchParts * c.PartSize; f.Sound("PART_SIZE") {
 		f.Check(c.CommitSize <= most, "COMMIT_SIZE", fmt.Sprintf("at most %s, which is %d times PART_SIZE", most, maxBatchParts))
 	}
@@ -92,6 +123,23 @@ func (c *Config) check(f *settings.Faults) {
 		f.Check(tableName.MatchString(c.Application), "APPLICATION_NAME", tableForm+", because it names the table unless CHECKPOINT_TABLE is set")
 	}
 	f.Check(c.Application != "", "APPLICATION_NAME", "a name")
+}
+
+// checkManifests keeps other objects apart from manifests, of which audits and checks read all keys. An empty prefix is apart from
+// none, and the forms of the keys are what tells them from others then.
+func (c *Config) checkManifests(f *settings.Faults) {
+	for _, other := range []struct{ setting, prefix string }{{"BACKUP_PREFIX", c.BackupPrefix}, {"COMPLETE_PREFIX", c.CompletePrefix}} {
+		if f.Sound("MANIFEST_PREFIX") && other.prefix != "" {
+			f.Check(layout.Apart(other.prefix, c.ManifestPrefix), other.setting,
+				fmt.Sprintf("a prefix apart from that of MANIFEST_PREFIX, %s, because audits read all files under it", c.ManifestPrefix))
+		}
+	}
+	for _, other := range []struct{ setting, prefix string }{{"PREFIX", c.Prefix}, {"ERROR_PREFIX", c.ErrorPrefix}} {
+		if c.ManifestPrefix != "" && f.Sound("MANIFEST_PREFIX") {
+			f.Check(!strings.HasPrefix(layout.Fixed(other.prefix), c.ManifestPrefix), other.setting,
+				fmt.Sprintf("a prefix outside of MANIFEST_PREFIX, %s, because audits read all files under it", c.ManifestPrefix))
+		}
+	}
 }
 
 // checkUnused adds a fault for each setting of a sort of table that TABLE does not name.

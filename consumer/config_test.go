@@ -87,7 +87,7 @@ func TestConfig_BoundsCommitSizeByTheNumberOfParts(t *testing.T) {
 		{5 << 40, 128 << 20, ""},
 	} {
 		cfg := Defaults()
-		cfg.Stream, cfg.Bucket, cfg.CommitSize, cfg.PartSize = "s", "b", c.commit, c.part
+		cfg.Stream, cfg.Bucket, cfg.CommitSize, cfg.PartSize = "s", "files", c.commit, c.part
 		if err := cfg.Validate(); (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("COMMIT_SIZE=%s PART_SIZE=%s: %v, want %q", c.commit, c.part, err, c.says)
 		}
@@ -96,13 +96,13 @@ func TestConfig_BoundsCommitSizeByTheNumberOfParts(t *testing.T) {
 
 func TestLoadConfig_TakesDefaultsThatAreValid(t *testing.T) {
 	t.Setenv("STREAM_NAME", "s")
-	t.Setenv("BUCKET", "b")
+	t.Setenv("BUCKET", "files")
 	loaded, err := LoadConfig()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defaults := Defaults()
-	defaults.Stream, defaults.Bucket = "s", "b"
+	defaults.Stream, defaults.Bucket = "s", "files"
 	if loaded != defaults {
 		t.Errorf("envconfig and Defaults differ:\n%+v\n%+v", loaded, defaults)
 	}

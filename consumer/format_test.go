@@ -85,7 +85,7 @@ func TestConfig_RefusesSettingsOfAnotherFormat(t *testing.T) {
 		"FILE_EXTENSION=":               func(c *Config) { c.FileExtension = ".JSON" },
 	} {
 		c := Defaults()
-		c.Stream, c.Bucket = "s", "b"
+		c.Stream, c.Bucket = "s", "files"
 		if err := c.Validate(); err != nil {
 			t.Fatal(err)
 		}
