@@ -32,6 +32,7 @@ import (
 	"aws-streaming-pipeline/consumer/transform"
 	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/internal/emf"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
@@ -88,6 +89,8 @@ type Services struct {
 	Function function.Client
 	// Version is shown on the status page and with the heartbeat.
 	Version string
+	// Region is that of the account, for diagnoses.
+	Region string
 }
 
 // Daemon is one worker.
@@ -96,6 +99,7 @@ type Daemon struct {
 	log      *slog.Logger
 	worker   string
 	version  string
+	region   string
 	started  time.Time
 	registry prometheus.Gatherer
 	metrics  *metrics.Metrics
@@ -108,6 +112,8 @@ type Daemon struct {
 	pipeline *batch.Pipeline
 	engine   *kcl.Engine
 	shards   *shards
+	patience *Patience
+	port     *serve.Port // nil until it is open, and without HTTP_ADDRESS
 	trouble  trouble
 	history  history
 	bucket   *bucketWatch
@@ -125,10 +131,11 @@ type Daemon struct {
 // New wires a daemon from valid settings. It makes no requests before Run.
 func New(cfg Config, svc Services) (*Daemon, error) {
 	d := &Daemon{
-		cfg: cfg, version: svc.Version, started: time.Now(), worker: workerID(), store: svc.Store, sink: svc.Sink,
+		cfg: cfg, version: svc.Version, region: svc.Region, started: time.Now(), worker: workerID(), store: svc.Store, sink: svc.Sink,
 		registry: svc.Registry, metrics: metrics.Or(svc.Metrics), budget: svc.Budget,
 	}
 	d.log = svc.Log.With(logkey.Worker, d.worker)
+	d.patience = NewPatience(d.log)
 	if cfg.CloudWatch != "" {
 		out := svc.Output
 		if out == nil {
@@ -313,8 +320,11 @@ func (d *Daemon) decoder(all *record.Decoder, shard string) (*record.Decoder, er
 	return all.WithRange(hashes), nil
 }
 
-// Close closes the store. Run must have returned.
-func (d *Daemon) Close() error { return d.store.Close() }
+// Close closes the store and the status page. Run must have returned, if it was called.
+func (d *Daemon) Close() error {
+	d.port.Close()
+	return d.store.Close()
+}
 
 // Store returns the store of checkpoints, for what runs beside the daemon in its process. Close closes it.
 func (d *Daemon) Store() Store { return d.store }
@@ -326,22 +336,26 @@ func (d *Daemon) Store() Store { return d.store }
 // With STOP_POSITION it ends by itself when everything before that is delivered, by whichever worker, and returns nil.
 // If ctx ends earlier, it returns ErrInterrupted.
 func (d *Daemon) Run(ctx context.Context) error {
-	stop, err := d.serve()
-	if err != nil {
-		return err
+	if d.port == nil {
+		var err error
+		if d.port, err = d.cfg.openPort(d.Handler(), d.log); err != nil {
+			return err
+		}
 	}
-	defer stop()
+	d.port.Show(d.Handler())
+	defer d.port.Close()
 	defer d.watchBucket(ctx)()
 	if err := d.checkRange(ctx); err != nil {
 		return err
 	}
-	err = Patiently(ctx, d.log, "bind the table to the stream", func() error {
+	err := d.patience.Await(ctx, "bind the table to the stream", d.cfg.AboutStream(d.region), func() error {
 		_, err := d.keeper.Bind(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	d.patience.Over()
 	if d.table != nil && !d.table.await(ctx) {
 		d.log.Info("consumer stopped, nothing was read")
 		return d.outcome()
@@ -465,28 +479,19 @@ func (d *Daemon) observe(ctx context.Context) {
 	}
 }
 
-// serve starts the status page, if HTTP_ADDRESS is set.
-func (d *Daemon) serve() (stop func(), err error) {
-	if d.cfg.HTTPAddress == "" {
-		return func() {}, nil
-	}
-	listener, err := listen(d.cfg.HTTPAddress)
+// openPort opens the port of the settings.
+func (c *Config) openPort(first http.Handler, log *slog.Logger) (*serve.Port, error) {
+	port, err := serve.Open(c.HTTPAddress, first, log)
 	if err != nil {
-		return nil, fmt.Errorf("HTTP_ADDRESS=%q: %w", d.cfg.HTTPAddress, err)
+		return nil, PortTaken("HTTP_ADDRESS", c.HTTPAddress, err)
 	}
-	server := serve.New(d.Handler(), exchange)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := server.Serve(serve.PerAddress(listener, connectionsPerAddress)); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error("status page failed", logkey.Error, err)
-		}
-	})
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			server.Close()
-		}
-		wg.Wait()
-	}, nil
+	return port, nil
+}
+
+// PortTaken explains an error of listening on the address of a setting.
+func PortTaken(setting, address string, err error) error {
+	return &diagnosis.Error{Err: err, Finding: diagnosis.Finding{
+		Final: true, Exit: 2, Setting: setting, Text: fmt.Sprintf("%s=%q: %v", setting, address, err),
+		Advice: "want an address of this host with a port that no other program uses; an empty value disables the status page",
+	}}
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"aws-streaming-pipeline/internal/diagnosis"
 )
 
 // catalogAnswers are what AWS Glue answers to call after call, "" for nothing; then it answers with a table.
@@ -68,7 +70,7 @@ func TestLoadSchema_ReadsATableOfTheCatalog(t *testing.T) {
 				account := aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: client}
 				began := time.Now()
 				s, err := LoadSchema(t.Context(), test.schema, SchemaServices{AWS: account}, func(f func() error) error {
-					return Patiently(t.Context(), slog.New(slog.DiscardHandler), "read the schema", f)
+					return NewPatience(slog.New(slog.DiscardHandler)).Await(t.Context(), "read the schema", diagnosis.Subject{}, f)
 				})
 				if took := time.Since(began); took > test.longest || len(client.refused) > 0 {
 					t.Errorf("it took %v, and %d refusals are left", took, len(client.refused))

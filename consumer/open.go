@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
@@ -13,13 +14,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/checkpoint/local"
-	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/version"
-	"aws-streaming-pipeline/record/registry"
 	"aws-streaming-pipeline/writers/s3sink"
 	"aws-streaming-pipeline/writers/spool"
 )
@@ -31,46 +32,35 @@ type Account struct {
 	KinesisEndpoint, S3Endpoint string
 }
 
-// Open creates a daemon and opens what its settings name: bucket, schema, table and schema registry. The settings must be
-// valid. Open waits for unavailable services until ctx ends (see Patiently). Call Close to release the resources.
-func Open(ctx context.Context, cfg Config, account Account, log *slog.Logger) (*Daemon, error) {
+// Open creates a daemon and opens what its settings name: schema, stream, bucket, table and schema registry, in this order, so that
+// wrong settings leave no table behind. The settings must be valid. Open waits for unavailable services until ctx ends (see Patience)
+// and shows at HTTP_ADDRESS what it waits for. Call Close to release the resources.
+func Open(ctx context.Context, cfg Config, account Account, log *slog.Logger) (d *Daemon, err error) {
 	collected := prometheus.NewRegistry()
 	labelled := metrics.ForApplication(collected, cfg.Application)
 	labelled.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m := metrics.New(labelled)
 	svc := Services{
 		Kinesis: account.kinesis(), Budget: budget.New(int64(cfg.MemoryBudget), m),
-		Metrics: m, Registry: collected, Log: log, Version: version.String(),
+		Metrics: m, Registry: collected, Log: log, Version: version.String(), Region: account.Region,
 	}
-	bucket := account.s3(cfg.PathStyle)
-	var err error
-	svc.Schema, err = LoadSchema(ctx, cfg.Schema, SchemaServices{AWS: account.Config, S3: bucket}, func(f func() error) error {
-		return Patiently(ctx, log, "read the schema "+cfg.Schema, f)
-	})
+	s := &start{cfg: &cfg, services: &svc, began: time.Now(), patience: NewPatience(log)}
+	port, err := cfg.openPort(s.handler(), log)
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.fits(svc.Schema); err != nil {
-		return nil, err
-	}
-	if svc.Sink, err = cfg.openSink(bucket, svc); err != nil {
-		return nil, err
-	}
-	if cfg.SchemaRegistry == "glue" {
-		if svc.SchemaRegistry, err = registry.NewGlue(ctx, account.Config); err != nil {
-			return nil, err
+	defer func() {
+		if err != nil {
+			port.Close()
 		}
-	}
-	if arn, ok := cfg.Function(); ok {
-		svc.Function = function.NewClient(account.Config, arn)
-	}
-	if svc.Store, err = OpenStore(ctx, cfg, account.Config, m, log); err != nil {
+	}()
+	if err := s.reach(ctx, account); err != nil {
 		return nil, err
 	}
-	d, err := New(cfg, svc)
-	if err != nil {
+	if d, err = New(cfg, svc); err != nil {
 		return nil, errors.Join(err, svc.Store.Close())
 	}
+	d.patience, d.port = s.patience, port
 	return d, nil
 }
 
@@ -123,15 +113,23 @@ func (c *Config) sinkConfig(svc Services) (s3sink.Config, error) {
 	return to, nil
 }
 
-// OpenStore opens the store of leases and checkpoints that the settings name: a file, or a DynamoDB table, for which it waits
-// until ctx ends (see Patiently).
-func OpenStore(ctx context.Context, cfg Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (store Store, err error) {
+// OpenStore opens the store of leases and checkpoints that the settings name: a file, or a DynamoDB table. It makes one attempt, with
+// the retries that each call has.
+func OpenStore(ctx context.Context, cfg Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (Store, error) {
 	if cfg.CheckpointFile != "" {
 		return local.Open(cfg.CheckpointFile)
 	}
-	err = Patiently(ctx, log, "open table "+cfg.Table(), func() (err error) {
-		store, err = dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Metrics: m, Log: log})
-		return err
-	})
-	return store, err
+	store, err := dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Metrics: m, Log: log})
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		about := cfg.AboutTable(account.Region)
+		return nil, &diagnosis.Error{Err: err, Finding: diagnosis.Finding{
+			Final: true, Exit: 1, Setting: about.Setting,
+			Text:   fmt.Sprintf("%s=%q: there is no table %s in %s", about.Setting, about.Value, cfg.Table(), account.Region),
+			Advice: "correct APPLICATION_NAME, CHECKPOINT_TABLE or AWS_REGION; only a daemon or a loader with CHECKPOINT_TABLE_CREATE=true creates a table",
+		}}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return store, nil
 }

@@ -3,52 +3,90 @@ package consumer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
-	"slices"
+	"strings"
+	"sync"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/backoff"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
-// patience bounds the waits between attempts of Patiently.
+// patience bounds the waits between attempts of Await.
 var patience = backoff.Policy{First: 500 * time.Millisecond, Longest: 10 * time.Second}
 
-// expired are the error codes for expired credentials: of DynamoDB, of Kinesis, and of STS for an identity token (API
-// references, "Common Errors" and AssumeRoleWithWebIdentity) and for a session.
-var expired = []string{"ExpiredTokenException", "ExpiredToken"}
+// Patience is how a program that starts waits for the services that it needs. It is safe for concurrent use.
+type Patience struct {
+	log *slog.Logger
 
-// Patiently calls f until it succeeds, ctx ends, or f fails with a permanent error: the table belongs to another application,
-// or the service rejects the call itself. It waits for unavailable services, as the running daemon does, and for new
-// credentials if the present ones have expired.
-func Patiently(ctx context.Context, log *slog.Logger, what string, f func() error) error {
-	again := func(err error) bool {
-		if !passing(err) {
-			return false
-		}
-		log.Warn("failed and will be retried: "+what, logkey.Error, err.Error())
-		return true
-	}
-	return patience.Retry(ctx, again, f)
+	mu      sync.Mutex
+	step    string // what the program is doing
+	problem string // why that has failed; empty if it has not
+	over    bool
 }
 
-// passing reports whether an error may be temporary.
-func passing(err error) bool {
-	if errors.Is(err, checkpoint.ErrForeignTable) {
-		return false
-	}
-	answer, ok := errors.AsType[smithy.APIError](err)
-	if !ok {
-		return true // no response, or not a valid one
-	}
-	if slices.Contains(expired, answer.ErrorCode()) {
+// NewPatience returns the patience of a program that begins to start.
+func NewPatience(log *slog.Logger) *Patience { return &Patience{log: log, step: "read the settings"} }
+
+// Await calls f until it succeeds, ctx ends, or f fails with an error that waiting cannot mend, which is then a *diagnosis.Error
+// unless it is ours. It waits for unavailable services, as the running daemon does, and for new credentials if the present ones
+// have expired. The step says what f does.
+func (p *Patience) Await(ctx context.Context, step string, about diagnosis.Subject, f func() error) error {
+	p.at(step, "")
+	var last error
+	again := func(err error) bool {
+		if errors.Is(err, checkpoint.ErrForeignTable) {
+			last = err
+			return false
+		}
+		found := diagnosis.Of(err, about)
+		if found.Final {
+			last = diagnosis.Explain(err, about)
+			return false
+		}
+		p.at(step, found.String())
+		p.log.Warn("failed and will be retried: "+step, logkey.Error, err.Error(), logkey.Reason, found.String())
 		return true
 	}
-	throttled := retry.IsErrorThrottles(retry.DefaultThrottles).IsErrorThrottle(err) == aws.TrueTernary
-	return throttled || answer.ErrorFault() == smithy.FaultServer
+	err := patience.Retry(ctx, again, f)
+	if last != nil {
+		return last
+	}
+	return err
+}
+
+func (p *Patience) at(step, problem string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.step, p.problem = step, problem
+}
+
+// Over notes that the program has started.
+func (p *Patience) Over() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.over = true
+}
+
+// Waits returns what the start waits for, and why; nil once the program has started.
+func (p *Patience) Waits() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.over:
+		return nil
+	case p.problem == "":
+		return errors.New(p.step)
+	}
+	return fmt.Errorf("%s: %s", p.step, strings.ReplaceAll(p.problem, "\n", "; "))
+}
+
+// now returns what the program is doing.
+func (p *Patience) now() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.step
 }

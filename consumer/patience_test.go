@@ -12,9 +12,10 @@ import (
 	"github.com/aws/smithy-go"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/diagnosis"
 )
 
-func TestPatiently_WaitsForWhatPassesAndForNothingElse(t *testing.T) {
+func TestPatience_WaitsForWhatPassesAndForNothingElse(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		err   error
@@ -32,7 +33,7 @@ func TestPatiently_WaitsForWhatPassesAndForNothingElse(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				calls := 0
-				err := Patiently(t.Context(), slog.New(slog.DiscardHandler), "test", func() error {
+				err := NewPatience(slog.New(slog.DiscardHandler)).Await(t.Context(), "test", diagnosis.Subject{}, func() error {
 					if calls++; calls < 5 {
 						return test.err
 					}
@@ -46,11 +47,11 @@ func TestPatiently_WaitsForWhatPassesAndForNothingElse(t *testing.T) {
 	}
 }
 
-func TestPatiently_EndsWithItsContext(t *testing.T) {
+func TestPatience_EndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		err := Patiently(ctx, slog.New(slog.DiscardHandler), "test", func() error { return errors.New("away") })
+		err := NewPatience(slog.New(slog.DiscardHandler)).Await(ctx, "test", diagnosis.Subject{}, func() error { return errors.New("away") })
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}

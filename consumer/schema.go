@@ -11,7 +11,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/record/catalog"
 	"aws-streaming-pipeline/record/schema"
@@ -33,6 +35,9 @@ func LoadSchema(ctx context.Context, name string, from SchemaServices, fetching 
 		return nil, nil
 	}
 	document, err := readSchema(ctx, name, from, fetching)
+	if _, explained := errors.AsType[*diagnosis.Error](err); explained {
+		return nil, err // it names the setting
+	}
 	if err != nil {
 		return nil, fmt.Errorf("SCHEMA=%q: %w", name, err)
 	}
@@ -65,6 +70,11 @@ func readTable(ctx context.Context, name string, account aws.Config, fetching fu
 		columns, err = source.Read(ctx, account)
 		return err
 	})
+	if explained, ok := errors.AsType[*diagnosis.Error](err); ok {
+		if _, refused := errors.AsType[smithy.APIError](err); refused {
+			return nil, explained.Err // which says what is missing, and whose table it is
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"aws-streaming-pipeline/internal/diagnosis"
 )
 
 // refusals are the codes by which S3 refuses call after call; then it answers with a schema.
@@ -46,7 +48,7 @@ func TestLoadSchema_WaitsInTheDaemonForWhatPasses(t *testing.T) {
 				fetching := func(f func() error) error { return f() }
 				if test.daemon {
 					fetching = func(f func() error) error {
-						return Patiently(t.Context(), slog.New(slog.DiscardHandler), "read the schema", f)
+						return NewPatience(slog.New(slog.DiscardHandler)).Await(t.Context(), "read the schema", diagnosis.Subject{}, f)
 					}
 				}
 				s, err := LoadSchema(t.Context(), "s3://config/trip.json", SchemaServices{S3: client}, fetching)

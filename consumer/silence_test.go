@@ -33,6 +33,7 @@ import (
 	"aws-streaming-pipeline/consumer/transform/function"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/metrics"
@@ -242,7 +243,7 @@ func (c *trial) run() {
 	go func() {
 		defer close(done)
 		var store *dynamo.Store
-		if ended = Patiently(ctx, slog.New(slog.DiscardHandler), "open the table", func() (err error) {
+		if ended = NewPatience(slog.New(slog.DiscardHandler)).Await(ctx, "open the table", diagnosis.Subject{}, func() (err error) {
 			store, err = dynamo.Open(ctx, dynamo.Config{AWS: c.account(c.wire), Table: c.table, Create: true})
 			return err
 		}); ended != nil {

@@ -7,13 +7,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"aws-streaming-pipeline/consumer/batch"
@@ -22,14 +22,6 @@ import (
 
 //go:embed status.html
 var page []byte
-
-const (
-	// exchange bounds the time of a request to the daemon's port and its response, which is some megabytes at most.
-	exchange = 30 * time.Second
-	// connectionsPerAddress is far more than a browser, the kubelet or Prometheus open. Further connections are refused, so
-	// that no pod can exhaust the daemon's memory or block its probes.
-	connectionsPerAddress = 32
-)
 
 // Status is the content of the status page.
 type Status struct {
@@ -164,13 +156,8 @@ func state(ready, stopping bool) string {
 
 // checks returns the health of each part.
 func (d *Daemon) checks() []Check {
-	problem := func(err error) string {
-		if err == nil {
-			return ""
-		}
-		return strings.ReplaceAll(err.Error(), "\n", "; ")
-	}
 	checks := []Check{
+		startCheck(d.patience),
 		{Name: "leases", Problem: problem(errors.Join(d.keeper.Health(), d.store.Health()))},
 		{Name: "kinesis", Problem: problem(d.trouble.get())},
 		{Name: "s3", Problem: problem(d.sink.Health())},
@@ -189,6 +176,14 @@ func (d *Daemon) checks() []Check {
 	return checks
 }
 
+// problem is an error as a check shows it: in one line.
+func problem(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
 // mayHold reports whether this worker may hold the shard, that is, the last scan has not shown another owner. The problems of
 // shards that others own are no longer this worker's.
 func (d *Daemon) mayHold(shard string) bool {
@@ -202,29 +197,44 @@ func (d *Daemon) mayHold(shard string) bool {
 	return true
 }
 
-// observeChecks updates the metrics of the checks.
-func (d *Daemon) observeChecks() {
-	for _, c := range d.checks() {
+// observe updates the metrics of the checks.
+func observe(m *metrics.Metrics, checks []Check) {
+	for _, c := range checks {
 		ok := 0.0
 		if c.Problem == "" {
 			ok = 1
 		}
-		d.metrics.CheckOK.WithLabelValues(c.Name).Set(ok)
+		m.CheckOK.WithLabelValues(c.Name).Set(ok)
 	}
+}
+
+// views are what the port shows.
+type views struct {
+	status          func() any
+	registry        prometheus.Gatherer
+	observe         func() // before the metrics are shown
+	healthz, readyz http.HandlerFunc
 }
 
 // Handler serves the status page, its data, the metrics and the probes.
 func (d *Daemon) Handler() http.Handler {
+	return handler(views{
+		status: func() any { return d.Status() }, registry: d.registry, observe: func() { observe(d.metrics, d.checks()) },
+		healthz: d.healthz, readyz: d.readyz,
+	})
+}
+
+func handler(v views) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", servePage)
-	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, d.Status()) })
-	metrics := promhttp.HandlerFor(d.registry, promhttp.HandlerOpts{})
+	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, v.status()) })
+	metrics := promhttp.HandlerFor(v.registry, promhttp.HandlerOpts{})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
-		d.observeChecks()
+		v.observe()
 		metrics.ServeHTTP(w, r)
 	})
-	mux.HandleFunc("GET /healthz", d.healthz)
-	mux.HandleFunc("GET /readyz", d.readyz)
+	mux.HandleFunc("GET /healthz", v.healthz)
+	mux.HandleFunc("GET /readyz", v.readyz)
 	return guarded(mux)
 }
 
@@ -298,8 +308,6 @@ func answer(w http.ResponseWriter, code int, body any) {
 	w.WriteHeader(code)
 	json.NewEncoder(w).Encode(body) // an error means that the client has disconnected
 }
-
-func listen(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 
 // trouble records which shards cannot be read.
 type trouble struct {

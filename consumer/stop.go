@@ -48,7 +48,7 @@ func (d *Daemon) checkRange(ctx context.Context) error {
 		return nil
 	}
 	var refused error
-	err := Patiently(ctx, d.log, "look at the stream and the lease table", func() error {
+	err := d.patience.Await(ctx, "look at the stream and the lease table", d.cfg.AboutStream(d.region), func() error {
 		about, err := d.stream.Describe(ctx)
 		if err != nil {
 			return err

@@ -25,6 +25,8 @@ type Member struct {
 	// Open returns the table's loader, whose metrics go to reg. It waits for services that are down. An error means that waiting
 	// does not help, such as for a wrong setting.
 	Open func(ctx context.Context, reg prometheus.Registerer) (*Loader, error)
+	// Waits returns what Open waits for, and why, for the page; nil for nothing. It may be nil.
+	Waits func() error
 }
 
 // Group runs the loaders of several tables in one process, each on its own: one that waits, fails or panics holds up no other.
@@ -141,6 +143,9 @@ func (m *member) now() (l *Loader, status Status, since time.Time) {
 func (m *member) Status() Status {
 	l, status, _ := m.now()
 	if l == nil {
+		if err := m.waits(); err != nil && status.Problem == "" {
+			status.Problem = err.Error()
+		}
 		return status
 	}
 	return l.Status()
@@ -155,9 +160,19 @@ func (m *member) Health() error {
 	case status.Problem != "":
 		return errors.New(status.Problem)
 	case time.Since(since) > openBound:
+		if err := m.waits(); err != nil {
+			return fmt.Errorf("it cannot be opened: %w", err)
+		}
 		return errors.New("it cannot be opened; the log has the cause")
 	}
 	return nil
+}
+
+func (m *member) waits() error {
+	if m.Waits == nil {
+		return nil
+	}
+	return m.Waits()
 }
 
 // Alive returns an error if the table's loader hangs.

@@ -55,6 +55,9 @@ func (s *Store) describe(ctx context.Context, table string) (*types.TableDescrip
 	if errors.As(err, &missing) {
 		return nil, fmt.Errorf("no such table: %w", checkpoint.ErrNotFound)
 	}
+	if err == nil && description == nil { // what answers is not DynamoDB
+		err = errors.New("the answer describes no table")
+	}
 	return description, err
 }
 

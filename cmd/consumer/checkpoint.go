@@ -14,6 +14,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/command"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/operate/positions"
 )
@@ -42,7 +43,8 @@ func openTable(ctx context.Context, cfg consumer.Config) (checkpoint.Store, erro
 	if err != nil {
 		return nil, err
 	}
-	return consumer.OpenStore(ctx, cfg, account, nil, consumer.NewLogger(cfg))
+	store, err := consumer.OpenStore(ctx, cfg, account, nil, consumer.NewLogger(cfg))
+	return store, diagnosis.Explain(err, cfg.AboutTable(account.Region))
 }
 
 func showCommand() *cobra.Command {

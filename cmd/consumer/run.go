@@ -27,11 +27,15 @@ missing that the stream no longer held; 130 stopped before STOP_POSITION was rea
 }
 
 func runDaemon(ctx context.Context) (err error) {
+	defer func() { err = command.StartFailed("consumer", err) }()
 	cfg, err := loadSettings()
 	if err != nil {
 		return err
 	}
 	log := consumer.NewLogger(cfg)
+	for _, warning := range cfg.Warnings() {
+		log.Warn(warning)
+	}
 	limitMemory(cfg, log)
 	account, err := loadAccount(ctx)
 	if err != nil {

@@ -36,13 +36,13 @@ func (s *site) place(uri table.URI) postgres.Site {
 	return postgres.Site{Config: s.cfg, URI: uri, Account: s.account, Bucket: s.bucket, Log: s.log}
 }
 
-// openIceberg opens an Iceberg table. It waits for unavailable services until ctx ends.
+// openIceberg opens an Iceberg table. A program that has patience waits for unavailable services until ctx ends.
 func (s *site) openIceberg(ctx context.Context, uri table.URI) (to *iceberg.Table, err error) {
 	columns, err := s.columns(ctx)
 	if err != nil {
 		return nil, err
 	}
-	err = consumer.Patiently(ctx, s.log, "open the catalog of "+uri.String(), func() (err error) {
+	err = s.await(ctx, "open the catalog of "+uri.String(), s.cfg.AboutTables(uri.String(), s.account.Region), func() (err error) {
 		to, err = iceberg.Open(ctx, iceberg.Options{
 			Application: s.cfg.Application, TableConfig: s.cfg.TableConfig, Bucket: s.cfg.Bucket, Schema: columns, Account: s.account, S3: s.bucket,
 		})
@@ -54,6 +54,6 @@ func (s *site) openIceberg(ctx context.Context, uri table.URI) (to *iceberg.Tabl
 // columns reads the schema of the settings; nil without one.
 func (s *site) columns(ctx context.Context) (*schema.Schema, error) {
 	return consumer.LoadSchema(ctx, s.cfg.Schema, consumer.SchemaServices{AWS: s.account, S3: s.bucket}, func(f func() error) error {
-		return consumer.Patiently(ctx, s.log, "read the schema "+s.cfg.Schema, f)
+		return s.await(ctx, "read the schema "+s.cfg.Schema, s.cfg.AboutSchema(s.account.Region), f)
 	})
 }

@@ -1,17 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/google/uuid"
@@ -20,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/serve"
@@ -41,21 +37,21 @@ Exit code: 0 stopped, 1 failed, 2 the settings are wrong.`,
 }
 
 func runLoader(ctx context.Context) (err error) {
+	defer func() { err = command.StartFailed("loader", err) }()
 	cfg, err := loadSettings()
 	if err != nil {
 		return err
 	}
 	limitMemory()
-	s, err := openSite(ctx, cfg)
+	s, err := newSite(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.store.Close()) }()
 	return s.run(ctx)
 }
 
-// run runs a loader for each table, and their status page.
-func (s *site) run(ctx context.Context) error {
+// run runs a loader for each table, and their status page, which shows from the start on what the loaders wait for.
+func (s *site) run(ctx context.Context) (err error) {
 	lists, err := consumer.OpenSink(s.cfg, s.bucket, s.log)
 	if err != nil {
 		return err
@@ -66,24 +62,40 @@ func (s *site) run(ctx context.Context) error {
 	}
 	labelled(process).MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	id := loaderID()
+	for _, warning := range s.cfg.Warnings() {
+		s.log.Warn(warning)
+	}
+	s.patience = consumer.NewPatience(s.log)
 	var members []loader.Member
 	for _, uri := range s.cfg.Tables() {
-		members = append(members, loader.Member{Table: uri.String(), Open: func(ctx context.Context, reg prometheus.Registerer) (*loader.Loader, error) {
-			to, err := s.open(ctx, uri)
-			if err != nil {
-				return nil, err
-			}
-			return loader.New(loader.Config{
-				ID: id, Interval: s.cfg.LoadInterval, Batches: s.cfg.LoadBatches, Evolve: s.cfg.TableEvolve, Grace: s.cfg.ShutdownGrace,
-			}, loader.Parts{Destination: to, Store: s.store, Lists: lists, Log: s.log, Registerer: reg})
-		}})
+		own := *s // each table waits by itself
+		own.patience = consumer.NewPatience(s.log)
+		members = append(members, loader.Member{
+			Table: uri.String(),
+			Open: func(ctx context.Context, reg prometheus.Registerer) (*loader.Loader, error) {
+				own.store = s.store
+				to, err := own.open(ctx, uri)
+				if err != nil {
+					return nil, err
+				}
+				return loader.New(loader.Config{
+					ID: id, Interval: s.cfg.LoadInterval, Batches: s.cfg.LoadBatches, Evolve: s.cfg.TableEvolve, Grace: s.cfg.ShutdownGrace,
+				}, loader.Parts{Destination: to, Store: s.store, Lists: lists, Log: s.log, Registerer: reg})
+			},
+			Waits: func() error { return cmp.Or(s.patience.Waits(), own.patience.Waits()) }, // the table of checkpoints first
+		})
 	}
 	group := loader.NewGroup(id, members, labelled, s.log)
-	stop, err := servePage(s.cfg.LoaderHTTPAddress, group.Handler(process), s.log)
+	port, err := serve.Open(s.cfg.LoaderHTTPAddress, group.Handler(process), s.log)
 	if err != nil {
+		return consumer.PortTaken("LOADER_HTTP_ADDRESS", s.cfg.LoaderHTTPAddress, err)
+	}
+	defer port.Close()
+	if err := s.openStore(ctx); err != nil {
 		return err
 	}
-	defer stop()
+	defer func() { err = errors.Join(err, s.store.Close()) }()
+	s.patience.Over()
 	s.log.Info("program started", logkey.Application, s.cfg.Application, "loader", id, "version", version.String())
 	if err := group.Run(ctx); err != nil {
 		return err
@@ -99,37 +111,6 @@ func loaderID() string {
 		host = "loader"
 	}
 	return host + "-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
-}
-
-const (
-	exchange              = 30 * time.Second // bounds a request to the status page and its response
-	connectionsPerAddress = 32               // far more than a browser, the kubelet or Prometheus open
-)
-
-// servePage serves the status page, unless the address is empty.
-func servePage(address string, handler http.Handler, log *slog.Logger) (stop func(), err error) {
-	if address == "" {
-		return func() {}, nil
-	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("LOADER_HTTP_ADDRESS=%q: %w", address, err)
-	}
-	server := serve.New(handler, exchange)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(serve.PerAddress(listener, connectionsPerAddress)); !errors.Is(err, http.ErrServerClosed) {
-			log.Error("status page failed", logkey.Error, err)
-		}
-	})
-	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			server.Close()
-		}
-		serving.Wait()
-	}, nil
 }
 
 // limitMemory keeps the heap below the container's limit, unless GOMEMLIMIT is set. A tenth is left for what the Go runtime does

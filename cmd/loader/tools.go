@@ -15,6 +15,7 @@ import (
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/command"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/loader/iceberg"
 	"aws-streaming-pipeline/loader/manifests"
 	"aws-streaming-pipeline/operate/objects"
@@ -40,17 +41,34 @@ type site struct {
 	account aws.Config
 	bucket  *s3.Client
 	store   consumer.Store
+	// patience waits for services that are down; nil for commands, which make one attempt.
+	patience *consumer.Patience
 }
 
-// openSite opens the checkpoint store of the settings. Close it.
-func openSite(ctx context.Context, cfg consumer.Config) (s *site, err error) {
+// newSite returns the site of the settings, without its store.
+func newSite(ctx context.Context, cfg consumer.Config) (s *site, err error) {
 	s = &site{cfg: cfg, log: consumer.NewLogger(cfg)}
 	if s.account, err = awshttp.Account(ctx); err != nil {
 		return nil, err
 	}
 	s.bucket = bucketClient(s.account, cfg)
-	s.store, err = consumer.OpenStore(ctx, cfg, s.account, nil, s.log)
-	return s, err
+	return s, nil
+}
+
+// openStore opens the checkpoint store of the settings. Close it.
+func (s *site) openStore(ctx context.Context) error {
+	return s.await(ctx, "open table "+s.cfg.Table(), s.cfg.AboutTable(s.account.Region), func() (err error) {
+		s.store, err = consumer.OpenStore(ctx, s.cfg, s.account, nil, s.log)
+		return err
+	})
+}
+
+// await calls f, again and again if the program has patience.
+func (s *site) await(ctx context.Context, step string, about diagnosis.Subject, f func() error) error {
+	if s.patience == nil {
+		return diagnosis.Explain(f(), about)
+	}
+	return s.patience.Await(ctx, step, about, f)
 }
 
 func bucketClient(account aws.Config, cfg consumer.Config) *s3.Client {
@@ -74,7 +92,10 @@ func withSite(ctx context.Context, run func(*site) error) (err error) {
 		return err
 	}
 	cfg.CheckpointCreate = false // what does not exist has nothing to be looked at
-	s, err := openSite(ctx, cfg)
+	s, err := newSite(ctx, cfg)
+	if err == nil {
+		err = s.openStore(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+
+	"aws-streaming-pipeline/internal/diagnosis"
 )
 
 const (
@@ -32,7 +34,7 @@ func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (a
 	}
 	account, err := config.LoadDefaultConfig(ctx, append(defaults, options...)...)
 	if err != nil {
-		return aws.Config{}, fmt.Errorf("load AWS configuration: %w", err)
+		return aws.Config{}, diagnosis.Explain(fmt.Errorf("load AWS configuration: %w", err), diagnosis.Subject{})
 	}
 	if c, ok := account.HTTPClient.(*sdkhttp.BuildableClient); ok {
 		account.HTTPClient = c.WithTimeout(0)

@@ -65,6 +65,9 @@ func Report(errs io.Writer, program string, err error) int {
 		return ExitCode(err)
 	}
 	fmt.Fprintf(errs, "%s: %v\n", program, err)
+	if why := reason(err); why != "" {
+		fmt.Fprintln(errs, why)
+	}
 	if usage, ok := errors.AsType[*UsageError](err); ok && usage.Hint != "" {
 		fmt.Fprintln(errs, usage.Hint)
 	}

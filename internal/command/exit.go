@@ -3,8 +3,11 @@ package command
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"aws-streaming-pipeline/internal/diagnosis"
 )
 
 // Exit codes, the same in all programs. 0 is success.
@@ -97,5 +100,26 @@ func ExitCode(err error) int {
 	if _, ok := errors.AsType[*UsageError](err); ok {
 		return ExitUsage
 	}
+	if found := diagnosis.Of(err, diagnosis.Subject{}); found.Final {
+		return found.Exit
+	}
 	return ExitFailed
+}
+
+// StartFailed completes the error of a program that could not start, because of its settings or of a service, with the command that
+// checks all of them.
+func StartFailed(program string, err error) error {
+	if _, explained := errors.AsType[*diagnosis.Error](err); !explained && ExitCode(err) != ExitUsage {
+		return err
+	}
+	return &ExitError{ExitCode(err), fmt.Errorf("%w\n\"%s validate\" checks all settings, and each service that they need", err, program)}
+}
+
+// reason is what an error of a service means; empty if the error says so itself, or if that is not known.
+func reason(err error) string {
+	why := diagnosis.Of(err, diagnosis.Subject{}).String()
+	if strings.Contains(err.Error(), why) {
+		return ""
+	}
+	return why
 }
