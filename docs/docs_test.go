@@ -147,34 +147,6 @@ func TestTexts_NameFoldersThatExist(t *testing.T) {
 	}
 }
 
-// Commands of the loader that a text shows are commands of the program.
-func TestTexts_NameCommandsOfTheLoader(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root, "cmd/loader/*.go"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("the loader's sources are %v: %v", files, err)
-	}
-	var code strings.Builder
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		code.Write(text)
-	}
-	shown := regexp.MustCompile("(?:`|-- )loader ([a-z]+)[` ]")
-	seen := 0
-	for path, text := range texts(t) {
-		for _, m := range shown.FindAllStringSubmatch(text, -1) {
-			if seen++; !strings.Contains(code.String(), `"`+m[1]+`"`) {
-				t.Errorf("%s shows loader %s, which is not a command of cmd/loader", path, m[1])
-			}
-		}
-	}
-	if seen < 8 {
-		t.Errorf("looked at %d commands", seen)
-	}
-}
-
 func TestTexts_NameTestsThatExist(t *testing.T) {
 	name := regexp.MustCompile("`(Test[A-Za-z0-9_]+)`")
 	tests := testNames(t)

@@ -9,3 +9,7 @@ import (
 func TestCommands_ExplainThemselvesAndRefuseWhatIsWrong(t *testing.T) {
 	commandtest.Check(t, root)
 }
+
+func TestTexts_ShowCommandLinesOfTheProgram(t *testing.T) {
+	commandtest.CheckTexts(t, root, "../..", 8)
+}

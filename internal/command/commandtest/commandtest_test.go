@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,5 +70,17 @@ func TestFaults_NameTheRuleThatIsBroken(t *testing.T) {
 				t.Errorf("it finds %q, want %q", faults, want)
 			}
 		})
+	}
+}
+
+func TestLines_FindWhatTheProgramDoesNotHave(t *testing.T) {
+	seen, faults := lines(sound(), "Run `program load FILE --table trips`, or `program` alone; a program helps.\n\n```sh\nA=b program load x -table trips   # one dash\n"+
+		"bin/program laod\nprogram table list a b | program load --tabel x\n```\n`program table lst` and `program help load`, `program -h`.\n")
+	want := []string{
+		"program load x -table trips: -table has one dash", "program laod: there is no command laod",
+		"program load --tabel x: there is no flag --tabel", "program table lst: there is no command lst",
+	}
+	if seen != 8 || !slices.Equal(faults, want) {
+		t.Errorf("it looks at %d command lines and finds %q, want %q", seen, faults, want)
 	}
 }
