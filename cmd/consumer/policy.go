@@ -21,7 +21,7 @@ func policyCommand() *cobra.Command {
 		Use: "policy", Short: "print the minimal IAM policy for the daemon with these settings, or for these commands",
 		Long: `Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
 the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint,
-compare, import and redrive instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs
+compare, import, redrive and route instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs
 TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
 After a change of BUCKET, PREFIX, ERROR_PREFIX, BACKUP_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
