@@ -497,6 +497,8 @@ var s3Actions = map[string][]string{
 func TestProducerRole_AllowsWhatTheProducerCalls(t *testing.T) {
 	sameActions(t, "ProducerRole", actions(t, load(t, "consumer-ecs").resources["ProducerRole"]),
 		actionsOf("kinesis", methods(reflect.TypeFor[producer.Client]())))
+	sameActions(t, "consumer policy --producer", policy.Producer(&consumer.Config{}, policy.Place{}).Actions(),
+		actionsOf("kinesis", methods(reflect.TypeFor[producer.Client]())))
 }
 
 // Roles of AWS's own code allow the calls that AWS documents: Amazon Data Firehose Developer Guide, "Grant Firehose

@@ -22,7 +22,7 @@ func policyCommand() *cobra.Command {
 		Long: `Prints the minimal IAM policy for the settings in the environment: it allows the calls that the daemon makes with them, on
 the resources that they name, and nothing else. --operator prints the policy for the commands audit, check, checkpoint,
 compare, import, redrive and route instead, with TABLE also for the loader's commands; --loader prints that of the loader, which needs
-TABLE. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
+TABLE; --producer prints that of the producer. The command makes no AWS calls. Unknown values appear as REGION and ACCOUNT in the policy.
 
 After a change of BUCKET, PREFIX, ERROR_PREFIX, BACKUP_PREFIX, MANIFEST_PREFIX or S3_KMS_KEY_ID keep the old permissions, too, until all
 workers have the new settings and the outbox is empty: a batch is published where it was started.`,
@@ -37,6 +37,7 @@ workers have the new settings and the outbox is empty: a batch is published wher
 	f.StringVar(&o.place.BucketKey, "bucket-key", "", "customer managed KMS `key` of the bucket's default encryption")
 	f.BoolVar(&o.operator, "operator", false, "print the policy for the operators' commands")
 	f.BoolVar(&o.loader, "loader", false, "print the policy for the loader, which shares the daemon's role where both run in one pod or task")
+	f.BoolVar(&o.producer, "producer", false, "print the policy for the producer, or any program that sends with PutRecords")
 	f.StringVar(&o.from.KCLTable, "import-table", "", "with --operator: `name` of the table that import kcl reads")
 	f.StringVar(&o.from.Firehose, "import-firehose", "", "with --operator: `name` of the stream that import firehose reads")
 	f.StringVar(&o.from.GlueTable, "import-glue-table", "", "with --operator: `database.table` that import firehose --glue-schema reads")
@@ -49,13 +50,14 @@ workers have the new settings and the outbox is empty: a batch is published wher
 type policyOptions struct {
 	place            policy.Place
 	operator, loader bool
+	producer         bool
 	from             policy.Imports
 	theirs           string
 }
 
 func (o policyOptions) check() error {
-	if o.operator && o.loader {
-		return command.Usagef("--operator and --loader: want one of them")
+	if o.operator && o.loader || o.operator && o.producer || o.loader && o.producer {
+		return command.Usagef("--operator, --loader and --producer: want one of them")
 	}
 	for name, value := range map[string]string{
 		"--import-table": o.from.KCLTable, "--import-firehose": o.from.Firehose, "--import-glue-table": o.from.GlueTable, "--theirs": o.theirs,
@@ -103,6 +105,8 @@ func printPolicy(cmd *cobra.Command, o policyOptions) error {
 			}
 			p = policy.WithTheirs(p, place, bucket, prefix)
 		}
+	case o.producer:
+		p = policy.Producer(&cfg, place)
 	case o.loader:
 		if p, err = policy.Loader(&cfg, place); err != nil {
 			return err

@@ -26,6 +26,7 @@ var files = []file{
 	{"docs/settings.md", settingsPage},
 	{"docs/errors.md", func(present []byte) ([]byte, error) { return fill(present, "codes", codes()) }},
 	{"README.md", func(present []byte) ([]byte, error) { return fill(present, "settings", firstSettings()) }},
+	{"docs/permissions.md", permissionsPage},
 	{"helm/consumer/values.yaml", chartValues},
 	{"helm/consumer/values.schema.json", chartSchema},
 	{"helm/consumer/files/settings.json", chartRules},

@@ -13,43 +13,94 @@ import (
 	"aws-streaming-pipeline/operate/policy"
 )
 
-// policies are the tables of what the daemon's role has to be allowed, and of what settings change about it.
-func policies() string {
-	place := policy.Place{Region: "eu-west-1", Account: "123456789012"}
-	with := func(adjust func(*consumer.Config, *policy.Place)) iam.Policy {
-		cfg, p := consumer.Defaults(), place
-		cfg.Stream, cfg.Bucket = "taxi-trips", "my-bucket"
+// place is where the examples of policies are.
+var place = policy.Place{Region: "eu-west-1", Account: "123456789012"}
+
+// variant is a change of the settings that changes a policy: as values of the chart, and as variables.
+type variant struct {
+	values, variables string
+	adjust            func(*consumer.Config, *policy.Place)
+}
+
+const exampleSecret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
+
+// daemonVariants change what the daemon is allowed.
+var daemonVariants = []variant{
+	{"`settings.checkpointTableCreate=false`", "`CHECKPOINT_TABLE_CREATE=false`", func(c *consumer.Config, _ *policy.Place) { c.CheckpointCreate = false }},
+	{"`settings.fanOutConsumer=push`", "`FAN_OUT_CONSUMER=push`", func(c *consumer.Config, _ *policy.Place) { c.FanOutConsumer = "push" }},
+	{"`settings.fanOutConsumer` as an ARN", "`FAN_OUT_CONSUMER` as an ARN", func(c *consumer.Config, _ *policy.Place) {
+		c.FanOutConsumer = "arn:aws:kinesis:eu-west-1:123456789012:stream/taxi-trips/consumer/push:1767225600"
+	}},
+	{"`settings.schema=s3://config/trips.json`", "`SCHEMA=s3://config/trips.json`", func(c *consumer.Config, _ *policy.Place) { c.Schema = "s3://config/trips.json" }},
+	{"", "`SCHEMA=glue://lake/trips`", func(c *consumer.Config, _ *policy.Place) { c.Schema = "glue://lake/trips" }},
+	{"", "`SCHEMA_REGISTRY=glue`", func(c *consumer.Config, _ *policy.Place) { c.SchemaRegistry = "glue" }},
+	{"`settings.transform=lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask`", "`TRANSFORM=lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask`",
+		func(c *consumer.Config, _ *policy.Place) {
+			c.Transform = "lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask"
+		}},
+	{"`settings.s3Encryption=aws:kms`, `settings.s3KmsKeyId=alias/files`", "`S3_ENCRYPTION=aws:kms`, `S3_KMS_KEY_ID=alias/files`", func(c *consumer.Config, _ *policy.Place) {
+		c.Encryption, c.KMSKey = "aws:kms", "alias/files"
+	}},
+	{"`settings.backupPrefix=backup/`", "`BACKUP_PREFIX=backup/`", func(c *consumer.Config, _ *policy.Place) { c.BackupPrefix = "backup/" }},
+	{"", "`COMPLETE_PREFIX=complete/`", func(c *consumer.Config, _ *policy.Place) { c.CompletePrefix = "complete/" }},
+	{"", "`CLOUDWATCH_NAMESPACE=Pipeline`", func(c *consumer.Config, _ *policy.Place) { c.CloudWatch = "Pipeline" }},
+	{"a bucket encrypted with a key of yours: `--bucket-key KEY`", "a bucket encrypted with a key of yours: `--bucket-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.BucketKey = "KEY" }},
+	{"a stream encrypted with a key of yours: `--stream-key KEY`", "a stream encrypted with a key of yours: `--stream-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.StreamKey = "KEY" }},
+}
+
+// loaderVariants are the tables that a loader may be given.
+var loaderVariants = []variant{
+	{"`table.uri=glue://lake/trips`", "`TABLE=glue://lake/trips`", func(c *consumer.Config, _ *policy.Place) { c.TableConfig.Table = "glue://lake/trips" }},
+	{"`table.uri=s3://my-lake/trips`", "`TABLE=s3://my-lake/trips`", func(c *consumer.Config, _ *policy.Place) { c.TableConfig.Table = "s3://my-lake/trips" }},
+	{"`table.uri=arn:aws:s3tables:eu-west-1:123456789012:bucket/my-tables/lake/trips`", "`TABLE=arn:aws:s3tables:eu-west-1:123456789012:bucket/my-tables/lake/trips`",
+		func(c *consumer.Config, _ *policy.Place) {
+			c.TableConfig.Table = "arn:aws:s3tables:eu-west-1:123456789012:bucket/my-tables/lake/trips"
+		}},
+	{"`table.uri=postgres://db.example.com/lake/trips`", "`TABLE=postgres://db.example.com/lake/trips`", func(c *consumer.Config, _ *policy.Place) { c.TableConfig.Table = inPostgres }},
+	{"`table.uri=postgres://db.example.com/lake/trips`, `postgres.secretArn=" + exampleSecret + "`", "`TABLE=postgres://db.example.com/lake/trips`, `POSTGRES_SECRET_ARN=" + exampleSecret + "`",
+		func(c *consumer.Config, _ *policy.Place) {
+			c.TableConfig.Table, c.PostgresSecret = inPostgres, exampleSecret
+		}},
+	{"`table.uri=postgres://db.example.com/lake/trips`, `settings.postgresAuth=iam`, `settings.postgresUser=loader`", "`TABLE=postgres://db.example.com/lake/trips`, `POSTGRES_AUTH=iam`, `POSTGRES_USER=loader`",
+		func(c *consumer.Config, _ *policy.Place) {
+			c.TableConfig.Table, c.PostgresAuth, c.PostgresUser = inPostgres, "iam", "loader"
+		}},
+}
+
+const inPostgres = "postgres://db.example.com/lake/trips"
+
+// example returns settings with a stream and a bucket, and what a variant changes.
+func example(adjust func(*consumer.Config, *policy.Place)) (*consumer.Config, policy.Place) {
+	cfg, p := consumer.Defaults(), place
+	cfg.Stream, cfg.Bucket = "taxi-trips", "my-bucket"
+	if adjust != nil {
 		adjust(&cfg, &p)
-		return policy.Daemon(&cfg, p)
 	}
-	base := with(func(*consumer.Config, *policy.Place) {})
+	return &cfg, p
+}
+
+// policies are the tables of what the daemon's role has to be allowed, and of what values of the chart change about it.
+func policies() string {
+	base := policy.Daemon(example(nil))
 	var b strings.Builder
 	b.WriteString("| statement | actions | resources |\n|---|---|---|\n")
 	for _, s := range base.Statement {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", s.Sid, code(s.Action), code(s.Resource))
 	}
-	b.WriteString("\n| with | more | less |\n|---|---|---|\n")
-	for _, v := range []struct {
-		setting string
-		adjust  func(*consumer.Config, *policy.Place)
-	}{
-		{"`settings.checkpointTableCreate=false`", func(c *consumer.Config, _ *policy.Place) { c.CheckpointCreate = false }},
-		{"`settings.fanOutConsumer=push`", func(c *consumer.Config, _ *policy.Place) { c.FanOutConsumer = "push" }},
-		{"`settings.fanOutConsumer` as an ARN", func(c *consumer.Config, _ *policy.Place) {
-			c.FanOutConsumer = "arn:aws:kinesis:eu-west-1:123456789012:stream/taxi-trips/consumer/push:1767225600"
-		}},
-		{"`settings.schema=s3://config/trips.json`", func(c *consumer.Config, _ *policy.Place) { c.Schema = "s3://config/trips.json" }},
-		{"`settings.transform=lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask`", func(c *consumer.Config, _ *policy.Place) {
-			c.Transform = "lambda:arn:aws:lambda:eu-west-1:123456789012:function:mask"
-		}},
-		{"`settings.s3Encryption=aws:kms`, `settings.s3KmsKeyId=alias/files`", func(c *consumer.Config, _ *policy.Place) {
-			c.Encryption, c.KMSKey = "aws:kms", "alias/files"
-		}},
-		{"`settings.backupPrefix=backup/`", func(c *consumer.Config, _ *policy.Place) { c.BackupPrefix = "backup/" }},
-		{"a bucket encrypted with a key of yours: `--bucket-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.BucketKey = "KEY" }},
-		{"a stream encrypted with a key of yours: `--stream-key KEY`", func(_ *consumer.Config, p *policy.Place) { p.StreamKey = "KEY" }},
-	} {
-		changed := with(v.adjust)
+	b.WriteString("\n" + changes(func(v variant) string { return v.values }))
+	return b.String()
+}
+
+// changes is the table of what variants change about the daemon's policy. Variants without a name are left out.
+func changes(name func(variant) string) string {
+	var b strings.Builder
+	base := policy.Daemon(example(nil))
+	b.WriteString("| with | more | less |\n|---|---|---|\n")
+	for _, v := range daemonVariants {
+		if name(v) == "" {
+			continue
+		}
+		changed := policy.Daemon(example(v.adjust))
 		var less []string
 		for _, s := range beyond(base, changed) {
 			less = append(less, s.Sid)
@@ -58,26 +109,13 @@ func policies() string {
 		for _, s := range beyond(changed, base) {
 			more = append(more, describe(s))
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s |\n", v.setting, strings.Join(more, "; "), strings.Join(less, ", "))
-	}
-	const secret = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-AbCdEf"
-	for _, v := range []struct {
-		table, with string
-		adjust      func(*consumer.Config)
-	}{
-		{table: "glue://lake/trips"}, {table: "s3://my-lake/trips"}, {table: "arn:aws:s3tables:eu-west-1:123456789012:bucket/my-tables/lake/trips"},
-		{table: "postgres://db.example.com/lake/trips"},
-		{"postgres://db.example.com/lake/trips", ", `postgres.secretArn=" + secret + "`", func(c *consumer.Config) { c.PostgresSecret = secret }},
-		{"postgres://db.example.com/lake/trips", ", `settings.postgresAuth=iam`, `settings.postgresUser=loader`", func(c *consumer.Config) {
-			c.PostgresAuth, c.PostgresUser = "iam", "loader"
-		}},
-	} {
-		cfg := consumer.Defaults()
-		cfg.Stream, cfg.Bucket, cfg.TableConfig.Table = "taxi-trips", "my-bucket", v.table
-		if v.adjust != nil {
-			v.adjust(&cfg)
+		if len(more)+len(less) == 0 {
+			more = []string{"nothing"}
 		}
-		loader, err := policy.Loader(&cfg, place)
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", name(v), strings.Join(more, "; "), strings.Join(less, ", "))
+	}
+	for _, v := range loaderVariants {
+		loader, err := policy.Loader(example(v.adjust))
 		if err != nil {
 			panic(err) // the tables above are sound
 		}
@@ -87,7 +125,7 @@ func policies() string {
 				more = append(more, describe(s))
 			}
 		}
-		fmt.Fprintf(&b, "| `table.uri=%s`%s | %s | |\n", v.table, v.with, cmp.Or(strings.Join(more, "; "), "nothing"))
+		fmt.Fprintf(&b, "| %s | %s | |\n", name(v), cmp.Or(strings.Join(more, "; "), "nothing"))
 	}
 	return b.String()
 }

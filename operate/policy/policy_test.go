@@ -347,3 +347,17 @@ func TestPolicies_HaveNoWildcardsInActionsAndASidEach(t *testing.T) {
 		}
 	}
 }
+
+func TestProducer_ReachesItsStreamAlone(t *testing.T) {
+	p := policy.Producer(settings(nil), policy.Place{Region: "eu-west-1", Account: "123456789012", StreamKey: "1234"})
+	for sid, want := range map[string]string{
+		"SendRecords": "arn:aws:kinesis:eu-west-1:123456789012:stream/trips", "EncryptRecords": "arn:aws:kms:eu-west-1:123456789012:key/1234",
+	} {
+		if got := strings.Join(resources(t, p, sid), ", "); got != want {
+			t.Errorf("%s is on %s, want %s", sid, got, want)
+		}
+	}
+	if slices.Contains(p.Actions(), "kinesis:GetRecords") || slices.Contains(policy.Producer(settings(nil), policy.Place{}).Actions(), "kms:GenerateDataKey") {
+		t.Errorf("it allows %v", p.Actions())
+	}
+}
