@@ -29,6 +29,7 @@ func validateCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "validate", Short: "try what the loader needs with these settings, and say what is missing", Long: validateUsage,
+		Example: "TABLE=glue://lake/trips STREAM_NAME=trips BUCKET=my-bucket FORMAT=parquet loader validate",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			var c validate.Config
