@@ -105,6 +105,13 @@ func (c *cluster) dump() {
 	}
 }
 
+// ship makes containers of the daemon run a binary from their next start on.
+func (c *cluster) ship(binary string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.binaries["consumer"] = binary
+}
+
 func (c *cluster) current() release {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,7 +216,10 @@ func (c *cluster) keep(p *container) {
 		p.process = cmd.Process
 		limit := r.limits[p.kind]
 		c.mu.Unlock()
-		p.last = c.wait(cmd, limit)
+		last := c.wait(cmd, limit)
+		c.mu.Lock()
+		p.last = last
+		c.mu.Unlock()
 		_ = log.Close() // the process wrote it
 		time.Sleep(200 * time.Millisecond)
 	}
@@ -258,17 +268,6 @@ func (c *cluster) first(kind string) *container {
 		}
 	}
 	return nil
-}
-
-// kill ends all containers of a kind as the kernel does.
-func (c *cluster) kill(kind string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, p := range c.pods {
-		if p.kind == kind && p.process != nil {
-			_ = p.process.Kill() // fails only if it has ended
-		}
-	}
 }
 
 // serve answers the shims kubectl and helm, whose arguments are the lines of the body.

@@ -22,6 +22,7 @@ var factors = map[string]float64{
 	"ConsumerUploadsExpire":    86400 / 6, // three days are 18 seconds
 	"ConsumerTableCommitsLost": 720,       // six hours are 30 seconds
 	"ConsumerBatchesDropped":   30,        // a batch takes seconds, however short the rule is
+	"ConsumerKinesisThrottled": 20,        // a worker that is refused waits for seconds
 	"ConsumerLeasesMove":       20,        // a hand-over takes a second, however short the rule is
 }
 

@@ -90,7 +90,6 @@ type options struct {
 	limited  bool // the stream has the service's limits on reads
 	postgres bool
 	iceberg  bool
-	daemon   string // another binary
 	late     time.Duration
 }
 
@@ -124,11 +123,8 @@ func newSite(t *testing.T, p *place, alert string, o options) *site {
 	if o.postgres {
 		s.database = emulator.PostgreSQL(t, 18)
 		s.proxy = pgproxy.New(t, s.database.Address)
-		maps.Copy(settings, map[string]string{"TABLE": "postgres://" + s.proxy.Address() + "/postgres/trips", "POSTGRES_DSN": "user=postgres", "POSTGRES_TLS": "disable",
+		maps.Copy(settings, map[string]string{"TABLE": "postgres://" + s.proxy.Address() + "/postgres/trips", "POSTGRES_DSN": "user=postgres password=unneeded", "POSTGRES_TLS": "disable",
 			"LOAD_INTERVAL": "1s", "POSTGRES_FAILOVER_WINDOW": "3s"})
-		if s.database != nil {
-			settings["POSTGRES_DSN"] = "user=postgres password=unneeded"
-		}
 	}
 	if o.iceberg {
 		maps.Copy(settings, map[string]string{"TABLE": "s3://" + bucket + "/tables/trips", "FORMAT": "parquet", "LOAD_INTERVAL": "1s"})
@@ -140,11 +136,7 @@ func newSite(t *testing.T, p *place, alert string, o options) *site {
 	operators := s.printed(s.common, settings, "--operator")
 	pods, operator := s.guarded(backends, func() iam.Policy { s.mu.Lock(); defer s.mu.Unlock(); return s.policy }, true), s.guarded(backends, func() iam.Policy { return operators }, false)
 
-	binaries := maps.Clone(p.binaries)
-	if o.daemon != "" {
-		binaries["consumer"] = o.daemon
-	}
-	s.cluster = newCluster(t, p.watch, alert, binaries, append(append([]string{"PATH=/usr/bin:/bin"}, s.common...), pods...))
+	s.cluster = newCluster(t, p.watch, alert, maps.Clone(p.binaries), append(append([]string{"PATH=/usr/bin:/bin"}, s.common...), pods...))
 	s.shell = append(append([]string{"PATH=" + s.shims(front) + ":" + filepath.Dir(p.binaries["consumer"]) + ":" + os.Getenv("PATH"),
 		"CLUSTER=" + s.control.URL, "NAMESPACE=default", "RELEASE=trips", "NAME=trips-consumer", "CHART=chart"}, s.common...), operator...)
 	for name, value := range settings {
@@ -251,7 +243,7 @@ func (s *site) shims(front string) string {
 	for _, name := range []string{"kubectl", "helm"} {
 		s.must(os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" | curl --silent --show-error --fail-with-body --data-binary @- \"$CLUSTER/"+name+"\"\n"), 0o755))
 	}
-	script := fmt.Sprintf("#!/bin/sh\nexport AWS_ENDPOINT_URL=%[1]s AWS_ENDPOINT_URL_RDS=%[1]s AWS_ENDPOINT_URL_LAMBDA=%[1]s AWS_ENDPOINT_URL_CLOUDWATCH=%[1]s AWS_ENDPOINT_URL_S3=%[2]s AWS_ENDPOINT_URL_KINESIS=%[3]s AWS_ENDPOINT_URL_DYNAMODB=%[4]s AWS_DEFAULT_REGION=%[5]s AWS_PAGER= PYTHONDONTWRITEBYTECODE=1\n"+
+	script := fmt.Sprintf("#!/bin/sh\nexport AWS_ENDPOINT_URL=%[1]s AWS_ENDPOINT_URL_S3=%[2]s AWS_ENDPOINT_URL_KINESIS=%[3]s AWS_ENDPOINT_URL_DYNAMODB=%[4]s AWS_DEFAULT_REGION=%[5]s AWS_PAGER= PYTHONDONTWRITEBYTECODE=1\n"+
 		"PYTHONPATH=%[6]s exec python3 %[7]s/aws \"$@\"\n", s.moto, front, s.stream.URL(), s.place.dynamodb, region, filepath.Dir(s.place.aws), s.place.aws)
 	s.must(os.WriteFile(filepath.Join(dir, "aws"), []byte(script), 0o755))
 	return dir
@@ -377,8 +369,8 @@ func (s *site) ends() {
 
 var placeholders = regexp.MustCompile(`\b(BATCH|SHARD|KEY|POD|PID|ROLE_ARN|ACTION|RESOURCE_ARN|TABLE_OF_THE_BATCH|VERSION_OF_THE_DELETE_MARKER)\b`)
 
-// elsewhere are commands of pages for places that a case does not have.
-var elsewhere = regexp.MustCompile(`^(psql 'postgres://db\.example\.com|aws glue get-table|aws athena|aws iam simulate)`)
+// elsewhere are commands of pages for what a trial does not have.
+var elsewhere = regexp.MustCompile(`^(psql 'postgres://db\.example\.com|aws glue get-table|aws athena|aws rds|aws iam simulate)`)
 
 // fill replaces the words in capitals by what the commands before have shown.
 func (s *site) fill(line string) (full string, missing []string) {
@@ -448,14 +440,10 @@ func (s *site) conn() *pgx.Conn { return s.database.Connect(s.T, "postgres") }
 // look runs all commands, statements and queries of See it. Each must work, and a query must show something.
 func (s *site) look() {
 	s.Helper()
-	if t := s.tryShow(); t != nil {
-		if len(t.Outbox) > 0 {
-			s.words["BATCH"] = t.Outbox[0].Batch
-			if len(t.Outbox[0].Tables) > 0 {
-				s.words["TABLE_OF_THE_BATCH"] = t.Outbox[0].Tables[0]
-			}
-		}
+	if t := s.tryShow(); s.words["BATCH"] == "" && t != nil && len(t.Outbox) > 0 {
+		s.words["BATCH"] = t.Outbox[0].Batch
 	}
+	finds := regexp.MustCompile(`grep|--previous|consumer wait|checkpoint forget|validate|consumer route`) // these also end with a code if they find something
 	from := time.Now()
 	for _, line := range s.page.blocks("See it", "sh") {
 		full, missing := s.fill(line)
@@ -463,7 +451,7 @@ func (s *site) look() {
 			continue
 		}
 		out, err := s.run(full)
-		if err != nil && !strings.Contains(line, "grep") && !strings.Contains(line, "--previous") && !strings.Contains(line, "consumer wait") && !strings.Contains(line, "checkpoint forget") {
+		if err != nil && !finds.MatchString(line) {
 			s.Errorf("%s.md, See it: %v", s.alert, err)
 		}
 		s.Logf("$ %s\n%s", full, strings.TrimSpace(out[:min(len(out), 700)]))

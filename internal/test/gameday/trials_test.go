@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -151,7 +152,7 @@ var trials = []trial{
 		if out := s.follow("consumer audit"); !strings.Contains(out, "sound") {
 			s.Errorf("the audit says %s", out)
 		}
-		s.cluster.binaries["consumer"] = s.place.binaries["consumer"] // the repaired version
+		s.ship(s.place.binaries["consumer"]) // the repaired version
 		s.follow("kubectl delete pod")
 		s.ends()
 	}},
@@ -231,10 +232,12 @@ var trials = []trial{
 			s.Log(out)
 		}
 	}},
-	{alert: "ConsumerKinesisThrottled", fault: "another application reads the shard ten times a second", options: options{limited: true}, act: func(s *site) {
+	{alert: "ConsumerKinesisThrottled", fault: "three other applications read the shard as often as they can", options: options{limited: true}, act: func(s *site) {
 		s.feed(object)
 		s.delivered()
-		s.rival(100 * time.Millisecond)
+		for range 3 {
+			s.rival(50 * time.Millisecond)
+		}
 		s.fires()
 		s.byHand("First give the role what `consumer policy` prints with `FAN_OUT_CONSUMER`", func() {
 			settings := s.current().settings
@@ -332,7 +335,6 @@ var trials = []trial{
 		s.loaded()
 		s.proxy.Refuse(true)
 		s.fires()
-		s.follow("aws rds describe-db-instances")
 		s.byHand("Mend what the table says.", func() { s.proxy.Refuse(false) })
 		s.ends()
 	}},
@@ -388,7 +390,7 @@ var trials = []trial{
 		s.until("a batch waits", time.Minute, func() (bool, error) {
 			for _, b := range s.show().Outbox {
 				if len(b.Tables) > 0 && !loaded[b.Batch] {
-					s.words["BATCH"] = b.Batch
+					s.words["BATCH"], s.words["TABLE_OF_THE_BATCH"] = b.Batch, b.Tables[0]
 					key = s.fileOf(b.Batch)
 					return key != "", nil
 				}
@@ -540,7 +542,7 @@ func (s *site) planted(file, is, becomes string) {
 	s.must(os.WriteFile(overlay, list, 0o644))
 	binary := filepath.Join(s.dir, "faulty")
 	build(s.T, binary, "consumer", "-overlay", overlay)
-	s.cluster.binaries["consumer"] = binary
+	s.ship(binary)
 	s.change(func(*release) {})
 }
 
@@ -590,13 +592,13 @@ func (s *site) newest() (n int) {
 
 // outrun commits the table as it is before two of three commits of the loader, so that theirs conflict.
 func (s *site) outrun() (end func()) {
-	commits := 0
+	var commits atomic.Int64
 	return s.block(iam.S3, func(w http.ResponseWriter, r *http.Request) bool {
 		m := version.FindStringSubmatch(r.URL.Path)
 		if m == nil || r.Method != http.MethodPut {
 			return false
 		}
-		if commits++; commits%3 == 0 {
+		if commits.Add(1)%3 == 0 {
 			return false
 		}
 		key := strings.TrimPrefix(r.URL.Path, "/"+bucket+"/")
