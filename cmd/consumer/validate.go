@@ -35,7 +35,9 @@ func validateCommand() *cobra.Command {
 
 // toValidate is what there is to look at.
 func toValidate(ctx context.Context) (c validate.Config) {
-	c.Settings, c.Faults = consumer.LoadConfig()
+	if c.Settings, c.Faults = consumer.LoadConfig(); c.Faults == nil { // faults name what may be misspelt themselves
+		c.Warnings = c.Settings.Warnings()
+	}
 	c.Account, c.AccountErr = loadAccount(ctx)
 	container, err := memlimit.FromCgroup()
 	if err != nil {

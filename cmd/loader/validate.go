@@ -33,7 +33,9 @@ func validateCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			var c validate.Config
-			c.Settings, c.Faults = consumer.LoadConfig()
+			if c.Settings, c.Faults = consumer.LoadConfig(); c.Faults == nil {
+				c.Warnings = c.Settings.Warnings()
+			}
 			c.Account, c.AccountErr = awshttp.Account(ctx)
 			s := &site{cfg: c.Settings, log: consumer.NewLogger(c.Settings), account: c.Account, bucket: bucketClient(c.Account, c.Settings)}
 			return validate.Print(ctx, cmd.OutOrStdout(), asJSON, "loader", validate.Loader(c, s.try))

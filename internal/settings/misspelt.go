@@ -16,7 +16,7 @@ var sdk = []string{"AWS_REGION", "AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET
 // others are well-known variables of other software that look like settings: of PostgreSQL's container image, and of the AWS SDKs.
 var others = []string{"POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_URL", "AWS_DEFAULT_REGION"}
 
-// Misspelt returns a sentence for each variable of the environment that is no setting, but nearly has the name of one that is not
+// Misspelt returns a sentence for each variable of the environment that is not a setting, but nearly has the name of one that is not
 // set. names are the settings.
 func Misspelt(names []string) (warnings []string) {
 	set := make(map[string]bool)

@@ -21,8 +21,8 @@ func TestChain_EndsWithWhatIsCoveredSinceTheLastMove(t *testing.T) {
 		moves  []layout.Move
 		want   End
 	}{
-		"in order":         {[]checkpoint.Range{part("0", "100", 1), part("100", "200", 3)}, nil, End{Segments: []Segment{{"0", "200"}}, Counter: 3, Highest: 3}},
-		"in another order": {[]checkpoint.Range{part("100", "200", 3), part("0", "100", 1)}, nil, End{Segments: []Segment{{"0", "200"}}, Counter: 3, Highest: 3}},
+		"in order":          {[]checkpoint.Range{part("0", "100", 1), part("100", "200", 3)}, nil, End{Segments: []Segment{{"0", "200"}}, Counter: 3, Highest: 3}},
+		"in another order":  {[]checkpoint.Range{part("100", "200", 3), part("0", "100", 1)}, nil, End{Segments: []Segment{{"0", "200"}}, Counter: 3, Highest: 3}},
 		"before the window": {[]checkpoint.Range{part("0", "100", 0), part("150", "200", 1)}, nil, End{Segments: []Segment{{"150", "200"}}, Counter: 1, Highest: 1}},
 		"a gap": {[]checkpoint.Range{part("0", "100", 1), part("150", checkpoint.ShardEnd, 2)}, nil,
 			End{Segments: []Segment{{"0", "100"}, {"150", checkpoint.ShardEnd}}, Counter: 2, Highest: 2}},
