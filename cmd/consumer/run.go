@@ -19,7 +19,8 @@ they share the shards. "consumer policy" prints the permissions that it needs.
 
 Exit code: 0 stopped, or STOP_POSITION is reached; 1 failed; 2 the settings are wrong; 3 STOP_POSITION is reached, but records are
 missing that the stream no longer held; 130 stopped before STOP_POSITION was reached.`,
-		Example: "STREAM_NAME=trips BUCKET=my-bucket consumer run",
+		Example:     "STREAM_NAME=trips BUCKET=my-bucket consumer run",
+		Annotations: map[string]string{command.Hint: "consumer validate checks the settings and what they name, without starting"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return profiled(func() error { return runDaemon(cmd.Context()) })
 		},

@@ -23,7 +23,7 @@ func validateCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "validate", Short: "try what the daemon needs with these settings, and say what is missing", Long: validateUsage,
-		Example: "STREAM_NAME=trips BUCKET=my-bucket consumer validate",
+		Example: "STREAM_NAME=trips BUCKET=my-bucket consumer validate\nconsumer validate --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			return validate.Print(ctx, cmd.OutOrStdout(), asJSON, "consumer", validate.Daemon(toValidate(ctx)))

@@ -50,7 +50,8 @@ var (
 	fence = regexp.MustCompile("(?ms)^ *```([a-z]*)\n(.*?)^ *```")
 	span  = regexp.MustCompile("`([^`\n]+)`")
 
-	commandName = regexp.MustCompile(`^-?[a-z][a-z-]*(=.*)?$`)
+	substitution = regexp.MustCompile(`\$\([^)]*\)`) // of a shell; another program's command line
+	commandName  = regexp.MustCompile(`^-?[a-z][a-z-]*(=.*)?$`)
 )
 
 // lines counts the command lines of a program in a Markdown text, and says what is wrong with them.
@@ -58,7 +59,7 @@ func lines(root *cobra.Command, text string) (seen int, faults []string) {
 	// The program is named at the beginning, after variables, by its path, or after what a shell ends a command with.
 	call := regexp.MustCompile(`(?m)(?:^ *|[A-Z_]=\S+ +|(?:bin|cmd)/|\./|[|;&(] *|-- )` + root.Name() + ` +([^|;&>#)\n]*)`)
 	look := func(code string) {
-		for _, m := range call.FindAllStringSubmatch(strings.ReplaceAll(code, "\\\n", " "), -1) {
+		for _, m := range call.FindAllStringSubmatch(substitution.ReplaceAllString(strings.ReplaceAll(code, "\\\n", " "), "VALUE"), -1) {
 			words := strings.Fields(m[1])
 			if len(words) > 0 && !commandName.MatchString(strings.TrimPrefix(words[0], "--")) {
 				continue // a sentence
