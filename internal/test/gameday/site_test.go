@@ -87,7 +87,6 @@ type site struct {
 type options struct {
 	shards   int
 	settings map[string]string
-	limited  bool // the stream has the service's limits on reads
 	postgres bool
 	iceberg  bool
 	late     time.Duration
@@ -102,7 +101,7 @@ func newSite(t *testing.T, p *place, alert string, o options) *site {
 		return time.Now().Add(s.clock)
 	}
 	var err error
-	s.stream, err = localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 1 << 30, Clock: now, LimitReads: o.limited, Faults: s.faults})
+	s.stream, err = localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 1 << 30, Clock: now, Faults: s.faults})
 	s.must(err)
 	t.Cleanup(func() { s.stream.Close() })
 	s.must(s.stream.CreateStream(stream, max(1, o.shards)))

@@ -19,10 +19,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kinesis"
-	"github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/internal/iam"
+	"aws-streaming-pipeline/internal/localstream"
 )
 
 var trials = []trial{
@@ -232,12 +232,10 @@ var trials = []trial{
 			s.Log(out)
 		}
 	}},
-	{alert: "ConsumerKinesisThrottled", fault: "three other applications read the shard as often as they can", options: options{limited: true}, act: func(s *site) {
+	{alert: "ConsumerKinesisThrottled", fault: "the stream refuses half of the reads, as with other readers", act: func(s *site) {
 		s.feed(object)
 		s.delivered()
-		for range 3 {
-			s.rival(50 * time.Millisecond)
-		}
+		s.faults.Plant(localstream.Rule{Kind: localstream.Throttle, Operation: "GetRecords", Probability: 0.5})
 		s.fires()
 		s.byHand("First give the role what `consumer policy` prints with `FAN_OUT_CONSUMER`", func() {
 			settings := s.current().settings
@@ -544,27 +542,6 @@ func (s *site) planted(file, is, becomes string) {
 	build(s.T, binary, "consumer", "-overlay", overlay)
 	s.ship(binary)
 	s.change(func(*release) {})
-}
-
-// rival reads the shard at an interval, like another application.
-func (s *site) rival(every time.Duration) {
-	list, err := s.kinesis.ListShards(s.Context(), &kinesis.ListShardsInput{StreamName: aws.String(stream)})
-	s.must(err)
-	it, err := s.kinesis.GetShardIterator(s.Context(), &kinesis.GetShardIteratorInput{StreamName: aws.String(stream), ShardId: list.Shards[0].ShardId,
-		ShardIteratorType: types.ShardIteratorTypeLatest})
-	s.must(err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var reading sync.WaitGroup
-	reading.Go(func() {
-		at := it.ShardIterator
-		for ctx.Err() == nil {
-			if out, err := s.kinesis.GetRecords(ctx, &kinesis.GetRecordsInput{ShardIterator: at}); err == nil {
-				at = out.NextShardIterator
-			}
-			time.Sleep(every)
-		}
-	})
-	s.Cleanup(func() { cancel(); reading.Wait() })
 }
 
 // loaded waits until rows are in the database.
