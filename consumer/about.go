@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"aws-streaming-pipeline/internal/diagnosis"
+	"aws-streaming-pipeline/record/catalog"
 )
 
 // AboutStream is the stream of the settings, for diagnoses. The region is the account's.
@@ -34,7 +35,11 @@ func (c *Config) AboutTable(region string) diagnosis.Subject {
 
 // AboutSchema is the schema of the settings, for diagnoses.
 func (c *Config) AboutSchema(region string) diagnosis.Subject {
-	return diagnosis.Subject{Thing: "schema " + c.Schema, Setting: "SCHEMA", Value: c.Schema, Region: region}
+	about := diagnosis.Subject{Thing: "schema " + c.Schema, Setting: "SCHEMA", Value: c.Schema, Region: region}
+	if catalog.IsSource(c.Schema) {
+		about.Service = "Glue"
+	}
+	return about
 }
 
 // AboutTables is a table of TABLE, or its catalog, for diagnoses.
@@ -57,4 +62,12 @@ func (c *Config) inRegion(region string) error {
 		}}
 	}
 	return nil
+}
+
+// wrongSetting is an error that a setting's value causes: only another value mends it.
+func wrongSetting(setting string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &diagnosis.Error{Err: err, Finding: diagnosis.Finding{Final: true, Exit: 2, Setting: setting, Text: err.Error()}}
 }

@@ -117,7 +117,11 @@ func (c *Config) sinkConfig(svc Services) (s3sink.Config, error) {
 // the retries that each call has.
 func OpenStore(ctx context.Context, cfg Config, account aws.Config, m *metrics.Metrics, log *slog.Logger) (Store, error) {
 	if cfg.CheckpointFile != "" {
-		return local.Open(cfg.CheckpointFile)
+		store, err := local.Open(cfg.CheckpointFile)
+		if err != nil {
+			return nil, wrongSetting("CHECKPOINT_FILE", fmt.Errorf("CHECKPOINT_FILE=%q: %w", cfg.CheckpointFile, err))
+		}
+		return store, nil
 	}
 	store, err := dynamo.Open(ctx, dynamo.Config{AWS: account, Table: cfg.Table(), Create: cfg.CheckpointCreate, Metrics: m, Log: log})
 	if errors.Is(err, checkpoint.ErrNotFound) {

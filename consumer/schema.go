@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,11 +40,15 @@ func LoadSchema(ctx context.Context, name string, from SchemaServices, fetching 
 		return nil, err // it names the setting
 	}
 	if err != nil {
-		return nil, fmt.Errorf("SCHEMA=%q: %w", name, err)
+		err = fmt.Errorf("SCHEMA=%q: %w", name, err)
+		if _, local := errors.AsType[*fs.PathError](err); local {
+			err = wrongSetting("SCHEMA", err)
+		}
+		return nil, err
 	}
 	s, err := schema.Parse(filepath.Base(name), document)
 	if err != nil {
-		return nil, fmt.Errorf("SCHEMA=%q:\n%w", name, err)
+		return nil, wrongSetting("SCHEMA", fmt.Errorf("SCHEMA=%q:\n%w", name, err))
 	}
 	return s, nil
 }

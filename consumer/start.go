@@ -33,10 +33,10 @@ func (s *start) reach(ctx context.Context, account Account) (err error) {
 		return err
 	}
 	if err := cfg.fits(svc.Schema); err != nil {
-		return err
+		return wrongSetting("SCHEMA", err)
 	}
 	if svc.Sink, err = cfg.openSink(bucket, *svc); err != nil {
-		return err
+		return wrongSetting("SPOOL_DIR", err)
 	}
 	if cfg.SchemaRegistry == "glue" {
 		if svc.SchemaRegistry, err = registry.NewGlue(ctx, account.Config); err != nil {

@@ -45,8 +45,8 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
-		os.Remove(path)
+	for _, name := range []string{"consumer", "loader", "producer"} {
+		os.Remove(filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", name, os.Getpid())))
 	}
 	os.Exit(code)
 }

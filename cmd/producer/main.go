@@ -14,6 +14,7 @@ import (
 
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/command"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/producer"
 )
 
@@ -102,6 +103,16 @@ func send(ctx context.Context, s settings, client producer.Client, stdout, stder
 	return status, nil
 }
 
+// about is the stream, for diagnoses.
+func about(s settings) diagnosis.Subject {
+	stream := string(s.producer.Stream)
+	to := diagnosis.Subject{Thing: "stream " + stream, Setting: "--stream", Value: stream, Region: s.region}
+	if s.endpointURL != "" {
+		to.Endpoint = "--endpoint-url"
+	}
+	return to
+}
+
 // statusOf returns the exit status of a run that ended with err.
 func statusOf(ctx context.Context, summary producer.Summary, err error) int {
 	var fault producer.Fault
@@ -111,6 +122,9 @@ func statusOf(ctx context.Context, summary producer.Summary, err error) int {
 	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
 		return command.ExitInterrupted
 	case err != nil:
+		if found := diagnosis.Of(err, diagnosis.Subject{}); found.Final {
+			return found.Exit
+		}
 		return command.ExitFailed
 	case summary.BadRows > 0:
 		return command.ExitIncomplete

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/internal/command"
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/producer"
 )
 
@@ -75,6 +76,9 @@ func reportEnd(w io.Writer, s settings, summary producer.Summary, err error, sta
 		fmt.Fprintf(w, "producer: %s\n", badRowText(s.csv, bad))
 	default:
 		fmt.Fprintln(w, "producer:", err)
+		if why := diagnosis.Of(err, about(s)).String(); why != err.Error() {
+			fmt.Fprintln(w, why)
+		}
 	}
 	fmt.Fprintf(w, "the first %d rows were sent; --skip %[1]d continues after them", summary.SettledRows)
 	if summary.Beyond > 0 {

@@ -25,6 +25,9 @@ const (
 // not wait for one another (see Parallel). Calls that fetch credentials have a time limit, too: the SDK shares one among
 // all callers and does not cancel it with their contexts, so a single call without a response would block every service.
 func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
+	if err := diagnosis.Endpoints(); err != nil {
+		return aws.Config{}, err
+	}
 	// The providers of credentials keep the client that is there while the configuration is loaded. It has to be the
 	// SDK's: AWS_CA_BUNDLE is put into it. The provider that asks the agent of ECS or of EKS Pod Identity would use another.
 	client := sdkhttp.NewBuildableClient().WithTimeout(credentialsBound)

@@ -108,7 +108,7 @@ func credentials(e examined) (Finding, bool) {
 		}, true
 	}
 	for _, name := range []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"} {
-		if e.about.getenv(name) != "" && e.has("failed to load credentials") {
+		if e.about.getenv(name) != "" {
 			// The agent of a node starts beside its containers, and comes back after an upgrade.
 			return Finding{
 				Setting: name, Text: "the agent that " + name + " names does not give credentials: " + cause(e),

@@ -44,6 +44,8 @@ type Subject struct {
 	Thing string
 	// Setting names the thing, and has the value Value, such as STREAM_NAME and trips.
 	Setting, Value string
+	// Service is the SDK's name of the service, for calls that are not made with the SDK.
+	Service string
 	// Region is the region that the call went to.
 	Region string
 	// Endpoint is the flag that gave the endpoint, for programs that have one. Others take it from the variables of the SDK.
@@ -78,7 +80,7 @@ func Of(err error, about Subject) Finding {
 	if own, ok := errors.AsType[*Error](err); ok {
 		return own.Finding
 	}
-	e := examined{error: err, about: about, text: err.Error()}
+	e := examined{error: err, about: about, text: err.Error(), service: about.Service}
 	if operation := innermost(err); operation != nil {
 		e.service, e.operation = operation.ServiceID, operation.OperationName
 	}

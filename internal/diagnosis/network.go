@@ -39,12 +39,10 @@ func network(e examined) (Finding, bool) {
 	proxy := isProxy(e)
 	switch {
 	case e.has("unsupported protocol scheme", "Failed to parse uri", "missing protocol scheme"):
-		f.Final, f.Exit = true, exitSettings
-		f.Text = fmt.Sprintf("%s=%q: this is not a URL", setting, endpoint)
+		f = noURL(setting, endpoint)
 		if setting == "" {
 			f.Text = e.text
 		}
-		f.Advice = "want http:// or https:// and host:port"
 	case proxy:
 		f.Setting, f.Text = "HTTPS_PROXY", fmt.Sprintf("the proxy of HTTPS_PROXY is out of reach: %v", rootCause(e))
 		f.Advice = "check HTTPS_PROXY and NO_PROXY"
@@ -143,7 +141,7 @@ func (e examined) endpoint() (setting, value string) {
 // atEndpoint names the variable that a service's endpoint comes from, for texts about its answers.
 func (e examined) atEndpoint() string {
 	setting, value := e.endpoint()
-	if setting == "" || setting == "endpoint_url" {
+	if setting == "" || value == "" || setting == "endpoint_url" {
 		return ""
 	}
 	return fmt.Sprintf(" (%s=%q)", setting, value)
