@@ -63,12 +63,14 @@ fuzz: ## run all fuzz targets, each for 10 seconds
 fetch: ## fetch emulators and readers for the tests
 	$(GO) run ./internal/test/emulator/fetch
 
-lint: ## check format, vet, staticcheck
+lint: ## check format, vet, staticcheck, and that the programs compile for macOS and Windows
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
 	$(GO) vet -tags table ./cmd/demo
 	$(GO) tool staticcheck ./...
 	$(GO) tool staticcheck -tags table ./cmd/demo
+	CGO_ENABLED=0 GOOS=darwin $(GO) build ./cmd/...
+	CGO_ENABLED=0 GOOS=windows $(GO) build ./cmd/...
 
 vuln: ## check our calls for known vulnerabilities; prints a line and passes if the database is out of reach
 	@out=$$($(GO) tool govulncheck ./... 2>&1) && echo "$$out" || { echo "$$out"; case "$$out" in \
