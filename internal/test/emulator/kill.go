@@ -18,7 +18,7 @@ func (p *process) kill() error {
 	default:
 	}
 	// A process that is stopped has no more children.
-	if err := syscall.Kill(p.pid, syscall.SIGSTOP); err != nil && !errors.Is(err, syscall.ESRCH) {
+	if err := stopProcess(p.pid); err != nil && !errors.Is(err, syscall.ESRCH) {
 		return err
 	}
 	if err := waitFor(func() bool { return state(p.pid) == "T" || gone(p.pid) }); err != nil {
@@ -29,7 +29,7 @@ func (p *process) kill() error {
 		return err
 	}
 	for _, pid := range append(children, p.pid) {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := killProcess(pid); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}

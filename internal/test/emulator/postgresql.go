@@ -16,7 +16,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -97,7 +96,7 @@ func initCluster(ctx context.Context, dir string) error {
 	init := exec.CommandContext(ctx, filepath.Join(dir, "bin", "initdb"), "--pgdata", data, "--username", "postgres", "--auth", "trust",
 		"--encoding", "UTF8", "--locale", "C", "--wal-segsize", "1", "--no-sync")
 	init.Dir = dir
-	init.SysProcAttr = &syscall.SysProcAttr{Credential: owner}
+	init.SysProcAttr = asUser(owner)
 	if output, err := init.CombinedOutput(); err != nil {
 		return fmt.Errorf("run initdb: %w: %s", err, output)
 	}
@@ -113,7 +112,7 @@ func initCluster(ctx context.Context, dir string) error {
 
 // postgresqlUser is who runs the server: nobody if the tests run as root, because the server refuses to, or nil for the user of the
 // tests.
-func postgresqlUser() (*syscall.Credential, error) {
+func postgresqlUser() (*credential, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
 	}
@@ -126,15 +125,15 @@ func postgresqlUser() (*syscall.Credential, error) {
 		return nil, err
 	}
 	gid, err := strconv.ParseUint(nobody.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, err
+	return &credential{uint32(uid), uint32(gid)}, err
 }
 
 // own gives a file or folder to the server's user.
-func own(path string, owner *syscall.Credential) error {
+func own(path string, owner *credential) error {
 	if owner == nil {
 		return nil
 	}
-	return os.Chown(path, int(owner.Uid), int(owner.Gid))
+	return os.Chown(path, int(owner.uid), int(owner.gid))
 }
 
 // PostgreSQLServer is a PostgreSQL server of a test. Its superuser is postgres, and it trusts connections from this machine.
@@ -146,7 +145,7 @@ type PostgreSQLServer struct {
 
 	programs string
 	folder   string // holds data and what else the server may write
-	owner    *syscall.Credential
+	owner    *credential
 	process  *process
 }
 
@@ -236,7 +235,7 @@ func newPostgreSQL(tb testing.TB, programs string, major int) *PostgreSQLServer 
 }
 
 // copyCluster copies the folder of a cluster.
-func copyCluster(from, to string, owner *syscall.Credential) error {
+func copyCluster(from, to string, owner *credential) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // a running server removes files; its log makes up for them
@@ -325,7 +324,7 @@ func (s *PostgreSQLServer) Kill() error {
 
 // KillBackend ends the process of one connection, whose pg_backend_pid() is given. The server then ends all others too and recovers;
 // Ready waits for it.
-func (s *PostgreSQLServer) KillBackend(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
+func (s *PostgreSQLServer) KillBackend(pid int) error { return killProcess(pid) }
 
 // DSN names a database of the server for the superuser, without TLS.
 func (s *PostgreSQLServer) DSN(database string) string {

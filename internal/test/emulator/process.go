@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -28,8 +27,11 @@ type command struct {
 	dir  string
 	args []string
 	env  []string
-	user *syscall.Credential // nil: as the tests themselves
+	user *credential // nil: as the tests themselves
 }
+
+// credential is a user of the system.
+type credential struct{ uid, gid uint32 }
 
 // process is a running emulator.
 type process struct {
@@ -75,8 +77,7 @@ func launch(logDir string, port int, c command) (*process, error) {
 	cmd.Dir = c.dir
 	cmd.Env = append(os.Environ(), c.env...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// The kernel ends the emulator if the test binary dies without its cleanups.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: c.user}
+	cmd.SysProcAttr = endsWithTests(c.user)
 	p := &process{port: port, log: log.Name(), exited: make(chan struct{})}
 	started := make(chan error)
 	go func() {
@@ -131,7 +132,7 @@ func (p *process) stop() {
 	default:
 	}
 	// It fails only if the process has just ended by itself.
-	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
+	_ = killProcess(-p.pid)
 	<-p.exited
 }
 
