@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/record/catalog"
 )
@@ -48,11 +50,14 @@ func (c *Config) AboutTables(uri, region string) diagnosis.Subject {
 }
 
 // inRegion returns why a resource that the settings name by its ARN cannot be reached: requests go to the region of the account, and a
-// service knows only what is in its own.
+// service knows only what is in its own. That there is no region is said before anybody asks for credentials.
 func (c *Config) inRegion(region string) error {
+	if region == "" {
+		return diagnosis.Explain(&aws.MissingRegionError{}, c.AboutStream(region))
+	}
 	for _, named := range []struct{ setting, arn, what string }{{"STREAM_ARN", c.StreamARN, "stream"}, {"CHECKPOINT_TABLE", c.CheckpointTable, "table"}} {
 		parts := strings.Split(named.arn, ":") // arn:partition:service:region:account:resource
-		if len(parts) < 6 || region == "" || parts[3] == region {
+		if len(parts) < 6 || parts[3] == region {
 			continue
 		}
 		return &diagnosis.Error{Err: errors.New("another region"), Finding: diagnosis.Finding{

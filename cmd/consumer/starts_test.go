@@ -79,6 +79,9 @@ func refuses(code, message string) http.HandlerFunc {
 	return says(http.StatusBadRequest, fmt.Sprintf(`{"__type":%q,"message":%q}`, code, message))
 }
 
+// nobody is an address that refuses connections. A free port is none: another test may listen on it at any time.
+const nobody = "127.0.0.1:1"
+
 // silent takes a request and does not answer.
 func silent(_ http.ResponseWriter, r *http.Request) {
 	io.Copy(io.Discard, r.Body) // only then does the server notice that the client is gone
@@ -132,7 +135,7 @@ func TestStarts_SayAtOnceWhatWaitingCannotMend(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { taken.Close() })
-	closed := "http://" + freeAddress(t)
+	closed := "http://" + nobody
 	text := filepath.Join(s.dir, "schema.txt")
 	if err := os.WriteFile(text, []byte("columns: n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -210,8 +213,8 @@ func TestStarts_SayAtOnceWhatWaitingCannotMend(t *testing.T) {
 		{name: "no such table", environment: with(dynamo, []string{"CHECKPOINT_TABLE_CREATE=false"}), at: "DYNAMODB", answer: refuses("ResourceNotFoundException", "Requested resource not found"), exit: 1, texts: []string{`APPLICATION_NAME="streaming-pipeline": there is no table streaming-pipeline in us-east-1`, "CHECKPOINT_TABLE_CREATE=true"}},
 		{name: "permission for the table", environment: dynamo, at: "DYNAMODB", answer: refuses("AccessDeniedException", denied("dynamodb:DescribeTable", "arn:aws:dynamodb:us-east-1:123456789012:table/streaming-pipeline")), exit: 1, texts: []string{"dynamodb:DescribeTable on"}},
 		{name: "table of another program", environment: dynamo, at: "DYNAMODB", answer: says(200, foreign), exit: 1, texts: []string{"its key is id:S"}},
-		{name: "checkpoint show without a table", args: "consumer checkpoint show", environment: with(dynamo, []string{"APPLICATION_NAME=straming-pipeline"}), at: "DYNAMODB", answer: refuses("ResourceNotFoundException", "Requested resource not found"), exit: 2, texts: []string{`APPLICATION_NAME="straming-pipeline": there is no table straming-pipeline`}},
-		{name: "checkpoint show without DynamoDB", args: "consumer checkpoint show", environment: with(dynamo, []string{"AWS_ENDPOINT_URL_DYNAMODB=" + closed}), exit: 2, texts: []string{`(AWS_ENDPOINT_URL_DYNAMODB="` + closed + `") refuses the connection`}},
+		{name: "checkpoint show without a table", args: "consumer checkpoint show", environment: with(dynamo, []string{"APPLICATION_NAME=straming-pipeline"}), at: "DYNAMODB", answer: refuses("ResourceNotFoundException", "Requested resource not found"), exit: 1, texts: []string{`APPLICATION_NAME="straming-pipeline": there is no table straming-pipeline`}},
+		{name: "checkpoint show without DynamoDB", args: "consumer checkpoint show", environment: with(dynamo, []string{"AWS_ENDPOINT_URL_DYNAMODB=" + closed}), exit: 1, texts: []string{`(AWS_ENDPOINT_URL_DYNAMODB="` + closed + `") refuses the connection`}},
 		{name: "wait without a table", args: "consumer wait --until 2026-01-31T00:00:00Z", environment: dynamo, at: "DYNAMODB", answer: refuses("ResourceNotFoundException", "Requested resource not found"), exit: 2, texts: []string{"there is no table streaming-pipeline"}},
 		{name: "audit without credentials", args: "consumer audit", environment: noKeys, exit: 2, texts: []string{"no AWS credentials are configured"}},
 		{name: "audit without a region", args: "consumer audit", environment: []string{"AWS_REGION="}, exit: 2, texts: []string{"no AWS region is set"}},
@@ -459,7 +462,7 @@ func TestLoader_ShowsWhatItWaitsFor(t *testing.T) {
 	s := newSurroundings(t, 1)
 	var table timings
 	table.show(t)
-	closed := freeAddress(t)
+	closed := nobody
 	for _, c := range []struct {
 		name        string
 		environment []string
@@ -484,8 +487,18 @@ func TestLoader_ShowsWhatItWaitsFor(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			exited := make(chan struct{})
+			go func() {
+				cmd.Wait()
+				close(exited)
+			}()
 			reason := ""
 			eventually(t, "the page shows the reason", func() bool {
+				select {
+				case <-exited:
+					t.Fatalf("the loader has ended:\n%s", log.String())
+				default:
+				}
 				var code int
 				code, reason = fetch(address, "/status.json")
 				return code == http.StatusOK && !slices.ContainsFunc(c.texts, func(want string) bool { return !strings.Contains(reason, want) })
@@ -495,7 +508,7 @@ func TestLoader_ShowsWhatItWaitsFor(t *testing.T) {
 				t.Errorf("/healthz answers %d: %s", code, body)
 			}
 			cmd.Process.Signal(syscall.SIGTERM)
-			cmd.Wait()
+			<-exited
 			table.add(c.name, "waits", reason, took)
 		})
 	}

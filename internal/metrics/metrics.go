@@ -146,7 +146,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
 
 		CheckOK: f.gaugeVec("consumer_check_ok",
-			"1 if a check of the status page passes: leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, transform with TRANSFORM, and table with an Iceberg table in TABLE. /readyz fails on a 0.", "check"),
+			"1 if a check of the status page passes: start while the daemon is being opened, then leases, kinesis, s3, bucket, records, registry with SCHEMA_REGISTRY, transform with TRANSFORM, and table with an Iceberg table in TABLE. /readyz fails on a 0.", "check"),
 		CommitInterval: f.gauge("consumer_commit_interval_seconds", "The setting COMMIT_INTERVAL."),
 		CompleteAnnounced: f.gauge("consumer_complete_announced_timestamp_seconds",
 			"The same time as the object under COMPLETE_PREFIX states it; 0 for workers that leave it to another, and without COMPLETE_PREFIX."),
