@@ -125,19 +125,13 @@ func (c *Config) check(f *settings.Faults) {
 	f.Check(c.Application != "", "APPLICATION_NAME", "a name")
 }
 
-// checkManifests keeps other objects apart from manifests, of which audits and checks read all keys. An empty prefix is apart from
-// none, and the forms of the keys are what tells them from others then.
+// checkManifests keeps backups and statements apart from manifests, of which audits and checks read all keys. Data and error files may
+// be there: their keys tell them from manifests. An empty prefix is apart from none.
 func (c *Config) checkManifests(f *settings.Faults) {
 	for _, other := range []struct{ setting, prefix string }{{"BACKUP_PREFIX", c.BackupPrefix}, {"COMPLETE_PREFIX", c.CompletePrefix}} {
 		if f.Sound("MANIFEST_PREFIX") && other.prefix != "" {
 			f.Check(layout.Apart(other.prefix, c.ManifestPrefix), other.setting,
 				fmt.Sprintf("a prefix apart from that of MANIFEST_PREFIX, %s, because audits read all files under it", c.ManifestPrefix))
-		}
-	}
-	for _, other := range []struct{ setting, prefix string }{{"PREFIX", c.Prefix}, {"ERROR_PREFIX", c.ErrorPrefix}} {
-		if c.ManifestPrefix != "" && f.Sound("MANIFEST_PREFIX") {
-			f.Check(!strings.HasPrefix(layout.Fixed(other.prefix), c.ManifestPrefix), other.setting,
-				fmt.Sprintf("a prefix outside of MANIFEST_PREFIX, %s, because audits read all files under it", c.ManifestPrefix))
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // characters of a-z 0-9 . -, and up to 255 with A-Z and _ for old buckets of us-east-1), and Ceph's tenant:bucket (Ceph Object Gateway,
 // "RGW Multi-tenancy"). The ARN of an access point is valid as a bucket (Amazon S3 User Guide, "Access points"), that of a bucket is not.
 type BucketConfig struct {
-	Bucket            string `envconfig:"BUCKET" required:"true" pattern:"^[A-Za-z0-9_.:-]{3,255}$|^arn:[^:]+:s3[a-z-]*:[^:]*:[^:]*:(accesspoint|outpost)[:/].+$" form:"the name of a bucket, without s3:// and without a key" desc:"Name of the S3 bucket to write to."`
+	Bucket            string `envconfig:"BUCKET" required:"true" pattern:"^[A-Za-z0-9_.:-]{3,255}$|^arn:[^:]+:s3[a-z-]*:[^:]*:[^:]*:(accesspoint|outpost)[:/].+$" form:"the name of a bucket, which has 3 characters or more, without s3:// and without a key" desc:"Name of the S3 bucket to write to."`
 	Encryption        string `envconfig:"S3_ENCRYPTION" default:"none" oneof:"none,AES256,aws:kms" desc:"Server-side encryption to request: none (the bucket's default applies), AES256 or aws:kms."`
 	KMSKey            string `envconfig:"S3_KMS_KEY_ID" desc:"KMS key for S3_ENCRYPTION=aws:kms. Default: the account's default key for S3."`
 	PathStyle         bool   `envconfig:"S3_PATH_STYLE" default:"false" desc:"Addresses the bucket by path rather than by host name, for S3-compatible stores."`

@@ -20,7 +20,7 @@ func TestDaemon_WritesAThirdFormat(t *testing.T) {
 	t.Cleanup(func() { formats.All = before })
 
 	c := Defaults()
-	c.Stream, c.Bucket, c.Format = "s", "b", "csv"
+	c.Stream, c.Bucket, c.Format = "s", "bucket", "csv"
 	if err := c.Validate(); err != nil {
 		t.Errorf("FORMAT=csv: %v", err)
 	}

@@ -194,9 +194,13 @@ func TestSettings_AreRefusedAtRender(t *testing.T) {
 	rows, faulty := wrongSettings(t)
 	var tried []string
 	var cases []node
+	known := make(map[string]bool)
+	for _, s := range consumer.Settings() {
+		known[s.Name] = !slices.Contains(ofOtherValues, s.Name)
+	}
 	for _, row := range rows {
-		names, _ := variables(row)
-		if !slices.ContainsFunc(names, func(name string) bool { return slices.Contains(ofOtherValues, name) }) {
+		names, _ := variables(row) // the chart has no value for a misspelt name
+		if !slices.ContainsFunc(names, func(name string) bool { return !known[name] }) {
 			tried, cases = append(tried, row), append(cases, asValues(t, row))
 		}
 	}
@@ -256,7 +260,7 @@ func TestSettings_ThatAreRightAreRendered(t *testing.T) {
 // The text of a refusal is that of the program, with the chart's names.
 func TestSettings_ARefusalSaysWhatIsRight(t *testing.T) {
 	for set, want := range map[string]string{
-		"settings.bucket=s3://files":       `settings.bucket="s3://files": want the name of a bucket, without s3:// and without a key`,
+		"settings.bucket=s3://files":       `settings.bucket="s3://files": want the name of a bucket, which has 3 characters or more, without s3:// and without a key`,
 		"settings.readInterval=10ms":       `settings.readInterval="10ms": want a duration from 200ms to 1m, such as 250ms`,
 		"settings.partSize=1MiB":           `settings.partSize="1MiB": want a size from 5MiB to 5GiB, such as 8MiB`,
 		"settings.streamArn=arn:aws:foo":   `settings.streamArn="arn:aws:foo": want the ARN of a stream such as arn:aws:kinesis:eu-west-1:123456789012:stream/trips`,

@@ -129,7 +129,7 @@ func TestRestore_DeliversEachRecordOnceAfterTheTableWasLost(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if out := r.command("first", 2, "checkpoint", "restore"); !strings.Contains(out, "the row is made") || !strings.Contains(out, "nothing was changed") {
+	if out := r.command("first", 1, "checkpoint", "restore"); !strings.Contains(out, "the row is made") || !strings.Contains(out, "nothing was changed") {
 		t.Errorf("without a confirmation it says\n%s", out)
 	}
 	if tables, err := r.db.ListTables(t.Context(), &dynamodb.ListTablesInput{}); err != nil || len(tables.TableNames) != 0 {

@@ -170,7 +170,7 @@ func TestStarts_SayAtOnceWhatWaitingCannotMend(t *testing.T) {
 		{name: "STREAM_ARN of nothing", environment: []string{"STREAM_ARN=arn:aws:foo"}, exit: 2, texts: []string{`STREAM_ARN="arn:aws:foo": want the ARN of a stream such as`}},
 		{name: "STREAM_ARN of another stream", environment: []string{"STREAM_ARN=" + trips + "2"}, exit: 2, texts: []string{"want the ARN of the stream that STREAM_NAME names, trips"}},
 		{name: "STREAM_ARN of another region", environment: []string{"STREAM_ARN=" + trips, "AWS_REGION=eu-west-1"}, exit: 2, texts: []string{"the stream is in us-east-1, but AWS_REGION is eu-west-1: set AWS_REGION=us-east-1"}},
-		{name: "URL as BUCKET", environment: []string{"BUCKET=s3://out"}, exit: 2, texts: []string{`BUCKET="s3://out": want the name of a bucket, without s3://`}},
+		{name: "URL as BUCKET", environment: []string{"BUCKET=s3://out"}, exit: 2, texts: []string{`BUCKET="s3://out": want the name of a bucket, which has 3 characters or more, without s3://`}},
 		{name: "key in BUCKET", environment: []string{"BUCKET=out/data"}, exit: 2, texts: []string{`BUCKET="out/data": want the name of a bucket`}},
 		{name: "ARN as BUCKET", environment: []string{"BUCKET=arn:aws:s3:::out"}, exit: 2, texts: []string{"want the name of a bucket instead of its ARN"}},
 		{name: "APPLICATION_NAME", environment: with(dynamo, []string{"APPLICATION_NAME=my app"}), exit: 2, texts: []string{`APPLICATION_NAME="my app": want 3 to 255 letters`}},

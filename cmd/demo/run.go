@@ -119,6 +119,10 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 			<-ctx.Done()
 			ctx = context.WithoutCancel(ctx)
 			fmt.Fprint(out, "\nstopping, and checking everything that is in the stream by now\n")
+			var held int64
+			if held, err = st.held(); err == nil {
+				err = await(ctx, "read", held, d.Taken)
+			}
 		}
 	}
 	stopDaemon() // the daemon commits and publishes what it has read

@@ -129,7 +129,9 @@
 {{- $stop := toDate "2006-01-02T15:04:05Z07:00" $t.stopPosition }}
 {{- if not ($stop.After $start) }}{{ include "consumer.want" (list $f $t "stopPosition" (printf "a time after settings.startPosition, %s" $t.startPosition)) }}{{ end }}
 {{- end }}
-{{- if and $t.s3KmsKeyId (ne $t.s3Encryption "aws:kms") }}{{ include "consumer.want" (list $f $t "s3KmsKeyId" "nothing unless settings.s3Encryption=aws:kms") }}{{ end }}
+{{- if and (hasPrefix "arn:" $t.bucket) (not (contains "/" $t.bucket)) (not (contains ":accesspoint:" $t.bucket)) }}{{ include "consumer.want" (list $f $t "bucket" "the name of a bucket instead of its ARN") }}{{ end }}
+{{- if or (regexMatch "[ \t\n]" $t.s3KmsKeyId) (and (hasPrefix "arn:" $t.s3KmsKeyId) (not (regexMatch "^arn:[^:]+:kms:[^:]+:[0-9]{12}:(key|alias)/[^\\s]+$" $t.s3KmsKeyId))) }}{{ include "consumer.want" (list $f $t "s3KmsKeyId" "the id, the alias or the ARN of a key, such as alias/files") }}
+{{- else if and $t.s3KmsKeyId (ne $t.s3Encryption "aws:kms") }}{{ include "consumer.want" (list $f $t "s3KmsKeyId" "nothing unless settings.s3Encryption=aws:kms") }}{{ end }}
 {{- if $t.checkpointFile }}{{ include "consumer.refuse" (list $f "settings.checkpointFile" "settings.checkpointFile is for a single worker on its own disk: pods keep leases and checkpoints in DynamoDB (settings.checkpointTable)") }}{{ end }}
 {{- range $key := list "httpAddress" "loaderHttpAddress" }}
 {{- $address := get $t $key }}
@@ -175,6 +177,7 @@
 {{- $folder := regexFind "^.*/" (splitList "!{" $t.prefix | first) }}
 {{- if and $folder (hasPrefix $folder $t.completePrefix) }}{{ include "consumer.want" (list $f $t "completePrefix" (printf "a prefix that does not begin with %s, where queries look for data" $folder)) }}{{ end }}
 {{- end }}
+{{- if and $t.completePrefix $t.manifestPrefix (or (hasPrefix $t.completePrefix $t.manifestPrefix) (hasPrefix $t.manifestPrefix $t.completePrefix)) }}{{ include "consumer.want" (list $f $t "completePrefix" (printf "a prefix apart from that of settings.manifestPrefix, %s, because audits read all files under it" $t.manifestPrefix)) }}{{ end }}
 {{- if $t.completeMarker }}
 {{- if not (trimAll "." $t.completeMarker) }}{{ include "consumer.want" (list $f $t "completeMarker" (get $rules.settings.completeMarker "want")) }}{{ end }}
 {{- if not $t.completePrefix }}{{ include "consumer.want" (list $f $t "completeMarker" "nothing unless settings.completePrefix is set: the object there says which folders have a marker") }}{{ end }}
@@ -184,7 +187,7 @@
 {{- else }}
 {{- if or (contains "!{partitionKeyFrom" $t.backupPrefix) (contains "!{firehose:error-output-type}" $t.backupPrefix) }}{{ include "consumer.want" (list $f $t "backupPrefix" "no expressions but !{timestamp:...} and !{firehose:random-string}: a backup has the records as they came") }}{{ end }}
 {{- $backup := splitList "!{" $t.backupPrefix | first }}
-{{- range $key, $reads := dict "prefix" "tables read" "errorPrefix" "redrives read" }}
+{{- range $key, $reads := dict "prefix" "tables read" "errorPrefix" "redrives read" "manifestPrefix" "audits read" }}
 {{- $other := splitList "!{" (get $t $key) | first }}
 {{- if and $backup $other (or (hasPrefix $backup $other) (hasPrefix $other $backup)) }}{{ include "consumer.want" (list $f $t "backupPrefix" (printf "a prefix apart from that of settings.%s, %s, because %s all files under it" $key $other $reads)) }}{{ end }}
 {{- end }}
