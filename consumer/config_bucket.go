@@ -23,12 +23,16 @@ type BucketConfig struct {
 
 // A key may be named by its id, ARN or alias (AWS Key Management Service Developer Guide, "Key identifiers"), and in other stores as
 // they like.
-var kmsARN = regexp.MustCompile(`^arn:[^:]+:kms:[^:]+:[0-9]{12}:(key|alias)/[^\s]+$`)
+var (
+	kmsARN    = regexp.MustCompile(`^arn:[^:]+:kms:[^:]+:[0-9]{12}:(key|alias)/[^\s]+$`)
+	someARN   = regexp.MustCompile(`^arn:`)
+	bucketARN = regexp.MustCompile(`^arn:[^:]+:s3:::`)
+)
 
 func (c *BucketConfig) check(f *settings.Faults) {
-	f.Check(!strings.HasPrefix(c.Bucket, "arn:") || strings.Contains(c.Bucket, "/") || strings.Contains(c.Bucket, ":accesspoint:"), "BUCKET", "the name of a bucket instead of its ARN")
+	f.Check(!bucketARN.MatchString(c.Bucket), "BUCKET", "the name of a bucket instead of its ARN")
 	if f.Sound("S3_ENCRYPTION") {
-		f.Check(!strings.HasPrefix(c.KMSKey, "arn:") && !strings.ContainsAny(c.KMSKey, " \t\n") || kmsARN.MatchString(c.KMSKey), "S3_KMS_KEY_ID",
+		f.Check(!someARN.MatchString(c.KMSKey) && !strings.ContainsAny(c.KMSKey, " \t\n") || kmsARN.MatchString(c.KMSKey), "S3_KMS_KEY_ID",
 			"the id, the alias or the ARN of a key, such as alias/files or arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab")
 		f.Check(c.KMSKey == "" || c.Encryption == "aws:kms", "S3_KMS_KEY_ID", "nothing unless S3_ENCRYPTION=aws:kms")
 	}

@@ -129,7 +129,7 @@
 {{- $stop := toDate "2006-01-02T15:04:05Z07:00" $t.stopPosition }}
 {{- if not ($stop.After $start) }}{{ include "consumer.want" (list $f $t "stopPosition" (printf "a time after settings.startPosition, %s" $t.startPosition)) }}{{ end }}
 {{- end }}
-{{- if and (hasPrefix "arn:" $t.bucket) (not (contains "/" $t.bucket)) (not (contains ":accesspoint:" $t.bucket)) }}{{ include "consumer.want" (list $f $t "bucket" "the name of a bucket instead of its ARN") }}{{ end }}
+{{- if regexMatch "^arn:[^:]+:s3:::" $t.bucket }}{{ include "consumer.want" (list $f $t "bucket" "the name of a bucket instead of its ARN") }}{{ end }}
 {{- if or (regexMatch "[ \t\n]" $t.s3KmsKeyId) (and (hasPrefix "arn:" $t.s3KmsKeyId) (not (regexMatch "^arn:[^:]+:kms:[^:]+:[0-9]{12}:(key|alias)/[^\\s]+$" $t.s3KmsKeyId))) }}{{ include "consumer.want" (list $f $t "s3KmsKeyId" "the id, the alias or the ARN of a key, such as alias/files") }}
 {{- else if and $t.s3KmsKeyId (ne $t.s3Encryption "aws:kms") }}{{ include "consumer.want" (list $f $t "s3KmsKeyId" "nothing unless settings.s3Encryption=aws:kms") }}{{ end }}
 {{- if $t.checkpointFile }}{{ include "consumer.refuse" (list $f "settings.checkpointFile" "settings.checkpointFile is for a single worker on its own disk: pods keep leases and checkpoints in DynamoDB (settings.checkpointTable)") }}{{ end }}
