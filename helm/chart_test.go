@@ -242,6 +242,8 @@ func TestChart_RefusesWhatCanNotWork(t *testing.T) {
 		{"table.uri=glue://lake/trips,settings.format=parquet,settings.loaderHttpAddress=", "settings.loaderHttpAddress must contain a port"},
 		{"table.tokenSecret=catalog", "table.tokenSecret is for the catalog of table.uri, which has no Apache Iceberg table"},
 		{"spool=null", "spool is missing: these are the values of an older chart, which --reuse-values keeps"},
+		{"nameOverride=My_Name", "nameOverride"},
+		{"fullnameOverride=my.name", "fullnameOverride"},
 		{"replicas=-1", "replicas"},
 		{"topologySpread=perhaps", "topologySpread"},
 		{"autoscaling.enabled=true", "autoscaling.shards is required"},

@@ -161,6 +161,36 @@ func TestConventions_LabelsAndAnnotationsAreOnEverything(t *testing.T) {
 	}
 }
 
+// Kubernetes takes texts alone, and YAML reads 2024 and true as something else.
+func TestConventions_LabelsAndAnnotationsAreTexts(t *testing.T) {
+	all := documents(t, withValues(t, `
+nameOverride: "2024"
+commonLabels: {team: 5, large: 1000000, left: null}
+commonAnnotations: {"on": true}
+podLabels: {tier: 1.5}
+spool: {type: claim, annotations: {keep: false}}
+monitor: {enabled: true}
+networkPolicy: {enabled: true}
+`))
+	for name, m := range metadata(t, all) {
+		for _, part := range []string{"labels", "annotations"} {
+			for key, value := range m[part].(node) {
+				if _, ok := value.(string); !ok {
+					t.Errorf("%s: the %s have %s: %v", name, part, key, value)
+				}
+			}
+		}
+		labels := m["labels"].(node)
+		if labels["team"] != "5" || labels["large"] != "1000000" || labels["app.kubernetes.io/name"] != "2024" {
+			t.Errorf("%s: the labels are %v", name, labels)
+		}
+	}
+	deployment := resources(t, withValues(t, `{nameOverride: "2024"}`))["Deployment"]
+	if got := at(t, deployment, "spec", "selector", "matchLabels", "app.kubernetes.io/name"); got != "2024" {
+		t.Errorf("the Deployment selects the name %v", got)
+	}
+}
+
 func TestConventions_PodsTakeWhatOtherChartsTake(t *testing.T) {
 	all := resources(t, withValues(t, fullValues))
 	deployment := all["Deployment"]
@@ -231,6 +261,15 @@ func TestSpool_HasTheDiskThatItTakes(t *testing.T) {
 	}
 	if _, err := template(t, "resources.limits.ephemeral-storage=4Gi"); err == nil || !strings.Contains(err.Error(), "resources.limits.ephemeral-storage is 4Gi, too little for settings.spoolSize (4GiB)") {
 		t.Errorf("a limit below the spool is let through: %v", err)
+	}
+
+	for set, says := range map[string]string{
+		"resources.requests.ephemeral-storage=100Gi": "resources.requests.ephemeral-storage is 100Gi, more than the limit, 5658Mi",
+		"resources.requests.memory=2Gi":              "resources.requests.memory is 2Gi, more than the limit, 389Mi",
+	} {
+		if _, err := template(t, set); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: a request above the limit is let through: %v", set, err)
+		}
 	}
 
 	claim := at(t, podSpec(t, render(t, "spool.type=claim", "spool.storageClassName=gp3", "spool.labels.a=b", "settings.spoolSize=10GiB")["Deployment"]), "volumes", 0)

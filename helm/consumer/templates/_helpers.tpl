@@ -13,8 +13,8 @@
 
 {{/* The labels of all pods of the release, and nothing that an upgrade may change. */}}
 {{- define "consumer.instance" -}}
-app.kubernetes.io/name: {{ include "consumer.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "consumer.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "consumer.selector" -}}
@@ -29,7 +29,14 @@ app.kubernetes.io/component: daemon
 {{- with index . 1 }}{{ $_ := set $own "app.kubernetes.io/component" . }}{{ end }}
 {{- $all := omit ($root.Values.commonLabels | default dict) "app.kubernetes.io/component" }}
 {{- range rest (rest .) }}{{ $all = merge dict (. | default dict) $all }}{{ end }}
-{{- toYaml (merge dict $own $all) }}
+{{- include "consumer.texts" (merge dict $own $all) }}
+{{- end }}
+
+{{/* A map with its values as texts: Kubernetes refuses a label or annotation that is a number or true. */}}
+{{- define "consumer.texts" -}}
+{{- $texts := dict }}
+{{- range $key, $value := . }}{{ if not (kindIs "invalid" $value) }}{{ $_ := set $texts $key (include "consumer.text" $value) }}{{ end }}{{ end }}
+{{- toYaml $texts }}
 {{- end }}
 
 {{/* The annotations of a resource, with more of its own: (list root annotations...). Empty if there are none. */}}
@@ -37,7 +44,7 @@ app.kubernetes.io/component: daemon
 {{- $all := (first .).Values.commonAnnotations | default dict }}
 {{- range rest . }}{{ $all = merge dict (. | default dict) $all }}{{ end }}
 {{- with $all -}}
-annotations: {{ toYaml . | nindent 2 }}
+annotations: {{ include "consumer.texts" . | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -137,6 +144,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- $disk = printf "%dMi" (add $diskNeeded (divf (include "consumer.bytes" .Values.tmpSize | float64) 1048576 | ceil | int64)) }}
 {{- end }}
 {{- $derivedRequests := dict "memory" ($requests.memory | default $limit) "ephemeral-storage" (hasKey $requests "ephemeral-storage" | ternary (index $requests "ephemeral-storage") (printf "%dMi" $diskNeeded)) }}
+{{- range $name, $most := dict "memory" $limit "ephemeral-storage" $disk }}
+{{- $request := get $derivedRequests $name }}
+{{- if gt (include "consumer.bytes" $request | int64) (include "consumer.bytes" $most | int64) }}
+{{- fail (printf "resources.requests.%s is %v, more than the limit, %v: want a lower request, or a higher resources.limits.%s" $name $request $most $name) }}
+{{- end }}
+{{- end }}
 {{- toYaml (dict "limits" (merge (dict "memory" $limit "ephemeral-storage" $disk) $limits) "requests" (mergeOverwrite $derivedRequests $requests)) }}
 {{- end }}
 
