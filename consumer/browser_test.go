@@ -164,12 +164,13 @@ type shown struct {
 	mu      sync.Mutex
 	status  Status
 	refuses bool
+	hangs   bool
 }
 
 func (s *shown) set(status Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.status, s.refuses = status, false
+	s.status, s.refuses, s.hangs = status, false, false
 }
 
 // refuse has the server answer with an error until the next status is set.
@@ -179,10 +180,27 @@ func (s *shown) refuse() {
 	s.refuses = true
 }
 
+// hang has the server never answer until the next status is set.
+func (s *shown) hang() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hangs = true
+}
+
+func (s *shown) hanging() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hangs
+}
+
 func (s *shown) serve(t *testing.T) (url string) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", servePage)
-	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, r *http.Request) {
+		if s.hanging() {
+			<-r.Context().Done()
+			return
+		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		code := http.StatusOK
@@ -239,6 +257,15 @@ func TestPage_CanBeReadAndUsed(t *testing.T) {
 			t.Error(what)
 		}
 		b.picture("unanswered-phone-dark")
+	})
+	t.Run("the daemon hangs", func(t *testing.T) {
+		s.set(fixtures["running"])
+		b.open(url)
+		s.hang()
+		value[any](b, "patience = 100; refresh()")
+		if got := value[string](b, `document.getElementById("notices").textContent`); !strings.Contains(got, "does not answer") {
+			t.Errorf("the page says %q", got)
+		}
 	})
 	t.Run("the audit finds what is wrong", func(t *testing.T) {
 		s.set(fixtures["running"])
