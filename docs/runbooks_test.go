@@ -240,9 +240,13 @@ func (c *checker) helm(words []string) error {
 	default:
 		return fmt.Errorf("helm has no command %s here", words[0])
 	}
+	versioned := false
 	for i := 1; i < len(words); i++ {
 		switch w := words[i]; {
 		case w == "--reuse-values" || w == "$RELEASE" || w == "$CHART":
+		case w == "--version" && i+1 < len(words):
+			versioned = true
+			i++
 		case (w == "--set" || w == "--set-string") && i+1 < len(words):
 			i++
 			path, _, _ := strings.Cut(words[i], "=")
@@ -252,6 +256,9 @@ func (c *checker) helm(words []string) error {
 		default:
 			return fmt.Errorf("helm upgrade: what is %s?", w)
 		}
+	}
+	if !versioned {
+		return errors.New("helm upgrade without --version also changes to the newest chart and image")
 	}
 	return nil
 }
@@ -304,7 +311,8 @@ func TestRunbooks_ShowCommandsThatExist(t *testing.T) {
 	}
 
 	for _, wrong := range []string{
-		"kubectl log deployment/$NAME", `kubectl logs "deployment/$NAME" --contaner loader`, `helm upgrade "$RELEASE" "$CHART" --reuse-values --set settings.maxLease=0`,
+		"kubectl log deployment/$NAME", `kubectl logs "deployment/$NAME" --contaner loader`, `helm upgrade "$RELEASE" "$CHART" --version "$VERSION" --reuse-values --set settings.maxLease=0`,
+		`helm upgrade "$RELEASE" "$CHART" --reuse-values --set settings.maxLeases=0`,
 	} {
 		words, err := parse(wrong)
 		if err != nil || c.check(words[0]) == nil {

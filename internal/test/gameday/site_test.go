@@ -137,7 +137,7 @@ func newSite(t *testing.T, p *place, alert string, o options) *site {
 
 	s.cluster = newCluster(t, p.watch, alert, maps.Clone(p.binaries), append(append([]string{"PATH=/usr/bin:/bin"}, s.common...), pods...))
 	s.shell = append(append([]string{"PATH=" + s.shims(front) + ":" + filepath.Dir(p.binaries["consumer"]) + ":" + os.Getenv("PATH"),
-		"CLUSTER=" + s.control.URL, "NAMESPACE=default", "RELEASE=trips", "NAME=trips-consumer", "CHART=chart"}, s.common...), operator...)
+		"CLUSTER=" + s.control.URL, "NAMESPACE=default", "RELEASE=trips", "NAME=trips-consumer", "CHART=chart", "VERSION=1.0.0"}, s.common...), operator...)
 	for name, value := range settings {
 		s.shell = append(s.shell, name+"="+value)
 	}
