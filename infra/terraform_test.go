@@ -194,6 +194,18 @@ func TestTerraform_IsWhatTheStackIs(t *testing.T) {
 			t.Errorf("it has %q, and the stack %q", same.got, same.want)
 		}
 	}
+	// What the service does not refer to would be made after it, and removed before it.
+	needs := make(map[string]bool)
+	if a := c.resource("aws_ecs_service").Attributes["depends_on"]; a != nil {
+		for _, v := range a.Expr.Variables() {
+			needs[v.RootName()] = true
+		}
+	}
+	for _, kind := range []string{"aws_dynamodb_table", "aws_iam_role_policy"} {
+		if !needs[kind] {
+			t.Errorf("the service does not depend on the %s", kind)
+		}
+	}
 	got, err := iam.Parse([]byte(c.text("aws_iam_role_policy", "policy")))
 	if err != nil {
 		t.Fatal(err)

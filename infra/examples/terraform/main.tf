@@ -144,4 +144,7 @@ resource "aws_ecs_service" "consumer" {
     subnets         = var.subnets
     security_groups = var.security_groups
   }
+
+  # Workers need both from their start to the end of their shutdown, in which they commit what they have read.
+  depends_on = [aws_dynamodb_table.checkpoints, aws_iam_role_policy.consumer]
 }
