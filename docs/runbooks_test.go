@@ -234,7 +234,7 @@ func (c *checker) kubectl(words []string) error {
 
 func (c *checker) helm(words []string) error {
 	switch words[0] {
-	case "history", "rollback", "list":
+	case "get", "history", "list", "rollback":
 		return nil
 	case "upgrade":
 	default:
@@ -243,7 +243,7 @@ func (c *checker) helm(words []string) error {
 	versioned := false
 	for i := 1; i < len(words); i++ {
 		switch w := words[i]; {
-		case w == "--reuse-values" || w == "$RELEASE" || w == "$CHART":
+		case w == "--reset-then-reuse-values" || w == "$RELEASE" || w == "$CHART":
 		case w == "--version" && i+1 < len(words):
 			versioned = true
 			i++
@@ -311,8 +311,8 @@ func TestRunbooks_ShowCommandsThatExist(t *testing.T) {
 	}
 
 	for _, wrong := range []string{
-		"kubectl log deployment/$NAME", `kubectl logs "deployment/$NAME" --contaner loader`, `helm upgrade "$RELEASE" "$CHART" --version "$VERSION" --reuse-values --set settings.maxLease=0`,
-		`helm upgrade "$RELEASE" "$CHART" --reuse-values --set settings.maxLeases=0`,
+		"kubectl log deployment/$NAME", `kubectl logs "deployment/$NAME" --contaner loader`, `helm upgrade "$RELEASE" "$CHART" --version "$VERSION" --reset-then-reuse-values --set settings.maxLease=0`,
+		`helm upgrade "$RELEASE" "$CHART" --reset-then-reuse-values --set settings.maxLeases=0`,
 	} {
 		words, err := parse(wrong)
 		if err != nil || c.check(words[0]) == nil {

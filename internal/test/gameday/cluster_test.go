@@ -292,7 +292,7 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 // flags splits arguments into those without dashes, and values by flag, the last of each.
 func flags(args []string) (plain []string, values map[string][]string) {
 	values = make(map[string][]string)
-	boolean := []string{"--reuse-values", "--previous", "--containers", "--stdin", "--prefix"}
+	boolean := []string{"--reset-then-reuse-values", "--previous", "--containers", "--stdin", "--prefix"}
 	for i := 0; i < len(args); i++ {
 		name, value, has := strings.Cut(args[i], "=")
 		switch {

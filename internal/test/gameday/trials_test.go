@@ -245,7 +245,7 @@ var trials = []trial{
 			s.policy = more
 			s.mu.Unlock()
 		})
-		s.follow(`helm upgrade "$RELEASE" "$CHART" --version "$VERSION" --reuse-values --set settings.fanOutConsumer`)
+		s.follow(`helm upgrade "$RELEASE" "$CHART" --version "$VERSION" --reset-then-reuse-values --set settings.fanOutConsumer`)
 		s.ends()
 	}},
 	{alert: "ConsumerS3Retries", fault: "two of three requests that need the bucket's key are refused", act: func(s *site) {
