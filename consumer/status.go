@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -328,12 +330,20 @@ func (t *trouble) kinesis(shard string, err error) {
 	t.shards[shard] = err
 }
 
+// shownTroubles is how many shards get names: hundreds fail at once if the stream refuses a role.
+const shownTroubles = 3
+
+// get returns which shards cannot be read, and why. The text stays the same while they do.
 func (t *trouble) get() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var errs []error
-	for shard, err := range t.shards {
-		errs = append(errs, errors.New("shard "+shard+" cannot be read: "+err.Error()))
+	for i, shard := range slices.Sorted(maps.Keys(t.shards)) {
+		if i == shownTroubles {
+			errs = append(errs, fmt.Errorf("%d more shards", len(t.shards)-i))
+			break
+		}
+		errs = append(errs, errors.New("shard "+shard+" cannot be read: "+t.shards[shard].Error()))
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -197,6 +198,24 @@ func TestMetrics_TellWhatReadinessTells(t *testing.T) {
 	d.trouble.kinesis("shardId-000000000000", nil)
 	if _, body := get(t, d, "/metrics"); !strings.Contains(body, `consumer_check_ok{check="kinesis"} 1`) {
 		t.Error("kinesis has recovered, and the metrics do not tell")
+	}
+}
+
+// If no shard can be read, the check names some and counts the others, in an order that stays: the page and screen readers would
+// show a new text every two seconds.
+func TestTrouble_IsShort(t *testing.T) {
+	var tr trouble
+	if err := tr.get(); err != nil {
+		t.Errorf("without trouble: %v", err)
+	}
+	for i := range 200 {
+		tr.kinesis(fmt.Sprintf("shardId-%012d", 199-i), fmt.Errorf("refused %d", i))
+	}
+	const want = "shard shardId-000000000000 cannot be read: refused 199; shard shardId-000000000001 cannot be read: refused 198; shard shardId-000000000002 cannot be read: refused 197; 197 more shards"
+	for range 20 {
+		if got := problem(tr.get()); got != want {
+			t.Fatalf("the problem is %q, want %q", got, want)
+		}
 	}
 }
 
