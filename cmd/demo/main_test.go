@@ -117,6 +117,9 @@ func TestDemo_ServicesForADaemonByHand(t *testing.T) {
 		t.Fatalf("want two exports and three commands:\n%s", strings.Join(lines, "\n"))
 	}
 	setting := strings.Join(exports, "; ") + "; export HTTP_ADDRESS=127.0.0.1:0; exec "
+	if printed, err := shell(t, programs, setting+"go run ./cmd/consumer validate").CombinedOutput(); err != nil || !strings.Contains(string(printed), "ok    bucket") {
+		t.Errorf("validate ends with %v:\n%s", err, printed)
+	}
 	daemon := shell(t, programs, setting+commands[0])
 	log, err := daemon.StderrPipe()
 	if err != nil {

@@ -33,8 +33,10 @@ func serve(ctx context.Context, o options, out io.Writer) error {
 			switch target := r.Header.Get("X-Amz-Target"); {
 			case strings.HasPrefix(target, "Kinesis_"):
 				st.stream.Kinesis.ServeHTTP(w, r)
-			case target != "" || r.Method == http.MethodPost && r.URL.Path == "/":
+			case target != "":
 				http.Error(w, "only Kinesis and S3 are served here", http.StatusNotImplemented)
+			case r.Method == http.MethodPost && r.URL.Path == "/":
+				answerIdentity(w, r)
 			default:
 				bucket.ServeHTTP(w, r)
 			}
@@ -59,4 +61,20 @@ Then prove what was delivered:
 `, streamName, o.shards, bucketName, st.folder, st.bucket.URL(), st.aws.Region, filepath.Join(o.out, "checkpoints.db"), o.records)
 	<-ctx.Done()
 	return nil
+}
+
+// identity is the answer to GetCallerIdentity (AWS STS API Reference, "GetCallerIdentity", version 2011-06-15).
+const identity = `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>` +
+	`<Arn>arn:aws:iam::123456789012:user/demo</Arn><UserId>demo</UserId><Account>123456789012</Account></GetCallerIdentityResult>` +
+	`<ResponseMetadata><RequestId>demo</RequestId></ResponseMetadata></GetCallerIdentityResponse>`
+
+// answerIdentity answers the one call of STS that "consumer validate" makes: AWS_ENDPOINT_URL sends it here.
+func answerIdentity(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 4096)
+	if action := r.PostFormValue("Action"); action != "GetCallerIdentity" {
+		http.Error(w, "only Kinesis and S3 are served here", http.StatusNotImplemented)
+		return
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	io.WriteString(w, identity)
 }
