@@ -39,7 +39,7 @@ func (a Application) Accept(want Application) error {
 		return fmt.Errorf("%w: to stream %s, not %s", ErrForeignTable, a.StreamARN, want.StreamARN)
 	case !a.StreamCreated.Equal(want.StreamCreated):
 		return fmt.Errorf("%w: to the stream %q that was created at %s; the stream of that name now was created at %s: "+
-			"its sequence numbers differ, use a new table", ErrForeignTable, a.Stream,
+			"its sequence numbers differ: set CHECKPOINT_TABLE to a new table, or CHECKPOINT_FILE to a new file", ErrForeignTable, a.Stream,
 			a.StreamCreated.Format(time.RFC3339), want.StreamCreated.Format(time.RFC3339))
 	}
 	return nil
