@@ -117,7 +117,7 @@ func restore(ctx context.Context, cfg consumer.Config, account aws.Config, o res
 		return err
 	}
 	if gaps, ok := errors.AsType[*positions.GapError](err); ok {
-		return fmt.Errorf("%w: they are of a batch that was committed and not yet published, or its manifest was removed. Choose: --gaps again delivers them, and everything after them AGAIN; --gaps skip LEAVES THEM OUT", gaps)
+		return fmt.Errorf("%w: they are of a batch that was committed and not yet published, or its manifest was removed, or a daemon began anew at a time. Choose: --gaps again delivers them, and everything after them AGAIN; --gaps skip LEAVES THEM OUT", gaps)
 	}
 	if err != nil {
 		return err

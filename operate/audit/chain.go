@@ -28,7 +28,12 @@ type chain struct {
 // rememberedRanges is how many ranges a chain remembers, to name them in findings.
 const rememberedRanges = 64
 
-type epoch struct{ segments []segment } // in order, neither overlapping nor adjacent
+type epoch struct {
+	segments []segment // in order, neither overlapping nor adjacent
+	// sequences are the segments of the ranges that begin at a sequence number or TRIM_HORIZON alone, times are the other
+	// ranges: a daemon that begins anew at a time seems to cover all before it, and does not.
+	sequences, times []segment
+}
 
 type segment struct {
 	start, end  checkpoint.Position
@@ -111,10 +116,20 @@ func earlier(a, b time.Time) time.Time {
 
 // join inserts a segment and merges it with those it touches. It reports whether it overlaps any.
 func (e *epoch) join(s segment) (overlaps bool) {
-	first := sort.Search(len(e.segments), func(i int) bool { return compare(e.segments[i].end, s.start) >= 0 })
+	e.segments, overlaps = join(e.segments, s)
+	if _, isTime := s.start.Timestamp(); isTime {
+		e.times = append(e.times, s)
+	} else {
+		e.sequences, _ = join(e.sequences, s)
+	}
+	return overlaps
+}
+
+func join(list []segment, s segment) (joined []segment, overlaps bool) {
+	first := sort.Search(len(list), func(i int) bool { return compare(list[i].end, s.start) >= 0 })
 	last := first
-	for ; last < len(e.segments) && compare(e.segments[last].start, s.end) <= 0; last++ {
-		o := e.segments[last]
+	for ; last < len(list) && compare(list[last].start, s.end) <= 0; last++ {
+		o := list[last]
 		if compare(o.start, s.end) < 0 && compare(o.end, s.start) > 0 {
 			overlaps = true
 		}
@@ -125,8 +140,7 @@ func (e *epoch) join(s segment) (overlaps bool) {
 			s.end, s.last = o.end, o.last
 		}
 	}
-	e.segments = slices.Replace(e.segments, first, last, s)
-	return overlaps
+	return slices.Replace(list, first, last, s), overlaps
 }
 
 // overlap reports the ranges that a range overlaps.

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"slices"
+
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -8,8 +10,8 @@ import (
 // End says where the deliveries of a shard end, by the manifests that an audit has read.
 type End struct {
 	Shard string
-	// Segments are what is covered since the last move that batches followed, in order. Two segments have a gap between
-	// them.
+	// Segments are what is covered since the last move that batches followed: first those that begin at a time, then the
+	// others in order, with gaps between them. What lies before a time may be covered by none.
 	Segments []Segment
 	// Since is the lease counter of that move; zero if there is none.
 	Since int64
@@ -34,7 +36,7 @@ func (c *chain) end() End {
 		if i > 0 {
 			e.Since = counters(c.moves)[i-1]
 		}
-		for _, s := range c.epochs[i].segments {
+		for _, s := range slices.Concat(c.epochs[i].times, c.epochs[i].sequences) {
 			if !s.last.inWindow {
 				continue
 			}

@@ -1,6 +1,7 @@
 package positions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -240,7 +241,9 @@ func restored(own checkpoint.Lease, exists bool, end audit.End, waiting []checkp
 		if own.Counter > end.Counter && end.Moved != nil && own.Counter >= end.Moved.Counter {
 			return step, "" // moved after the last batch
 		}
-		covered = append(covered, audit.Segment{Start: checkpoint.TrimHorizon, End: own.Checkpoint})
+		if s, ok := told(own); ok {
+			covered = append(covered, s)
+		}
 		for _, r := range waiting {
 			if r.LeaseCounter >= end.Since {
 				covered = append(covered, audit.Segment{Start: r.Start, End: r.End})
@@ -268,20 +271,57 @@ func restored(own checkpoint.Lease, exists bool, end audit.End, waiting []checkp
 	return step, gap
 }
 
-// joined sorts segments and merges those that adjoin or overlap.
+// told is what a row says was delivered. A row that began at a time says nothing of the records before it: a daemon that was
+// started on a new table, with START_POSITION=LATEST or a time, makes such rows. One that is still at its time says nothing.
+func told(row checkpoint.Lease) (s audit.Segment, ok bool) {
+	s = audit.Segment{Start: checkpoint.TrimHorizon, End: row.Checkpoint}
+	if isTime(row.Begin) {
+		s.Start = row.Begin
+	}
+	return s, !isTime(row.Checkpoint)
+}
+
+func isTime(p checkpoint.Position) bool {
+	_, ok := p.Timestamp()
+	return ok
+}
+
+// joined sorts segments and merges those that adjoin or overlap. Where a time lies among sequence numbers is unknown, so a
+// segment that begins at one counts from its end: it covers what lies before only if nothing that was delivered is earlier.
 func joined(list []audit.Segment) []audit.Segment {
-	slices.SortFunc(list, func(a, b audit.Segment) int { return audit.Compare(a.Start, b.Start) })
+	slices.SortFunc(list, func(a, b audit.Segment) int {
+		return cmp.Or(audit.Compare(known(a), known(b)), audit.Compare(a.Start, b.Start))
+	})
 	var all []audit.Segment
 	for _, s := range list {
-		if n := len(all); n > 0 && audit.Compare(s.Start, all[n-1].End) <= 0 {
-			if audit.Compare(s.End, all[n-1].End) > 0 {
-				all[n-1].End = s.End
-			}
-			continue
+		n := len(all)
+		switch {
+		case n == 0:
+			all = append(all, s)
+		case audit.Compare(s.End, all[n-1].End) <= 0:
+		case adjoin(all[n-1], s):
+			all[n-1].End = s.End
+		default:
+			all = append(all, s)
 		}
-		all = append(all, s)
 	}
 	return all
+}
+
+// known is the first position of a segment that can be compared with others.
+func known(s audit.Segment) checkpoint.Position {
+	if isTime(s.Start) {
+		return s.End
+	}
+	return s.Start
+}
+
+// adjoin reports whether nothing lies between two segments, of which the second ends later.
+func adjoin(first, second audit.Segment) bool {
+	if isTime(second.Start) {
+		return isTime(first.Start) && audit.Compare(second.Start, first.Start) <= 0
+	}
+	return audit.Compare(second.Start, first.End) <= 0
 }
 
 // Run carries out a plan. It may be repeated after an error: until it has succeeded, workers refuse a table of which it has

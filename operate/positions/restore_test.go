@@ -29,6 +29,8 @@ import (
 
 // Where a shard goes on, for what the table and the bucket say of it.
 func TestRestored(t *testing.T) {
+	start := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+	early, late := checkpoint.AtTimestamp(start), checkpoint.AtTimestamp(start.Add(time.Hour))
 	segments := func(positions ...checkpoint.Position) (list []audit.Segment) {
 		for i := 0; i < len(positions); i += 2 {
 			list = append(list, audit.Segment{Start: positions[i], End: positions[i+1]})
@@ -37,6 +39,9 @@ func TestRestored(t *testing.T) {
 	}
 	row := func(at checkpoint.Position, counter int64) *checkpoint.Lease {
 		return &checkpoint.Lease{Shard: "s", Owner: "dead", Checkpoint: at, Counter: counter, Begin: "0"}
+	}
+	begun := func(at checkpoint.Position) *checkpoint.Lease {
+		return &checkpoint.Lease{Shard: "s", Checkpoint: at, Counter: 4, Begin: late}
 	}
 	noted := &layout.Move{Shard: "s", From: "300", To: "50", Counter: 9}
 	for name, test := range map[string]struct {
@@ -68,9 +73,19 @@ func TestRestored(t *testing.T) {
 		// Backups do not guarantee causal consistency across items (Amazon DynamoDB Developer Guide, "Backup and restore").
 		"a batch that is in the backup without its position": {own: row("300", 4), waiting: []checkpoint.Range{{Shard: "s", Start: "300", End: "400", LeaseCounter: 4}},
 			end: audit.End{Segments: segments("0", "300"), Counter: 4, Highest: 4}, want: "400", counter: 5},
-		"a gap after the backup":                        {own: row("100", 4), end: audit.End{Segments: segments("0", "100", "150", "300"), Counter: 4, Highest: 4}, want: "300", counter: 5, gap: "(100, 150]"},
-		"a gap before the backup":                       {own: row("200", 4), end: audit.End{Segments: segments("0", "100", "150", "300"), Counter: 4, Highest: 4}, want: "300", counter: 5},
-		"a rewind since the backup":                     {own: row("300", 4), end: audit.End{Segments: segments("50", "70"), Since: 6, Counter: 7, Highest: 7}, want: "70", counter: 8},
+		"a gap after the backup":    {own: row("100", 4), end: audit.End{Segments: segments("0", "100", "150", "300"), Counter: 4, Highest: 4}, want: "300", counter: 5, gap: "(100, 150]"},
+		"a gap before the backup":   {own: row("200", 4), end: audit.End{Segments: segments("0", "100", "150", "300"), Counter: 4, Highest: 4}, want: "300", counter: 5},
+		"a rewind since the backup": {own: row("300", 4), end: audit.End{Segments: segments("50", "70"), Since: 6, Counter: 7, Highest: 7}, want: "70", counter: 8},
+		// A daemon was started on the new table at LATEST before anybody restored it. Records between are not delivered.
+		"a row that began later, and has read nothing":             {own: begun(late), end: audit.End{Segments: segments("0", "300"), Counter: 4, Highest: 4}, want: "300", counter: 5},
+		"a row that began later, and has read on":                  {own: begun("500"), end: audit.End{Segments: segments("0", "300"), Counter: 4, Highest: 4}, want: "500", counter: 5, gap: "(300, " + string(late) + "]"},
+		"a row that began later, to read again":                    {own: begun("500"), end: audit.End{Segments: segments("0", "300"), Counter: 4, Highest: 4}, gaps: ReadAgain, want: "300", counter: 5, gap: "(300, " + string(late) + "]"},
+		"a new table, and batches that began later":                {end: audit.End{Segments: segments(late, "500", "0", "300"), Counter: 4, Highest: 4}, want: "500", counter: 5, gap: "(300, " + string(late) + "]"},
+		"a new table, and batches that began later than at a time": {end: audit.End{Segments: segments(late, "400", early, "100", "100", "300", "400", "500"), Counter: 4, Highest: 4}, want: "500", counter: 5, gap: "(300, " + string(late) + "]"},
+		"a backup of rows that began at a time":                    {own: begun("400"), end: audit.End{Segments: segments(late, "300", "300", "500"), Counter: 4, Highest: 4}, want: "500", counter: 5},
+		"a backup of rows that began at a time, long ago":          {own: begun("400"), end: audit.End{Segments: segments("350", "500"), Counter: 4, Highest: 4}, want: "500", counter: 5},
+		"a row that began at a time, and a batch that waits": {own: begun("400"), waiting: []checkpoint.Range{{Shard: "s", Start: "300", End: "400", LeaseCounter: 4}},
+			end: audit.End{Segments: segments("200", "300"), Counter: 4, Highest: 4}, want: "400", counter: 5},
 		"a rewind in the backup that no batch followed": {own: row("50", 9), end: audit.End{Segments: segments("0", "300"), Counter: 4, Highest: 9, Moved: noted}, want: "50"},
 	} {
 		var own checkpoint.Lease
