@@ -67,6 +67,11 @@ func (b Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[types.
 				yield(types.Object{}, fmt.Errorf("list s3://%s/%s: %w", b.Name, prefix, err))
 				return
 			}
+			// Each answer of ListObjectsV2 has these elements (Amazon S3 API Reference); a login page, also in HTML, has none.
+			if len(page.Contents) == 0 && page.Name == nil && page.KeyCount == nil && page.IsTruncated == nil {
+				yield(types.Object{}, fmt.Errorf("list s3://%s/%s: the answer is not a list of objects: check that the endpoint is that of S3, and that no proxy or login page answers instead", b.Name, prefix))
+				return
+			}
 			for _, o := range page.Contents {
 				if !yield(o, nil) {
 					return
