@@ -15,8 +15,8 @@ import (
 func Unsnap(tb testing.TB, pairs ...string) {
 	tb.Helper()
 	dir := fetched(tb, codecsBundle, "snappy-java and aircompressor", "java")
-	args := append([]string{"-Xmx256m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "Unsnap.java")}, pairs...)
-	cmd := exec.CommandContext(tb.Context(), "java", args...)
+	args := append(java("256m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "Unsnap.java")), pairs...)
+	cmd := exec.CommandContext(tb.Context(), args[0], args[1:]...)
 	cmd.Env = append(cmd.Environ(), "JAVA_TOOL_OPTIONS=-Dorg.xerial.snappy.tempdir="+tb.TempDir())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		tb.Fatalf("open with java: %v\n%s", err, out[max(0, len(out)-shownBytes):])

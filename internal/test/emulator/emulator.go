@@ -100,6 +100,12 @@ func moto(t *testing.T, program []string, env ...string) Endpoint {
 		}})
 }
 
+// java is the command line of a Java program with at most this heap. Such a program lives for seconds here, in which the optimizing
+// compiler and a collector with threads of its own take more CPU time than they save.
+func java(heap string, args ...string) []string {
+	return append([]string{"java", "-Xmx" + heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, args...)
+}
+
 // DynamoDBLocal starts AWS's own DynamoDB Local, with transactions, in memory.
 func DynamoDBLocal(t *testing.T) Endpoint {
 	t.Helper()
@@ -108,8 +114,8 @@ func DynamoDBLocal(t *testing.T) Endpoint {
 			lib := filepath.Join(dir, "lib")
 			return command{
 				dir: dir,
-				args: []string{"java", "-Xmx512m", "-Djava.library.path=" + lib, "-cp", filepath.Join(lib, "*"), "Launch.java",
-					"-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port)},
+				args: java("512m", "-Djava.library.path="+lib, "-cp", filepath.Join(lib, "*"), "Launch.java",
+					"-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port)),
 			}
 		}})
 }

@@ -12,6 +12,6 @@ import (
 func ParquetJava(tb testing.TB, files ...string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, parquetJavaBundle, "parquet-java", "java")
-	args := append([]string{"-Xmx512m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "ReadParquet.java")}, files...)
-	return exec.CommandContext(tb.Context(), "java", args...)
+	args := append(java("512m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "ReadParquet.java")), files...)
+	return exec.CommandContext(tb.Context(), args[0], args[1:]...)
 }
