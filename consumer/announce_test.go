@@ -79,6 +79,12 @@ func (c *announcing) begin(clock string) {
 // worker returns the announcer of a worker.
 func (c *announcing) worker(adjust func(*Config)) *announcer {
 	c.Helper()
+	return c.with(c.settings(adjust))
+}
+
+// settings are those of a worker.
+func (c *announcing) settings(adjust func(*Config)) Config {
+	c.Helper()
 	cfg := Defaults()
 	cfg.Stream, cfg.Bucket, cfg.CompletePrefix, cfg.CompleteMarker = "stream", "bucket", "_complete/", "_SUCCESS"
 	if adjust != nil {
@@ -87,6 +93,12 @@ func (c *announcing) worker(adjust func(*Config)) *announcer {
 	if err := cfg.Validate(); err != nil {
 		c.Fatal(err)
 	}
+	return cfg
+}
+
+// with returns the announcer of a worker with settings.
+func (c *announcing) with(cfg Config) *announcer {
+	c.Helper()
 	a, err := newAnnouncer(&cfg, &c.store, c.bucket, metrics.New(prometheus.NewRegistry()), slog.New(slog.DiscardHandler))
 	if err != nil {
 		c.Fatal(err)
@@ -248,10 +260,12 @@ func TestAnnouncer_MarksWhatThisRunHasRead(t *testing.T) {
 // folder has its marker; no folder ever has one before the statement in the store says so; and the object says at no time more
 // than the store did.
 func TestAnnouncer_ForgetsNoFolderWhateverFails(t *testing.T) {
+	marking, silent := newAnnouncing(t).settings(nil), newAnnouncing(t).settings(func(cfg *Config) { cfg.CompleteMarker = "" })
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 16))
 		c := newAnnouncing(t)
-		workers := []*announcer{c.worker(nil), c.worker(nil), c.worker(func(cfg *Config) { cfg.CompleteMarker = "" })}
+		settings := []Config{marking, marking, silent}
+		workers := []*announcer{c.with(settings[0]), c.with(settings[1]), c.with(settings[2])}
 		faults := true
 		c.bucket.Fault = func(string, string) error {
 			if faults && rng.IntN(4) == 0 {
@@ -267,7 +281,7 @@ func TestAnnouncer_ForgetsNoFolderWhateverFails(t *testing.T) {
 			i := rng.IntN(len(workers))
 			if rng.IntN(10) == 0 { // it crashes, and has written something
 				workers[i].known = false
-				workers[i] = c.worker(func(cfg *Config) { cfg.CompleteMarker = workers[i].marker })
+				workers[i] = c.with(settings[i])
 			}
 			workers[i].turn(t.Context(), time.Minute, c.lead)
 			s := c.statement()
