@@ -37,12 +37,14 @@ func zip(t *testing.T, text string) []byte {
 
 // What the daemon delivered, in each of its formats, is compared with files as Firehose writes them.
 func TestCompare_TellsWhetherTwoHaveDeliveredTheSame(t *testing.T) {
+	t.Parallel()
 	var payloads []string
 	for n := range 200 {
 		payloads = append(payloads, fmt.Sprintf(`{"n":%d, "name":"caf\u00e9 %d","way":[[%d.50,1]],"at":"2026-03-14T09:00:00Z"}`, n, n%7, n))
 	}
 	for _, format := range []string{"jsonl", "firehose", "parquet"} {
 		t.Run(format, func(t *testing.T) {
+			t.Parallel()
 			s := newSurroundings(t, 2)
 			const theirs = "s3://" + bucketName + "/firehose/"
 			s.send(payloads...)
@@ -92,6 +94,7 @@ func TestCompare_TellsWhetherTwoHaveDeliveredTheSame(t *testing.T) {
 func (s *surroundings) recordsInManifests() int64 { return (&border{surroundings: s}).delivered() }
 
 func TestCompare_SaysWhatCouldNotBeChecked(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 1)
 	s.putObject(bucketName, "firehose/1", []byte(`{"a":1}`))
 	s.putObject(bucketName, "broken/1", []byte(`{"a":`))

@@ -16,6 +16,7 @@ import (
 )
 
 func TestDDL_PrintsAnIcebergTable(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +41,7 @@ func TestDDL_PrintsAnIcebergTable(t *testing.T) {
 }
 
 func TestDDL_PrintsATableInPostgreSQL(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -66,6 +68,7 @@ func TestDDL_PrintsATableInPostgreSQL(t *testing.T) {
 // The owner of the database runs the printed statements, twice by mistake. The loader, which may create nothing, finds tables that
 // take rows.
 func TestDDL_PrintsStatementsThatPostgreSQLRuns(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)

@@ -6,12 +6,15 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,7 +46,14 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// together is how many tests run at once on a machine with fewer cores: most of the time they wait for what their processes wait for.
+const together = 4
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if limit := flag.Lookup("test.parallel"); limit.Value.String() == limit.DefValue && runtime.GOMAXPROCS(0) < together {
+		flag.Set(limit.Name, strconv.Itoa(together))
+	}
 	code := m.Run()
 	for _, name := range []string{"consumer", "loader", "producer"} {
 		os.Remove(filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", name, os.Getpid())))
@@ -228,16 +238,21 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	within(t, patience, what, ok)
 }
 
-// within waits for a condition that much work comes before.
+// within waits for a condition that much work comes before. What takes long to find out, such as the lines of many files, is asked less
+// often, so that the processes under test have most of the CPU time.
 func within(t *testing.T, patience time.Duration, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for !ok() {
+	for {
+		asked := time.Now()
+		if ok() {
+			return
+		}
 		select {
 		case <-ctx.Done():
 			t.Fatalf("not within %v: %s", patience, what)
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(max(50*time.Millisecond, min(4*time.Since(asked), time.Second))):
 		}
 	}
 }

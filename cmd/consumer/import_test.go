@@ -196,6 +196,7 @@ func gzipped(text string) string {
 // A daemon with imported settings makes the keys and the bytes that the description says. What one description makes is not what
 // another one does.
 func TestImportFirehose_DeliversWhatTheDescriptionSays(t *testing.T) {
+	t.Parallel()
 	const envelope = `{"messageType":"DATA_MESSAGE","owner":"111122223333","logGroup":"g","logStream":"s","subscriptionFilters":["f"],"logEvents":[` +
 		`{"id":"0","timestamp":1,"message":"first \"line\""},{"id":"1","timestamp":2,"message":"second"}]}`
 	rows := []wanted{
@@ -250,6 +251,7 @@ func TestImportFirehose_DeliversWhatTheDescriptionSays(t *testing.T) {
 
 // The description of a stream by its name is that of the API, and the schema is that of the Glue table.
 func TestImportFirehose_AsksForTheDescription(t *testing.T) {
+	t.Parallel()
 	moto := emulator.Moto(t).URL
 	account := aws.Config{Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), BaseEndpoint: &moto}
 	source, err := kinesis.NewFromConfig(account).CreateStream(t.Context(), &kinesis.CreateStreamInput{StreamName: aws.String("trips"), ShardCount: aws.Int32(1)})
@@ -391,6 +393,7 @@ func (s *surroundings) wantNoMoreThanThePolicy(moto string, environment []string
 }
 
 func TestImportFirehose_ExitCodeSaysWhatBecameOfIt(t *testing.T) {
+	t.Parallel()
 	s := &surroundings{t: t}
 	broken := filepath.Join(t.TempDir(), "broken.json")
 	if err := os.WriteFile(broken, []byte(`{"DeliveryStreamDescription":{`), 0o600); err != nil {

@@ -53,6 +53,7 @@ func understand(t *testing.T, files []string) map[string]projection.Table {
 // With the daemon's settings and no flags, ddl prints a table whose projected partitions have every file that the daemon has written, and
 // no other object of the bucket.
 func TestDDL_PrintsATableThatFindsTheFilesOfEachLayout(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	schema := filepath.Join(dir, "trips.json")
 	if err := os.WriteFile(schema, []byte(`{"properties":{"region":{"type":"string"},"fare":{"type":"number"}}}`), 0o600); err != nil {
@@ -151,6 +152,7 @@ func TestDDL_PrintsATableThatFindsTheFilesOfEachLayout(t *testing.T) {
 }
 
 func TestDDL_RefusesWhatAthenaCannotRead(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 1)
 	schema := filepath.Join(s.dir, "trips.json")
 	if err := os.WriteFile(schema, []byte(`{"properties":{"fare":{"type":"number"}}}`), 0o600); err != nil {
@@ -183,6 +185,7 @@ func TestDDL_RefusesWhatAthenaCannotRead(t *testing.T) {
 
 // Flags come before settings.
 func TestDDL_TakesFlagsBeforeSettings(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 1)
 	schema := filepath.Join(s.dir, "trips.json")
 	if err := os.WriteFile(schema, []byte(`{"properties":{"fare":{"type":"number"}}}`), 0o600); err != nil {

@@ -63,18 +63,18 @@ func outage(t *testing.T) time.Duration {
 
 func TestConsumer_WaitsOutAnOutageAndSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
+	dynamodb := emulator.DynamoDBLocal(t)
 	for _, test := range []struct{ service, check string }{{"S3", "s3"}, {"DynamoDB", "leases"}, {"Kinesis", "kinesis"}} {
 		t.Run(test.service, func(t *testing.T) {
 			t.Parallel()
 			const rate = 400
 			away := outage(t)
-			dynamodb := emulator.DynamoDBLocal(t)
 			s := newSurroundings(t, 2)
 			gates := map[string]*gate{
 				"S3": newGate(t, s.bucket.URL()), "DynamoDB": newGate(t, dynamodb.URL), "Kinesis": newGate(t, s.stream.URL()),
 			}
 			address := freeAddress(t)
-			c := s.start("CHECKPOINT_FILE=", "CHECKPOINT_TABLE=outage", "FAILOVER_TIME=2s", "COMMIT_INTERVAL=1s", "HTTP_ADDRESS="+address,
+			c := s.start("CHECKPOINT_FILE=", "CHECKPOINT_TABLE=outage-"+test.service, "FAILOVER_TIME=2s", "COMMIT_INTERVAL=1s", "HTTP_ADDRESS="+address,
 				"AWS_ENDPOINT_URL_S3="+gates["S3"].URL, "AWS_ENDPOINT_URL_DYNAMODB="+gates["DynamoDB"].URL,
 				"AWS_ENDPOINT_URL_KINESIS="+gates["Kinesis"].URL, "MEMORY_BUDGET=64MiB", "GOMEMLIMIT=256MiB")
 			eventually(t, "the consumer is ready", func() bool { return readiness(address) == "" })

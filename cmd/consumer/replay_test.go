@@ -29,6 +29,7 @@ func (p *process) exit() int {
 
 // An hour of the past is delivered into another prefix, beside what the live daemon delivered of it: the same records.
 func TestConsumer_ReplaysAnHourIntoAnotherPrefix(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 1)
 	var ago atomic.Int64 // of the stream's clock
 	stream, err := localstream.Start("127.0.0.1:0", localstream.Options{Clock: func() time.Time { return time.Now().Add(-time.Duration(ago.Load())) }})

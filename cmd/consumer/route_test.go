@@ -258,6 +258,7 @@ func answers(t *testing.T) string {
 // What route says of each record is where the daemon stores it, for records of all kinds under layouts, formats and transforms of all
 // kinds. It says the same of a sample and of the stream.
 func TestRoute_SaysWhereTheDaemonStoresEachRecord(t *testing.T) {
+	t.Parallel()
 	schema := filepath.Join(t.TempDir(), "trips.json")
 	if err := os.WriteFile(schema, []byte(`{"properties":{"region":{"type":"string"},"fare":{"type":"number"}},"required":["region"]}`), 0o600); err != nil {
 		t.Fatal(err)
@@ -352,6 +353,7 @@ func listed(o outcome) string {
 }
 
 func TestRoute_RefusesWrongFlags(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 1)
 	for args, want := range map[string]string{
 		"":                                   `--sample="" and --last=0: want one of them`,

@@ -92,6 +92,7 @@ func TestChanges_CoverAllSettings(t *testing.T) {
 // A worker commits a batch and dies before publishing it. The next worker publishes it as committed, whatever its own
 // settings are.
 func TestConsumer_PublishesWhatWasCommittedUnderOtherSettings(t *testing.T) {
+	t.Parallel()
 	const records = 20
 	s := newSurroundings(t, 1)
 	about, err := s.kinesis.DescribeStreamSummary(t.Context(), &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(streamName)})
@@ -109,6 +110,7 @@ func TestConsumer_PublishesWhatWasCommittedUnderOtherSettings(t *testing.T) {
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := s.copy(t)
 			if slices.ContainsFunc(change, func(v string) bool { return strings.HasPrefix(v, tableSetting) }) {
 				s.describeTable()

@@ -106,9 +106,11 @@ func javaTable(t *testing.T, endpoint, name string, leases map[string]string) {
 // split as well, and has no leases for its children yet. We take over, a child splits again, and the remaining records are
 // delivered once, whatever START_POSITION is.
 func TestImport_GoesOnAfterSplitsWhereTheJavaLibraryStopped(t *testing.T) {
+	t.Parallel()
 	endpoint := emulator.DynamoDBLocal(t).URL
 	for _, start := range []string{"TRIM_HORIZON", "LATEST", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)} {
 		t.Run(start, func(t *testing.T) {
+			t.Parallel()
 			s := newSurroundings(t, 2)
 			shard := func(n int) string { return fmt.Sprintf("shardId-%012d", n) }
 			s.put(0, 10, 11, 12)

@@ -111,6 +111,7 @@ func (s *surroundings) send(payloads ...string) {
 
 // An operator's day: look, prove, rewind on purpose, prove again, send faulty records back, and find damage.
 func TestTools_OnWhatTheDaemonHasDelivered(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 2)
 	var payloads []string
 	for n := range 100 {
@@ -175,6 +176,7 @@ func TestTools_OnWhatTheDaemonHasDelivered(t *testing.T) {
 }
 
 func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 1)
 	table := filepath.Join(s.dir, "checkpoints.db")
 	for _, test := range []struct {
@@ -213,6 +215,7 @@ func TestTools_SayWhatIsWrongWithTheirArguments(t *testing.T) {
 
 // Settings that only the daemon needs may be missing for a tool.
 func TestTools_NeedOnlyTheirOwnSettings(t *testing.T) {
+	t.Parallel()
 	s := newSurroundings(t, 1)
 	bare := slices.DeleteFunc(s.environment(), func(v string) bool {
 		return strings.HasPrefix(v, "STREAM_NAME=") || strings.HasPrefix(v, "BUCKET=") || strings.HasPrefix(v, "CHECKPOINT_FILE=")
@@ -246,6 +249,7 @@ func foreignTable(t *testing.T, endpoint, name, key string, item map[string]type
 }
 
 func TestTools_ImportGoesOnWhereAnotherConsumerStopped(t *testing.T) {
+	t.Parallel()
 	endpoint := emulator.DynamoDBLocal(t).URL
 	s := newSurroundings(t, 1)
 	s.send(`{"n":1}`, `{"n":2}`, `{"n":3}`)

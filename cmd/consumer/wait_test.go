@@ -12,6 +12,7 @@ import (
 )
 
 func TestWait_EndsWithTheCodeThatSaysWhatItFound(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "checkpoints")
 	store, err := local.Open(file)
 	if err != nil {
