@@ -42,9 +42,11 @@ func Misspelt(names []string) (warnings []string) {
 	return warnings
 }
 
+var separators = strings.NewReplacer("_", "", "-", "")
+
 // meant returns the setting that a name stands for: it differs in case or underscores alone, or in single characters of its words.
 func meant(name string, settings []string) string {
-	plain := func(s string) string { return strings.ToUpper(strings.NewReplacer("_", "", "-", "").Replace(s)) }
+	plain := func(s string) string { return strings.ToUpper(separators.Replace(s)) }
 	for _, s := range settings {
 		if plain(s) == plain(name) {
 			return s
