@@ -15,6 +15,7 @@ import (
 
 // The command of the README with --postgres loads every trip once and proves it. The server then runs the query that it prints.
 func TestDemo_LoadsADatabase(t *testing.T) {
+	t.Parallel()
 	server := emulator.PostgreSQL(t, 18)
 	folder := filepath.Join(t.TempDir(), "out")
 	dsn := "postgres://postgres:unneeded@" + server.Address + "/postgres"

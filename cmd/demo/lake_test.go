@@ -21,6 +21,7 @@ import (
 // The command of the README with --table builds itself again, loads every file once and proves it. DuckDB then runs the query that
 // it prints.
 func TestDemo_LoadsATableThatDuckDBReads(t *testing.T) {
+	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "out")
 	demo := exec.CommandContext(t.Context(), "go", "run", ".", "--table", "--records", "3000", "--http", "127.0.0.1:0", "--out", folder)
 	printed, err := demo.CombinedOutput()

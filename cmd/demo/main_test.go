@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -10,16 +11,38 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
 
-// program returns the command of the repository with this name, built once for a test.
+// built are the commands of the repository that the tests run, each built once.
+var built = map[string]func() (string, error){"consumer": build("consumer"), "demo": build("demo"), "producer": build("producer")}
+
+func build(name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		file := filepath.Join(os.TempDir(), fmt.Sprintf("%s-of-demo-%d", name, os.Getpid()))
+		if printed, err := exec.Command("go", "build", "-o", file, "aws-streaming-pipeline/cmd/"+name).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build %s: %w\n%s", name, err, printed)
+		}
+		return file, nil
+	})
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for name := range built {
+		os.Remove(filepath.Join(os.TempDir(), fmt.Sprintf("%s-of-demo-%d", name, os.Getpid())))
+	}
+	os.Exit(code)
+}
+
+// program returns the command of the repository with this name.
 func program(t *testing.T, name string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), name)
-	if printed, err := exec.CommandContext(t.Context(), "go", "build", "-o", file, "aws-streaming-pipeline/cmd/"+name).CombinedOutput(); err != nil {
-		t.Fatalf("%v:\n%s", err, printed)
+	file, err := built[name]()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return file
 }
@@ -85,6 +108,7 @@ func shell(t *testing.T, programs map[string]string, line string) *exec.Cmd {
 // With --keep-running the demo checks first, prints a command that sends more, and counts what that sent when it stops. Firehose's format has no
 // event ids, so it is told apart by trips.
 func TestDemo_KeepsRunningAndCountsWhatOthersSend(t *testing.T) {
+	t.Parallel()
 	demo, producer := program(t, "demo"), program(t, "producer")
 	folder := filepath.Join(t.TempDir(), "out")
 	running := start(t, exec.CommandContext(t.Context(), demo, "--keep-running", "--format", "firehose", "--records", "2000", "--http", "127.0.0.1:0", "--out", folder))
@@ -100,6 +124,7 @@ func TestDemo_KeepsRunningAndCountsWhatOthersSend(t *testing.T) {
 
 // The commands that --services prints deliver every trip, by the programs of production, and the audit proves it.
 func TestDemo_ServicesForADaemonByHand(t *testing.T) {
+	t.Parallel()
 	programs := map[string]string{"consumer": program(t, "consumer"), "producer": program(t, "producer")}
 	folder := filepath.Join(t.TempDir(), "out")
 	services := start(t, exec.CommandContext(t.Context(), program(t, "demo"), "--services", "--records", "2000", "--out", folder))
