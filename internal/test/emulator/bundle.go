@@ -29,13 +29,14 @@ type Bundle struct {
 }
 
 //go:embed npm/package.json npm/package-lock.json npm/.npmrc npm/loopback.cjs npm/kinesalite.cjs npm/dynalite.mjs
-//go:embed python/requirements.txt engines/requirements.txt encoders/requirements.txt tools/requirements.txt shell/requirements.txt tables/requirements.txt
+//go:embed python/requirements.txt engines/requirements.txt encoders/requirements.txt tools/requirements.txt shell/requirements.txt tables/requirements.txt sam/requirements.txt
 //go:embed java/pom.xml java/Launch.java
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
 //go:embed icebergjava/pom.xml icebergjava/RestCatalog.java icebergjava/ReadTable.java
 //go:embed postgresql/pom.xml
 //go:embed spark/requirements.txt spark/pom.xml spark/spark.py
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
+//go:embed cdk/package.json cdk/package-lock.json cdk/.npmrc terraform/package.json terraform/package-lock.json terraform/.npmrc
 var manifests embed.FS
 
 const versitygwModule = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
@@ -93,6 +94,20 @@ var (
 			return run(ctx, dir, nil, "npm", "ci")
 		},
 	}
+	samBundle = Bundle{
+		Name:    "sam",
+		tool:    "python3",
+		files:   []string{"requirements.txt"},
+		install: installPython,
+	}
+	cdkBundle = Bundle{
+		Name:  "cdk",
+		tool:  "npm",
+		files: []string{"package.json", "package-lock.json", ".npmrc"},
+		install: func(ctx context.Context, dir string) error {
+			return run(ctx, dir, nil, "npm", "ci")
+		},
+	}
 	javaBundle = Bundle{
 		Name:    "java",
 		tool:    "mvn",
@@ -130,8 +145,8 @@ var (
 // Bundles lists the bundles that make test uses.
 func Bundles() []Bundle {
 	return []Bundle{
-		npmBundle, pythonBundle, enginesBundle, encodersBundle, tablesBundle, toolsBundle, shellBundle, validatorBundle, javaBundle, codecsBundle,
-		parquetJavaBundle, icebergJavaBundle, postgresqlBundle, goBundle, prometheusBundle, kubernetesBundle, gitopsBundle,
+		npmBundle, pythonBundle, enginesBundle, encodersBundle, tablesBundle, toolsBundle, shellBundle, validatorBundle, samBundle, cdkBundle,
+		terraformBundle, javaBundle, codecsBundle, parquetJavaBundle, icebergJavaBundle, postgresqlBundle, goBundle, prometheusBundle, kubernetesBundle, gitopsBundle,
 	}
 }
 

@@ -14,7 +14,8 @@
 //
 // The package also has third-party tools: Python with DuckDB and PyArrow, Encoders with fastavro and Protobuf, Tables with pyiceberg
 // and DuckDB's extension for Iceberg, Tools with the AWS CLI, cfn-lint and sqlglot, Validator with AWS's own validator of
-// CloudFormation templates, ShellCheck, and KubernetesTools with helm and a validator of manifests.
+// CloudFormation templates, SAM with AWS's translator of its templates, CDK with the CDK's library, TerraformProvider with the schema of
+// Terraform's provider, ShellCheck, and KubernetesTools with helm and a validator of manifests.
 //
 // PostgreSQL is the real server, in two major versions, with standbys, full disks and crashes on request.
 //

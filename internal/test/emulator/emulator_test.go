@@ -69,7 +69,7 @@ func outsideAddress(t *testing.T) string {
 
 // The manifests are committed, so they must not contain the address of a registry.
 func TestManifests_NameNoRegistry(t *testing.T) {
-	for _, folder := range []string{"npm", "python", "engines", "encoders", "tables", "tools", "shell", "validator", "java", "codecs", "parquetjava", "icebergjava", "spark"} {
+	for _, folder := range []string{"npm", "python", "engines", "encoders", "tables", "tools", "shell", "validator", "sam", "cdk", "terraform", "java", "codecs", "parquetjava", "icebergjava", "spark"} {
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			t.Fatal(err)

@@ -44,6 +44,26 @@ func Validator(tb testing.TB, script string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// SAM returns a command that runs a Python script with AWS's translator of SAM templates (aws-sam-translator), which
+// CloudFormation runs for Transform: AWS::Serverless-2016-10-31. Without it the test is skipped.
+func SAM(tb testing.TB, script string, args ...string) *exec.Cmd {
+	tb.Helper()
+	dir := fetched(tb, samBundle, "the translator of SAM", "python3")
+	cmd := exec.CommandContext(tb.Context(), "python3", append([]string{script}, args...)...)
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(dir, "lib"), "PYTHONDONTWRITEBYTECODE=1", "AWS_DEFAULT_REGION=eu-west-1", "AWS_EC2_METADATA_DISABLED=true")
+	return cmd
+}
+
+// CDK returns a command that runs an app of the AWS CDK, which writes its templates to a folder. Without the CDK's library the
+// test is skipped.
+func CDK(tb testing.TB, app, folder string) *exec.Cmd {
+	tb.Helper()
+	dir := fetched(tb, cdkBundle, "the AWS CDK", "node")
+	cmd := exec.CommandContext(tb.Context(), "node", app)
+	cmd.Env = append(os.Environ(), "NODE_PATH="+filepath.Join(dir, "node_modules"), "CDK_OUTDIR="+folder)
+	return cmd
+}
+
 // fetched returns the folder of a bundle, or skips the test.
 func fetched(tb testing.TB, bundle Bundle, what, runtime string) string {
 	tb.Helper()

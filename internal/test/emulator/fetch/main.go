@@ -1,6 +1,6 @@
 // Command fetch fills .cache/emulator with the AWS stand-ins that tests start: all of them, or the bundles named as
-// arguments (npm, python, engines, encoders, tables, tools, shell, validator, java, codecs, parquetjava, icebergjava,
-// postgresql, go, prometheus, kubernetes, gitops). Bundles that are there already are left alone.
+// arguments (npm, python, engines, encoders, tables, tools, shell, validator, sam, cdk, terraform, java, codecs, parquetjava,
+// icebergjava, postgresql, go, prometheus, kubernetes, gitops). Bundles that are there already are left alone.
 package main
 
 import (
