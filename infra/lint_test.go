@@ -54,7 +54,7 @@ func TestTemplates_PassTheValidatorOfAWS(t *testing.T) {
 
 func TestTemplates_PassCfnLint(t *testing.T) {
 	t.Parallel()
-	if findings := cfnLint(t, append(paths(), importTemplates(t)...)...); findings != "" {
+	if findings := cfnLint(t, append(append(paths(), samExample), importTemplates(t)...)...); findings != "" {
 		t.Errorf("cfn-lint:\n%s", findings)
 	}
 }
