@@ -1,11 +1,8 @@
 package infra_test
 
 import (
-	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,10 +12,6 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	"github.com/zclconf/go-cty/cty/function/stdlib"
-
-	"aws-streaming-pipeline/consumer"
-	"aws-streaming-pipeline/internal/iam"
-	"aws-streaming-pipeline/operate/policy"
 )
 
 const terraformExample = "examples/terraform"
@@ -128,29 +121,6 @@ func (c *configuration) text(kind string, path ...string) string {
 	return out.AsString()
 }
 
-// settings are the variables of the container.
-func (c *configuration) settings() map[string]string {
-	c.t.Helper()
-	var containers []struct {
-		Environment []struct{ Name, Value string }
-		StopTimeout int
-		User        string
-		HealthCheck struct{ Command []any }
-	}
-	if err := json.Unmarshal([]byte(c.text("aws_ecs_task_definition", "container_definitions")), &containers); err != nil {
-		c.t.Fatal(err)
-	}
-	ours := container(c.t, load(c.t, "consumer-ecs"), "ConsumerTask", "consumer")
-	if got := containers[0]; fmt.Sprint(got.StopTimeout) != fmt.Sprint(ours["StopTimeout"]) || got.User != ours["User"] || !reflect.DeepEqual(got.HealthCheck.Command, asNode(ours["HealthCheck"])["Command"]) {
-		c.t.Errorf("the container %+v differs from the stack's: stop after %v s, user %v, health %v", got, ours["StopTimeout"], ours["User"], ours["HealthCheck"])
-	}
-	all := make(map[string]string)
-	for _, v := range containers[0].Environment {
-		all[v.Name] = v.Value
-	}
-	return all
-}
-
 // The example agrees with the stack's template, with the settings that the daemon has, and with its policy.
 func TestTerraform_IsWhatTheStackIs(t *testing.T) {
 	source, err := os.ReadFile(terraformExample + "/main.tf")
@@ -158,21 +128,7 @@ func TestTerraform_IsWhatTheStackIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newConfiguration(t, source)
-	environment := c.settings()
-	known := make(map[string]bool)
-	for _, v := range consumer.Settings() {
-		known[v.Name] = true
-	}
-	for name, value := range environment {
-		if !known[name] && name != "AWS_REGION" {
-			t.Errorf("the daemon has no setting %s", name)
-		}
-		t.Setenv(name, value)
-	}
-	cfg, err := consumer.LoadConfig()
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := daemonOf(t, []byte(c.text("aws_ecs_task_definition", "container_definitions")))
 	table := load(t, "consumer-ecs").resources["CheckpointTable"].properties
 	for _, same := range []struct {
 		got  string
@@ -206,27 +162,5 @@ func TestTerraform_IsWhatTheStackIs(t *testing.T) {
 			t.Errorf("the service does not depend on the %s", kind)
 		}
 	}
-	got, err := iam.Parse([]byte(c.text("aws_iam_role_policy", "policy")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := policy.Daemon(&cfg, policy.Place{Region: environment["AWS_REGION"], Account: "123456789012"})
-	if update() {
-		body, err := json.MarshalIndent(want, "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(terraformExample+"/consumer.json", append(body, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// The control: another bucket is another policy.
-	other := cfg
-	other.Bucket = "another"
-	if reflect.DeepEqual(got, policy.Daemon(&other, policy.Place{Region: environment["AWS_REGION"], Account: "123456789012"})) {
-		t.Error("the policy is that of another bucket")
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("consumer.json is\n%v, and consumer policy prints\n%v: go test ./infra -run Terraform -update", got, want)
-	}
+	isPolicyOf(t, []byte(c.text("aws_iam_role_policy", "policy")), &cfg, terraformExample)
 }
