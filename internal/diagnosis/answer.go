@@ -71,6 +71,12 @@ func answer(e examined) (Finding, bool) {
 	}, true
 }
 
+// RefusesCredentials reports whether an error is the answer of a service that does not accept the credentials, or that allows them nothing.
+func RefusesCredentials(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && slices.Contains(slices.Concat(expired, badKeys, clock, denied), api.ErrorCode())
+}
+
 func expiredKeys(e examined) Finding {
 	f := Finding{Text: "the AWS credentials have expired", Advice: "waiting for new ones"}
 	if e.about.getenv("AWS_ACCESS_KEY_ID") != "" { // nothing renews what is in the environment of a process

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -350,6 +351,51 @@ func TestRun_EndsWhenNothingAnswers(t *testing.T) {
 			t.Errorf("after %v:\n%v", time.Since(began), got)
 		}
 	})
+}
+
+// An endpoint that does not know STS proves nothing about the credentials, which the other checks use. A refusal is a failure.
+func TestDaemon_AsksWhoseTheCredentialsAre(t *testing.T) {
+	refusal := func(code string) string {
+		return "<ErrorResponse><Error><Type>Sender</Type><Code>" + code + "</Code><Message>no</Message></Error></ErrorResponse>"
+	}
+	identity := "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::1:user/a</Arn><Account>1</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+	for _, test := range []struct {
+		name    string
+		status  int
+		body    string
+		outcome validate.Outcome
+		text    string
+	}{
+		{"identity", 200, identity, validate.OK, "account 1, arn:aws:iam::1:user/a"},
+		{"not implemented", 501, "", validate.Warn, "STS fails with status 501"},
+		{"not implemented, as S3 says it", 501, "<Error><Code>NotImplemented</Code><Message>no</Message></Error>", validate.Warn, "status 501"},
+		{"not found", 404, "", validate.Warn, "who the credentials are could not be asked: "},
+		{"another service", 400, refusal("InvalidAction"), validate.Warn, "STS rejects GetCallerIdentity: InvalidAction"},
+		{"JSON", 400, `{"__type":"UnknownOperationException"}`, validate.Warn, "STS rejects GetCallerIdentity"},
+		{"a page", 200, "<html><body>sign in</body></html>", validate.Warn, "who the credentials are could not be asked: "},
+		{"nothing", 200, "", validate.Warn, "there is no account in the answer"},
+		{"keys", 403, refusal("InvalidClientTokenId"), validate.Fail, "does not accept the AWS credentials"},
+		{"expired", 403, refusal("ExpiredToken"), validate.Fail, "have expired"},
+		{"signature", 403, refusal("SignatureDoesNotMatch"), validate.Fail, "does not accept the AWS credentials"},
+		{"denied", 403, refusal("AccessDenied"), validate.Fail, "STS refuses GetCallerIdentity"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(test.status)
+				_, _ = io.WriteString(w, test.body)
+			}))
+			t.Cleanup(server.Close)
+			set(t, "AWS_REGION="+region, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b", "AWS_SESSION_TOKEN=", "AWS_CONFIG_FILE=/dev/null", "AWS_ENDPOINT_URL="+server.URL,
+				"STREAM_NAME="+streamName, "BUCKET="+bucketName, "S3_PATH_STYLE=true", "HTTP_ADDRESS=")
+			got := (&site{t: t}).daemon()
+			if !got.has(test.outcome, "credentials", test.text) {
+				t.Errorf("want %s with %q:\n%v", test.outcome, test.text, got)
+			}
+			if refused := test.outcome == validate.Fail; got.has(validate.Skip, "stream", "because credentials failed") != refused {
+				t.Errorf("want the other checks skipped: %v\n%v", refused, got)
+			}
+		})
+	}
 }
 
 // On stores that we did not write, what must not be left behind is not, and the lack of a bucket is noticed.

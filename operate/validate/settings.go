@@ -42,7 +42,8 @@ func (t *tester) tryRegion(_ context.Context, r *Result) {
 }
 
 // tryCredentials finds out whose the credentials are. GetCallerIdentity needs no permission (AWS STS API Reference, "GetCallerIdentity").
-// No service but STS needs to be in reach: a private network may have no endpoint for it.
+// The program does without STS: a private network may have no endpoint for it, and an emulator or a gateway may not know the call. Only an
+// answer that refuses the credentials is a failure.
 func (t *tester) tryCredentials(ctx context.Context, r *Result) {
 	if t.Account.Credentials == nil {
 		t.explain(r, errors.New("there is no provider of credentials"), call{what: "get credentials"})
@@ -59,14 +60,17 @@ func (t *tester) tryCredentials(ctx context.Context, r *Result) {
 	}
 	out, err := t.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	switch {
-	case err == nil:
+	case err == nil && aws.ToString(out.Account) != "":
 		r.OK("account %s, %s, from %s", aws.ToString(out.Account), aws.ToString(out.Arn), got.Source)
-	case answered(err):
+		return
+	case err == nil: // something else than STS, with a response that has nothing of its own
+		err = errors.New("there is no account in the answer")
+	case diagnosis.RefusesCredentials(err):
 		t.explain(r, err, call{what: "ask STS whose the credentials are", advice: "check the credentials"})
-	default:
-		r.OK("from %s", got.Source)
-		r.Warn("", "STS is out of reach, so whose they are is not known: "+diagnosis.Of(err, t.subject("")).Text, "nothing, if the network has no endpoint for STS; the checks that follow use the credentials")
+		return
 	}
+	r.OK("from %s", got.Source)
+	r.Warn("", "who the credentials are could not be asked: "+diagnosis.Of(err, t.subject("")).Text, "nothing, if the network has no endpoint for STS, or if the services are not AWS; the checks that follow use the credentials")
 }
 
 // emulated reports whether a service is reached at an endpoint of its own: STS would not know the credentials for an emulator.
