@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,8 +128,15 @@ func TestDemo_ServicesForADaemonByHand(t *testing.T) {
 	t.Parallel()
 	programs := map[string]string{"consumer": program(t, "consumer"), "producer": program(t, "producer")}
 	folder := filepath.Join(t.TempDir(), "out")
+	taken, err := net.Listen("tcp", servicesAddress)
+	if err == nil {
+		defer taken.Close()
+	} // else another program listens there
 	services := start(t, exec.CommandContext(t.Context(), program(t, "demo"), "--services", "--records", "2000", "--out", folder))
 	lines := services.until("audit")
+	if taken != nil && !strings.Contains(lines[0], servicesAddress+" is taken by another program") {
+		t.Errorf("it does not say that its port is taken:\n%s", strings.Join(lines, "\n"))
+	}
 	var exports, commands []string
 	for _, line := range lines {
 		switch line = strings.TrimSpace(line); {
@@ -144,6 +152,10 @@ func TestDemo_ServicesForADaemonByHand(t *testing.T) {
 	setting := strings.Join(exports, "; ") + "; export HTTP_ADDRESS=127.0.0.1:0; exec "
 	if printed, err := shell(t, programs, setting+"go run ./cmd/consumer validate").CombinedOutput(); err != nil || !strings.Contains(string(printed), "ok    bucket") {
 		t.Errorf("validate ends with %v:\n%s", err, printed)
+	}
+	forgotten := "unset CHECKPOINT_FILE; exec "
+	if printed, err := shell(t, programs, strings.Replace(setting, "exec ", forgotten, 1)+commands[0]).CombinedOutput(); err == nil || !strings.Contains(string(printed), "there is no DynamoDB here: set CHECKPOINT_FILE") {
+		t.Errorf("without CHECKPOINT_FILE it ends with %v:\n%s", err, printed)
 	}
 	daemon := shell(t, programs, setting+commands[0])
 	log, err := daemon.StderrPipe()

@@ -34,7 +34,7 @@ func serve(ctx context.Context, o options, out io.Writer) error {
 			case strings.HasPrefix(target, "Kinesis_"):
 				st.stream.Kinesis.ServeHTTP(w, r)
 			case target != "":
-				http.Error(w, "only Kinesis and S3 are served here", http.StatusNotImplemented)
+				refuse(w, target)
 			case r.Method == http.MethodPost && r.URL.Path == "/":
 				answerIdentity(w, r)
 			default:
@@ -45,6 +45,9 @@ func serve(ctx context.Context, o options, out io.Writer) error {
 	defer st.close()
 	if err := st.set(ctx, o, address, localbucket.Options{Wrap: wrap}); err != nil {
 		return err
+	}
+	if address != servicesAddress {
+		fmt.Fprintf(out, "%s is taken by another program, so another port is used.\n\n", servicesAddress)
 	}
 	fmt.Fprintf(out, `The stream %[1]s with %[2]d shards and the bucket %[3]s, which is the folder %[4]s, are at %[5]s
 until you press Ctrl-C. In two other terminals:
@@ -61,6 +64,18 @@ Then prove what was delivered:
 `, streamName, o.shards, bucketName, st.folder, st.bucket.URL(), st.aws.Region, filepath.Join(o.out, "checkpoints.db"), o.records)
 	<-ctx.Done()
 	return nil
+}
+
+// refuse answers a call of a service that is not here, named as in "DynamoDB_20120810.DescribeTable". The form is that of DynamoDB and other
+// services with JSON (Amazon DynamoDB Developer Guide, "Error handling with DynamoDB"); a status that the SDK does not retry ends a start at once.
+func refuse(w http.ResponseWriter, target string) {
+	message := "only Kinesis and S3 are served here"
+	if strings.HasPrefix(target, "DynamoDB_") {
+		message = "there is no DynamoDB here: set CHECKPOINT_FILE"
+	}
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	w.WriteHeader(http.StatusBadRequest)
+	fmt.Fprintf(w, `{"__type":"com.amazon.coral.service#UnknownOperationException","message":%q}`, message)
 }
 
 // identity is the answer to GetCallerIdentity (AWS STS API Reference, "GetCallerIdentity", version 2011-06-15).
