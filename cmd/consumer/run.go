@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/command"
 )
 
@@ -38,7 +39,7 @@ func runDaemon(ctx context.Context) (err error) {
 		log.Warn(warning)
 	}
 	limitMemory(cfg, log)
-	account, err := loadAccount(ctx)
+	account, err := awshttp.Account(ctx, awshttp.LogTo(log))
 	if err != nil {
 		return err
 	}

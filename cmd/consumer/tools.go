@@ -38,7 +38,7 @@ func flagOr(cmd *cobra.Command, name, setting string) string {
 	return setting
 }
 
-// loadAccount loads the AWS configuration of the daemon and the tools.
+// loadAccount loads the AWS configuration of the tools.
 func loadAccount(ctx context.Context) (aws.Config, error) { return awshttp.Account(ctx) }
 
 func bucketClient(account aws.Config, cfg consumer.Config) *s3.Client {

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"aws-streaming-pipeline/consumer"
+	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/internal/logkey"
 	"aws-streaming-pipeline/internal/metrics"
@@ -43,7 +44,7 @@ func runLoader(ctx context.Context) (err error) {
 		return err
 	}
 	limitMemory()
-	s, err := newSite(ctx, cfg)
+	s, err := newSite(ctx, cfg, awshttp.LogTo(consumer.NewLogger(cfg)))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/checkpoint"
@@ -45,10 +46,10 @@ type site struct {
 	patience *consumer.Patience
 }
 
-// newSite returns the site of the settings, without its store.
-func newSite(ctx context.Context, cfg consumer.Config) (s *site, err error) {
+// newSite returns the site of the settings, without its store. The options are those of awshttp.Account.
+func newSite(ctx context.Context, cfg consumer.Config, options ...func(*config.LoadOptions) error) (s *site, err error) {
 	s = &site{cfg: cfg, log: consumer.NewLogger(cfg)}
-	if s.account, err = awshttp.Account(ctx); err != nil {
+	if s.account, err = awshttp.Account(ctx, options...); err != nil {
 		return nil, err
 	}
 	s.bucket = bucketClient(s.account, cfg)

@@ -9,6 +9,7 @@ import (
 	sdkhttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
+	"github.com/aws/smithy-go/logging"
 
 	"aws-streaming-pipeline/internal/diagnosis"
 )
@@ -24,6 +25,7 @@ const (
 // Account loads the AWS configuration of the environment. No call made with it waits forever (see Attend), and calls do
 // not wait for one another (see Parallel). Calls that fetch credentials have a time limit, too: the SDK shares one among
 // all callers and does not cancel it with their contexts, so a single call without a response would block every service.
+// The SDK logs nothing, unless LogTo is among the options.
 func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
 	if err := diagnosis.Endpoints(); err != nil {
 		return aws.Config{}, err
@@ -33,6 +35,7 @@ func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (a
 	client := sdkhttp.NewBuildableClient().WithTimeout(credentialsBound)
 	defaults := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
+		config.WithLogger(logging.Nop{}),
 		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
 	}
 	account, err := config.LoadDefaultConfig(ctx, append(defaults, options...)...)

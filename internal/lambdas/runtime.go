@@ -66,7 +66,7 @@ const silence = 15 * time.Second
 
 // Account loads the AWS configuration of the function's environment.
 func Account(ctx context.Context) (aws.Config, error) {
-	account, err := awshttp.Account(ctx)
+	account, err := awshttp.Account(ctx, awshttp.LogTo(slog.New(slog.NewJSONHandler(os.Stderr, nil))))
 	if err != nil {
 		return aws.Config{}, err
 	}
