@@ -73,6 +73,9 @@ func (s schema) refers(attribute string) bool {
 	return strings.Contains(s.class, "    get "+strings.Join(words, "")+"():")
 }
 
+// metaArguments are those that Terraform itself takes in every resource (Terraform language, "Meta-arguments").
+var metaArguments = []string{"depends_on", "count", "for_each", "provider"}
+
 // faults lists where a body does not fit a group of a schema.
 func (s schema) faults(body *hclsyntax.Body, group, path string) []string {
 	var faults []string
@@ -82,6 +85,9 @@ func (s schema) faults(body *hclsyntax.Body, group, path string) []string {
 	}
 	present := make(map[string]bool)
 	for name := range body.Attributes {
+		if slices.Contains(metaArguments, name) && !strings.Contains(path, ".") {
+			continue
+		}
 		present[name] = true
 		if a, known := arguments[name]; !known {
 			faults = append(faults, path+" has no argument "+name)
