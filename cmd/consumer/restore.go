@@ -39,7 +39,7 @@ confirm, and the command may be repeated. See docs/restore.md.`,
 	}
 	f := cmd.Flags()
 	f.Var(&o.from, "from", "read manifests of batches sealed at this `time` or later: "+command.MomentForms+"; default: as far back as the stream's retention")
-	f.StringVar(&o.gaps, "gaps", "", "what to do `where` no manifest covers a part of a shard and later batches are delivered: again delivers the part and everything after it, skip goes on after the last batch; default: change nothing")
+	f.StringVar(&o.gaps, "gaps", "", "what to do `where` no manifest covers a part of a shard and the deliveries go on after it: again delivers the part and everything after it, skip goes on after the last batch; default: change nothing")
 	f.BoolVar(&o.keepFiles, "keep-files", false, "go on although there are files of batches without a manifest, whose records are delivered again")
 	f.BoolVar(&o.yes, "yes", false, "do not ask for confirmation")
 	return cmd

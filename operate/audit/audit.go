@@ -30,6 +30,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
 )
@@ -85,7 +86,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		Config: c, seed: maphash.MakeSeed(),
 		chains: make(map[string]*chain), moves: make(map[string][]layout.Move),
 		seen: make(map[uint64]struct{}), batches: make(map[uint64]bool), named: make(map[uint64]struct{}),
-		report: &Report{Bucket: c.Bucket.Name, From: c.From, To: c.To, Deep: c.Deep, Findings: []Finding{}, Warnings: []Finding{}, Counts: make(map[Kind]int64)},
+		report: &Report{Bucket: c.Bucket.Name, From: c.From, To: c.To, Deep: c.Deep, Findings: []Finding{}, Warnings: []Finding{}, Counts: make(map[Kind]int64), movedTo: make(map[checkpoint.Position]bool)},
 	}
 	err := a.run(ctx)
 	a.report.sort()
@@ -169,6 +170,7 @@ func (a *auditor) readMoves(ctx context.Context) error {
 			continue
 		}
 		a.moves[m.Shard] = append(a.moves[m.Shard], m)
+		a.report.movedTo[m.To] = true
 	}
 	return nil
 }

@@ -28,6 +28,9 @@ type Segment struct{ Start, End checkpoint.Position }
 // Ends returns the end of each shard that has a range in the window.
 func (r *Report) Ends() map[string]End { return r.ends }
 
+// MovedTo reports whether an operator noted, at any time, that a shard was moved to a position.
+func (r *Report) MovedTo(p checkpoint.Position) bool { return r.movedTo[p] }
+
 // end returns the end of the chain.
 func (c *chain) end() End {
 	e := End{Shard: c.Shard.Shard, Highest: c.counter}

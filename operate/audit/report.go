@@ -88,7 +88,8 @@ type Report struct {
 	// Counts counts findings and warnings by kind, including those that are not listed because there are too many.
 	Counts map[Kind]int64 `json:"counts"`
 
-	ends map[string]End
+	ends    map[string]End
+	movedTo map[checkpoint.Position]bool // by notes
 }
 
 // maxListed is how many findings of one kind are listed. Further ones are only counted.

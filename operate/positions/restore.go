@@ -13,6 +13,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/consumer/lease"
+	"aws-streaming-pipeline/consumer/shardmap"
 	"aws-streaming-pipeline/operate/audit"
 	"aws-streaming-pipeline/operate/objects"
 	"aws-streaming-pipeline/writers/layout"
@@ -37,13 +38,13 @@ type Restorer struct {
 	Failover time.Duration
 }
 
-// Gaps says what happens to records that no manifest covers, although manifests cover later ones.
+// Gaps says what happens to records that no manifest covers, although the deliveries went on after them.
 type Gaps string
 
 const (
 	Refuse     Gaps = ""      // the plan fails
 	ReadAgain  Gaps = "again" // the shard begins at its first gap: what follows the gap is delivered again
-	LeaveThere Gaps = "skip"  // the shard begins after its last batch: the records in the gap are not delivered
+	LeaveThere Gaps = "skip"  // the shard begins after its last batch, or where it began: the records in the gap are not delivered
 )
 
 // Restoration is what a Restorer does.
@@ -73,18 +74,22 @@ type Restored struct {
 type GapError struct{ Gaps []string }
 
 func (e *GapError) Error() string {
-	return "no manifest covers these records, and later batches are delivered: " + strings.Join(e.Gaps, ", ")
+	return "no manifest covers these records, and the deliveries go on after them: " + strings.Join(e.Gaps, ", ")
 }
 
 // Reach returns how far back an audit has to go: nothing that was delivered before is in the stream any more. Manifests from
 // before the stream was created are those of another stream of that name, whose sequence numbers mean nothing to it.
 func (r Restorer) Reach(ctx context.Context, now time.Time) (time.Time, error) {
 	about, err := r.Stream.Describe(ctx)
+	return reach(about, now), err
+}
+
+func reach(about shardmap.Stream, now time.Time) time.Time {
 	since := now.Add(-about.Retention)
 	if about.Created.After(since) {
-		since = about.Created
+		return about.Created
 	}
-	return since, err
+	return since
 }
 
 // Plan finds out what Run will do. It changes nothing.
@@ -112,7 +117,11 @@ func (r Restorer) Plan(ctx context.Context) (Restoration, error) {
 		return p, err
 	}
 	p.Unfinished = r.unfinished(waiting)
-	return p, r.plan(&p, snap, listed, waiting)
+	past, err := r.past(ctx, time.Now())
+	if err != nil {
+		return p, err
+	}
+	return p, r.plan(&p, snap, r.Report.Ends(), listed, waiting, past)
 }
 
 // sortOutbox finds out which batches have been published, and returns the others.
@@ -149,8 +158,8 @@ func (r Restorer) unfinished(waiting []checkpoint.Batch) (keys []string) {
 }
 
 // plan adds the steps.
-func (r Restorer) plan(p *Restoration, snap checkpoint.Snapshot, listed map[string][]string, waiting []checkpoint.Batch) error {
-	rows, ends := make(map[string]checkpoint.Lease), r.Report.Ends()
+func (r Restorer) plan(p *Restoration, snap checkpoint.Snapshot, ends map[string]audit.End, listed map[string][]string, waiting []checkpoint.Batch, past past) error {
+	rows := make(map[string]checkpoint.Lease)
 	for _, l := range snap.Leases {
 		rows[l.Shard] = l
 	}
@@ -158,25 +167,38 @@ func (r Restorer) plan(p *Restoration, snap checkpoint.Snapshot, listed map[stri
 	for _, names := range []map[string]bool{keys(rows), keys(listed)} {
 		maps.Copy(shards, names)
 	}
-	ended := ancestors(listed, ends)
+	initial := r.Initial
+	if snap.Application.Application != "" {
+		initial = snap.Application.Initial
+	}
+	ended := ancestors(listed, ends, past)
 	refused := &GapError{}
 	for _, shard := range slices.Sorted(maps.Keys(shards)) {
 		own, exists := rows[shard]
 		end, proven := ends[shard]
+		step, gap := Restored{Lease: own, From: own.Checkpoint}, ""
 		switch {
 		case proven:
-			step, gap := restored(own, exists, end, ranges(waiting, shard), listed[shard], r.Gaps)
-			if gap != "" {
-				refused.Gaps = append(refused.Gaps, fmt.Sprintf("%s of shard %s", gap, shard))
-			}
-			p.Steps = append(p.Steps, step)
+			step, gap = restored(own, exists, end, ranges(waiting, shard), listed[shard], r.Gaps, past)
 		case exists:
-			p.Steps = append(p.Steps, Restored{Lease: own, From: own.Checkpoint})
+			step, gap = begun(own, began(own), r.Gaps, past)
 		case ended[shard]:
-			l := checkpoint.Lease{Shard: shard, Parents: listed[shard], Checkpoint: checkpoint.ShardEnd, Begin: checkpoint.ShardEnd}
-			p.Steps = append(p.Steps, Restored{Lease: l, Write: true})
-		case r.Initial == lease.Latest && snap.Application.Application == "" && !follows(listed[shard], shards):
+			step.Lease = checkpoint.Lease{Shard: shard, Parents: listed[shard], Checkpoint: checkpoint.ShardEnd, Begin: checkpoint.ShardEnd}
+			step.Write = true
+		case follows(listed[shard], shards):
+			continue
+		case initial == lease.Latest:
 			return fmt.Errorf("nothing shows where shard %s was read to, and START_POSITION=LATEST would skip what it holds: want TRIM_HORIZON, or the time at which the application first started", shard)
+		default:
+			if step, gap = begun(checkpoint.Lease{Shard: shard, Parents: listed[shard]}, initial, r.Gaps, past); !step.Write && gap == "" {
+				continue // the workers make the row
+			}
+		}
+		if gap != "" {
+			refused.Gaps = append(refused.Gaps, fmt.Sprintf("%s of shard %s", gap, shard))
+		}
+		if step.Checkpoint != "" {
+			p.Steps = append(p.Steps, step)
 		}
 	}
 	if len(refused.Gaps) > 0 && r.Gaps == Refuse {
@@ -198,8 +220,9 @@ func follows(parents []string, known map[string]bool) bool {
 	return slices.ContainsFunc(parents, func(p string) bool { return known[p] })
 }
 
-// ancestors are the shards with a descendant of which something was delivered: their ends were delivered before.
-func ancestors(listed map[string][]string, ends map[string]audit.End) map[string]bool {
+// ancestors are the shards with a descendant of which something was delivered: their ends were delivered before, unless the
+// descendant was begun anew at a time.
+func ancestors(listed map[string][]string, ends map[string]audit.End, past past) map[string]bool {
 	found := make(map[string]bool)
 	var climb func(shard string)
 	climb = func(shard string) {
@@ -210,8 +233,10 @@ func ancestors(listed map[string][]string, ends map[string]audit.End) map[string
 			}
 		}
 	}
-	for shard := range ends {
-		climb(shard)
+	for shard, end := range ends {
+		if past.before(joined(slices.Clone(end.Segments))[0].Start) == "" {
+			climb(shard)
+		}
 	}
 	return found
 }
@@ -231,7 +256,7 @@ func ranges(batches []checkpoint.Batch, shard string) (list []checkpoint.Range) 
 // restored computes where a shard goes on. The first gap is not empty if a part of the shard was left out.
 //
 // The lease counter shows what is newer, the row of a backup or a manifest: every holder and every move raises it. What the row and the outbox hold of the time since the last move counts as delivered, too.
-func restored(own checkpoint.Lease, exists bool, end audit.End, waiting []checkpoint.Range, parents []string, gaps Gaps) (step Restored, gap string) {
+func restored(own checkpoint.Lease, exists bool, end audit.End, waiting []checkpoint.Range, parents []string, gaps Gaps, past past) (step Restored, gap string) {
 	step = Restored{Lease: own, From: own.Checkpoint, Moved: end.Moved}
 	if end.Moved != nil && exists && own.Counter >= end.Moved.Counter {
 		step.Moved = nil // the backup has it
@@ -251,6 +276,9 @@ func restored(own checkpoint.Lease, exists bool, end audit.End, waiting []checkp
 		}
 	}
 	covered = joined(covered)
+	if before := past.before(covered[0].Start); before != "" {
+		covered = slices.Insert(covered, 0, audit.Segment{Start: before, End: before})
+	}
 	to := covered[len(covered)-1].End
 	if len(covered) > 1 {
 		gap = fmt.Sprintf("(%s, %s]", covered[0].End, covered[1].Start)
@@ -269,6 +297,31 @@ func restored(own checkpoint.Lease, exists bool, end audit.End, waiting []checkp
 		step.Checkpoint, step.Begin, step.Arrival = to, to, time.Time{}
 	}
 	return step, gap
+}
+
+// begun computes where a shard goes on that began, or will begin, at a position, and of which no manifest shows anything. The
+// gap is not empty if records before that position would be left out.
+func begun(own checkpoint.Lease, begin checkpoint.Position, gaps Gaps, past past) (step Restored, gap string) {
+	step = Restored{Lease: own, From: own.Checkpoint}
+	before := past.before(begin)
+	if before == "" {
+		return step, ""
+	}
+	if gaps == ReadAgain {
+		step.Write = true
+		step.Lease.Counter, step.Lease.Owner = own.Counter+1, ""
+		step.Checkpoint, step.Begin, step.Arrival = before, before, time.Time{}
+	}
+	return step, fmt.Sprintf("(%s, %s]", before, begin)
+}
+
+// began is where reading of a row's shard began. Before anything is committed that is the checkpoint: earlier releases moved
+// it without Begin.
+func began(row checkpoint.Lease) checkpoint.Position {
+	if isTime(row.Checkpoint) || row.Checkpoint == checkpoint.TrimHorizon {
+		return row.Checkpoint
+	}
+	return row.Begin
 }
 
 // told is what a row says was delivered. A row that began at a time says nothing of the records before it: a daemon that was
