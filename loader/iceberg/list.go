@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+
+	"aws-streaming-pipeline/internal/listing"
 )
 
 // WalkDir calls f for each object below a location, with its location under the same scheme. S3 has no folders, so there are
@@ -25,6 +27,9 @@ func (f Files) WalkDir(root string, visit fs.WalkDirFunc) error {
 	pages := s3.NewListObjectsV2Paginator(f.bucket, &s3.ListObjectsV2Input{Bucket: &bucket, Prefix: &prefix})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(f.ctx)
+		if err == nil {
+			err = listing.Check(page)
+		}
 		if err != nil {
 			return fmt.Errorf("list %s: %w", root, err)
 		}

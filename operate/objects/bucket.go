@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/listing"
 	"aws-streaming-pipeline/writers"
 )
 
@@ -63,13 +64,11 @@ func (b Bucket) List(ctx context.Context, prefix, after string) iter.Seq2[types.
 		pages := s3.NewListObjectsV2Paginator(b.API, in)
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
+			if err == nil {
+				err = listing.Check(page)
+			}
 			if err != nil {
 				yield(types.Object{}, fmt.Errorf("list s3://%s/%s: %w", b.Name, prefix, err))
-				return
-			}
-			// Each answer of ListObjectsV2 has these elements (Amazon S3 API Reference); a login page, also in HTML, has none.
-			if len(page.Contents) == 0 && page.Name == nil && page.KeyCount == nil && page.IsTruncated == nil {
-				yield(types.Object{}, fmt.Errorf("list s3://%s/%s: the answer is not a list of objects: check that the endpoint is that of S3, and that no proxy or login page answers instead", b.Name, prefix))
 				return
 			}
 			for _, o := range page.Contents {

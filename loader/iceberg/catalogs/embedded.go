@@ -19,6 +19,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
+	"aws-streaming-pipeline/internal/listing"
 	uri "aws-streaming-pipeline/record/table"
 )
 
@@ -72,6 +73,9 @@ func (e *embedded) CreateTable(ctx context.Context, ident table.Identifier, sche
 		return nil, fmt.Errorf("create table %s at %s: want no location, because the table's name is its location", e.uri, c.Location)
 	}
 	taken, err := e.bucket.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &e.uri.Bucket, Prefix: aws.String(e.key("")), MaxKeys: aws.Int32(1)})
+	if err == nil {
+		err = listing.Check(taken)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create table %s: %w", e.uri, err)
 	}
@@ -147,6 +151,9 @@ func (e *embedded) newest(ctx context.Context) (version, error) {
 	pages := s3.NewListObjectsV2Paginator(e.bucket, &s3.ListObjectsV2Input{Bucket: &e.uri.Bucket, Prefix: aws.String(e.key("v"))})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
+		if err == nil {
+			err = listing.Check(page)
+		}
 		if err != nil {
 			return none, fmt.Errorf("list the versions of table %s: %w", e.uri, err)
 		}

@@ -4,15 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/apache/iceberg-go"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/loader/iceberg/catalogs"
+	"aws-streaming-pipeline/record/table"
 )
 
 func (s *site) put(key, content string) {
@@ -46,6 +51,28 @@ const (
 )
 
 func versionKey(v int) string { return fmt.Sprintf("%sv%d.metadata.json", metadata, v) }
+
+// A console or a proxy that answers each request with a page is not a bucket without a table.
+func TestEmbedded_DoesNotTakeALoginPageForAnUnusedLocation(t *testing.T) {
+	u, err := table.ParseURI("s3://lake/tables/trips")
+	must(t, err)
+	for body, want := range map[string]string{
+		"<html><body>Log in</body></html>": "not a list of objects",
+		"<ListBucketResult><Name>lake</Name><KeyCount>0</KeyCount><IsTruncated>false</IsTruncated></ListBucketResult>": "",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, body) }))
+		c, err := catalogs.Open(t.Context(), catalogs.Settings{URI: u, Bucket: s3.New(s3.Options{
+			Region: "us-east-1", Credentials: aws.AnonymousCredentials{}, BaseEndpoint: &server.URL, UsePathStyle: true,
+		})})
+		must(t, err)
+		_, errExists := c.CheckTableExists(t.Context(), u.Identifier())
+		_, errCreate := c.CreateTable(t.Context(), u.Identifier(), iceberg.NewSchema(0))
+		server.Close()
+		if errExists != nil && want == "" || want != "" && (errExists == nil || !strings.Contains(errExists.Error(), want) || !strings.Contains(errCreate.Error(), want)) {
+			t.Errorf("%s: exists: %v, create: %v", body, errExists, errCreate)
+		}
+	}
+}
 
 // A commit is under way for so long that its version was written by another writer, and deleted once newer ones existed. Its number is
 // free again, so S3 accepts it. It does not become the table, and its writer does not learn a success.
