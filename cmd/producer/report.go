@@ -75,9 +75,10 @@ func reportEnd(w io.Writer, s settings, summary producer.Summary, err error, sta
 	case errors.As(err, &bad):
 		fmt.Fprintf(w, "producer: %s\n", badRowText(s.csv, bad))
 	default:
-		fmt.Fprintln(w, "producer:", err)
-		if why := diagnosis.Of(err, about(s)).String(); why != err.Error() {
-			fmt.Fprintln(w, why)
+		text := diagnosis.Text(err, about(s))
+		fmt.Fprintln(w, "producer:", text)
+		if s.verbose && text != err.Error() {
+			fmt.Fprintln(w, "in the words of the SDK:", err)
 		}
 	}
 	fmt.Fprintf(w, "the first %d rows were sent; --skip %[1]d continues after them", summary.SettledRows)

@@ -90,7 +90,7 @@ func (s *settings) add(f *flags) {
 	add(f, &c.DrainFor, "drain-for", span, "time that calls in flight get after an interruption")
 	add(f, &s.endpointURL, "endpoint-url", name("URL"), "Kinesis endpoint to use instead of the region's")
 	add(f, &s.region, "region", name("REGION"), "AWS region; default: that of the environment or profile")
-	add(f, &s.verbose, "verbose", toggle, "log every call with rejected records")
+	add(f, &s.verbose, "verbose", toggle, "log every call with rejected records, and print an error in the words of the SDK, too")
 }
 
 // complete sets what follows from the flags, and records all their faults.

@@ -28,6 +28,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"aws-streaming-pipeline/internal/diagnosis"
 	"aws-streaming-pipeline/internal/version"
 )
 
@@ -59,15 +60,13 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, out, errs 
 	return err
 }
 
-// Report prints the error that a program ends with, and returns its exit code.
+// Report prints the error that a program ends with, and returns its exit code. It is where all errors of services are explained (see
+// diagnosis.Text): a command returns them with what it did, and no more.
 func Report(errs io.Writer, program string, err error) int {
 	if exit, ok := errors.AsType[*ExitError](err); err == nil || ok && exit.Err == nil {
 		return ExitCode(err)
 	}
-	fmt.Fprintf(errs, "%s: %v\n", program, err)
-	if why := reason(err); why != "" {
-		fmt.Fprintln(errs, why)
-	}
+	fmt.Fprintf(errs, "%s: %s\n", program, diagnosis.Text(err, diagnosis.Subject{}))
 	if usage, ok := errors.AsType[*UsageError](err); ok && usage.Hint != "" {
 		fmt.Fprintln(errs, usage.Hint)
 	}

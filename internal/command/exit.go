@@ -3,7 +3,6 @@ package command
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -113,13 +112,4 @@ func StartFailed(program string, err error) error {
 		return err
 	}
 	return &ExitError{ExitCode(err), fmt.Errorf("%w\n\"%s validate\" checks all settings, and each service that they need", err, program)}
-}
-
-// reason is what an error of a service means; empty if the error says so itself, or if that is not known.
-func reason(err error) string {
-	why := diagnosis.Of(err, diagnosis.Subject{}).String()
-	if strings.Contains(err.Error(), why) {
-		return ""
-	}
-	return why
 }

@@ -281,3 +281,34 @@ func TestOf_LeavesOtherErrorsAsTheyAre(t *testing.T) {
 		t.Errorf("an explained error becomes %v", twice)
 	}
 }
+
+// What the SDK says of a call is replaced by what it means, and what was to be done stays.
+func TestText_PutsTheMeaningInThePlaceOfTheSDKsWords(t *testing.T) {
+	closed := refusing(t)
+	isolate(t, "AWS_ACCESS_KEY_ID=a AWS_SECRET_ACCESS_KEY=b AWS_REGION=eu-west-1 AWS_ENDPOINT_URL="+closed)
+	cfg, err := awshttp.Account(t.Context(), config.WithRetryMaxAttempts(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := describeStream(t.Context(), cfg)
+	address := strings.TrimPrefix(closed, "http://")
+	refused := address + ` (AWS_ENDPOINT_URL="` + closed + `") refuses the connection: start the service there, or correct the address`
+	_, plain := http.Get(closed)
+	known := &diagnosis.Error{Err: failed, Finding: diagnosis.Finding{Text: "known"}}
+	for name, test := range map[string]struct {
+		err  error
+		want string
+	}{
+		"none":            {nil, ""},
+		"of ours":         {errors.New("odd"), "odd"},
+		"call":            {fmt.Errorf("audit: %w", failed), "audit: " + refused},
+		"calls":           {errors.Join(fmt.Errorf("a: %w", failed), fmt.Errorf("b: %w", describeTable(t.Context(), cfg))), "a: " + refused + "\nb: " + refused},
+		"explained":       {fmt.Errorf("audit: %w", known), "audit: known"},
+		"HTTP":            {fmt.Errorf("ask: %w", plain), "ask: " + address + " refuses the connection: check the network, its firewalls and VPC endpoints"},
+		"another library": {sqlError("57P03"), "FATAL (SQLSTATE 57P03)\nPostgreSQL fails: FATAL (SQLSTATE 57P03)"},
+	} {
+		if got := diagnosis.Text(test.err, diagnosis.Subject{}); got != test.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, got, test.want)
+		}
+	}
+}
