@@ -3,6 +3,7 @@ package helm_test
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -58,4 +59,23 @@ func read(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// What is refused is refused by the file that checks values, before another one fails for the same reason.
+func TestChart_RefusesValuesBeforeItRendersAnything(t *testing.T) {
+	for set, want := range map[string]string{
+		"settings.streamName=":  "streamName",
+		"settings=null":         "settings is null, which removes its defaults: leave it out to keep them, or give it a mapping of values",
+		"resources=null":        "resources is null",
+		"table=null":            "table is null",
+		"serviceAccount=null":   "serviceAccount is null",
+		"image=null":            "image is null",
+		"postgres=null":         "postgres is null",
+		"settings.fileSize=abc": "settings.fileSize",
+	} {
+		_, err := helm(t, "template", "trips", "consumer", "--values", "consumer/ci/required.yaml", "--kube-version", "1.37.0", "--set", set)
+		if err == nil || !strings.Contains(err.Error(), "consumer/templates/values/check.yaml") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "nil pointer") {
+			t.Errorf("%s: want a refusal of values/check.yaml with %q, got: %v", set, want, err)
+		}
+	}
 }

@@ -8,6 +8,9 @@
 {{- range list "schema" "spool" "strategy" }}
 {{- if not (hasKey $.Values .) }}{{ fail (printf "%s is missing: these are the values of an older chart, which --reuse-values keeps. Use --reset-then-reuse-values (UPGRADING.md)" .) }}{{ end }}
 {{- end }}
+{{- range list "autoscaling" "aws" "check" "dashboard" "image" "monitor" "networkPolicy" "podDisruptionBudget" "postgres" "prometheusRule" "resources" "service" "serviceAccount" "settings" "table" }}
+{{- if not (kindIs "map" (get $.Values .)) }}{{ fail (printf "%s is null, which removes its defaults: leave it out to keep them, or give it a mapping of values" .) }}{{ end }}
+{{- end }}
 {{- $rules := .Files.Get "files/settings.json" | required "files/settings.json is missing from the chart" | fromJson }}
 {{- $f := dict }}
 {{- include "consumer.checkNames" (list . $rules $f) }}
