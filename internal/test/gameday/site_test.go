@@ -116,7 +116,7 @@ func newSite(t *testing.T, p *place, alert string, o options) *site {
 	s.s3 = s3.NewFromConfig(account, func(o *s3.Options) { o.BaseEndpoint, o.UsePathStyle = aws.String(front), true })
 
 	settings := map[string]string{
-		"STREAM_NAME": stream, "BUCKET": bucket, "APPLICATION_NAME": alert, "COMMIT_INTERVAL": "2500ms", "FAILOVER_TIME": "2s", "S3_PATH_STYLE": "true",
+		"STREAM_NAME": stream, "BUCKET": bucket, "APPLICATION_NAME": alert, "CHECKPOINT_TABLE": alert, "COMMIT_INTERVAL": "2500ms", "FAILOVER_TIME": "2s", "S3_PATH_STYLE": "true",
 		"COMPLETE_PREFIX": "_complete/", "MEMORY_BUDGET": "32MiB", "HTTP_ADDRESS": "", "LOADER_HTTP_ADDRESS": "",
 	}
 	if o.postgres {
