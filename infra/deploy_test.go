@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -72,6 +73,13 @@ func (a *account) pack(function, version string) {
 // run runs a script of this folder and returns its output, and whether it succeeds. It cannot ask questions.
 func (a *account) run(script string, args ...string) (string, bool) {
 	a.t.Helper()
+	out, code := a.exit(script, args...)
+	return out, code == 0
+}
+
+// exit runs a script, and returns what it says and its exit code.
+func (a *account) exit(script string, args ...string) (string, int) {
+	a.t.Helper()
 	ctx, cancel := context.WithTimeout(a.t.Context(), scriptBound)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "./"+script, args...)
@@ -81,7 +89,10 @@ func (a *account) run(script string, args ...string) (string, bool) {
 	if ctx.Err() != nil {
 		a.t.Fatalf("%s %v: %v\n%s", script, args, ctx.Err(), out)
 	}
-	return string(out), err == nil
+	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
+		a.t.Fatalf("%s %v: %v", script, args, err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
 }
 
 func (a *account) deploy(args ...string) (string, bool) {
@@ -642,7 +653,7 @@ esac
 	}
 }
 
-// Mistakes on the command line are reported before any call.
+// Mistakes on the command line are reported before any call, with the exit code that they have in the programs.
 func TestScripts_RefuseWhatTheyDoNotKnow(t *testing.T) {
 	a := &account{t: t, env: []string{"PATH=" + os.Getenv("PATH")}}
 	for _, c := range []struct {
@@ -673,8 +684,8 @@ func TestScripts_RefuseWhatTheyDoNotKnow(t *testing.T) {
 		{"destroy", []string{"--stage", "prod", "--yes-really", "--empty-buckets"}, "in prod the buckets stay"},
 		{"destroy", []string{"--stage", "dev", "--all"}, "--all is not known"},
 	} {
-		if out, ok := a.run(c.script, c.args...); ok || !strings.Contains(out, c.says) {
-			t.Errorf("%s %v says %q, want %q", c.script, c.args, out, c.says)
+		if out, code := a.exit(c.script, c.args...); code != 2 || !strings.Contains(out, c.says) {
+			t.Errorf("%s %v ends with %d and says %q, want 2 and %q", c.script, c.args, code, out, c.says)
 		}
 	}
 	for _, script := range []string{"deploy", "destroy"} {

@@ -6,6 +6,12 @@ fail() {
 	exit 1
 }
 
+# misused ends with the exit code of a wrong command line, the same as that of the programs: nothing was started.
+misused() {
+	echo "$(basename "$0"): $*" >&2
+	exit 2
+}
+
 ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404)) || fail "bash $BASH_VERSION is too old: want 4.4 or later (macOS: brew install bash)"
 shopt -s inherit_errexit # a failure within $(...) ends the script, too
 
@@ -24,11 +30,11 @@ confirm() {
 
 # check_names checks that the templates accept the names, before anything is done.
 check_names() {
-	[[ -n $stage ]] || fail "--stage is required"
-	[[ $stage =~ ^[a-z][a-z0-9]{1,7}$ ]] || fail "--stage $stage: want 2 to 8 lower-case letters and digits, starting with a letter"
-	[[ $project =~ ^[a-z][a-z0-9-]{1,16}[a-z0-9]$ ]] || fail "--project $project: want 3 to 18 lower-case letters, digits and hyphens"
-	[[ -z $region || $region =~ ^[a-z]{2,3}(-[a-z]+)+-[0-9]$ ]] || fail "--region $region: want a region such as eu-west-1"
-	[[ -z $expected || $expected =~ ^[0-9]{12}$ ]] || fail "--account $expected: want the 12 digits of an account"
+	[[ -n $stage ]] || misused "--stage is required"
+	[[ $stage =~ ^[a-z][a-z0-9]{1,7}$ ]] || misused "--stage $stage: want 2 to 8 lower-case letters and digits, starting with a letter"
+	[[ $project =~ ^[a-z][a-z0-9-]{1,16}[a-z0-9]$ ]] || misused "--project $project: want 3 to 18 lower-case letters, digits and hyphens"
+	[[ -z $region || $region =~ ^[a-z]{2,3}(-[a-z]+)+-[0-9]$ ]] || misused "--region $region: want a region such as eu-west-1"
+	[[ -z $expected || $expected =~ ^[0-9]{12}$ ]] || misused "--account $expected: want the 12 digits of an account"
 }
 
 # connect finds out and prints the account of the AWS CLI's credentials, and creates the temporary folder work.
@@ -49,7 +55,7 @@ connect() {
 	# shellcheck disable=SC2034 # infra/deploy needs the partition
 	partition=$(cut -d: -f2 <<<"$arn") account=$(cut -d: -f5 <<<"$arn")
 	region=${region:-$(aws configure get region || true)}
-	[[ -n $region ]] || fail "--region is required: neither AWS_REGION nor the profile has one"
+	[[ -n $region ]] || misused "--region is required: neither AWS_REGION nor the profile has one"
 	[[ -z $expected || $expected == "$account" ]] || fail "--account $expected: the credentials are those of account $account ($arn)"
 	say "account $account, region $region, stage $stage of $project"
 }
