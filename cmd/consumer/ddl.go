@@ -104,7 +104,7 @@ func (o *ddlOptions) fill(cfg *consumer.Config) {
 func (o *ddlOptions) athena() (t schema.Table, err error) {
 	faults := []error{o.postgres.check(o.table)}
 	if o.file == "" && !o.postgres.print {
-		faults = append(faults, errors.New("--schema is required, because SCHEMA is not set: a table needs columns"))
+		faults = append(faults, errors.New("--schema is required, because SCHEMA is not set: a table needs columns; \"consumer schema infer FILE\" proposes a schema from samples"))
 	}
 	if (o.location != "" || o.iceberg) && (!strings.HasPrefix(o.location, "s3://") || !strings.HasSuffix(o.location, "/")) {
 		faults = append(faults, fmt.Errorf("--location=%q: want s3://bucket/prefix/, with the trailing slash", o.location))

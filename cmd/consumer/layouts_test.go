@@ -167,7 +167,7 @@ func TestDDL_RefusesWhatAthenaCannotRead(t *testing.T) {
 		{"COMPRESSION=zip", "", "COMPRESSION=zip: want none, gzip, zstd or hadoop-snappy"},
 		{"FILE_EXTENSION=.json", "", "FILE_EXTENSION=.json: want one that ends with .gz"},
 		{"BUCKET=", "", "BUCKET is not set"},
-		{"SCHEMA=", "", "--schema is required, because SCHEMA is not set"},
+		{"SCHEMA=", "", "--schema is required, because SCHEMA is not set: a table needs columns; \"consumer schema infer FILE\" proposes a schema"},
 		{"", "--location s3://b", `--location="s3://b": want s3://bucket/prefix/`},
 		{"", "--iceberg", `--location="": want s3://bucket/prefix/`},
 		{"", "--format orc", `--format="orc": want`},
