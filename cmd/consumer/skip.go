@@ -10,10 +10,11 @@ import (
 
 	"aws-streaming-pipeline/internal/command"
 	"aws-streaming-pipeline/operate/positions"
+	"aws-streaming-pipeline/record/table"
 )
 
 func skipCommand() *cobra.Command {
-	var id, table, reason string
+	var id, name, reason string
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "skip", Short: "have a table go without a published batch: it is never loaded",
@@ -24,28 +25,32 @@ the manifests. "checkpoint show" lists the batches that wait, and for which tabl
 Do not use this command when the catalog cannot be reached: loaders load the batch once the catalog is back.`,
 		Example: "consumer checkpoint skip --batch ID --table glue://lake/trips --reason 'the table was dropped'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return skipBatch(cmd.Context(), id, table, reason, command.Asker(cmd, yes), cmd.OutOrStdout())
+			return skipBatch(cmd.Context(), id, name, reason, command.Asker(cmd, yes), cmd.OutOrStdout())
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&id, "batch", "", "`id` of the batch (required)")
-	f.StringVar(&table, "table", "", "`name` of the table, as \"checkpoint show\" prints it (required)")
+	f.StringVar(&name, "table", "", "`name` of the table, as in TABLE or as \"checkpoint show\" prints it (required)")
 	f.StringVar(&reason, "reason", "", "`text` for the note (required)")
 	f.BoolVar(&yes, "yes", false, "do not ask for confirmation")
 	return cmd
 }
 
-func skipBatch(ctx context.Context, id, table, reason string, ask io.Reader, out io.Writer) (err error) {
+func skipBatch(ctx context.Context, id, name, reason string, ask io.Reader, out io.Writer) (err error) {
 	cfg := toolSettings()
 	switch {
 	case id == "":
 		return command.Usagef("--batch is missing: name the batch")
-	case table == "":
+	case name == "":
 		return command.Usagef("--table is missing: name the table")
 	case reason == "":
 		return command.Usagef("--reason is missing: say why the table goes without the batch")
 	case cfg.Bucket == "":
 		return command.Undone(errors.New("the note needs a bucket: set BUCKET"))
+	}
+	uri, err := table.ParseURI(name) // which gives all forms of a name the one that batches have
+	if err != nil {
+		return command.Usagef("--table: %w", err)
 	}
 	account, err := loadAccount(ctx)
 	if err != nil {
@@ -59,7 +64,7 @@ func skipBatch(ctx context.Context, id, table, reason string, ask io.Reader, out
 	skipper := positions.Skipper{Store: store, Notes: positions.Notes{
 		API: bucketClient(account, cfg), Bucket: cfg.Bucket, ManifestPrefix: cfg.ManifestPrefix, By: operator(), Reason: reason,
 	}}
-	return runSkip(ctx, skipper, id, table, ask, out)
+	return runSkip(ctx, skipper, id, uri.String(), ask, out)
 }
 
 // runSkip prints what the table loses, asks for confirmation, and skips the batch. A nil ask means yes.
