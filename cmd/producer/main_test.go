@@ -166,7 +166,7 @@ func TestProgram_ExitStatusTellsWhatBecameOfTheRows(t *testing.T) {
 			[]string{faulty + ":3: 1 cells, the header has 2", "the first 1 rows were sent; --skip 1 continues after them"}},
 		{"no such stream", []string{"--generate=5", "--stream=other"}, 1, 0, []string{"list shards of stream other", "--skip 0"}},
 		{"no such stream, unpaced", []string{"--generate=5", "--stream=other", "--pace=false"}, 1, 0,
-			[]string{"producer: put 5 records into stream other: --stream=\"other\": stream other does not exist: Stream other", "create it, or correct --stream"}},
+			[]string{"producer: put 5 records into stream other: --stream=\"other\": stream other does not exist: ResourceNotFoundException: Stream other", "create it, or correct --stream"}},
 		{"no such stream, in all words", []string{"--generate=5", "--stream=other", "--verbose"}, 1, 0,
 			[]string{"stream other does not exist", "in the words of the SDK: list shards of stream other: operation error Kinesis"}},
 		{"no such column", []string{"--csv", good}, 2, 0, []string{`--partition-key="TRIP_ID": want one of the columns id, v`}},

@@ -58,7 +58,7 @@ func answer(e examined) (Finding, bool) {
 	case is(denied):
 		return refused(e, code, message), true
 	case is(missing):
-		return absent(e, message), true
+		return absent(e, code, message), true
 	case is(elsewhere), s == http.StatusBadRequest && code == "BadRequest" && e.service == "S3": // HEAD of a bucket in another region
 		return inOtherRegion(e, message), true
 	case is(inChange):
@@ -126,11 +126,11 @@ func keyRefused(e examined, code, message string) Finding {
 	return f
 }
 
-func absent(e examined, message string) Finding {
+func absent(e examined, code, message string) Finding {
 	f := Finding{Final: true, Setting: e.about.Setting}
 	f.Text = e.about.named() + e.about.what() + " does not exist" + inRegion(e.about) + e.atEndpoint()
 	if message != "" && !strings.EqualFold(message, "not found") {
-		f.Text += ": " + oneLine(message)
+		f.Text += ": " + quoted(code, message)
 	}
 	f.Advice = "create it, or correct " + cmp.Or(e.about.Setting, "its name") + ", AWS_REGION or the account of the credentials"
 	return f
