@@ -134,6 +134,17 @@ func refuse(status int, code string) func(http.RoundTripper, *http.Request) (*ht
 	return answer(status, fmt.Sprintf("<Error><Code>%s</Code><Message>planted</Message></Error>", code))
 }
 
+// loginPage is what a proxy or a captive network answers in S3's place.
+func loginPage(next http.RoundTripper, r *http.Request) (*http.Response, error) {
+	const page = "<html><body>please sign in</body></html>"
+	resp, err := answer(200, page)(next, r)
+	resp.Header.Set("Content-Type", "text/html")
+	if r.Method == http.MethodHead {
+		resp.Body = http.NoBody
+	}
+	return resp, err
+}
+
 // lose is a strike that lets the request through and loses the answer.
 func lose(next http.RoundTripper, r *http.Request) (*http.Response, error) {
 	resp, err := next.RoundTrip(r)
@@ -240,6 +251,10 @@ func TestSink_OutlastsFaults(t *testing.T) {
 		"complete is answered 503":                   {operation: "CompleteMultipartUpload", times: 2, strike: refuse(503, "ServiceUnavailable")},
 		"complete's answer is lost":                  {operation: "CompleteMultipartUpload", times: 1, strike: lose},
 		"complete is answered 200 with an error":     {operation: "CompleteMultipartUpload", times: 2, strike: answer(200, completeError)},
+		"begin is answered by a login page":          {operation: "CreateMultipartUpload", times: 2, strike: loginPage},
+		"a part is answered by a login page":         {operation: "UploadPart", skip: 1, times: 2, strike: loginPage},
+		"complete is answered by a login page":       {operation: "CompleteMultipartUpload", times: 2, strike: loginPage},
+		"the object is hidden by a login page":       {operation: "HeadObject", times: 2, strike: loginPage},
 		"complete conflicts with another":            {operation: "CompleteMultipartUpload", times: 1, strike: refuse(409, "ConditionalRequestConflict")},
 		"the permission to begin is away for a time": {operation: "CreateMultipartUpload", times: 3, strike: refuse(403, "AccessDenied")},
 		"the permission for parts is away":           {operation: "UploadPart", times: 3, strike: refuse(403, "AccessDenied")},
@@ -269,6 +284,26 @@ func TestSink_OutlastsFaults(t *testing.T) {
 				t.Errorf("health is %v after all went well", err)
 			}
 		})
+	}
+}
+
+// The manifest of a batch is put, not uploaded. The control is the object, which only the last request can have written.
+func TestSink_DoesNotTakeALoginPageForAnAnswer(t *testing.T) {
+	planted := []*fault{{operation: "PutObject", times: 2, strike: loginPage}, {operation: "GetObject", times: 2, strike: loginPage}}
+	e := newEnv(t, nil, planted...)
+	if err := e.sink.Put(t.Context(), spec("trips/a"), []byte("manifest")); err != nil {
+		t.Fatal(err)
+	}
+	content, version, err := e.sink.ReadVersion(t.Context(), "trips/a", 1<<10)
+	if err != nil || string(content) != "manifest" || version == "" {
+		t.Fatalf("read %q, version %q, %v", content, version, err)
+	}
+	planted[0].hits = 0
+	if version, err := e.sink.PutVersion(t.Context(), spec("trips/a"), []byte("next"), version); err != nil || version == "" {
+		t.Fatalf("version %q, %v", version, err)
+	}
+	if o := e.get(t, "trips/a"); o == nil || string(o.Body) != "next" {
+		t.Fatal("the object is not what was written")
 	}
 }
 

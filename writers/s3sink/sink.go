@@ -34,9 +34,17 @@ import (
 	"aws-streaming-pipeline/writers/spool"
 )
 
-// errNoResult means that S3 answered a completion with status 200 but neither a result nor an error, because the
-// connection or a proxy ended the answer early.
-var errNoResult = errors.New("the answer ended before its result")
+// errNoResult means that S3 answered with status 200 but neither a result nor an error, because the connection or a proxy ended the
+// answer early, or because something else answered in its place, such as a login page. The SDK reads that as an empty result.
+var errNoResult = errors.New("the answer has no result")
+
+// result returns the part of an answer that S3 never leaves out (Amazon S3 API Reference, response of each operation), or errNoResult.
+func result(text *string) (string, error) {
+	if aws.ToString(text) == "" {
+		return "", errNoResult
+	}
+	return *text, nil
+}
 
 // Defaults and limits.
 const (
@@ -195,9 +203,10 @@ func (s *Sink) Begin(ctx context.Context, spec writers.ObjectSpec) (writers.Uplo
 	var id string
 	err := s.try(ctx, request{operation: "CreateMultipartUpload", bucket: bucket, key: spec.Key, do: func(ctx context.Context) error {
 		out, err := s.client.CreateMultipartUpload(ctx, in, s.options)
-		if err == nil {
-			id = aws.ToString(out.UploadId)
+		if err != nil {
+			return err
 		}
+		id, err = result(out.UploadId)
 		return err
 	}})
 	if err != nil {
@@ -244,8 +253,7 @@ func (s *Sink) Publish(ctx context.Context, f checkpoint.File, batchID string) (
 	return etag, err
 }
 
-// complete makes an upload visible. A success without an ETag is an error: the SDK reads an answer that ends before its
-// document as an empty one.
+// complete makes an upload visible.
 func (s *Sink) complete(ctx context.Context, f checkpoint.File, upload staged) (etag string, err error) {
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket:          &f.Bucket,
@@ -262,10 +270,8 @@ func (s *Sink) complete(ctx context.Context, f checkpoint.File, upload staged) (
 		if err != nil {
 			return err
 		}
-		if etag = aws.ToString(out.ETag); etag == "" {
-			return errNoResult
-		}
-		return nil
+		etag, err = result(out.ETag)
+		return err
 	}
 	err = s.try(ctx, r)
 	return etag, err
@@ -358,8 +364,9 @@ func (s *Sink) head(ctx context.Context, bucket, key string) (headed, error) {
 		if err != nil {
 			return err
 		}
-		found = headed{there: true, batch: out.Metadata[writers.MetadataBatchID], size: aws.ToInt64(out.ContentLength), etag: aws.ToString(out.ETag)}
-		return nil
+		found = headed{there: true, batch: out.Metadata[writers.MetadataBatchID], size: aws.ToInt64(out.ContentLength)}
+		found.etag, err = result(out.ETag)
+		return err
 	}})
 	return found, err
 }
@@ -388,7 +395,11 @@ func (s *Sink) Put(ctx context.Context, spec writers.ObjectSpec, body []byte) er
 	in := s.putInput(bucket, &spec, body)
 	return s.try(ctx, request{operation: "PutObject", bucket: bucket, key: spec.Key, body: int64(len(body)), bounded: true, do: func(ctx context.Context) error {
 		in.Body = bytes.NewReader(body)
-		_, err := s.client.PutObject(ctx, in, s.options, unsignedPayload)
+		out, err := s.client.PutObject(ctx, in, s.options, unsignedPayload)
+		if err != nil {
+			return err
+		}
+		_, err = result(out.ETag)
 		return err
 	}})
 }

@@ -139,9 +139,13 @@ func (u *upload) put(p *part) error {
 		if err != nil {
 			return err
 		}
+		etag, err := result(out.ETag)
+		if err != nil {
+			return err
+		}
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.parts[p.number-1].ETag = aws.ToString(out.ETag)
+		u.parts[p.number-1].ETag = etag
 		return nil
 	}})
 }

@@ -29,8 +29,10 @@ func (s *Sink) ReadVersion(ctx context.Context, key string, limit int64) (body [
 			return err
 		}
 		defer out.Body.Close()
+		if version, err = result(out.ETag); err != nil {
+			return err
+		}
 		body, err = io.ReadAll(io.LimitReader(out.Body, limit+1))
-		version = aws.ToString(out.ETag)
 		return err
 	}})
 	if err == nil && int64(len(body)) > limit {
@@ -59,9 +61,10 @@ func (s *Sink) PutVersion(ctx context.Context, spec writers.ObjectSpec, body []b
 		if unmatched(err) {
 			return fmt.Errorf("%w: %w", writers.ErrReplaced, err)
 		}
-		if err == nil {
-			written = aws.ToString(out.ETag)
+		if err != nil {
+			return err
 		}
+		written, err = result(out.ETag)
 		return err
 	}})
 	return written, err
