@@ -3,6 +3,7 @@ package lambdas
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,9 +44,12 @@ func (o *Objects) Put(ctx context.Context, bucket, name string, lines []byte) (a
 		}
 	}
 	address = "s3://" + bucket + "/" + key
-	_, err = o.client.PutObject(ctx, &s3.PutObjectInput{
+	out, err := o.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket: &bucket, Key: &key, Body: bytes.NewReader(body), ContentType: &kind,
 	})
+	if err == nil && aws.ToString(out.ETag) == "" { // S3 always names it (Amazon S3 API Reference, PutObject)
+		err = errors.New("the answer has no ETag, so it is not S3's")
+	}
 	if err != nil {
 		return "", 0, fmt.Errorf("put %s: %w", address, err)
 	}

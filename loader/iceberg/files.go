@@ -13,6 +13,7 @@ import (
 	"time"
 
 	icebergio "github.com/apache/iceberg-go/io"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -86,13 +87,21 @@ func (f Files) Create(name string) (icebergio.FileWriter, error) {
 	return &writer{files: f, name: name}, nil
 }
 
+// errNotS3 means that something else answered, such as a login page. S3 always names the ETag of what it has written (Amazon S3 API
+// Reference, PutObject).
+var errNotS3 = errors.New("the answer has no ETag, so it is not S3's")
+
 // WriteFile writes a file. After a nil error it is durable and readable.
 func (f Files) WriteFile(name string, content []byte) error {
 	bucket, key, err := splitLocation(name)
 	if err != nil {
 		return err
 	}
-	if _, err := f.bucket.PutObject(f.ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)}); err != nil {
+	out, err := f.bucket.PutObject(f.ctx, &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: bytes.NewReader(content)})
+	if err == nil && aws.ToString(out.ETag) == "" {
+		err = errNotS3
+	}
+	if err != nil {
 		return &fs.PathError{Op: "write", Path: name, Err: err}
 	}
 	return nil
