@@ -18,8 +18,9 @@ import (
 func TestStore_HealthTellsOfWhatIsNotAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Store{table: aws.String("leases"), health: &health{}, metrics: metrics.Or(nil), log: slog.New(slog.DiscardHandler)}
+		operation := "commit"
 		call := func(ctx context.Context, took time.Duration, result error) {
-			_ = s.call(ctx, "commit", func() error { time.Sleep(took); return result })
+			_ = s.call(ctx, operation, func() error { time.Sleep(took); return result })
 		}
 		check := func(what, want string) {
 			t.Helper()
@@ -43,6 +44,14 @@ func TestStore_HealthTellsOfWhatIsNotAnswered(t *testing.T) {
 		check("a call that failed after twenty seconds", "away")
 		time.Sleep(2 * time.Minute)
 		check("long after the last call", "")
+		call(t.Context(), 0, nil)
+		call(t.Context(), 20*time.Second, &types.ResourceNotFoundException{})
+		check("a table that was deleted", "table leases: commit: failing for 20s: ResourceNotFoundException")
+		call(t.Context(), 0, nil)
+		operation = describeTable
+		call(t.Context(), 20*time.Second, &types.ResourceNotFoundException{})
+		check("a table that is looked for", "")
+		operation = "commit"
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		call(ctx, 20*time.Second, context.Canceled)

@@ -107,7 +107,7 @@ func newClient(cfg Config) *dynamodb.Client {
 func (s *Store) call(ctx context.Context, operation string, send func() error) (err error) {
 	end := s.health.begin(operation)
 	defer func() {
-		if answered(err) || ctx.Err() == context.Canceled {
+		if answered(operation, err) || ctx.Err() == context.Canceled {
 			end(nil)
 			return
 		}
@@ -121,9 +121,9 @@ func (s *Store) call(ctx context.Context, operation string, send func() error) (
 	})
 }
 
-// answered reports whether an error is an answer of the table.
-func answered(err error) bool {
+// answered reports whether an error is an answer of the table. That there is no table is one only for who asks that.
+func answered(operation string, err error) bool {
 	_, none := errors.AsType[*types.ResourceNotFoundException](err)
 	_, there := errors.AsType[*types.ResourceInUseException](err)
-	return none || there || errors.Is(err, checkpoint.ErrConflict)
+	return none && operation == describeTable || there || errors.Is(err, checkpoint.ErrConflict)
 }

@@ -41,10 +41,12 @@ func (s *Store) openTable(ctx context.Context, create bool) error {
 	return checkKey(description)
 }
 
+const describeTable = "describe table"
+
 // describe returns checkpoint.ErrNotFound if there is no such table.
 func (s *Store) describe(ctx context.Context, table string) (*types.TableDescription, error) {
 	var description *types.TableDescription
-	err := s.call(ctx, "describe table", func() error {
+	err := s.call(ctx, describeTable, func() error {
 		out, err := s.db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: aws.String(table)})
 		if err == nil {
 			description = out.Table
