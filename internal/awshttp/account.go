@@ -25,7 +25,8 @@ const (
 // Account loads the AWS configuration of the environment. No call made with it waits forever (see Attend), and calls do
 // not wait for one another (see Parallel). Calls that fetch credentials have a time limit, too: the SDK shares one among
 // all callers and does not cancel it with their contexts, so a single call without a response would block every service.
-// The SDK logs nothing, unless LogTo is among the options.
+// The SDK logs nothing, unless LogTo is among the options. Keys in a credentials file may be renewed while the
+// program runs.
 func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
 	if err := diagnosis.Endpoints(); err != nil {
 		return aws.Config{}, err
@@ -38,9 +39,15 @@ func Account(ctx context.Context, options ...func(*config.LoadOptions) error) (a
 		config.WithLogger(logging.Nop{}),
 		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = client }),
 	}
-	account, err := config.LoadDefaultConfig(ctx, append(defaults, options...)...)
+	load := func(ctx context.Context) (aws.Config, error) {
+		return config.LoadDefaultConfig(ctx, append(defaults, options...)...)
+	}
+	account, err := load(ctx)
 	if err != nil {
 		return aws.Config{}, diagnosis.Explain(fmt.Errorf("load AWS configuration: %w", err), diagnosis.Subject{})
+	}
+	if keysOfFile(ctx, account.Credentials) {
+		account.Credentials = aws.NewCredentialsCache(&renewed{load: load})
 	}
 	if c, ok := account.HTTPClient.(*sdkhttp.BuildableClient); ok {
 		account.HTTPClient = c.WithTimeout(0)
