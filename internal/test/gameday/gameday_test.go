@@ -34,7 +34,7 @@ type trial struct {
 // Every alert fires at its fault, and ends when its page is followed word for word.
 func TestGameDay(t *testing.T) {
 	if !*play {
-		t.Skip("it takes some 20 minutes: make gameday")
+		t.Skip("LEFT OUT: the game day, which takes some 20 minutes: make gameday")
 	}
 	all := rules(t)
 	p := newPlace(t, all)
