@@ -2,9 +2,10 @@
 // commit, which atomically moves the positions of many shards and records the uploads to be made visible.
 //
 // A Store keeps these kinds of items: the application (which stream the table belongs to), one lease per shard, one
-// heartbeat per worker, the outbox (batches that are committed but not yet published, and tombstones of batches that can
-// no longer be committed), tables to load, and the statement of up to when the data is complete. Safety rests only on the
-// conditions of Commit and Bury; leases only decide who does the work.
+// heartbeat per worker, who leads the workers and the leader's orders for each other one, the outbox (batches that are
+// committed but not yet published, and tombstones of batches that can no longer be committed), tables to load, and the
+// statement of up to when the data is complete. Safety rests only on the conditions of Commit and Bury; leases only decide
+// who does the work.
 package checkpoint
 
 import (
@@ -128,6 +129,11 @@ type Worker struct {
 	Complete time.Time
 	// Leases is the LeaseDigest of those leases.
 	Leases uint64
+
+	// Follows means that the worker obeys the orders of a leader. Workers of earlier releases do not: they scan and plan for themselves.
+	Follows bool `json:",omitempty"`
+	// Fleet is what the leader says of all; nil in the heartbeats of others.
+	Fleet *Fleet `json:",omitempty"`
 }
 
 // Range is what a batch holds of one shard: the records after Start up to and including End.
@@ -198,6 +204,10 @@ type Snapshot struct {
 	Tombstones []string
 	// Complete is the statement of up to when the data is complete; zero if there is none.
 	Complete Complete
+	// Lead says who leads the fleet; zero if nobody ever did.
+	Lead Lead
+	// Ordered are the ids of the workers that have orders.
+	Ordered []string
 }
 
 // UnknownBatch is a batch that a later release committed and for which it does more than this release can: for example,
@@ -297,6 +307,7 @@ type Store interface {
 
 	Tables
 	Completeness
+	Coordination
 
 	Close() error
 }

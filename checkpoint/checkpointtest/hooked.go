@@ -145,3 +145,31 @@ func (s hooked) Table(ctx context.Context, name string) (checkpoint.Table, error
 func (s hooked) PutTable(ctx context.Context, t checkpoint.Table) (checkpoint.Table, error) {
 	return around(ctx, s, "put table", func() (checkpoint.Table, error) { return s.Store.PutTable(ctx, t) })
 }
+
+func (s hooked) Lead(ctx context.Context) (checkpoint.Lead, error) {
+	return around(ctx, s, "lead", func() (checkpoint.Lead, error) { return s.Store.Lead(ctx) })
+}
+
+func (s hooked) TakeLead(ctx context.Context, was checkpoint.Lead, worker string) (checkpoint.Lead, error) {
+	return around(ctx, s, "take lead", func() (checkpoint.Lead, error) { return s.Store.TakeLead(ctx, was, worker) })
+}
+
+func (s hooked) Resign(ctx context.Context, lead checkpoint.Lead) error {
+	return s.do(ctx, "resign", func() error { return s.Store.Resign(ctx, lead) })
+}
+
+func (s hooked) Worker(ctx context.Context, id string) (checkpoint.Worker, error) {
+	return around(ctx, s, "worker", func() (checkpoint.Worker, error) { return s.Store.Worker(ctx, id) })
+}
+
+func (s hooked) GiveOrders(ctx context.Context, worker string, o checkpoint.Orders) error {
+	return s.do(ctx, "give orders", func() error { return s.Store.GiveOrders(ctx, worker, o) })
+}
+
+func (s hooked) Orders(ctx context.Context, worker string) (checkpoint.Orders, error) {
+	return around(ctx, s, "orders", func() (checkpoint.Orders, error) { return s.Store.Orders(ctx, worker) })
+}
+
+func (s hooked) Dismiss(ctx context.Context, worker string) error {
+	return s.do(ctx, "dismiss", func() error { return s.Store.Dismiss(ctx, worker) })
+}

@@ -68,6 +68,10 @@ var (
 		{"PutTable replaces the version that it was read from", testTableItem},
 		{"RaiseComplete only raises the statement", testComplete},
 		{"Rewind takes the statement back", testCompleteRewind},
+		{"TakeLead and Resign follow worker and term", testLead},
+		{"A worker's heartbeat is found by its id", testWorkerByID},
+		{"GiveOrders replaces orders that are not newer", testOrders},
+		{"Orders that no item holds are refused", testOrdersTooLarge},
 		{"Calls end with their context", testContext},
 	}
 	races = []testCase{
@@ -81,6 +85,8 @@ var (
 		{"Race: marks and Forget agree", raceMarkForget},
 		{"Race: the latest statement stays", raceComplete},
 		{"Race: a statement and a rewind", raceCompleteRewind},
+		{"Race: one of many takes the lead", raceLead},
+		{"Race: the newest orders stay", raceOrders},
 	}
 )
 
@@ -516,6 +522,13 @@ func testContext(t *testing.T, s checkpoint.Store) {
 		"Complete":      func() error { _, err := s.Complete(ctx); return err },
 		"RaiseComplete": func() error { _, err := s.RaiseComplete(ctx, checkpoint.Complete{UpTo: arrival}); return err },
 		"PutTable":      func() error { _, err := s.PutTable(ctx, checkpoint.Table{Name: lake}); return err },
+		"Lead":          func() error { _, err := s.Lead(ctx); return err },
+		"TakeLead":      func() error { _, err := s.TakeLead(ctx, checkpoint.Lead{}, "w1"); return err },
+		"Resign":        func() error { return s.Resign(ctx, checkpoint.Lead{Worker: "w1", Term: 1}) },
+		"Worker":        func() error { _, err := s.Worker(ctx, "w1"); return err },
+		"GiveOrders":    func() error { return s.GiveOrders(ctx, "w1", checkpoint.Orders{}) },
+		"Orders":        func() error { _, err := s.Orders(ctx, "w1"); return err },
+		"Dismiss":       func() error { return s.Dismiss(ctx, "w1") },
 	}
 	for name, call := range calls {
 		if err := call(); !errors.Is(err, context.Canceled) {
@@ -565,6 +578,7 @@ func scan(t *testing.T, s checkpoint.Store) checkpoint.Snapshot {
 	must(t, err)
 	slices.SortFunc(snap.Leases, func(a, b checkpoint.Lease) int { return strings.Compare(a.Shard, b.Shard) })
 	slices.SortFunc(snap.Workers, func(a, b checkpoint.Worker) int { return strings.Compare(a.ID, b.ID) })
+	slices.Sort(snap.Ordered)
 	return snap
 }
 

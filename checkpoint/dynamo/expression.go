@@ -96,14 +96,27 @@ func (e *expression) in(attribute string, values []string) string {
 	return e.name(attribute) + " IN (" + strings.Join(list, ", ") + ")"
 }
 
-// owned adds the condition that a lease has this owner and counter. An unowned lease lacks the attribute.
+// owned adds the condition that a lease has this owner and counter.
 func (e *expression) owned(owner string, counter int64) {
 	e.equal(attrCounter, num(counter))
-	if owner == "" {
-		e.absent(attrOwner)
+	e.holds(attrOwner, owner)
+}
+
+// holds adds the condition that an attribute has a value, or does not exist if the value is empty.
+func (e *expression) holds(attribute, value string) {
+	if value == "" {
+		e.absent(attribute)
 		return
 	}
-	e.equal(attrOwner, str(owner))
+	e.equal(attribute, str(value))
+}
+
+// notAfter adds the condition that an item does not exist, or that its pair of numbers is not above these.
+func (e *expression) notAfter(major string, most int64, minor string, least int64) {
+	high, low := e.name(major), e.name(minor)
+	limit := e.value("most_"+major, num(most))
+	e.conditions = append(e.conditions, "(attribute_not_exists("+e.name(attrKey)+") OR "+high+" < "+limit+
+		" OR ("+high+" = "+limit+" AND "+low+" <= "+e.value("most_"+minor, num(least))+"))")
 }
 
 func (e *expression) set(attribute string, v types.AttributeValue) {

@@ -60,7 +60,14 @@ const (
 
 	// In the heartbeat.
 	attrComplete = "complete"
-	attrLeases   = "leases" // a digest, in hex
+	attrLeases   = "leases"  // a digest, in hex
+	attrFollows  = "follows" // true, or missing
+	attrFleet    = "fleet"   // from EncodeFleet
+
+	// For the leader and its orders.
+	attrTerm   = "term"
+	attrNumber = "number"
+	attrOrders = "orders" // from EncodeOrders
 
 	// For the statement of up to when the data is complete.
 	attrUpTo    = "upTo" // see moment
@@ -77,11 +84,12 @@ const (
 	attrImporting     = "importing"
 )
 
-// scanned are the attributes that Scan asks for: all but the bodies of batches.
+// scanned are the attributes that Scan asks for: all but the bodies of batches and of orders.
 var scanned = []string{
 	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrStopUntil, attrStopAfter, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
 	attrImporting, attrTables, attrPublishedAt, attrLoaded, attrComplete, attrLeases, attrUpTo, attrAt, attrShards, attrRewinds,
+	attrFollows, attrFleet, attrTerm,
 }
 
 // Values of entityType. Items of any other type belong to a later release and are skipped; if they are in the outbox,
@@ -97,6 +105,8 @@ const (
 	typeApplication = "APPLICATION"
 	typeTable       = "TABLE"
 	typeComplete    = "COMPLETE"
+	typeLeader      = "LEADER"
+	typeOrders      = "ORDERS"
 )
 
 // batchTypes are the types of batches in the outbox.
@@ -109,6 +119,8 @@ const (
 	keyBatch       = "#batch/"
 	keyTable       = "#table/"
 	keyComplete    = "#complete"
+	keyLeader      = "#leader"
+	keyOrders      = "#orders/" // and the id of a worker
 )
 
 type item map[string]types.AttributeValue
@@ -171,14 +183,22 @@ func leaseItem(l checkpoint.Lease) item {
 	return it
 }
 
-func workerItem(w checkpoint.Worker) item {
+func workerItem(w checkpoint.Worker) (item, error) {
 	it := item{attrKey: str(keyWorker + w.ID), attrType: str(typeWorker), attrBeat: num(w.Beat)}
 	it.setString(attrAddress, w.Address)
 	it.setString(attrVersion, w.Version)
 	if !w.Complete.IsZero() {
 		it[attrComplete], it[attrLeases] = instant(w.Complete), str(strconv.FormatUint(w.Leases, 16))
 	}
-	return it
+	if w.Follows {
+		it[attrFollows] = &types.AttributeValueMemberBOOL{Value: true}
+	}
+	if w.Fleet == nil {
+		return it, nil
+	}
+	fleet, err := checkpoint.EncodeFleet(*w.Fleet)
+	it[attrFleet] = str(fleet)
+	return it, err
 }
 
 func applicationItem(a checkpoint.Application) item {
@@ -443,7 +463,7 @@ func (r *reader) lease() checkpoint.Lease {
 func (r *reader) worker() checkpoint.Worker {
 	return checkpoint.Worker{
 		ID: strings.TrimPrefix(r.str(attrKey), keyWorker), Beat: r.num(attrBeat), Address: r.str(attrAddress), Version: r.str(attrVersion),
-		Complete: r.time(attrComplete), Leases: r.hex(attrLeases),
+		Complete: r.time(attrComplete), Leases: r.hex(attrLeases), Follows: r.is(attrFollows), Fleet: r.fleet(),
 	}
 }
 

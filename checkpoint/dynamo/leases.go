@@ -22,7 +22,11 @@ func (s *Store) Heartbeat(ctx context.Context, w checkpoint.Worker) error {
 	if w.ID == "" {
 		return errors.New("heartbeat: the worker has no id")
 	}
-	if err := s.put(ctx, "heartbeat", workerItem(w), expression{}); err != nil {
+	it, err := workerItem(w)
+	if err == nil {
+		err = s.put(ctx, "heartbeat", it, expression{})
+	}
+	if err != nil {
 		return fmt.Errorf("heartbeat: worker %s: %w", w.ID, err)
 	}
 	return nil

@@ -16,6 +16,15 @@ func (s *Store) get(ctx context.Context, operation, key string, attributes ...st
 	if len(attributes) > 0 {
 		in.ProjectionExpression, in.ExpressionAttributeNames = projection(attributes...), names(attributes...)
 	}
+	return s.getItem(ctx, operation, in)
+}
+
+// peek is get without strong consistency, at half the price.
+func (s *Store) peek(ctx context.Context, operation, key string) (item, error) {
+	return s.getItem(ctx, operation, &dynamodb.GetItemInput{TableName: s.table, Key: item{attrKey: str(key)}})
+}
+
+func (s *Store) getItem(ctx context.Context, operation string, in *dynamodb.GetItemInput) (item, error) {
 	var found item
 	err := s.call(ctx, operation, func() error {
 		out, err := s.db.GetItem(ctx, in)

@@ -83,6 +83,10 @@ func take(snap *checkpoint.Snapshot, it item) (err error) {
 		snap.Application, err = read(it, (*reader).application)
 	case typeComplete:
 		snap.Complete, err = read(it, (*reader).complete)
+	case typeLeader:
+		snap.Lead, err = read(it, (*reader).lead)
+	case typeOrders:
+		snap.Ordered = append(snap.Ordered, strings.TrimPrefix(it.key(), keyOrders))
 	case "":
 		return fmt.Errorf("item %q has no entityType: another program writes to this table: %w", it.key(), checkpoint.ErrForeignTable)
 	default:

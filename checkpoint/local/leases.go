@@ -44,8 +44,10 @@ func (s *Store) Scan(ctx context.Context) (checkpoint.Snapshot, error) {
 			snap.Leases = append(snap.Leases, cloneLease(t.leases.rows[shard]))
 		}
 		for _, id := range t.workers.sorted() {
-			snap.Workers = append(snap.Workers, t.workers.rows[id])
+			snap.Workers = append(snap.Workers, cloneWorker(t.workers.rows[id]))
 		}
+		snap.Lead = t.lead.rows[theLead]
+		snap.Ordered = append(snap.Ordered, t.orders.sorted()...)
 		for _, id := range t.outbox.sorted() {
 			row := t.outbox.rows[id]
 			if row.Tombstone {
@@ -88,7 +90,7 @@ func (s *Store) Heartbeat(ctx context.Context, w checkpoint.Worker) error {
 	if w.ID == "" {
 		return errors.New("heartbeat: the worker has no id")
 	}
-	return s.change(ctx, "heartbeat", func(c *change) error { return s.tables.workers.put(c, w.ID, w) })
+	return s.change(ctx, "heartbeat", func(c *change) error { return s.tables.workers.put(c, w.ID, cloneWorker(w)) })
 }
 
 // Leave implements checkpoint.Store.

@@ -29,6 +29,9 @@ type tables struct {
 	destinations table[checkpoint.Table]
 	// complete has at most one row. Earlier releases do not read this table.
 	complete table[checkpoint.Complete]
+	// lead has at most one row, and orders one for each worker that has some. Earlier releases read neither.
+	lead   table[checkpoint.Lead]
+	orders table[ordersRow]
 }
 
 // outboxRow is a batch that is committed but not yet forgotten, or a tombstone.
@@ -65,6 +68,7 @@ func (r outboxRow) header(id string) checkpoint.Batch {
 const (
 	theApplication = "application"
 	theComplete    = "complete"
+	theLead        = "lead"
 )
 
 func newTables() tables {
@@ -78,6 +82,8 @@ func newTables() tables {
 
 		destinations: newTable[checkpoint.Table]("destinations"),
 		complete:     newTable[checkpoint.Complete]("complete"),
+		lead:         newTable[checkpoint.Lead]("lead"),
+		orders:       newTable[ordersRow]("orders"),
 	}
 }
 
@@ -85,7 +91,7 @@ func newTables() tables {
 func (t *tables) load(db *bolt.DB) error {
 	return db.Update(func(tx *bolt.Tx) error {
 		return errors.Join(t.application.load(tx), t.leases.load(tx), t.workers.load(tx), t.outbox.load(tx), t.listed.load(tx),
-			t.further.load(tx), t.destinations.load(tx), t.complete.load(tx))
+			t.further.load(tx), t.destinations.load(tx), t.complete.load(tx), t.lead.load(tx), t.orders.load(tx))
 	})
 }
 
