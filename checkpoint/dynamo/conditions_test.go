@@ -144,6 +144,70 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 			"update #complete SET entityType = COMPLETE, upTo = 2026-01-02T03:04:05.000Z, at = 2026-01-02T03:04:05.000Z, shards = 0 " +
 				"if rewinds = 3 AND (attribute_not_exists(upTo) OR upTo < 2026-01-02T03:04:05.000Z)",
 		},
+		"TakeLead of a new table": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.TakeLead(ctx, checkpoint.Lead{}, "w1")
+				return err
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #leader SET entityType = LEADER, term = 1, worker = w1 if attribute_not_exists(leaseKey)",
+		},
+		"TakeLead": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.TakeLead(ctx, checkpoint.Lead{Worker: "w1", Term: 7}, "w2")
+				return err
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #leader SET entityType = LEADER, term = 8, worker = w2 if term = 7 AND worker = w1",
+		},
+		"TakeLead after a leader resigned": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.TakeLead(ctx, checkpoint.Lead{Term: 8}, "w2")
+				return err
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #leader SET entityType = LEADER, term = 9, worker = w2 if term = 8 AND attribute_not_exists(worker)",
+		},
+		"Resign": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				return s.Resign(ctx, checkpoint.Lead{Worker: "w1", Term: 7})
+			},
+			[]answer{{operation: "UpdateItem", body: row}},
+			"update #leader SET entityType = LEADER, term = 8 REMOVE worker if term = 7 AND worker = w1",
+		},
+		"Lead": {
+			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Lead(ctx); return err },
+			[]answer{{operation: "GetItem", body: "{}"}},
+			"get #leader consistently",
+		},
+		"Worker": {
+			func(ctx context.Context, s *dynamo.Store) error { _, err := s.Worker(ctx, "w1"); return err },
+			[]answer{{operation: "GetItem", body: `{"Item":{"leaseKey":{"S":"#worker/w1"},"entityType":{"S":"WORKER"},"heartbeat":{"N":"1"}}}`}},
+			"get #worker/w1",
+		},
+		"GiveOrders": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				return s.GiveOrders(ctx, "w1", checkpoint.Orders{Term: 7, Number: 3})
+			},
+			[]answer{{operation: "PutItem", body: "{}"}},
+			"put #orders/w1 if (attribute_not_exists(leaseKey) OR term < 7 OR (term = 7 AND number <= 3))",
+		},
+		"Orders": {
+			func(ctx context.Context, s *dynamo.Store) error {
+				_, err := s.Orders(ctx, "w1")
+				if !errors.Is(err, checkpoint.ErrNotFound) {
+					return fmt.Errorf("there are none, but Orders returned %w", err)
+				}
+				return nil
+			},
+			[]answer{{operation: "GetItem", body: "{}"}},
+			"get #orders/w1 consistently",
+		},
+		"Dismiss": {
+			func(ctx context.Context, s *dynamo.Store) error { return s.Dismiss(ctx, "w1") },
+			[]answer{{operation: "DeleteItem", body: "{}"}},
+			"delete #orders/w1",
+		},
 		"DeleteLease": {
 			func(ctx context.Context, s *dynamo.Store) error { return s.DeleteLease(ctx, ended) },
 			[]answer{{operation: "DeleteItem", body: "{}"}},

@@ -49,6 +49,8 @@ var cases = []struct {
 	{"Restore_KeepsWorkersOutUntilItHasFinished", testRestore_KeepsWorkersOutUntilItHasFinished},
 	{"Faults_LeaseCallsWithALostAnswer", testFaults_LeaseCallsWithALostAnswer},
 	{"Faults_DeleteLeaseWithALostAnswer", testFaults_DeleteLeaseWithALostAnswer},
+	{"Faults_LeadWithALostAnswer", testFaults_LeadWithALostAnswer},
+	{"Faults_LateOrdersChangeNothing", testFaults_LateOrdersChangeNothing},
 	{"Faults_CommitIsDecidedOnce", testFaults_CommitIsDecidedOnce},
 	{"Faults_ALateCommitIsSeenByBury", testFaults_ALateCommitIsSeenByBury},
 	{"Faults_BuryWithLostAnswersStillDecides", testFaults_BuryWithLostAnswersStillDecides},

@@ -53,13 +53,18 @@ var app = checkpoint.Application{
 	Initial:  checkpoint.TrimHorizon,
 }
 
+var orders = checkpoint.Orders{Term: 1, Number: 2, Leases: []checkpoint.Order{{Shard: "s1", Counter: 3, Owner: "w1", Away: true}}}
+
 // fill writes one item of every kind.
 func fill(t *testing.T, s checkpoint.Store) {
 	t.Helper()
 	ctx := t.Context()
 	_, err := s.Bind(ctx, app)
 	must(t, err)
-	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w1", Beat: 3}))
+	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w1", Beat: 3, Follows: true, Fleet: &checkpoint.Fleet{Term: 1, Leases: 2, Finished: time.Unix(1767323045, 0)}}))
+	_, err = s.TakeLead(ctx, checkpoint.Lead{}, "w1")
+	must(t, err)
+	must(t, s.GiveOrders(ctx, "w2", orders))
 	must(t, s.CreateLeases(ctx, []checkpoint.Lease{{Shard: "s1", Parents: []string{"s0"}, Checkpoint: checkpoint.TrimHorizon}}))
 	l, err := s.Lease(ctx, "s1")
 	must(t, err)
@@ -95,6 +100,9 @@ func TestOpen_FindsWhatWasWritten(t *testing.T) {
 	must(t, err)
 	if !reflect.DeepEqual(gotBatch, wantBatch) {
 		t.Errorf("after opening again the batch is\n%+v, want\n%+v", gotBatch, wantBatch)
+	}
+	if got, err := second.Orders(t.Context(), "w2"); err != nil || !reflect.DeepEqual(got, orders) {
+		t.Errorf("after opening again the orders are\n%+v, %v, want\n%+v", got, err, orders)
 	}
 }
 
@@ -252,6 +260,12 @@ func TestStore_SharesNoMemoryWithItsCallers(t *testing.T) {
 
 	parents[0], l.Parents[0], snap.Leases[0].Parents[0] = "x", "x", "x"
 	b.Files[0].Key, b.Ranges[0].End = "x", "8"
+	fleet := &checkpoint.Fleet{Term: 1}
+	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w1", Fleet: fleet}))
+	fleet.Term = 2
+	if w, err := s.Worker(ctx, "w1"); err != nil || w.Fleet.Term != 1 {
+		t.Errorf("a caller's change reached the heartbeat: %+v, %v", w, err)
+	}
 	got, err := s.Lease(ctx, "s1")
 	must(t, err)
 	if got.Parents[0] != "s0" {
