@@ -51,10 +51,11 @@ func showCommand() *cobra.Command {
 	var asJSON bool
 	var batch string
 	cmd := &cobra.Command{
-		Use: "show", Short: "print the table: shards with their positions, workers, the outbox",
-		Long: `Prints the lease table. AGE is the time since the last committed record arrived: how far the bucket lags if records arrive
-continuously. The outbox holds batches that are committed but not yet published; normally it is empty almost all the time.
-Tombstones mark batches that can no longer be committed; they are deleted after an hour.`,
+		Use: "show", Short: "print the table: the leader, shards with their positions, workers, the outbox",
+		Long: `Prints the lease table. The leader is the worker that scans the table and plans for the others. AGE is the time since the last
+committed record arrived: how far the bucket lags if records arrive continuously. The outbox holds batches that are committed but
+not yet published; normally it is empty almost all the time. Tombstones mark batches that can no longer be committed; they are
+deleted after an hour.`,
 		Example: "consumer checkpoint show\nconsumer checkpoint show --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return showTable(cmd.Context(), batch, asJSON, cmd.OutOrStdout())

@@ -15,6 +15,7 @@ import (
 // Table is the lease table in readable form, as text or JSON.
 type Table struct {
 	Application application `json:"application"`
+	Leader      *leader     `json:"leader,omitempty"` // nil if no worker ever led the others
 	Shards      []shardRow  `json:"shards"`
 	Workers     []workerRow `json:"workers"`
 	Outbox      []batchRow  `json:"outbox"`
@@ -28,6 +29,11 @@ type application struct {
 	StreamCreated time.Time           `json:"stream_created"`
 	Initial       checkpoint.Position `json:"initial"`
 	Importing     string              `json:"importing,omitempty"`
+}
+
+type leader struct {
+	Worker string `json:"worker"` // empty if none leads
+	Term   int64  `json:"term"`
 }
 
 type shardRow struct {
@@ -46,6 +52,7 @@ type workerRow struct {
 	Shards  int    `json:"shards"`
 	Address string `json:"address,omitempty"`
 	Version string `json:"version,omitempty"`
+	Follows bool   `json:"follows,omitempty"` // it obeys a leader's orders; workers of earlier releases do not
 }
 
 type batchRow struct {
@@ -65,6 +72,9 @@ func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 		Application: application{a.Application, a.Stream, a.StreamARN, a.StreamCreated, a.Initial, a.Importing},
 		Shards:      []shardRow{}, Workers: []workerRow{}, Outbox: []batchRow{}, Tombstones: slices.Sorted(slices.Values(snap.Tombstones)),
 	}
+	if snap.Lead != (checkpoint.Lead{}) {
+		t.Leader = &leader{snap.Lead.Worker, snap.Lead.Term}
+	}
 	held := make(map[string]int)
 	for _, l := range snap.Leases {
 		row := shardRow{Shard: l.Shard, Parents: l.Parents, Owner: l.Owner, Counter: l.Counter, Checkpoint: l.Checkpoint, Arrival: l.Arrival}
@@ -75,7 +85,7 @@ func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 		t.Shards = append(t.Shards, row)
 	}
 	for _, w := range snap.Workers {
-		t.Workers = append(t.Workers, workerRow{w.ID, w.Beat, held[w.ID], w.Address, w.Version})
+		t.Workers = append(t.Workers, workerRow{w.ID, w.Beat, held[w.ID], w.Address, w.Version, w.Follows})
 	}
 	row := func(b checkpoint.Batch, kind string, tables []string) {
 		t.Outbox = append(t.Outbox, batchRow{b.ID, b.Worker, b.Created, now.Sub(b.Created).Round(time.Millisecond).Seconds(), kind, tables})
@@ -103,7 +113,11 @@ func missingTables(b checkpoint.Batch) []string {
 // WriteText writes the table for a terminal.
 func (t Table) WriteText(out io.Writer) error {
 	a := t.Application
-	fmt.Fprintf(out, "application %s, stream %s created %s, first position %s\n\n", a.Name, a.Stream, a.StreamCreated.UTC().Format(time.RFC3339), a.Initial)
+	fmt.Fprintf(out, "application %s, stream %s created %s, first position %s\n", a.Name, a.Stream, a.StreamCreated.UTC().Format(time.RFC3339), a.Initial)
+	if t.Leader != nil {
+		fmt.Fprintf(out, "leader %s, term %d\n", cmp.Or(t.Leader.Worker, "-"), t.Leader.Term)
+	}
+	fmt.Fprintln(out)
 	if a.Importing != "" {
 		fmt.Fprintf(out, "the import from %s is not finished: daemons wait for it\n\n", a.Importing)
 	}

@@ -3,6 +3,7 @@ package positions
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ func TestTable_IsSortedAndGivesAges(t *testing.T) {
 			{Shard: "shard-2", Owner: "worker-1", Counter: 3, Checkpoint: "200", Arrival: now.Add(-90 * time.Second)},
 			{Shard: "shard-1", Counter: 4, Checkpoint: checkpoint.ShardEnd, Arrival: now.Add(-time.Hour)}, // there is nothing to be late with
 		},
+		Lead:       checkpoint.Lead{Worker: "worker-1", Term: 3},
 		Workers:    []checkpoint.Worker{{ID: "worker-2", Beat: 1}, {ID: "worker-1", Beat: 7, Address: "10.0.0.1:8080", Version: "v1"}},
 		Batches:    []checkpoint.Batch{{ID: "b", Worker: "worker-1", Created: now.Add(-time.Minute)}, {ID: "a", Worker: "worker-1", Created: now.Add(-time.Hour)}},
 		Tombstones: []string{"d", "c"},
@@ -26,6 +28,7 @@ func TestTable_IsSortedAndGivesAges(t *testing.T) {
 	var text bytes.Buffer
 	must(t, table.WriteText(&text))
 	const want = `application trips, stream stream created 2026-01-01T12:00:00Z, first position TRIM_HORIZON
+leader worker-1, term 3
 
 the import from theirs is not finished: daemons wait for it
 
@@ -45,6 +48,11 @@ b       worker-1  2026-01-02T11:59:00Z  1m0s
 `
 	if text.String() != want {
 		t.Errorf("it says\n%s\nwant\n%s", &text, want)
+	}
+	text.Reset()
+	must(t, NewTable(checkpoint.Snapshot{Lead: checkpoint.Lead{Term: 4}}, now).WriteText(&text))
+	if !strings.Contains(text.String(), "\nleader -, term 4\n") {
+		t.Errorf("after the leader resigned it says\n%s", &text)
 	}
 	document, err := json.Marshal(NewTable(checkpoint.Snapshot{}, now))
 	must(t, err)
