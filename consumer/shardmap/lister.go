@@ -31,6 +31,11 @@ const (
 	callTimeout = 10 * time.Second
 )
 
+// pacing is the pause before each further page. An answer has at most 1,000 shards, whatever MaxResults says, and all callers together
+// may ask a stream 1,000 times per second (Amazon Kinesis API Reference, ListShards): 200 workers that start at once, or whose
+// shards are split at once, list 10,000 shards without exceeding that.
+var pacing = backoff.Policy{First: 500 * time.Millisecond, Longest: 500 * time.Millisecond}
+
 // throttling bounds the waits after throttled calls: those of one page take eight seconds in total on average.
 var throttling = backoff.Policy{First: 500 * time.Millisecond, Longest: 8 * time.Second}
 
@@ -84,6 +89,9 @@ func (l *Lister) list(ctx context.Context) (Listing, error) {
 			break
 		}
 		in = &kinesis.ListShardsInput{NextToken: out.NextToken, StreamARN: l.stream.ByARN()}
+		if err := pacing.Pause(ctx, 1); err != nil {
+			return Listing{}, err
+		}
 	}
 	if len(listing.Shards) == 0 {
 		return Listing{}, errors.New("the answer has no shards, but every stream has at least one")
