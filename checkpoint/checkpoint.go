@@ -108,6 +108,9 @@ type Lease struct {
 	Arrival time.Time
 	// Stop is what is known of the shard since it was last read with an end; zero if it never was.
 	Stop Stop `json:",omitzero"`
+	// Load is the shard's traffic in bytes of records per second of arrival, smoothed over some minutes (see Range.Load);
+	// 0 if it is not known.
+	Load int64 `json:",omitzero"`
 }
 
 // Stop says that no record of a shard after the position After arrived before Until. That is a fact about the shard: no

@@ -1,0 +1,571 @@
+package lease
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"aws-streaming-pipeline/checkpoint"
+)
+
+func TestAssigner_OrdersWhatIsToBeDone(t *testing.T) {
+	row := func(shard, owner string) checkpoint.Lease {
+		return checkpoint.Lease{Shard: shard, Owner: owner, Counter: 1, Checkpoint: checkpoint.TrimHorizon}
+	}
+	a, b := member{id: "a", follows: true, settled: true}, member{id: "b", follows: true, settled: true}
+	newcomer, old := member{id: "n", follows: true}, member{id: "o", settled: true}
+	for _, test := range []struct {
+		name                    string
+		members                 []member
+		rows                    []checkpoint.Lease
+		most                    int
+		closed, trimmed, passed []string
+		twice                   bool // the orders of the second plan, without any being carried out
+
+		want         string // shards by worker: hold, <acquire, >let go
+		moving, free int
+	}{
+		{name: "nothing", members: []member{a}, want: "a"},
+		{name: "free leases are taken", members: []member{a}, rows: []checkpoint.Lease{row("1", ""), row("0", "")},
+			want: "a <0 <1", moving: 2},
+		{name: "by all in turn", members: []member{a, b}, rows: []checkpoint.Lease{row("0", ""), row("1", ""), row("2", "")},
+			want: "a <0 <2, b <1", moving: 3},
+		{name: "first by who has least", members: []member{a, b}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", ""), row("3", "")},
+			want: "a 0 1, b <2 <3", moving: 2},
+		{name: "a plan under way stays", members: []member{a, b}, rows: []checkpoint.Lease{row("0", ""), row("1", ""), row("2", "")}, twice: true,
+			want: "a <0 <2, b <1", moving: 3},
+		{name: "a dead owner's leases are free", members: []member{a}, rows: []checkpoint.Lease{row("0", "dead"), row("1", "a")},
+			want: "a <0 1", moving: 1},
+		{name: "an owner who is neither live nor dead keeps its leases", members: []member{a}, rows: []checkpoint.Lease{row("0", "ghost"), row("1", "a")},
+			want: "a 1", free: 1},
+		{name: "who has more keeps one more", members: []member{a, b}, rows: []checkpoint.Lease{row("0", "b"), row("1", "b"), row("2", "a")},
+			want: "a 2, b 0 1"},
+		{name: "excess is handed over", members: []member{a, b}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", "a")},
+			want: "a 0 1 >2, b", moving: 1},
+		{name: "once", members: []member{a, b}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", "a")}, twice: true,
+			want: "a 0 1 >2, b", moving: 1},
+		{name: "not to a newcomer", members: []member{a, newcomer}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", "a")},
+			want: "a 0 1 2, n"},
+		{name: "a newcomer gets what is free", members: []member{a, newcomer}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", "")},
+			want: "a 0 1, n <2", moving: 1},
+		{name: "closed gates are nobody's", members: []member{a}, rows: []checkpoint.Lease{row("0", ""), row("1", ""), row("2", "dead")}, closed: []string{"1", "2"},
+			want: "a <0", moving: 1},
+		{name: "nor are ended shards", members: []member{a}, rows: []checkpoint.Lease{row("0", ""), row("1", "")}, passed: []string{"1"},
+			want: "a <0", moving: 1},
+		{name: "nor trimmed ones", members: []member{a}, rows: []checkpoint.Lease{row("0", ""), row("1", "")}, trimmed: []string{"1"},
+			want: "a <0", moving: 1},
+		{name: "a held shard that cannot be read is left alone once", members: []member{a, b}, rows: []checkpoint.Lease{row("0", "a"), row("1", "b")}, closed: []string{"0"},
+			want: "a 0, b 1"},
+		{name: "and let go then: a closed gate", members: []member{a, b}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", "b")}, closed: []string{"0"}, twice: true,
+			want: "a >0 1, b 2", moving: 1},
+		{name: "the end of a shard", members: []member{a}, rows: []checkpoint.Lease{row("0", "a")}, passed: []string{"0"}, twice: true,
+			want: "a >0", moving: 1},
+		{name: "a trimmed shard", members: []member{a}, rows: []checkpoint.Lease{row("0", "a")}, trimmed: []string{"0"}, twice: true,
+			want: "a >0", moving: 1},
+		{name: "the bound holds", members: []member{a, b}, rows: []checkpoint.Lease{row("0", ""), row("1", ""), row("2", "")}, most: 1,
+			want: "a <0, b <1", moving: 2, free: 1},
+		{name: "a bound that was lowered", members: []member{a}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a")}, most: 1,
+			want: "a 0 >1", moving: 1},
+		{name: "a worker that plans for itself gets no orders, and its share", members: []member{a, old},
+			rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", ""), row("3", "")}, want: "a 0 1", free: 2},
+		{name: "nor is anything taken from it", members: []member{a, old}, rows: []checkpoint.Lease{row("0", "o"), row("1", "o"), row("2", "o")},
+			want: "a"},
+		{name: "others hand over to it", members: []member{a, old}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", "a")},
+			want: "a 0 1 >2", moving: 1},
+		{name: "its closed rows are its own business", members: []member{a, old}, rows: []checkpoint.Lease{row("0", "o")}, closed: []string{"0"}, twice: true,
+			want: "a"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			in := func(list []string) func(checkpoint.Lease) bool {
+				return func(l checkpoint.Lease) bool { return slices.Contains(list, l.Shard) }
+			}
+			v := fleetView{
+				now: time.Unix(1e9, 0), members: test.members, rows: test.rows, most: test.most,
+				dead:    func(worker string) bool { return worker == "dead" },
+				open:    func(l checkpoint.Lease) bool { return !in(test.closed)(l) },
+				trimmed: in(test.trimmed), passed: in(test.passed),
+			}
+			assigner := newAssigner()
+			out := assigner.assign(v)
+			if test.twice {
+				out = assigner.assign(v)
+			}
+			if got := written(out); got != test.want || out.moving != test.moving || out.free != test.free {
+				t.Errorf("%q with %d moving and %d free; want %q, %d, %d", got, out.moving, out.free, test.want, test.moving, test.free)
+			}
+		})
+	}
+}
+
+// written is an assignment in one line.
+func written(out assignment) string {
+	var workers []string
+	for _, id := range slices.Sorted(maps.Keys(out.orders)) {
+		text := id
+		for _, o := range out.orders[id] {
+			mark := ""
+			if o.Away {
+				mark = ">"
+			} else if o.Owner != id {
+				mark = "<"
+			}
+			text += " " + mark + o.Shard
+		}
+		workers = append(workers, text)
+	}
+	return strings.Join(workers, ", ")
+}
+
+// world is a table and a fleet that obeys.
+type world struct {
+	t       testing.TB
+	view    fleetView
+	planner *assigner
+	taken   int            // leases acquired so far
+	moves   map[string]int // by shard
+}
+
+func newWorld(t testing.TB, shards, workers int) *world {
+	w := &world{t: t, planner: newAssigner(), moves: make(map[string]int)}
+	w.view = fleetView{
+		now:     time.Unix(1e9, 0),
+		dead:    func(string) bool { return true }, // who is not live
+		open:    func(checkpoint.Lease) bool { return true },
+		trimmed: func(checkpoint.Lease) bool { return false },
+		passed:  func(l checkpoint.Lease) bool { return l.Checkpoint == checkpoint.ShardEnd },
+	}
+	for n := range shards {
+		w.view.rows = append(w.view.rows, checkpoint.Lease{Shard: fmt.Sprintf("s%05d", n), Checkpoint: checkpoint.TrimHorizon})
+	}
+	for n := range workers {
+		w.join(fmt.Sprintf("w%03d", n)).settled = true
+	}
+	return w
+}
+
+func (w *world) join(id string) *member {
+	at, known := slices.BinarySearchFunc(w.view.members, id, func(m member, id string) int { return strings.Compare(m.id, id) })
+	if !known {
+		w.view.members = slices.Insert(w.view.members, at, member{id: id, follows: true})
+	}
+	return &w.view.members[at]
+}
+
+func (w *world) leave(id string) {
+	w.view.members = slices.DeleteFunc(w.view.members, func(m member) bool { return m.id == id })
+}
+
+func (w *world) settle() {
+	for i := range w.view.members {
+		w.view.members[i].settled = true
+	}
+}
+
+// stop makes a worker release all its leases and leave.
+func (w *world) stop(id string) {
+	for i := range w.view.rows {
+		if r := &w.view.rows[i]; r.Owner == id {
+			r.Owner = ""
+		}
+	}
+	w.leave(id)
+}
+
+// plan plans, and checks what is true of every plan.
+func (w *world) plan() assignment {
+	w.t.Helper()
+	out := w.planner.assign(w.view)
+	rows := make(map[string]checkpoint.Lease, len(w.view.rows))
+	for _, r := range w.view.rows {
+		rows[r.Shard] = r
+	}
+	given := make(map[string]string, len(rows))
+	for _, m := range w.view.members {
+		orders, ok := out.orders[m.id]
+		if ok != m.follows {
+			w.t.Fatalf("orders of %s: %v, follows: %v", m.id, ok, m.follows)
+		}
+		if !slices.IsSortedFunc(orders, func(a, b checkpoint.Order) int { return strings.Compare(a.Shard, b.Shard) }) {
+			w.t.Fatalf("orders of %s are not sorted", m.id)
+		}
+		hold := 0
+		for _, o := range orders {
+			r := rows[o.Shard]
+			live := slices.ContainsFunc(w.view.members, func(m member) bool { return m.id == r.Owner })
+			switch {
+			case given[o.Shard] != "":
+				w.t.Fatalf("%s is ordered of %s and %s", o.Shard, given[o.Shard], m.id)
+			case r.Counter != o.Counter || r.Owner != o.Owner:
+				w.t.Fatalf("%s has the order %+v of %+v", m.id, o, r)
+			case live && r.Owner != m.id:
+				w.t.Fatalf("%s has an order for a lease of %s", m.id, r.Owner)
+			case o.Away && !live:
+				w.t.Fatalf("%s is to let go of %+v", m.id, r)
+			}
+			given[o.Shard] = m.id
+			if !o.Away {
+				hold++
+			}
+		}
+		if w.view.most > 0 && hold > w.view.most {
+			w.t.Fatalf("%s is to hold %d", m.id, hold)
+		}
+		delete(out.orders, m.id)
+		if ok {
+			out.orders[m.id] = orders
+		}
+	}
+	if len(out.orders) > len(w.view.members) {
+		w.t.Fatal("orders for workers that are not there")
+	}
+	return out
+}
+
+// obey carries out those orders that ok accepts.
+func (w *world) obey(out assignment, ok func() bool) {
+	at := make(map[string]*checkpoint.Lease, len(w.view.rows))
+	for i := range w.view.rows {
+		at[w.view.rows[i].Shard] = &w.view.rows[i]
+	}
+	for _, id := range slices.Sorted(maps.Keys(out.orders)) {
+		for _, o := range out.orders[id] {
+			r := at[o.Shard]
+			if r.Owner != o.Owner || r.Counter != o.Counter || !ok() {
+				continue
+			}
+			switch {
+			case o.Away:
+				r.Owner = ""
+			case o.Owner != id:
+				r.Owner = id
+				r.Counter++
+				w.taken++
+				w.moves[o.Shard]++
+			}
+		}
+	}
+}
+
+func always() bool { return true }
+
+// rest plans and obeys until nothing moves, and returns in how many rounds.
+func (w *world) rest() int {
+	w.t.Helper()
+	for n := range 20 {
+		out := w.plan()
+		if out.moving == 0 {
+			return n
+		}
+		w.obey(out, always)
+		w.view.now = w.view.now.Add(time.Second)
+	}
+	w.t.Fatal("it does not come to rest")
+	return 0
+}
+
+// counts returns how many leases of shards that can be read each live worker has.
+func (w *world) counts() map[string]int {
+	counts := make(map[string]int)
+	for _, m := range w.view.members {
+		counts[m.id] = 0
+	}
+	for _, r := range w.view.rows {
+		if _, live := counts[r.Owner]; live && !w.view.passed(r) {
+			counts[r.Owner]++
+		}
+	}
+	return counts
+}
+
+func (w *world) spread() (least, most int) {
+	counts := slices.Collect(maps.Values(w.counts()))
+	return slices.Min(counts), slices.Max(counts)
+}
+
+// balanced fails unless each lease that can be read has a live owner, and counts differ by one at most.
+func (w *world) balanced() {
+	w.t.Helper()
+	total := 0
+	for _, n := range w.counts() {
+		total += n
+	}
+	readable := 0
+	for _, r := range w.view.rows {
+		readable += count(!w.view.passed(r))
+	}
+	if least, most := w.spread(); total != readable || most-least > 1 {
+		w.t.Fatalf("%d of %d leases have an owner, from %d to %d each", total, readable, least, most)
+	}
+}
+
+// From any state, each lease that some worker has to gain moves, no other does, and then nothing does.
+func TestAssigner_MovesOnlyWhatEqualSharesDemand(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 1000 {
+		w := newWorld(t, random.IntN(60), 1+random.IntN(8))
+		skew := 1 + random.IntN(12)
+		for i := range w.view.rows {
+			switch n := random.IntN(skew); {
+			case n < len(w.view.members):
+				w.view.rows[i].Owner = w.view.members[n].id
+			case n == skew-1:
+				w.view.rows[i].Owner = "dead"
+			}
+		}
+		before := w.counts()
+		if rounds := w.rest(); rounds > 2 {
+			t.Fatalf("rest after %d rounds", rounds)
+		}
+		w.balanced()
+		demanded := 0
+		for id, n := range w.counts() {
+			demanded += max(0, n-before[id])
+		}
+		if w.taken != demanded {
+			t.Fatalf("%d leases moved where %d had to: %v, then %v", w.taken, demanded, before, w.counts())
+		}
+	}
+}
+
+// Workers come, go, die and do only some of what they are ordered to; shards end and begin; leaders change. In the end the fleet
+// is balanced and at rest.
+func TestAssigner_ComesToRestWhateverHappened(t *testing.T) {
+	for seed := range uint64(60) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		w := newWorld(t, 40, 3)
+		mixed := seed%4 == 3
+		for step := range 120 {
+			w.view.now = w.view.now.Add(time.Duration(random.IntN(8000)) * time.Millisecond)
+			rows, members := w.view.rows, w.view.members
+			row, anyone := &rows[random.IntN(len(rows))], members[random.IntN(len(members))].id
+			switch random.IntN(10) {
+			case 0:
+				m := w.join(fmt.Sprintf("v%03d", step))
+				m.follows = !mixed || random.IntN(2) == 0
+			case 1:
+				if len(members) > 1 {
+					w.stop(anyone)
+				}
+			case 2:
+				if len(members) > 1 {
+					w.leave(anyone)
+				}
+			case 3:
+				w.planner = newAssigner()
+			case 4:
+				w.settle()
+			case 5:
+				w.view.rows = append(rows, checkpoint.Lease{Shard: fmt.Sprintf("t%03d", step), Checkpoint: checkpoint.TrimHorizon, Owner: row.Owner})
+			case 6:
+				row.Checkpoint = checkpoint.ShardEnd
+			case 7:
+				row.Owner = "" // its reader failed
+			case 8:
+				row.Load = random.Int64N(1 << random.IntN(24))
+			case 9:
+				row.Owner, row.Counter = anyone, row.Counter+1 // contrary to orders
+			}
+			w.obey(w.plan(), func() bool { return random.IntN(3) > 0 })
+		}
+		for i := range w.view.rows {
+			w.view.rows[i].Load = 0
+		}
+		for i := range w.view.members {
+			w.view.members[i].follows = true
+		}
+		w.settle()
+		w.planner = newAssigner()
+		w.rest()
+		w.rest() // what cannot be read is let go by the second plan
+		w.balanced()
+		w.view.now = w.view.now.Add(time.Hour)
+		if before := w.taken; w.rest() != 0 || w.taken != before {
+			t.Fatal("it moves again")
+		}
+	}
+}
+
+func TestAssigner_ARestartMovesEachShardTwiceAtMost(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		first bool // the new worker starts before the old one stops
+		most  int
+	}{{"stop first", false, 2}, {"start first", true, 1}} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, 400, 20)
+			w.rest()
+			clear(w.moves)
+			for n := range 20 {
+				w.view.now = w.view.now.Add(10 * time.Second)
+				if test.first {
+					w.join(fmt.Sprintf("x%03d", n))
+					w.rest()
+				}
+				w.stop(fmt.Sprintf("w%03d", n))
+				w.rest()
+				if !test.first {
+					w.join(fmt.Sprintf("x%03d", n))
+					w.rest()
+				}
+				w.settle()
+				w.rest()
+				w.balanced()
+			}
+			for shard, n := range w.moves {
+				if n > test.most {
+					t.Errorf("%s moved %d times", shard, n)
+				}
+			}
+		})
+	}
+}
+
+// A worker that shuts down releases its leases one by one while it still beats. They go to the others, not back to it.
+func TestAssigner_LeavesAWorkerThatLetsGoInPeace(t *testing.T) {
+	w := newWorld(t, 30, 3)
+	w.rest()
+	free := func(n int) {
+		for i := range w.view.rows {
+			if r := &w.view.rows[i]; n > 0 && r.Owner == "w001" {
+				r.Owner, n = "", n-1
+			}
+		}
+	}
+	for range 5 {
+		free(2)
+		out := w.plan()
+		for _, o := range out.orders["w001"] {
+			if o.Away || o.Owner != "w001" {
+				t.Fatalf("it has the order %+v", o)
+			}
+		}
+		w.obey(out, always)
+		w.view.now = w.view.now.Add(time.Second)
+	}
+	if n := w.counts()["w001"]; n != 0 {
+		t.Fatalf("it has %d leases", n)
+	}
+	w.view.now = w.view.now.Add(quitFor) // but it stays
+	w.rest()
+	w.balanced()
+
+	alone := newWorld(t, 3, 1)
+	alone.rest()
+	alone.view.rows[0].Owner = ""
+	alone.rest()
+	alone.balanced()
+}
+
+func BenchmarkAssigner(b *testing.B) {
+	const shards, workers = 10_000, 200
+	for _, bench := range []struct {
+		name string
+		load func(n int) int64
+	}{
+		{"equal", func(int) int64 { return 0 }},
+		{"weighted", func(n int) int64 { return int64(1000 + n*n%90_001) }},
+	} {
+		b.Run(bench.name+" rest", func(b *testing.B) {
+			w := newWorld(b, shards, workers)
+			for i := range w.view.rows {
+				w.view.rows[i].Load = bench.load(i)
+			}
+			w.rest()
+			b.ReportAllocs()
+			for b.Loop() {
+				w.view.now = w.view.now.Add(5 * time.Second)
+				w.planner.assign(w.view)
+			}
+		})
+		for _, owner := range []string{"", "w000"} {
+			b.Run(fmt.Sprintf("%s all of %q", bench.name, owner), func(b *testing.B) {
+				w := newWorld(b, shards, workers)
+				for i := range w.view.rows {
+					w.view.rows[i].Load, w.view.rows[i].Owner = bench.load(i), owner
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					newAssigner().assign(w.view)
+				}
+			})
+		}
+	}
+}
+
+// loads sets the loads of all shards, in bytes per second.
+func (w *world) loads(load func(shard int) float64) {
+	for i := range w.view.rows {
+		w.view.rows[i].Load = int64(load(i))
+	}
+}
+
+// bytes returns the load of the busiest worker as a multiple of the mean, and how many leases it has.
+func (w *world) busiest() (times float64, leases int) {
+	loads, sum := make(map[string]float64), 0.0
+	for _, r := range w.view.rows {
+		loads[r.Owner] += float64(r.Load)
+		sum += float64(r.Load)
+	}
+	most := ""
+	for _, m := range w.view.members {
+		if loads[m.id] > loads[most] {
+			most = m.id
+		}
+	}
+	return loads[most] * float64(len(w.view.members)) / sum, w.counts()[most]
+}
+
+// pass plans every five seconds for a while.
+func (w *world) pass(d time.Duration, load func(shard int) float64) {
+	w.t.Helper()
+	for range d / (5 * time.Second) {
+		w.view.now = w.view.now.Add(5 * time.Second)
+		w.loads(load)
+		w.obey(w.plan(), always)
+	}
+}
+
+// fewHot is a stream of which ten shards in a thousand carry half the bytes.
+func fewHot(shard int) float64 {
+	if shard%100 == 7 {
+		return 990_000
+	}
+	return 10_000
+}
+
+func TestAssigner_SharesBytes(t *testing.T) {
+	for _, workers := range []int{3, 10, 20, 50} {
+		for _, start := range []string{"free", "by count", "one after the other"} {
+			t.Run(fmt.Sprintf("%d workers %s", workers, start), func(t *testing.T) {
+				w := newWorld(t, 1000, workers)
+				switch start {
+				case "by count":
+					w.rest()
+					if times, _ := w.busiest(); times == times && times < 1.2 {
+						t.Fatal("already balanced")
+					}
+				case "one after the other":
+					w = newWorld(t, 1000, 1)
+					w.loads(fewHot)
+					w.rest()
+					for n := 1; n < workers; n++ {
+						w.join(fmt.Sprintf("w%03d", n)).settled = true
+						w.rest()
+					}
+				}
+				w.pass(5*time.Minute, fewHot)
+				w.rest()
+				times, leases := w.busiest()
+				least, most := w.spread()
+				t.Logf("busiest %.3f x the mean, with %d leases; %d to %d leases each; %d moved", times, leases, least, most, w.taken)
+				if times > 1.2 && leases > 1 {
+					t.Errorf("the busiest worker has %.3f times the mean", times)
+				}
+			})
+		}
+	}
+}
