@@ -94,6 +94,7 @@ type shardMemory struct {
 type lease struct {
 	row    *checkpoint.Lease
 	memory *shardMemory
+	load   float64 // bytes per second, when weights are renewed
 	weight float64
 	from   int  // the live worker that the row names; nobody if there is none
 	to     int  // the worker that should have it; nobody if none has room
@@ -363,12 +364,11 @@ func (a *assigner) lightest(most int, ok func(*bin) bool) int {
 }
 
 // balance moves leases between the members that have settled. When members or shards have changed, or if all shards weigh
-// the same, loads get as close as they can, up to one shard. Otherwise leases move only when a worker has come far from the
-// mean, and only if that cures at least half of it.
+// the same, loads get as close as they can, up to one ordinary shard. Otherwise leases move only when a worker has come far
+// from the mean, and only if that cures at least half of it.
 func (a *assigner) balance(most int) {
 	if a.changed() || a.uniform() {
 		a.level(most, false)
-		return
 	}
 	before := a.badness()
 	if before <= tolerance {
@@ -477,8 +477,13 @@ func (a *assigner) mean() float64 {
 }
 
 // level moves leases from the bins with the most load to those with the least, as long as that brings the two closer
-// together, and not only by less than one ordinary shard. With drift, near enough is enough.
+// together. It leaves a difference of one ordinary shard or less, and with drift whatever is near enough to the mean.
 func (a *assigner) level(most int, drift bool) {
+	for a.levelOnce(most, drift) { // what fitted nowhere may fit now
+	}
+}
+
+func (a *assigner) levelOnce(most int, drift bool) (moved bool) {
 	level := a.mean()
 	for i := range a.bins {
 		a.bins[i].done = !a.bins[i].ready || !a.bins[i].follows
@@ -487,12 +492,12 @@ func (a *assigner) level(most int, drift bool) {
 		from := a.fullest()
 		to := a.lightest(most, func(b *bin) bool { return b.ready })
 		if from == nobody || to == nobody {
-			return
+			return moved
 		}
 		f, t := &a.bins[from], &a.bins[to]
 		gap := f.load - t.load
-		if gap <= oneShard+tolerance {
-			return
+		if gap <= tolerance || !drift && gap <= oneShard+tolerance {
+			return moved
 		}
 		heaviest := a.heaviest(f)
 		near := f.load <= max(enough*level, heaviest)
@@ -502,12 +507,11 @@ func (a *assigner) level(most int, drift bool) {
 		}
 		excess := f.load - max(level, heaviest)
 		want := max(min(excess, level-t.load), min(oneShard, gap)/2)
-		switch {
-		case a.move(f, to, gap, want):
-		case !near && a.swap(from, to, gap, want):
-		default:
-			f.done = true
+		if a.move(f, to, gap, want) || !near && a.swap(from, to, gap, want) {
+			moved = true
+			continue
 		}
+		f.done = true
 	}
 }
 

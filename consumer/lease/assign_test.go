@@ -3,8 +3,10 @@ package lease
 import (
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +185,10 @@ func (w *world) plan() assignment {
 	for _, r := range w.view.rows {
 		rows[r.Shard] = r
 	}
+	live := make(map[string]bool)
+	for _, m := range w.view.members {
+		live[m.id] = true
+	}
 	given := make(map[string]string, len(rows))
 	for _, m := range w.view.members {
 		orders, ok := out.orders[m.id]
@@ -195,15 +201,14 @@ func (w *world) plan() assignment {
 		hold := 0
 		for _, o := range orders {
 			r := rows[o.Shard]
-			live := slices.ContainsFunc(w.view.members, func(m member) bool { return m.id == r.Owner })
 			switch {
 			case given[o.Shard] != "":
 				w.t.Fatalf("%s is ordered of %s and %s", o.Shard, given[o.Shard], m.id)
 			case r.Counter != o.Counter || r.Owner != o.Owner:
 				w.t.Fatalf("%s has the order %+v of %+v", m.id, o, r)
-			case live && r.Owner != m.id:
+			case live[r.Owner] && r.Owner != m.id:
 				w.t.Fatalf("%s has an order for a lease of %s", m.id, r.Owner)
-			case o.Away && !live:
+			case o.Away && !live[r.Owner]:
 				w.t.Fatalf("%s is to let go of %+v", m.id, r)
 			}
 			given[o.Shard] = m.id
@@ -214,13 +219,11 @@ func (w *world) plan() assignment {
 		if w.view.most > 0 && hold > w.view.most {
 			w.t.Fatalf("%s is to hold %d", m.id, hold)
 		}
-		delete(out.orders, m.id)
-		if ok {
-			out.orders[m.id] = orders
-		}
 	}
-	if len(out.orders) > len(w.view.members) {
-		w.t.Fatal("orders for workers that are not there")
+	for id := range out.orders {
+		if !live[id] {
+			w.t.Fatalf("orders for %s, which is not there", id)
+		}
 	}
 	return out
 }
@@ -371,8 +374,9 @@ func TestAssigner_ComesToRestWhateverHappened(t *testing.T) {
 			}
 			w.obey(w.plan(), func() bool { return random.IntN(3) > 0 })
 		}
+		weighed := seed%2 == 0
 		for i := range w.view.rows {
-			w.view.rows[i].Load = 0
+			w.view.rows[i].Load *= int64(count(weighed))
 		}
 		for i := range w.view.members {
 			w.view.members[i].follows = true
@@ -380,8 +384,13 @@ func TestAssigner_ComesToRestWhateverHappened(t *testing.T) {
 		w.settle()
 		w.planner = newAssigner()
 		w.rest()
+		w.view.now = w.view.now.Add(weighEvery)
 		w.rest() // what cannot be read is let go by the second plan
-		w.balanced()
+		w.view.now = w.view.now.Add(weighEvery)
+		w.rest() // and is not weighed by the third
+		if !weighed {
+			w.balanced()
+		}
 		w.view.now = w.view.now.Add(time.Hour)
 		if before := w.taken; w.rest() != 0 || w.taken != before {
 			t.Fatal("it moves again")
@@ -496,14 +505,17 @@ func BenchmarkAssigner(b *testing.B) {
 	}
 }
 
-// loads sets the loads of all shards, in bytes per second.
+// loads commits something of all shards that have a load, in bytes per second.
 func (w *world) loads(load func(shard int) float64) {
 	for i := range w.view.rows {
-		w.view.rows[i].Load = int64(load(i))
+		r := &w.view.rows[i]
+		if r.Load = int64(load(i)); r.Load > 0 {
+			r.Checkpoint, r.Arrival = checkpoint.Position(strconv.FormatInt(w.view.now.UnixNano(), 10)), w.view.now
+		}
 	}
 }
 
-// bytes returns the load of the busiest worker as a multiple of the mean, and how many leases it has.
+// busiest returns the load of the busiest worker as a multiple of the mean, and how many leases it has.
 func (w *world) busiest() (times float64, leases int) {
 	loads, sum := make(map[string]float64), 0.0
 	for _, r := range w.view.rows {
@@ -525,7 +537,7 @@ func (w *world) pass(d time.Duration, load func(shard int) float64) {
 	for range d / (5 * time.Second) {
 		w.view.now = w.view.now.Add(5 * time.Second)
 		w.loads(load)
-		w.obey(w.plan(), always)
+		w.obey(w.planner.assign(w.view), always)
 	}
 }
 
@@ -545,8 +557,9 @@ func TestAssigner_SharesBytes(t *testing.T) {
 				switch start {
 				case "by count":
 					w.rest()
-					if times, _ := w.busiest(); times == times && times < 1.2 {
-						t.Fatal("already balanced")
+					w.loads(fewHot)
+					if times, _ := w.busiest(); workers > 3 && times < 1.2 {
+						t.Fatal("the bytes are balanced already")
 					}
 				case "one after the other":
 					w = newWorld(t, 1000, 1)
@@ -567,5 +580,158 @@ func TestAssigner_SharesBytes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Loads that go up and down by 30 %, each for itself, and all together with the time of the day, move next to nothing.
+func TestAssigner_NoiseMovesNothing(t *testing.T) {
+	for _, stream := range []struct {
+		name   string
+		shards int
+		load   func(shard int) float64
+		most   int     // leases that may move in an hour
+		times  float64 // what the busiest worker may have of the mean
+	}{
+		{"equal shards", 200, func(int) float64 { return 100_000 }, 0, 1.2},
+		{"a few hot ones", 200, func(shard int) float64 { return fewHot(shard * 5) }, 2, 1.2},
+		{"all different", 200, func(shard int) float64 { return 10_000 * float64(1+shard*shard%37) }, 5, 1.2},
+		{"most are idle", 200, func(shard int) float64 { return 100_000 * float64(max(0, shard%20-17)) }, 2, 1.4}, // two busy ones per worker
+	} {
+		t.Run(stream.name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(3, 4))
+			w := newWorld(t, stream.shards, 10)
+			noisy := func(shard int) float64 {
+				day := 1 + 0.5*math.Sin(2*math.Pi*float64(w.view.now.Unix()%86_400)/86_400)
+				return stream.load(shard) * day * (0.7 + 0.6*random.Float64())
+			}
+			w.pass(2*time.Hour, noisy)
+			before := w.taken
+			w.pass(time.Hour, noisy)
+			w.loads(stream.load)
+			times, leases := w.busiest()
+			t.Logf("%d leases moved in an hour; the busiest worker has %.2f x the mean, with %d leases", w.taken-before, times, leases)
+			if times > stream.times {
+				t.Errorf("the busiest worker has %.2f x the mean", times)
+			}
+			if w.taken-before > stream.most {
+				t.Errorf("%d leases moved", w.taken-before)
+			}
+		})
+	}
+}
+
+// A shard that becomes fifty times as busy is soon alone on its worker, and stays there. When it has cooled down, its worker gets
+// others again.
+func TestAssigner_IsolatesAHotShard(t *testing.T) {
+	w := newWorld(t, 200, 20)
+	w.pass(10*time.Minute, func(int) float64 { return 10_000 })
+	before := w.taken
+	burst := func(shard int) float64 {
+		if shard == 42 {
+			return 500_000
+		}
+		return 10_000
+	}
+	w.pass(6*time.Minute, burst)
+	hot := w.view.rows[42]
+	times, leases := w.busiest()
+	t.Logf("%d leases moved; the busiest worker has %.2f x the mean, with %d leases", w.taken-before, times, leases)
+	if leases != 1 || w.moves[hot.Shard] != 1 || w.taken-before > 9 {
+		t.Errorf("the hot shard is with %d others, moved %d times, and %d leases moved", leases-1, w.moves[hot.Shard]-1, w.taken-before)
+	}
+	before = w.taken
+	w.pass(time.Hour, burst)
+	if w.taken != before {
+		t.Errorf("%d leases moved while it stayed hot", w.taken-before)
+	}
+	w.pass(20*time.Minute, func(int) float64 { return 10_000 })
+	if times, _ := w.busiest(); times > 1.11 || w.view.rows[42].Owner != hot.Owner {
+		t.Errorf("the busiest worker has %.2f x the mean after the burst; the shard moved from %s to %s", times, hot.Owner, w.view.rows[42].Owner)
+	}
+}
+
+func TestAssigner_TreatsAnUnknownLoadAsTheUsualOne(t *testing.T) {
+	w := newWorld(t, 300, 10)
+	w.pass(10*time.Minute, func(shard int) float64 {
+		if shard%3 == 0 {
+			return 0 // committed by an earlier release
+		}
+		return 50_000
+	})
+	if w.balanced(); w.taken != 300 {
+		t.Errorf("%d leases moved", w.taken-300)
+	}
+}
+
+// The rows of idle shards keep the load of their last commit. They lose it slowly, if their worker goes on committing others.
+func TestAssigner_ForgetsTheLoadOfIdleShards(t *testing.T) {
+	w := newWorld(t, 100, 2)
+	busy := func(shard int) bool { return shard%2 == 0 } // all of the first worker's
+	start := w.view.now
+	pass := func(d time.Duration, moves func(shard int) bool) {
+		for range d / time.Minute {
+			w.view.now = w.view.now.Add(time.Minute)
+			for i := range w.view.rows {
+				if r := &w.view.rows[i]; moves(i) {
+					r.Checkpoint, r.Arrival = checkpoint.Position(fmt.Sprint(w.view.now.Unix())), w.view.now
+				}
+				w.view.rows[i].Load = 100_000
+			}
+			w.obey(w.plan(), always)
+		}
+	}
+	pass(time.Hour, func(int) bool { return true })
+	before := w.taken
+	pass(idleAfter, func(shard int) bool { return shard%20 == 1 || busy(shard) })
+	if w.taken != before {
+		t.Errorf("%d leases moved at once", w.taken-before)
+	}
+	pass(2*time.Hour, func(shard int) bool { return shard%20 == 1 || busy(shard) })
+	var traffic [2]int
+	for _, r := range w.view.rows {
+		traffic[count(r.Owner == "w001")] += count(r.Arrival.Equal(w.view.now))
+	}
+	if max(traffic[0], traffic[1]) > 34 {
+		t.Errorf("of the busy shards, the workers have %v, %v after the start", traffic, w.view.now.Sub(start))
+	}
+
+	// Nobody commits anything, because S3 is away, say: nothing moves.
+	before = w.taken
+	pass(3*time.Hour, func(int) bool { return false })
+	if w.taken != before {
+		t.Errorf("%d leases moved although no shard differs", w.taken-before)
+	}
+}
+
+func TestAssigner_KeepsToTheBoundByCount(t *testing.T) {
+	w := newWorld(t, 100, 10)
+	w.view.most = 10
+	w.pass(10*time.Minute, func(shard int) float64 { return 1000 * float64(1+shard%10*10) })
+	w.rest()
+	w.balanced()
+	times, _ := w.busiest()
+	if times > 1.2 {
+		t.Errorf("the busiest worker has %.2f x the mean", times)
+	}
+}
+
+// Workers that restart one after the other, with loads of all kinds.
+func TestAssigner_ARestartMovesFewWeighedShards(t *testing.T) {
+	w := newWorld(t, 400, 20)
+	load := func(shard int) float64 { return 1000 * float64(1+shard*shard%97) }
+	w.pass(10*time.Minute, load)
+	before := w.taken
+	for n := range 20 {
+		w.stop(fmt.Sprintf("w%03d", n))
+		w.pass(10*time.Second, load)
+		w.join(fmt.Sprintf("x%03d", n))
+		w.pass(10*time.Second, load)
+		w.settle()
+		w.pass(20*time.Second, load)
+	}
+	times, _ := w.busiest()
+	t.Logf("%d moves of 400 leases; the busiest worker has %.2f x the mean", w.taken-before, times)
+	if w.taken-before > 3*400 || times > 1.2 {
+		t.Errorf("%d moves of 400 leases; the busiest worker has %.2f x the mean", w.taken-before, times)
 	}
 }

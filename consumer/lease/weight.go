@@ -15,14 +15,14 @@ const (
 	loadHalfLife = 2 * time.Minute
 	// A shard of which nothing is committed for idleAfter, although its worker commits records of other shards that
 	// arrived that much later, loses half of its load every idleHalfLife.
-	idleAfter, idleHalfLife = time.Hour, time.Hour
+	idleAfter, idleHalfLife = 30 * time.Minute, 15 * time.Minute
 
 	// ordinary is how many times more, or less, than the usual load a shard that weighs oneShard may have.
 	ordinary = 1.5
 	// drifted is how much a load must differ from a weight other than oneShard for the weight to change.
 	drifted = 1.25
-	// idleWeight is the weight of a shard without traffic: it is polled all the same.
-	idleWeight = 0.1
+	// idlePart is the part of the mean load that a shard without traffic counts for: it is polled all the same.
+	idlePart = 0.1
 	// stepsPerDouble is how many weights there are between one and twice as much.
 	stepsPerDouble = 4
 )
@@ -85,30 +85,34 @@ func (a *assigner) renew(now time.Time) {
 			newest[row.Owner] = row.Arrival
 		}
 	}
-	loads, sum := make([]float64, 0, len(a.leases)), 0.0
+	var known []float64
 	for i := range a.leases {
 		l := &a.leases[i]
-		if l.memory.load > 0 {
-			load := l.memory.load * l.activity(now, newest[l.row.Owner])
-			loads, sum = append(loads, load), sum+load
+		l.load = l.memory.load * l.activity(now, newest[l.row.Owner])
+		if l.load > 0 {
+			known = append(known, l.load)
 		}
 	}
-	if len(loads) == 0 || sum <= 0 {
+	if len(known) == 0 {
 		for i := range a.leases {
 			a.leases[i].memory.weight = oneShard
 		}
 		return
 	}
-	slices.Sort(loads)
-	median := loads[len(loads)/2]
-	usual := max(median, sum/float64(len(loads))/10)
+	slices.Sort(known)
+	median, sum := known[len(known)/2], 0.0
 	for i := range a.leases {
 		l := &a.leases[i]
-		load := l.memory.load
-		if load == 0 {
-			load = median
+		if l.load == 0 {
+			l.load = median * l.activity(now, newest[l.row.Owner])
 		}
-		l.memory.weight = reweigh(l.memory.weight, load*l.activity(now, newest[l.row.Owner])/usual)
+		sum += l.load
+	}
+	mean := sum / float64(len(a.leases))
+	usual := max(median, mean/10)
+	for i := range a.leases {
+		m := a.leases[i].memory
+		m.weight = reweigh(m.weight, max(a.leases[i].load, idlePart*mean)/usual)
 	}
 }
 
@@ -128,7 +132,6 @@ func (l *lease) activity(now, newest time.Time) float64 {
 // reweigh returns the weight of a shard with so many times the usual load. The weight that was in use stays until the load
 // has clearly left it.
 func reweigh(weight, ratio float64) float64 {
-	ratio = max(ratio, idleWeight)
 	within := func(center, factor float64) bool { return ratio <= center*factor && ratio >= center/factor }
 	switch {
 	case (weight == 0 || weight == oneShard) && within(oneShard, ordinary), within(oneShard, drifted):
