@@ -139,6 +139,11 @@ func (d *Decoder) Append(ctx context.Context, dst []Record, raw Record) (all []R
 	if dropped || !d.opens() {
 		return dst, nil
 	}
+	return d.openAll(ctx, dst, first, left)
+}
+
+// openAll opens the user records of dst from first on. left is a copy, so that the memory that it takes is allocated only here.
+func (d *Decoder) openAll(ctx context.Context, dst []Record, first int, left budget) (_ []Record, err error) {
 	if len(dst) == first+1 {
 		return d.open(ctx, dst[:first], dst[first], &left)
 	}

@@ -442,6 +442,20 @@ func TestDecoder_OpensFrames(t *testing.T) {
 	}
 }
 
+// Most streams hold plain records, and each passes through here.
+func TestDecoder_AllocatesNothingForAPlainRecord(t *testing.T) {
+	d := newDecoder(t, record.DecoderOptions{})
+	dst := make([]record.Record, 0, 1)
+	raw := kinesisRecord(shapes()["narrow"])
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := d.Append(t.Context(), dst, raw); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations, want none", n)
+	}
+}
+
 func BenchmarkDecoder(b *testing.B) {
 	var events strings.Builder
 	for i := range 100 {
@@ -455,6 +469,7 @@ func BenchmarkDecoder(b *testing.B) {
 		payload []byte
 		size    int // of what comes out
 	}{
+		{"plain", record.DecoderOptions{}, shapes()["narrow"], len(shapes()["narrow"])},
 		{"values", record.DecoderOptions{Split: record.SplitJSON}, lines, len(lines)},
 		{"lines", record.DecoderOptions{Split: record.SplitLines}, lines, len(lines)},
 		{"gzip", record.DecoderOptions{Inflate: true}, gzipped(b, string(lines)), len(lines)},
