@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -46,6 +47,39 @@ const (
 	cborTail = " ff ff ff"
 	cborTime = "78 1b 'ApproximateArrivalTimestamp' "
 )
+
+// The decoder of base64 works with vectors of 24 and more bytes. It may read no byte that it has already overwritten, and
+// refuses what the standard library refuses.
+func TestPayload_IsDecodedInPlace(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	read := func(text string) (string, error) {
+		j := jsonReader{b: []byte(`"` + text + `"}`)}
+		s := j.payload("Data")
+		if j.err == nil && j.peek() != '}' {
+			t.Errorf("what follows %q was changed", text)
+		}
+		return string(j.b[s.from:s.to]), j.err
+	}
+	for size := range 400 {
+		data := make([]byte, size)
+		for i := range data {
+			data[i] = byte(r.Uint32())
+		}
+		text := base64.StdEncoding.EncodeToString(data)
+		if got, err := read(text); err != nil || got != string(data) {
+			t.Fatalf("%d bytes: %q, %v, want %q", size, got, err, data)
+		}
+		for range 3 {
+			broken := []byte(text + "====")
+			broken[r.IntN(len(broken))] = "!-_=~\x80\n"[r.IntN(7)]
+			want, wantErr := base64.StdEncoding.DecodeString(string(broken))
+			got, err := read(string(broken))
+			if (err == nil) != (wantErr == nil) || err == nil && got != string(want) {
+				t.Fatalf("%q: %q, %v, want %q, %v", broken, got, err, want, wantErr)
+			}
+		}
+	}
+}
 
 func TestDecodeCBOR_TakesEachFormOfAValue(t *testing.T) {
 	for name, test := range map[string]struct {
