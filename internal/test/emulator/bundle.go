@@ -34,6 +34,7 @@ type Bundle struct {
 //go:embed codecs/pom.xml codecs/Unsnap.java parquetjava/pom.xml parquetjava/ReadParquet.java
 //go:embed icebergjava/pom.xml icebergjava/RestCatalog.java icebergjava/ReadTable.java
 //go:embed postgresql/pom.xml
+//go:embed flink/pom.xml polars/requirements.txt
 //go:embed spark/requirements.txt spark/pom.xml spark/spark.py
 //go:embed validator/package.json validator/package-lock.json validator/.npmrc
 //go:embed cdk/package.json cdk/package-lock.json cdk/.npmrc terraform/package.json terraform/package-lock.json terraform/.npmrc
@@ -158,9 +159,10 @@ func installPython(ctx context.Context, dir string) error {
 func installJars(ctx context.Context, dir string) error { return copyJars(ctx, dir, "lib") }
 
 // copyJars puts the jars that pom.xml names, and those that they need, into a folder of dir.
-func copyJars(ctx context.Context, dir, folder string) error {
-	return run(ctx, dir, nil, "mvn", "--quiet", "--batch-mode", "-Dmaven.repo.local="+filepath.Join(dir, "..", "maven"),
-		"dependency:copy-dependencies", "-DoutputDirectory="+folder)
+func copyJars(ctx context.Context, dir, folder string, more ...string) error {
+	args := append([]string{"--quiet", "--batch-mode", "-Dmaven.repo.local=" + filepath.Join(dir, "..", "maven"),
+		"dependency:copy-dependencies", "-DoutputDirectory=" + folder}, more...)
+	return run(ctx, dir, nil, "mvn", args...)
 }
 
 // ErrUnavailable marks a bundle that cannot be fetched on this machine: its tool is missing or its registry does not answer.
