@@ -89,7 +89,7 @@ func TestTakeLead_RecognisesItsOwnSuccess(t *testing.T) {
 	}
 }
 
-// A later release may give these items other types and attributes. They are no shards, no batches and no reason to stop.
+// A later release may give these items other types and attributes. This one must not take them for shards or batches, and must not stop.
 func TestScan_SkipsWhatALaterReleaseWritesAboutTheFleet(t *testing.T) {
 	s, asked := scripted(t, answer{operation: "Scan", body: `{"Items":[
 		{"leaseKey":{"S":"#leader"},"entityType":{"S":"LEADER OF A LATER RELEASE"},"leaseOwner":{"S":"w1"}},
