@@ -108,8 +108,8 @@ type Lease struct {
 	Arrival time.Time
 	// Stop is what is known of the shard since it was last read with an end; zero if it never was.
 	Stop Stop `json:",omitzero"`
-	// Load is the shard's traffic in bytes of records per second of arrival, smoothed over some minutes (see Range.Load);
-	// 0 if it is not known.
+	// Load is the shard's traffic: bytes of Kinesis records per second of arrival, smoothed over some minutes, as of the
+	// last commit. It is 0 if it is not known. Commits of earlier releases leave it as it is.
 	Load int64 `json:",omitzero"`
 }
 
@@ -150,6 +150,8 @@ type Range struct {
 	Last         string    `json:"last_sequence_number,omitempty"` // of the last record; differs from End at a shard's end
 	FirstArrival time.Time `json:"first_arrival,omitzero"`
 	LastArrival  time.Time `json:"last_arrival,omitzero"`
+	// Load is what Lease.Load is after the commit; 0 leaves it as it is. It is not kept with the batch.
+	Load int64 `json:"-"`
 }
 
 // Contains reports whether a record with that sequence number can belong to the range.

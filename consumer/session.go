@@ -200,7 +200,7 @@ func (s *session) Process(ctx context.Context) error {
 	ctx, cancel := within(ctx, s.hold.Context())
 	defer cancel()
 	in := batch.Intake{
-		Records: s.fetch.Records, Raw: s.fetch.Raw, Last: s.fetch.Last,
+		Records: s.fetch.Records, Raw: s.fetch.Raw, Last: s.fetch.Last, Bytes: s.fetch.Bytes,
 		FirstArrival: s.fetch.FirstArrival, LastArrival: s.fetch.LastArrival, End: s.fetch.End,
 	}
 	s.shards.metrics.Balance.Read(len(in.Records))

@@ -49,14 +49,17 @@ func testCommitConditions(t *testing.T, s checkpoint.Store) {
 		t.Errorf("refused commits changed the row to %+v", got)
 	}
 	b := batchOf("b", sequence(5), held)
-	b.Ranges[0].LastArrival = arrival
+	b.Ranges[0].LastArrival, b.Ranges[0].Load = arrival, 1234
 	must(t, s.Commit(t.Context(), b))
 
 	now := read(t, s, held.Shard)
+	if now.Load != 1234 || scan(t, s).Leases[0].Load != 1234 {
+		t.Errorf("after a commit with a load of 1234 the row is %+v", now)
+	}
 	b = batchOf("end", checkpoint.ShardEnd, now)
 	must(t, s.Commit(t.Context(), b))
-	if got := read(t, s, held.Shard); got.Checkpoint != checkpoint.ShardEnd || !got.Arrival.Equal(arrival) {
-		t.Errorf("after the end of the shard the row is %+v, want SHARD_END and the arrival of the last record, %s", got, arrival)
+	if got := read(t, s, held.Shard); got.Checkpoint != checkpoint.ShardEnd || !got.Arrival.Equal(arrival) || got.Load != 1234 {
+		t.Errorf("after the end of the shard the row is %+v, want SHARD_END, the arrival of the last record, %s, and the load", got, arrival)
 	}
 }
 

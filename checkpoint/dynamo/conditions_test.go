@@ -20,6 +20,7 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 	free := checkpoint.Lease{Shard: heldLease.Shard, Counter: 4, Checkpoint: "100"}
 	ended := checkpoint.Lease{Shard: heldLease.Shard, Counter: 4, Checkpoint: checkpoint.ShardEnd}
 	two := oneRange("200")
+	two.Ranges[0].Load = 5000
 	two.Ranges[0].LastArrival = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	two.Ranges = append(two.Ranges, checkpoint.Range{Shard: "shardId-000000000002", Start: checkpoint.TrimHorizon,
 		End: checkpoint.ShardEnd, LeaseOwner: "w1", LeaseCounter: 7})
@@ -33,7 +34,7 @@ func TestConditions_AreWhatThePromiseRestsOn(t *testing.T) {
 			func(ctx context.Context, s *dynamo.Store) error { return s.Commit(ctx, two) },
 			[]answer{{operation: "TransactWriteItems", body: "{}"}},
 			"put #batch/0193 if attribute_not_exists(leaseKey)\n" +
-				"update shardId-000000000001 SET checkpoint = 200, lastArrival = 2026-01-02T03:04:05Z " +
+				"update shardId-000000000001 SET checkpoint = 200, lastArrival = 2026-01-02T03:04:05Z, load = 5000 " +
 				"if checkpoint = 100 AND leaseCounter = 4 AND leaseOwner = w1\n" +
 				"update shardId-000000000002 SET checkpoint = SHARD_END " +
 				"if checkpoint = TRIM_HORIZON AND leaseCounter = 7 AND leaseOwner = w1",

@@ -24,6 +24,7 @@ const (
 	attrParents    = "parentShardId"
 	attrBegin      = "begin"
 	attrArrival    = "lastArrival"
+	attrLoad       = "load" // bytes per second
 	attrStopUntil  = "stopUntil"
 	attrStopAfter  = "stopAfter"
 
@@ -86,7 +87,7 @@ const (
 
 // scanned are the attributes that Scan asks for: all but the bodies of batches and of orders.
 var scanned = []string{
-	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrStopUntil, attrStopAfter, attrBeat, attrAddress, attrVersion,
+	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrLoad, attrStopUntil, attrStopAfter, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
 	attrImporting, attrTables, attrPublishedAt, attrLoaded, attrComplete, attrLeases, attrUpTo, attrAt, attrShards, attrRewinds,
 	attrFollows, attrFleet, attrTerm,
@@ -177,6 +178,9 @@ func leaseItem(l checkpoint.Lease) item {
 	it.setTime(attrArrival, l.Arrival)
 	it.setTime(attrStopUntil, l.Stop.Until)
 	it.setString(attrStopAfter, string(l.Stop.After))
+	if l.Load > 0 {
+		it[attrLoad] = num(l.Load)
+	}
 	if len(l.Parents) > 0 {
 		it[attrParents] = list(l.Parents)
 	}
@@ -457,6 +461,7 @@ func (r *reader) lease() checkpoint.Lease {
 		Begin:      r.optionalPosition(attrBegin),
 		Arrival:    r.time(attrArrival),
 		Stop:       checkpoint.Stop{Until: r.time(attrStopUntil), After: r.optionalPosition(attrStopAfter)},
+		Load:       r.count(attrLoad),
 	}
 }
 

@@ -63,6 +63,9 @@ func (s *Store) advance(r checkpoint.Range) *types.Update {
 	if !r.LastArrival.IsZero() {
 		e.set(attrArrival, instant(r.LastArrival))
 	}
+	if r.Load > 0 {
+		e.set(attrLoad, num(r.Load))
+	}
 	return &types.Update{
 		TableName: s.table, Key: item{attrKey: str(r.Shard)},
 		ConditionExpression: e.condition(), UpdateExpression: e.update(),

@@ -53,6 +53,9 @@ func (s *Store) advance(c *change, r checkpoint.Range) error {
 	if !r.LastArrival.IsZero() {
 		row.Arrival = r.LastArrival.UTC()
 	}
+	if r.Load > 0 {
+		row.Load = r.Load
+	}
 	return s.tables.leases.put(c, r.Shard, row)
 }
 

@@ -44,6 +44,7 @@ type batch struct {
 // coverage is the range of one shard, and the progress to update when the batch is settled.
 type coverage struct {
 	checkpoint.Range
+	bytes    int64 // of the payloads of its Kinesis records
 	progress *progress
 }
 
@@ -208,6 +209,7 @@ func (b *batch) finish(worker, reason string, now time.Time) (checkpoint.Batch, 
 	b.finished.Wait()
 	out := checkpoint.Batch{ID: b.id, Worker: worker, Created: now.UTC(), Files: b.done, Tables: b.files.tablesOf(b.done)}
 	for _, c := range b.ranges {
+		c.Load = c.progress.load(c)
 		out.Ranges = append(out.Ranges, c.Range)
 	}
 	sortRanges(out.Ranges)
@@ -238,6 +240,7 @@ func (b *batch) cover(p *progress, start, end checkpoint.Position, in Intake) {
 		return
 	}
 	r.Records += int64(len(in.Records))
+	r.bytes += int64(in.Bytes)
 	r.Last = in.Last
 	if r.FirstArrival.IsZero() {
 		r.FirstArrival = in.FirstArrival

@@ -17,6 +17,8 @@ type Intake struct {
 	Raw []record.Record
 	// Last is the sequence number of the last Kinesis record that was read; empty if there is none.
 	Last string
+	// Bytes is the size of the payloads of those Kinesis records.
+	Bytes int
 	// FirstArrival and LastArrival are the arrival times of the first and the last Kinesis record that were read.
 	FirstArrival, LastArrival time.Time
 	// End means that the shard has ended: no more records will follow.
@@ -32,8 +34,9 @@ func (in Intake) split(n int) (head, rest Intake) {
 		return in, Intake{}
 	}
 	before, after := &in.Records[n-1], &in.Records[n]
-	head = Intake{Records: in.Records[:n], Last: strings.Clone(before.SequenceNumber), FirstArrival: in.FirstArrival, LastArrival: before.Arrival}
-	rest = Intake{Records: in.Records[n:], Last: in.Last, FirstArrival: after.Arrival, LastArrival: in.LastArrival, End: in.End}
+	bytes := in.Bytes * n / len(in.Records) // about: only the sum matters
+	head = Intake{Records: in.Records[:n], Last: strings.Clone(before.SequenceNumber), Bytes: bytes, FirstArrival: in.FirstArrival, LastArrival: before.Arrival}
+	rest = Intake{Records: in.Records[n:], Last: in.Last, Bytes: in.Bytes - bytes, FirstArrival: after.Arrival, LastArrival: in.LastArrival, End: in.End}
 	raw := slices.IndexFunc(in.Raw, func(r record.Record) bool { return record.CompareSequence(r.SequenceNumber, head.Last) > 0 })
 	if raw < 0 {
 		raw = len(in.Raw)

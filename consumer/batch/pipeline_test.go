@@ -141,10 +141,10 @@ func (h *hold) Lease() checkpoint.Lease {
 	return h.row
 }
 
-func (h *hold) Committed(p checkpoint.Position, arrival time.Time) {
+func (h *hold) Committed(r checkpoint.Range) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.row.Checkpoint, h.row.Arrival = p, arrival
+	h.row.Checkpoint, h.row.Arrival, h.row.Load = r.End, r.LastArrival, r.Load
 }
 
 func (h *hold) Restart(reason string) {

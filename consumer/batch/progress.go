@@ -2,7 +2,6 @@ package batch
 
 import (
 	"sync"
-	"time"
 
 	"aws-streaming-pipeline/checkpoint"
 )
@@ -11,8 +10,8 @@ import (
 type Hold interface {
 	// Lease returns the row of the shard.
 	Lease() checkpoint.Lease
-	// Committed is called when the checkpoint has moved.
-	Committed(p checkpoint.Position, arrival time.Time)
+	// Committed is called when the checkpoint has moved to the end of the range.
+	Committed(r checkpoint.Range)
 	// Restart is called when records after the checkpoint were dropped: they must be read again, after the lease was
 	// acquired again.
 	Restart(reason string)
@@ -27,13 +26,14 @@ type progress struct {
 
 	mu        sync.Mutex
 	committed checkpoint.Position
+	traffic   traffic       // as of committed
 	dropped   string        // why records were dropped; empty as long as none are
 	moved     chan struct{} // closed and replaced when committed or dropped change
 }
 
 func newProgress(h Hold) *progress {
 	lease := h.Lease()
-	return &progress{shard: lease.Shard, lease: lease, hold: h, committed: lease.Checkpoint, moved: make(chan struct{})}
+	return &progress{shard: lease.Shard, lease: lease, hold: h, committed: lease.Checkpoint, traffic: traffic{lease.Load, lease.Arrival}, moved: make(chan struct{})}
 }
 
 // checkpoint is up to where the shard's records are committed.
@@ -62,8 +62,21 @@ func (p *progress) commit(r checkpoint.Range) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.committed = r.End
-	p.hold.Committed(r.End, r.LastArrival)
+	if !r.LastArrival.IsZero() {
+		p.traffic = traffic{r.Load, r.LastArrival}
+	}
+	p.hold.Committed(r)
 	p.notify()
+}
+
+// load is the shard's traffic once the range is committed, which is the next one to be; 0 if it says nothing about it.
+func (p *progress) load(c *coverage) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.LastArrival.IsZero() {
+		return 0
+	}
+	return p.traffic.after(c.bytes, c.FirstArrival, c.LastArrival)
 }
 
 // drop notes that records were dropped.

@@ -2,7 +2,6 @@ package batch
 
 import (
 	"testing"
-	"time"
 
 	"aws-streaming-pipeline/checkpoint"
 )
@@ -12,7 +11,7 @@ type askedHold struct{ committed func() }
 
 func (askedHold) Lease() checkpoint.Lease { return checkpoint.Lease{Shard: "a", Checkpoint: "1"} }
 
-func (h askedHold) Committed(checkpoint.Position, time.Time) { h.committed() }
+func (h askedHold) Committed(checkpoint.Range) { h.committed() }
 
 func (askedHold) Restart(string) {}
 

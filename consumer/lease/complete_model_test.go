@@ -442,7 +442,7 @@ func (m *completeModel) apply(ctx context.Context, w *modelWorker) {
 	for i, s := range b.sessions {
 		r := b.Ranges[i]
 		s.from = r.End
-		s.hold.Committed(r.End, r.LastArrival)
+		s.hold.Committed(r)
 		if r.End == checkpoint.ShardEnd {
 			m.events.ended++
 			if m.chance(2) { // otherwise the worker's name stays in the row

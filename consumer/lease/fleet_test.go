@@ -132,7 +132,7 @@ func (f *fleet) commit(h *lease.Hold, to checkpoint.Position) error {
 		Ranges: []checkpoint.Range{{Shard: row.Shard, Start: row.Checkpoint, End: to, LeaseOwner: row.Owner, LeaseCounter: row.Counter, LastArrival: time.Now()}},
 	})
 	if err == nil {
-		h.Committed(to, time.Now())
+		h.Committed(checkpoint.Range{End: to, LastArrival: time.Now()})
 	}
 	return err
 }

@@ -165,7 +165,7 @@ func (h *history) read(f *fleet, hold *lease.Hold) {
 			h.delivered[r.number]++
 		}
 		h.mu.Unlock()
-		hold.Committed(end, arrival)
+		hold.Committed(checkpoint.Range{End: end, LastArrival: arrival})
 	}
 }
 

@@ -40,11 +40,9 @@ func (h *Hold) Context() context.Context { return h.holding.ctx }
 // another worker, or this one is shutting down.
 func (h *Hold) Draining() <-chan struct{} { return h.holding.draining }
 
-// Committed notes that the checkpoint of the shard has moved to p, with a last record that arrived at the given time.
-// With checkpoint.ShardEnd the hold ends; the lease is not acquired again.
-func (h *Hold) Committed(p checkpoint.Position, arrival time.Time) {
-	h.keeper.committed(h.holding, p, arrival)
-}
+// Committed notes that the checkpoint of the shard has moved to the end of a range. With checkpoint.ShardEnd the hold ends;
+// the lease is not acquired again.
+func (h *Hold) Committed(r checkpoint.Range) { h.keeper.committed(h.holding, r) }
 
 // ReachedTip notes that the reader found nothing more to read at the given time. The checkpoint of a long idle shard is
 // old although the shard is not behind; this distinguishes the two.

@@ -47,14 +47,17 @@ func (k *Keeper) row(h *holding) checkpoint.Lease {
 	return h.row
 }
 
-func (k *Keeper) committed(h *holding, p checkpoint.Position, arrival time.Time) {
+func (k *Keeper) committed(h *holding, r checkpoint.Range) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	h.row.Checkpoint = p
-	if !arrival.IsZero() {
-		h.row.Arrival = arrival
+	h.row.Checkpoint = r.End
+	if !r.LastArrival.IsZero() {
+		h.row.Arrival = r.LastArrival
 	}
-	if p != checkpoint.ShardEnd {
+	if r.Load > 0 {
+		h.row.Load = r.Load
+	}
+	if r.End != checkpoint.ShardEnd {
 		return
 	}
 	k.ended[h.row.Shard] = true

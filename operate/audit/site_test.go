@@ -173,10 +173,10 @@ type hold struct {
 
 func (h *hold) Lease() checkpoint.Lease { h.mu.Lock(); defer h.mu.Unlock(); return h.row }
 func (h *hold) Restart(string)          {}
-func (h *hold) Committed(p checkpoint.Position, arrival time.Time) {
+func (h *hold) Committed(r checkpoint.Range) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.row.Checkpoint, h.row.Arrival = p, arrival
+	h.row.Checkpoint, h.row.Arrival, h.row.Load = r.End, r.LastArrival, r.Load
 }
 
 // open takes the lease of a shard, and creates its row if necessary.
