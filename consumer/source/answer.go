@@ -21,10 +21,14 @@ type answer struct {
 	body    *slab[byte]
 	entries *slab[entry]
 	expect  int // estimated number of records
+	// rest is what decode still has to read of the body; nil if all of it is there. failed is why that could not be read.
+	rest   io.Reader
+	failed error
 
 	date     time.Time // by the service's clock; zero if it did not say
 	filled   bool      // the answer was read to its end
 	listed   bool      // the answer has a list of records, however short
+	ordered  bool      // each record's sequence number is greater than that of the one before; false if it is not known
 	behind   int64
 	told     bool   // the answer says how far it is behind
 	next     string // NextShardIterator or ContinuationSequenceNumber; empty at the shard's end
@@ -46,14 +50,19 @@ var (
 	entries = slabs[entry]{least: 64}
 )
 
-// read reads a body.
-func (a *answer) read(resp *http.Response) error {
+// read reads a body. In CBOR it leaves that to decode, which finds the records while they are still in the processor's
+// cache: of answers of megabytes, nothing would be left there after the last byte.
+func (a *answer) read(resp *http.Response, format wireFormat) error {
 	if resp.ContentLength > maxBodyBytes {
 		return fmt.Errorf("answer of %d bytes: want at most %d", resp.ContentLength, maxBodyBytes)
 	}
 	if resp.ContentLength >= 0 {
 		a.body = bodies.get(int(resp.ContentLength))
 		a.body.s = a.body.s[:resp.ContentLength]
+		if format == wireCBOR {
+			a.rest = resp.Body
+			return nil
+		}
 		_, err := io.ReadFull(resp.Body, a.body.s)
 		return err
 	}

@@ -3,7 +3,10 @@ package source
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
+
+	"aws-streaming-pipeline/record"
 )
 
 // Major types of CBOR (RFC 8949, section 3.1), and the break that ends an item of indefinite length (section 3.2).
@@ -28,9 +31,12 @@ const (
 
 // cborReader reads one item after another. It keeps its first error; after it nothing is read and everything is empty.
 type cborReader struct {
-	b   []byte
+	b   []byte // what is there; its capacity has room for the rest
 	at  int
 	err error
+
+	rest   io.Reader // where more comes from; nil if nothing does
+	failed error     // of rest
 }
 
 // head is the beginning of an item.
@@ -49,23 +55,46 @@ func (r *cborReader) fail(format string, args ...any) {
 	r.at = len(r.b)
 }
 
+// has reports whether there are n more bytes, which it reads if need be.
+func (r *cborReader) has(n uint64) bool {
+	return n <= uint64(len(r.b)-r.at) || r.rest != nil && r.readOn(n)
+}
+
+// readOn reads what comes at once, but at least so much that there are n more bytes.
+func (r *cborReader) readOn(n uint64) bool {
+	here := len(r.b)
+	if n > uint64(cap(r.b)-r.at) {
+		return false
+	}
+	read, err := io.ReadAtLeast(r.rest, r.b[here:cap(r.b)], r.at+int(n)-here)
+	r.b = r.b[:here+read]
+	if err == nil {
+		return true
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	r.rest, r.failed = nil, err
+	return false
+}
+
 func (r *cborReader) head() (h head) {
-	if r.at >= len(r.b) {
+	if !r.has(1) {
 		r.fail("the answer is truncated")
 		return head{major: cborOther}
 	}
 	first := r.b[r.at]
 	h.major, h.info = first>>5, first&31
-	rest := r.b[r.at+1:]
 	size := 0
 	switch {
 	case h.info < 24:
 		h.arg = uint64(h.info)
 	case h.info < 28:
-		if size = 1 << (h.info - 24); len(rest) < size {
+		if size = 1 << (h.info - 24); !r.has(1 + uint64(size)) {
 			r.fail("the answer is truncated")
 			return head{major: cborOther}
 		}
+		rest := r.b[r.at+1:]
 		switch size {
 		case 1:
 			h.arg = uint64(rest[0])
@@ -88,7 +117,7 @@ func (r *cborReader) head() (h head) {
 
 // null skips a null, and reports whether there was one.
 func (r *cborReader) null() bool {
-	if r.at < len(r.b) && r.b[r.at] == cborOther<<5|cborNull {
+	if r.has(1) && r.b[r.at] == cborOther<<5|cborNull {
 		r.at++
 		return true
 	}
@@ -112,7 +141,7 @@ func (r *cborReader) more(h *head) bool {
 		h.arg--
 		return h.arg != math.MaxUint64
 	}
-	if r.at < len(r.b) && r.b[r.at] == cborBreak {
+	if r.has(1) && r.b[r.at] == cborBreak {
 		r.at++
 		return false
 	}
@@ -142,7 +171,7 @@ func (r *cborReader) take(n uint64) span {
 	if r.err != nil {
 		return span{}
 	}
-	if n > uint64(len(r.b)-r.at) {
+	if !r.has(n) {
 		r.fail("want %d bytes, %d left", n, len(r.b)-r.at)
 		return span{}
 	}
@@ -260,9 +289,16 @@ func (r *cborReader) skip(depth int) {
 	}
 }
 
-// decodeCBOR reads the answer of GetRecords in CBOR. Payloads, keys and sequence numbers stay where they are.
+// decodeCBOR reads the answer of GetRecords in CBOR, and the rest of its body. Payloads, keys and sequence numbers stay
+// where they are.
 func decodeCBOR(a *answer) error {
 	r := cborReader{b: a.body.s}
+	if a.rest != nil {
+		r.b, r.rest = a.body.s[:0:len(a.body.s)], a.rest
+	}
+	defer func() { a.rest, a.failed = nil, r.failed }()
+	a.ordered = true
+	var last span // the sequence number of the record before
 	for top := r.open(cborMap, "the answer"); r.more(&top); {
 		switch string(r.text("a name")) {
 		case "Records":
@@ -271,7 +307,9 @@ func decodeCBOR(a *answer) error {
 			}
 			a.listed = true
 			for list := r.open(cborList, "Records"); r.more(&list); {
-				a.entries.s = append(a.entries.s, r.entry())
+				e := r.entry()
+				a.ordered = a.ordered && (last == span{} || record.CompareSequence(a.text(e.sequence), a.text(last)) > 0)
+				a.entries.s, last = append(a.entries.s, e), e.sequence
 			}
 		case "NextShardIterator":
 			a.next = r.textOrNull("NextShardIterator")
@@ -288,7 +326,7 @@ func decodeCBOR(a *answer) error {
 			r.skip(0)
 		}
 	}
-	if r.err == nil && r.at != len(r.b) {
+	if r.err == nil && r.has(1) {
 		r.fail("%d bytes after the answer", len(r.b)-r.at)
 	}
 	return r.err

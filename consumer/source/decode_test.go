@@ -5,11 +5,15 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -155,6 +159,57 @@ func TestDecodeCBOR_RefusesWhatIsNone(t *testing.T) {
 		_, err := decoded(wireCBOR, unhex(t, test.body))
 		if err == nil || !strings.Contains(err.Error(), test.says) {
 			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+	}
+}
+
+// A body that comes in pieces is decoded like one that is there, and what ends it early is not taken for a fault of the format, which
+// would be a reason to give up CBOR.
+func TestDecodeCBOR_ReadsTheBodyAsItComes(t *testing.T) {
+	body := encodeCBOR(sample())
+	whole, err := decoded(wireCBOR, body)
+	if err != nil || !whole.ordered {
+		t.Fatalf("the whole answer: %v, ordered is %t", err, whole.ordered)
+	}
+	decodeFrom := func(r io.Reader) (*answer, error) {
+		a := &answer{body: &slab[byte]{make([]byte, len(body))}, rest: r}
+		return a, a.decode(wireCBOR)
+	}
+	for name, slow := range map[string]func(io.Reader) io.Reader{
+		"at once": func(r io.Reader) io.Reader { return r }, "byte by byte": iotest.OneByteReader, "by halves": iotest.HalfReader, "with its end": iotest.DataErrReader,
+	} {
+		a, err := decodeFrom(slow(bytes.NewReader(body)))
+		if err != nil || a.failed != nil || !bytes.Equal(a.body.s, body) || !slices.Equal(a.entries.s, whole.entries.s) || a.next != whole.next || !a.ordered {
+			t.Errorf("%s: %v, %v: %d records", name, err, a.failed, len(a.entries.s))
+		}
+	}
+	broken := errors.New("connection reset")
+	for n := range body {
+		if a, err := decodeFrom(bytes.NewReader(body[:n])); err == nil || a.failed != io.ErrUnexpectedEOF {
+			t.Errorf("%d of %d bytes: %v, %v", n, len(body), err, a.failed)
+		}
+		if a, err := decodeFrom(io.MultiReader(bytes.NewReader(body[:n]), iotest.ErrReader(broken))); err == nil || a.failed != broken {
+			t.Errorf("a failure after %d of %d bytes: %v, %v", n, len(body), err, a.failed)
+		}
+	}
+	if a, err := decodeFrom(strings.NewReader("\xa1")); err == nil || a.failed == nil {
+		t.Error("one byte is taken for an answer")
+	}
+	if a, err := decodeFrom(strings.NewReader(strings.Repeat("\x80", len(body)))); err == nil || a.failed != nil {
+		t.Errorf("a malformed answer: %v, %v", err, a.failed)
+	}
+}
+
+// Records out of order are noticed wherever they are.
+func TestDecodeCBOR_TellsWhetherNumbersRise(t *testing.T) {
+	for numbers, want := range map[string]bool{"": true, "7": true, "7 8 10": true, "7 7": false, "8 7 9": false, "7 8 8": false, "10 9": false} {
+		body := "bf 67 'Records' 9f "
+		for _, n := range strings.Fields(numbers) {
+			body += fmt.Sprintf("a1 6e 'SequenceNumber' %02x '%s' ", 0x60+len(n), n)
+		}
+		a, err := decoded(wireCBOR, unhex(t, body+"ff ff"))
+		if err != nil || a.ordered != want {
+			t.Errorf("%q: ordered is %t, %v", numbers, a.ordered, err)
 		}
 	}
 }

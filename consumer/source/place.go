@@ -55,13 +55,15 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 	taken := in.records.s
 	repeated := 0
 	last, delivered := p.last, ""
+	follows := false // the record is known to come after last
 	for i := range a.entries.s {
 		raw := a.record(&a.entries.s[i])
 		charged += len(raw.Data) + len(raw.PartitionKey)
-		if last != "" && record.CompareSequence(raw.SequenceNumber, last) <= 0 {
+		if !follows && last != "" && record.CompareSequence(raw.SequenceNumber, last) <= 0 {
 			repeated++
 			continue
 		}
+		follows = a.ordered
 		before := last
 		last = raw.SequenceNumber
 		if p.stop != nil && !p.stop.takes(raw, before) {

@@ -121,10 +121,14 @@ func (p protocol) DeserializeResponse(ctx context.Context, schema *smithy.Operat
 		return p.ClientProtocol.DeserializeResponse(ctx, schema, types, resp, out)
 	}
 	p.into.date = date(resp)
-	if err := p.into.read(resp.Response); err != nil {
+	if err := p.into.read(resp.Response, format); err != nil {
 		return fmt.Errorf("read answer: %w", err)
 	}
-	if err := p.into.decode(format); err != nil {
+	err := p.into.decode(format)
+	if p.into.failed != nil {
+		return fmt.Errorf("read answer: %w", p.into.failed)
+	}
+	if err != nil {
 		return &smithy.DeserializationError{Err: err}
 	}
 	p.into.filled = true
