@@ -6,6 +6,8 @@ CACHE  := .cache
 DURATION ?= 10m
 # arguments of make gameday: -run TestGameDay/ConsumerAbsent
 GAMEDAY ?=
+# arguments of make simulate: -simulate.only life-10x1000, -simulate.out FOLDER
+SIMULATE ?=
 # arguments of make mutants: -run lease, -rotate 6, -list
 MUTANTS ?=
 # arguments of make hostile: -hostile.seed 7, -hostile.steps 500
@@ -13,7 +15,7 @@ HOSTILE ?=
 # arguments of make fuzz: -run Cost, -rotate 2, -for 10s, -list
 FUZZ ?=
 
-.PHONY: help build generate functions demo image sbom kind-demo test chaos gameday spark mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
+.PHONY: help build generate functions demo image sbom kind-demo test chaos simulate gameday spark mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -45,6 +47,9 @@ test: fetch ## run all tests, with emulators and readers fetched into .cache/
 
 chaos: fetch ## run daemons under injected faults for DURATION=10m and check that every record is delivered once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
+
+simulate: ## run fleets of up to 200 workers on 10,000 shards in virtual time, for docs/scale.md; half an hour
+	$(GO) test -run TestScale -count=1 -timeout 3h -v ./internal/test/simulate -args -simulate $(SIMULATE)
 
 gameday: fetch ## plant a fault for each alert, follow its runbook word for word, and note how long that takes
 	$(GO) test -count=1 -parallel 3 -timeout 2h -v $(GAMEDAY) ./internal/test/gameday -args -gameday

@@ -1,0 +1,252 @@
+package simulate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/kinesis"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/checkpoint/dynamo"
+	"aws-streaming-pipeline/consumer/lease"
+	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/internal/metrics"
+)
+
+const (
+	commitEvery = 5 * time.Minute // COMMIT_INTERVAL
+	// sealing is how long the last parts of a batch take to upload.
+	sealing = time.Second
+	// lookEvery is how often the engine looks for leases without a reader.
+	lookEvery = 500 * time.Millisecond
+)
+
+var errAway = errors.New("the network is away")
+
+// Worker is a process: the real keeper over the real store, with readers and a pipeline that commits what they read.
+type Worker struct {
+	id     string
+	fleet  *Fleet
+	keeper *lease.Keeper
+	store  *dynamo.Store
+
+	stop    context.CancelFunc
+	done    chan struct{}
+	running sync.WaitGroup
+	err     error       // after done
+	away    atomic.Bool // its calls get nowhere
+	stopped bool        // guarded by Fleet.mu
+
+	mu     sync.Mutex
+	holds  map[string]*reading // by shard
+	coming chan struct{}       // closed when the commit that begins next is done
+	flush  chan struct{}       // asks for it at once
+}
+
+// reading is a shard that is being read.
+type reading struct {
+	hold  *lease.Hold
+	ended bool      // the last record of the shard was read
+	since time.Time // of the last commit
+}
+
+func (f *Fleet) newWorker(id string) *Worker {
+	f.t.Helper()
+	w := &Worker{
+		id: id, fleet: f, done: make(chan struct{}), holds: make(map[string]*reading),
+		coming: make(chan struct{}), flush: make(chan struct{}, 1),
+	}
+	store, err := dynamo.Open(context.Background(), dynamo.Config{AWS: f.connect(w), Table: "trips-to-lake", Create: true})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	w.store = store
+	listed := shardmap.NewLister(kinesis.NewFromConfig(account(w.reached(f.Stream.Serve))), streamName)
+	w.keeper, err = lease.New(f.config(id), store, listed, discard, metrics.New(prometheus.NewRegistry()))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return w
+}
+
+// run runs the worker until ctx ends.
+func (w *Worker) run(ctx context.Context) error {
+	ended := make(chan struct{})
+	var others sync.WaitGroup
+	others.Go(func() { w.engine(ended) })
+	others.Go(func() { w.deliver(ended) })
+	err := w.keeper.Run(ctx)
+	close(ended)
+	others.Wait()
+	return err
+}
+
+// engine starts a reader for each lease that has none.
+func (w *Worker) engine(ended <-chan struct{}) {
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+		}
+		for _, shard := range w.keeper.Shards() {
+			if h, ok := w.keeper.Take(shard); ok {
+				readers.Go(func() { w.read(shard, h) })
+			}
+		}
+	}
+}
+
+// read reads a shard until its end, or until its lease is wanted elsewhere.
+func (w *Worker) read(shard string, h *lease.Hold) {
+	r := &reading{hold: h, since: time.Now()}
+	w.mu.Lock()
+	w.holds[shard] = r
+	w.mu.Unlock()
+	if !w.away.Load() {
+		w.fleet.Readers.begin(shard, w.id)
+	}
+	select {
+	case <-h.Context().Done():
+	case <-h.Draining():
+		w.drain(h)
+	case <-w.fleet.Stream.ended(shard):
+		w.mu.Lock()
+		r.ended = true
+		w.mu.Unlock()
+		w.drain(h)
+	}
+	w.mu.Lock()
+	if w.holds[shard] == r {
+		delete(w.holds, shard)
+	}
+	w.mu.Unlock()
+	w.fleet.Readers.end(shard, w.id)
+	h.Release(context.Background())
+}
+
+// drain waits until what was read is committed.
+func (w *Worker) drain(h *lease.Hold) {
+	w.mu.Lock()
+	coming := w.coming
+	w.mu.Unlock()
+	select {
+	case w.flush <- struct{}{}:
+	default:
+	}
+	select {
+	case <-coming:
+	case <-h.Context().Done():
+	}
+}
+
+// deliver commits what the readers have read, from time to time and when one of them waits for it.
+func (w *Worker) deliver(ended <-chan struct{}) {
+	for {
+		timer := time.NewTimer(commitEvery)
+		select {
+		case <-ended:
+			timer.Stop()
+			return
+		case <-timer.C:
+		case <-w.flush:
+			timer.Stop()
+		}
+		w.commit()
+	}
+}
+
+// commit commits a batch for each lane of shards and forgets it, as it is once its files are published.
+func (w *Worker) commit() {
+	w.mu.Lock()
+	done := w.coming
+	w.coming = make(chan struct{})
+	all := make([]*reading, 0, len(w.holds))
+	for _, r := range w.holds {
+		all = append(all, r)
+	}
+	w.mu.Unlock()
+	defer close(done)
+	if len(all) == 0 {
+		return
+	}
+	time.Sleep(sealing)
+	for lane := range slices.Chunk(all, checkpoint.MaxRanges) {
+		w.commitLane(lane)
+	}
+}
+
+// commitLane commits one batch.
+func (w *Worker) commitLane(lane []*reading) {
+	b, held := w.batch(lane)
+	if len(held) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := w.store.Commit(ctx, b); err != nil && !w.committed(b.ID) {
+		for _, r := range held {
+			r.hold.Restart(err.Error())
+		}
+		return
+	}
+	w.mu.Lock()
+	for _, r := range held {
+		r.since = b.Created
+	}
+	w.mu.Unlock()
+	for i, r := range held {
+		r.hold.Committed(b.Ranges[i].End, b.Ranges[i].LastArrival)
+	}
+	_ = w.store.Forget(ctx, b.ID) // a batch that stays only makes the table a little larger
+}
+
+// batch makes a batch of what was read of the leases that are still held.
+func (w *Worker) batch(lane []*reading) (b checkpoint.Batch, held []*reading) {
+	now := time.Now()
+	b = checkpoint.Batch{ID: uuid.NewString(), Worker: w.id, Created: now}
+	b.Manifest = checkpoint.Place{Bucket: "trips-lake-123456789012", Key: fmt.Sprintf("manifests/%s/%s.json", now.Format("2006/01/02"), b.ID)}
+	b.Files = []checkpoint.File{{Bucket: b.Manifest.Bucket, Key: fmt.Sprintf("data/%s/%s-1.parquet", now.Format("2006/01/02"), b.ID), Rows: 1e6, Bytes: 100e6}}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range lane {
+		if r.hold.Context().Err() != nil {
+			continue
+		}
+		row := r.hold.Lease()
+		rg := checkpoint.Range{
+			Shard: row.Shard, Start: row.Checkpoint, LeaseOwner: row.Owner, LeaseCounter: row.Counter,
+			Last: sequence(now), Records: 1000, FirstArrival: r.since, LastArrival: now,
+		}
+		rg.End = checkpoint.Position(rg.Last)
+		if r.ended {
+			rg.End = checkpoint.ShardEnd
+		}
+		w.load(&rg, now.Sub(r.since))
+		b.Ranges, held = append(b.Ranges, rg), append(held, r)
+	}
+	return b, held
+}
+
+// committed finds out whether a batch was committed whose commit failed, however long that takes.
+func (w *Worker) committed(batch string) bool {
+	for !w.away.Load() {
+		committed, err := w.store.Bury(context.Background(), batch, w.id)
+		if err == nil {
+			return committed
+		}
+		time.Sleep(time.Second)
+	}
+	return false
+}
