@@ -207,7 +207,7 @@ func (w *Worker) commitLane(lane []*reading) {
 	}
 	w.mu.Unlock()
 	for i, r := range held {
-		r.hold.Committed(b.Ranges[i].End, b.Ranges[i].LastArrival)
+		r.hold.Committed(b.Ranges[i])
 	}
 	_ = w.store.Forget(ctx, b.ID) // a batch that stays only makes the table a little larger
 }
