@@ -79,7 +79,8 @@ type ShardStatus struct {
 	Arrival       time.Time `json:"arrival"`        // of the last committed record
 	BehindSeconds float64   `json:"behind_seconds"` // known if it is mine
 	RetentionUsed float64   `json:"retention_used"`
-	State         string    `json:"state"` // a lease.State
+	State         string    `json:"state"`            // a lease.State
+	Load          int64     `json:"bytes_per_second"` // that arrive, as of the last commit; 0 if it is not known
 }
 
 // WorkerStatus is one worker of the application.
@@ -125,7 +126,7 @@ func (d *Daemon) Status() Status {
 		owned[l.Owner]++
 		s.Shards = append(s.Shards, ShardStatus{
 			Shard: l.Shard, Owner: l.Owner, Mine: mine, Position: string(l.Checkpoint), Arrival: l.Arrival, BehindSeconds: behind.Seconds(),
-			RetentionUsed: l.RetentionUsed, State: string(l.State),
+			RetentionUsed: l.RetentionUsed, State: string(l.State), Load: l.Load,
 		})
 	}
 	for _, w := range scan.Snapshot.Workers {

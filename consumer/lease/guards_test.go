@@ -247,6 +247,8 @@ func TestKeeper_GaugesTellWhichLeasesAreReadAndHowLate(t *testing.T) {
 		if err := f.commit(a.reader(shard), "41"); err != nil {
 			t.Fatal(err)
 		}
+		a.reader(shard).Committed(checkpoint.Range{Shard: shard, Start: "41", End: "41", Load: 5000})
+		gauges("after a commit", map[string]float64{"consumer_leases_held_bytes_per_second": 5000})
 		time.Sleep(2 * time.Hour)
 		if got := a.gauge("consumer_retention_used_ratio"); got < 0.49 || got > 0.51 {
 			t.Errorf("two hours later %v of four hours' retention are used", got)
@@ -255,6 +257,7 @@ func TestKeeper_GaugesTellWhichLeasesAreReadAndHowLate(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		gauges("after the end of one", map[string]float64{"consumer_leases": 2, "consumer_leases_held": 1, "consumer_leases_free": 1})
+		gauges("after the end of one", map[string]float64{"consumer_leases": 2, "consumer_leases_held": 1, "consumer_leases_free": 1,
+			"consumer_leases_held_bytes_per_second": 0})
 	})
 }

@@ -55,6 +55,9 @@ func (k *Keeper) committed(h *holding, r checkpoint.Range) {
 		h.row.Arrival = r.LastArrival
 	}
 	if r.Load > 0 {
+		if h.cause == nil {
+			k.metrics.LoadHeld.Add(float64(r.Load - h.row.Load))
+		}
 		h.row.Load = r.Load
 	}
 	if r.End != checkpoint.ShardEnd {
@@ -142,6 +145,7 @@ func (k *Keeper) endLocked(h *holding, cause error, reason string) {
 	h.cancel(cause)
 	k.metrics.LeasesEnded.WithLabelValues(reason).Inc()
 	k.metrics.LeasesHeld.Dec()
+	k.metrics.LoadHeld.Sub(float64(h.row.Load))
 }
 
 // offerLocked turns an acquired row into a holding for a reader to take.
@@ -151,6 +155,7 @@ func (k *Keeper) offerLocked(row checkpoint.Lease) {
 	k.holds[row.Shard] = h
 	k.metrics.LeasesTaken.Inc()
 	k.metrics.LeasesHeld.Inc()
+	k.metrics.LoadHeld.Add(float64(row.Load))
 	k.log.Info("lease acquired", logkey.Shard, row.Shard, logkey.Position, string(row.Checkpoint), "counter", row.Counter)
 }
 

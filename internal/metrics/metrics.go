@@ -30,6 +30,7 @@ type Metrics struct {
 
 	// Leases
 	LeasesHeld    prometheus.Gauge
+	LoadHeld      prometheus.Gauge
 	LeasesTotal   prometheus.Gauge
 	LeasesTaken   prometheus.Counter
 	LeasesEnded   *prometheus.CounterVec // reason
@@ -122,7 +123,9 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Time of the calls that the function of TRANSFORM has answered (Firehose: ExecuteProcessing.Duration).",
 			prometheus.ExponentialBuckets(0.01, 3, 10)),
 
-		LeasesHeld:  f.gauge("consumer_leases_held", "Shards whose lease this worker holds."),
+		LeasesHeld: f.gauge("consumer_leases_held", "Shards whose lease this worker holds."),
+		LoadHeld: f.gauge("consumer_leases_held_bytes_per_second",
+			"Traffic of the shards whose lease this worker holds: payload bytes of Kinesis records by arrival, averaged over some minutes before their last commits."),
 		LeasesTotal: f.gauge("consumer_leases", "Shards in the lease table that are not at their end."),
 		LeasesTaken: f.counter("consumer_leases_taken_total", "Leases taken by this worker."),
 		LeasesEnded: f.counterVec("consumer_leases_ended_total",

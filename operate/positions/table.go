@@ -44,6 +44,7 @@ type shardRow struct {
 	Checkpoint checkpoint.Position `json:"checkpoint"`
 	Arrival    time.Time           `json:"last_committed_arrival,omitzero"`
 	AgeSeconds float64             `json:"age_seconds,omitempty"`
+	Load       int64               `json:"bytes_per_second,omitempty"`
 }
 
 type workerRow struct {
@@ -79,7 +80,7 @@ func NewTable(snap checkpoint.Snapshot, now time.Time) Table {
 	for _, l := range snap.Leases {
 		row := shardRow{Shard: l.Shard, Parents: l.Parents, Owner: l.Owner, Counter: l.Counter, Checkpoint: l.Checkpoint, Arrival: l.Arrival}
 		if !l.Arrival.IsZero() && l.Checkpoint != checkpoint.ShardEnd {
-			row.AgeSeconds = now.Sub(l.Arrival).Round(time.Millisecond).Seconds()
+			row.AgeSeconds, row.Load = now.Sub(l.Arrival).Round(time.Millisecond).Seconds(), l.Load
 		}
 		held[l.Owner]++
 		t.Shards = append(t.Shards, row)
@@ -122,9 +123,9 @@ func (t Table) WriteText(out io.Writer) error {
 		fmt.Fprintf(out, "the import from %s is not finished: daemons wait for it\n\n", a.Importing)
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SHARD\tOWNER\tCOUNTER\tAGE\tCHECKPOINT")
+	fmt.Fprintln(w, "SHARD\tOWNER\tCOUNTER\tAGE\tLOAD\tCHECKPOINT")
 	for _, s := range t.Shards {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\n", s.Shard, cmp.Or(s.Owner, "-"), s.Counter, age(s.AgeSeconds), s.Checkpoint)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", s.Shard, cmp.Or(s.Owner, "-"), s.Counter, age(s.AgeSeconds), load(s.Load), s.Checkpoint)
 	}
 	fmt.Fprintf(w, "\nWORKER\tBEAT\tSHARDS\tADDRESS\tVERSION\n")
 	for _, r := range t.Workers {
@@ -155,4 +156,16 @@ func age(seconds float64) string {
 		return "-"
 	}
 	return (time.Duration(seconds) * time.Second).String()
+}
+
+// load is a rate for people, in the largest unit of which there is at least one.
+func load(bytes int64) string {
+	value, units := float64(bytes), []string{"B/s", "KiB/s", "MiB/s"}
+	if bytes == 0 {
+		return "-"
+	}
+	for value >= 1024 && len(units) > 1 {
+		value, units = value/1024, units[1:]
+	}
+	return fmt.Sprintf("%.3g %s", value, units[0])
 }

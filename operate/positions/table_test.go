@@ -17,7 +17,7 @@ func TestTable_IsSortedAndGivesAges(t *testing.T) {
 			Identity: checkpoint.Identity{Application: "trips", Stream: "stream", StreamCreated: now.Add(-24 * time.Hour)}, Initial: checkpoint.TrimHorizon, Importing: "theirs",
 		},
 		Leases: []checkpoint.Lease{
-			{Shard: "shard-2", Owner: "worker-1", Counter: 3, Checkpoint: "200", Arrival: now.Add(-90 * time.Second)},
+			{Shard: "shard-2", Owner: "worker-1", Counter: 3, Checkpoint: "200", Arrival: now.Add(-90 * time.Second), Load: 1_300_000},
 			{Shard: "shard-1", Counter: 4, Checkpoint: checkpoint.ShardEnd, Arrival: now.Add(-time.Hour)}, // there is nothing to be late with
 		},
 		Lead:       checkpoint.Lead{Worker: "worker-1", Term: 3},
@@ -32,9 +32,9 @@ leader worker-1, term 3
 
 the import from theirs is not finished: daemons wait for it
 
-SHARD    OWNER     COUNTER  AGE    CHECKPOINT
-shard-1  -         4        -      SHARD_END
-shard-2  worker-1  3        1m30s  200
+SHARD    OWNER     COUNTER  AGE    LOAD        CHECKPOINT
+shard-1  -         4        -      -           SHARD_END
+shard-2  worker-1  3        1m30s  1.24 MiB/s  200
 
 WORKER    BEAT  SHARDS  ADDRESS        VERSION
 worker-1  7     1       10.0.0.1:8080  v1
