@@ -9,6 +9,7 @@ import (
 
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/metrics"
 )
 
 // Metrics may be nil in every part: a daemon without them delivers all the same.
@@ -34,6 +35,9 @@ func TestDaemon_DeliversWithoutMetrics(t *testing.T) {
 	}
 	stop := st.run(d)
 	eventually(t, "the record is published", func() bool { return d.Status().Pipeline.Totals.Records == 1 })
+	if load := metrics.Total(d.metrics.LoadHeld); load != 1 { // less than a byte per second, but known
+		t.Errorf("the shards of the worker have a load of %v", load)
+	}
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
