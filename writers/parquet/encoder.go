@@ -254,7 +254,10 @@ func (e *encoder) addSpans(c *shred.Column, end int, chunk []byte) {
 		s.levelsEnd, s.rows = pageEnd(c, s.levels, end)
 		s.valuesEnd += valuesOf(c, s.levels, s.levelsEnd)
 		if chunk != nil {
-			size := textSize(c, rest, s.valuesEnd-s.values)
+			size := len(rest) // most chunks are one page
+			if s.levelsEnd < end {
+				size = textSize(c, rest, s.valuesEnd-s.values)
+			}
 			s.text, rest = rest[:size], rest[size:]
 			s.headroom = headroom[:min(len(headroom), shred.Headroom+size)]
 			headroom = nil // the first page's values are followed by those of the next
@@ -324,7 +327,8 @@ func (e *encoder) dataPage(c *shred.Column, chunk *encodedChunk, s span, encodin
 		Statistics: format.Statistics{NullCount: int64(s.nulls())},
 	})
 	offset := len(e.out)
-	if err := e.write(chunk, header, page, c.Bytes() && encoding == format.Plain); err != nil {
+	long := encoding == format.Plain && len(s.text) >= longText*(s.valuesEnd-s.values)
+	if err := e.write(chunk, header, page, long && c.Bytes()); err != nil {
 		return err
 	}
 	chunk.offsetIndex.PageLocations = append(chunk.offsetIndex.PageLocations, format.PageLocation{
@@ -339,12 +343,12 @@ func (e *encoder) dictionaryPage(chunk *encodedChunk) error {
 		NumValues: int32(e.dict.count), Encoding: format.Plain,
 	})
 	e.page = e.dict.appendPlain(e.page[:0], chunk.meta.Type)
-	return e.write(chunk, header, e.page, chunk.meta.Type == format.ByteArray)
+	return e.write(chunk, header, e.page, len(e.dict.plain) >= longText*e.dict.count)
 }
 
-// write compresses a page and appends it with its header. text means that it holds uncoded text.
-func (e *encoder) write(chunk *encodedChunk, header format.PageHeader, page []byte, text bool) error {
-	body, err := e.codec.compress(e.compressed, page, text)
+// write compresses a page and appends it with its header. long means that it holds long texts.
+func (e *encoder) write(chunk *encodedChunk, header format.PageHeader, page []byte, long bool) error {
+	body, err := e.codec.compress(e.compressed, page, long)
 	if err != nil {
 		return err
 	}
