@@ -29,6 +29,7 @@ import (
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 const (
@@ -39,11 +40,7 @@ const (
 // binary is the consumer as it is shipped, built once for all tests.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("consumer-%d", os.Getpid()))
-	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build consumer: %w\n%s", err, out)
-	}
-	return path, nil
+	return path, gobuild.Compile(path, ".")
 })
 
 // together is how many tests run at once on a machine with fewer cores: most of the time they wait for what their processes wait for.

@@ -26,6 +26,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 // service is a stand-in for a service of AWS that refuses, fails or says something else. It counts the requests.
@@ -108,19 +109,15 @@ func (t *timings) show(test *testing.T) {
 	})
 }
 
-// program builds a command beside the consumer, once for all tests.
-func program(name string) func() (string, error) {
+// beside builds a command beside the consumer, once for all tests.
+func beside(name string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		path := filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", name, os.Getpid()))
-		out, err := exec.Command("go", "build", "-o", path, "../"+name).CombinedOutput()
-		if err != nil {
-			return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
-		}
-		return path, nil
+		return path, gobuild.Compile(path, "../"+name)
 	})
 }
 
-var programs = map[string]func() (string, error){"consumer": binary, "loader": program("loader"), "producer": program("producer")}
+var programs = map[string]func() (string, error){"consumer": binary, "loader": beside("loader"), "producer": beside("producer")}
 
 // TestStarts_SayAtOnceWhatWaitingCannotMend starts the programs wrongly. Each says why, by the setting, and ends. That it does not
 // wait shows in the requests: the service that refuses is asked once. The controls are the starts of the next test, which fail in

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 // The command of the README with --postgres loads every trip once and proves it. The server then runs the query that it prints.
@@ -20,6 +21,7 @@ func TestDemo_LoadsADatabase(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "out")
 	dsn := "postgres://postgres:unneeded@" + server.Address + "/postgres"
 	demo := exec.CommandContext(t.Context(), "go", "run", ".", "--postgres", dsn, "--records", "3000", "--http", "127.0.0.1:0", "--out", folder)
+	demo.Env = gobuild.Environment()
 	printed, err := demo.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, printed)

@@ -16,6 +16,7 @@ import (
 	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 // The command of the README with --table builds itself again, loads every file once and proves it. DuckDB then runs the query that
@@ -24,6 +25,7 @@ func TestDemo_LoadsATableThatDuckDBReads(t *testing.T) {
 	t.Parallel()
 	folder := filepath.Join(t.TempDir(), "out")
 	demo := exec.CommandContext(t.Context(), "go", "run", ".", "--table", "--records", "3000", "--http", "127.0.0.1:0", "--out", folder)
+	demo.Env = gobuild.Environment()
 	printed, err := demo.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, printed)

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 // built are the commands of the repository that the tests run, each built once.
@@ -23,10 +25,7 @@ var built = map[string]func() (string, error){"consumer": build("consumer"), "de
 func build(name string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		file := filepath.Join(os.TempDir(), fmt.Sprintf("%s-of-demo-%d", name, os.Getpid()))
-		if printed, err := exec.Command("go", "build", "-o", file, "aws-streaming-pipeline/cmd/"+name).CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build %s: %w\n%s", name, err, printed)
-		}
-		return file, nil
+		return file, gobuild.Compile(file, "aws-streaming-pipeline/cmd/"+name)
 	})
 }
 

@@ -32,6 +32,7 @@ import (
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/gobuild"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/producer"
 )
@@ -53,10 +54,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	table := emulator.DynamoDBLocal(t)
-	s := &site{t: t, binary: filepath.Join(t.TempDir(), "consumer")}
-	if out, err := exec.Command("go", "build", "-o", s.binary, "../../cmd/consumer").CombinedOutput(); err != nil {
-		t.Fatalf("build the daemon: %v\n%s", err, out)
-	}
+	s := &site{t: t, binary: gobuild.Build(t, filepath.Join(t.TempDir(), "consumer"), "../../cmd/consumer")}
 	stream, err := localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 1 << 30})
 	if err != nil {
 		t.Fatal(err)

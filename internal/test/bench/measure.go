@@ -25,6 +25,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"aws-streaming-pipeline/internal/test/bench/rows"
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 // load is what is measured: a program that writes a set to files.
@@ -96,6 +97,7 @@ func build(ctx context.Context, dir string, more ...string) error {
 	for path, target := range map[string]string{"consumer": "cmd/consumer", "rival": "internal/test/bench/rival"} {
 		args := append([]string{"build", "-tags", "profile", "-o", filepath.Join(dir, path)}, more...)
 		cmd := exec.CommandContext(ctx, "go", append(args, "aws-streaming-pipeline/"+target)...)
+		cmd.Env = gobuild.Environment()
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", target, err, out)
 		}

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -24,6 +23,7 @@ import (
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/gobuild"
 	"aws-streaming-pipeline/internal/test/limits"
 )
 
@@ -59,7 +59,7 @@ type surroundings struct {
 // services. The controls show what would break without our commit.
 func TestStorm(t *testing.T) {
 	s := newSurroundings(t)
-	s.stock = build(t, filepath.Join(s.dir, "stockconsumer"), "./stockconsumer")
+	s.stock = gobuild.Build(t, filepath.Join(s.dir, "stockconsumer"), "./stockconsumer")
 	t.Run("the daemon delivers every record exactly once", func(t *testing.T) {
 		t.Parallel()
 		s.deliver(t)
@@ -114,7 +114,7 @@ func newSurroundings(t *testing.T) *surroundings {
 		options = append(options, "-overlay", overlay)
 	}
 	s.options = options
-	s.daemon = build(t, filepath.Join(dir, "consumer"), "../../../cmd/consumer", options...)
+	s.daemon = gobuild.Build(t, filepath.Join(dir, "consumer"), "../../../cmd/consumer", options...)
 	s.bucket = emulator.Versitygw(t)
 	s.backends = map[Service]string{DynamoDB: emulator.DynamoDBLocal(t).URL, S3: s.bucket.URL, Kinesis: stream(t)}
 	s.kinesis = kinesis.New(kinesis.Options{
@@ -146,16 +146,6 @@ func stream(t *testing.T) string {
 		}
 	})
 	return server.URL()
-}
-
-func build(t *testing.T, path, pkg string, options ...string) string {
-	t.Helper()
-	args := slices.Concat([]string{"build", "-o", path}, options, []string{pkg})
-	out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("build %s: %v\n%s", pkg, err, out)
-	}
-	return path
 }
 
 func (s *surroundings) credentials() aws.CredentialsProvider {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 // A program that is built with the overlay follows a step of its clock at once, and measured durations are not affected.
@@ -41,7 +43,7 @@ func main() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), build(t, filepath.Join(dir, "program"), source, "-overlay", overlay))
+	cmd := exec.CommandContext(t.Context(), gobuild.Build(t, filepath.Join(dir, "program"), source, "-overlay", overlay))
 	cmd.Env = []string{c.environment()}
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/gobuild"
 	"aws-streaming-pipeline/internal/test/lake"
 	"aws-streaming-pipeline/internal/test/limits"
 )
@@ -41,7 +42,7 @@ var tableSteps = []string{Put, Publish, Load, Metadata, Append, Loaded, Forget}
 // the database's server, and whatever the table's other owner does meanwhile. Without the ledger, rows are doubled.
 func TestStormOverTables(t *testing.T) {
 	s := newSurroundings(t)
-	s.loader = build(t, filepath.Join(s.dir, "loader"), "../../../cmd/loader", s.impatient(t)...)
+	s.loader = gobuild.Build(t, filepath.Join(s.dir, "loader"), "../../../cmd/loader", s.impatient(t)...)
 	if _, err := s.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(warehouse)}); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/gobuild"
 	"aws-streaming-pipeline/internal/test/lake"
 )
 
@@ -77,11 +78,7 @@ func newPipeline(t *testing.T, more ...string) *pipeline {
 // build compiles a command.
 func build(t *testing.T, name string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "../../../cmd/"+name).CombinedOutput(); err != nil {
-		t.Fatalf("build %s: %v\n%s", name, err, out)
-	}
-	return path
+	return gobuild.Build(t, filepath.Join(t.TempDir(), name), "../../../cmd/"+name)
 }
 
 // program is a process of the pipeline.

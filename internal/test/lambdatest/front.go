@@ -6,24 +6,20 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 // Build builds a function that is not deployed with the pipeline, from the path of its package, and returns its package.
 func Build(tb testing.TB, path string) []byte {
 	tb.Helper()
 	binary := filepath.Join(tb.TempDir(), "bootstrap")
-	build := exec.CommandContext(tb.Context(), "go", "build", "-tags", "lambda.norpc", "-o", binary, path)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		tb.Fatalf("build %s: %v\n%s", path, err, out)
-	}
-	data, err := os.ReadFile(binary)
+	data, err := os.ReadFile(gobuild.Build(tb, binary, path, "-tags", "lambda.norpc"))
 	if err != nil {
 		tb.Fatal(err)
 	}
