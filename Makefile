@@ -2,6 +2,8 @@
 GO     ?= go
 PKGS   ?= ./...
 CACHE  := .cache
+# runs a tool of the tests, built as the programs are that the tests build, so that each package is compiled once for all of them
+TOOL   := CGO_ENABLED=0 $(GO) run -trimpath
 
 DURATION ?= 10m
 # arguments of make gameday: -run TestGameDay/ConsumerAbsent
@@ -41,9 +43,8 @@ sbom: ## list the contents of the image's programs as CycloneDX files in dist/
 kind-demo: ## run the chart on your kind or minikube: image, stand-in for AWS, 20,000 trips, checked
 	$(GO) run ./helm/demo
 
-# make lint vets all packages; doing so again with the race detector takes a minute of CPU time.
 test: fetch ## run all tests, with emulators and readers fetched into .cache/
-	$(GO) test -race -vet=off -timeout 30m $(PKGS)
+	$(TOOL) ./internal/test/suite $(PKGS)
 
 chaos: fetch ## run daemons under injected faults for DURATION=10m and check that every record is delivered once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
@@ -67,7 +68,7 @@ fuzz: ## run all fuzz targets, each for 10 seconds
 	$(GO) run ./internal/test/fuzz $(FUZZ)
 
 fetch: ## fetch emulators and readers for the tests
-	$(GO) run ./internal/test/emulator/fetch
+	$(TOOL) ./internal/test/emulator/fetch
 
 lint: ## check format, vet, staticcheck, and vet of the programs for macOS and Windows
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -d $$(git ls-files '*.go'); exit 1; }

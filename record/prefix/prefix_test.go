@@ -412,7 +412,7 @@ func TestRouter_BoundsThePrefixWithItsRandomStrings(t *testing.T) {
 	}
 }
 
-func TestRouter_IsSafeForManyShards(t *testing.T) {
+func TestRouter_IsSafeForConcurrentUse(t *testing.T) {
 	r := router(t, prefix.Config{
 		Data:  "!{timestamp:yyyy-MM-dd-HH-mm}/c=!{partitionKeyFromQuery:c}/",
 		Error: errorPrefix + "!{timestamp:HH}/", Query: "{c:.c}", Zone: zone("America/New_York"),

@@ -146,7 +146,7 @@ func TestQuery_KeepsTheOrderOfOddPayloads(t *testing.T) {
 	}
 }
 
-func TestQuery_ServesSeveralPayloadsAtOnce(t *testing.T) {
+func TestQuery_IsSafeForConcurrentUse(t *testing.T) {
 	q, err := compileQuery(`{c:(.a|gsub("[^a]";"_")|map_values(.)? // .)}`, []string{"c"})
 	if err != nil {
 		t.Fatal(err)

@@ -76,7 +76,7 @@ type bench struct {
 
 func newBench(t testing.TB, s *stage) *bench {
 	if raceEnabled {
-		t.Skip("the race detector changes the costs; make hostile runs without it")
+		t.Skip("the race detector changes the costs; make test and make hostile run without it")
 	}
 	return &bench{stage: s, run: s.run(t), honest: map[int]cost{}}
 }
