@@ -40,6 +40,9 @@ type Bundle struct {
 //go:embed cdk/package.json cdk/package-lock.json cdk/.npmrc terraform/package.json terraform/package-lock.json terraform/.npmrc
 var manifests embed.FS
 
+// compiled marks bundles whose Java files are compiled.
+const compiled = "classes"
+
 const versitygwModule = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 
 var (
@@ -113,24 +116,28 @@ var (
 		Name:    "java",
 		tool:    "mvn",
 		files:   []string{"pom.xml", "Launch.java"},
+		pinned:  compiled,
 		install: installJars,
 	}
 	codecsBundle = Bundle{
 		Name:    "codecs",
 		tool:    "mvn",
 		files:   []string{"pom.xml", "Unsnap.java"},
+		pinned:  compiled,
 		install: installJars,
 	}
 	parquetJavaBundle = Bundle{
 		Name:    "parquetjava",
 		tool:    "mvn",
 		files:   []string{"pom.xml", "ReadParquet.java"},
+		pinned:  compiled,
 		install: installJars,
 	}
 	icebergJavaBundle = Bundle{
 		Name:    "icebergjava",
 		tool:    "mvn",
 		files:   []string{"pom.xml", "RestCatalog.java", "ReadTable.java"},
+		pinned:  compiled,
 		install: installJars,
 	}
 	goBundle = Bundle{
@@ -156,7 +163,18 @@ func installPython(ctx context.Context, dir string) error {
 		"--target", "lib", "--requirement", "requirements.txt")
 }
 
-func installJars(ctx context.Context, dir string) error { return copyJars(ctx, dir, "lib") }
+// installJars puts jars into the folder lib, and the classes of the bundle's Java files into the folder classes: java would compile
+// them at each start, which takes a second of CPU time. They are for the version of Java that CI has, and later ones.
+func installJars(ctx context.Context, dir string) error {
+	if err := copyJars(ctx, dir, "lib"); err != nil {
+		return err
+	}
+	sources, err := filepath.Glob(filepath.Join(dir, "*.java"))
+	if err != nil {
+		return err
+	}
+	return run(ctx, dir, nil, "javac", append([]string{"--release", "17", "-nowarn", "-d", "classes", "-cp", filepath.Join("lib", "*")}, sources...)...)
+}
 
 // copyJars puts the jars that pom.xml names, and those that they need, into a folder of dir.
 func copyJars(ctx context.Context, dir, folder string, more ...string) error {

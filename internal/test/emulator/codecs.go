@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"os/exec"
-	"path/filepath"
 	"testing"
 )
 
@@ -15,7 +14,7 @@ import (
 func Unsnap(tb testing.TB, pairs ...string) {
 	tb.Helper()
 	dir := fetched(tb, codecsBundle, "snappy-java and aircompressor", "java")
-	args := append(java("256m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "Unsnap.java")), pairs...)
+	args := append(java(dir, "256m", "Unsnap"), pairs...)
 	cmd := exec.CommandContext(tb.Context(), args[0], args[1:]...)
 	cmd.Env = append(cmd.Environ(), "JAVA_TOOL_OPTIONS=-Dorg.xerial.snappy.tempdir="+tb.TempDir())
 	if out, err := cmd.CombinedOutput(); err != nil {

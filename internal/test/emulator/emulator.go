@@ -100,10 +100,11 @@ func moto(t *testing.T, program []string, env ...string) Endpoint {
 		}})
 }
 
-// java is the command line of a Java program with at most this heap. Such a program lives for seconds here, in which the optimizing
-// compiler and a collector with threads of its own take more CPU time than they save.
-func java(heap string, args ...string) []string {
-	return append([]string{"java", "-Xmx" + heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, args...)
+// java is the command line of a class of a bundle's Java files, with at most this heap and with system properties. Such a program lives
+// for seconds here, in which the optimizing compiler and a collector with threads of its own take more CPU time than they save.
+func java(dir, heap, class string, properties ...string) []string {
+	command := append([]string{"java", "-Xmx" + heap, "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, properties...)
+	return append(command, "-cp", filepath.Join(dir, "classes")+string(filepath.ListSeparator)+filepath.Join(dir, "lib", "*"), class)
 }
 
 // DynamoDBLocal starts AWS's own DynamoDB Local, with transactions, in memory.
@@ -111,10 +112,9 @@ func DynamoDBLocal(t *testing.T) Endpoint {
 	t.Helper()
 	return start(t, emulator{name: "DynamoDB Local", bundle: javaBundle, runtime: "java",
 		command: func(_ *testing.T, dir string, port, _ int) command {
-			lib := filepath.Join(dir, "lib")
 			return command{
 				dir: dir,
-				args: java("512m", "-Djava.library.path="+lib, "-cp", filepath.Join(lib, "*"), "Launch.java",
+				args: append(java(dir, "512m", "Launch", "-Djava.library.path="+filepath.Join(dir, "lib")),
 					"-inMemory", "-sharedDb", "-disableTelemetry", "-port", strconv.Itoa(port)),
 			}
 		}})

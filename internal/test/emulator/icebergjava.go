@@ -17,8 +17,7 @@ func IcebergCatalog(t *testing.T, s3 Endpoint, warehouse string) string {
 		command: func(t *testing.T, dir string, port, _ int) command {
 			return command{
 				dir: dir,
-				args: java("256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-					"-cp", filepath.Join(dir, "lib", "*"), "RestCatalog.java",
+				args: append(java(dir, "256m", "RestCatalog", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"),
 					strconv.Itoa(port), filepath.Join(t.TempDir(), "catalog.db"), warehouse, s3.URL, s3.Region, s3.AccessKey, s3.SecretKey),
 			}
 		}}).URL
@@ -29,8 +28,7 @@ func IcebergCatalog(t *testing.T, s3 Endpoint, warehouse string) string {
 func ReadTable(tb testing.TB, catalog string, s3 Endpoint, table string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, icebergJavaBundle, "Iceberg Java", "java")
-	args := java("256m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
-		"-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "ReadTable.java"),
+	args := append(java(dir, "256m", "ReadTable", "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"),
 		catalog, s3.URL, s3.Region, s3.AccessKey, s3.SecretKey, table)
 	return exec.CommandContext(tb.Context(), args[0], args[1:]...)
 }

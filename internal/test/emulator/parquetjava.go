@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"os/exec"
-	"path/filepath"
 	"testing"
 )
 
@@ -12,6 +11,6 @@ import (
 func ParquetJava(tb testing.TB, files ...string) *exec.Cmd {
 	tb.Helper()
 	dir := fetched(tb, parquetJavaBundle, "parquet-java", "java")
-	args := append(java("512m", "-cp", filepath.Join(dir, "lib", "*"), filepath.Join(dir, "ReadParquet.java")), files...)
+	args := append(java(dir, "512m", "ReadParquet"), files...)
 	return exec.CommandContext(tb.Context(), args[0], args[1:]...)
 }
