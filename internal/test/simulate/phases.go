@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// patience bounds waits in phases. What takes longer is a fault, whatever the bounds are.
-const patience = 10 * time.Minute
+// longest bounds waits in phases. What takes longer is a fault, whatever the bounds are.
+const longest = 10 * time.Minute
 
 // allRead waits until every shard is read, evenly if wanted, and returns how long that took.
 func (f *Fleet) allRead(evenly bool) time.Duration {
 	f.t.Helper()
-	return f.within(patience, "every shard is read", func() bool {
+	return f.within(longest, "every shard is read", func() bool {
 		reading, fewest, most := f.Readers.state()
 		return reading == f.shards && (!evenly || most-fewest <= 1)
 	})
@@ -136,7 +136,7 @@ func loseLeader() Phase {
 		}
 		last, led := f.lastBeat(leader), make(chan time.Duration, 1)
 		go func() {
-			f.within(patience, "another worker leads", func() bool { w := f.leader(); return w != nil && w != leader })
+			f.within(longest, "another worker leads", func() bool { w := f.leader(); return w != nil && w != leader })
 			led <- time.Since(last)
 		}()
 		figures := f.heal([]*Worker{leader}, 3*f.Failover)
@@ -174,10 +174,10 @@ const readyEvery = 5 * time.Second
 
 // awaitReady waits until a worker is ready, as a readiness probe sees it.
 func (f *Fleet) awaitReady(w *Worker) {
-	deadline := time.Now().Add(patience)
-	for time.Sleep(readyEvery); w.keeper.Health() != nil; time.Sleep(readyEvery) {
+	deadline := time.Now().Add(longest)
+	for time.Sleep(readyEvery); w.health() != nil; time.Sleep(readyEvery) {
 		if time.Now().After(deadline) {
-			f.t.Fatalf("worker %s is not ready: %v", w.id, w.keeper.Health())
+			f.t.Fatalf("worker %s is not ready: %v", w.id, w.health())
 		}
 	}
 }

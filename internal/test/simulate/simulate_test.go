@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -14,7 +15,8 @@ var (
 	full   = flag.Bool("simulate", false, "run all courses, which takes many minutes")
 	only   = flag.String("simulate.only", "", "run only the courses whose name begins with this")
 	before = flag.Bool("simulate.before", false, "measure an earlier release: no bounds, and a short rest")
-	out    = flag.String("simulate.out", "", "folder for the results")
+	out    = flag.String("simulate.out", "", "folder for the results; it keeps those of other runs")
+	docs   = flag.Bool("simulate.docs", false, "write the tables and plots of docs/scale.md from the results in the folder")
 )
 
 func TestMain(m *testing.M) {
@@ -34,13 +36,17 @@ func courses() []Course {
 	if *before {
 		hour = rest(time.Minute) // it scans so much that an hour takes hours
 	}
+	one, tenth, leader := lose("loss of a worker", 0), lose("loss of a tenth", 0.1), loseLeader()
+	outage, brown := brownOut("outage", 1, 0), brownOut("brown-out", 0.5, time.Second)
 	return []Course{
 		{"life", 1, 2, []Phase{start(), hour}},
-		{"life", 3, 4, []Phase{start(), hour, lose("loss of a worker", 0), loseLeader()}},
-		{"life", 10, 1000, []Phase{start(), hour, lose("loss of a worker", 0), lose("loss of a tenth", 0.1), loseLeader(),
-			brownOut("outage", 1, 0), brownOut("brown-out", 0.5, time.Second), scale(0.5)}},
-		{"life", 200, 10000, []Phase{start(), hour, lose("loss of a worker", 0), lose("loss of a tenth", 0.1), loseLeader()}},
-		{"trouble", 200, 10000, []Phase{start(), brownOut("outage", 1, 0), brownOut("brown-out", 0.5, time.Second), scale(0.2)}},
+		{"life", 3, 4, []Phase{start(), hour, one, leader}},
+		{"life", 10, 1000, []Phase{start(), hour, one, tenth, leader}},
+		{"life", 200, 10000, []Phase{start(), hour, one, tenth, leader}},
+		{"trouble", 10, 1000, []Phase{start(), one, outage, brown}},
+		{"trouble", 200, 10000, []Phase{start(), one, outage, brown}},
+		{"scale", 10, 1000, []Phase{start(), scale(0.5)}},
+		{"scale", 200, 10000, []Phase{start(), scale(0.2)}},
 		{"restart", 10, 1000, []Phase{start(), restart(true), restart(false)}},
 		{"restart", 200, 10000, []Phase{start(), restart(true), restart(false)}},
 		{"reshard", 10, 1000, []Phase{start(), reshard()}},
@@ -66,12 +72,26 @@ func TestScale(t *testing.T) {
 			}
 			text, err := json.Marshal(r)
 			if err == nil {
-				err = os.WriteFile(filepath.Join(*out, c.title()+".json"), text, 0o644)
+				err = errors.Join(os.MkdirAll(*out, 0o755), os.WriteFile(filepath.Join(*out, c.title()+".json"), text, 0o644))
 			}
 			if err != nil {
 				t.Error(err)
 			}
 		})
+	}
+	if *docs {
+		writeDocs(t)
+	}
+}
+
+func writeDocs(t *testing.T) {
+	earlier, err := readResults("testdata")
+	results, readErr := readResults(*out)
+	if err = errors.Join(err, readErr); err == nil {
+		err = Report{before: earlier, now: results}.write("../../../docs")
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"aws-streaming-pipeline/checkpoint/dynamo"
 	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/consumer/shardmap"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/metrics"
 )
 
@@ -42,6 +43,7 @@ type Worker struct {
 	running sync.WaitGroup
 	err     error       // after done
 	away    atomic.Bool // its calls get nowhere
+	ready   atomic.Bool // it has a keeper
 	stopped bool        // guarded by Fleet.mu
 
 	mu     sync.Mutex
@@ -58,26 +60,50 @@ type reading struct {
 }
 
 func (f *Fleet) newWorker(id string) *Worker {
-	f.t.Helper()
-	w := &Worker{
+	return &Worker{
 		id: id, fleet: f, done: make(chan struct{}), holds: make(map[string]*reading),
 		coming: make(chan struct{}), flush: make(chan struct{}, 1),
 	}
-	store, err := dynamo.Open(context.Background(), dynamo.Config{AWS: f.connect(w), Table: "trips-to-lake", Create: true})
-	if err != nil {
-		f.t.Fatal(err)
+}
+
+// patience is how the daemon waits for services at its start, see consumer.Patience.
+var patience = backoff.Policy{First: 500 * time.Millisecond, Longest: 10 * time.Second}
+
+// open makes the calls of a daemon that starts, until they succeed.
+func (w *Worker) open(ctx context.Context) error {
+	lister := shardmap.NewLister(kinesis.NewFromConfig(account(w.reached(w.fleet.Stream.Serve))), streamName)
+	steps := []func() error{
+		func() error {
+			_, err := lister.Describe(ctx)
+			return err
+		},
+		func() (err error) {
+			w.store, err = dynamo.Open(ctx, dynamo.Config{AWS: w.fleet.connect(w), Table: "trips-to-lake", Create: true})
+			return err
+		},
+		func() (err error) {
+			w.keeper, err = lease.New(w.fleet.config(w.id), w.store, lister, discard, metrics.New(prometheus.NewRegistry()))
+			return err
+		},
+		func() error {
+			_, err := w.keeper.Bind(ctx)
+			return err
+		},
 	}
-	w.store = store
-	listed := shardmap.NewLister(kinesis.NewFromConfig(account(w.reached(f.Stream.Serve))), streamName)
-	w.keeper, err = lease.New(f.config(id), store, listed, discard, metrics.New(prometheus.NewRegistry()))
-	if err != nil {
-		f.t.Fatal(err)
+	for _, step := range steps {
+		if err := patience.Retry(ctx, func(error) bool { return true }, step); err != nil {
+			return err
+		}
 	}
-	return w
+	return nil
 }
 
 // run runs the worker until ctx ends.
 func (w *Worker) run(ctx context.Context) error {
+	if err := w.open(ctx); err != nil {
+		return nil // it was stopped before
+	}
+	w.ready.Store(true)
 	ended := make(chan struct{})
 	var others sync.WaitGroup
 	others.Go(func() { w.engine(ended) })
@@ -86,6 +112,14 @@ func (w *Worker) run(ctx context.Context) error {
 	close(ended)
 	others.Wait()
 	return err
+}
+
+// health returns nil if the worker is ready.
+func (w *Worker) health() error {
+	if !w.ready.Load() {
+		return errors.New("it has not started yet")
+	}
+	return w.keeper.Health()
 }
 
 // engine starts a reader for each lease that has none.
