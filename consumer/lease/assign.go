@@ -82,6 +82,7 @@ type shardMemory struct {
 	owner   string
 	counter int64
 	since   time.Time // when the row was first seen with its counter; zero: in the first plan
+	moves   int       // how often it has got another owner
 	shared  bool      // it was among the leases that are shared out
 	away    bool      // its owner was ordered to let go
 	closed  bool      // it named a live worker, but could not be read
@@ -207,6 +208,7 @@ func (a *assigner) recall(row *checkpoint.Lease, now time.Time) *shardMemory {
 	}
 	if m.counter != row.Counter {
 		m.owner, m.counter, m.since = row.Owner, row.Counter, now
+		m.moves++
 		m.away, m.closed, m.to = false, false, ""
 	}
 	m.plan = a.plans
@@ -279,6 +281,7 @@ func (a *assigner) compare(i, j int) int {
 		cmp.Compare(x.weight, y.weight),
 		cmp.Compare(x.eagerness(), y.eagerness()),
 		x.memory.since.Compare(y.memory.since),
+		cmp.Compare(y.memory.moves, x.memory.moves),
 		cmp.Compare(i, j),
 	)
 }

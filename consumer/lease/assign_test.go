@@ -433,6 +433,46 @@ func TestAssigner_ARestartMovesEachShardTwiceAtMost(t *testing.T) {
 	}
 }
 
+// Workers are replaced one by one or several at once, and the next stop when the new ones have settled, or are about to, or have not
+// yet got what they should.
+func TestAssigner_ARolloutMovesEachShardTwiceAtMost(t *testing.T) {
+	for _, atOnce := range []int{1, 2, 5} {
+		for _, settles := range []int{1, 2, 3, 6} { // plans
+			w := newWorld(t, 400, 20)
+			w.rest()
+			clear(w.moves)
+			age := make(map[string]int)
+			plans := func(n int) {
+				for range n {
+					for i := range w.view.members {
+						if m := &w.view.members[i]; !m.settled {
+							age[m.id]++
+							m.settled = age[m.id] >= settles
+						}
+					}
+					w.view.now = w.view.now.Add(2 * time.Second)
+					w.obey(w.plan(), always)
+				}
+			}
+			for n := 0; n < 20; n += atOnce {
+				for i := range atOnce {
+					w.stop(fmt.Sprintf("w%03d", n+i))
+				}
+				plans(2)
+				for i := range atOnce {
+					w.join(fmt.Sprintf("x%03d", n+i))
+				}
+				plans(3)
+			}
+			plans(10)
+			w.balanced()
+			if most := slices.Max(slices.Collect(maps.Values(w.moves))); most > 2 {
+				t.Errorf("%d at once, settled after %d plans: a shard moved %d times", atOnce, settles, most)
+			}
+		}
+	}
+}
+
 // A worker that shuts down releases its leases one by one while it still beats. They go to the others, not back to it.
 func TestAssigner_LeavesAWorkerThatLetsGoInPeace(t *testing.T) {
 	w := newWorld(t, 30, 3)
