@@ -17,7 +17,7 @@ HOSTILE ?=
 # arguments of make fuzz: -run Cost, -rotate 2, -for 10s, -list
 FUZZ ?=
 
-.PHONY: help build generate functions demo image sbom kind-demo test chaos simulate gameday spark mutants hostile fuzz lint bench bench-check bench-scale cost fetch vuln site release yours clean
+.PHONY: help build generate functions demo image sbom kind-demo test chaos simulate gameday spark mutants hostile fuzz lint bench bench-parts bench-check bench-scale cost fetch vuln site release yours clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -83,8 +83,13 @@ vuln: ## check our calls for known vulnerabilities; prints a line and passes if 
 	@out=$$($(GO) tool govulncheck ./... 2>&1) && echo "$$out" || { echo "$$out"; case "$$out" in \
 	  *"fetching vulnerabilities"*) echo "LEFT OUT: govulncheck: the vulnerability database is out of reach" ;; *) exit 1 ;; esac; }
 
-bench: ## measure from the stream to the bucket, compared with other programs, into docs/benchmarks.md; then stage by stage
-	$(GO) run ./internal/test/bench -docs
+# arguments of make bench and make bench-scale: BENCH='-against v1.2.3', BENCH='-without flink,spark -rounds 1'
+BENCH ?=
+
+bench: ## measure from the stream to the bucket, beside other products, and each part, into docs/benchmarks.md and -details.md
+	$(GO) run ./internal/test/bench -docs $(BENCH)
+
+bench-parts: ## run the benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem ./record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
 	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose ./loader/rows ./loader/postgres
 
@@ -94,8 +99,8 @@ bench-check: ## fail if the daemon has lost its lead, allocates more or holds mo
 	$(GO) test -count=1 -run 'ParquetHoldsTheBudget' ./writers
 	$(GO) test -run '^$$' -bench 'Load_VersusCopy' -benchtime 3x ./loader/postgres
 
-bench-scale: ## measure shards, cores, memory over time, and catching up after a stop
-	$(GO) run ./internal/test/bench -scale
+bench-scale: ## measure shards, cores, memory over time, and catching up after a stop, into docs/benchmarks-details.md
+	$(GO) run ./internal/test/bench -scale -docs $(BENCH)
 
 cost: ## update docs/cost.md from a measurement and the prices in cmd/cost
 	$(GO) run ./internal/test/bench -cost cmd/cost/measured.json

@@ -1,14 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/xml"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/smithy-go/encoding/cbor"
 )
 
 // TestMain lets the test binary run as the process of the surroundings, as the program itself does.
@@ -47,7 +53,7 @@ func newBench(t *testing.T, limits bool) *bench {
 // 5 MB/s on 100 shards for a quarter of a minute: many commits, and nothing piles up.
 func TestSteadyLoad_KeepsMemoryAndGoroutinesFlat(t *testing.T) {
 	b := newBench(t, true)
-	c, err := b.follow(t.Context(), steady(15), "COMMIT_INTERVAL=3s", "MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=4MiB")
+	c, err := b.follow(t.Context(), daemon, steady(15), "COMMIT_INTERVAL=3s", "MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=4MiB")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +71,7 @@ func TestSteadyLoad_KeepsMemoryAndGoroutinesFlat(t *testing.T) {
 func TestOutage_IsCaughtUpAtTheFullRateOfReading(t *testing.T) {
 	b := newBench(t, true)
 	o := outage(10)
-	c, err := b.follow(t.Context(), o, "MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=4MiB", "COMMIT_INTERVAL=3s")
+	c, err := b.follow(t.Context(), daemon, o, "MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=4MiB", "COMMIT_INTERVAL=3s")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +129,7 @@ func TestReports_ComeFromTheBestOfEachLoad(t *testing.T) {
 	if len(results) != 2 || results[0].rate() != 150 {
 		t.Fatalf("%+v", results)
 	}
-	if text := table(results); !strings.Contains(text, "| 60 | 2.5 times |") {
+	if text := overview(results); !strings.Contains(text, "| **150** |") || !strings.Contains(text, "| 60 (2.5) |") {
 		t.Errorf("the table does not say how much faster the daemon is:\n%s", text)
 	}
 	drawn := xml.NewDecoder(strings.NewReader(plot(results)))
@@ -134,6 +140,136 @@ func TestReports_ComeFromTheBestOfEachLoad(t *testing.T) {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestRate_LeavesOutWhatWarmsUp(t *testing.T) {
+	r := result{Payload: 400e6, CPU: 30 * time.Second, Cold: coldRun{100e6, 15 * time.Second}}
+	if r.rate() != 20 {
+		t.Errorf("%v MB per CPU second; want 20", r.rate())
+	}
+}
+
+func TestAgainst_ComparesWithinARound(t *testing.T) {
+	run := func(program string, seconds time.Duration) result {
+		return result{load: load{Set: "narrow", Program: program, Format: "parquet-snappy", Shards: 32, Cores: 1}, Records: 1, Payload: 600e6, CPU: seconds * time.Second}
+	}
+	results := []result{
+		run(daemon, 2), run(before, 3), // 1.5
+		run(before, 8), run(daemon, 2), // 4, in a round that disturbed the other
+		run(daemon, 5), run(before, 10), // 2
+		run(sdk, 7),
+	}
+	all := pairs(results)
+	if len(all) != 1 {
+		t.Fatalf("%d loads were compared, want 1", len(all))
+	}
+	if r := all[0].ratios(); median(r) != 2 || r[0] != 1.5 || r[2] != 4 {
+		t.Errorf("ratios %v", r)
+	}
+	if text := againstTable(results); !strings.Contains(text, "| 200 | 300 | 2.00 (1.50 to 4.00) |") {
+		t.Errorf("the table does not show the best of each and the ratio:\n%s", text)
+	}
+	if unpaired := pairs(results[:1]); len(unpaired) != 0 {
+		t.Errorf("a load without its like was compared: %+v", unpaired)
+	}
+}
+
+func TestReadCases_TakesWhatGoTestPrints(t *testing.T) {
+	cases := readCases("goos: linux\nBenchmarkGetRecords/taxi/stock \t 60 \t 6.0 cpu-ms/MB \t 57000000 B/op\nBenchmarkGetRecords/taxi/cbor \t 60 \t 1.5 cpu-ms/MB \t 40000 B/op\nPASS\n")
+	text := parts[0].table(cases)
+	for _, want := range []string{"| taxi, stock | 6 |  | 57,000,000 |", "| taxi, cbor | 1.5 | 4 | 40,000 |"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the table lacks %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestReplaceMarked_LeavesTheRest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(path, []byte("a\n<!-- x -->\nold\n<!-- /x -->\nb\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := replaceMarked(path, "x", "new\n"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != "a\n<!-- x -->\nnew\n<!-- /x -->\nb\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := replaceMarked(path, "y", ""); err == nil {
+		t.Error("a page without the marks was written")
+	}
+}
+
+// The make bench that renews the pages must find all its marks in them.
+func TestPages_HaveTheMarks(t *testing.T) {
+	marks := map[string][]string{page: {"end to end"}, detailsPage: {"loads", "stages", "before and now", "over time"}}
+	for _, p := range parts {
+		marks[detailsPage] = append(marks[detailsPage], p.mark)
+	}
+	for _, m := range memoryTests {
+		marks[detailsPage] = append(marks[detailsPage], m.mark)
+	}
+	for name, all := range marks {
+		text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mark := range all {
+			if strings.Count(string(text), "<!-- "+mark+" -->") != 1 || strings.Count(string(text), "<!-- /"+mark+" -->") != 1 {
+				t.Errorf("%s does not have one pair of marks %q", name, mark)
+			}
+		}
+	}
+}
+
+// A stand-in for the stream that takes JSON only is called as the SDK for Java calls.
+func TestInCBOR_TranslatesCallsAndAnswers(t *testing.T) {
+	h := inCBOR(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || string(body) != `{"Limit":5,"StreamName":"trips","Timestamp":1.5}` || r.Header.Get("Content-Type") != "application/x-amz-json-1.1" {
+			t.Errorf("asked for %s, %v", body, err)
+		}
+		_, _ = io.WriteString(w, `{"HasMore":false,"StreamCreationTimestamp":1.5,"Shards":[{"ShardId":"a"}],"Count":2,"None":null}`)
+	}))
+	request := cbor.Encode(cbor.Map{"StreamName": cbor.String("trips"), "Limit": cbor.Uint(5), "Timestamp": &cbor.Tag{ID: 1, Value: cbor.Uint(1500)}})
+	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(request))
+	r.Header.Set("Content-Type", contentTypeCBOR)
+	r.Header.Set("X-Amz-Target", "Kinesis_20131202.ListShards")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	got, err := cbor.Decode(w.Body.Bytes())
+	want := cbor.Map{
+		"HasMore": cbor.Bool(false), "StreamCreationTimestamp": &cbor.Tag{ID: 1, Value: cbor.Uint(1500)},
+		"Shards": cbor.List{cbor.Map{"ShardId": cbor.String("a")}}, "Count": cbor.Uint(2), "None": &cbor.Nil{},
+	}
+	if err != nil || w.Code != http.StatusOK || !reflect.DeepEqual(got, cbor.Value(want)) {
+		t.Errorf("%d, %v, %v", w.Code, got, err)
+	}
+}
+
+// What is wanted of a peer that cannot be had is left out, with the reason, and the rest stays.
+func TestPrepare_LeavesOutWhatCannotBeHad(t *testing.T) {
+	b := &bench{bin: t.TempDir()}
+	kept, err := b.prepare(t.Context(), "all", []load{{Set: "narrow", Program: daemon}, {Set: "narrow", Program: flink}, {Set: "taxi", Program: flink}})
+	if err != nil || len(kept) != 1 || kept[0].Program != daemon {
+		t.Errorf("%v, %v", kept, err)
+	}
+	if text := leftOut(b.missing); !strings.Contains(text, "Apache Flink") {
+		t.Errorf("the page does not say what was left out: %q", text)
+	}
+}
+
+func TestTitles_NameThePinnedVersions(t *testing.T) {
+	for program, manifest := range map[string]string{flink: "flink/pom.xml", spark: "spark/requirements.txt", polars: "polars/requirements.txt", duckdb: "engines/requirements.txt"} {
+		text, err := os.ReadFile(filepath.Join("..", "emulator", filepath.FromSlash(manifest)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		words := strings.Fields(title[program])
+		if version := words[len(words)-1]; !strings.Contains(string(text), version) {
+			t.Errorf("%s pins another version than %s", manifest, title[program])
 		}
 	}
 }

@@ -26,7 +26,7 @@ func (b *bench) check(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	ours, theirs := results[0], results[1]
+	ours, theirs := results[0], results[1] // of the only round
 	lead := ours.rate() / theirs.rate()
 	fmt.Printf("%.2f times the conventional way, at least %.1f; %.2f allocations per record, at most %.1f\n",
 		lead, leastLead, ours.allocsPerRecord(), mostAllocs)

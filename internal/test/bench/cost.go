@@ -24,7 +24,7 @@ func (b *bench) writeCost(ctx context.Context, o options) error {
 		return err
 	}
 	m := measured.Measured{Date: time.Now().UTC().Format(time.DateOnly), Machine: machine()}
-	for _, r := range results {
+	for _, r := range best(results) {
 		m.Loads = append(m.Loads, measured.Load{
 			Format: r.Format, RecordBytes: int(r.Payload / r.Records), CPUSecondsPerGB: r.CPU.Seconds() / float64(r.Payload) * 1e9,
 			PutsPerGB:   r.perGB(r.Requests["S3.PUT"] + r.Requests["S3.UploadPart"] + r.Requests["S3.CreateMultipartUpload"] + r.Requests["S3.CompleteMultipartUpload"]),

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -47,7 +48,7 @@ type options struct {
 	megabytes, rounds, shards, cores, seconds int
 	only, settings                            string
 	docs, check, scale                        bool
-	cost                                      string
+	cost, without, against                    string
 }
 
 func parseFlags() options {
@@ -59,6 +60,8 @@ func parseFlags() options {
 	flag.IntVar(&o.seconds, "seconds", 90, "with -scale: length of the steady load")
 	flag.StringVar(&o.only, "only", "", "measure only loads whose name (set/program/format) holds this")
 	flag.StringVar(&o.settings, "env", "", "more settings of the daemon, NAME=value separated by blanks")
+	flag.StringVar(&o.without, "without", "", "products that are not measured, separated by commas: flink, spark, polars, duckdb; or all")
+	flag.StringVar(&o.against, "against", "", "Git revision whose daemon is measured too, in the same rounds; only the daemon's loads are then measured, unless -docs is set")
 	flag.BoolVar(&o.docs, "docs", false, "write the table and the plot into docs/")
 	flag.BoolVar(&o.check, "check", false, "measure little, and fail where the daemon has fallen behind: see bars")
 	flag.BoolVar(&o.scale, "scale", false, "measure shards, cores, memory over time and catching up")
@@ -77,6 +80,11 @@ func benchmark(ctx context.Context) error {
 	if err := build(ctx, dir); err != nil {
 		return err
 	}
+	if o.against != "" {
+		if err := buildBefore(ctx, o.against, dir); err != nil {
+			return err
+		}
+	}
 	c, err := startSurroundings(ctx, dir, o.scale, 6<<30)
 	if err != nil {
 		return err
@@ -91,7 +99,17 @@ func benchmark(ctx context.Context) error {
 		return b.writeCost(ctx, o)
 	}
 	fmt.Print(header())
-	results, err := b.measureAll(ctx, o, loads)
+	wanted := o.selected(loads)
+	if o.against != "" && !o.docs {
+		wanted = slices.DeleteFunc(wanted, func(l load) bool { return l.Program != daemon })
+	}
+	if wanted, err = b.prepare(ctx, o.without, wanted); err != nil {
+		return err
+	}
+	results, err := b.measureAll(ctx, o, wanted)
+	if o.against != "" {
+		fmt.Printf("\n%s", againstTable(results))
+	}
 	if err != nil || !o.docs {
 		return err
 	}
@@ -103,24 +121,34 @@ var loads = []load{
 	{Set: "narrow", Program: daemon, Format: "parquet-snappy"},
 	{Set: "narrow", Program: sdk, Format: "parquet-snappy"},
 	{Set: "narrow", Program: library, Format: "parquet-snappy"},
+	{Set: "narrow", Program: flink, Format: "parquet-snappy"},
+	{Set: "narrow", Program: spark, Format: "parquet-snappy"},
+	{Set: "narrow", Program: polars, Format: "parquet-snappy"},
+	{Set: "narrow", Program: duckdb, Format: "parquet-snappy"},
 	{Set: "taxi", Program: daemon, Format: "parquet-snappy"},
 	{Set: "taxi", Program: sdk, Format: "parquet-snappy"},
 	{Set: "taxi", Program: library, Format: "parquet-snappy"},
+	{Set: "taxi", Program: flink, Format: "parquet-snappy"},
+	{Set: "taxi", Program: spark, Format: "parquet-snappy"},
+	{Set: "taxi", Program: polars, Format: "parquet-snappy"},
+	{Set: "taxi", Program: duckdb, Format: "parquet-snappy"},
 	{Set: "narrow", Program: daemon, Format: "jsonl-none"},
+	{Set: "narrow", Program: flink, Format: "jsonl-none"},
 	{Set: "narrow", Program: python, Format: "jsonl-none"},
 	{Set: "taxi", Program: daemon, Format: "jsonl-none"},
+	{Set: "taxi", Program: flink, Format: "jsonl-none"},
 	{Set: "taxi", Program: python, Format: "jsonl-none"},
 }
 
-// measureAll measures the loads in turn, round by round, so that disturbances affect all of them.
+// measureAll measures the loads in turn, round by round, so that disturbances affect all of them. It returns the results of all rounds.
 func (b *bench) measureAll(ctx context.Context, o options, loads []load) ([]result, error) {
+	loads = o.selected(loads)
+	if o.against != "" {
+		loads = withBefore(loads)
+	}
 	var results []result
 	for range o.rounds {
 		for _, l := range loads {
-			l = o.complete(l)
-			if !strings.Contains(l.String(), o.only) {
-				continue
-			}
 			r, err := b.measure(ctx, l)
 			if err != nil {
 				return nil, err
@@ -128,8 +156,20 @@ func (b *bench) measureAll(ctx context.Context, o options, loads []load) ([]resu
 			fmt.Println(r.line())
 			results = append(results, r)
 		}
+		slices.Reverse(loads) // what a machine does to the first of two is done to the second next time
 	}
-	return best(results), nil
+	return results, nil
+}
+
+// selected applies the flags to the loads, and keeps those that -only names.
+func (o options) selected(loads []load) []load {
+	var all []load
+	for _, l := range loads {
+		if l = o.complete(l); strings.Contains(l.String(), o.only) {
+			all = append(all, l)
+		}
+	}
+	return all
 }
 
 // complete applies the flags to a load.
@@ -141,8 +181,42 @@ func (o options) complete(l load) load {
 	return l
 }
 
-// writeDocs puts the results, and where the daemon's time goes, into docs/.
-func (b *bench) writeDocs(ctx context.Context, o options, results []result) error {
+// The pages and the plot that this program writes into, in docs/.
+const (
+	page        = "benchmarks.md"
+	detailsPage = "benchmarks-details.md"
+	plotFile    = "benchmarks.svg"
+)
+
+// writeDocs puts the results, where the daemon's time goes, and the benchmarks of its parts into docs/.
+func (b *bench) writeDocs(ctx context.Context, o options, all []result) error {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	docs := filepath.Join(root, "docs")
+	details := filepath.Join(docs, detailsPage)
+	stages, err := b.stages(ctx, o)
+	if err != nil {
+		return err
+	}
+	results := slices.DeleteFunc(best(all), func(r result) bool { return r.Program == before })
+	how := fmt.Sprintf("Measured by `make bench` on %s: %d MB per load on one core, the best of %d rounds.\n\n", machine(), o.megabytes, o.rounds)
+	err = errors.Join(
+		replaceMarked(filepath.Join(docs, page), "end to end", how+overview(results)+leftOut(b.missing)),
+		os.WriteFile(filepath.Join(docs, plotFile), []byte(plot(results)), 0o644),
+		replaceMarked(details, "loads", how+table(results)),
+		replaceMarked(details, "stages", stages),
+	)
+	if o.against != "" {
+		text := fmt.Sprintf("Before is revision %s, of %s, in turn with the daemon of today, in the same %d rounds.\n\n%s", o.against, commitDate(ctx, o.against), o.rounds, againstTable(all))
+		err = errors.Join(err, replaceMarked(details, "before and now", text))
+	}
+	return errors.Join(err, measureParts(ctx, details))
+}
+
+// stages is a table of where the daemon's time goes.
+func (b *bench) stages(ctx context.Context, o options) (string, error) {
 	var names []string
 	var shares [][]share
 	for _, l := range loads {
@@ -151,24 +225,15 @@ func (b *bench) writeDocs(ctx context.Context, o options, results []result) erro
 		}
 		profile, err := b.profile(ctx, o, l)
 		if err != nil {
-			return err
+			return "", err
 		}
-		s, err := profileShares(ctx, filepath.Join(b.bin, "consumer"), profile)
+		s, err := profileShares(ctx, filepath.Join(b.bin, binaries[daemon]), profile)
 		if err != nil {
-			return err
+			return "", err
 		}
-		names, shares = append(names, l.Set+", "+formatTitle(l.Format)), append(shares, s)
+		names, shares = append(names, l.Set+" to "+formatTitle(l.Format)), append(shares, s)
 	}
-	root, err := moduleRoot(ctx)
-	if err != nil {
-		return err
-	}
-	text := fmt.Sprintf("Measured by `make bench` on %s: %d MB per load, the best of %d rounds.\n\n%s\n![Megabytes per CPU second](benchmarks.svg)\n\nWhere the daemon's CPU time goes:\n\n%s",
-		machine(), o.megabytes, o.rounds, table(results), stageTable(names, shares))
-	return errors.Join(
-		replaceMarked(filepath.Join(root, "docs", "benchmarks.md"), text),
-		os.WriteFile(filepath.Join(root, "docs", "benchmarks.svg"), []byte(plot(results)), 0o644),
-	)
+	return stageTable(names, shares), nil
 }
 
 // profile measures a load once more with a CPU profile, and returns its file.

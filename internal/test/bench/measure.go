@@ -59,13 +59,22 @@ type result struct {
 	CPU      time.Duration
 	Wall     time.Duration // from the start to the last record read
 	Peak     int64         // resident bytes
+	Cold     coldRun       // of a program that warms up
 	Mallocs  int64         // 0 if not known
 	GC       time.Duration // CPU of the garbage collector
 	Requests map[string]int64
 }
 
-// rate is megabytes of payload per CPU second.
-func (r result) rate() float64 { return float64(r.Payload) / 1e6 / r.CPU.Seconds() }
+// coldRun is a shorter load of the same kind, whose cost is that of starting and warming up.
+type coldRun struct {
+	Payload int64
+	CPU     time.Duration
+}
+
+// rate is megabytes of payload per CPU second, without those of a cold run.
+func (r result) rate() float64 {
+	return float64(r.Payload-r.Cold.Payload) / 1e6 / (r.CPU - r.Cold.CPU).Seconds()
+}
 
 func (r result) gcShare() float64 { return r.GC.Seconds() / r.CPU.Seconds() }
 
@@ -85,12 +94,14 @@ const (
 // bench measures loads against the surroundings.
 type bench struct {
 	*client
-	bin string // folder of the programs
-	n   int    // loads measured
+	bin     string            // folder of the programs
+	n       int               // loads measured
+	libs    map[string]string // folders of the peers that were fetched, by program
+	missing map[string]error  // why others are left out
 }
 
 // patience bounds one load.
-const patience = 4 * time.Minute
+const patience = 10 * time.Minute
 
 // build compiles the measured programs.
 func build(ctx context.Context, dir string, more ...string) error {
@@ -107,6 +118,9 @@ func build(ctx context.Context, dir string, more ...string) error {
 
 // measure runs one load and checks that every record has arrived.
 func (b *bench) measure(ctx context.Context, l load) (result, error) {
+	if _, isPeer := peers[l.Program]; isPeer {
+		return b.measurePeer(ctx, l)
+	}
 	b.n++
 	name := fmt.Sprintf("load-%d", b.n)
 	dir := filepath.Join(b.dir, name)
@@ -143,7 +157,8 @@ func keyBytes(records int64) (bytes int64) {
 func (b *bench) run(ctx context.Context, r result, name, dir string) (result, error) {
 	p := process{log: filepath.Join(dir, "log"), env: b.environment(r.load, name)}
 	status := ""
-	if r.Program == daemon {
+	binary, isDaemon := binaries[r.Program]
+	if isDaemon {
 		var err error
 		if status, err = freeAddress(); err != nil {
 			return r, err
@@ -156,7 +171,7 @@ func (b *bench) run(ctx context.Context, r result, name, dir string) (result, er
 		if err := os.WriteFile(document, []byte(set.Document), 0o600); err != nil {
 			return r, err
 		}
-		p.args = []string{filepath.Join(b.bin, "consumer"), "run"}
+		p.args = []string{filepath.Join(b.bin, binary), "run"}
 		p.env = append(p.env, daemonSettings(r.load, dir, document)...)
 		p.env = append(p.env, "HTTP_ADDRESS="+status)
 	} else {
@@ -182,7 +197,7 @@ func (b *bench) run(ctx context.Context, r result, name, dir string) (result, er
 		return r, err
 	}
 	r.CPU, r.Peak = used.CPU, used.Peak
-	if r.Program != daemon {
+	if !isDaemon {
 		var said struct{ Mallocs int64 }
 		if err := json.NewDecoder(running.out).Decode(&said); err != nil {
 			return r, fmt.Errorf("%s said nothing: %w: %s", r.Program, err, running.tail())
@@ -300,8 +315,8 @@ func collected(log string) (time.Duration, error) {
 func (r *result) inspect(folder string) error {
 	var found int64
 	err := filepath.WalkDir(filepath.Join(folder, "data"), func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+		if err != nil || entry.IsDir() || strings.HasPrefix(entry.Name(), "_") || strings.HasPrefix(entry.Name(), ".") {
+			return err // Spark writes checksums and a mark of success too
 		}
 		n, size, err := countRows(path)
 		found += n
@@ -325,7 +340,11 @@ func countRows(path string) (n, size int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	switch filepath.Ext(path) {
+	extension := filepath.Ext(path)
+	if extension == "" { // Flink gives its files none
+		extension = sniff(f)
+	}
+	switch extension {
 	case ".parquet":
 		p, err := parquet.OpenFile(f, info.Size())
 		if err != nil {
@@ -344,6 +363,15 @@ func countRows(path string) (n, size int64, err error) {
 		return n, info.Size(), err
 	}
 	return 0, 0, fmt.Errorf("%s has an unknown extension", path)
+}
+
+// sniff returns the extension that fits the file's first bytes.
+func sniff(f io.ReaderAt) string {
+	magic := make([]byte, 4)
+	if _, err := f.ReadAt(magic, 0); err == nil && string(magic) == "PAR1" {
+		return ".parquet"
+	}
+	return ".jsonl"
 }
 
 func countLines(in io.Reader) (n int64, err error) {
@@ -377,17 +405,40 @@ func (b *bench) runPython(ctx context.Context, l load, dir string) (result, erro
 	if err != nil {
 		return r, err
 	}
-	began := time.Now()
-	p, err := start(ctx, process{args: []string{"python3", script, source, target}, env: os.Environ(), log: filepath.Join(dir, "log")})
-	if err != nil {
+	p := process{args: []string{"python3", script, source, target}, env: os.Environ(), log: filepath.Join(dir, "log")}
+	if r, err = runToEnd(ctx, r, p); err != nil {
 		return r, err
 	}
-	used, err := p.wait(patience)
-	if err != nil {
-		return r, err
-	}
-	r.CPU, r.Peak, r.Wall = used.CPU, used.Peak, time.Since(began)
 	return r, r.inspect(dir)
+}
+
+// runToEnd runs a program that ends by itself.
+func runToEnd(ctx context.Context, r result, p process) (result, error) {
+	began := time.Now()
+	running, err := start(ctx, p)
+	if err != nil {
+		return r, err
+	}
+	defer running.cmd.Process.Kill()
+	used, err := running.wait(patience)
+	r.CPU, r.Peak, r.Wall = used.CPU, used.Peak, time.Since(began)
+	return r, err
+}
+
+// countPlain counts the lines of a file, and their bytes.
+func (r *result) countPlain(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	r.Records, err = countLines(f)
+	r.Payload = info.Size() - r.Records
+	return err
 }
 
 // countBase64 counts the records in a file of Base64 lines, and their bytes.

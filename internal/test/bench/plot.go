@@ -12,14 +12,23 @@ const (
 	plotWidth  = 860
 	plotLeft   = 300 // where bars begin
 	plotRight  = 60  // room for the number after the longest
-	plotTop    = 58
+	plotTop    = 84
 	barHeight  = 20
 	barGap     = 5
 	groupGap   = 26
 	axisHeight = 40
 )
 
-var colours = map[string]string{daemon: "#1f6feb", sdk: "#8c959f", library: "#b7bfc7", python: "#d4a72c"}
+// colour is the class of a bar: the daemon's, that of programs that do the same work, or of those that start from a file.
+func colour(program string) string {
+	switch {
+	case program == daemon:
+		return "ours"
+	case fromFile(program) == 1:
+		return "file"
+	}
+	return "same"
+}
 
 // plot draws the results as bars, one group per set and format.
 func plot(results []result) string {
@@ -44,7 +53,12 @@ func plot(results []result) string {
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="%s"%s>%s</text>`+"\n", x, y, anchor, more, html.EscapeString(s))
 	}
 	text(16, 24, "start", ` font-size="16" font-weight="bold"`, "Megabytes of records for each CPU second, stream to published file")
-	text(16, 43, "start", ` fill-opacity="0.7"`, "one core, TLS to the stream and to the bucket; longer is better")
+	text(16, 43, "start", ` fill-opacity="0.7"`, "on one core; longer is better")
+	for i, key := range []struct{ class, text string }{{"ours", "the daemon"}, {"same", "the same work: stream to bucket, over TLS"}, {"file", "spared the network: file to file"}} {
+		x := []int{16, 120, 410}[i]
+		fmt.Fprintf(&b, `<rect x="%d" y="56" width="12" height="12" class="%s"/>`+"\n", x, key.class)
+		text(x+18, 67, "start", "", key.text)
+	}
 	for v := 0.0; v <= full; v += step {
 		x := plotLeft + int(v*scale)
 		fmt.Fprintf(&b, `<line class="grid" x1="%d" y1="%d" x2="%d" y2="%d"/>`+"\n", x, plotTop, x, bottom)
@@ -55,11 +69,11 @@ func plot(results []result) string {
 	for _, r := range results {
 		if g := r.Set + r.Format; g != last {
 			last = g
-			text(16, y+18, "start", ` font-weight="bold"`, r.Set+" rows into "+formatTitle(r.Format))
+			text(16, y+18, "start", ` font-weight="bold"`, kind{r.Set, r.Format}.title())
 			y += groupGap
 		}
 		width := int(r.rate() * scale)
-		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" fill="%s"/>`+"\n", plotLeft, y, width, barHeight, colours[r.Program])
+		fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%d" height="%d" class="%s"/>`+"\n", plotLeft, y, width, barHeight, colour(r.Program))
 		text(plotLeft-8, y+15, "end", "", shortTitle[r.Program])
 		text(plotLeft+width+6, y+15, "start", "", fmt.Sprintf("%.0f", r.rate()))
 		y += barHeight + barGap
@@ -71,7 +85,9 @@ func plot(results []result) string {
 // plotStyle has the colours for light and dark pages.
 const plotStyle = `<style>
 .paper { fill: #ffffff } text { fill: #1f2328 } .grid { stroke: #d0d7de }
-@media (prefers-color-scheme: dark) { .paper { fill: #0d1117 } text { fill: #e6edf3 } .grid { stroke: #3d4753 } }
+.ours { fill: #1f6feb } .same { fill: #8c959f } .file { fill: #d4b45c }
+@media (prefers-color-scheme: dark) { .paper { fill: #0d1117 } text { fill: #e6edf3 } .grid { stroke: #3d4753 }
+.ours { fill: #58a6ff } .same { fill: #768390 } .file { fill: #9e8035 } }
 </style>
 `
 
@@ -80,6 +96,10 @@ var shortTitle = map[string]string{
 	sdk:     "AWS SDK + goccy + parquet-go",
 	library: "vmware-go-kcl-v2 + goccy + parquet-go",
 	python:  "Python, json.loads + json.dumps",
+	flink:   "Apache Flink",
+	spark:   "Apache Spark",
+	polars:  "Polars",
+	duckdb:  "DuckDB",
 }
 
 // tick returns a round step that gives four to ten lines.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"runtime"
@@ -33,9 +34,14 @@ func (r result) requestsPerGB() float64 {
 // title is the name of a program in tables and plots.
 var title = map[string]string{
 	daemon:  "the daemon",
+	before:  "the daemon of -against",
 	sdk:     "AWS SDK, goccy, parquet-go",
-	library: "vmware-go-kcl-v2, goccy, parquet-go, one file per shard",
+	library: "vmware-go-kcl-v2, goccy, parquet-go",
 	python:  "Python: json.loads, json.dumps",
+	flink:   "Apache Flink 1.19.2",
+	spark:   "Apache Spark 4.0.1",
+	polars:  "Polars 2.1.0",
+	duckdb:  "DuckDB 2.0.0",
 }
 
 // best keeps the fastest result of each load, in the order of their first results.
@@ -46,7 +52,7 @@ func best(results []result) []result {
 		switch i := slices.IndexFunc(kept, same); {
 		case i < 0:
 			kept = append(kept, r)
-		case r.CPU < kept[i].CPU:
+		case r.rate() > kept[i].rate():
 			kept[i] = r
 		}
 	}
@@ -64,29 +70,115 @@ func find(results []result, set, program, format string) (result, bool) {
 	return results[i], true
 }
 
-// table returns the results as a Markdown table.
+// kind is a column of the table that compares programs: what they were measured on.
+type kind struct{ set, format string }
+
+func (k kind) title() string { return k.set + " to " + formatTitle(k.format) }
+
+// kinds returns those of the results, in the order in which they appear.
+func kinds(results []result) []kind {
+	var all []kind
+	for _, r := range results {
+		if k := (kind{r.Set, r.Format}); !slices.Contains(all, k) {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+// overview is the table that compares programs: a row for each, with its speed on each kind and in brackets the daemon's lead.
+func overview(results []result) string {
+	var b strings.Builder
+	columns := kinds(results)
+	b.WriteString("| MB per CPU second |")
+	for _, k := range columns {
+		fmt.Fprintf(&b, " %s |", k.title())
+	}
+	b.WriteString(" peak MB |\n|---|" + strings.Repeat("---|", len(columns)) + "---|\n")
+	for _, program := range programs(results) {
+		fmt.Fprintf(&b, "| %s |", way(program))
+		most := int64(0)
+		for _, k := range columns {
+			r, ok := find(results, k.set, program, k.format)
+			ours, known := find(results, k.set, daemon, k.format)
+			most = max(most, r.Peak)
+			switch {
+			case !ok:
+				b.WriteString(" |")
+			case program == daemon:
+				fmt.Fprintf(&b, " **%.0f** |", r.rate())
+			case known:
+				fmt.Fprintf(&b, " %.0f (%.1f) |", r.rate(), ours.rate()/r.rate())
+			default:
+				fmt.Fprintf(&b, " %.0f |", r.rate())
+			}
+		}
+		fmt.Fprintf(&b, " %.0f |\n", float64(most)/1e6)
+	}
+	return b.String()
+}
+
+// programs returns those of the results, those that start from a file last.
+func programs(results []result) []string {
+	var all []string
+	for _, r := range results {
+		if !slices.Contains(all, r.Program) {
+			all = append(all, r.Program)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(fromFile(a), fromFile(b)) })
+	return all
+}
+
+// fromFile is 1 for programs that start from a file instead of the stream, otherwise 0.
+func fromFile(program string) int {
+	if p, isPeer := peers[program]; program == python || isPeer && !p.streams {
+		return 1
+	}
+	return 0
+}
+
+// way is a program and what it was spared.
+func way(program string) string {
+	if fromFile(program) == 1 {
+		return title[program] + ", from a file to a file"
+	}
+	return title[program]
+}
+
+// table returns all that was measured of each load as a Markdown table.
 func table(results []result) string {
 	var b strings.Builder
-	b.WriteString("| rows, into | program | MB per CPU second | the daemon is faster | allocations per record | peak MB | garbage collection | requests per GB |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|\n")
-	last := ""
+	b.WriteString("| load | program | MB per CPU second | CPU seconds | of that start and warm-up | seconds | size of files | allocations per record | peak MB | garbage collection | requests per GB |\n")
+	b.WriteString("|---" + strings.Repeat("|---", 10) + "|\n")
+	last := kind{}
 	for _, r := range results {
-		group := r.Set + ", " + formatTitle(r.Format)
-		name := group
-		if group == last {
-			name = ""
+		k, name := kind{r.Set, r.Format}, ""
+		if k != last {
+			name, last = k.title(), k
 		}
-		last = group
-		times := ""
-		if ours, ok := find(results, r.Set, daemon, r.Format); ok && r.Program != daemon {
-			times = fmt.Sprintf("%.1f times", ours.rate()/r.rate())
+		cold, allocs, gc, requests := "", "", "", ""
+		if r.Cold.CPU > 0 {
+			cold = fmt.Sprintf("%.1f, with %.0f MB", r.Cold.CPU.Seconds(), float64(r.Cold.Payload)/1e6)
 		}
-		allocs, gc, requests := fmt.Sprintf("%.2f", r.allocsPerRecord()), fmt.Sprintf("%.1f %%", 100*r.gcShare()), fmt.Sprintf("%.0f", r.requestsPerGB())
-		if r.Program == python {
-			allocs, gc, requests = "", "", ""
+		if r.Mallocs > 0 {
+			allocs, gc = fmt.Sprintf("%.2f", r.allocsPerRecord()), fmt.Sprintf("%.1f %%", 100*r.gcShare())
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.0f | %s | %s | %.0f | %s | %s |\n",
-			name, title[r.Program], r.rate(), times, allocs, float64(r.Peak)/1e6, gc, requests)
+		if len(r.Requests) > 0 {
+			requests = fmt.Sprintf("%.0f", r.requestsPerGB())
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.0f | %.2f | %s | %.1f | %.2f | %s | %.0f | %s | %s |\n", name, title[r.Program], r.rate(), r.CPU.Seconds(), cold,
+			r.Wall.Seconds(), float64(r.Output)/float64(r.Payload), allocs, float64(r.Peak)/1e6, gc, requests)
+	}
+	return b.String()
+}
+
+// leftOut says what was not measured, and why.
+func leftOut(missing map[string]error) string {
+	var b strings.Builder
+	for _, program := range slices.Sorted(maps.Keys(missing)) {
+		reason, _, _ := strings.Cut(missing[program].Error(), "\n")
+		fmt.Fprintf(&b, "\n**Left out in this run**: %s: %s.\n", title[program], reason)
 	}
 	return b.String()
 }
@@ -114,24 +206,19 @@ func stageTable(names []string, shares [][]share) string {
 	return b.String()
 }
 
-// The markers enclose the part of a text that this program writes.
-const (
-	beginMark = "<!-- end to end -->"
-	endMark   = "<!-- /end to end -->"
-)
-
-// replaceMarked puts text between the markers of a file.
-func replaceMarked(path, text string) error {
+// replaceMarked puts text between two marks of a file, <!-- name --> and <!-- /name -->.
+func replaceMarked(path, name, text string) error {
+	begin, end := "<!-- "+name+" -->", "<!-- /"+name+" -->"
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(old), beginMark)
-	_, after, closed := strings.Cut(rest, endMark)
+	before, rest, ok := strings.Cut(string(old), begin)
+	_, after, closed := strings.Cut(rest, end)
 	if !ok || !closed {
-		return fmt.Errorf("%s has no %s and %s", path, beginMark, endMark)
+		return fmt.Errorf("%s has no %s and %s", path, begin, end)
 	}
-	return os.WriteFile(path, []byte(before+beginMark+"\n"+text+endMark+after), 0o644)
+	return os.WriteFile(path, []byte(before+begin+"\n"+text+end+after), 0o644)
 }
 
 // machine describes the machine and the versions that were measured.

@@ -29,8 +29,8 @@ type sample struct {
 	goroutines int64
 }
 
-// follow runs the daemon on a stream that is being fed, and samples it every second.
-func (b *bench) follow(ctx context.Context, o order, env ...string) (course, error) {
+// follow runs a daemon on a stream that is being fed, and samples it every second.
+func (b *bench) follow(ctx context.Context, program string, o order, env ...string) (course, error) {
 	b.n++
 	o.Name = fmt.Sprintf("course-%d", b.n)
 	dir := filepath.Join(b.dir, o.Name)
@@ -48,10 +48,10 @@ func (b *bench) follow(ctx context.Context, o order, env ...string) (course, err
 	if err != nil {
 		return course{}, err
 	}
-	c := course{result: result{load: load{Set: o.Set, Program: daemon, Format: "parquet-snappy", Shards: o.Shards, Cores: 2, Env: env}}}
+	c := course{result: result{load: load{Set: o.Set, Program: program, Format: "parquet-snappy", Shards: o.Shards, Cores: 2, Env: env}}}
 	settings := append(daemonSettings(c.load, dir, document), "HTTP_ADDRESS="+status)
 	p, err := start(ctx, process{
-		args: []string{filepath.Join(b.bin, "consumer"), "run"}, env: append(b.environment(c.load, o.Name), settings...), log: filepath.Join(dir, "log"),
+		args: []string{filepath.Join(b.bin, binaries[program]), "run"}, env: append(b.environment(c.load, o.Name), settings...), log: filepath.Join(dir, "log"),
 	})
 	if err != nil {
 		return c, err
@@ -164,38 +164,97 @@ func ideal(o order) time.Duration {
 	return time.Duration(float64(o.Bytes) / (read - float64(o.Rate)) * float64(time.Second))
 }
 
-// scale measures the effect of shards, cores and time.
+// largeObjects are settings that write objects of 512 MiB in little memory.
+const largeObjects = "MEMORY_BUDGET=64MiB ROW_GROUP_SIZE=32MiB FILE_SIZE=512MiB COMMIT_SIZE=2GiB"
+
+// scale measures the effect of shards, cores, large objects and time.
 func (b *bench) scale(ctx context.Context, o options) error {
 	fmt.Print(header())
+	var results []result
 	for _, shape := range []struct{ shards, cores int }{{2, 1}, {16, 1}, {64, 1}, {64, 2}} {
-		for range o.rounds {
-			o.shards, o.cores = shape.shards, shape.cores
-			r, err := b.measure(ctx, o.complete(load{Set: "narrow", Program: daemon, Format: "parquet-snappy"}))
-			if err != nil {
-				return err
-			}
-			fmt.Println(r.line())
+		o.shards, o.cores = shape.shards, shape.cores
+		some, err := b.measureAll(ctx, o, []load{{Set: "narrow", Program: daemon, Format: "parquet-snappy"}})
+		if err != nil {
+			return err
+		}
+		results = append(results, some...)
+	}
+	large := o
+	large.megabytes, large.rounds, large.shards, large.cores, large.settings, large.against = 2200, 1, 32, 1, largeObjects, ""
+	objects, err := b.measureAll(ctx, large, []load{{Set: "narrow", Program: daemon, Format: "parquet-snappy"}, {Set: "taxi", Program: daemon, Format: "parquet-snappy"}})
+	if err != nil {
+		return err
+	}
+	text := scaleTable(results, objects)
+	if o.against != "" {
+		text += "\n" + againstTable(results)
+	}
+	programs := []string{daemon}
+	if o.against != "" {
+		programs = append(programs, before)
+	}
+	var faults []error
+	for _, program := range programs {
+		said, err := b.overTime(ctx, o, program)
+		faults = append(faults, err)
+		text += "\n" + said
+	}
+	fmt.Printf("\n%s", text)
+	if o.docs {
+		faults = append(faults, b.writeScale(ctx, o, text))
+	}
+	return errors.Join(faults...)
+}
+
+// scaleTable shows the effect of shards and cores, and what objects of 512 MiB take.
+func scaleTable(results, objects []result) string {
+	var b strings.Builder
+	b.WriteString("| load | MB per CPU second | MB per second | peak MB |\n|---|---|---|---|\n")
+	row := func(what string, r result) {
+		fmt.Fprintf(&b, "| %s, %s | %.0f | %.0f | %.0f |\n", r.Set, what, r.rate(), float64(r.Payload)/1e6/r.Wall.Seconds(), float64(r.Peak)/1e6)
+	}
+	for _, r := range best(results) {
+		if r.Program == daemon {
+			row(fmt.Sprintf("%d shards, GOMAXPROCS=%d", r.Shards, r.Cores), r)
 		}
 	}
-	hour, err := b.follow(ctx, steady(o.seconds), "COMMIT_INTERVAL=15s", "FILE_SIZE=64MiB")
+	for _, r := range objects {
+		row("objects of 512 MiB: `"+largeObjects+"`", r)
+	}
+	return b.String()
+}
+
+// overTime measures a steady load and catching up, and says in a sentence each what came of it.
+func (b *bench) overTime(ctx context.Context, o options, program string) (text string, err error) {
+	hour, err := b.follow(ctx, program, steady(o.seconds), "COMMIT_INTERVAL=15s", "FILE_SIZE=64MiB")
 	if err != nil {
-		return err
+		return "", err
 	}
 	fmt.Println(hour.line())
-	fmt.Printf("steady: %s\n", hour.sketch())
 	stop := outage(o.seconds / 3)
-	late, err := b.follow(ctx, stop, strings.Fields(o.settings)...)
+	late, err := b.follow(ctx, program, stop, strings.Fields(o.settings)...)
+	if err != nil {
+		return "", err
+	}
+	fmt.Println(late.line())
+	text = fmt.Sprintf("- %s, 100 shards with 5 MB/s together for %d s, a commit every 15 s: %s, %d calls throttled.\n"+
+		"- %s, 4 shards at 0.8 MiB/s each that stood still for %d s: caught up after %.1f s, where the full rate of reading takes %.1f; %d calls throttled.\n",
+		title[program], o.seconds, hour.sketch(), hour.Refused, title[program], o.seconds/3, late.CaughtUp.Seconds(), ideal(stop).Seconds(), late.Refused)
+	return text, errors.Join(hour.flat(), late.flat())
+}
+
+func (b *bench) writeScale(ctx context.Context, o options, text string) error {
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Println(late.line())
-	fmt.Printf("caught up after %.1f s, %.1f at the full rate; %d calls refused; %s\n", late.CaughtUp.Seconds(), ideal(stop).Seconds(), late.Refused, late.sketch())
-	return errors.Join(hour.flat(), late.flat())
+	how := fmt.Sprintf("Measured by `make bench-scale` on %s: %d MB per load, the best of %d rounds.\n\n", machine(), o.megabytes, o.rounds)
+	return replaceMarked(filepath.Join(root, "docs", detailsPage), "over time", how+text)
 }
 
 // sketch describes the course of memory and goroutines in words.
 func (c *course) sketch() string {
 	m1, m2 := c.growth(resident)
 	g1, g2 := c.growth(goroutines)
-	return fmt.Sprintf("in the first and the second half at most %d and %d MB, %d and %d goroutines", m1/1e6, m2/1e6, g1, g2)
+	return fmt.Sprintf("at most %d MB and %d goroutines in the first half, %d and %d in the second", m1/1e6, g1, m2/1e6, g2)
 }

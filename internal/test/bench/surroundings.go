@@ -49,8 +49,9 @@ type order struct {
 	Shards int
 	// Record, if not 0, is the approximate size of records in bytes, instead of the set's.
 	Record int
-	// File, if set, is written instead of a stream: one record per line, in Base64.
-	File string
+	// File, if set, is written instead of a stream: one record per line, in Base64 unless Plain is set.
+	File  string
+	Plain bool
 	// Rate is how many bytes per second are put after these, for Seconds. It may be 0.
 	Rate, Seconds int
 }
@@ -81,7 +82,7 @@ func serveSurroundings(dir string, limits bool, memory int64) error {
 		return err
 	}
 	defer s.bucket.Close()
-	kinesis, stopKinesis, err := serve(http.HandlerFunc(s.kinesis), config)
+	kinesis, stopKinesis, err := serve(inCBOR(http.HandlerFunc(s.kinesis)), config)
 	if err != nil {
 		return err
 	}
@@ -186,7 +187,7 @@ func (s *surroundings) fill(o order) error {
 		set = set.Sized(o.Record)
 	}
 	if o.File != "" {
-		return writeBase64(o.File, set, o.Bytes)
+		return writeLines(o, set)
 	}
 	if err := errors.Join(s.bucket.CreateBucket(o.Name), s.stream.CreateStream(o.Name, o.Shards)); err != nil {
 		return err
@@ -210,8 +211,8 @@ func (s *surroundings) fill(o order) error {
 	return nil
 }
 
-func writeBase64(path string, set rows.Set, size int) (err error) {
-	f, err := os.Create(path)
+func writeLines(o order, set rows.Set) (err error) {
+	f, err := os.Create(o.File)
 	if err != nil {
 		return err
 	}
@@ -219,12 +220,15 @@ func writeBase64(path string, set rows.Set, size int) (err error) {
 	out := bufio.NewWriter(f)
 	var text []byte
 	for line := range set.All() {
-		if size <= 0 {
+		if o.Bytes <= 0 {
 			return out.Flush()
 		}
-		size -= len(line)
-		text = append(base64.StdEncoding.AppendEncode(text[:0], line), '\n')
-		if _, err := out.Write(text); err != nil {
+		o.Bytes -= len(line)
+		text = append(text[:0], line...)
+		if !o.Plain {
+			text = base64.StdEncoding.AppendEncode(text[:0], line)
+		}
+		if _, err := out.Write(append(text, '\n')); err != nil {
 			return err
 		}
 	}
