@@ -93,10 +93,9 @@ bench-parts: ## run the benchmarks of all packages
 	$(GO) test -run '^$$' -bench . -benchmem ./record/... ./consumer/source ./writers/... ./consumer/batch ./producer ./internal/localstream \
 	  ./internal/lambdas ./cmd/write-to-s3 ./cmd/send-to-firehose ./loader/rows ./loader/postgres
 
-bench-check: ## fail if the daemon has lost its lead, allocates more or holds more, which the race detector of make test hides
+bench-check: ## fail if the daemon has lost its lead, allocates more or holds more
 	$(GO) run ./internal/test/bench -check
 	$(GO) test -count=1 -run 'CostsMuchLess' ./consumer/source
-	$(GO) test -count=1 -run 'ParquetHoldsTheBudget' ./writers
 	$(GO) test -run '^$$' -bench 'Load_VersusCopy' -benchtime 3x ./loader/postgres
 
 bench-scale: ## measure shards, cores, memory over time, and catching up after a stop, into docs/benchmarks-details.md

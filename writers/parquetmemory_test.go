@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"aws-streaming-pipeline/internal/budget"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/schema"
 	"aws-streaming-pipeline/writers"
@@ -40,6 +41,7 @@ type memoryRun struct {
 // large row group is encoded after another. No file has fewer records because of it: memory seals row groups but closes
 // no file.
 func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
+	race.LeaveOut(t)
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatal(err)
@@ -47,9 +49,6 @@ func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
 		t.Skip("LEFT OUT: memory of Parquet files: there is no /proc on this system")
 	}
 	limit := int64(256 << 20)
-	if raceEnabled {
-		limit /= 4 // as is what is written; it takes ten times as long
-	}
 	size := int(limit)
 	for _, run := range []memoryRun{
 		{Wide: true, Files: 500, Bytes: size * 5 / 4, Budget: limit}, {Files: 500, Bytes: size, Budget: limit},
@@ -68,7 +67,7 @@ func TestFiles_ParquetHoldsTheBudget(t *testing.T) {
 			if run.Files == 1 {
 				bound = limit + 60*mib
 			}
-			if !raceEnabled && took.Resident > bound {
+			if took.Resident > bound {
 				t.Errorf("the process held %d bytes, the bound is %d and the budget %d", took.Resident, bound, limit)
 			}
 			if took.MaxRows-took.MinRows > 1 {

@@ -12,6 +12,7 @@ import (
 
 	"aws-streaming-pipeline/consumer"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/producer"
 )
 
@@ -46,6 +47,7 @@ func held(s consumer.Status) (n int) {
 // Two consumers share a table in DynamoDB. One is stopped under load: it commits and releases its leases, the other takes
 // over, and no trip is lost or duplicated.
 func TestConsumer_HandsItsShardsOverOnSIGTERM(t *testing.T) {
+	race.LeaveOut(t)
 	t.Parallel()
 	const trips, shards = 8000, 4
 	dynamodb := emulator.DynamoDBLocal(t)

@@ -30,6 +30,7 @@ import (
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/gobuild"
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 const (
@@ -70,6 +71,7 @@ type surroundings struct {
 
 func newSurroundings(t *testing.T, shards int32) *surroundings {
 	t.Helper()
+	race.LeaveOut(t)
 	s := &surroundings{t: t, dir: t.TempDir()}
 	var err error
 	if s.stream, err = localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 2 << 30}); err != nil {

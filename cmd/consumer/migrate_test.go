@@ -35,6 +35,7 @@ import (
 	"aws-streaming-pipeline/internal/awshttp"
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 // guide is the page whose commands these tests run.
@@ -161,6 +162,7 @@ const (
 
 func newAged(t *testing.T) *aged {
 	t.Helper()
+	race.LeaveOut(t)
 	stream, err := localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 1 << 30})
 	if err != nil {
 		t.Fatal(err)

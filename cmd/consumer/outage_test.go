@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/producer"
 )
 
@@ -62,6 +63,7 @@ func outage(t *testing.T) time.Duration {
 }
 
 func TestConsumer_WaitsOutAnOutageAndSaysWhatIsWrong(t *testing.T) {
+	race.LeaveOut(t)
 	t.Parallel()
 	dynamodb := emulator.DynamoDBLocal(t)
 	for _, test := range []struct{ service, check string }{{"S3", "s3"}, {"DynamoDB", "leases"}, {"Kinesis", "kinesis"}} {

@@ -11,6 +11,7 @@ import (
 
 	"aws-streaming-pipeline/internal/localstream"
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/record"
 	"aws-streaming-pipeline/record/recordtest"
 	"aws-streaming-pipeline/writers/layout"
@@ -21,6 +22,7 @@ var partitions = flag.Int("partitions", 600, "number of partitions in one answer
 // One answer of Kinesis, and one aggregate in it, may have a file for each of its user records. All are delivered under
 // default settings, with DynamoDB's limits on items and transactions, and within the daemon's memory.
 func TestConsumer_DeliversManyPartitions(t *testing.T) {
+	race.LeaveOut(t)
 	t.Parallel()
 	dynamodb := emulator.DynamoDBLocal(t)
 	for name, perRecord := range map[string]int{"in one answer": 2, "in one aggregate": *partitions} {

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 // unreachable are permissions that no test here can need, each with the reason.
@@ -27,6 +28,7 @@ const schemaObject = "s3://config/schemas/a*b.json"
 
 // The output of "consumer policy" is sufficient for the daemon under every set of settings, and every part is needed.
 func TestPolicy_IsEnoughAndNoMore(t *testing.T) {
+	race.LeaveOut(t)
 	t.Parallel()
 	const key = "arn:aws:kms:us-east-1:" + accountID + ":key/1234abcd-12ab-34cd-56ef-1234567890ab"
 	streamARN := "arn:aws:kinesis:us-east-1:" + accountID + ":stream/" + streamName
@@ -130,6 +132,7 @@ func putSchema(b *border, _ []string) []string {
 
 // Without any one of its actions the policy is too little: a call of the daemon is refused.
 func TestPolicy_HasNothingToSpare(t *testing.T) {
+	race.LeaveOut(t)
 	t.Parallel()
 	endpoint := emulator.DynamoDBLocal(t).URL
 	tried := make(map[string]bool)
@@ -172,6 +175,7 @@ func TestPolicy_HasNothingToSpare(t *testing.T) {
 
 // The output of "consumer policy --operator" is sufficient for the operators' commands, and every part is needed.
 func TestPolicy_IsEnoughForOperators(t *testing.T) {
+	race.LeaveOut(t)
 	t.Parallel()
 	endpoint := emulator.DynamoDBLocal(t).URL
 	b := newBorder(t, endpoint)

@@ -20,6 +20,7 @@ import (
 	kinesistypes "github.com/aws/aws-sdk-go-v2/service/kinesis/types"
 
 	"aws-streaming-pipeline/internal/test/emulator"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/writers/layout"
 )
 
@@ -249,6 +250,7 @@ func foreignTable(t *testing.T, endpoint, name, key string, item map[string]type
 }
 
 func TestTools_ImportGoesOnWhereAnotherConsumerStopped(t *testing.T) {
+	race.LeaveOut(t)
 	t.Parallel()
 	endpoint := emulator.DynamoDBLocal(t).URL
 	s := newSurroundings(t, 1)

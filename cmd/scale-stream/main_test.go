@@ -16,6 +16,7 @@ import (
 	"aws-streaming-pipeline/internal/scaling"
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 const streamName = "trips"
@@ -30,6 +31,7 @@ type stage struct {
 
 func newStage(t *testing.T, shards int32) stage {
 	t.Helper()
+	race.LeaveOut(t)
 	endpoint := emulator.Moto(t)
 	account := aws.Config{
 		Region: endpoint.Region, BaseEndpoint: aws.String(endpoint.URL),

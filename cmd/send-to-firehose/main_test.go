@@ -16,6 +16,7 @@ import (
 	"aws-streaming-pipeline/internal/lambdas"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/record"
 )
 
@@ -72,6 +73,7 @@ type stage struct {
 
 func newStage(tb testing.TB) stage {
 	tb.Helper()
+	race.LeaveOut(tb)
 	folder := tb.TempDir()
 	server, err := localbucket.Start("127.0.0.1:0", folder)
 	if err != nil {

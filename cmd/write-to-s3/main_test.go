@@ -21,6 +21,7 @@ import (
 	"aws-streaming-pipeline/internal/lambdas/bundle"
 	"aws-streaming-pipeline/internal/localbucket"
 	"aws-streaming-pipeline/internal/test/lambdatest"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/record"
 )
 
@@ -34,6 +35,7 @@ type stage struct {
 
 func newStage(tb testing.TB) stage {
 	tb.Helper()
+	race.LeaveOut(tb)
 	folder := tb.TempDir()
 	server, err := localbucket.Start("127.0.0.1:0", folder)
 	if err != nil {

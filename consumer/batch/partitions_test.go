@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/record"
 )
 
@@ -114,15 +115,15 @@ func (w *world) deliver(in Intake) {
 }
 
 func TestPipeline_DeliversAnAnswerOfAnyNumberOfPartitions(t *testing.T) {
-	records := 20_000
-	if raceEnabled { // it takes twenty times as long then
-		records = 12_000
+	records, fewest := 20_000, 2
+	if race.Enabled { // it takes twenty times as long then
+		records, fewest = 3000, 1
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWideWorld(t)
 		w.deliver(wide(records, 2))
 		batches := w.checkWide(records)
-		if n := len(batches); n < 2 || n > 4 {
+		if n := len(batches); n < fewest || n > 4 {
 			t.Errorf("%d batches, want a few", n)
 		}
 		for _, b := range batches {
@@ -145,7 +146,7 @@ func described(b checkpoint.Batch) (n int64) {
 // An aggregate cannot be divided between batches: a range ends only where the sequence number changes.
 func TestPipeline_DeliversAnAggregateOfAnyNumberOfPartitionsInOneBatch(t *testing.T) {
 	records := 20_000
-	if raceEnabled {
+	if race.Enabled {
 		records = 4000
 	}
 	synctest.Test(t, func(t *testing.T) {

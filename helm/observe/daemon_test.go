@@ -33,6 +33,7 @@ import (
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/internal/test/gobuild"
+	"aws-streaming-pipeline/internal/test/race"
 	"aws-streaming-pipeline/loader"
 	"aws-streaming-pipeline/producer"
 )
@@ -53,6 +54,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	race.LeaveOut(t)
 	table := emulator.DynamoDBLocal(t)
 	s := &site{t: t, binary: gobuild.Build(t, filepath.Join(t.TempDir(), "consumer"), "../../cmd/consumer")}
 	stream, err := localstream.Start("127.0.0.1:0", localstream.Options{MaxBytes: 1 << 30})

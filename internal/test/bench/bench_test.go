@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"aws-streaming-pipeline/internal/test/race"
 	"github.com/aws/smithy-go/encoding/cbor"
 )
 
@@ -52,6 +53,7 @@ func newBench(t *testing.T, limits bool) *bench {
 
 // 5 MB/s on 100 shards for a quarter of a minute: many commits, and nothing piles up.
 func TestSteadyLoad_KeepsMemoryAndGoroutinesFlat(t *testing.T) {
+	race.LeaveOut(t)
 	b := newBench(t, true)
 	c, err := b.follow(t.Context(), daemon, steady(15), "COMMIT_INTERVAL=3s", "MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=4MiB")
 	if err != nil {
@@ -69,6 +71,7 @@ func TestSteadyLoad_KeepsMemoryAndGoroutinesFlat(t *testing.T) {
 // A stop of ten seconds leaves a backlog of 34 MB. It is read along with new records at the rate that Kinesis allows, and no
 // call is throttled.
 func TestOutage_IsCaughtUpAtTheFullRateOfReading(t *testing.T) {
+	race.LeaveOut(t)
 	b := newBench(t, true)
 	o := outage(10)
 	c, err := b.follow(t.Context(), daemon, o, "MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=4MiB", "COMMIT_INTERVAL=3s")

@@ -25,6 +25,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/internal/test/gobuild"
 	"aws-streaming-pipeline/internal/test/limits"
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 var (
@@ -84,6 +85,7 @@ func TestStorm(t *testing.T) {
 
 func newSurroundings(t *testing.T) *surroundings {
 	t.Helper()
+	race.LeaveOut(t)
 	dir, err := os.MkdirTemp("", "chaos-")
 	if err != nil {
 		t.Fatal(err)

@@ -11,11 +11,14 @@ import (
 	"testing"
 )
 
+// NoCgo is the setting without which go would build with cgo.
+const NoCgo = "CGO_ENABLED=0"
+
 // Environment is that of a go command that builds a program.
 func Environment() []string {
 	// Without symbols, which panics and profiles do not need, linking takes a third less time.
 	flags := strings.TrimSpace(os.Getenv("GOFLAGS") + " -trimpath -ldflags=-s")
-	return append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="+flags)
+	return append(os.Environ(), NoCgo, "GOFLAGS="+flags)
 }
 
 // Compile builds a package, which may be a path that begins with a dot, into a file, with options of go build.

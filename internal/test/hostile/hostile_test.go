@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 var (
@@ -75,7 +77,7 @@ type bench struct {
 }
 
 func newBench(t testing.TB, s *stage) *bench {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector changes the costs; make test and make hostile run without it")
 	}
 	return &bench{stage: s, run: s.run(t), honest: map[int]cost{}}

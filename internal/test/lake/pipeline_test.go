@@ -21,6 +21,7 @@ import (
 	"aws-streaming-pipeline/internal/test/emulator"
 	"aws-streaming-pipeline/internal/test/gobuild"
 	"aws-streaming-pipeline/internal/test/lake"
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 // ridesSchema is the schema of rides with more properties.
@@ -46,6 +47,7 @@ type pipeline struct {
 
 func newPipeline(t *testing.T, more ...string) *pipeline {
 	t.Helper()
+	race.LeaveOut(t)
 	const stream = "rides"
 	p := &pipeline{t: t, store: emulator.Versitygw(t)}
 	createBucket(t, p.store, "lake")

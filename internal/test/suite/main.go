@@ -2,14 +2,14 @@
 //
 //	go run ./internal/test/suite ./...
 //
-// All of them run with the race detector, but those in plain.go, which start no goroutines: the detector would find nothing and make
-// them five times as long. Of those, the tests that are about goroutines run with the race detector too.
+// All of them run with the race detector where it can find something; see lists.go. What the detector would only make slow runs without.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -17,6 +17,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
+
+	"aws-streaming-pipeline/internal/test/gobuild"
 )
 
 func main() {
@@ -30,40 +34,75 @@ func main() {
 
 // run tests the packages, also those that come after one that fails.
 func run(ctx context.Context, patterns []string) error {
-	listed, err := output(ctx, append([]string{"list"}, patterns...))
+	list := exec.CommandContext(ctx, "go", append([]string{"list"}, patterns...)...)
+	list.Stderr = os.Stderr
+	listed, err := list.Output()
 	if err != nil {
-		return err
+		return fmt.Errorf("go list: %w", err)
 	}
-	packages := strings.Fields(listed)
-	var failed []error
-	for _, args := range steps(packages) {
-		failed = append(failed, command(ctx, args))
-	}
-	return errors.Join(failed...)
-}
-
-// steps are the go commands that test the packages.
-func steps(packages []string) [][]string {
-	var light, rest []string
-	for _, p := range packages {
-		if slices.Contains(plain, strings.TrimPrefix(p, module)) {
-			light = append(light, p)
-		} else {
-			rest = append(rest, p)
+	first, lanes := plan(strings.Fields(string(listed)))
+	if first != nil {
+		if err := command(ctx, first); err != nil {
+			return err
 		}
 	}
-	// Many tests wait for other processes, so more packages than cores run at once. make lint vets all packages. The garbage collector of
-	// the compiler would take a fifth of its time.
-	test := []string{"test", "-vet=off", "-timeout=30m", "-p=" + strconv.Itoa(runtime.NumCPU()+2), "-toolexec=env GOGC=400"}
-	var all [][]string
-	if len(light) > 0 {
-		// Built as the programs are that the tests of the other packages build.
-		all = append(all, slices.Concat(test, []string{"-trimpath"}, light), slices.Concat(test, []string{"-race", "-run=" + concurrent}, light))
+	failed := make([][]error, len(lanes))
+	var running sync.WaitGroup
+	for i, lane := range lanes {
+		running.Go(func() {
+			for _, args := range lane {
+				failed[i] = append(failed[i], command(ctx, args))
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(slices.Concat(failed...)...)
+}
+
+// plan returns the go commands that test the packages: one that comes before all others, if there is any, and lanes that run at the same
+// time, because many tests wait for other processes.
+func plan(packages []string) (first []string, lanes [][][]string) {
+	// make lint vets all packages. The garbage collector of the compiler would take a fifth of its time.
+	tool := "-toolexec=env GOGC=400"
+	test := []string{"test", "-vet=off", "-timeout=30m", "-p=" + strconv.Itoa(runtime.NumCPU()), tool}
+	// What has no detector is built as the programs are that tests build; see package gobuild.
+	plainly, raced := append(slices.Clone(test), "-trimpath"), append(slices.Clone(test), "-race")
+
+	var codecs, rest []string
+	apart := make(map[string][]string) // packages by the pattern of their tests
+	for _, p := range packages {
+		name := strings.TrimPrefix(p, module)
+		if slices.Contains(plain, name) {
+			codecs = append(codecs, p)
+			continue
+		}
+		rest = append(rest, p)
+		if tests, ok := large[name]; ok {
+			apart[tests] = append(apart[tests], p)
+		}
+	}
+	var quick [][]string
+	if len(codecs) > 0 {
+		quick = append(quick, slices.Concat(plainly, codecs), slices.Concat(raced, []string{"-run=" + concurrent}, codecs))
+	}
+	for _, tests := range slices.Sorted(maps.Keys(apart)) {
+		if tests == all {
+			lanes = append(lanes, [][]string{slices.Concat(plainly, apart[tests])})
+			continue
+		}
+		quick = append(quick, slices.Concat(plainly, []string{"-run=" + tests}, apart[tests]))
 	}
 	if len(rest) > 0 {
-		all = append(all, slices.Concat(test, []string{"-race"}, rest))
+		lanes = append(lanes, [][]string{slices.Concat(raced, rest)})
 	}
-	return all
+	if len(quick) > 0 {
+		lanes = append(lanes, quick)
+	}
+	if len(apart) > 0 {
+		// Otherwise several lanes would compile the same packages at the same time.
+		first = []string{"build", "-trimpath", tool, module + "cmd/..."}
+	}
+	return first, lanes
 }
 
 // command runs a go command whose output is that of this program.
@@ -71,24 +110,17 @@ func command(ctx context.Context, args []string) error {
 	flags := args[:slices.IndexFunc(args, func(arg string) bool { return strings.HasPrefix(arg, module) })]
 	line := fmt.Sprintf("go %s (%d packages)", strings.Join(flags, " "), len(args)-len(flags))
 	fmt.Println(line)
+	began := time.Now()
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	if !slices.Contains(args, "-race") {
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Env = append(os.Environ(), gobuild.NoCgo)
 	}
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	fmt.Printf("%s: %v\n", line, time.Since(began).Round(time.Second))
+	if err != nil {
 		return fmt.Errorf("%s: %w", line, err)
 	}
 	return nil
-}
-
-func output(ctx context.Context, args []string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
-	}
-	return string(out), nil
 }

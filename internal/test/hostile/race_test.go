@@ -1,6 +1,0 @@
-//go:build race
-
-package hostile
-
-// raceEnabled says whether the race detector is on, which takes memory of its own.
-const raceEnabled = true
