@@ -1,17 +1,22 @@
 package simulate
 
 import (
+	"math"
 	"math/rand/v2"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
 )
 
-// load notes in a range how many bytes of records it holds: what arrived in the shard in the meantime, with some noise.
-func (w *Worker) load(r *checkpoint.Range, d time.Duration) {
-	noise := 1 + w.fleet.Noise*(2*rand.Float64()-1)
-	setBytes(r, int64(w.fleet.Rate(r.Shard)*d.Seconds()*noise))
-}
+// halfLife is that of the average in consumer/batch.
+const halfLife = 5 * time.Minute
 
-// setBytes does nothing: the present release does not look at bytes.
-func setBytes(*checkpoint.Range, int64) {}
+// load is the traffic of a shard that a commit stores: that of the row, and what has arrived since, with some noise.
+func (f *Fleet) load(row checkpoint.Lease, since time.Duration) int64 {
+	arrived := f.Rate(row.Shard) * (1 + f.Noise*(2*rand.Float64()-1))
+	kept := 0.0
+	if row.Load > 0 {
+		kept = math.Exp2(-float64(since) / float64(halfLife))
+	}
+	return int64(float64(row.Load)*kept + arrived*(1-kept))
+}

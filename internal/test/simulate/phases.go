@@ -28,9 +28,11 @@ func start() Phase {
 		even := read + f.allRead(true)
 		c := f.Table.meter.read()
 		sum := c.sum(false)
+		histogram, _ := f.Readers.moved()
 		return []Figure{
 			seconds("all shards read after", read, time.Minute),
 			seconds("spread evenly after", even, time.Minute),
+			{"moves until then", float64(moves(histogram)), "", 0},
 			{"requests until then", float64(sum.Calls), "", 0},
 			{"throttled until then", float64(sum.Refused), "", 0},
 			{"read units until then", sum.Read, "", 0},

@@ -262,12 +262,12 @@ func (w *Worker) batch(lane []*reading) (b checkpoint.Batch, held []*reading) {
 		rg := checkpoint.Range{
 			Shard: row.Shard, Start: row.Checkpoint, LeaseOwner: row.Owner, LeaseCounter: row.Counter,
 			Last: sequence(now), Records: 1000, FirstArrival: r.since, LastArrival: now,
+			Load: w.fleet.load(row, now.Sub(r.since)),
 		}
 		rg.End = checkpoint.Position(rg.Last)
 		if r.ended {
 			rg.End = checkpoint.ShardEnd
 		}
-		w.load(&rg, now.Sub(r.since))
 		b.Ranges, held = append(b.Ranges, rg), append(held, r)
 	}
 	return b, held
