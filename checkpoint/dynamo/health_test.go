@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/metrics"
 )
 
@@ -56,5 +57,7 @@ func TestStore_HealthTellsOfWhatIsNotAnswered(t *testing.T) {
 		cancel()
 		call(ctx, 20*time.Second, context.Canceled)
 		check("a call that its caller has ended", "")
+		call(checkpoint.Aside(t.Context()), 20*time.Second, errors.New("away"))
+		check("a call on which no work depends", "")
 	})
 }

@@ -105,7 +105,7 @@ func newClient(cfg Config) *dynamodb.Client {
 // call sends one request, counts it, and translates its error into our terms. It retries after errors which say that
 // nothing was applied and that a later attempt may succeed; the SDK has already retried whatever else is worth it.
 func (s *Store) call(ctx context.Context, operation string, send func() error) (err error) {
-	end := s.health.begin(operation)
+	end := s.health.begin(ctx, operation)
 	defer func() {
 		if answered(operation, err) || ctx.Err() == context.Canceled {
 			end(nil)
