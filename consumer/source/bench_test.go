@@ -399,3 +399,38 @@ func processorTime() time.Duration {
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
+
+// BenchmarkDecode finds the records of an answer in CBOR that comes as from TLS, in pieces of 16 KiB.
+func BenchmarkDecode(b *testing.B) {
+	for _, shape := range shapes {
+		body := encodeCBOR(shapeAnswer(shape.count, shape.payload))
+		b.Run(shape.name, func(b *testing.B) {
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				a := &answer{expect: shape.count}
+				r := &http.Response{ContentLength: int64(len(body)), Body: io.NopCloser(records16(body))}
+				if err := a.read(r, wireCBOR); err != nil {
+					b.Fatal(err)
+				}
+				if err := a.decode(wireCBOR); err != nil || len(a.entries.s) != shape.count {
+					b.Fatal(len(a.entries.s), err)
+				}
+				a.release()
+			}
+		})
+	}
+}
+
+// records16 reads b in pieces of at most 16 KiB.
+func records16(b []byte) io.Reader { return &pieces{b} }
+
+type pieces struct{ left []byte }
+
+func (p *pieces) Read(to []byte) (int, error) {
+	n := copy(to, p.left[:min(len(p.left), 16<<10)])
+	if p.left = p.left[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}

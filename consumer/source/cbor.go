@@ -57,13 +57,13 @@ func (r *cborReader) fail(format string, args ...any) {
 
 // has reports whether there are n more bytes, which it reads if need be.
 func (r *cborReader) has(n uint64) bool {
-	return n <= uint64(len(r.b)-r.at) || r.rest != nil && r.readOn(n)
+	return n <= uint64(len(r.b)-r.at) || r.readOn(n)
 }
 
 // readOn reads what comes at once, but at least so much that there are n more bytes.
 func (r *cborReader) readOn(n uint64) bool {
 	here := len(r.b)
-	if n > uint64(cap(r.b)-r.at) {
+	if r.rest == nil || n > uint64(cap(r.b)-r.at) {
 		return false
 	}
 	read, err := io.ReadAtLeast(r.rest, r.b[here:cap(r.b)], r.at+int(n)-here)
@@ -79,7 +79,7 @@ func (r *cborReader) readOn(n uint64) bool {
 }
 
 func (r *cborReader) head() (h head) {
-	if !r.has(1) {
+	if r.at >= len(r.b) && !r.readOn(1) {
 		r.fail("the answer is truncated")
 		return head{major: cborOther}
 	}
@@ -117,6 +117,13 @@ func (r *cborReader) head() (h head) {
 
 // null skips a null, and reports whether there was one.
 func (r *cborReader) null() bool {
+	if r.at < len(r.b) && r.b[r.at] != cborOther<<5|cborNull {
+		return false
+	}
+	return r.skipNull()
+}
+
+func (r *cborReader) skipNull() bool {
 	if r.has(1) && r.b[r.at] == cborOther<<5|cborNull {
 		r.at++
 		return true
