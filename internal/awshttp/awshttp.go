@@ -69,6 +69,7 @@ func Parallel(client aws.HTTPClient) aws.HTTPClient {
 				t.TLSClientConfig.NextProtos = []string{"http/1.1"}
 			}
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, idlePerHost
+			widen(t)
 		}),
 	}
 }
