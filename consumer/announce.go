@@ -91,7 +91,7 @@ func newAnnouncer(cfg *Config, store checkpoint.Completeness, bucket board, m *m
 
 // run announces until ctx ends, and once more then. Lead reports whether this worker is to do it, and the table as it is.
 // Finished reports whether the run of all workers is at its end: nobody will announce later what is left now.
-func (a *announcer) run(ctx context.Context, lead func() (bool, checkpoint.Snapshot), finished func() bool) {
+func (a *announcer) run(ctx context.Context, lead func(context.Context) (bool, checkpoint.Snapshot, error), finished func() bool) {
 	for backoff.Sleep(ctx, a.turn(ctx, announceTimeout, lead)) == nil {
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -109,16 +109,19 @@ func (a *announcer) run(ctx context.Context, lead func() (bool, checkpoint.Snaps
 }
 
 // turn does a round if it is this worker's, and returns how long to wait for the next.
-func (a *announcer) turn(ctx context.Context, timeout time.Duration, lead func() (bool, checkpoint.Snapshot)) (wait time.Duration) {
-	mine, snap := lead()
+func (a *announcer) turn(ctx context.Context, timeout time.Duration, lead func(context.Context) (bool, checkpoint.Snapshot, error)) (wait time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	mine, snap, err := lead(ctx)
 	if !mine {
 		a.known = false
 		a.note(false, nil)
 		return leadEvery
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	more, err := a.round(ctx, snap)
+	var more bool
+	if err == nil {
+		more, err = a.round(ctx, snap)
+	}
 	if errors.Is(err, writers.ErrReplaced) { // by another worker, or by this one with its answer lost
 		more, err = a.round(ctx, snap)
 	}

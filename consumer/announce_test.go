@@ -106,7 +106,9 @@ func (c *announcing) with(cfg Config) *announcer {
 	return a
 }
 
-func (c *announcing) lead() (bool, checkpoint.Snapshot) { return true, c.table }
+func (c *announcing) lead(context.Context) (bool, checkpoint.Snapshot, error) {
+	return true, c.table, nil
+}
 
 // turn does turns until nothing is left to do.
 func (c *announcing) turn(a *announcer) {
@@ -355,7 +357,11 @@ func TestAnnouncer_TakesTurnsAndAnnouncesOnceMoreAtTheEnd(t *testing.T) {
 		leads := false
 		var running sync.WaitGroup
 		running.Go(func() {
-			a.run(ctx, func() (bool, checkpoint.Snapshot) { mu.Lock(); defer mu.Unlock(); return leads, c.table }, func() bool { return false })
+			a.run(ctx, func(context.Context) (bool, checkpoint.Snapshot, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return leads, c.table, nil
+			}, func() bool { return false })
 		})
 		c.store.say("10:00:00")
 		time.Sleep(time.Hour)

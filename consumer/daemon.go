@@ -430,21 +430,33 @@ func (d *Daemon) announceStop(ctx context.Context) {
 	d.stopping = true
 }
 
-// scanned stores a scan of the table, and starts publishing what dead workers have left in the outbox.
+// scanned stores what a turn of the keeper shows, and starts publishing what is left to this worker in the outbox.
 func (d *Daemon) scanned(s lease.Scan) {
 	d.mu.Lock()
 	d.scan = s
 	d.mu.Unlock()
-	d.pipeline.Sweep(s.Snapshot, func(worker string) bool { return s.Dead[worker] })
+	if !s.Leading {
+		d.pipeline.SweepLeft(s.Left)
+		return
+	}
+	left := make(map[string]bool, len(s.Left))
+	for _, b := range s.Left {
+		left[b.ID] = true
+	}
+	d.pipeline.Sweep(s.Snapshot, func(b checkpoint.Batch) bool { return left[b.ID] })
 }
 
 // lead reports whether this worker is the one that does what one worker is enough for, and the table, as of the last scan. When
-// the run is at its end, each does it: the others may be gone.
-func (d *Daemon) lead() (bool, checkpoint.Snapshot) {
-	finished := d.finished()
+// the run is at its end, each does it, because the others may be gone; a follower reads the table for that.
+func (d *Daemon) lead(ctx context.Context) (bool, checkpoint.Snapshot, error) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return finished || len(d.scan.Live) > 0 && d.scan.Live[0] == d.worker, d.scan.Snapshot
+	scan := d.scan
+	d.mu.Unlock()
+	if scan.Leading || !d.finished() {
+		return scan.Leading, scan.Snapshot, nil
+	}
+	snap, err := d.store.Scan(ctx)
+	return true, snap, err
 }
 
 // finished reports whether everything before STOP_POSITION is delivered.

@@ -141,11 +141,9 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before := b.seen
-	b.seen, b.box = make(map[string]bool, len(batches)), len(batches)
-	var age time.Duration
+	b.seen = make(map[string]bool, len(batches))
 	for _, batch := range batches {
 		b.seen[batch.ID] = true
-		age = max(age, now.Sub(batch.Created))
 	}
 	for id := range before {
 		if !b.seen[id] {
@@ -155,8 +153,36 @@ func (b *board) outbox(now time.Time, batches []checkpoint.Batch, m *metrics.Met
 	for id := range b.failed {
 		b.seen[id] = true
 	}
+	b.showLocked(now, batches, m)
+}
+
+// showOutbox shows the unpublished batches that a worker knows of which does not read the table.
+func (b *board) showOutbox(now time.Time, batches []checkpoint.Batch, m *metrics.Metrics) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.seen = nil // what a scan shows later need not have been there before
+	b.showLocked(now, batches, m)
+}
+
+// showLocked sets the gauges of the outbox; b.mu is held.
+func (b *board) showLocked(now time.Time, batches []checkpoint.Batch, m *metrics.Metrics) {
+	b.box = len(batches)
+	var age time.Duration
+	for _, batch := range batches {
+		age = max(age, now.Sub(batch.Created))
+	}
 	m.Outbox.Set(float64(len(batches)))
 	m.OutboxAge.Set(age.Seconds())
+}
+
+// own returns the heads of the worker's batches that it could not publish.
+func (b *board) own(worker string) (heads []checkpoint.Batch) {
+	for _, u := range b.failures() {
+		if u.Worker == worker {
+			heads = append(heads, checkpoint.Batch{ID: u.Batch, Worker: u.Worker, Created: u.Sealed})
+		}
+	}
+	return heads
 }
 
 // waiting notes the published batches of all workers that are still to be loaded into tables. It returns the tables that only

@@ -70,7 +70,7 @@ func TestFreshness_CountsABatchInTheOutboxUntilItIsTakenOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, p := range []*Pipeline{p, other} {
-				p.Sweep(s, func(string) bool { return false })
+				p.Sweep(s, func(checkpoint.Batch) bool { return false })
 				synctest.Wait()
 				p.Observe()
 			}
@@ -114,7 +114,7 @@ func TestPipeline_PublishesABatchOfItsOwnWhenTheCauseIsMended(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p.Sweep(s, func(string) bool { return false })
+			p.Sweep(s, func(checkpoint.Batch) bool { return false })
 			synctest.Wait()
 		}
 		look()

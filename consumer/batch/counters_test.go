@@ -89,7 +89,7 @@ func TestMetrics_TellTheOldestBatchOfTheOutbox(t *testing.T) {
 			{ID: "one", Worker: "w", Created: now.Add(-time.Minute)},
 			{ID: "two", Worker: "w", Created: now.Add(-time.Hour)},
 			{ID: "three", Worker: "w", Created: now.Add(-time.Second)},
-		}}, func(string) bool { return false })
+		}}, func(checkpoint.Batch) bool { return false })
 		want(t, "batches", value(t, p.parts.Metrics.Outbox), 3)
 		want(t, "age of the oldest", value(t, p.parts.Metrics.OutboxAge), 3600)
 	})

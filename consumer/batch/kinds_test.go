@@ -25,7 +25,7 @@ func TestSweep_PassesOverUnknownKinds(t *testing.T) {
 			return nil
 		})
 		sweep := func(unknown ...checkpoint.UnknownBatch) {
-			p.Sweep(checkpoint.Snapshot{Unknown: unknown}, func(string) bool { return true })
+			p.Sweep(checkpoint.Snapshot{Unknown: unknown}, func(checkpoint.Batch) bool { return true })
 			synctest.Wait()
 			p.Observe()
 		}

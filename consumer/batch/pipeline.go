@@ -236,17 +236,30 @@ func (p *Pipeline) AwaitPublished(ctx context.Context) error {
 	return p.sweeper.retry(ctx)
 }
 
-// Sweep has the batches published that dead workers left in the outbox, and this worker's own that could not be published
-// before. Those of the living are their own to publish; it would do no harm to take one for dead. It does not wait: Run
-// publishes them, several at a time, and a batch that fails is tried again by later sweeps.
-func (p *Pipeline) Sweep(s checkpoint.Snapshot, dead func(worker string) bool) {
+// Sweep has those batches of the outbox published that are left to this worker, and its own that could not be published before. S is
+// the whole table. It does no harm to publish a batch whose worker is at it, too. Sweep does not wait: Run publishes the batches, several at a time, and
+// one that fails is tried again by later sweeps.
+func (p *Pipeline) Sweep(s checkpoint.Snapshot, left func(b checkpoint.Batch) bool) {
 	p.board.outbox(p.cfg.Now(), s.Batches, p.parts.Metrics)
-	for _, t := range p.board.waiting(p.cfg.Now(), p.cfg.tables(), s.Published, p.parts.Metrics) {
+	p.showTables(s.Published)
+	p.sweeper.passOver(s.Unknown)
+	p.sweeper.choose(s.Batches, left)
+}
+
+// SweepLeft is Sweep without the table: it has the batches published that are left to this worker, and its own.
+func (p *Pipeline) SweepLeft(left []checkpoint.Batch) {
+	all := append(p.board.own(p.cfg.Worker), left...)
+	p.board.showOutbox(p.cfg.Now(), all, p.parts.Metrics)
+	p.showTables(nil)
+	p.sweeper.choose(all, func(checkpoint.Batch) bool { return true })
+}
+
+// showTables shows the batches that wait to be loaded into tables, and warns once of those for tables that TABLE does not name.
+func (p *Pipeline) showTables(published []checkpoint.Batch) {
+	for _, t := range p.board.waiting(p.cfg.Now(), p.cfg.tables(), published, p.parts.Metrics) {
 		p.parts.Log.Warn("batches in the outbox are to be loaded into a table that TABLE does not name, and wait for a loader of that table",
 			logkey.Table, t.Table, logkey.Count, t.Batches)
 	}
-	p.sweeper.passOver(s.Unknown)
-	p.sweeper.choose(s.Batches, dead)
 }
 
 // Taken returns the number of user records appended since the start. Those of dropped batches count each time.

@@ -567,11 +567,11 @@ func TestPipeline_LeavesABatchInTheOutboxAndAnotherWorkerPublishesIt(t *testing.
 				if err != nil {
 					t.Fatal(err)
 				}
-				p.Sweep(s, func(worker string) bool { return false })
+				p.Sweep(s, func(checkpoint.Batch) bool { return false })
 				synctest.Wait()
 				want(t, "published for a worker that lives", len(w.bucket.keys("manifests/")), 0)
 				for range 2 {
-					p.Sweep(s, func(worker string) bool { return worker == "a" })
+					p.Sweep(s, func(b checkpoint.Batch) bool { return b.Worker == "a" })
 					synctest.Wait()
 				}
 				want(t, "records", len(w.bucket.lines("data/")), 5)

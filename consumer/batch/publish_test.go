@@ -57,7 +57,7 @@ func (w *world) scan() checkpoint.Snapshot {
 // sweep has a pipeline look at the outbox with all other workers dead.
 func (w *world) sweep(p *Pipeline) {
 	w.t.Helper()
-	p.Sweep(w.scan(), func(string) bool { return true })
+	p.Sweep(w.scan(), func(checkpoint.Batch) bool { return true })
 	synctest.Wait()
 }
 
@@ -320,7 +320,7 @@ func TestSweep_DoesNotWaitForRefusedBatches(t *testing.T) {
 
 		scans := func(d time.Duration) {
 			for range d / (3 * time.Second) {
-				p.Sweep(w.scan(), func(worker string) bool { return worker != "b" })
+				p.Sweep(w.scan(), func(b checkpoint.Batch) bool { return b.Worker != "b" })
 				time.Sleep(3 * time.Second)
 			}
 		}

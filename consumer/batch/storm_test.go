@@ -239,7 +239,7 @@ func (s *storm) sweepUntil(ctx context.Context, p *Pipeline) {
 	for sleep(ctx, time.Duration(5+s.roll(20))*time.Second) {
 		snap, err := s.store.Scan(ctx)
 		if err == nil {
-			p.Sweep(snap, func(string) bool { return true })
+			p.Sweep(snap, func(checkpoint.Batch) bool { return true })
 		}
 	}
 }

@@ -44,11 +44,11 @@ func newSweeper(cfg Config, parts Parts, publisher *publisher, board *board) *sw
 }
 
 // choose queues those batches of the outbox that are this worker's to publish and may be tried now.
-func (s *sweeper) choose(outbox []checkpoint.Batch, dead func(worker string) bool) {
+func (s *sweeper) choose(outbox []checkpoint.Batch, others func(b checkpoint.Batch) bool) {
 	now := s.now()
 	var left []candidate
 	for _, head := range outbox {
-		if head.Worker != s.worker && !dead(head.Worker) {
+		if head.Worker != s.worker && !others(head) {
 			continue
 		}
 		failed, tried := s.board.failure(head.ID)
@@ -130,15 +130,12 @@ func (s *sweeper) retry(ctx context.Context) error {
 	var left []error
 	var g errgroup.Group
 	g.SetLimit(sweeping)
-	for _, u := range s.board.failures() {
-		if u.Worker != s.worker {
-			continue
-		}
+	for _, head := range s.board.own(s.worker) {
 		g.Go(func() error {
-			if err := s.publishLeft(ctx, checkpoint.Batch{ID: u.Batch, Worker: u.Worker, Created: u.Sealed}, true); err != nil {
+			if err := s.publishLeft(ctx, head, true); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
-				left = append(left, fmt.Errorf("batch %s is not published yet, another worker will do it: %w", u.Batch, err))
+				left = append(left, fmt.Errorf("batch %s is not published yet, another worker will do it: %w", head.ID, err))
 			}
 			return nil
 		})

@@ -185,6 +185,9 @@ func (a *assigner) classify(v fleetView, out *assignment) []lease {
 		case !readable && m.closed && !l.fixed:
 			strays = append(strays, l)
 			continue
+		case !readable && v.passed(*row):
+			m.closed = true
+			continue // its owner is about to release it, and has room for another
 		case !readable:
 			m.closed, l.fixed = true, true
 		default:

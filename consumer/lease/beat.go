@@ -9,7 +9,7 @@ import (
 )
 
 func (k *Keeper) beatUntil(life context.Context) {
-	for pause(life, k.cfg.Heartbeat, jitter(k.cfg.Heartbeat), nil) {
+	for pause(life, k.cfg.quick()/4, jitter(k.cfg.Heartbeat), k.beatNow) {
 		k.beat(life)
 	}
 }
@@ -23,7 +23,7 @@ func (k *Keeper) beat(life context.Context) {
 	complete, leases := k.claim()
 	err := k.store.Heartbeat(ctx, checkpoint.Worker{
 		ID: k.cfg.Worker, Beat: k.beats, Address: k.cfg.Address, Version: k.cfg.Version,
-		Complete: complete, Leases: leases,
+		Complete: complete, Leases: leases, Follows: true, Fleet: k.says(),
 	})
 	if err == nil {
 		k.done(beaten, began)

@@ -26,18 +26,20 @@ const (
 	rowsAtOnce = 100
 )
 
-// chores remembers, by the local clock, since when things in the table have been as they are. All workers do, so that
-// any of them can take the lead at any time.
+// chores remembers, by the local clock, since when things in the table have been as they are. A new leader begins anew, so that what
+// is removed after a while stays for longer when the lead changes.
 type chores struct {
-	missing    map[string]time.Time // listed shards without a row
 	tombstones map[string]time.Time
 	batches    map[string]time.Time
 	free       map[string]time.Time // leases without a worker
 	trimmed    map[string]bool      // shards whose loss was logged
+	orphans    map[string]bool      // shards that begin although a parent is lost, which was logged
 	told       time.Time            // when free leases were last logged
 }
 
-func newChores() chores { return chores{trimmed: make(map[string]bool)} }
+func newChores() chores {
+	return chores{trimmed: make(map[string]bool), orphans: make(map[string]bool)}
+}
 
 // since returns when each id was first seen, keeping the times in before.
 func since(before map[string]time.Time, now time.Time, ids []string) map[string]time.Time {
@@ -52,23 +54,12 @@ func since(before map[string]time.Time, now time.Time, ids []string) map[string]
 	return after
 }
 
-// createRows writes the rows of listed shards that have none. It returns those that it wrote, and how many are left to
-// others: the leading worker writes rows at once, and the worker that ended a shard writes its children's; the others
-// only if nobody has for a while.
-func (k *Keeper) createRows(life context.Context, rows []checkpoint.Lease, leading bool) (created []checkpoint.Lease, left int) {
+// createRows writes the rows of listed shards that have none, and returns those that it wrote.
+func (k *Keeper) createRows(life context.Context, rows []checkpoint.Lease) (created []checkpoint.Lease) {
 	missing := k.missingRows(rows)
-	now := time.Now()
-	ids := make([]string, len(missing))
-	for i, row := range missing {
-		ids[i] = row.Shard
-	}
-	k.chores.missing = since(k.chores.missing, now, ids)
-	mine := slices.DeleteFunc(missing, func(row checkpoint.Lease) bool {
-		return !leading && !k.endedParent(row) && now.Sub(k.chores.missing[row.Shard]) < k.cfg.Failover
-	})
-	for chunk := range slices.Chunk(mine, rowsAtOnce) {
+	for chunk := range slices.Chunk(missing, rowsAtOnce) {
 		if err := k.createChunk(life, chunk); err != nil {
-			k.log.Warn("rows of new shards could not be written", logkey.Shards, len(mine), logkey.Error, err.Error())
+			k.log.Warn("rows of new shards could not be written", logkey.Shards, len(missing), logkey.Error, err.Error())
 			break
 		}
 		created = append(created, chunk...)
@@ -76,7 +67,7 @@ func (k *Keeper) createRows(life context.Context, rows []checkpoint.Lease, leadi
 	if len(created) > 0 {
 		k.log.Info("rows of new shards written", logkey.Shards, len(created))
 	}
-	return created, len(ids) - len(created)
+	return created
 }
 
 func (k *Keeper) createChunk(life context.Context, rows []checkpoint.Lease) error {
@@ -98,12 +89,6 @@ func (k *Keeper) missingRows(rows []checkpoint.Lease) []checkpoint.Lease {
 	return b.missing(listed)
 }
 
-func (k *Keeper) endedParent(row checkpoint.Lease) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return slices.ContainsFunc(row.Parents, func(parent string) bool { return k.ended[parent] })
-}
-
 // remember records since when the outbox and the free leases have been as the scan shows them.
 func (c *chores) remember(now time.Time, snap checkpoint.Snapshot, free []string) {
 	ids := make([]string, len(snap.Batches))
@@ -115,7 +100,7 @@ func (c *chores) remember(now time.Time, snap checkpoint.Snapshot, free []string
 	c.free = since(c.free, now, free)
 }
 
-// housekeep removes what is no longer needed. Only the leading worker calls it.
+// housekeep removes what is no longer needed.
 func (k *Keeper) housekeep(life context.Context, snap checkpoint.Snapshot, g gate) {
 	ctx, cancel := context.WithTimeout(life, k.cfg.Failover)
 	defer cancel()
@@ -131,6 +116,7 @@ func (k *Keeper) housekeep(life context.Context, snap checkpoint.Snapshot, g gat
 	}
 	remove(k.oldTombstones(now), k.store.Forget)
 	remove(k.goneWorkers(snap), k.store.Leave)
+	remove(goneOrders(snap), k.store.Dismiss)
 	remove(finished(g, now, k.watch.dead), func(ctx context.Context, shard string) error {
 		k.log.Info("removing the row of a finished shard that has left the stream", logkey.Shard, shard)
 		return k.store.DeleteLease(ctx, g.rows[shard])
@@ -159,6 +145,13 @@ func (k *Keeper) goneWorkers(snap checkpoint.Snapshot) []string {
 		}
 	}
 	return gone
+}
+
+// goneOrders are the orders of workers that have no heartbeat any more.
+func goneOrders(snap checkpoint.Snapshot) []string {
+	return slices.DeleteFunc(slices.Clone(snap.Ordered), func(id string) bool {
+		return slices.ContainsFunc(snap.Workers, func(w checkpoint.Worker) bool { return w.ID == id })
+	})
 }
 
 // finished are the shards whose row is no longer needed: at the end, long gone from the stream, with rows for all

@@ -36,9 +36,9 @@ type Config struct {
 	Failover time.Duration
 	// Heartbeat is the time between two heartbeats. Default a third of Failover.
 	Heartbeat time.Duration
-	// ScanEvery is the time between two scans of the table. Default half of Failover.
+	// ScanEvery is the time between two scans of the table by the leader. Default half of Failover.
 	ScanEvery time.Duration
-	// ListEvery is the time between two listings of the stream's shards. Default 20 s.
+	// ListEvery is the time between two listings of the stream's shards by the leader. Default 20 s.
 	ListEvery time.Duration
 	// MaxLeases is the maximum number of leases that one worker holds; 0 means no bound. It should be the same for all
 	// workers: each expects the others to take their share.
@@ -91,6 +91,9 @@ func (c *Config) streamTimeout() time.Duration { return 2 * c.ListEvery }
 
 // quick is the time between scans, and between listings, while something is changing.
 func (c *Config) quick() time.Duration { return c.ScanEvery / 5 }
+
+// poll is the time between two looks at the leader's heartbeat.
+func (c *Config) poll() time.Duration { return c.Failover / 4 }
 
 // jitter varies d by up to a tenth either way, so that workers that started together do not stay in step.
 func jitter(d time.Duration) time.Duration { return d - d/10 + rand.N(d/5+1) }

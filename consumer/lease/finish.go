@@ -3,6 +3,7 @@ package lease
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
@@ -19,25 +20,27 @@ var errFinished = errors.New("everything before the stop position is delivered")
 // after the one before: an ended shard shows its children only to a listing that begins later, and no shard that has
 // passed the stop commits another batch.
 //
-// Then the data is complete up to the stop, which each worker states before it ends: nobody would do so later. For that the rows
-// are read consistently, and the rewinds before the rows.
+// Then the data is complete up to the stop, which the leader states before it tells the others: nobody would do so later. For that
+// the rewinds are read before the rows. If the leader ends before a follower has learned it, the follower takes the lead and looks
+// for itself.
 type finish struct {
 	since   time.Time // from when on all rows have passed; zero if they have not
 	rewinds int64     // as the scan showed it that began then
-	done    bool
+	done    time.Time // when the run was found to be at its end; zero before
+	lost    int       // shards that left the stream before they had passed
 }
 
 // near reports whether all rows have passed.
 func (f *finish) near() bool { return !f.since.IsZero() }
 
 // waiting counts the steps that a sooner scan would bring.
-func (f *finish) waiting() int { return count(f.near() && !f.done) }
+func (f *finish) waiting() int { return count(f.near()) }
 
 // checkFinish looks at the rows of a scan, and reports whether the run is at its end.
 func (k *Keeper) checkFinish(life context.Context, snap checkpoint.Snapshot, g gate) bool {
 	f := &k.finish
-	if k.cfg.Stop.IsZero() || f.done {
-		return f.done
+	if k.cfg.Stop.IsZero() || !f.done.IsZero() {
+		return !f.done.IsZero()
 	}
 	passed, lost := k.allPassed(g)
 	if !passed {
@@ -53,11 +56,31 @@ func (k *Keeper) checkFinish(life context.Context, snap checkpoint.Snapshot, g g
 		signal(k.listNow)
 		return false
 	}
-	f.done = k.allPublished(life) && (lost > 0 || k.stateFinish(life, g))
+	if !k.allPublished(life) || lost == 0 && !k.stateFinish(life, g) {
+		return false
+	}
+	f.done, f.lost = time.Now(), lost
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.finished, k.lost = f.done, lost
-	return f.done
+	k.fleet.Finished, k.fleet.Lost = k.cfg.Stop, lost
+	k.mu.Unlock()
+	signal(k.beatNow)
+	return true
+}
+
+// isLast reports whether no follower has to be told that the run is at its end. One that does not end by then finds out for itself.
+func (k *Keeper) isLast(snap checkpoint.Snapshot, live []string) bool {
+	others := slices.ContainsFunc(snap.Workers, func(w checkpoint.Worker) bool {
+		return w.Follows && w.ID != k.cfg.Worker && slices.Contains(live, w.ID)
+	})
+	return !others || time.Since(k.finish.done) > k.cfg.Failover
+}
+
+// endRun ends this worker, because everything before the stop is delivered.
+func (k *Keeper) endRun(lost int) {
+	k.mu.Lock()
+	k.finished, k.lost = true, lost
+	k.mu.Unlock()
+	k.stop(errFinished)
 }
 
 // allPassed reports whether all shards have passed the stop, those of the last listing included, and how many were lost.

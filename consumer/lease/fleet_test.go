@@ -85,6 +85,41 @@ func (f *fleet) end() {
 	}
 }
 
+// leader returns the worker that leads, as far as the table shows it.
+func (f *fleet) leader() *worker {
+	f.t.Helper()
+	lead := f.lead()
+	for _, w := range f.workers {
+		if w.id == lead.Worker {
+			return w
+		}
+	}
+	f.t.Fatalf("nobody leads: %+v", lead)
+	return nil
+}
+
+// follower returns a worker that does not lead.
+func (f *fleet) follower() *worker {
+	f.t.Helper()
+	leader := f.leader()
+	for _, w := range f.workers {
+		if w != leader {
+			return w
+		}
+	}
+	f.t.Fatal("nobody follows")
+	return nil
+}
+
+func (f *fleet) lead() checkpoint.Lead {
+	f.t.Helper()
+	lead, err := f.table.Lead(context.Background())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return lead
+}
+
 // rows reads the table.
 func (f *fleet) rows() map[string]checkpoint.Lease {
 	f.t.Helper()
@@ -391,6 +426,43 @@ func (s *faultyStore) Release(ctx context.Context, l checkpoint.Lease) error {
 
 func (s *faultyStore) DeleteLease(ctx context.Context, l checkpoint.Lease) error {
 	return s.do(ctx, "delete", func() error { return s.Store.DeleteLease(ctx, l) })
+}
+
+func (s *faultyStore) Lead(ctx context.Context) (l checkpoint.Lead, err error) {
+	err = s.do(ctx, "lead", func() error { l, err = s.Store.Lead(ctx); return err })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.emptied {
+		l = checkpoint.Lead{}
+	}
+	return l, err
+}
+
+func (s *faultyStore) TakeLead(ctx context.Context, was checkpoint.Lead, worker string) (l checkpoint.Lead, err error) {
+	err = s.do(ctx, "take lead", func() error { l, err = s.Store.TakeLead(ctx, was, worker); return err })
+	return l, err
+}
+
+func (s *faultyStore) Resign(ctx context.Context, l checkpoint.Lead) error {
+	return s.do(ctx, "resign", func() error { return s.Store.Resign(ctx, l) })
+}
+
+func (s *faultyStore) Worker(ctx context.Context, id string) (w checkpoint.Worker, err error) {
+	err = s.do(ctx, "worker", func() error { w, err = s.Store.Worker(ctx, id); return err })
+	return w, err
+}
+
+func (s *faultyStore) GiveOrders(ctx context.Context, worker string, o checkpoint.Orders) error {
+	return s.do(ctx, "give", func() error { return s.Store.GiveOrders(ctx, worker, o) })
+}
+
+func (s *faultyStore) Orders(ctx context.Context, worker string) (o checkpoint.Orders, err error) {
+	err = s.do(ctx, "orders", func() error { o, err = s.Store.Orders(ctx, worker); return err })
+	return o, err
+}
+
+func (s *faultyStore) Dismiss(ctx context.Context, worker string) error {
+	return s.do(ctx, "dismiss", func() error { return s.Store.Dismiss(ctx, worker) })
 }
 
 func (s *faultyStore) Forget(ctx context.Context, id string) error {

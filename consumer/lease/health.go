@@ -31,11 +31,11 @@ func (a act) name() (words, label string) {
 	}
 }
 
-// bound is the maximum time since an act last succeeded.
-func (k *Keeper) bound(a act) time.Duration {
+// boundLocked is the maximum time since an act last succeeded.
+func (k *Keeper) boundLocked(a act) time.Duration {
 	switch a {
 	case listed:
-		return 3 * k.cfg.ListEvery // with room for one that failed and one that timed out
+		return 3 * k.listEvery(k.leading) // with room for one that failed and one that timed out
 	case described:
 		return 3 * describeEvery
 	}
@@ -64,7 +64,7 @@ func (k *Keeper) Health() error {
 	for a := range acts {
 		last := k.last[a]
 		since := max(0, time.Since(latest(last, k.started)))
-		if since > k.bound(a) || last.IsZero() {
+		if since > k.boundLocked(a) || last.IsZero() {
 			words, _ := a.name()
 			faults = append(faults, fmt.Errorf("no %s for %v", words, since.Round(time.Second)))
 		}

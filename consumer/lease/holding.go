@@ -63,7 +63,8 @@ func (k *Keeper) committed(h *holding, r checkpoint.Range) {
 	if r.End != checkpoint.ShardEnd {
 		return
 	}
-	k.ended[h.row.Shard] = true
+	k.childless[h.row.Shard] = time.Now()
+	k.over[h.row.Shard] = h.row.Counter
 	k.endLocked(h, errShardEnd, "shard_end")
 	signal(k.listNow)
 }
@@ -84,6 +85,7 @@ func (k *Keeper) stopped(ctx context.Context, h *holding) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h.row.Stop = row.Stop
+	k.over[h.row.Shard] = row.Counter
 	k.endLocked(h, errStopped, "stopped")
 	k.log.Info("shard has passed the stop position", logkey.Shard, h.row.Shard, logkey.Position, string(h.row.Checkpoint))
 	return nil
@@ -167,10 +169,10 @@ func (k *Keeper) drop(h *holding) {
 		delete(k.holds, h.row.Shard)
 	}
 	signal(k.freed)
-	failed := errors.Is(h.cause, errReleased) && !h.drained // the shard should not wait for another reader
-	ended := errors.Is(h.cause, errShardEnd)                // nor should its children
-	if failed || ended || errors.Is(h.cause, errStopped) {  // nor should the end of the run
-		signal(k.scanNow)
+	// Neither a shard whose reader failed, nor the children of an ended one, nor the end of the run, nor the worker to which a
+	// lease is handed over should wait for the next turn.
+	if !errors.Is(h.cause, errLost) && !errors.Is(h.cause, errShutdown) {
+		signal(k.turnNow)
 	}
 }
 
@@ -189,7 +191,7 @@ func (k *Keeper) giveBack(ctx context.Context, h *holding) {
 func (k *Keeper) release(ctx context.Context, row checkpoint.Lease) bool {
 	err := k.store.Release(ctx, row)
 	if err != nil && !errors.Is(err, checkpoint.ErrConflict) {
-		k.log.Warn("lease could not be released; retrying after the next scan", logkey.Shard, row.Shard, logkey.Error, err.Error())
+		k.log.Warn("lease could not be released; retrying", logkey.Shard, row.Shard, logkey.Error, err.Error())
 		return false
 	}
 	k.mu.Lock()
@@ -207,7 +209,7 @@ func (k *Keeper) reacquire(ctx context.Context, h *holding) {
 		k.log.Warn("lease was lost before its restart", logkey.Shard, held.Shard)
 		k.drop(h)
 	case err != nil:
-		k.log.Warn("lease could not be restarted; retrying after the next scan", logkey.Shard, held.Shard, logkey.Error, err.Error())
+		k.log.Warn("lease could not be restarted; retrying", logkey.Shard, held.Shard, logkey.Error, err.Error())
 		k.drop(h)
 	case k.replace(h, row):
 	default: // the worker began to stop in the meantime

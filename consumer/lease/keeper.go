@@ -1,12 +1,18 @@
-// Package lease decides which shards this worker reads. A Keeper shares the shards of a stream fairly among all workers
-// of an application, takes over those of dead workers, and keeps children from being read before their parents.
+// Package lease decides which shards this worker reads. The Keepers of an application's workers share the shards of a stream
+// evenly, take over those of dead workers, and keep children from being read before their parents.
 //
-// It provides liveness only. The conditions of checkpoint.Store's Commit ensure that no record is lost or delivered
-// twice, whatever any worker believes it holds.
+// They provide liveness only. The conditions of checkpoint.Store's Commit ensure that no record is lost or delivered
+// twice, whatever any worker believes it holds, and whoever leads.
 //
-// Each worker writes one heartbeat item and reads the whole table once per period; requests do not grow with the number
-// of shards, except for the pages of that read. No leader assigns shards: from what it read, each worker computes how
-// many leases are its share, acquires free ones if it has fewer, and drains some if it has more.
+// One worker leads. It reads the whole table once per period, plans for all (assigner), and writes orders for each other
+// worker: which leases it should hold, which it should hand over, and which batches of dead workers it should publish. The
+// others follow: they look at the leader's heartbeat, and read their own orders when it shows that some have changed. So
+// requests grow with the number of workers, and what they read grows with workers plus shards. A worker without company leads
+// itself, and makes no request for it.
+//
+// The files, in the order in which a turn uses them: lead.go, who leads; scan.go, a leader's turn; assign.go and weight.go,
+// the plan; command.go, the orders; follow.go, a follower's turn; obey.go, what both do to their own leases; children.go,
+// what a follower does without the leader.
 package lease
 
 import (
@@ -42,7 +48,8 @@ type Keeper struct {
 	shards  *shardmap.Map
 	onScan  []func(Scan)
 
-	scanNow chan struct{} // requests an early scan
+	turnNow chan struct{} // requests an early turn
+	beatNow chan struct{} // requests an early heartbeat
 	listNow chan struct{} // requests an early listing
 	freed   chan struct{} // a hold has ended
 
@@ -51,9 +58,10 @@ type Keeper struct {
 	mu         sync.Mutex
 	app        checkpoint.Application
 	about      shardmap.Stream
-	holds      map[string]*holding // by shard, from the acquisition until the reader has ended
-	released   map[string]int64    // counters under which this worker released leases
-	ended      map[string]bool     // shards whose end this worker has committed
+	holds      map[string]*holding  // by shard, from the acquisition until the reader has ended
+	released   map[string]int64     // counters under which this worker released leases
+	over       map[string]int64     // counters under which this worker read shards to their end, or to Config.Stop
+	childless  map[string]time.Time // shards whose end this worker has committed at that time, and whose children have yet to begin
 	stopping   bool
 	finished   bool            // everything before Config.Stop is delivered
 	lost       int             // shards that left the stream before they had passed it
@@ -63,6 +71,9 @@ type Keeper struct {
 	listedFrom time.Time       // when the last successful listing began
 	snapshot   Snapshot
 	complete   checkpoint.Complete // as of the last scan
+	leading    bool                // this worker leads; changed by the goroutine that scans
+	vouched    time.Time           // when it last knew that it leads, and the table
+	fleet      checkpoint.Fleet    // what it says of all if it leads, and what it last read if it follows
 	listing    shardmap.Listing    // the latest
 	stated     checkpoint.Complete // the latest that this worker has concluded
 
@@ -71,13 +82,17 @@ type Keeper struct {
 	beats int64 // written or attempted; owned by the goroutine that beats
 
 	// The fields below are owned by the goroutine that scans.
+	lead      checkpoint.Lead // as far as known
+	highest   int64           // term that was ever seen
+	pulse     watch           // of the leader
+	following following
 	watch     watch
+	term      term
 	chores    chores
 	finish    finish
 	statement statement
-	leading   bool // as of the last scan
-	scans     int  // completed
-	unmet     int  // scans in a row after which this worker was below its share
+	scans     int // completed in this term
+	unmet     int // scans in a row after which leases were moving
 }
 
 // New makes a Keeper. It does nothing until Bind or Run. The metrics may be nil.
@@ -89,20 +104,22 @@ func New(cfg Config, store checkpoint.Store, stream Stream, log *slog.Logger, m 
 		cfg: cfg, store: store, stream: stream, metrics: metrics.Or(m),
 		log:      log.With(logkey.Worker, cfg.Worker),
 		shards:   shardmap.NewMap(),
-		scanNow:  make(chan struct{}, 1),
+		turnNow:  make(chan struct{}, 1),
+		beatNow:  make(chan struct{}, 1),
 		listNow:  make(chan struct{}, 1),
 		freed:    make(chan struct{}, 1),
 		stateNow: make(chan struct{}, 1),
 		holds:    make(map[string]*holding),
 		released: make(map[string]int64),
-		ended:    make(map[string]bool),
-		coming:   newListing(),
-		watch:    newWatch(cfg.Failover, cfg.ScanEvery),
-		chores:   newChores(),
+		over:     make(map[string]int64), childless: make(map[string]time.Time),
+		coming: newListing(),
+		pulse:  newWatch(cfg.Failover, cfg.poll()),
+		term:   newTerm(),
+		chores: newChores(),
 	}, nil
 }
 
-// OnScan makes f run after each scan of the table, in the goroutine that scans: f must hand work over and return. Call
+// OnScan makes f run after each turn that showed something, in the goroutine that does it: f must hand work over and return. Call
 // OnScan before Run.
 func (k *Keeper) OnScan(f func(Scan)) { k.onScan = append(k.onScan, f) }
 
@@ -181,9 +198,11 @@ func (k *Keeper) Run(ctx context.Context) error {
 	wg.Go(func() { k.describeUntil(life, stop) })
 	wg.Go(func() { k.stateUntil(life) })
 
-	k.scanUntil(ctx, life)
+	k.turnUntil(ctx, life)
 	k.log.Info("worker stopping", logkey.Reason, context.Cause(ctx).Error())
+	resigned := k.resign(life)
 	err := k.drain(life)
+	<-resigned
 	end()
 	wg.Wait()
 	k.leave(life)
@@ -265,16 +284,16 @@ func (k *Keeper) drain(life context.Context) error {
 		if k.count() == 0 {
 			return nil
 		}
-		scan := time.NewTimer(jitter(k.cfg.ScanEvery))
+		turn := time.NewTimer(jitter(k.cfg.ScanEvery))
 		select {
 		case <-k.freed:
-		case <-scan.C:
-			k.scan(grace, grace, false)
+		case <-turn.C:
+			k.turn(grace, grace, false)
 		case <-grace.Done():
-			scan.Stop()
+			turn.Stop()
 			return k.abandon(life)
 		}
-		scan.Stop()
+		turn.Stop()
 	}
 }
 

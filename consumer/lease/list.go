@@ -16,6 +16,8 @@ const (
 	describeEvery = 5 * time.Minute
 	// describeAgain is the time after a failed check.
 	describeAgain = time.Minute
+	// followerLists is the time between two listings of a follower that has no other reason to list.
+	followerLists = 5 * time.Minute
 )
 
 // listing is one listing of the stream's shards.
@@ -52,8 +54,8 @@ func (k *Keeper) Closed(ctx context.Context, shard string) (bool, error) {
 // listUntil keeps the map of shards up to date.
 func (k *Keeper) listUntil(life context.Context) {
 	for {
-		wait := jitter(k.cfg.ListEvery)
-		if k.shards.Uncertain() {
+		wait := jitter(k.listEvery(k.isLeading()))
+		if k.needsListing() {
 			wait = min(wait, k.cfg.quick())
 		}
 		if !pause(life, k.cfg.quick(), wait, k.listNow) {
@@ -61,6 +63,30 @@ func (k *Keeper) listUntil(life context.Context) {
 		}
 		k.list(life)
 	}
+}
+
+// listEvery is the time between two listings. A follower lists mostly when it needs to.
+func (k *Keeper) listEvery(leading bool) time.Duration {
+	if leading {
+		return k.cfg.ListEvery
+	}
+	return max(followerLists, k.cfg.ListEvery)
+}
+
+// needsListing reports whether another listing should come soon: for the leader, as long as it is not certain which shards are there,
+// and for a follower, as long as it knows nothing of a shard that it holds.
+func (k *Keeper) needsListing() bool {
+	if k.isLeading() {
+		return k.shards.Uncertain()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, h := range k.activeLocked() {
+		if _, listed := k.shards.Shard(h.row.Shard); !listed {
+			return true
+		}
+	}
+	return false
 }
 
 // describeUntil describes the stream from time to time. It calls stop if the stream turns out to be a different one.
@@ -128,7 +154,7 @@ func (k *Keeper) list(ctx context.Context) {
 		return
 	}
 	if k.shards.Update(time.Now(), listing.Shards) {
-		signal(k.scanNow)
+		signal(k.turnNow)
 	}
 	k.done(listed, time.Now())
 	k.mu.Lock()

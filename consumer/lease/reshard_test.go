@@ -392,6 +392,12 @@ func TestKeeper_OnScanNamesTheDeadForTheSweepOfTheOutbox(t *testing.T) {
 		if len(last.Snapshot.Batches) != 1 || last.Snapshot.Batches[0].Worker != "a" {
 			t.Errorf("outbox = %v", last.Snapshot.Batches)
 		}
+		if len(last.Left) != 1 || last.Left[0].ID != last.Snapshot.Batches[0].ID {
+			t.Errorf("left to b are %v, want what the dead worker left", last.Left)
+		}
+		mu.Unlock()
+		time.Sleep(failover)
+		mu.Lock()
 		if s := b.Snapshot(); len(s.Outbox) != 1 || s.Outbox[0].Seen < failover {
 			t.Errorf("outbox in the snapshot = %+v", s.Outbox)
 		}

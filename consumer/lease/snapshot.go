@@ -27,9 +27,10 @@ const (
 	Trimmed  State = "trimmed"  // left the stream before everything was committed
 )
 
-// Snapshot is the state of the application at the last scan, for people.
+// Snapshot is the state of the application, for people: all of it at the last scan of a leader, or what a follower knows. That is its
+// own leases, the leader's heartbeat and the leader's summary.
 type Snapshot struct {
-	At          time.Time // time of the scan; zero if there was none
+	At          time.Time // time of the scan or, of a follower, of the look at the leader's heartbeat; zero if there was none
 	Worker      string    // id of this worker
 	Application checkpoint.Application
 	Stream      shardmap.Stream
@@ -37,6 +38,8 @@ type Snapshot struct {
 	Workers     []WorkerStatus // ordered by id
 	Outbox      []BatchStatus
 	Tombstones  int
+	Leading     bool             // this worker leads
+	Fleet       checkpoint.Fleet // what the leader says of all
 }
 
 // RowStatus is a row with this worker's view of it.
@@ -70,12 +73,12 @@ func (k *Keeper) Snapshot() Snapshot {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.snapshot
-	s.Worker, s.Application, s.Stream = k.cfg.Worker, k.app, k.about
+	s.Worker, s.Application, s.Stream, s.Leading, s.Fleet = k.cfg.Worker, k.app, k.about, k.leading, k.fleet
 	return s
 }
 
-// report publishes what a scan shows: to the status page, to metrics, and to the log if someone should look.
-func (k *Keeper) report(scan Scan, g gate, leading bool) {
+// report publishes what a scan shows: to the status page, to metrics, to the followers, and to the log if someone should look.
+func (k *Keeper) report(scan Scan, g gate) {
 	now := time.Now()
 	s := Snapshot{At: scan.At, Leases: k.leaseStatus(now, g), Tombstones: len(scan.Snapshot.Tombstones)}
 	var free []string
@@ -91,7 +94,7 @@ func (k *Keeper) report(scan Scan, g gate, leading bool) {
 			free = append(free, l.Shard)
 		case Trimmed:
 			trimmed++
-			k.tellTrimmed(l.Lease, leading)
+			k.tellTrimmed(l.Lease)
 		case Held, Offered, Draining:
 			used = max(used, l.RetentionUsed)
 		}
@@ -101,17 +104,51 @@ func (k *Keeper) report(scan Scan, g gate, leading bool) {
 	s.Workers = k.workerStatus(scan, held)
 	s.Outbox = k.outboxStatus(now, scan.Snapshot.Batches)
 
-	k.metrics.LeasesTotal.Set(float64(unfinished))
-	k.metrics.LeasesFree.Set(float64(len(free)))
-	k.metrics.ShardsTrimmed.Set(float64(trimmed))
+	fleet := checkpoint.Fleet{
+		Leases: unfinished, Free: len(free), Trimmed: trimmed, Workers: len(scan.Live), Complete: scan.Snapshot.Complete,
+	}
+	k.show(s, fleet, used)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	fleet.Term, fleet.Number, fleet.Finished, fleet.Lost = k.fleet.Term, k.fleet.Number, k.fleet.Finished, k.fleet.Lost
+	k.fleet = fleet
+}
+
+// show sets the metrics and the status page's snapshot.
+func (k *Keeper) show(s Snapshot, fleet checkpoint.Fleet, used float64) {
+	k.metrics.LeasesTotal.Set(float64(fleet.Leases))
+	k.metrics.LeasesFree.Set(float64(fleet.Free))
+	k.metrics.ShardsTrimmed.Set(float64(fleet.Trimmed))
 	k.metrics.RetentionUsed.Set(used)
-	k.metrics.Workers.Set(float64(len(scan.Live)))
-	k.metrics.Complete.Set(unixSeconds(scan.Snapshot.Complete.UpTo))
+	k.metrics.Workers.Set(float64(fleet.Workers))
+	k.metrics.Complete.Set(unixSeconds(fleet.Complete.UpTo))
 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.metrics.Retention.Set(k.about.Retention.Seconds())
-	k.snapshot, k.complete = s, scan.Snapshot.Complete
+	k.snapshot, k.complete = s, fleet.Complete
+}
+
+// reportFollower publishes what a follower knows: its own leases, and what the leader says of all.
+func (k *Keeper) reportFollower(at time.Time, leader checkpoint.Worker, fleet checkpoint.Fleet) {
+	k.mu.Lock()
+	k.fleet = fleet
+	rows := make([]checkpoint.Lease, 0, len(k.holds))
+	for _, h := range k.holds {
+		rows = append(rows, h.row)
+	}
+	k.mu.Unlock()
+	s := Snapshot{
+		At: at, Leases: k.leaseStatus(time.Now(), newGate(rows, k.shards, k.cfg.Stop)),
+		Workers: []WorkerStatus{{Worker: leader, Still: k.pulse.still(leader.ID)}},
+	}
+	used := 0.0
+	for _, l := range s.Leases {
+		if l.State != Ending {
+			used = max(used, l.RetentionUsed)
+		}
+	}
+	k.show(s, fleet, used)
 }
 
 // unixSeconds is a time as a metric shows it; 0 for none.
@@ -200,14 +237,29 @@ func (k *Keeper) warnOfRetention(h *holding, l RowStatus) {
 		logkey.Shard, l.Shard, "age", l.Age.String(), "retention", k.about.Retention.String())
 }
 
-// tellTrimmed logs a lost shard once, in one of the workers.
-func (k *Keeper) tellTrimmed(row checkpoint.Lease, leading bool) {
-	if k.chores.trimmed[row.Shard] || !leading {
+// tellTrimmed logs a lost shard once.
+func (k *Keeper) tellTrimmed(row checkpoint.Lease) {
+	if k.chores.trimmed[row.Shard] {
 		return
 	}
 	k.chores.trimmed[row.Shard] = true
 	k.log.Error("shard left the stream before its end was committed: the records after its checkpoint are lost",
 		logkey.Shard, row.Shard, logkey.Position, string(row.Checkpoint))
+}
+
+// tellOrphans logs once that a shard begins although a parent of it was never finished.
+func (k *Keeper) tellOrphans(orders map[string][]checkpoint.Order, g gate) {
+	for _, of := range orders {
+		for _, o := range of {
+			for _, parent := range g.lostParents(g.rows[o.Shard]) {
+				if !k.chores.orphans[o.Shard] {
+					k.log.Error("shard begins although its parent was never finished: the parent has left the stream",
+						logkey.Shard, o.Shard, "parent", parent)
+				}
+				k.chores.orphans[o.Shard] = true
+			}
+		}
+	}
 }
 
 // tellFree warns about leases that have had no owner for long, whatever the reason.
@@ -241,4 +293,11 @@ func (k *Keeper) outboxStatus(now time.Time, batches []checkpoint.Batch) []Batch
 	}
 	slices.SortFunc(all, func(a, b BatchStatus) int { return a.Created.Compare(b.Created) })
 	return all
+}
+
+func count(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -23,6 +23,7 @@ type sighting struct {
 	present bool // it has a heartbeat item
 	beat    int64
 	since   time.Time
+	came    time.Time // when it was first seen, or first seen again
 }
 
 func newWatch(failover, every time.Duration) watch {
@@ -44,12 +45,20 @@ func (w *watch) observe(began, ended time.Time, snap checkpoint.Snapshot) {
 	for _, item := range snap.Workers {
 		now[item.ID] = sighting{present: true, beat: item.Beat}
 	}
+	w.see(began, ended, now)
+}
+
+// see adds what was read of the workers from began to ended.
+func (w *watch) see(began, ended time.Time, now map[string]sighting) {
 	blind := w.wasBlind(began)
 	for id, s := range now {
 		before, known := w.seen[id]
-		s.since = ended
+		s.since, s.came = ended, ended
 		if known && !blind && before.present == s.present && before.beat == s.beat {
 			s.since = before.since
+		}
+		if known && before.present == s.present {
+			s.came = before.came
 		}
 		now[id] = s
 	}
@@ -81,6 +90,27 @@ func (w *watch) still(id string) time.Duration {
 		return 0
 	}
 	return max(0, w.now.Sub(s.since))
+}
+
+// settled reports whether a worker has been there for the failover time.
+func (w *watch) settled(id string) bool {
+	s, known := w.seen[id]
+	return known && w.now.Sub(s.came) >= w.failover
+}
+
+// due returns how long it takes from now until a worker has settled, or counts as dead if its heartbeat does not move until then; at
+// most the failover time.
+func (w *watch) due(now time.Time) time.Duration {
+	next := w.failover
+	for id, s := range w.seen {
+		if s.present && !w.settled(id) {
+			next = min(next, s.came.Add(w.failover).Sub(now))
+		}
+		if !w.dead(id) {
+			next = min(next, s.since.Add(w.failover).Sub(now))
+		}
+	}
+	return next
 }
 
 // live returns the ids of the workers that have a heartbeat item and are not dead, in order; self is always included.

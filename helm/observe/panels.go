@@ -198,6 +198,7 @@ var rows = []row{
 			about:  "Nobody reads free shards.",
 			queries: []query{
 				{`max by (application) (consumer_workers{$chosen})`, "{{application}} workers"},
+				{`sum by (application) (consumer_leader{$chosen})`, "{{application}} leaders"},
 				{`max by (application) (consumer_leases{$chosen})`, "{{application}} shards"},
 				{`min by (application) (consumer_leases_free{$chosen})`, "{{application}} free"},
 				{`max by (application) (consumer_trimmed_shards{$chosen})`, "{{application}} lost to retention"},

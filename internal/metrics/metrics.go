@@ -35,6 +35,7 @@ type Metrics struct {
 	LeasesTaken   prometheus.Counter
 	LeasesEnded   *prometheus.CounterVec // reason
 	Workers       prometheus.Gauge
+	Leader        prometheus.Gauge
 	Complete      prometheus.Gauge // of the application
 	LeasesFree    prometheus.Gauge
 	ShardsTrimmed prometheus.Gauge
@@ -131,6 +132,8 @@ func New(reg prometheus.Registerer) *Metrics {
 		LeasesEnded: f.counterVec("consumer_leases_ended_total",
 			"Leases that this worker no longer holds, by reason: shard_end, stopped, handover, shutdown, lost, restart.", "reason"),
 		Workers: f.gauge("consumer_workers", "Workers with an advancing heartbeat, including this one."),
+		Leader: f.gauge("consumer_leader",
+			"1 if this worker leads: it reads the lease table for all workers and decides which of them reads which shard; 0 if it follows."),
 		Complete: f.gauge("consumer_complete_timestamp_seconds",
 			"Unix time up to which the application's data is complete, as of the last scan: no record that arrived earlier will appear; 0 until it is known."),
 		LeasesFree: f.gauge("consumer_leases_free",
