@@ -142,6 +142,12 @@ func (d *Decoder) Append(ctx context.Context, dst []Record, raw Record) (all []R
 	return d.openAll(ctx, dst, first, left)
 }
 
+// Whole reports whether a Kinesis record with these data is one user record, which Append appends as it is.
+func (d *Decoder) Whole(data []byte) bool {
+	_, aggregate := aggregateMessage(data)
+	return !aggregate && !d.opens()
+}
+
 // openAll opens the user records of dst from first on. left is a copy, so that the memory that it takes is allocated only here.
 func (d *Decoder) openAll(ctx context.Context, dst []Record, first int, left budget) (_ []Record, err error) {
 	if len(dst) == first+1 {

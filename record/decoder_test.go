@@ -162,6 +162,10 @@ func TestDecoder_TakesPayloadsApart(t *testing.T) {
 			if s := summary(got[1:]); !slices.Equal(s, tt.want) {
 				t.Errorf("got\n%q\nwant\n%q", s, tt.want)
 			}
+			whole := newDecoder(t, tt.options).Whole([]byte(tt.payload))
+			if whole && (len(got) != 2 || !reflect.DeepEqual(got[1], raw)) || !whole && tt.options == (record.DecoderOptions{}) && len(got) == 2 && got[1].Fault == nil {
+				t.Errorf("whole: %t", whole)
+			}
 			for i := range got {
 				if got[i].Split && cap(got[i].Data) != len(got[i].Data) {
 					t.Errorf("appending to %s would overwrite the next", got[i].EventID())

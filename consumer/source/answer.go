@@ -24,11 +24,15 @@ type answer struct {
 	// rest is what decode still has to read of the body; nil if all of it is there. failed is why that could not be read.
 	rest   io.Reader
 	failed error
+	// wholly reports whether data need no decoding; it may be nil. Like the sequence numbers, the payloads are looked at while they are
+	// in the processor's cache.
+	wholly func(data []byte) bool
 
 	date     time.Time // by the service's clock; zero if it did not say
 	filled   bool      // the answer was read to its end
 	listed   bool      // the answer has a list of records, however short
 	ordered  bool      // each record's sequence number is greater than that of the one before; false if it is not known
+	whole    bool      // each record is one user record, as wholly says; false if it is not known
 	behind   int64
 	told     bool   // the answer says how far it is behind
 	next     string // NextShardIterator or ContinuationSequenceNumber; empty at the shard's end

@@ -304,7 +304,7 @@ func decodeCBOR(a *answer) error {
 		r.b, r.rest = a.body.s[:0:len(a.body.s)], a.rest
 	}
 	defer func() { a.rest, a.failed = nil, r.failed }()
-	a.ordered = true
+	a.ordered, a.whole = true, a.wholly != nil
 	var last span // the sequence number of the record before
 	for top := r.open(cborMap, "the answer"); r.more(&top); {
 		switch string(r.text("a name")) {
@@ -316,6 +316,7 @@ func decodeCBOR(a *answer) error {
 			for list := r.open(cborList, "Records"); r.more(&list); {
 				e := r.entry()
 				a.ordered = a.ordered && (last == span{} || record.CompareSequence(a.text(e.sequence), a.text(last)) > 0)
+				a.whole = a.whole && a.wholly(a.bytes(e.data))
 				a.entries.s, last = append(a.entries.s, e), e.sequence
 			}
 		case "NextShardIterator":

@@ -208,8 +208,22 @@ func TestDecodeCBOR_TellsWhetherNumbersRise(t *testing.T) {
 			body += fmt.Sprintf("a1 6e 'SequenceNumber' %02x '%s' ", 0x60+len(n), n)
 		}
 		a, err := decoded(wireCBOR, unhex(t, body+"ff ff"))
-		if err != nil || a.ordered != want {
-			t.Errorf("%q: ordered is %t, %v", numbers, a.ordered, err)
+		if err != nil || a.ordered != want || a.whole {
+			t.Errorf("%q: ordered is %t, whole %t, %v", numbers, a.ordered, a.whole, err)
+		}
+	}
+}
+
+// One payload that needs decoding is enough for all of an answer to be decoded.
+func TestDecodeCBOR_TellsWhetherAPayloadNeedsDecoding(t *testing.T) {
+	for payloads, want := range map[string]bool{"abc": true, "a": true, "aXb": false, "X": false, "abX": false} {
+		body := "bf 67 'Records' 9f "
+		for _, p := range payloads {
+			body += fmt.Sprintf("a2 "+cborSeq+" 64 'Data' 41 '%c' ", p)
+		}
+		a := &answer{body: &slab[byte]{unhex(t, body+"ff ff")}, wholly: func(data []byte) bool { return string(data) != "X" }}
+		if err := a.decode(wireCBOR); err != nil || a.whole != want || len(a.entries.s) != len(payloads) {
+			t.Errorf("%q: whole is %t, %v", payloads, a.whole, err)
 		}
 	}
 }

@@ -15,8 +15,9 @@ type place struct {
 	source  *Source
 	id      string
 	from    checkpoint.Position
-	decoder Decoder // nil before the first read
-	stop    *stop   // nil if the shard is read without an end
+	decoder Decoder                // nil before the first read
+	wholly  func(data []byte) bool // of the decoder, if it can tell; see answer
+	stop    *stop                  // nil if the shard is read without an end
 
 	last  string // sequence number of the last record read, or the starting position if that was a sequence number
 	count int    // records in the last answer
@@ -32,6 +33,9 @@ func (p *place) prepare() error {
 		return err
 	}
 	p.decoder = decoder
+	if w, ok := decoder.(interface{ Whole(data []byte) bool }); ok {
+		p.wholly = w.Whole
+	}
 	return nil
 }
 
@@ -79,6 +83,10 @@ func (p *place) take(ctx context.Context, in *fetched, a *answer) (charged int, 
 		if in.raw != nil {
 			in.raw.s = append(in.raw.s, raw)
 			in.raw.s[len(in.raw.s)-1].Shard = p.id
+		}
+		if a.whole {
+			taken = append(taken, raw)
+			continue
 		}
 		n := len(taken)
 		taken, err = p.decode(ctx, taken, raw)

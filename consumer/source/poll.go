@@ -31,6 +31,7 @@ func (p *poll) read(ctx context.Context, in *fetched, ahead bool) error {
 		return errNoRoom
 	}
 	a := in.answer(p.place.count)
+	a.wholly = p.place.wholly
 	if err := p.call(ctx, a); err != nil {
 		return err
 	}
