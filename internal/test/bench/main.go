@@ -133,9 +133,11 @@ var loads = []load{
 	{Set: "taxi", Program: polars, Format: "parquet-snappy"},
 	{Set: "taxi", Program: duckdb, Format: "parquet-snappy"},
 	{Set: "narrow", Program: daemon, Format: "jsonl-none"},
+	{Set: "narrow", Program: limit, Format: "jsonl-none"},
 	{Set: "narrow", Program: flink, Format: "jsonl-none"},
 	{Set: "narrow", Program: python, Format: "jsonl-none"},
 	{Set: "taxi", Program: daemon, Format: "jsonl-none"},
+	{Set: "taxi", Program: limit, Format: "jsonl-none"},
 	{Set: "taxi", Program: flink, Format: "jsonl-none"},
 	{Set: "taxi", Program: python, Format: "jsonl-none"},
 }

@@ -89,6 +89,7 @@ const (
 	sdk     = "sdk"    // see package rival
 	library = "kcl"    // see package rival
 	python  = "python" // loop.py
+	limit   = "limit"  // see package rival
 )
 
 // bench measures loads against the surroundings.
@@ -142,7 +143,28 @@ func (b *bench) measure(ctx context.Context, l load) (result, error) {
 	if err != nil {
 		return r, fmt.Errorf("%v: %w", l, err)
 	}
+	if l.Program == limit {
+		return r, r.weigh(b.bucket(name))
+	}
 	return r, r.inspect(b.bucket(name))
+}
+
+// lineBytes is what a JSON line has more than its payload: the event id, a sequence number of 56 digits, and the line feed.
+const lineBytes = len(`,"event_id":""`) + 56 + 1
+
+// lines is the size of the daemon's JSON lines.
+func (r result) lines() int64 { return r.Payload + r.Records*int64(lineBytes) }
+
+// weigh compares the size of what the limit has uploaded with that of the daemon's lines.
+func (r *result) weigh(folder string) error {
+	info, err := os.Stat(filepath.Join(folder, "data", "limit"))
+	if err != nil {
+		return err
+	}
+	if r.Output, r.Files = info.Size(), 1; r.Output != r.lines() {
+		return fmt.Errorf("%v: %d bytes uploaded, want %d", r.load, r.Output, r.lines())
+	}
+	return nil
 }
 
 // keyBytes is the size of the partition keys, the numbers from 0, which a stream counts with the data.
@@ -176,6 +198,7 @@ func (b *bench) run(ctx context.Context, r result, name, dir string) (result, er
 		p.env = append(p.env, "HTTP_ADDRESS="+status)
 	} else {
 		p.args = []string{filepath.Join(b.bin, "rival"), r.Program, r.Set}
+		p.env = append(p.env, fmt.Sprintf("UPLOAD_BYTES=%d", r.lines())) // of the limit
 	}
 	began := time.Now()
 	running, err := start(ctx, p)

@@ -42,6 +42,7 @@ var title = map[string]string{
 	spark:   "Apache Spark 4.0.1",
 	polars:  "Polars 2.1.0",
 	duckdb:  "DuckDB 2.0.0",
+	limit:   "receiving and uploading the same bytes alone",
 }
 
 // best keeps the fastest result of each load, in the order of their first results.

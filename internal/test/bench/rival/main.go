@@ -1,9 +1,10 @@
 // Command rival writes a stream to Parquet files in the two ways that the benchmark compares with the daemon. Neither
-// guarantees delivery: positions are not stored.
+// guarantees delivery: positions are not stored. A third one only moves bytes.
 //
 //	sdk  the AWS SDK's GetRecords, goccy/go-json into structs, parquet-go's GenericWriter: one file for all shards,
 //	     uploaded through the daemon's own sink
 //	kcl  vmware-go-kcl-v2 with one record processor per shard, each with its own file, made in the same way
+//	limit  receives, and uploads bytes of what it has received, with nothing in between: see move
 //
 // On SIGTERM it finishes its files and prints the number of allocations as a line of JSON.
 package main
@@ -29,7 +30,7 @@ import (
 
 func main() {
 	if len(os.Args) != 3 {
-		log.Fatal("usage: rival sdk|kcl SET")
+		log.Fatal("usage: rival sdk|kcl|limit SET")
 	}
 	if err := run(os.Args[1], os.Args[2]); err != nil {
 		log.Fatal(err)
@@ -47,6 +48,18 @@ type site struct {
 func run(way, set string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	if err := write(ctx, way, set); err != nil {
+		return err
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return json.NewEncoder(os.Stdout).Encode(map[string]uint64{"mallocs": m.Mallocs})
+}
+
+func write(ctx context.Context, way, set string) error {
+	if way == "limit" {
+		return move(ctx)
+	}
 	account, err := awsconfig.LoadDefaultConfig(ctx)
 	if err != nil {
 		return fmt.Errorf("load AWS configuration: %w", err)
@@ -67,16 +80,9 @@ func run(way, set string) error {
 	}
 	switch way {
 	case "sdk":
-		err = s.readWithSDK(ctx)
+		return s.readWithSDK(ctx)
 	case "kcl":
-		err = s.readWithKCL(ctx)
-	default:
-		err = fmt.Errorf("way %q: want sdk or kcl", way)
+		return s.readWithKCL(ctx)
 	}
-	if err != nil {
-		return err
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return json.NewEncoder(os.Stdout).Encode(map[string]uint64{"mallocs": m.Mallocs})
+	return fmt.Errorf("way %q: want sdk, kcl or limit", way)
 }
