@@ -70,8 +70,11 @@ type File struct {
 	queue   []*sealed // in the order of the file
 	placing bool      // a placer is running
 
-	begun  bool   // what is before the first block is written
-	upload Upload // nil before the first bytes; created and used by the placer, and after it has ended by Finish and Abandon
+	keeps  atomic.Int64 // what a block has added to kept, on average
+	blocks int64        // placed; for the placer, like kept
+	kept   int64        // bytes in the account Kept
+	begun  bool         // what is before the first block is written
+	upload Upload       // nil before the first bytes; created and used by the placer, and after it has ended by Finish and Abandon
 }
 
 // sealed is a block between sealing and placing.
@@ -342,7 +345,27 @@ func (f *File) lay(s *sealed) error {
 	if err != nil {
 		return fmt.Errorf("place block of %s: %w", f.spec.Key, err)
 	}
+	f.keep()
 	return f.write(p)
+}
+
+// keep updates the account of what the layout keeps of the blocks until the file ends.
+func (f *File) keep() {
+	l, ok := f.layout.(Keeping)
+	if !ok {
+		return
+	}
+	grown := int64(l.Kept()) - f.kept
+	f.kept += grown
+	f.shared.budget.Add(budget.Kept, grown)
+	f.blocks++
+	f.keeps.Store(f.kept / f.blocks)
+}
+
+// forget releases what keep has counted.
+func (f *File) forget() {
+	f.shared.budget.Release(budget.Kept, f.kept)
+	f.kept = 0
 }
 
 // begin writes what is before the first block.
@@ -416,6 +439,7 @@ func (f *File) Finish(ctx context.Context) (checkpoint.File, error) {
 	if err != nil {
 		return checkpoint.File{}, err
 	}
+	f.forget()
 	f.end(nil)
 	return staged, nil
 }
@@ -488,6 +512,7 @@ func (f *File) Abandon() checkpoint.File {
 	}
 	f.mu.Unlock()
 	f.work.Wait()
+	f.forget()
 	if f.upload == nil {
 		return f.describe(checkpoint.File{})
 	}

@@ -24,7 +24,7 @@ import (
 	"aws-streaming-pipeline/writers/writerstest"
 )
 
-var accounts = []budget.Account{budget.Received, budget.Block, budget.Encoding, budget.Part, budget.Sending, budget.Disk}
+var accounts = []budget.Account{budget.Received, budget.Block, budget.Encoding, budget.Part, budget.Sending, budget.Kept, budget.Disk}
 
 // checkNothingHeld fails if bytes are left in any account.
 func checkNothingHeld(t *testing.T, b *budget.Budget) {

@@ -216,3 +216,43 @@ func resident(t *testing.T) int64 {
 	}
 	return n << 10
 }
+
+// A file of many small row groups keeps their entries in footer and indexes until it ends. The budget counts them, so that
+// thousands of open files cannot hold more than it says.
+func TestFile_CountsTheFooterOfAParquetFile(t *testing.T) {
+	columns, err := schema.Parse("memory", []byte(shortDocument))
+	if err != nil {
+		t.Fatal(err)
+	}
+	format, err := parquet.New(parquet.Options{Schema: columns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, end := range map[string]func(*writers.File) error{
+		"finished":  func(f *writers.File) error { _, err := f.Finish(t.Context()); return err },
+		"abandoned": func(f *writers.File) error { f.Abandon(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			held := budget.New(64<<20, nil)
+			f := writers.OpenFile(t.Context(), fileSpec(format, nowhere{}), newShared(t, held, 0))
+			r, run, one := rand.New(rand.NewPCG(1, 2)), memoryRun{}, record.Record{SequenceNumber: strings.Repeat("4", 56)}
+			const groups = 100
+			for n := range groups {
+				one.Data = run.line(one.Data[:0], r, n)
+				if err := f.Append(&one); err != nil {
+					t.Fatal(err)
+				}
+				if err := f.Seal(); err != nil { // waits for earlier ones: at most four are on their way
+					t.Fatal(err)
+				}
+			}
+			if least := int64(groups-8) * 17 * 400; held.Held(budget.Kept) < least {
+				t.Errorf("%d row groups of 17 columns keep %d bytes, want %d or more", groups, held.Held(budget.Kept), least)
+			}
+			if err := end(f); err != nil {
+				t.Fatal(err)
+			}
+			checkNothingHeld(t, held)
+		})
+	}
+}

@@ -13,7 +13,8 @@ import (
 // initialRatio is the assumed ratio of encoded bytes to block memory until the first block of a format is encoded.
 const initialRatio = 0.5
 
-// smallestSeal is the size of an open block, in bytes, below which sealing it saves too little memory.
+// smallestSeal is the size of an open block, in bytes, below which sealing it saves too little memory, besides what the file
+// keeps of it until it ends.
 const smallestSeal = 16 << 10
 
 // Shared holds what all files of a process share: the cores that encode, the limit on sealed blocks, the memory budget
@@ -22,6 +23,9 @@ type Shared struct {
 	budget *budget.Budget
 	cores  chan struct{} // one element per running Encode
 	slots  chan struct{} // one element per block, from sealing until its bytes have been handed to the upload
+
+	// fruitless is what open blocks have to take before it is worth looking for one to seal again: none was large enough.
+	fruitless atomic.Int64
 
 	mu     sync.Mutex
 	open   map[*File]struct{}
@@ -98,7 +102,7 @@ func (s *Shared) relieve(ctx context.Context) error {
 
 // tight reports whether memory is short and open blocks take more than their share.
 func (s *Shared) tight() bool {
-	return s.budget.Over() && s.budget.Held(budget.Block) > s.budget.Limit()/4
+	return s.budget.Over() && s.budget.Held(budget.Block) > max(s.budget.Limit()/4, s.fruitless.Load())
 }
 
 // sealLargest seals the largest open block with a slot that the caller holds. It releases the slot if no block is large
@@ -111,13 +115,17 @@ func (s *Shared) sealLargest() bool {
 	return false
 }
 
-func (s *Shared) largest() *File {
+func (s *Shared) largest() (largest *File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var largest *File
+	defer func() {
+		if largest == nil {
+			s.fruitless.Store(s.budget.Held(budget.Block) + s.budget.Limit()/128)
+		}
+	}()
 	size := int64(smallestSeal - 1)
 	for f := range s.open {
-		if n := f.held.Load(); n > size {
+		if n := f.held.Load() - f.keeps.Load(); n > size {
 			largest, size = f, n
 		}
 	}
@@ -139,6 +147,7 @@ func (s *Shared) remove(f *File) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, f)
+	s.fruitless.Store(0)
 }
 
 // ratio is the ratio of encoded bytes to bytes of block memory so far. The zero value has none.

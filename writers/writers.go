@@ -58,6 +58,13 @@ type Layout interface {
 	End() ([]byte, error)
 }
 
+// Keeping is a Layout that keeps memory of each block until the end of the file.
+type Keeping interface {
+	Layout
+	// Kept returns the bytes that it keeps. It is called where Place is.
+	Kept() int
+}
+
 // Block is a part of a file before compression: lines, or the column vectors of a row group. It is used by one goroutine
 // at a time.
 type Block interface {

@@ -33,6 +33,8 @@ const (
 	Part
 	// Sending are parts in memory that are complete and on their way to S3.
 	Sending
+	// Kept is what the ends of open files need of their blocks, such as the footer of a Parquet file.
+	Kept
 	// Disk are parts in the spool directory. They count only for the gauge.
 	Disk
 
@@ -41,7 +43,7 @@ const (
 
 // where is the label of consumer_buffered_bytes for each account.
 var where = [accounts]string{
-	Received: "received", Block: "block", Encoding: "block", Part: "part", Sending: "part", Disk: "spool",
+	Received: "received", Block: "block", Encoding: "block", Part: "part", Sending: "part", Kept: "block", Disk: "spool",
 }
 
 // Budget is safe for concurrent use. Create it with New.

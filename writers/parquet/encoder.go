@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go/bloom"
 	"github.com/parquet-go/parquet-go/encoding/delta"
@@ -75,11 +76,26 @@ type encodedChunk struct {
 // encodedGroup is a row group without its bytes.
 type encodedGroup struct {
 	rows   int64
+	offset int64 // in the file, once it is placed
 	chunks []*encodedChunk
+}
+
+// memory is about what the row group's entries in footer and indexes take until the file ends.
+func (g *encodedGroup) memory() (size int) {
+	for _, c := range g.chunks {
+		const perPage = int(unsafe.Sizeof(format.PageLocation{})) + 2*int(unsafe.Sizeof([]byte(nil))) + 2*8 // bounds, nulls
+		size += int(unsafe.Sizeof(*c)) + 192 /* encodings, in small slices */ + cap(c.offsetIndex.PageLocations)*perPage
+		size += len(c.meta.Statistics.MinValue) + len(c.meta.Statistics.MaxValue)
+		for i := range c.columnIndex.MinValues {
+			size += len(c.columnIndex.MinValues[i]) + len(c.columnIndex.MaxValues[i])
+		}
+	}
+	return size
 }
 
 // shift moves a row group's offsets to its position in the file.
 func (g *encodedGroup) shift(offset int64) {
+	g.offset += offset
 	for _, c := range g.chunks {
 		c.meta.DataPageOffset += offset
 		if c.dictionary {
@@ -95,8 +111,8 @@ func (g *encodedGroup) shift(offset int64) {
 }
 
 // meta returns the row group's entry in the footer.
-func (g *encodedGroup) meta(ordinal int16, offset int64) rowGroup {
-	group := rowGroup{NumRows: g.rows, FileOffset: offset, Ordinal: ordinal}
+func (g *encodedGroup) meta(ordinal int16) rowGroup {
+	group := rowGroup{NumRows: g.rows, FileOffset: g.offset, Ordinal: ordinal}
 	for _, c := range g.chunks {
 		group.Columns = append(group.Columns, columnChunk{MetaData: c.meta})
 		group.TotalByteSize += c.meta.TotalUncompressedSize

@@ -27,8 +27,13 @@ type layout struct {
 	offset int64
 	rows   int64
 	groups []*encodedGroup
-	meta   []rowGroup
+	kept   int // memory of groups
 }
+
+var _ writers.Keeping = (*layout)(nil)
+
+// Kept returns the memory that footer and indexes take until End.
+func (l *layout) Kept() int { return l.kept }
 
 // Begin returns the magic number.
 func (l *layout) Begin() []byte { return magic }
@@ -85,7 +90,7 @@ func (l *layout) Place(e writers.Encoded) ([]byte, error) {
 	}
 	group.shift(l.offset)
 	l.groups = append(l.groups, group)
-	l.meta = append(l.meta, group.meta(int16(len(l.meta)), l.offset))
+	l.kept += group.memory()
 	l.offset += int64(len(e.Data))
 	l.rows += group.rows
 	return e.Data, nil
@@ -97,10 +102,13 @@ func (l *layout) End() ([]byte, error) {
 	tree := v.get()
 	defer v.put(tree)
 	f := footer{offset: l.offset, groups: l.groups, meta: fileMetaData{
-		Version: 2, Schema: schemaElements(tree.Tree()), NumRows: l.rows, RowGroups: l.meta,
+		Version: 2, Schema: schemaElements(tree.Tree()), NumRows: l.rows,
 		CreatedBy:        l.format.createdBy(),
 		KeyValueMetadata: append(thrift.Slice[format.KeyValue]{{Key: "aws-streaming-pipeline.schema", Value: v.name}}, jsonColumns(tree.Columns())...),
 	}}
+	for i, group := range l.groups {
+		f.meta.RowGroups = append(f.meta.RowGroups, group.meta(int16(i)))
+	}
 	for range tree.Columns() {
 		f.meta.ColumnOrders = append(f.meta.ColumnOrders, format.ColumnOrder{Value: &format.TypeDefinedOrder{}})
 	}

@@ -58,8 +58,8 @@ func (l *tableLayout) Describe() table.Description {
 		}
 		d.Columns = append(d.Columns, m.result())
 	}
-	for _, g := range l.meta {
-		d.Splits = append(d.Splits, g.FileOffset)
+	for _, g := range l.groups {
+		d.Splits = append(d.Splits, g.offset)
 	}
 	if len(l.extras) > 0 {
 		d.Wanted = append(d.Wanted[:len(d.Wanted):len(d.Wanted)], l.view.WantedBy(l.format.inferred.schema(), l.extras)...)

@@ -127,7 +127,10 @@ func (s *Shredder) Misfits() int { return s.misfits }
 func (s *Shredder) Size() int { return s.size + s.unsized }
 
 // Memory is the number of bytes that the vectors take up with the room that they have for more.
-func (s *Shredder) Memory() int { return max(s.memory+s.grown, s.Size()) }
+func (s *Shredder) Memory() int { return max(s.memory+s.grown, s.Size()) + columnBytes*len(s.all) }
+
+// columnBytes is about what a Column, its Node and its names take without values.
+const columnBytes = 1 << 10
 
 // Reset empties the vectors and keeps their memory but for that of long text.
 func (s *Shredder) Reset() {
