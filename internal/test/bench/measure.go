@@ -65,13 +65,13 @@ type result struct {
 	Requests map[string]int64
 }
 
-// coldRun is a shorter load of the same kind, whose cost is that of starting and warming up.
+// coldRun is the begin of a load, whose cost is that of starting and warming up.
 type coldRun struct {
 	Payload int64
 	CPU     time.Duration
 }
 
-// rate is megabytes of payload per CPU second, without those of a cold run.
+// rate is megabytes of payload per CPU second, without the begin of one that warms up.
 func (r result) rate() float64 {
 	return float64(r.Payload-r.Cold.Payload) / 1e6 / (r.CPU - r.Cold.CPU).Seconds()
 }
@@ -429,39 +429,38 @@ func (b *bench) runPython(ctx context.Context, l load, dir string) (result, erro
 		return r, err
 	}
 	p := process{args: []string{"python3", script, source, target}, env: os.Environ(), log: filepath.Join(dir, "log")}
-	if r, err = runToEnd(ctx, r, p); err != nil {
+	if r, _, err = runToEnd(ctx, r, p); err != nil {
 		return r, err
 	}
 	return r, r.inspect(dir)
 }
 
-// runToEnd runs a program that ends by itself.
-func runToEnd(ctx context.Context, r result, p process) (result, error) {
+// runToEnd runs a program that ends by itself, and returns its standard output.
+func runToEnd(ctx context.Context, r result, p process) (result, io.Reader, error) {
 	began := time.Now()
 	running, err := start(ctx, p)
 	if err != nil {
-		return r, err
+		return r, nil, err
 	}
 	defer running.cmd.Process.Kill()
 	used, err := running.wait(patience)
 	r.CPU, r.Peak, r.Wall = used.CPU, used.Peak, time.Since(began)
-	return r, err
+	return r, running.out, err
 }
 
 // countPlain counts the lines of a file, and their bytes.
-func (r *result) countPlain(path string) error {
+func countPlain(path string) (lines, payload int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
-	r.Records, err = countLines(f)
-	r.Payload = info.Size() - r.Records
-	return err
+	lines, err = countLines(f)
+	return lines, info.Size() - lines, err
 }
 
 // countBase64 counts the records in a file of Base64 lines, and their bytes.

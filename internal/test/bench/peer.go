@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"aws-streaming-pipeline/internal/test/bench/rows"
 	"aws-streaming-pipeline/internal/test/emulator"
@@ -25,9 +27,10 @@ type peer struct {
 	// streams is set if it goes from the stream to the bucket, over TLS, as the daemon does. The others go from a file to files, which
 	// spares them both.
 	streams bool
-	// warms is set if it runs on a JVM, which compiles the program while it runs. A quarter of the load is measured first, and subtracted.
+	// warms is set if it runs on a JVM, which compiles the program while it runs. It prints what its start and the first quarter of the load
+	// took, which is subtracted.
 	warms   bool
-	command func(task) ([]string, error)
+	command func(*task) ([]string, error)
 }
 
 // The measured products.
@@ -39,10 +42,10 @@ const (
 )
 
 var peers = map[string]peer{
-	flink:  {fetch: emulator.Flink, runtime: "java", class: "StreamToFiles", streams: true, warms: true, command: task.flink},
-	spark:  {fetch: emulator.SparkJars, runtime: "java", class: "FileToFiles", warms: true, command: task.spark},
-	polars: {fetch: emulator.Polars, runtime: "python3", command: task.python},
-	duckdb: {fetch: emulator.DuckDB, runtime: "python3", command: task.python},
+	flink:  {fetch: emulator.Flink, runtime: "java", class: "StreamToFiles", streams: true, warms: true, command: (*task).flink},
+	spark:  {fetch: emulator.SparkJars, runtime: "java", class: "FileToFiles", warms: true, command: (*task).spark},
+	polars: {fetch: emulator.Polars, runtime: "python3", command: (*task).python},
+	duckdb: {fetch: emulator.DuckDB, runtime: "python3", command: (*task).python},
 }
 
 //go:embed peers
@@ -52,11 +55,11 @@ var peerFiles embed.FS
 type task struct {
 	*bench
 	load
-	lib     string // what fetch returned
-	records int64
-	stream  string // name of the stream and of the bucket
-	source  string // file to read
-	dir     string // folder for what it writes
+	lib     string   // what fetch returned
+	stream  string   // name of the stream and of the bucket
+	sources []string // or the files to read
+	records []int64  // of the stream or of each file
+	dir     string   // folder for what it writes
 }
 
 // prepare fetches the peers of the loads. It names those that cannot be had, or are not wanted, and leaves out their loads.
@@ -117,55 +120,37 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// measurePeer runs a peer on a load, and on a quarter of it first if that warms up.
+// measurePeer runs a peer on a load and checks that every record has arrived.
 func (b *bench) measurePeer(ctx context.Context, l load) (result, error) {
-	var cold result
-	if peers[l.Program].warms {
-		var err error
-		quarter := l
-		quarter.Bytes /= 4
-		if cold, err = b.runPeer(ctx, quarter); err != nil {
-			return cold, err
-		}
-	}
-	r, err := b.runPeer(ctx, l)
-	r.Cold = coldRun{cold.Payload, cold.CPU}
-	return r, err
-}
-
-func (b *bench) runPeer(ctx context.Context, l load) (result, error) {
 	b.n++
 	name := fmt.Sprintf("load-%d", b.n)
-	p, t := peers[l.Program], task{bench: b, load: l, lib: b.libs[l.Program], stream: name, dir: filepath.Join(b.dir, name)}
+	p, t := peers[l.Program], &task{bench: b, load: l, lib: b.libs[l.Program], stream: name, dir: filepath.Join(b.dir, name)}
 	if err := os.MkdirAll(filepath.Join(t.dir, "data"), 0o755); err != nil {
 		return result{}, err
 	}
 	defer os.RemoveAll(t.dir)
-	r := result{load: l}
-	if p.streams {
-		filled, err := b.order(order{Name: name, Set: l.Set, Bytes: l.Bytes, Shards: l.Shards})
-		if err != nil {
-			return r, err
-		}
-		defer b.forget(name)
-		r.Records, r.Payload = filled.Records, filled.Bytes-keyBytes(filled.Records)
-	} else {
-		t.source = filepath.Join(t.dir, "in.jsonl")
-		if _, err := b.order(order{Set: l.Set, Bytes: l.Bytes, File: t.source, Plain: true}); err != nil {
-			return r, err
-		}
-		if err := r.countPlain(t.source); err != nil {
-			return r, err
-		}
+	r, err := t.fill(p)
+	if err != nil {
+		return r, err
 	}
-	t.records = r.Records
+	if p.streams {
+		defer b.forget(name)
+	}
 	args, err := p.command(t)
 	if err != nil {
 		return r, err
 	}
 	env := append(os.Environ(), "PYTHONPATH="+t.lib, "POLARS_MAX_THREADS="+strconv.Itoa(l.Cores), "AWS_EC2_METADATA_DISABLED=true")
-	if r, err = runToEnd(ctx, r, process{args: args, env: env, log: filepath.Join(t.dir, "log")}); err != nil {
-		return r, err
+	r, said, err := runToEnd(ctx, r, process{args: args, env: env, log: filepath.Join(t.dir, "log")})
+	if err != nil {
+		return r, fmt.Errorf("%v: %w", l, err)
+	}
+	if p.warms {
+		var cold struct{ Rows, CPU int64 }
+		if err := json.NewDecoder(said).Decode(&cold); err != nil {
+			return r, fmt.Errorf("%v did not say what the start took: %w", l, err)
+		}
+		r.Cold = coldRun{r.Payload * cold.Rows / r.Records, time.Duration(cold.CPU)}
 	}
 	if !p.streams {
 		return r, r.inspect(t.dir)
@@ -175,8 +160,36 @@ func (b *bench) runPeer(ctx context.Context, l load) (result, error) {
 	return r, errors.Join(err, r.inspect(b.bucket(name)))
 }
 
+// fill makes what the peer reads: the stream or files, of which one that warms up gets two, the first with a quarter of the load.
+func (t *task) fill(p peer) (result, error) {
+	r := result{load: t.load}
+	if p.streams {
+		filled, err := t.order(order{Name: t.stream, Set: t.Set, Bytes: t.Bytes, Shards: t.Shards})
+		t.records = []int64{filled.Records}
+		r.Records, r.Payload = filled.Records, filled.Bytes-keyBytes(filled.Records)
+		return r, err
+	}
+	sizes := []int{t.Bytes}
+	if p.warms {
+		sizes = []int{t.Bytes / 4, t.Bytes - t.Bytes/4}
+	}
+	for i, size := range sizes {
+		path := filepath.Join(t.dir, fmt.Sprintf("in-%d.jsonl", i))
+		if _, err := t.order(order{Set: t.Set, Bytes: size, File: path, Plain: true}); err != nil {
+			return r, err
+		}
+		records, payload, err := countPlain(path)
+		if err != nil {
+			return r, err
+		}
+		t.sources, t.records = append(t.sources, path), append(t.records, records)
+		r.Records, r.Payload = r.Records+records, r.Payload+payload
+	}
+	return r, nil
+}
+
 // java returns the command of a class with the settings of Java 17 that its libraries ask for, and a heap of 2 GB.
-func (t task) java(class string, properties []string, args ...string) []string {
+func (t *task) java(class string, properties []string, args ...string) []string {
 	command := []string{"java", "-Xmx2g", "-XX:ActiveProcessorCount=" + strconv.Itoa(t.Cores)}
 	// The list of Spark's JavaModuleOptions, which contains what Flink's documentation, "Java compatibility", lists.
 	for _, name := range []string{"java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.time", "java.util",
@@ -192,7 +205,7 @@ func (t task) java(class string, properties []string, args ...string) []string {
 
 // flink reads with Flink's Kinesis source and writes with its file sink and S3 file system. JSON lines go through as they are, which is
 // the cheapest way: its format "raw" parses nothing and adds nothing.
-func (t task) flink() ([]string, error) {
+func (t *task) flink() ([]string, error) {
 	format, _, _ := strings.Cut(t.Format, "-")
 	columns, selected, in, out := "`line` BYTES", "`line`", "'format'='raw'", "'format'='raw'"
 	read := columns // of the stream
@@ -218,7 +231,7 @@ func (t task) flink() ([]string, error) {
 	return t.java("StreamToFiles", []string{
 		"javax.net.ssl.trustStore=" + t.trust(), "javax.net.ssl.trustStorePassword=" + trustPassword, "org.slf4j.simpleLogger.defaultLogLevel=warn",
 	},
-		strconv.FormatInt(t.records, 10), filepath.Join(t.dir, "savepoint"), strings.Join(settings, " "),
+		strconv.FormatInt(t.records[0], 10), filepath.Join(t.dir, "savepoint"), strings.Join(settings, " "),
 		fmt.Sprintf("CREATE TABLE source (%s) WITH ('connector'='kinesis','stream'='%s','aws.region'='us-east-1','aws.endpoint'='%s',"+
 			"'aws.credentials.provider'='BASIC','aws.credentials.basic.accesskeyid'='bench','aws.credentials.basic.secretkey'='bench',"+
 			"'scan.stream.initpos'='TRIM_HORIZON',%s)", read, t.stream, t.Kinesis, in),
@@ -226,7 +239,7 @@ func (t task) flink() ([]string, error) {
 		fmt.Sprintf("INSERT INTO target SELECT %s FROM source WHERE counted()", selected)), nil
 }
 
-func (t task) spark() ([]string, error) {
+func (t *task) spark() ([]string, error) {
 	names, err := columnsOf(t.Set)
 	if err != nil {
 		return nil, err
@@ -234,16 +247,17 @@ func (t task) spark() ([]string, error) {
 	return t.java("FileToFiles", []string{
 		"spark.driver.host=127.0.0.1", "spark.driver.bindAddress=127.0.0.1", "spark.ui.enabled=false", "spark.log.level=ERROR",
 		"spark.sql.session.timeZone=UTC", "spark.sql.parquet.outputTimestampType=TIMESTAMP_MICROS", "spark.sql.parquet.compression.codec=snappy",
-	}, t.source, filepath.Join(t.dir, "data", "out"), names.list("`", sparkTypes)), nil
+	}, names.list("`", sparkTypes), strconv.FormatInt(t.records[0], 10),
+		t.sources[0], filepath.Join(t.dir, "data", "first"), t.sources[1], filepath.Join(t.dir, "data", "rest")), nil
 }
 
-func (t task) python() ([]string, error) {
+func (t *task) python() ([]string, error) {
 	names, err := columnsOf(t.Set)
 	if err != nil {
 		return nil, err
 	}
 	columns := "{" + names.list(`"`, pythonTypes) + "}"
-	return []string{"python3", filepath.Join(t.bin, "peers", "file_to_file.py"), t.Program, t.source, filepath.Join(t.dir, "data", "out.parquet"), columns}, nil
+	return []string{"python3", filepath.Join(t.bin, "peers", "file_to_file.py"), t.Program, t.sources[0], filepath.Join(t.dir, "data", "out.parquet"), columns}, nil
 }
 
 // columns are those of a set.

@@ -55,7 +55,7 @@ func plot(results []result) string {
 	text(16, 24, "start", ` font-size="16" font-weight="bold"`, "Megabytes of records for each CPU second, stream to published file")
 	text(16, 43, "start", ` fill-opacity="0.7"`, "on one core; longer is better")
 	for i, key := range []struct{ class, text string }{{"ours", "the daemon"}, {"same", "the same work: stream to bucket, over TLS"}, {"file", "spared the network: file to file"}} {
-		x := []int{16, 120, 410}[i]
+		x := []int{16, 130, 450}[i]
 		fmt.Fprintf(&b, `<rect x="%d" y="56" width="12" height="12" class="%s"/>`+"\n", x, key.class)
 		text(x+18, 67, "start", "", key.text)
 	}

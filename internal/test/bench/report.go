@@ -160,7 +160,7 @@ func table(results []result) string {
 		}
 		cold, allocs, gc, requests := "", "", "", ""
 		if r.Cold.CPU > 0 {
-			cold = fmt.Sprintf("%.1f, with %.0f MB", r.Cold.CPU.Seconds(), float64(r.Cold.Payload)/1e6)
+			cold = fmt.Sprintf("%.1f, with the first %.0f MB", r.Cold.CPU.Seconds(), float64(r.Cold.Payload)/1e6)
 		}
 		if r.Mallocs > 0 {
 			allocs, gc = fmt.Sprintf("%.2f", r.allocsPerRecord()), fmt.Sprintf("%.1f %%", 100*r.gcShare())

@@ -1,3 +1,4 @@
+import java.lang.management.ManagementFactory;
 import java.util.concurrent.atomic.AtomicLong;
 import org.apache.flink.configuration.Configuration;
 import org.apache.flink.core.execution.JobClient;
@@ -9,7 +10,8 @@ import org.apache.flink.table.functions.ScalarFunction;
 
 /**
  * Runs SQL statements in Flink, within this process, until the function counted() has seen the given number of rows. Then the job is
- * drained and stopped with a savepoint, so that its files are published.
+ * drained and stopped with a savepoint, so that its files are published. Once a quarter of the rows is seen, it prints their number and
+ * the nanoseconds of CPU time that the process has used.
  *
  * Arguments: the number of rows, a folder for the savepoint, settings as one text of name=value separated by blanks, and the
  * statements, of which the last is an INSERT.
@@ -27,6 +29,12 @@ public class StreamToFiles {
         @Override
         public boolean isDeterministic() {
             return false; // or it is called once, by the planner
+        }
+    }
+
+    static void await(long rows) throws InterruptedException {
+        while (Counted.CALLS.get() < rows) {
+            Thread.sleep(10);
         }
     }
 
@@ -50,9 +58,10 @@ public class StreamToFiles {
                 System.exit(1);
             }
         });
-        while (Counted.CALLS.get() < rows) {
-            Thread.sleep(50);
-        }
+        await(rows / 4);
+        var self = (com.sun.management.OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
+        System.out.println("{\"rows\": " + Counted.CALLS.get() + ", \"cpu\": " + self.getProcessCpuTime() + "}");
+        await(rows);
         job.stopWithSavepoint(true, "file://" + args[1], SavepointFormatType.CANONICAL).get();
         job.getJobExecutionResult().get();
         System.exit(0);
