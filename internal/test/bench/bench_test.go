@@ -252,12 +252,28 @@ func TestInCBOR_TranslatesCallsAndAnswers(t *testing.T) {
 	}
 }
 
-// What is wanted of a peer that cannot be had is left out, with the reason, and the rest stays.
+// There is nobody to ask for rows, so each load fails.
+func TestMeasureAll_GoesOnWithoutAPeerThatFails(t *testing.T) {
+	b := &bench{client: &client{dir: t.TempDir()}, missing: make(map[string]error)}
+	o := options{rounds: 2, megabytes: 1}
+	results, err := b.measureAll(t.Context(), o, []load{{Set: "narrow", Program: polars}})
+	if err != nil || len(results) != 0 || b.missing[polars] == nil {
+		t.Errorf("%v, %v; left out: %v", results, err, b.missing)
+	}
+	if _, err := b.measureAll(t.Context(), o, []load{{Set: "narrow", Program: python}}); err == nil {
+		t.Error("the failure of another program was passed over")
+	}
+}
+
+// Loads of a product that is not wanted are left out, with the reason, and the rest stays.
 func TestPrepare_LeavesOutWhatCannotBeHad(t *testing.T) {
 	b := &bench{bin: t.TempDir()}
 	kept, err := b.prepare(t.Context(), "all", []load{{Set: "narrow", Program: daemon}, {Set: "narrow", Program: flink}, {Set: "taxi", Program: flink}})
 	if err != nil || len(kept) != 1 || kept[0].Program != daemon {
 		t.Errorf("%v, %v", kept, err)
+	}
+	if results, err := b.measureAll(t.Context(), options{rounds: 1, megabytes: 1}, []load{{Set: "narrow", Program: flink}}); err != nil || len(results) != 0 {
+		t.Errorf("what is left out was measured: %v, %v", results, err)
 	}
 	if text := leftOut(b.missing); !strings.Contains(text, "Apache Flink") {
 		t.Errorf("the page does not say what was left out: %q", text)
