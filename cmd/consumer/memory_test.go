@@ -44,7 +44,10 @@ func TestConsumer_KeepsToItsMemory(t *testing.T) {
 		t.Skip("LEFT OUT: memory of the process: there is no /proc on this system")
 	}
 	const fixed = 72 << 20
-	small := []string{"MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=32MiB", "FILE_SIZE=512MiB"}
+	small := []string{
+		"MEMORY_BUDGET=64MiB", "ROW_GROUP_SIZE=32MiB", "FILE_SIZE=512MiB",
+		"PREFIX=data/", "ERROR_PREFIX=errors/!{firehose:error-output-type}/", // an hour that begins makes no second file
+	}
 	partitioned := []string{
 		"MEMORY_BUDGET=256MiB", "PARTITION_QUERY={customer:.customer}",
 		"PREFIX=data/customer=!{partitionKeyFromQuery:customer}/", "ERROR_PREFIX=errors/!{firehose:error-output-type}/",
