@@ -49,8 +49,8 @@ test: fetch ## run all tests, with emulators and readers fetched into .cache/
 chaos: fetch ## run daemons under injected faults for DURATION=10m and check that every record is delivered once
 	$(GO) test -run TestStorm -count=1 -timeout 2h -v ./internal/test/chaos -args -chaos.duration $(DURATION)
 
-simulate: ## run fleets of up to 200 workers on 10,000 shards in virtual time, for docs/scale.md; half an hour
-	$(GO) test -run TestScale -count=1 -timeout 3h -v ./internal/test/simulate -args -simulate $(SIMULATE)
+simulate: ## run fleets of up to 200 workers on 10,000 shards in virtual time, into docs/scale.md
+	$(GO) test -run TestScale -count=1 -timeout 3h -v ./internal/test/simulate -args -simulate -simulate.out $(CURDIR)/dist/simulate -simulate.docs $(SIMULATE)
 
 gameday: fetch ## plant a fault for each alert, follow its runbook word for word, and note how long that takes
 	$(GO) test -count=1 -parallel 3 -timeout 2h -v $(GAMEDAY) ./internal/test/gameday -args -gameday

@@ -32,9 +32,9 @@ func TestMain(m *testing.M) {
 
 // courses are those that docs/scale.md shows.
 func courses() []Course {
-	hour := rest(time.Hour)
+	hour, while := rest(time.Hour), rest(10*time.Minute)
 	if *before {
-		hour = rest(time.Minute) // it scans so much that an hour takes hours
+		while = rest(30 * time.Second) // each worker scans so much that a minute takes minutes
 	}
 	one, tenth, leader := lose("loss of a worker", 0), lose("loss of a tenth", 0.1), loseLeader()
 	outage, brown := brownOut("outage", 1, 0), brownOut("brown-out", 0.5, time.Second)
@@ -42,7 +42,7 @@ func courses() []Course {
 		{"life", 1, 2, []Phase{start(), hour}},
 		{"life", 3, 4, []Phase{start(), hour, one, leader}},
 		{"life", 10, 1000, []Phase{start(), hour, one, tenth, leader}},
-		{"life", 200, 10000, []Phase{start(), hour, one, tenth, leader}},
+		{"life", 200, 10000, []Phase{start(), while, one, tenth, leader}},
 		{"trouble", 10, 1000, []Phase{start(), one, outage, brown}},
 		{"trouble", 200, 10000, []Phase{start(), one, outage, brown}},
 		{"scale", 10, 1000, []Phase{start(), scale(0.5)}},
@@ -51,8 +51,8 @@ func courses() []Course {
 		{"restart", 200, 10000, []Phase{start(), restart(true), restart(false)}},
 		{"reshard", 10, 1000, []Phase{start(), reshard()}},
 		{"reshard", 200, 10000, []Phase{start(), reshard()}},
-		{"balance", 10, 1000, []Phase{start(), balance(30*time.Minute, 3*time.Hour)}},
-		{"balance", 20, 1000, []Phase{start(), balance(30*time.Minute, 3*time.Hour)}},
+		{"balance", 10, 1000, []Phase{start(), balance(20*time.Minute, time.Hour)}},
+		{"balance", 20, 1000, []Phase{start(), balance(20*time.Minute, time.Hour)}},
 	}
 }
 
