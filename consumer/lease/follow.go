@@ -106,8 +106,8 @@ func (k *Keeper) obeyLeader(ctx, life context.Context, acquire bool, began time.
 	if may {
 		k.adoptChildren(ctx, life)
 	}
-	k.reportFollower(began, leader, fleet)
 	scan := Scan{At: began, Left: f.orders.Batches, Live: k.knownLive(leader.ID)}
+	scan.Snapshot.Leases = k.reportFollower(began, leader, fleet)
 	scan.Snapshot.Workers, scan.Snapshot.Complete, scan.Snapshot.Lead = []checkpoint.Worker{leader}, fleet.Complete, k.lead
 	for _, f := range k.onScan {
 		f(scan)

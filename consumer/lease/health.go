@@ -66,6 +66,9 @@ func (k *Keeper) Health() error {
 		since := max(0, time.Since(latest(last, k.started)))
 		if since > k.boundLocked(a) || last.IsZero() {
 			words, _ := a.name()
+			if a == scanned && !k.leading {
+				words = "reading of a leader's heartbeat"
+			}
 			faults = append(faults, fmt.Errorf("no %s for %v", words, since.Round(time.Second)))
 		}
 	}

@@ -21,7 +21,7 @@ import (
 type Scan struct {
 	At      time.Time // when the reading began
 	Leading bool      // this worker leads, and Snapshot is the whole table
-	// Snapshot of a follower has the leader's heartbeat, the statement of completeness, and who leads.
+	// Snapshot of a follower has its own leases, the leader's heartbeat, the statement of completeness, and who leads.
 	Snapshot checkpoint.Snapshot
 	// Live are the ids of the workers whose heartbeat moves, including this one, in order; a follower knows itself and the leader.
 	Live []string

@@ -80,7 +80,7 @@ func (k *Keeper) Snapshot() Snapshot {
 // report publishes what a scan shows: to the status page, to metrics, to the followers, and to the log if someone should look.
 func (k *Keeper) report(scan Scan, g gate) {
 	now := time.Now()
-	s := Snapshot{At: scan.At, Leases: k.leaseStatus(now, g), Tombstones: len(scan.Snapshot.Tombstones)}
+	s := Snapshot{At: scan.At, Leases: k.leaseStatus(now, g, k.watch.dead), Tombstones: len(scan.Snapshot.Tombstones)}
 	var free []string
 	held := make(map[string]int)
 	unfinished, trimmed, used := 0, 0, 0.0
@@ -129,17 +129,16 @@ func (k *Keeper) show(s Snapshot, fleet checkpoint.Fleet, used float64) {
 	k.snapshot, k.complete = s, fleet.Complete
 }
 
-// reportFollower publishes what a follower knows: its own leases, and what the leader says of all.
-func (k *Keeper) reportFollower(at time.Time, leader checkpoint.Worker, fleet checkpoint.Fleet) {
+// reportFollower publishes what a follower knows: its own leases, which it returns, and what the leader says of all.
+func (k *Keeper) reportFollower(at time.Time, leader checkpoint.Worker, fleet checkpoint.Fleet) (rows []checkpoint.Lease) {
 	k.mu.Lock()
 	k.fleet = fleet
-	rows := make([]checkpoint.Lease, 0, len(k.holds))
 	for _, h := range k.holds {
 		rows = append(rows, h.row)
 	}
 	k.mu.Unlock()
 	s := Snapshot{
-		At: at, Leases: k.leaseStatus(time.Now(), newGate(rows, k.shards, k.cfg.Stop)),
+		At: at, Leases: k.Rows(rows, func(string) bool { return false }),
 		Workers: []WorkerStatus{{Worker: leader, Still: k.pulse.still(leader.ID)}},
 	}
 	used := 0.0
@@ -149,6 +148,12 @@ func (k *Keeper) reportFollower(at time.Time, leader checkpoint.Worker, fleet ch
 		}
 	}
 	k.show(s, fleet, used)
+	return rows
+}
+
+// Rows returns rows of the table as this worker sees them, whoever has read them. Dead reports which of their owners are dead.
+func (k *Keeper) Rows(rows []checkpoint.Lease, dead func(worker string) bool) []RowStatus {
+	return k.leaseStatus(time.Now(), newGate(rows, k.shards, k.cfg.Stop), dead)
 }
 
 // unixSeconds is a time as a metric shows it; 0 for none.
@@ -159,7 +164,7 @@ func unixSeconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-func (k *Keeper) leaseStatus(now time.Time, g gate) []RowStatus {
+func (k *Keeper) leaseStatus(now time.Time, g gate, dead func(worker string) bool) []RowStatus {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	all := make([]RowStatus, 0, len(g.rows))
@@ -169,7 +174,7 @@ func (k *Keeper) leaseStatus(now time.Time, g gate) []RowStatus {
 		if h != nil {
 			l.Lease = newer(l.Lease, h.row)
 		}
-		l.State = k.stateOf(l.Lease, h, g)
+		l.State = k.stateOf(l.Lease, h, g, dead)
 		l.Age = age(now, l.Lease, h)
 		if k.about.Retention > 0 {
 			l.RetentionUsed = l.Age.Seconds() / k.about.Retention.Seconds()
@@ -189,7 +194,7 @@ func newer(scanned, held checkpoint.Lease) checkpoint.Lease {
 	return held
 }
 
-func (k *Keeper) stateOf(row checkpoint.Lease, h *holding, g gate) State {
+func (k *Keeper) stateOf(row checkpoint.Lease, h *holding, g gate, dead func(worker string) bool) State {
 	switch {
 	case h != nil && h.cause != nil:
 		return Ending
@@ -205,7 +210,7 @@ func (k *Keeper) stateOf(row checkpoint.Lease, h *holding, g gate) State {
 		return Stopped
 	case g.trimmed(row):
 		return Trimmed
-	case row.Owner != "" && row.Owner != k.cfg.Worker && !k.watch.dead(row.Owner):
+	case row.Owner != "" && row.Owner != k.cfg.Worker && !dead(row.Owner):
 		return Owned
 	case !g.open(row):
 		return Waiting
