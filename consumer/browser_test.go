@@ -245,6 +245,23 @@ func TestPage_CanBeReadAndUsed(t *testing.T) {
 			t.Error("the HTML of a key is not shown as text")
 		}
 	}
+	for name, want := range map[string]struct{ led, link, shards string }{
+		"running":  {"This worker leads", "", "Shards4"},
+		"follower": {"Led by " + workerOf(1), "http://10.0.1.11:8080/", "Shards4, other workers' as of 09:26:49 UTC"},
+		"cut":      {"Led by " + workerOf(1) + ", which plans for all workers. The shards of others could not be read: scan: ", "", "Shards2, of this worker"},
+	} {
+		s.set(fixtures[name])
+		b.open(url)
+		led := value[string](b, `document.getElementById("lead").textContent`)
+		link := value[string](b, `document.querySelector("#lead a")?.href || ""`)
+		shards := value[string](b, `document.querySelector("#shards h2").textContent`)
+		if !strings.HasPrefix(led, want.led) || link != want.link || shards != want.shards {
+			t.Errorf("%s: the page says %q with the link %q, and %q", name, led, link, shards)
+		}
+		if held := value[string](b, `document.querySelector("#now .sub").textContent`); held != "of 4, with 2 workers" {
+			t.Errorf("%s: shards held are %q", name, held)
+		}
+	}
 	t.Run("the daemon does not answer", func(t *testing.T) {
 		s.set(fixtures["running"])
 		b.open(url)

@@ -98,6 +98,7 @@ type Daemon struct {
 	cfg      Config
 	log      *slog.Logger
 	worker   string
+	address  string // of the status page, for other workers' pages
 	version  string
 	region   string
 	started  time.Time
@@ -117,6 +118,7 @@ type Daemon struct {
 	trouble  trouble
 	history  history
 	bucket   *bucketWatch
+	overview overview
 	announce *announcer          // nil without COMPLETE_PREFIX
 	table    *tableWatch         // nil without an Iceberg table
 	schemas  *registry.Registry  // nil without a schema registry
@@ -134,6 +136,9 @@ func New(cfg Config, svc Services) (*Daemon, error) {
 		cfg: cfg, version: svc.Version, region: svc.Region, started: time.Now(), worker: workerID(), store: svc.Store, sink: svc.Sink,
 		registry: svc.Registry, metrics: metrics.Or(svc.Metrics), budget: svc.Budget,
 	}
+	d.address = advertised(cfg.HTTPAddress, net.InterfaceAddrs)
+	d.overview.failover = cfg.Failover
+	d.overview.scan = func(ctx context.Context) (checkpoint.Snapshot, error) { return svc.Store.Scan(ctx) }
 	d.log = svc.Log.With(logkey.Worker, d.worker)
 	d.patience = NewPatience(d.log)
 	if cfg.CloudWatch != "" {
@@ -237,7 +242,7 @@ func (d *Daemon) wireKeeper(svc Services) error {
 	var err error
 	d.stream = shardmap.NewLister(svc.Kinesis, d.cfg.StreamID())
 	d.keeper, err = lease.New(lease.Config{
-		Worker: d.worker, Address: advertised(d.cfg.HTTPAddress, net.InterfaceAddrs), Version: d.version, Application: d.cfg.Application,
+		Worker: d.worker, Address: d.address, Version: d.version, Application: d.cfg.Application,
 		Initial: d.cfg.StartPosition.Position(), Failover: d.cfg.Failover, MaxLeases: d.cfg.MaxLeases, Grace: d.cfg.ShutdownGrace,
 		Stop: d.cfg.StopPosition.Time,
 	}, svc.Store, d.stream, svc.Log, d.metrics)

@@ -55,7 +55,7 @@ func pageFixtures() map[string]Status {
 	wide.Shards[56].Owner, wide.Shards[56].State = "", "trimmed"
 	wide.Shards[99].Owner = "consumer-5d8f7b9c4-old00-0123456789ab" // gone
 	for i := range 10 {
-		wide.Workers = append(wide.Workers, WorkerStatus{ID: workerOf(i), Alive: true, Shards: 10, Address: fmt.Sprintf("10.0.1.%d:8080", 10+i), Version: "1.8.0", Complete: seenAt(-time.Duration(60+i) * time.Second)})
+		wide.Workers = append(wide.Workers, WorkerStatus{ID: workerOf(i), Alive: true, Shards: 10, Address: fmt.Sprintf("10.0.1.%d:8080", 10+i), Version: "1.8.0", Role: []string{"leader", "follower", "alone"}[min(i, 2)], Complete: seenAt(-time.Duration(60+i) * time.Second)})
 	}
 	starting := Status{
 		Application: "trips", Stream: "trips", Bucket: "trips-lake", Version: "1.8.0", Started: time.Now().Add(-3 * time.Minute), Shards: []ShardStatus{}, Workers: []WorkerStatus{},
@@ -63,7 +63,16 @@ func pageFixtures() map[string]Status {
 		Checks: []Check{{Name: "start", Problem: "operation error DynamoDB: DescribeTable, connect to dynamodb.eu-central-1.amazonaws.com: connection refused. " +
 			"Check the network, and AWS_ENDPOINT_URL_DYNAMODB if it is set."}},
 	}
-	return map[string]Status{"running": usual(), "idle": idle, "trouble": trouble, "starting": starting, "stopping": stopping, "wide": wide}
+	follower, cut := usual(), usual()
+	follower.Leader = &LeaderStatus{ID: workerOf(1), Address: "10.0.1.11:8080"}
+	follower.Fleet = &FleetStatus{Shards: 4, Workers: 2, AsOf: seenAt(-4 * time.Second)}
+	follower.Workers[0].Role, follower.Workers[1].Role = "follower", "leader"
+	cut.Leader = &LeaderStatus{ID: workerOf(1), Address: "no address"}
+	cut.Fleet = &FleetStatus{Shards: 4, Workers: 2, Problem: "scan: operation error DynamoDB: Scan, exceeded maximum number of attempts, 6, ThrottlingException: rate exceeded"}
+	cut.Shards = cut.Shards[:2]
+	return map[string]Status{
+		"running": usual(), "idle": idle, "trouble": trouble, "starting": starting, "stopping": stopping, "wide": wide, "follower": follower, "cut": cut,
+	}
 }
 
 const longKey = "year=2026/month=03/day=14/hour=09/customer=a-rather-long-name-of-a-customer-with-a-subsidiary/20260314T092155Z-7f31c0de9b2a-shardgroup-000001-0001.zstd.parquet"
@@ -108,8 +117,9 @@ func usual() Status {
 		s.Pipeline.Open = append(s.Pipeline.Open, batch.OpenFile{Partition: fmt.Sprintf("trips/dt=2026-03-14/hour=%02d/", 9-i), Rows: int64(41_200 / (i + 1)), Bytes: int64(96<<20) / int64(i+1), Since: seenAt(-141 * time.Second), Error: i == 3})
 	}
 	for i := range 2 {
-		s.Workers = append(s.Workers, WorkerStatus{ID: workerOf(i), Alive: true, Shards: 2, Address: fmt.Sprintf("10.0.1.%d:8080", 10+i), Version: "1.8.0", Complete: seenAt(-152 * time.Second)})
+		s.Workers = append(s.Workers, WorkerStatus{ID: workerOf(i), Alive: true, Shards: 2, Address: fmt.Sprintf("10.0.1.%d:8080", 10+i), Version: "1.8.0", Role: []string{"leader", "follower"}[i], Complete: seenAt(-152 * time.Second)})
 	}
+	s.Leader = &LeaderStatus{ID: workerOf(0), Address: "10.0.1.10:8080"}
 	for i := range 5 {
 		s.Pipeline.Published = append(s.Pipeline.Published, batch.PublishedFile{
 			At: seenAt(-time.Duration(141+300*i) * time.Second), Bucket: "trips-lake", Key: fmt.Sprintf("trips/%d-%s", i, longKey), Rows: 81_234, Bytes: 127 << 20, Reason: []string{"size", "interval"}[i%2],

@@ -84,7 +84,7 @@ func startCheck(p *Patience) Check { return Check{Name: "start", Problem: proble
 // handler shows what the start waits for. The program is alive, and not ready.
 func (s *start) handler() http.Handler {
 	return handler(views{
-		status: func() any {
+		status: func(context.Context) any {
 			return Status{
 				Application: s.cfg.Application, Stream: s.cfg.Stream, Bucket: s.cfg.Bucket, Version: s.services.Version, Now: time.Now(), Started: s.began,
 				State: "starting: waiting to " + s.patience.now(), Checks: s.checks(), Shards: []ShardStatus{}, Workers: []WorkerStatus{}, History: []Sample{},

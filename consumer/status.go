@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -18,7 +19,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/batch"
+	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/internal/metrics"
 )
 
@@ -33,6 +36,8 @@ type Status struct {
 	Table            *TableStatus   `json:"table,omitempty"` // nil without an Iceberg table
 	Stop             *StopStatus    `json:"stop,omitempty"`  // nil without STOP_POSITION
 	Worker           string         `json:"worker"`
+	Leader           *LeaderStatus  `json:"leader,omitempty"` // nil until one is known
+	Fleet            *FleetStatus   `json:"fleet,omitempty"`  // nil for the leader, which knows what Shards and Workers show
 	Version          string         `json:"version"`
 	Now              time.Time      `json:"now"`
 	Started          time.Time      `json:"started"`
@@ -70,6 +75,23 @@ type CompleteStatus struct {
 	Announced *Announcement `json:"announced,omitempty"`
 }
 
+// LeaderStatus is the worker that reads the lease table and plans for all workers.
+type LeaderStatus struct {
+	ID      string `json:"id"`
+	Address string `json:"address,omitempty"` // of its status page
+}
+
+// FleetStatus is what a worker that follows knows of the others: the leader's figures, and the lease table if it could be read for
+// whoever looks at the page.
+type FleetStatus struct {
+	Shards  int       `json:"shards"` // unfinished
+	Free    int       `json:"free"`
+	Trimmed int       `json:"trimmed"`
+	Workers int       `json:"workers"`
+	AsOf    time.Time `json:"as_of,omitzero"`    // of the shards of other workers, and of the workers; zero if only its own are shown
+	Problem string    `json:"problem,omitempty"` // why the table could not be read the last time
+}
+
 // ShardStatus is one shard of the application.
 type ShardStatus struct {
 	Shard         string    `json:"shard"`
@@ -90,11 +112,30 @@ type WorkerStatus struct {
 	Shards   int       `json:"shards"`
 	Address  string    `json:"address"` // of its status page
 	Version  string    `json:"version"`
+	Role     string    `json:"role"`              // leader, follower, or alone: it plans for itself, as earlier releases do
 	Complete time.Time `json:"complete,omitzero"` // before which every record of its shards is committed, if it says so
 }
 
-// Status returns what the daemon is doing.
-func (d *Daemon) Status() Status {
+// Status returns what the daemon is doing, from its memory. A worker that follows knows only its own shards.
+func (d *Daemon) Status() Status { return d.status(reading{}) }
+
+// look is Status for whoever looks at the page: a worker that follows reads the lease table for it now and then.
+func (d *Daemon) look(ctx context.Context) Status {
+	if !d.follows() {
+		return d.Status()
+	}
+	return d.status(d.overview.look(ctx))
+}
+
+// follows reports whether another worker leads, which reads the table for all.
+func (d *Daemon) follows() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.scan.At.IsZero() && !d.scan.Leading
+}
+
+// status returns what the daemon is doing, and what was read of the table if it follows.
+func (d *Daemon) status(table reading) Status {
 	d.mu.Lock()
 	scan := d.scan
 	d.mu.Unlock()
@@ -112,30 +153,90 @@ func (d *Daemon) Status() Status {
 		s.Complete = CompleteStatus{UpTo: c.UpTo, At: c.At, Shards: c.Shards}
 	}
 	s.Complete.Announced = d.announce.shown()
-	s.Stop = d.stopStatus()
 	if d.table != nil {
 		s.Table = d.table.status()
 	}
 	if len(s.Pipeline.Tables) > 0 {
 		s.LateSeconds = d.cfg.tableLate().Seconds()
 	}
-	owned := make(map[string]int)
-	lag := d.shards.behind()
-	for _, l := range d.keeper.Snapshot().Leases {
-		behind, mine := lag[l.Shard]
-		owned[l.Owner]++
+	rows, workers, alive := d.keeper.Snapshot().Leases, scan.Snapshot.Workers, func(id string) bool { return slices.Contains(scan.Live, id) }
+	if d.follows() {
+		s.Fleet = d.fleetStatus(table)
+		workers = append([]checkpoint.Worker{d.heartbeat()}, workers...)
+	}
+	if !table.at.IsZero() {
+		alive = func(id string) bool { return slices.Contains(scan.Live, id) || table.alive[id] }
+		rows, workers = d.allRows(rows, table.table.Leases, alive), table.table.Workers
+		s.Pipeline.Outbox, s.Pipeline.Tables = len(table.table.Batches), d.pipeline.TablesToLoad(table.table.Published)
+	}
+	s.Stop = d.stopStatus(rows)
+	s.showShards(rows, d.shards.behind())
+	s.showWorkers(workers, alive, scan.Snapshot.Lead.Worker)
+	return s
+}
+
+// heartbeat is what other workers see of this one.
+func (d *Daemon) heartbeat() checkpoint.Worker {
+	return checkpoint.Worker{ID: d.worker, Address: d.address, Version: d.version, Follows: true}
+}
+
+// fleetStatus returns the leader's figures, and how the table was read.
+func (d *Daemon) fleetStatus(table reading) *FleetStatus {
+	fleet := d.keeper.Snapshot().Fleet
+	return &FleetStatus{
+		Shards: fleet.Leases, Free: fleet.Free, Trimmed: fleet.Trimmed, Workers: fleet.Workers, AsOf: table.at, Problem: problem(table.problem),
+	}
+}
+
+// allRows returns this worker's shards as it knows them, and the others as they were read.
+func (d *Daemon) allRows(own []lease.RowStatus, read []checkpoint.Lease, alive func(worker string) bool) []lease.RowStatus {
+	rows := d.keeper.Rows(read, func(worker string) bool { return !alive(worker) })
+	known := make(map[string]bool, len(rows))
+	for _, row := range rows {
+		known[row.Shard] = true
+	}
+	for _, row := range own {
+		if !known[row.Shard] { // its row is younger than the reading
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b lease.RowStatus) int { return strings.Compare(a.Shard, b.Shard) })
+	return rows
+}
+
+// showShards adds the shards; behind are those that this worker reads.
+func (s *Status) showShards(rows []lease.RowStatus, behind map[string]time.Duration) {
+	for _, l := range rows {
+		lag, mine := behind[l.Shard]
 		s.Shards = append(s.Shards, ShardStatus{
-			Shard: l.Shard, Owner: l.Owner, Mine: mine, Position: string(l.Checkpoint), Arrival: l.Arrival, BehindSeconds: behind.Seconds(),
+			Shard: l.Shard, Owner: l.Owner, Mine: mine, Position: string(l.Checkpoint), Arrival: l.Arrival, BehindSeconds: lag.Seconds(),
 			RetentionUsed: l.RetentionUsed, State: string(l.State), Load: l.Load,
 		})
 	}
-	for _, w := range scan.Snapshot.Workers {
+}
+
+// showWorkers adds the workers with the numbers of their shards, and who leads them.
+func (s *Status) showWorkers(workers []checkpoint.Worker, alive func(worker string) bool, leader string) {
+	owned := make(map[string]int)
+	for _, shard := range s.Shards {
+		owned[shard.Owner]++
+	}
+	if leader != "" {
+		s.Leader = &LeaderStatus{ID: leader}
+	}
+	for _, w := range workers {
+		role := "alone"
+		switch {
+		case w.ID == leader:
+			role, s.Leader.Address = "leader", w.Address
+		case w.Follows:
+			role = "follower"
+		}
 		s.Workers = append(s.Workers, WorkerStatus{
-			ID: w.ID, Alive: slices.Contains(scan.Live, w.ID), Shards: owned[w.ID], Address: w.Address, Version: w.Version, Complete: w.Complete,
+			ID: w.ID, Alive: alive(w.ID), Shards: owned[w.ID], Address: w.Address, Version: w.Version, Role: role, Complete: w.Complete,
 		})
 	}
 	slices.SortFunc(s.Workers, func(a, b WorkerStatus) int { return strings.Compare(a.ID, b.ID) })
-	return s
 }
 
 // tableLate returns for how long a published batch may wait for its tables.
@@ -187,9 +288,10 @@ func problem(err error) string {
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }
 
-// mayHold reports whether this worker may hold the shard, that is, the last scan has not shown another owner. The problems of
-// shards that others own are no longer this worker's.
+// mayHold reports whether this worker may hold the shard, that is, the last scan has not shown another owner, or, if it follows, it holds
+// the shard. The problems of shards that others own are no longer this worker's.
 func (d *Daemon) mayHold(shard string) bool {
+	follows := d.follows()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, l := range d.scan.Snapshot.Leases {
@@ -197,7 +299,7 @@ func (d *Daemon) mayHold(shard string) bool {
 			return l.Owner == "" || l.Owner == d.worker
 		}
 	}
-	return true
+	return !follows
 }
 
 // observe updates the metrics of the checks.
@@ -213,7 +315,7 @@ func observe(m *metrics.Metrics, checks []Check) {
 
 // views are what the port shows.
 type views struct {
-	status          func() any
+	status          func(context.Context) any
 	registry        prometheus.Gatherer
 	observe         func() // before the metrics are shown
 	healthz, readyz http.HandlerFunc
@@ -222,7 +324,7 @@ type views struct {
 // Handler serves the status page, its data, the metrics and the probes.
 func (d *Daemon) Handler() http.Handler {
 	return handler(views{
-		status: func() any { return d.Status() }, registry: d.registry, observe: func() { observe(d.metrics, d.checks()) },
+		status: func(ctx context.Context) any { return d.look(ctx) }, registry: d.registry, observe: func() { observe(d.metrics, d.checks()) },
 		healthz: d.healthz, readyz: d.readyz,
 	})
 }
@@ -230,7 +332,7 @@ func (d *Daemon) Handler() http.Handler {
 func handler(v views) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", servePage)
-	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, v.status()) })
+	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, r *http.Request) { answer(w, http.StatusOK, v.status(r.Context())) })
 	metrics := promhttp.HandlerFor(v.registry, promhttp.HandlerOpts{})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		v.observe()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +26,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/consumer/lease"
 	"aws-streaming-pipeline/internal/budget"
 	"aws-streaming-pipeline/internal/metrics"
 	"aws-streaming-pipeline/writers/s3sink"
@@ -93,6 +96,108 @@ func TestHandler_AsksNobody(t *testing.T) {
 	if err := d.sink.Check(ctx); err == nil || network.asked.Load() == 0 {
 		t.Errorf("a look at the bucket is not seen: %v", err)
 	}
+}
+
+// scannable is a store that answers scans, and nothing else.
+type scannable struct {
+	unasked
+	checkpoint.Snapshot
+	scans atomic.Int64
+	fails atomic.Bool
+}
+
+func (s *scannable) Scan(context.Context) (checkpoint.Snapshot, error) {
+	s.scans.Add(1)
+	if s.fails.Load() {
+		return checkpoint.Snapshot{}, errors.New("throttled")
+	}
+	return s.Snapshot, nil
+}
+
+// A worker that follows reads the table when somebody looks at its page, however many do, and for nobody else. Who asks the probes or for
+// the metrics makes no request to AWS.
+func TestHandler_ReadsTheTableForWhoeverLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, network := newIdleDaemon(t)
+		d.worker = "a follower"
+		leader := checkpoint.Worker{ID: "leader", Beat: 1, Address: "10.0.0.1:8080", Version: "v2", Follows: true}
+		stored := &scannable{Snapshot: checkpoint.Snapshot{
+			Workers: []checkpoint.Worker{leader, {ID: "old", Beat: 1}, {ID: d.worker, Follows: true}},
+			Leases: []checkpoint.Lease{
+				{Shard: "shard-1", Owner: "leader", Checkpoint: "1"}, {Shard: "shard-2", Owner: "old", Checkpoint: "1"}, {Shard: "shard-3", Checkpoint: "1"},
+				{Shard: "shard-4", Owner: "leader", Checkpoint: checkpoint.ShardEnd},
+			},
+			Batches: []checkpoint.Batch{{ID: "b1"}, {ID: "b2"}}, Published: []checkpoint.Batch{{ID: "b3", Tables: []string{"lake"}}},
+		}}
+		d.overview.scan = stored.Scan
+		d.scan = lease.Scan{At: time.Now(), Live: []string{d.worker, "leader"}, Snapshot: checkpoint.Snapshot{
+			Workers: []checkpoint.Worker{leader}, Lead: checkpoint.Lead{Worker: "leader", Term: 1},
+		}}
+		for range 20 {
+			for _, path := range []string{"/", "/metrics", "/healthz", "/readyz", "/elsewhere"} {
+				get(t, d, path)
+			}
+		}
+		if n := stored.scans.Load(); n != 0 {
+			t.Fatalf("%d scans before somebody looked", n)
+		}
+		before := d.Status()
+		if len(before.Shards) != 0 || len(before.Workers) != 2 || before.Leader == nil || *before.Leader != (LeaderStatus{ID: "leader", Address: "10.0.0.1:8080"}) || before.Fleet == nil {
+			t.Errorf("from its memory it shows %+v", before)
+		}
+		look := func() (s Status) {
+			t.Helper()
+			_, body := get(t, d, "/status.json")
+			if err := json.Unmarshal([]byte(body), &s); err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		var s Status
+		for range 20 {
+			s = look()
+		}
+		if n := stored.scans.Load(); n != 1 {
+			t.Errorf("%d scans for 20 looks, want 1", n)
+		}
+		states, roles := "", ""
+		for _, shard := range s.Shards {
+			states += fmt.Sprint(shard.Shard, " ", shard.State, " ", shard.Owner, "; ")
+		}
+		for _, w := range s.Workers {
+			roles += fmt.Sprint(w.Role, " ", w.Shards, " ", w.Alive, "; ")
+		}
+		if want := "shard-1 owned leader; shard-2 owned old; shard-3 free ; shard-4 ended leader; "; states != want {
+			t.Errorf("the shards are %s, want %s", states, want)
+		}
+		if want := "follower 0 true; leader 2 true; alone 1 true; "; roles != want {
+			t.Errorf("the workers are %s, want %s", roles, want)
+		}
+		if s.Pipeline.Outbox != 2 || len(s.Pipeline.Tables) != 1 || s.Pipeline.Tables[0].Batches != 1 || s.Fleet.AsOf.IsZero() || s.Fleet.Problem != "" {
+			t.Errorf("it shows %d batches, the tables %+v and the fleet %+v", s.Pipeline.Outbox, s.Pipeline.Tables, s.Fleet)
+		}
+
+		stored.fails.Store(true)
+		time.Sleep(2 * overviewEvery) // in which the others' heartbeats stood still
+		if later := look(); later.Fleet.Problem != "throttled" || !later.Fleet.AsOf.Equal(s.Fleet.AsOf) || len(later.Shards) != 4 {
+			t.Errorf("when the table cannot be read it shows %+v", later.Fleet)
+		}
+		stored.fails.Store(false)
+		time.Sleep(overviewEvery)
+		if later := look(); later.Shards[0].State != "owned" || later.Shards[1].State != "free" || later.Workers[2].Alive {
+			t.Errorf("the worker died, and the page shows %+v", later)
+		}
+		if n := network.asked.Load(); n != 0 {
+			t.Errorf("%d requests to AWS", n)
+		}
+
+		scans := stored.scans.Load()
+		d.scan.Leading = true // it knows the table
+		time.Sleep(overviewEvery)
+		if s := look(); s.Fleet != nil || stored.scans.Load() != scans {
+			t.Errorf("a leader reads the table for its page: %+v", s.Fleet)
+		}
+	})
 }
 
 // The port shows and changes nothing: it takes GET and HEAD, and has no profiles.
@@ -247,6 +352,7 @@ func TestReadiness_FailsWhereThePanicComesAgain(t *testing.T) {
 			t.Errorf("/readyz: %d %s, want %q", code, body, want)
 		}
 	}
+	d.scan.Leading, d.scan.At = true, time.Now()
 	d.scan.Snapshot.Leases = []checkpoint.Lease{{Shard: shard, Owner: d.worker}}
 	told("")
 	d.pipeline.Panicked(shard, "4711", "a panic")
@@ -259,5 +365,12 @@ func TestReadiness_FailsWhereThePanicComesAgain(t *testing.T) {
 	d.scan.Snapshot.Leases[0].Owner = ""
 	told("4711")
 	d.pipeline.Panicked(shard, "4712", "a panic")
+	told("")
+
+	d.pipeline.Panicked(shard, "4712", "a panic")
+	told("4712")
+	d.scan.Leading = false // a worker that follows knows its own shards
+	told("4712")
+	d.scan.Snapshot.Leases = nil
 	told("")
 }

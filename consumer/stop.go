@@ -24,15 +24,15 @@ var (
 type StopStatus struct {
 	At     time.Time `json:"at"`
 	Passed int       `json:"passed"` // shards of which everything before At is committed
-	Shards int       `json:"shards"` // shards known to be part of the run
+	Shards int       `json:"shards"` // shards known to be part of the run; if the worker follows and nobody has looked, only its own
 }
 
-func (d *Daemon) stopStatus() *StopStatus {
+func (d *Daemon) stopStatus(rows []lease.RowStatus) *StopStatus {
 	if d.cfg.StopPosition.Time.IsZero() {
 		return nil
 	}
 	s := &StopStatus{At: d.cfg.StopPosition.Time}
-	for _, l := range d.keeper.Snapshot().Leases {
+	for _, l := range rows {
 		s.Shards++
 		if l.State == lease.Ended || l.State == lease.Stopped {
 			s.Passed++
@@ -111,7 +111,7 @@ func (d *Daemon) outcome() error {
 	case lost > 0 || gaps > 0:
 		return fmt.Errorf("%w: %d shards left the stream before they were read, and %d were read after a gap", ErrIncomplete, lost, gaps)
 	}
-	d.log.Info("everything up to STOP_POSITION is delivered", "stop", d.cfg.StopPosition.Time, logkey.Shards, d.stopStatus().Shards,
+	d.log.Info("everything up to STOP_POSITION is delivered", "stop", d.cfg.StopPosition.Time, logkey.Shards, len(d.keeper.Snapshot().Leases),
 		logkey.Records, d.Taken(), logkey.Took, time.Since(d.started).Round(time.Second))
 	return nil
 }

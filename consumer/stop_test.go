@@ -193,7 +193,7 @@ func (c *trial) replayers(store checkpoint.Store, began, until time.Time, n int)
 			if err != nil {
 				c.Errorf("daemon %d of %d ended with %v", i, n, err)
 			}
-			if s := d.Status().Stop; s == nil || !s.At.Equal(until) || s.Passed != s.Shards || s.Shards < 3 {
+			if s := d.look(c.Context()).Stop; s == nil || !s.At.Equal(until) || s.Passed != s.Shards || s.Shards < 3 {
 				c.Errorf("at the end the status page says %+v", s)
 			}
 		})

@@ -262,6 +262,11 @@ func (p *Pipeline) showTables(published []checkpoint.Batch) {
 	}
 }
 
+// TablesToLoad returns the tables with those of the published batches that are still to be loaded into them.
+func (p *Pipeline) TablesToLoad(published []checkpoint.Batch) []TableToLoad {
+	return toLoad(p.cfg.Now(), p.cfg.tables(), published)
+}
+
 // Taken returns the number of user records appended since the start. Those of dropped batches count each time.
 func (p *Pipeline) Taken() int64 { return p.filler.taken.Load() }
 
