@@ -50,6 +50,7 @@ type silence struct {
 	toTable   bool          // files are loaded into a table
 	changed   bool          // a function transforms records
 	announced bool          // the bucket shows up to when the data is complete
+	fleet     place         // of the daemon among others
 	from      phase         // when it begins
 	lasts     time.Duration // 2 minutes unless it says otherwise
 	health    string        // what a failing check says meanwhile
@@ -58,6 +59,15 @@ type silence struct {
 	// rare is why no daemon of this test makes the operation at a time of the test's choosing. It is then only allowed.
 	rare string
 }
+
+// place is what a daemon does in its fleet.
+type place int
+
+const (
+	alone   place = iota
+	leads         // another daemon follows it
+	follows       // another daemon leads it
+)
 
 // phase is a time in the life of a daemon.
 type phase int
@@ -90,6 +100,13 @@ var silences = []silence{
 	{operation: "DynamoDB Scan", health: "no reading of the lease table", stops: "children"},
 	{operation: "DynamoDB UpdateItem lease", health: "acquire"},
 	{operation: "DynamoDB UpdateItem complete", health: "raise complete"},
+	{operation: "DynamoDB GetItem leader", from: starting, health: "no reading of a leader's heartbeat"},
+	{operation: "DynamoDB UpdateItem leader", from: starting, health: "no reading of a leader's heartbeat"},
+	{operation: "DynamoDB UpdateItem leader", from: stopping},
+	{operation: "DynamoDB GetItem worker", fleet: follows, health: "no reading of a leader's heartbeat"},
+	{operation: "DynamoDB GetItem orders", fleet: follows, health: "orders"},
+	{operation: "DynamoDB PutItem orders", fleet: leads, health: "give orders"},
+	{operation: "DynamoDB DeleteItem orders", rare: "a worker with orders has to be gone"},
 	{operation: "DynamoDB TransactWriteItems", health: "commit", stops: "commits"},
 	{operation: "DynamoDB DeleteItem batch", health: "forget", stops: "commits"},
 	{operation: "DynamoDB DeleteItem worker", from: stopping},
@@ -237,6 +254,10 @@ func (c *trial) run() {
 	if c.from == starting {
 		c.wire.hush(c.operation)
 	}
+	if c.fleet == follows {
+		defer c.another()()
+		time.Sleep(10 * time.Second)
+	}
 	var d *Daemon
 	var ended error
 	begun, done := make(chan struct{}), make(chan struct{})
@@ -254,6 +275,10 @@ func (c *trial) run() {
 		close(begun)
 		ended = d.Run(ctx)
 	}()
+	if c.fleet == leads {
+		time.Sleep(10 * time.Second)
+		defer c.another()()
+	}
 	var producing sync.WaitGroup
 	produced := make(chan struct{})
 	producing.Go(func() { c.produce(produced) })
@@ -314,6 +339,27 @@ func (c *trial) run() {
 	}
 }
 
+// another starts another daemon of the same application, to which everything is answered.
+func (c *trial) another() (stop func()) {
+	other := &trial{T: c.T, table: c.table, folder: c.folder, stream: c.stream, wire: &wire{services: c.wire.services}}
+	store, err := dynamo.Open(c.Context(), dynamo.Config{AWS: other.account(other.wire), Table: c.table, Create: true})
+	if err != nil {
+		c.Fatal(err)
+	}
+	d := other.daemon(store)
+	ctx, cancel := context.WithCancel(c.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := d.Run(ctx); err != nil {
+			c.Errorf("the other daemon: %v", err)
+		}
+	})
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
 func known(operation string) bool {
 	for _, s := range silences {
 		if s.operation == operation {
@@ -361,7 +407,7 @@ func (c *trial) meanwhile(d *Daemon, lasts time.Duration) {
 	if n := c.wire.counts()["DynamoDB PutItem heartbeat"] - beats; n < int(lasts/(5*time.Second)) && c.stops != "heartbeats" {
 		c.Errorf("%d heartbeats in %v", n, lasts)
 	}
-	if _, found := d.keeper.Listed("shardId-000000000003"); !found && c.operation != "Kinesis ListShards" {
+	if _, found := d.keeper.Listed("shardId-000000000003"); !found && c.operation != "Kinesis ListShards" && c.fleet != follows {
 		c.Error("the children of the split were not found")
 	}
 	if n := c.delivered() - before; n == 0 && c.stops != "commits" && c.stops != "reading" {
@@ -667,6 +713,10 @@ func itemOf(target string, body []byte) string {
 		return " worker"
 	case strings.HasPrefix(key, "#table/"):
 		return " table"
+	case strings.HasPrefix(key, "#orders/"):
+		return " orders"
+	case key == "#leader":
+		return " leader"
 	case key == "#complete":
 		return " complete"
 	case strings.HasPrefix(key, "#"):
