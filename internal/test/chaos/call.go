@@ -41,6 +41,10 @@ const (
 	Loaded    = "UpdateItem loaded"
 	Seat      = "PutItem table"
 	State     = "UpdateItem complete"
+	Look      = "GetItem worker" // at the leader's heartbeat
+	Order     = "PutItem orders"
+	Obey      = "GetItem orders"
+	TakeLead  = "UpdateItem leader" // or resign
 )
 
 // call is a request from a daemon.
@@ -152,6 +156,10 @@ func purpose(operation, key string, attributes []string) string {
 		return "worker"
 	case strings.HasPrefix(key, "#table/"):
 		return "table"
+	case strings.HasPrefix(key, "#orders/"):
+		return "orders"
+	case key == "#leader":
+		return "leader"
 	case key == "#complete":
 		return "complete"
 	case strings.HasPrefix(key, "#"):

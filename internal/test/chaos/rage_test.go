@@ -173,6 +173,7 @@ func (p *puppet) look(life context.Context) {
 		if p.number == 0 && n%5 == 0 { // one worker of the fleet states what is complete
 			p.call(life, DynamoDB, State)
 		}
+		p.call(life, DynamoDB, Look)
 	}
 }
 
@@ -200,6 +201,9 @@ func (p *puppet) write(life context.Context) {
 	p.call(life, Kinesis, "DescribeStreamSummary")
 	sleep(life, p.dice.between(time.Second, 4*time.Second)) // until the leases of the last life are free
 	p.call(life, DynamoDB, "GetItem batch")
+	p.call(life, DynamoDB, TakeLead)
+	p.call(life, DynamoDB, Order)
+	p.call(life, DynamoDB, Obey)
 	p.call(life, DynamoDB, "PutItem lease")
 	p.call(life, DynamoDB, Acquire)
 	for sleep(life, p.dice.between(time.Second, 2*time.Second)) {

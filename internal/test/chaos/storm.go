@@ -317,8 +317,8 @@ func (s *storm) provoke(ctx context.Context, operation string) {
 	switch operation {
 	case Tombstone, Abort:
 		s.hit(ctx, strike{kind: Conflict})
-	case Acquire, "DeleteItem worker", "DescribeTable", "GetItem application", "DescribeStreamSummary", "DescribeStreamConsumer":
-		// A daemon releases its leases when it stops, and another one takes them.
+	case Acquire, "DeleteItem worker", "DescribeTable", "GetItem application", "DescribeStreamSummary", "DescribeStreamConsumer", Order, Obey, TakeLead:
+		// A daemon releases its leases when it stops, and another one takes them. If it led, another one does so then.
 		s.hit(ctx, strike{kind: Restart})
 	case "GetItem batch":
 		// A daemon that finds the batch of a dead one reads it.

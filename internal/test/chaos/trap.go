@@ -73,7 +73,7 @@ var requests = []string{
 	Commit, Tombstone, Complete, Put, Forget, Part, Heartbeat, Acquire, Create, Abort,
 	Read, Subscribe, "GetShardIterator", "ListShards", "DescribeStreamSummary", "DescribeStreamConsumer",
 	"Scan", "GetItem application", "GetItem batch", "PutItem lease", "DeleteItem worker", "DescribeTable",
-	"HeadObject", "HeadBucket", State,
+	"HeadObject", "HeadBucket", State, Look, Order, Obey, TakeLead,
 }
 
 // trap waits for the next request of an operation, whoever makes it.
