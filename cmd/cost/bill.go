@@ -26,7 +26,7 @@ const (
 	batchPuts      = 4.0         // S3 writes that a batch needs beyond those of its bytes: start, part and end of a file, manifest
 	batchShards    = 99.0        // most shards in one batch; with more, a worker keeps a second batch
 	heartbeats     = 18.0        // writes per minute and worker, at the default FAILOVER_TIME
-	scans          = 12.0        // reads per minute and worker, each half a unit for a table of few shards
+	readUnits      = 12.0        // per minute and worker: a leader's 12 consistent scans of a table of few shards, or a follower's 24 looks
 	kinesisGB      = 1e9         // bytes of a GB of payload
 	firehoseGB     = 1 << 30     // bytes of a GB on Firehose's bill
 	recordUnit     = 5 * 1024.0  // Firehose bills a record to S3 as a multiple of it
@@ -111,7 +111,7 @@ func (s *sheet) daemon(st stream) bill {
 
 	// A transaction takes two units for each shard and for the batch; the batch's item is deleted later.
 	writes := batches*(2*float64(st.shards)+3*lanes) + workers*heartbeats*month/60
-	reads := workers * scans * month / 60 / 2
+	reads := workers * readUnits * month / 60
 	b.dynamo = writes/1e6*p.DynamoWritesPer1M + reads/1e6*p.ReadsPer1M
 
 	b.fargate = hours*(vcpu*p.FargateVCPUHour+workers*memoryGB*p.FargateGBHour) + b.s3 + b.dynamo

@@ -119,13 +119,13 @@ Other sizes are interpolated linearly over the logarithm of the size; outside th
   per worker. On EC2 the same vCPUs as a share of a %s (%d vCPU), at the spot price.
 - S3: the measured writes and reads, and %.0f writes per batch. A worker commits a batch every %.0f minutes or GiB.
 - DynamoDB on demand: a transaction per batch, with two units per shard and two for the batch, one delete, and %.0f heartbeats
-  and %.0f scans per worker and minute.
+  and %.0f read units per worker and minute.
 
 ## Prices
 
 | what | US dollars | as of | source |
 |---|---|---|---|
-`, busy, leastVCPU, memoryGB, p.EC2Type, p.EC2VCPUs, batchPuts, commitSeconds/60, heartbeats, scans)
+`, busy, leastVCPU, memoryGB, p.EC2Type, p.EC2VCPUs, batchPuts, commitSeconds/60, heartbeats, readUnits)
 	amounts := p.amounts()
 	for _, pg := range p.Pages {
 		fmt.Fprintf(&b, "| %s | %s | %s | <%s>%s |\n", pg.What, amounts[pg.What], pg.Known, pg.URL, pg.Note)

@@ -195,7 +195,7 @@ var rows = []row{
 			queries: []query{{`sum by (instance) (consumer_leases_held_bytes_per_second{$chosen})`, "{{instance}}"}}},
 		{title: "Workers and shards", unit: "short",
 			alerts: []string{"ConsumerAbsent", "ConsumerShardsUnread", "ConsumerRecordsLost"},
-			about:  "Nobody reads free shards.",
+			about:  "Nobody reads free shards. One worker leads: it scans the lease table and gives shards to the others, which report its figures.",
 			queries: []query{
 				{`max by (application) (consumer_workers{$chosen})`, "{{application}} workers"},
 				{`sum by (application) (consumer_leader{$chosen})`, "{{application}} leaders"},
@@ -211,7 +211,7 @@ var rows = []row{
 				{`sum by (reason) (increase(consumer_leases_ended_total{$chosen}[5m])) > 0`, "ended: {{reason}}"},
 			}},
 		{title: "Time since the last heartbeat, scan, listing", unit: "s",
-			about:   "Per worker. Expected are a heartbeat and a scan within FAILOVER_TIME, a listing every minute, and a description of the stream every quarter of an hour.",
+			about:   "Per worker. Expected are a heartbeat and a scan within FAILOVER_TIME, a listing every minute, and a description of the stream every quarter of an hour. For a worker that follows, scan is a look at the leader's heartbeat, and it lists every five minutes or when it needs to.",
 			queries: []query{{`time() - (max by (instance, act) (consumer_last_done_timestamp_seconds{$chosen}) > 0)`, "{{instance}} {{act}}"}}},
 		{title: "Memory against its budget", unit: "percentunit",
 			alerts:  []string{"ConsumerMemoryFull"},

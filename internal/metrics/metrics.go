@@ -131,7 +131,7 @@ func New(reg prometheus.Registerer) *Metrics {
 		LeasesTaken: f.counter("consumer_leases_taken_total", "Leases taken by this worker."),
 		LeasesEnded: f.counterVec("consumer_leases_ended_total",
 			"Leases that this worker no longer holds, by reason: shard_end, stopped, handover, shutdown, lost, restart.", "reason"),
-		Workers: f.gauge("consumer_workers", "Workers with an advancing heartbeat, including this one."),
+		Workers: f.gauge("consumer_workers", "Workers with an advancing heartbeat, as the leader knows them."),
 		Leader: f.gauge("consumer_leader",
 			"1 if this worker leads: it reads the lease table for all workers and decides which of them reads which shard; 0 if it follows."),
 		Complete: f.gauge("consumer_complete_timestamp_seconds",
@@ -146,7 +146,7 @@ func New(reg prometheus.Registerer) *Metrics {
 			"Greatest age of a held shard's checkpoint as a share of the stream's retention; shards read to their tip count as current."),
 		Retention: f.gauge("consumer_retention_seconds", "How long the stream keeps a record; 0 until it is known."),
 		LastDone: f.gaugeVec("consumer_last_done_timestamp_seconds",
-			"Unix time at which this worker last wrote its heartbeat, read the lease table (scan), listed the stream's shards (listing) and "+
+			"Unix time at which this worker last wrote its heartbeat, read the lease table or, if it follows, the leader's heartbeat (scan), listed the stream's shards (listing) and "+
 				"described the stream (description); 0 before the first time. The check leases fails if one is too long ago.", "act"),
 		StoreRequests: f.counterVec("consumer_checkpoint_requests_total",
 			"Calls of the checkpoint store by operation and result: ok, conflict, error.", "operation", "result"),
