@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -42,39 +43,47 @@ var parts = []part{
 	{"validation", "./writers/parquet", "Validate", "1s", []column{{"us/record", "µs per record, with rules", "", ""}, {"added-us/record", "of that added by them", "", ""}}},
 }
 
-// measureParts runs the benchmarks on one core, and writes their tables into a page; then the tests that measure memory.
+// measureParts runs the benchmarks on one core, and writes their tables into a page; then the tests that measure memory. One that fails
+// leaves its table as it was, and the others go on.
 func measureParts(ctx context.Context, page string) error {
+	var faults []error
 	for _, p := range parts {
 		args := []string{"test", "-run", "^$", "-bench", p.bench, "-benchtime", p.time, "-benchmem", p.pack}
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
-		out, err := cmd.CombinedOutput()
+		out, err := goTest(ctx, args, "GOMAXPROCS=1")
 		if err != nil {
-			return fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, out)
+			faults = append(faults, err)
+			continue
 		}
-		fmt.Printf("%s", out)
-		cases := readCases(string(out))
-		text := fmt.Sprintf("`GOMAXPROCS=1 go test -run '^$' -bench '%s' -benchtime %s -benchmem %s`\n\n%s", p.bench, p.time, p.pack, p.table(cases))
-		if len(cases) == 0 {
+		text := fmt.Sprintf("`GOMAXPROCS=1 go test -run '^$' -bench '%s' -benchtime %s -benchmem %s`\n\n", p.bench, p.time, p.pack)
+		if cases := readCases(out); len(cases) > 0 {
+			text += p.table(cases)
+		} else {
 			fmt.Printf("LEFT OUT: %s\n", p.mark)
-			text = "Left out: what it compares with could not be had on this machine.\n"
+			text = "Left out: what it compares with is not on this machine.\n"
 		}
-		if err := replaceMarked(page, p.mark, text); err != nil {
-			return err
-		}
+		faults = append(faults, replaceMarked(page, p.mark, text))
 	}
 	for _, m := range memoryTests {
 		args := []string{"test", "-count=1", "-v", "-run", m.test, m.pack}
-		out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("go %s: %w: %s", strings.Join(args, " "), err, out)
+		out, err := goTest(ctx, args)
+		if err == nil {
+			err = replaceMarked(page, m.mark, fmt.Sprintf("`go %s`\n\n%s", strings.Join(args, " "), logTable(out)))
 		}
-		text := fmt.Sprintf("`go %s`\n\n%s", strings.Join(args, " "), logTable(string(out)))
-		if err := replaceMarked(page, m.mark, text); err != nil {
-			return err
-		}
+		faults = append(faults, err)
 	}
-	return nil
+	return errors.Join(faults...)
+}
+
+// goTest runs the go command with some more environment, shows its output and returns it.
+func goTest(ctx context.Context, args []string, env ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	fmt.Printf("%s", out)
+	if err != nil {
+		return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+	}
+	return string(out), nil
 }
 
 // memoryTests log what they measure, case by case.
