@@ -231,7 +231,7 @@ func (a *assigner) direct(l *lease, now time.Time) {
 		return
 	}
 	l.to = nobody
-	if i, live := a.index[m.to]; live {
+	if i, live := a.index[m.to]; live && a.bins[i].follows { // others take what they want
 		l.to = i
 	}
 }
