@@ -20,7 +20,7 @@ import (
 type earlier struct {
 	id    string
 	table checkpoint.Store
-	dies  atomic.Bool // it ends without a word
+	dies  atomic.Bool // it ends silently
 	stop  context.CancelFunc
 	done  chan struct{}
 
