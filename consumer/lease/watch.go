@@ -48,13 +48,14 @@ func (w *watch) observe(began, ended time.Time, snap checkpoint.Snapshot) {
 	w.see(began, ended, now)
 }
 
-// see adds what was read of the workers from began to ended.
+// see adds what was read of the workers from began to ended. A worker that was dead before a blind spell stays dead until its heartbeat
+// moves: its leases have gone to others, and should not go back and forth because nobody looked for a while.
 func (w *watch) see(began, ended time.Time, now map[string]sighting) {
 	blind := w.wasBlind(began)
 	for id, s := range now {
 		before, known := w.seen[id]
 		s.since, s.came = ended, ended
-		if known && !blind && before.present == s.present && before.beat == s.beat {
+		if known && (!blind || w.dead(id)) && before.present == s.present && before.beat == s.beat {
 			s.since = before.since
 		}
 		if known && before.present == s.present {

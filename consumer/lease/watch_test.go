@@ -23,6 +23,7 @@ func TestWatch_JudgesByHowLongABeatStoodStillOnItsOwnClock(t *testing.T) {
 		{"a beat that moves again lives", []look{{0, 1, false}, {5, 1, false}, {10, 1, true}, {15, 2, false}}},
 		{"a beat that goes back has moved", []look{{0, 5, false}, {5, 5, false}, {10, 4, false}}},
 		{"standing still while nobody looked does not count", []look{{0, 1, false}, {5, 1, false}, {300, 1, false}, {305, 1, false}, {310, 1, true}}},
+		{"the dead stay dead while nobody looks", []look{{0, 1, false}, {5, 1, false}, {10, 1, true}, {300, 1, true}, {305, 2, false}}},
 		{"looks that are always slow count", []look{{0, 1, false}, {30, 1, false}, {60, 1, true}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
