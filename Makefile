@@ -96,6 +96,7 @@ bench-parts: ## run the benchmarks of all packages
 bench-check: ## fail if the daemon has lost its lead, allocates more or holds more
 	$(GO) run ./internal/test/bench -check
 	$(GO) test -count=1 -run 'CostsMuchLess' ./consumer/source
+	$(GO) test -count=1 -run 'Outage' ./internal/test/bench -args -timed
 	$(GO) test -run '^$$' -bench 'Load_VersusCopy' -benchtime 3x ./loader/postgres
 
 bench-scale: ## measure shards, cores, memory over time, and catching up after a stop, into docs/benchmarks-details.md

