@@ -40,7 +40,9 @@ func TestConsumer_LosesAndDoublesNothingWhenItIsKilled(t *testing.T) {
 	}
 	sending.Wait()
 	// Other settings than those of the dead: recovery must not depend on them.
-	last := s.start("COMPRESSION=none", "PREFIX=data/other/!{timestamp:yyyy}/")
+	address := freeAddress(t)
+	last := s.start("COMPRESSION=none", "PREFIX=data/other/!{timestamp:yyyy}/", "HTTP_ADDRESS="+address)
+	eventually(t, "the last one is ready", func() bool { return ready(address) })
 	eventually(t, "all trips delivered", func() bool { return len(s.lines("data/")) >= trips })
 	if err := last.terminate(); err != nil {
 		t.Errorf("graceful stop: %v\n%s", err, last.log)
