@@ -108,6 +108,7 @@ func lose(name string, share float64) Phase {
 
 // heal kills workers and waits until their shards are read again, then until the fleet is at rest.
 func (f *Fleet) heal(victims []*Worker, limit time.Duration) []Figure {
+	f.Readers.reset()
 	last := time.Now()
 	for _, w := range victims {
 		if at := f.lastBeat(w); at.Before(last) {
@@ -115,12 +116,16 @@ func (f *Fleet) heal(victims []*Worker, limit time.Duration) []Figure {
 		}
 		f.kill(w)
 	}
+	reading, _, _ := f.Readers.state()
+	lost := float64(f.shards - reading)
 	f.allRead(false)
 	read := time.Since(last)
 	f.allRead(true)
 	even := time.Since(last)
 	time.Sleep(2 * f.Failover)
+	histogram, _ := f.Readers.moved()
 	return []Figure{
+		{"moves, as a multiple of the lost shards", float64(moves(histogram)) / lost, "", 0},
 		seconds("all shards read again after the last heartbeat", read, limit),
 		seconds("spread evenly after the last heartbeat", even, 0),
 	}

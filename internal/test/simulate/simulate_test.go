@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 
 // courses are those that docs/scale.md shows.
 func courses() []Course {
-	hour, while := rest(time.Hour), rest(10*time.Minute)
+	hour, while := rest(time.Hour), rest(5*time.Minute)
 	if *before {
 		while = rest(30 * time.Second) // each worker scans so much that a minute takes minutes
 	}
@@ -97,5 +97,8 @@ func writeDocs(t *testing.T) {
 
 // A small fleet goes through what the large ones do.
 func TestFleet_LivesThroughEverything(t *testing.T) {
-	Course{"small", 10, 100, []Phase{start(), rest(6 * time.Minute), brownOut("outage", 1, 0), scale(0.5), reshard()}}.run(t, true)
+	Course{"small", 10, 100, []Phase{
+		start(), rest(6 * time.Minute), lose("loss of a worker", 0), lose("loss of a fifth", 0.2), loseLeader(), brownOut("outage", 1, 0),
+		scale(0.5), restart(true), reshard(),
+	}}.run(t, true)
 }
