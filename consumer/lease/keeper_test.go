@@ -246,6 +246,48 @@ func TestKeeper_AnOutageOfTheStoreMovesNoLease(t *testing.T) {
 	})
 }
 
+// A scan is sent before an outage and answered after it. That the others' heartbeats have not moved by then says nothing, nor does the next
+// scan, although it follows at once.
+func TestKeeper_AScanThatHangsThroughAnOutageMovesNoLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 12)
+		defer f.end()
+		leader, _ := f.three()
+		before := f.rows()
+		for _, w := range f.workers {
+			w.store.fail(func(operation string) error {
+				if operation == "scan" {
+					return nil
+				}
+				return errAway
+			})
+		}
+		hangs := make(chan struct{})
+		leader.store.fail(func(operation string) error {
+			if operation != "scan" {
+				return errAway
+			}
+			<-hangs
+			return nil
+		})
+		time.Sleep(45 * time.Second)
+		leader.store.fail(nil)
+		time.Sleep(failover / 2) // the leader's heartbeat happens to be written first
+		close(hangs)
+		time.Sleep(failover / 3)
+		for _, w := range f.workers {
+			w.store.fail(nil)
+		}
+		time.Sleep(time.Minute)
+		f.balanced(12, "a", "b", "c")
+		for shard, row := range f.rows() {
+			if row.Counter != before[shard].Counter {
+				t.Errorf("shard %s moved after the outage", shard)
+			}
+		}
+	})
+}
+
 func TestKeeper_AcquisitionsWhoseAnswerIsLostAreTakenAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 5)

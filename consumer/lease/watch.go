@@ -51,7 +51,7 @@ func (w *watch) observe(began, ended time.Time, snap checkpoint.Snapshot) {
 // see adds what was read of the workers from began to ended. A worker that was dead before a blind spell stays dead until its heartbeat
 // moves: its leases have gone to others, and should not go back and forth because nobody looked for a while.
 func (w *watch) see(began, ended time.Time, now map[string]sighting) {
-	blind := w.wasBlind(began)
+	blind := w.wasBlind(began, ended)
 	for id, s := range now {
 		before, known := w.seen[id]
 		s.since, s.came = ended, ended
@@ -66,15 +66,15 @@ func (w *watch) see(began, ended time.Time, now map[string]sighting) {
 	w.seen, w.now, w.ended = now, began, ended
 }
 
-// wasBlind reports whether so much time passed since the previous scan that a heartbeat standing still means nothing:
-// this process was frozen, or the store was unavailable to everyone. Scans that are always slow do not count as
+// wasBlind reports whether so much time passed since the previous scan, or in this one, that a heartbeat standing still means
+// nothing: this process was frozen, or the store was unavailable to everyone. Scans that are always slow do not count as
 // blindness.
-func (w *watch) wasBlind(began time.Time) bool {
+func (w *watch) wasBlind(began, ended time.Time) bool {
 	if w.ended.IsZero() {
 		return false
 	}
 	before := w.gap
-	w.gap = began.Sub(w.ended)
+	w.gap = max(began.Sub(w.ended), ended.Sub(began))
 	return w.gap > 2*max(w.every, before)
 }
 
