@@ -92,6 +92,9 @@ func (k *Keeper) obeyLeader(ctx, life context.Context, acquire bool, began time.
 			k.log.Warn("orders could not be read", logkey.Error, err.Error())
 			return k.cfg.quick()
 		}
+		if f.term != fleet.Term {
+			f.orders = checkpoint.Orders{} // of a former leader
+		}
 		f.term, f.number, f.news = fleet.Term, fleet.Number, time.Now()
 		if fresh = orders.Term >= k.highest && orders.After(f.orders); fresh {
 			f.orders = orders

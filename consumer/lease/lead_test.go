@@ -182,7 +182,7 @@ func TestLead_NobodyLeadsInATableThatWasMadeAgain(t *testing.T) {
 					t.Errorf("%s made %d calls of %s", w.id, n, op)
 				}
 			}
-			if err := w.Health(); err == nil || !strings.Contains(err.Error(), "lease table") {
+			if err := w.Health(); err == nil || !strings.Contains(err.Error(), "no reading of") {
 				t.Errorf("health of %s: %v", w.id, err)
 			}
 		}

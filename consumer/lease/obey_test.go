@@ -181,6 +181,21 @@ func TestObey_TakesNothingFromTheLiving(t *testing.T) {
 	})
 }
 
+// A new leader may have no orders for a worker yet. Those of the former leader no longer count.
+func TestObey_ForgetsTheOrdersOfAFormerLeader(t *testing.T) {
+	for _, term := range []int64{4, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newObedient(t)
+			o.following = following{term: term, orders: checkpoint.Orders{Term: term, Leases: []checkpoint.Order{{Shard: "s", Owner: "me", Counter: 3, Away: true}}}}
+			fleet := checkpoint.Fleet{Term: 5, Number: 1}
+			o.obeyLeader(t.Context(), t.Context(), true, time.Now(), checkpoint.Worker{ID: "boss", Fleet: &fleet})
+			if got, former := o.state(), term < 5; (got == "held") != former {
+				t.Errorf("with orders of term %d in term 5 the lease is %s", term, got)
+			}
+		})
+	}
+}
+
 // The leader takes a worker without a heartbeat for dead, and gives its leases to others.
 func TestObey_TakesNothingWithoutAHeartbeat(t *testing.T) {
 	for _, late := range []bool{false, true} {
