@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -101,6 +100,7 @@ func (k *Keeper) different(now time.Time, wanted map[string]checkpoint.Orders, o
 	different := make(map[string]checkpoint.Orders)
 	for id, o := range wanted {
 		before, given := k.term.given[id]
+		given = given && slices.Contains(ordered, id) // somebody may have deleted them
 		switch {
 		case !given && len(o.Leases)+len(o.Batches) == 0 && !slices.Contains(ordered, id):
 		case !given || !sameOrders(id, before, o, exact):
@@ -129,7 +129,7 @@ func (k *Keeper) give(ctx context.Context, now time.Time, orders map[string]chec
 	k.term.changed, k.term.exact = now, false
 	var mu sync.Mutex
 	var g errgroup.Group
-	var conflict atomic.Bool
+	var refused []string
 	g.SetLimit(parallel)
 	for _, id := range slices.Sorted(maps.Keys(orders)) {
 		o := orders[id]
@@ -146,14 +146,16 @@ func (k *Keeper) give(ctx context.Context, now time.Time, orders map[string]chec
 			}
 			failed++
 			delete(k.term.given, id)
-			conflict.Store(conflict.Load() || errors.Is(err, checkpoint.ErrConflict))
+			if errors.Is(err, checkpoint.ErrConflict) {
+				refused = append(refused, id)
+			}
 			return err
 		})
 	}
 	err := g.Wait()
 	switch {
-	case conflict.Load(): // another worker leads, which the next scan shows
-		k.log.Info("orders were refused: another worker has given newer ones")
+	case len(refused) > 0:
+		k.overrule(ctx, refused)
 	case err != nil:
 		k.log.Warn("orders could not be written; retrying after the next scan", logkey.Count, failed, logkey.Error, err.Error())
 	}
@@ -162,6 +164,23 @@ func (k *Keeper) give(ctx context.Context, now time.Time, orders map[string]chec
 	k.mu.Unlock()
 	signal(k.beatNow)
 	return failed
+}
+
+// overrule removes orders that seem newer than this worker's, unless another worker leads. Otherwise terms have begun anew: somebody has
+// deleted the item that says who leads.
+func (k *Keeper) overrule(ctx context.Context, workers []string) {
+	lead, err := k.readLead(ctx)
+	if err != nil || lead != k.lead { // the next scan shows who leads
+		k.log.Info("orders were refused: another worker has given newer ones")
+		return
+	}
+	k.log.Info("replacing orders of a later term than the leader's", logkey.Count, len(workers))
+	for _, id := range workers {
+		if err := k.store.Dismiss(ctx, id); err != nil {
+			k.log.Warn("orders could not be removed; retrying after the next scan", logkey.Error, err.Error())
+			return
+		}
+	}
 }
 
 // leftBatches shares out the batches that dead workers left in the outbox, and reminds the living of theirs that stay there.

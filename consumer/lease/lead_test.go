@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/consumer/lease"
 )
 
@@ -356,5 +357,59 @@ func TestLead_AWorkerWithoutCompanyAsksNothingMore(t *testing.T) {
 				t.Errorf("%d calls of %s in an hour, want %d or fewer", n, op, bounds[op])
 			}
 		}
+	})
+}
+
+// Orders that are deleted, or that seem newer than any that the leader gives, keep no worker from what it should hold: the item that says
+// who leads was deleted, so that terms began anew, or the table was put together from two backups.
+func TestLead_OrdersAreGivenWhateverTheTableShows(t *testing.T) {
+	for name, meddle := range map[string]func(f *fleet, worker string) error{
+		"control: nothing": func(*fleet, string) error { return nil },
+		"they are deleted": func(f *fleet, w string) error { return f.table.Dismiss(f.t.Context(), w) },
+		"they are of a far term": func(f *fleet, w string) error {
+			return f.table.GiveOrders(f.t.Context(), w, checkpoint.Orders{Term: 1000})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 12)
+				defer f.end()
+				leader, follower := f.three()
+				if err := meddle(f, follower.id); err != nil {
+					t.Fatal(err)
+				}
+				var stays []string
+				for _, w := range f.workers {
+					if w == leader || w == follower {
+						stays = append(stays, w.id)
+						continue
+					}
+					w.kill()
+				}
+				until(t, "the others read all shards", 3*failover, func() bool {
+					return f.owners()[leader.id] == 6 && f.owners()[follower.id] == 6
+				})
+				f.balanced(12, stays...)
+				o, err := f.table.Orders(t.Context(), follower.id)
+				if err != nil || o.Term != f.lead().Term || len(o.Leases) != 6 {
+					t.Errorf("orders of term %d for %d leases: %v", o.Term, len(o.Leases), err)
+				}
+			})
+		})
+	}
+}
+
+func TestLead_DeletedOrdersAreGivenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 12)
+		defer f.end()
+		_, follower := f.three()
+		if err := f.table.Dismiss(t.Context(), follower.id); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "there are orders again", failover, func() bool {
+			o, err := f.table.Orders(t.Context(), follower.id)
+			return err == nil && len(o.Leases) == 4
+		})
 	})
 }
