@@ -16,6 +16,7 @@ type following struct {
 	number int64             // of the leader's plan that they are part of
 	term   int64             // in which they were read
 	news   time.Time         // when they last changed
+	failed time.Time         // since when they could not be read; zero if they could
 }
 
 // follow reads the leader's heartbeat, obeys the orders if there are new ones, and returns how long to wait before the next turn. It
@@ -28,7 +29,9 @@ func (k *Keeper) follow(ctx, life context.Context, acquire bool) time.Duration {
 	leader, err := k.readLeader(ctx)
 	missing := errors.Is(err, checkpoint.ErrNotFound)
 	if err != nil && !missing {
-		k.log.Warn("the leader's heartbeat could not be read", logkey.Error, err.Error())
+		if ctx.Err() == nil { // otherwise this worker stops
+			k.log.Warn("the leader's heartbeat could not be read", logkey.Error, err.Error())
+		}
 		return k.poll()
 	}
 	leads := !missing && leader.Fleet != nil && leader.Fleet.Term >= k.lead.Term
@@ -90,8 +93,10 @@ func (k *Keeper) obeyLeader(ctx, life context.Context, acquire bool, began time.
 		orders, err := k.readOrders(ctx)
 		if err != nil {
 			k.log.Warn("orders could not be read", logkey.Error, err.Error())
+			k.dismissUnreadable(ctx, began)
 			return k.cfg.quick()
 		}
+		f.failed = time.Time{}
 		if f.term != fleet.Term {
 			f.orders = checkpoint.Orders{} // of a former leader
 		}
@@ -134,6 +139,24 @@ func (k *Keeper) readOrders(ctx context.Context) (checkpoint.Orders, error) {
 		return checkpoint.Orders{}, nil
 	}
 	return o, err
+}
+
+// dismissUnreadable removes this worker's orders if they could not be read for Failover: their item may be damaged. The leader gives them
+// again.
+func (k *Keeper) dismissUnreadable(ctx context.Context, now time.Time) {
+	f := &k.following
+	if f.failed.IsZero() {
+		f.failed = now
+	}
+	if now.Sub(f.failed) < k.cfg.Failover {
+		return
+	}
+	f.failed = now
+	ctx, cancel := context.WithTimeout(ctx, k.cfg.ScanEvery)
+	defer cancel()
+	if err := k.store.Dismiss(ctx, k.cfg.Worker); err != nil {
+		k.log.Warn("orders could not be removed; retrying", logkey.Error, err.Error())
+	}
 }
 
 // orderedShards returns the shards of orders.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -410,6 +411,36 @@ func TestLead_DeletedOrdersAreGivenAgain(t *testing.T) {
 		until(t, "there are orders again", failover, func() bool {
 			o, err := f.table.Orders(t.Context(), follower.id)
 			return err == nil && len(o.Leases) == 4
+		})
+	})
+}
+
+func TestLead_OrdersThatCannotBeReadAreGivenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 12)
+		defer f.end()
+		leader, follower := f.three()
+		var damaged atomic.Bool
+		damaged.Store(true)
+		follower.store.fail(func(operation string) error {
+			if operation == "orders" && damaged.Load() {
+				return errAway
+			}
+			return nil
+		})
+		follower.store.loseAnswers(func(operation string) error {
+			if operation == "dismiss" {
+				damaged.Store(false)
+			}
+			return nil
+		})
+		for _, w := range f.workers {
+			if w != leader && w != follower {
+				w.kill()
+			}
+		}
+		until(t, "the others read all shards", 4*failover, func() bool {
+			return f.owners()[leader.id] == 6 && f.owners()[follower.id] == 6
 		})
 	})
 }
