@@ -101,8 +101,8 @@ func (k *Keeper) obeyLeader(ctx, life context.Context, acquire bool, began time.
 			f.orders = checkpoint.Orders{} // of a former leader
 		}
 		f.term, f.number, f.news = fleet.Term, fleet.Number, time.Now()
-		// Terms begin anew if the item that says who leads is deleted.
-		if fresh = orders.Term >= fleet.Term && (orders.Term != f.orders.Term || orders.Number > f.orders.Number); fresh {
+		// Terms begin anew if the item that says who leads is deleted, and so do numbers.
+		if fresh = orders.Term >= fleet.Term && (orders.Term != f.orders.Term || orders.Number != f.orders.Number); fresh {
 			f.orders = orders
 			k.expectShards(orderedShards(orders.Leases))
 		}

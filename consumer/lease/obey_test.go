@@ -215,25 +215,27 @@ func TestObey_TakesNothingWithoutAHeartbeat(t *testing.T) {
 	}
 }
 
-// Terms begin anew if the item that says who leads is deleted.
-func TestObey_ObeysOrdersOfALowerTermIfTheLeadersTermIsLower(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		o := newObedient(t)
-		o.told(checkpoint.Orders{Term: 5, Number: 7, Leases: []checkpoint.Order{{Shard: "s", Owner: "me", Counter: 3}}})
-		o.adopt(checkpoint.Lead{Worker: "boss", Term: 1})
-		err := o.table.Dismiss(t.Context(), "me")
-		if err == nil {
-			away := []checkpoint.Order{{Shard: "s", Owner: "me", Counter: 3, Away: true}}
-			err = o.table.GiveOrders(t.Context(), "me", checkpoint.Orders{Term: 1, Number: 2, Leases: away})
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.obeyLeader(t.Context(), t.Context(), true, time.Now(), checkpoint.Worker{ID: "boss", Fleet: &checkpoint.Fleet{Term: 1, Number: 2}})
-		if got := o.state(); got != "draining" {
-			t.Errorf("the lease is %s, want draining", got)
-		}
-	})
+// Terms and numbers begin anew if the item that says who leads is deleted.
+func TestObey_ObeysOrdersThatBeginAnew(t *testing.T) {
+	for _, term := range []int64{1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			o := newObedient(t)
+			o.told(checkpoint.Orders{Term: 5, Number: 7, Leases: []checkpoint.Order{{Shard: "s", Owner: "me", Counter: 3}}})
+			o.adopt(checkpoint.Lead{Worker: "boss", Term: term})
+			err := o.table.Dismiss(t.Context(), "me")
+			if err == nil {
+				away := []checkpoint.Order{{Shard: "s", Owner: "me", Counter: 3, Away: true}}
+				err = o.table.GiveOrders(t.Context(), "me", checkpoint.Orders{Term: term, Number: 2, Leases: away})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.obeyLeader(t.Context(), t.Context(), true, time.Now(), checkpoint.Worker{ID: "boss", Fleet: &checkpoint.Fleet{Term: term, Number: 2}})
+			if got := o.state(); got != "draining" {
+				t.Errorf("from term 5 to term %d: the lease is %s, want draining", term, got)
+			}
+		})
+	}
 }
 
 // Orders are given again only if obeying the earlier ones is not enough.
