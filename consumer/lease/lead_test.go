@@ -282,6 +282,8 @@ func TestLead_AFollowerBeginsAMergedShard(t *testing.T) {
 		time.Sleep(time.Minute)
 		f.reads(leader)
 		f.reads(follower, last)
+		scans := leader.store.counts()["scan"] // the leader, which may take the child itself, has just looked
+		until(t, "the leader scans", failover, func() bool { return leader.store.counts()["scan"] > scans })
 		f.finish(follower, last)
 		time.Sleep(3 * time.Second)
 		f.reads(follower, 2)
