@@ -114,9 +114,12 @@ func command(ctx context.Context, args []string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	if !slices.Contains(args, "-race") {
-		cmd.Env = append(os.Environ(), gobuild.NoCgo)
+	// make runs this program without cgo, too, and the detector needs it.
+	cgo := gobuild.NoCgo
+	if slices.Contains(args, "-race") {
+		cgo = "CGO_ENABLED=1"
 	}
+	cmd.Env = append(os.Environ(), cgo)
 	err := cmd.Run()
 	fmt.Printf("%s: %v\n", line, time.Since(began).Round(time.Second))
 	if err != nil {

@@ -255,3 +255,11 @@ func TestRun_FailsIfAPackageDoes(t *testing.T) {
 		t.Error("a package that does not exist is tested")
 	}
 }
+
+// make runs the program without cgo, which the race detector needs.
+func TestCommand_TurnsCgoOnForTheDetector(t *testing.T) {
+	t.Setenv("CGO_ENABLED", "0")
+	if err := command(t.Context(), []string{"build", "-race", module + "internal/logkey"}); err != nil {
+		t.Error(err)
+	}
+}
