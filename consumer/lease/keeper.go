@@ -73,6 +73,7 @@ type Keeper struct {
 	complete   checkpoint.Complete // as of the last scan
 	leading    bool                // this worker leads; changed by the goroutine that scans
 	vouched    time.Time           // when it last knew that it leads, and the table
+	scanTook   time.Duration       // how long the reading of the table took then, in whatever term
 	fleet      checkpoint.Fleet    // what it says of all if it leads, and what it last read if it follows
 	listing    shardmap.Listing    // the latest
 	stated     checkpoint.Complete // the latest that this worker has concluded

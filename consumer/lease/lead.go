@@ -143,11 +143,12 @@ func (k *Keeper) resign(life context.Context) <-chan struct{} {
 	return done
 }
 
-// stillLeads reports whether this worker leads, according to a consistent scan. Otherwise its term ends.
-func (k *Keeper) stillLeads(shown checkpoint.Lead) bool {
+// stillLeads reports whether this worker leads, according to a consistent scan that began at a time. Otherwise its term ends.
+func (k *Keeper) stillLeads(shown checkpoint.Lead, began time.Time) bool {
 	if shown == k.lead {
 		k.mu.Lock()
 		k.vouched = time.Now()
+		k.scanTook = k.vouched.Sub(began)
 		k.mu.Unlock()
 		return true
 	}
@@ -171,11 +172,12 @@ func (k *Keeper) isLeading() bool {
 	return k.leading
 }
 
-// vouches reports whether this worker leads, and knows the table.
+// vouches reports whether this worker leads, and knows the table. Scans that always take long are no reason to have another worker
+// lead: its scans would take as long.
 func (k *Keeper) vouches() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.leading && time.Since(k.vouched) <= k.cfg.Failover
+	return k.leading && time.Since(k.vouched) <= k.cfg.Failover+k.scanTook
 }
 
 // says returns what the heartbeat says of the fleet; nil unless this worker leads.

@@ -446,3 +446,29 @@ func TestLead_OrdersThatCannotBeReadAreGivenAgain(t *testing.T) {
 		})
 	})
 }
+
+// A table whose scans always take longer than Failover, because DynamoDB throttles them, has one leader all the same, once each worker has
+// found out what they take.
+func TestLead_DoesNotGoAroundIfScansAreSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, 12)
+		defer f.end()
+		for _, id := range []string{"a", "b", "c"} {
+			w := f.prepare(id)
+			w.store.scanTime = 2 * failover
+			f.run(w)
+		}
+		time.Sleep(20 * time.Minute)
+		f.balanced(12, "a", "b", "c")
+		before, rows := f.lead(), f.rows()
+		time.Sleep(time.Hour)
+		if now := f.lead(); now != before {
+			t.Errorf("%s led in term %d, and now %s leads in term %d", before.Worker, before.Term, now.Worker, now.Term)
+		}
+		for shard, row := range f.rows() {
+			if row.Counter != rows[shard].Counter {
+				t.Errorf("%s moved", shard)
+			}
+		}
+	})
+}

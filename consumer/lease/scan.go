@@ -60,7 +60,7 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 		k.verifyLead(ctx)
 		return jitter(k.cfg.ScanEvery)
 	}
-	if !k.stillLeads(snap.Lead) {
+	if !k.stillLeads(snap.Lead, began) {
 		return 0
 	}
 	// A worker that started before the import must not create rows that the import is about to create.
