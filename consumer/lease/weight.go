@@ -11,8 +11,12 @@ import (
 const (
 	// weighEvery is the time between two weighings: no weight changes in between.
 	weighEvery = 2 * time.Minute
-	// loadHalfLife is the time after which a load that stays as it is counts for half of what is assumed.
-	loadHalfLife = 2 * time.Minute
+	// Loads are averaged over the time that they are about the same, up to steadyFor, so that what remains of the noise moves nothing. A
+	// load that is more than changed times the average, or less than that part of it, counts for half after changedHalfLife, and begins
+	// a new average.
+	changed         = 1.5
+	changedHalfLife = 2 * time.Minute
+	steadyFor       = 30 * time.Minute
 	// A shard of which nothing is committed for idleAfter, although its worker commits records of other shards that
 	// arrived that much later, loses half of its load every idleHalfLife.
 	idleAfter, idleHalfLife = 30 * time.Minute, 15 * time.Minute
@@ -20,17 +24,18 @@ const (
 	// ordinary is how many times more, or less, than the usual load a shard that weighs oneShard may have.
 	ordinary = 1.5
 	// drifted is how much a load must differ from a weight other than oneShard for the weight to change.
-	drifted = 1.25
+	drifted = 1.2
 	// idlePart is the part of the mean load that a shard without traffic counts for: it is polled all the same.
 	idlePart = 0.1
 	// stepsPerDouble is how many weights there are between one and twice as much.
-	stepsPerDouble = 4
+	stepsPerDouble = 8
 )
 
 // weighing is what is known of the load of a shard.
 type weighing struct {
-	weight     float64 // in use; zero before the first weighing
-	load       float64 // bytes per second, smoothed; zero if it is not known
+	weight     float64       // in use; zero before the first weighing
+	load       float64       // bytes per second, averaged; zero if it is not known
+	span       time.Duration // over which it is averaged
 	checkpoint checkpoint.Position
 	moved      time.Time // when the checkpoint was first seen where it is
 }
@@ -60,7 +65,7 @@ func (a *assigner) weigh(v fleetView) {
 
 // observe follows the loads that the rows show.
 func (a *assigner) observe(now time.Time) {
-	share := 1 - math.Exp2(-float64(now.Sub(a.observed))/float64(loadHalfLife))
+	took := now.Sub(a.observed)
 	a.observed = now
 	for i := range a.leases {
 		row, m := a.leases[i].row, a.leases[i].memory
@@ -70,9 +75,13 @@ func (a *assigner) observe(now time.Time) {
 		switch load := float64(row.Load); {
 		case load <= 0:
 		case m.load == 0:
-			m.load = load
+			m.load, m.span = load, 0
+		case load > m.load*changed || load < m.load/changed:
+			m.load += (load - m.load) * (1 - math.Exp2(-float64(took)/float64(changedHalfLife)))
+			m.span = 0
 		default:
-			m.load += (load - m.load) * share
+			m.span = min(m.span+took, steadyFor)
+			m.load += (load - m.load) * min(1, float64(took)/float64(max(m.span, 1)))
 		}
 	}
 }
