@@ -135,6 +135,8 @@ type Worker struct {
 
 	// Follows means that the worker obeys the orders of a leader. Workers of earlier releases do not: they scan and plan for themselves.
 	Follows bool `json:",omitempty"`
+	// MaxLeases is the maximum number of leases that the leader may give the worker; 0 means no bound.
+	MaxLeases int `json:",omitempty"`
 	// Fleet is what the leader says of all; nil in the heartbeats of others.
 	Fleet *Fleet `json:",omitempty"`
 }

@@ -80,12 +80,12 @@ func testWorkerByID(t *testing.T, s checkpoint.Store) {
 		Complete: checkpoint.Complete{UpTo: arrival}, Finished: arrival.Add(time.Hour).In(time.FixedZone("CET", 3600))}
 	leader := checkpoint.Worker{ID: "w1", Beat: 7, Address: "10.0.0.1:8080", Version: "v1.2.3", Complete: arrival, Leases: 1<<63 + 5, Follows: true, Fleet: &fleet}
 	must(t, s.Heartbeat(ctx, leader))
-	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w2", Follows: true}))
+	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w2", Follows: true, MaxLeases: 7}))
 	must(t, s.Heartbeat(ctx, checkpoint.Worker{ID: "w3", Beat: 1}))
 	kept := fleet.Normalized()
 	fleet.Workers = 99 // the store keeps no memory of its callers
 	leader.Fleet = &kept
-	want := []checkpoint.Worker{leader, {ID: "w2", Follows: true}, {ID: "w3", Beat: 1}}
+	want := []checkpoint.Worker{leader, {ID: "w2", Follows: true, MaxLeases: 7}, {ID: "w3", Beat: 1}}
 	for _, w := range want {
 		if got, err := s.Worker(ctx, w.ID); err != nil || !reflect.DeepEqual(got, w) {
 			t.Errorf("Worker returned %+v, %v, want %+v", got, err, w)

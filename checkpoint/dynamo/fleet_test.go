@@ -130,7 +130,7 @@ func TestHeartbeat_TakesOneWriteUnit(t *testing.T) {
 	full := checkpoint.Fleet{Term: 1 << 62, Number: 1 << 62, Leases: 100_000, Free: 100_000, Trimmed: 100_000, Workers: 100_000, Lost: 100_000,
 		Complete: checkpoint.Complete{UpTo: at, At: at, Shards: 100_000, Rewinds: 1000}, Finished: at}
 	must(t, s.Heartbeat(t.Context(), checkpoint.Worker{
-		ID: strings.Repeat("w", 64), Beat: 1 << 62, Address: strings.Repeat("a", 64), Version: strings.Repeat("v", 32), Complete: at, Leases: 1 << 63, Follows: true, Fleet: &full,
+		ID: strings.Repeat("w", 64), Beat: 1 << 62, Address: strings.Repeat("a", 64), Version: strings.Repeat("v", 32), Complete: at, Leases: 1 << 63, Follows: true, MaxLeases: 1 << 62, Fleet: &full,
 	}))
 	if size := len(fmt.Sprint(asked.asked[1].body["Item"])); size > 1024 { // a little more than DynamoDB counts
 		t.Errorf("the heartbeat takes %d bytes: %v", size, asked.asked[1].body["Item"])

@@ -61,9 +61,10 @@ const (
 
 	// In the heartbeat.
 	attrComplete = "complete"
-	attrLeases   = "leases"  // a digest, in hex
-	attrFollows  = "follows" // true, or missing
-	attrFleet    = "fleet"   // from EncodeFleet
+	attrLeases   = "leases"    // a digest, in hex
+	attrFollows  = "follows"   // true, or missing
+	attrMost     = "maxLeases" // missing for no bound
+	attrFleet    = "fleet"     // from EncodeFleet
 
 	// For the leader and its orders.
 	attrTerm   = "term"
@@ -90,7 +91,7 @@ var scanned = []string{
 	attrKey, attrType, attrOwner, attrCounter, attrCheckpoint, attrParents, attrBegin, attrArrival, attrLoad, attrStopUntil, attrStopAfter, attrBeat, attrAddress, attrVersion,
 	attrWorker, attrCreated, attrApplication, attrStream, attrStreamARN, attrStreamCreated, attrInitial, attrSchema,
 	attrImporting, attrTables, attrPublishedAt, attrLoaded, attrComplete, attrLeases, attrUpTo, attrAt, attrShards, attrRewinds,
-	attrFollows, attrFleet, attrTerm,
+	attrFollows, attrMost, attrFleet, attrTerm,
 }
 
 // Values of entityType. Items of any other type belong to a later release and are skipped; if they are in the outbox,
@@ -196,6 +197,9 @@ func workerItem(w checkpoint.Worker) (item, error) {
 	}
 	if w.Follows {
 		it[attrFollows] = &types.AttributeValueMemberBOOL{Value: true}
+	}
+	if w.MaxLeases > 0 {
+		it[attrMost] = num(int64(w.MaxLeases))
 	}
 	if w.Fleet == nil {
 		return it, nil
@@ -465,10 +469,18 @@ func (r *reader) lease() checkpoint.Lease {
 	}
 }
 
+// most returns the maximum number of leases; a missing attribute is 0.
+func (r *reader) most() int {
+	if !r.has(attrMost) {
+		return 0
+	}
+	return int(r.num(attrMost))
+}
+
 func (r *reader) worker() checkpoint.Worker {
 	return checkpoint.Worker{
 		ID: strings.TrimPrefix(r.str(attrKey), keyWorker), Beat: r.num(attrBeat), Address: r.str(attrAddress), Version: r.str(attrVersion),
-		Complete: r.time(attrComplete), Leases: r.hex(attrLeases), Follows: r.is(attrFollows), Fleet: r.fleet(),
+		Complete: r.time(attrComplete), Leases: r.hex(attrLeases), Follows: r.is(attrFollows), MaxLeases: r.most(), Fleet: r.fleet(),
 	}
 }
 

@@ -24,6 +24,7 @@ type member struct {
 	id      string
 	follows bool // it obeys orders; a worker of an earlier release plans for itself
 	settled bool // it has been seen for the failover time: leases may be taken from others for its sake
+	most    int  // most leases that it may hold; 0 for no bound
 }
 
 // fleetView is what the leader knows after a scan.
@@ -31,7 +32,6 @@ type fleetView struct {
 	now     time.Time
 	members []member // live, the leader included, sorted by id
 	rows    []checkpoint.Lease
-	most    int // most leases per worker; 0 for no bound
 
 	dead    func(worker string) bool
 	open    func(row checkpoint.Lease) bool // the shard can be read: it is there, and its parents are done
@@ -139,9 +139,9 @@ func (a *assigner) assign(v fleetView) assignment {
 	a.expectQuitters(v.now)
 	a.weigh(v)
 	a.fill()
-	a.bound(v.most)
-	a.place(v.most)
-	a.balance(v.most)
+	a.bound()
+	a.place()
+	a.balance()
 	a.order(strays, &out)
 	a.forget()
 	return out
@@ -303,10 +303,10 @@ func (l *lease) eagerness() int {
 }
 
 // bound takes leases from followers that have more than they may have: those that came last.
-func (a *assigner) bound(most int) {
+func (a *assigner) bound() {
 	for i := range a.bins {
 		b := &a.bins[i]
-		for most > 0 && b.count > most && len(b.leases) > 0 {
+		for b.most > 0 && b.count > b.most && len(b.leases) > 0 {
 			last := slices.MaxFunc(b.leases, func(i, j int) int {
 				x, y := &a.leases[i], &a.leases[j]
 				return cmp.Or(cmp.Compare(x.eagerness(), y.eagerness()), x.memory.since.Compare(y.memory.since), cmp.Compare(i, j))
@@ -337,7 +337,7 @@ func (a *assigner) put(to, id int) {
 }
 
 // place gives the leases that have no place to the bins with the least load, the heaviest first.
-func (a *assigner) place(most int) {
+func (a *assigner) place() {
 	var homeless []int
 	for i := range a.leases {
 		if a.leases[i].to == nobody {
@@ -346,7 +346,7 @@ func (a *assigner) place(most int) {
 	}
 	slices.SortStableFunc(homeless, func(i, j int) int { return cmp.Compare(a.leases[j].weight, a.leases[i].weight) })
 	for _, id := range homeless {
-		to := a.lightest(most, func(b *bin) bool { return !b.quits })
+		to := a.lightest(func(b *bin) bool { return !b.quits })
 		if to == nobody {
 			return
 		}
@@ -355,11 +355,11 @@ func (a *assigner) place(most int) {
 }
 
 // lightest returns the bin with the least load among those that have room and that ok accepts.
-func (a *assigner) lightest(most int, ok func(*bin) bool) int {
+func (a *assigner) lightest(ok func(*bin) bool) int {
 	best := nobody
 	for i := range a.bins {
 		b := &a.bins[i]
-		if !ok(b) || most > 0 && b.count >= most {
+		if !ok(b) || b.most > 0 && b.count >= b.most {
 			continue
 		}
 		if best == nobody || cmp.Or(cmp.Compare(b.load, a.bins[best].load), cmp.Compare(b.count, a.bins[best].count)) < 0 {
@@ -372,9 +372,9 @@ func (a *assigner) lightest(most int, ok func(*bin) bool) int {
 // balance moves leases between the members that have settled. When members or shards have changed, or if all shards weigh
 // the same, loads get as close as they can, up to one ordinary shard. Otherwise leases move only when a worker has come far
 // from the mean, and only if that cures at least half of it.
-func (a *assigner) balance(most int) {
+func (a *assigner) balance() {
 	if a.changed() || a.uniform() {
-		a.level(most, false)
+		a.level(false)
 	}
 	before := a.badness()
 	if before <= tolerance {
@@ -384,7 +384,7 @@ func (a *assigner) balance(most int) {
 	for i := range a.leases {
 		a.saved = append(a.saved, a.leases[i].to)
 	}
-	a.level(most, true)
+	a.level(true)
 	if a.badness() <= before/2 {
 		return
 	}
@@ -484,19 +484,19 @@ func (a *assigner) mean() float64 {
 
 // level moves leases from the bins with the most load to those with the least, as long as that brings the two closer
 // together. It leaves a difference of one ordinary shard or less, and with drift whatever is near enough to the mean.
-func (a *assigner) level(most int, drift bool) {
-	for a.levelOnce(most, drift) { // what fitted nowhere may fit now
+func (a *assigner) level(drift bool) {
+	for a.levelOnce(drift) { // what fitted nowhere may fit now
 	}
 }
 
-func (a *assigner) levelOnce(most int, drift bool) (moved bool) {
+func (a *assigner) levelOnce(drift bool) (moved bool) {
 	level := a.mean()
 	for i := range a.bins {
 		a.bins[i].done = !a.bins[i].ready || !a.bins[i].follows
 	}
 	for {
 		from := a.fullest()
-		to := a.lightest(most, func(b *bin) bool { return b.ready })
+		to := a.lightest(func(b *bin) bool { return b.ready })
 		if from == nobody || to == nobody {
 			return moved
 		}

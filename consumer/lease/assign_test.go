@@ -24,7 +24,6 @@ func TestAssigner_OrdersWhatIsToBeDone(t *testing.T) {
 		name                    string
 		members                 []member
 		rows                    []checkpoint.Lease
-		most                    int
 		closed, trimmed, passed []string
 		twice                   bool // the orders of the second plan, without any being carried out
 
@@ -68,9 +67,11 @@ func TestAssigner_OrdersWhatIsToBeDone(t *testing.T) {
 			want: "a >0", moving: 1},
 		{name: "a trimmed shard", members: []member{a}, rows: []checkpoint.Lease{row("0", "a")}, trimmed: []string{"0"}, twice: true,
 			want: "a >0", moving: 1},
-		{name: "the bound holds", members: []member{a, b}, rows: []checkpoint.Lease{row("0", ""), row("1", ""), row("2", "")}, most: 1,
+		{name: "the bound holds", members: []member{atMost(1, a), atMost(1, b)}, rows: []checkpoint.Lease{row("0", ""), row("1", ""), row("2", "")},
 			want: "a <0, b <1", moving: 2, free: 1},
-		{name: "a bound that was lowered", members: []member{a}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a")}, most: 1,
+		{name: "each has its own bound", members: []member{atMost(1, a), b}, rows: []checkpoint.Lease{row("0", ""), row("1", ""), row("2", "")},
+			want: "a <0, b <1 <2", moving: 3},
+		{name: "a bound that was lowered", members: []member{atMost(1, a)}, rows: []checkpoint.Lease{row("0", "a"), row("1", "a")},
 			want: "a 0 >1", moving: 1},
 		{name: "a worker that plans for itself gets no orders, and its share", members: []member{a, old},
 			rows: []checkpoint.Lease{row("0", "a"), row("1", "a"), row("2", ""), row("3", "")}, want: "a 0 1", free: 2},
@@ -86,7 +87,7 @@ func TestAssigner_OrdersWhatIsToBeDone(t *testing.T) {
 				return func(l checkpoint.Lease) bool { return slices.Contains(list, l.Shard) }
 			}
 			v := fleetView{
-				now: time.Unix(1e9, 0), members: test.members, rows: test.rows, most: test.most,
+				now: time.Unix(1e9, 0), members: test.members, rows: test.rows,
 				dead:    func(worker string) bool { return worker == "dead" },
 				open:    func(l checkpoint.Lease) bool { return !in(test.closed)(l) },
 				trimmed: in(test.trimmed), passed: in(test.passed),
@@ -216,7 +217,7 @@ func (w *world) plan() assignment {
 				hold++
 			}
 		}
-		if w.view.most > 0 && hold > w.view.most {
+		if m.most > 0 && hold > m.most {
 			w.t.Fatalf("%s is to hold %d", m.id, hold)
 		}
 	}
@@ -745,7 +746,9 @@ func TestAssigner_ForgetsTheLoadOfIdleShards(t *testing.T) {
 
 func TestAssigner_KeepsToTheBoundByCount(t *testing.T) {
 	w := newWorld(t, 100, 10)
-	w.view.most = 10
+	for i := range w.view.members {
+		w.view.members[i].most = 10
+	}
 	w.pass(10*time.Minute, func(shard int) float64 { return 1000 * float64(1+shard%10*10) })
 	w.rest()
 	w.balanced()
@@ -774,4 +777,10 @@ func TestAssigner_ARestartMovesFewWeighedShards(t *testing.T) {
 	if w.taken-before > 3*400 || times > 1.2 {
 		t.Errorf("%d moves of 400 leases; the busiest worker has %.2f x the mean", w.taken-before, times)
 	}
+}
+
+// atMost is a member with a bound.
+func atMost(most int, m member) member {
+	m.most = most
+	return m
 }

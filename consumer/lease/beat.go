@@ -23,7 +23,7 @@ func (k *Keeper) beat(life context.Context) {
 	complete, leases := k.claim()
 	err := k.store.Heartbeat(ctx, checkpoint.Worker{
 		ID: k.cfg.Worker, Beat: k.beats, Address: k.cfg.Address, Version: k.cfg.Version,
-		Complete: complete, Leases: leases, Follows: true, Fleet: k.says(),
+		Complete: complete, Leases: leases, Follows: true, MaxLeases: k.cfg.MaxLeases, Fleet: k.says(),
 	})
 	if err == nil {
 		k.done(beaten, began)

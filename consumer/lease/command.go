@@ -40,7 +40,7 @@ func (k *Keeper) assign(now time.Time, snap checkpoint.Snapshot, live []string) 
 	k.mu.Unlock()
 	g := newGate(rows, k.shards, k.cfg.Stop)
 	return k.term.assigner.assign(fleetView{
-		now: now, members: k.members(snap.Workers, live), rows: rows, most: k.cfg.MaxLeases,
+		now: now, members: k.members(snap.Workers, live), rows: rows,
 		dead: k.watch.dead, open: g.open, trimmed: g.trimmed, passed: g.passed,
 	}), g
 }
@@ -58,15 +58,20 @@ func (k *Keeper) knownLocked(row checkpoint.Lease) checkpoint.Lease {
 
 // members are the live workers, in order.
 func (k *Keeper) members(workers []checkpoint.Worker, live []string) []member {
-	follows := make(map[string]bool, len(workers))
+	beats := make(map[string]checkpoint.Worker, len(workers))
 	for _, w := range workers {
-		follows[w.ID] = w.Follows
+		beats[w.ID] = w
 	}
 	members := make([]member, 0, len(live))
 	for _, id := range live {
-		members = append(members, member{
-			id: id, follows: follows[id] || id == k.cfg.Worker, settled: k.watch.settled(id),
-		})
+		m := member{id: id, follows: beats[id].Follows, settled: k.watch.settled(id), most: beats[id].MaxLeases}
+		if id == k.cfg.Worker {
+			m.follows = true
+		}
+		if !beats[id].Follows { // this worker, whose heartbeat may be yet to come, or one of an earlier release, which does not say
+			m.most = k.cfg.MaxLeases
+		}
+		members = append(members, m)
 	}
 	return members
 }

@@ -40,8 +40,7 @@ type Config struct {
 	ScanEvery time.Duration
 	// ListEvery is the time between two listings of the stream's shards by the leader. Default 20 s.
 	ListEvery time.Duration
-	// MaxLeases is the maximum number of leases that one worker holds; 0 means no bound. It should be the same for all
-	// workers: each expects the others to take their share.
+	// MaxLeases is the maximum number of leases that this worker holds; 0 means no bound.
 	MaxLeases int
 	// Grace is how long Run waits for readers to release their holds when it ends. Default 30 s.
 	Grace time.Duration

@@ -567,6 +567,38 @@ func TestKeeper_MaxLeasesIsNotExceeded(t *testing.T) {
 	})
 }
 
+// Whoever leads, each worker holds as many leases as it may, and the others hold the rest.
+func TestKeeper_MaxLeasesIsEachWorkersOwn(t *testing.T) {
+	for name, most := range map[string][3]int{"the leader has a bound": {1, 0, 0}, "a follower has one": {0, 1, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 11)
+				defer f.end()
+				for i, id := range []string{"a", "b", "c"} {
+					f.start(id, func(c *lease.Config) { c.MaxLeases = most[i] })
+					time.Sleep(time.Second)
+				}
+				time.Sleep(2 * time.Minute)
+				if leader := f.leader().id; leader != "a" {
+					t.Fatalf("%s leads", leader)
+				}
+				for i, id := range []string{"a", "b", "c"} {
+					if want, got := 5-4*count(most[i] == 1), f.owners()[id]; got != want {
+						t.Errorf("%s holds %d, want %d", id, got, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func count(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
+
 func TestKeeper_ARewoundLeaseIsLostAndStartsAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 1)
