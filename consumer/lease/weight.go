@@ -27,6 +27,8 @@ const (
 	drifted = 1.2
 	// idlePart is the part of the mean load that a shard without traffic counts for: it is polled all the same.
 	idlePart = 0.1
+	// littleLoad, in bytes per second, is what any shard counts for at least: of less, chance and the rounding to whole bytes say too much.
+	littleLoad = 1000
 	// stepsPerDouble is how many weights there are between one and twice as much.
 	stepsPerDouble = 8
 )
@@ -99,6 +101,7 @@ func (a *assigner) renew(now time.Time) {
 		l := &a.leases[i]
 		l.load = l.memory.load * l.activity(now, newest[l.row.Owner])
 		if l.load > 0 {
+			l.load = max(l.load, littleLoad)
 			known = append(known, l.load)
 		}
 	}
