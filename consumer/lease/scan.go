@@ -75,11 +75,7 @@ func (k *Keeper) scan(ctx, life context.Context, acquire bool) time.Duration {
 	// The first scan may show a fleet that is just starting: another worker may not have got to its first heartbeat.
 	settled := k.scans > 1
 	if settled && acquire {
-		created := k.createRows(life, snap.Leases)
-		if len(created) > 0 && time.Since(began) > k.cfg.quick() {
-			return 0 // thousands of rows take seconds, in which more workers may have come
-		}
-		snap.Leases = append(snap.Leases, created...)
+		snap.Leases = append(snap.Leases, k.createRows(life, snap.Leases)...)
 	}
 	a, g := k.assign(began, snap, live)
 	unmet := 0
