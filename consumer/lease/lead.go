@@ -3,10 +3,10 @@ package lease
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"aws-streaming-pipeline/checkpoint"
+	"aws-streaming-pipeline/internal/backoff"
 	"aws-streaming-pipeline/internal/logkey"
 )
 
@@ -29,7 +29,8 @@ func newTerm() term {
 // contend tries to take the lead, unless another worker has it by then. It returns how long to wait before the next turn.
 func (k *Keeper) contend(ctx, life context.Context, may bool) time.Duration {
 	// Others noticed at the same time. Whoever comes first spares them the write.
-	if pauses := rand.N(k.cfg.Failover/20 + 1); may && !pause(ctx, pauses, pauses, nil) {
+	first := backoff.Policy{First: k.cfg.Failover / 20, Longest: k.cfg.Failover / 20}.Wait(1)
+	if may && !pause(ctx, first, first, nil) {
 		return 0
 	}
 	lead, err := k.readLead(ctx)

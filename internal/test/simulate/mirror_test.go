@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go/middleware"
 
+	"aws-streaming-pipeline/checkpoint"
 	"aws-streaming-pipeline/internal/test/emulator"
 )
 
@@ -39,6 +40,10 @@ func TestTable_CountsAsDynamoDBLocal(t *testing.T) {
 	f.allRead(true)
 	running := f.running()
 	running[0].commit()
+	stale := checkpoint.Lease{Shard: "shardId-000000000000", Owner: "nobody", Counter: 100}
+	if _, err := running[0].store.Acquire(t.Context(), stale, running[0].id); !errors.Is(err, checkpoint.ErrConflict) {
+		t.Errorf("a lease of another was acquired: %v", err)
+	}
 	f.kill(running[0])
 	running[1].stop()
 	f.retire(running[1])
