@@ -100,6 +100,7 @@ var shortTitle = map[string]string{
 	spark:   "Apache Spark",
 	polars:  "Polars",
 	duckdb:  "DuckDB",
+	limit:   "receiving and uploading alone",
 }
 
 // tick returns a round step that gives four to ten lines.
