@@ -254,10 +254,13 @@ func TestSuspects_AreForgottenOnceTheyArePassed(t *testing.T) {
 func TestPipeline_TriesManySuspectsInParts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
+		var mu sync.Mutex // blocks are encoded at the same time
 		largest := 0
 		p, stop := w.worker("one", backedUp(t), func(p *Parts) {
 			p.Data = bombedFormat{p.Data, bombs{encode: func(sequences []string) {
+				mu.Lock()
 				largest = max(largest, len(sequences))
+				mu.Unlock()
 				at("100007")(sequences)
 				at("102500")(sequences)
 			}}}
