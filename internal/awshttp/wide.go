@@ -15,7 +15,7 @@ import (
 const (
 	// wideBytes is how much a connection reads and writes in a system call. crypto/tls writes each record, of 16 KiB at most, by
 	// itself, and reads two at a time.
-	wideBytes = 128 << 10
+	wideBytes = 64 << 10
 	// recordRoom is at least the size of a record on the wire (RFC 8446, section 5.2, and RFC 5246, section 6.2.3).
 	recordRoom = 5 + 1<<14 + 2048
 )
